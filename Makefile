@@ -1,0 +1,42 @@
+# `make demo` and `make test` work on a fresh clone with Python 3.11 or newer and pip; nothing else is needed.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_VENV ?= .venv-demo
+PIP = -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test slow lint clean
+
+demo: $(DEMO_VENV)/.ready
+	$(DEMO_VENV)/bin/stampseg demo -o demo-run
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -q
+
+slow: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -q -m slow
+
+lint: $(VENV)/.lint
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf .venv .venv-demo .venv-ci build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# The marker files are written last, so that an interrupted installation is tried again.
+$(VENV)/.test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python $(PIP) -q -e ".[test,demo]"
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.test
+	$(VENV)/bin/python $(PIP) -q -e ".[test,demo,dev]"
+	touch $@
+
+# A copy is installed, as a user would have it; a stale build folder would bring back deleted files.
+$(DEMO_VENV)/.ready: pyproject.toml constraints.txt $(shell find src -name '*.py')
+	rm -rf build
+	$(PYTHON) -m venv $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python $(PIP) -q --force-reinstall --no-deps .
+	$(DEMO_VENV)/bin/python $(PIP) ".[demo]"
+	touch $@

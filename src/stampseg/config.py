@@ -1,0 +1,275 @@
+"""Every option of a run, typed, checked and explained. No torch here.
+
+A `Config` is frozen. It comes from YAML, from the command line, or from code, and the
+resolved one is saved in the run folder.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import ConfigError
+
+Method = Literal["stamp+", "stamp", "dense", "flat"]
+Criterion = Literal[
+    "taylor", "taylor-abs", "l1", "l2", "l1-std", "random", "weight-l1", "norm-scale", "noise"
+]
+Normalizer = Literal["l2", "mean", "none", "parameters", "flops"]
+
+
+class Options(BaseModel):
+    """Base of all option sets: frozen, and a misspelt name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataOptions(Options):
+    """Overrides of the preprocessing plan; what is None is planned from the data."""
+
+    spacing: tuple[float, ...] | None = Field(
+        None, description="Working voxel size in mm (pixels for pictures), one value per axis."
+    )
+    patch_size: tuple[int, ...] | None = Field(
+        None, description="Training window in voxels, one value per axis."
+    )
+    normalization: Literal["zscore", "ct"] | None = Field(
+        None, description="zscore: each case by its own mean and deviation; ct: fixed Hounsfield window."
+    )
+    crop: Literal["none", "nonzero"] | None = Field(
+        None, description="nonzero: cut away the empty border of each case before training."
+    )
+    cache_megabytes: int = Field(
+        1024, ge=0, description="Memory for prepared cases; above it they are read again."
+    )
+
+
+class NetworkOptions(Options):
+    """The network to train."""
+
+    preset: Literal["default", "paper"] = Field(
+        "default", description="paper: width 4, 4 poolings, conv-ReLU-BatchNorm, as published."
+    )
+    width: int = Field(8, ge=1, description="Channels of the first level; each level doubles them.")
+    poolings: int | None = Field(None, ge=1, le=6, description="Levels below the first; None: planned.")
+    norm: Literal["batch", "instance"] = Field("batch", description="Normalisation layer.")
+    activation: Literal["relu", "leaky_relu"] = Field("relu", description="Activation.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apply_preset(cls, values: object) -> object:
+        if isinstance(values, dict) and values.get("preset") == "paper":
+            return {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu", **values}
+        return values
+
+
+class Target(Options):
+    """How far to prune: a size to reach, or a floor of validation Dice to stay above."""
+
+    kind: Literal["parameters", "flops", "dice"] = "parameters"
+    share: float | None = Field(None, gt=0, le=1, description="Share of the dense network.")
+    amount: int | None = Field(None, ge=1, description="Absolute count.")
+    floor: float | None = Field(None, ge=0, le=1, description="Lowest validation Dice allowed.")
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read `15%`, `50k`, `1.2M`, `flops:25%`, `flops:2G` or `dice:0.85`.
+
+        Raises:
+            ConfigError: the text is none of these.
+        """
+        pattern = r"(?:(flops|parameters|dice):)?\s*(\d+(?:\.\d+)?)\s*([%kKMG]?)"
+        match = re.fullmatch(pattern, text.strip())
+        if not match:
+            raise ConfigError(
+                f"--target {text!r} is not understood; expected a share such as 15%, a count such "
+                "as 50k, flops:25%, flops:2G or dice:0.85"
+            )
+        kind, number, unit = match.group(1) or "parameters", float(match.group(2)), match.group(3)
+        try:
+            if kind == "dice":
+                return cls(kind=kind, floor=number / 100 if unit == "%" else number)
+            if unit == "%":
+                return cls(kind=kind, share=number / 100)
+            scale = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}[unit]
+            return cls(kind=kind, amount=round(number * scale))
+        except ValidationError as error:
+            raise ConfigError(
+                f"--target {text!r} is out of range: {error.errors()[0]['msg']}; a share lies "
+                "above 0% and at most 100%, a count is at least 1, a Dice floor between 0 and 1"
+            ) from None
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Target:
+        given = [v is not None for v in (self.share, self.amount, self.floor)]
+        wanted_floor = self.kind == "dice"
+        if sum(given) != 1 or wanted_floor != (self.floor is not None):
+            raise ValueError("a target needs exactly one of share, amount (sizes) or floor (dice)")
+        return self
+
+    def limit(self, dense: int) -> int:
+        """The count to reach, given the dense network's count."""
+        if self.amount is not None:
+            return self.amount
+        if self.share is None:
+            raise ConfigError("a Dice floor has no size to reach")
+        return int(dense * self.share)
+
+    def __str__(self) -> str:
+        if self.floor is not None:
+            return f"validation Dice of at least {self.floor:g}"
+        if self.share is not None:
+            return f"{self.share:.3g} of the {self.kind}"
+        return f"{self.amount:,} {self.kind}"
+
+
+class PruneOptions(Options):
+    """STAMP: what is removed, how much of it, when."""
+
+    target: Target = Target(share=0.15)
+    criterion: Criterion = Field("taylor", description="How a channel's importance is measured.")
+    normalizer: Normalizer = Field(
+        "l2",
+        description="Per-layer scaling before layers compete: l2 as published, mean, none, or the "
+        "score divided by the parameters or flops that go with the channel.",
+    )
+    rankable: Literal["all", "published"] = Field(
+        "all", description="published: up-convolutions and the last block are never cut."
+    )
+    dropout: Literal["layer", "channel"] = Field(
+        "layer", description="STAMP+: one rate per layer as published, or one per channel."
+    )
+    dropout_base: float = Field(0.10, ge=0, lt=1, description="Rate of the least important layer.")
+    dropout_initial: float = Field(0.005, ge=0, lt=1, description="Rate before the first cut.")
+    per_round: int | float | None = Field(
+        None,
+        description="Channels removed per round: a count (4), a share of those left (0.1), or "
+        "None: as many as a geometric path to the target asks for in `rounds` rounds.",
+    )
+    rounds: int = Field(20, ge=1, description="Rounds of the path when per_round is None.")
+    warmup_share: float = Field(0.15, ge=0, lt=1, description="Share of the steps before the first cut.")
+    final_share: float = Field(0.40, ge=0, lt=1, description="Share of the steps after the last cut.")
+    recovery_steps: int | None = Field(
+        None, ge=1, description="Optimiser steps after each cut; None: what the shares leave."
+    )
+    minimum_width: int = Field(1, ge=1, description="Channels every layer keeps.")
+    max_drop: float = Field(
+        0.10, ge=0, description="A cut that stays this far below the best Dice is rolled back."
+    )
+    choose: Literal["target", "smallest"] = Field(
+        "target",
+        description="Which round becomes the model. target: the best that meets the target; smallest: "
+        "the smallest of all rounds within `tolerance` of the best.",
+    )
+    tolerance: float = Field(0.01, ge=0, description="Validation Dice that `smallest` may give away.")
+    score_batches: int | None = Field(
+        None, ge=1, description="Batches used for ranking; None: the whole training set."
+    )
+
+    @model_validator(mode="after")
+    def _check_amounts(self) -> PruneOptions:
+        if self.per_round is not None and self.per_round <= 0:
+            raise ValueError("per_round must be a count of at least 1 or a share between 0 and 1")
+        if isinstance(self.per_round, float) and self.per_round >= 1:
+            raise ValueError("per_round as a share must lie below 1; write a count without a point")
+        if self.warmup_share + self.final_share >= 1:
+            raise ValueError("warmup_share + final_share must leave room for the rounds (below 1)")
+        return self
+
+
+class TrainOptions(Options):
+    """Optimisation."""
+
+    steps: int = Field(1000, ge=1, description="Optimiser steps of the whole run, all rounds included.")
+    batch_size: int = Field(4, ge=1, description="Windows per optimiser step.")
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="For sgd.")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    loss: Literal["dice-ce", "dice"] = "dice-ce"
+    augment: bool = True
+    foreground_share: float = Field(
+        0.5, ge=0, le=1, description="Windows centred on a labelled voxel, where windows are smaller than the image."
+    )
+    validation: str = Field(
+        "auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto."
+    )
+    validate_every: int | None = Field(
+        None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
+    )
+    patience: int | None = Field(
+        None, ge=1, description="Validations without a better Dice after which a stage ends early."
+    )
+
+
+class Config(Options):
+    """A whole run."""
+
+    method: Method = "stamp+"
+    seed: int = Field(0, ge=0)
+    device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
+    labels: int | None = Field(None, ge=1, description="Train on this many labelled cases.")
+    group_regex: str | None = Field(None, description="Its first group in a case's id names the person.")
+    data: DataOptions = DataOptions()
+    network: NetworkOptions = NetworkOptions()
+    prune: PruneOptions = PruneOptions()
+    train: TrainOptions = TrainOptions()
+
+    def merged(self, changes: dict) -> Config:
+        """A copy with nested `changes` applied and checked again."""
+        return parse_config(_merge(self.model_dump(exclude_unset=True), changes), "command line")
+
+
+def _merge(base: dict, changes: dict) -> dict:
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def parse_config(values: object, source: str) -> Config:
+    """Check `values` (nested dict) and name `source` in the error.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of range; every finding is listed.
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}: expected names with values, found {type(values).__name__}")
+    values = dict(values)
+    prune = values.get("prune")
+    if isinstance(prune, dict) and isinstance(prune.get("target"), str | int):
+        values["prune"] = {**prune, "target": Target.parse(str(prune["target"])).model_dump(exclude_none=True)}
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        findings = "; ".join(
+            f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']} (found {item['input']!r})"
+            for item in error.errors()
+        )
+        raise ConfigError(f"{source}: {findings}") from None
+
+
+def load_config(path: Path) -> Config:
+    """Read a YAML file of options.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or holds something unknown.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file ({str(error).splitlines()[0]})") from None
+    return parse_config(values or {}, str(path))
+
+
+def dump_config(config: Config) -> str:
+    """The configuration as YAML that `load_config` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)

@@ -1,0 +1,40 @@
+"""The family of errors a user can meet. Each carries the exit code of the command line.
+
+A message says which file or option, what was found, what was expected and what to do.
+"""
+
+
+class StampsegError(Exception):
+    """Any error that stampseg raises on purpose; shown without a traceback."""
+
+    exit_code = 4
+
+
+class ConfigError(StampsegError):
+    """An option or a configuration file that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(StampsegError):
+    """A data file or folder that is missing, broken or contradicts another."""
+
+    exit_code = 3
+
+
+class ModelFileError(StampsegError):
+    """A model file that is missing, broken or written by something else."""
+
+    exit_code = 3
+
+
+class WiringError(StampsegError):
+    """A network, or a request to cut it, that the channel engine refuses."""
+
+    exit_code = 4
+
+
+class TrainingError(StampsegError):
+    """Training that cannot go on, as when the loss is not a number."""
+
+    exit_code = 4
