@@ -1,0 +1,106 @@
+"""Targeted channel dropout: the plus of STAMP+.
+
+A channel that will soon be removed is dropped more often, so that the network learns to do
+without it before it goes. Source: Dinsdale et al. 2022, section 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
+
+from .graph import ChannelGraph, Scores
+
+
+def channel_dropout(x: Tensor, rate: Tensor, active: bool = True) -> Tensor:
+    """Zero whole channels, each with its own rate, and scale the rest to keep the mean.
+
+    Args:
+        x: (B, C, *S).
+        rate: (C,) probabilities in [0, 1).
+        active: False gives x back; the tracer still sees that `rate` belongs to the channels.
+    """
+    if has_torch_function((x, rate)):  # the tracer sees one operation, not its parts
+        return handle_torch_function(channel_dropout, (x, rate), x, rate, active)
+    if not active:
+        return x
+    keep = 1 - rate.to(x.dtype)
+    mask = torch.bernoulli(keep.expand(x.shape[0], -1)) / keep
+    return x * mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
+
+
+class TargetedDropout(nn.Module):
+    """Channel dropout whose rates are set from outside; does nothing at rate zero or in eval mode.
+
+    The rates are a buffer, so they are cut with their channels, and are not stored in the
+    state dict: a finished network needs none.
+    """
+
+    rate: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("rate", torch.zeros(channels), persistent=False)
+        self.active = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return channel_dropout(x, self.rate, self.active) if self.training else x
+
+    def set_rate(self, rate: Tensor) -> None:
+        """Set the (C,) rates."""
+        self.rate.copy_(rate)
+        self.active = bool(rate.any())
+
+    def extra_repr(self) -> str:
+        return f"{self.rate.numel()}, mean rate {float(self.rate.mean()):.3g}"
+
+
+def targeted_rates(
+    scores: Scores, base: float, scope: Literal["layer", "channel"]
+) -> dict[str, np.ndarray]:
+    """Rates (n,) per group from the importance of its channels.
+
+    All channels of the network are ranked together: the least important of N has N-1, the most
+    important 0; equal scores share their mean rank. `layer`, as published: a layer's value is
+    the mean over its channels, divided by the largest layer's, times `base`. `channel`: each
+    channel's own rank divided by N-1, times `base`.
+    """
+    names = list(scores)
+    everything = np.concatenate([scores[name] for name in names])
+    unimportance = len(everything) - rankdata(everything, method="average")
+    parts = np.split(unimportance, np.cumsum([len(scores[name]) for name in names])[:-1])
+    if scope == "layer":
+        means = [part.mean() for part in parts]
+        largest = max(means)
+        parts = [np.full(len(p), m) for p, m in zip(parts, means, strict=True)]
+    else:
+        largest = len(everything) - 1
+    return {n: base * (p / largest if largest > 0 else p * 0) for n, p in zip(names, parts, strict=True)}
+
+
+def set_rates(network: nn.Module, graph: ChannelGraph, rates: Mapping[str, np.ndarray]) -> None:
+    """Give every targeted dropout of a group named in `rates` that group's rates."""
+    for name, module in network.named_modules():
+        binding = graph.binding(f"{name}.rate", 0)
+        if not isinstance(module, TargetedDropout) or binding is None:
+            continue
+        values = module.rate.clone()
+        for group in graph.groups:
+            if group.name in rates:
+                here = (binding >= group.start) & (binding < group.stop)
+                chosen = rates[group.name][binding[here] - group.start]
+                values[torch.from_numpy(here)] = torch.as_tensor(chosen, dtype=values.dtype)
+        module.set_rate(values)
+
+
+def set_uniform_rate(network: nn.Module, rate: float) -> None:
+    """Give every targeted dropout the same rate, as before the first cut."""
+    for module in network.modules():
+        if isinstance(module, TargetedDropout):
+            module.set_rate(torch.full_like(module.rate, rate))

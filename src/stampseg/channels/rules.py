@@ -1,0 +1,305 @@
+"""What each torch operation does to the layout of channels along dimension 1.
+
+A layout is an integer array: the atom at every position of dimension 1. A rule gets the
+tracer and the call, and returns the layout of the output, or None when the operation is not
+understood; the tracer then freezes what went in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .trace import Tracer
+
+Layout = np.ndarray
+Rule = Callable[["Tracer", tuple[Any, ...], dict[str, Any], Any], Layout | list[Layout] | None]
+
+
+def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None) -> Any:
+    return args[index] if len(args) > index else kwargs.get(name, default)
+
+
+def keep(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """Element by element, over space, or a view that leaves the first two dimensions alone."""
+    x = _argument(args, kwargs, 0, "input")
+    layout = tracer.layout(x)
+    return layout if layout is not None and out.ndim > 1 and out.shape[1] == len(layout) else None
+
+
+def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """conv1d to conv3d: weight (out, in / groups, *kernel)."""
+    x, weight, bias = args[0], _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+    groups = _argument(args, kwargs, 6, "groups", 1)
+    return _layer(tracer, x, weight, bias, groups, out, out_dim=0, places=math.prod(out.shape[2:]))
+
+
+def transposed_convolution(
+    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> Layout | None:
+    """conv_transpose1d to 3d: weight (in, out / groups, *kernel)."""
+    x, weight, bias = args[0], _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+    groups = _argument(args, kwargs, 6, "groups", 1)
+    if groups != 1:
+        return None
+    return _layer(tracer, x, weight, bias, groups, out, out_dim=1, places=math.prod(x.shape[2:]))
+
+
+def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """Linear on (B, features)."""
+    x, weight, bias = args[0], _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+    return _layer(tracer, x, weight, bias, 1, out, out_dim=0, places=1) if x.ndim == 2 else None
+
+
+def _layer(
+    tracer: Tracer, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, out: Tensor,
+    *, out_dim: int, places: int,
+) -> Layout | None:
+    name = tracer.state_name(weight)
+    incoming = tracer.layout_or_frozen(x)
+    if name is None or (bias is not None and tracer.state_name(bias) is None):
+        return None
+    wiring, count = tracer.wiring, out.shape[1]
+    known = wiring.places.get((name, out_dim))
+    if known is not None:
+        outgoing = known[0]
+    elif groups > 1 and groups == x.shape[1]:  # depthwise: each channel is filtered by itself
+        outgoing = np.repeat(incoming, count // groups)
+    else:
+        outgoing = wiring.new_block(
+            name.removesuffix(".weight"), count, layer=True, transposed=out_dim == 1
+        )
+        if groups > 1:  # the channels of one convolution group, in and out, go together
+            _tie_within(tracer, [incoming, outgoing], groups)
+    wiring.bind(name, out_dim, outgoing, "out")
+    if groups == 1:
+        wiring.bind(name, 1 - out_dim, incoming, "in")
+    if bias is not None:
+        wiring.bind(tracer.state_name(bias) or "", 0, outgoing)
+    is_linear = x.ndim == 2 and weight.ndim == 2
+    tracer.count_module("in_features" if is_linear else "in_channels", incoming)
+    tracer.count_module("out_features" if is_linear else "out_channels", outgoing)
+    tracer.place(name, places)
+    return outgoing
+
+
+def _tie_within(tracer: Tracer, layouts: Sequence[Layout], groups: int) -> None:
+    """Unite all atoms that fall into the same of `groups` equal parts."""
+    for part in zip(*(np.split(layout, groups) for layout in layouts), strict=True):
+        atoms = np.concatenate(part)
+        tracer.wiring.unite(atoms[1:], np.full(len(atoms) - 1, atoms[0]))
+
+
+def normalisation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """batch_norm and instance_norm: (input, running_mean, running_var, weight, bias)."""
+    layout = tracer.layout(args[0])
+    if layout is None:
+        return None
+    names = ("running_mean", "running_var", "weight", "bias")
+    for index, name in enumerate(names, start=1):
+        tensor = _argument(args, kwargs, index, name)
+        if tensor is not None and not tracer.bind_state(tensor, layout, "norm-weight" if name == "weight" else "other"):
+            return None
+    tracer.count_module("num_features", layout)
+    return layout
+
+
+def group_normalisation(
+    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> Layout | None:
+    """group_norm(input, num_groups, weight, bias): cut by whole norm-groups."""
+    layout, groups = tracer.layout(args[0]), _argument(args, kwargs, 1, "num_groups")
+    if layout is None:
+        return None
+    _tie_within(tracer, [layout], groups)
+    for index, name in ((2, "weight"), (3, "bias")):
+        tensor = _argument(args, kwargs, index, name)
+        if tensor is not None and not tracer.bind_state(tensor, layout, "norm-weight" if index == 2 else "other"):
+            return None
+    tracer.count_module("num_channels", layout)
+    return layout
+
+
+def per_channel(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """PReLU and targeted dropout: a second argument with one number, or one per channel."""
+    layout, tensor = tracer.layout(args[0]), args[1]
+    if layout is None:
+        return None
+    if tensor.numel() > 1:
+        if not tracer.bind_state(tensor, layout):
+            return None
+        tracer.count_module("num_parameters", layout)
+    return layout
+
+
+def concatenation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """cat: joins layouts along dimension 1, ties them along any other."""
+    tensors = _argument(args, kwargs, 0, "tensors")
+    dim = _argument(args, kwargs, 1, "dim", 0)
+    if dim % out.ndim == 1:
+        return np.concatenate([tracer.layout_or_frozen(t) for t in tensors])
+    return _tied(tracer, list(tensors))
+
+
+def arithmetic(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """add, mul, ...: two tensors of the same channels are tied; one value for all channels passes."""
+    operands = [a for a in (*args[:2], kwargs.get("other")) if isinstance(a, Tensor)]
+    wide = [t for t in operands if _channel_dim(t, out) is not None]
+    layouts = [tracer.layout(t) for t in wide if tracer.state_name(t) is None]
+    if not layouts or any(layout is None for layout in layouts) or out.ndim < 2:
+        return None
+    result = _tied(tracer, [t for t in wide if tracer.state_name(t) is None])
+    for tensor in wide:
+        name, dim = tracer.state_name(tensor), _channel_dim(tensor, out)
+        if name is not None and dim is not None and result is not None:
+            tracer.wiring.bind(name, dim, result)
+    for tensor in operands:  # a gate of one channel for all: it stays
+        layout = tracer.layout(tensor)
+        if layout is not None and len(layout) == 1 and out.shape[1] > 1:
+            tracer.wiring.freeze(layout, "one channel that scales all others")
+    return result
+
+
+def _channel_dim(tensor: Tensor, out: Tensor) -> int | None:
+    """The dimension of an operand that meets the output's channels, if it has one entry for each."""
+    dim = tensor.ndim - out.ndim + 1
+    return dim if dim >= 0 and tensor.shape[dim] == out.shape[1] else None
+
+
+def _tied(tracer: Tracer, tensors: Sequence[Tensor]) -> Layout | None:
+    layouts = [tracer.layout(t) for t in tensors]
+    first = layouts[0]
+    if first is None or any(layout is None or len(layout) != len(first) for layout in layouts):
+        return None
+    for layout in layouts[1:]:
+        if layout is not None:
+            tracer.wiring.unite(first, layout)
+    return first
+
+
+def splitting(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> list[Layout] | None:
+    """split, chunk, tensor_split: slices along dimension 1, copies along any other."""
+    x, dim = args[0], _argument(args, kwargs, 2, "dim", 0)
+    layout = tracer.layout(x)
+    if layout is None:
+        return None
+    if dim % x.ndim != 1:
+        return [layout] * len(out)
+    ends = np.cumsum([part.shape[1] for part in out])[:-1]
+    return np.split(layout, ends)
+
+
+def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """x[:, a:b, ...]: slices of dimension 1, anything over space."""
+    layout, index = tracer.layout(args[0]), args[1]
+    index = index if isinstance(index, tuple) else (index,)
+    if layout is None or len(index) < 2 or not isinstance(out, Tensor) or Ellipsis in index[:2]:
+        return None
+    if not all(isinstance(i, slice) for i in index[:2]) or any(i is None for i in index):
+        return None
+    return layout[index[1]]
+
+
+def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """view, reshape, flatten: keeps (B, C, ...), or merges space into the channels."""
+    layout, x = tracer.layout(args[0]), args[0]
+    if layout is None or out.ndim < 2 or out.shape[0] != x.shape[0]:
+        return None
+    if out.shape[1] == x.shape[1]:
+        return layout
+    space = math.prod(x.shape[2:])
+    return np.repeat(layout, space) if out.ndim == 2 and out.shape[1] == x.shape[1] * space else None
+
+
+def permutation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """permute and transpose that leave batch and channels in place."""
+    x = args[0]
+    if tracer.layout(x) is None:
+        return None
+    order = [_dim % x.ndim for _dim in _flat_ints(args[1:])] or list(kwargs.get("dims", ()))
+    leaves = order[:2] == [0, 1] if len(order) == x.ndim else bool(order) and min(order) > 1
+    return tracer.layout(x) if leaves else None
+
+
+def _flat_ints(values: Sequence[Any]) -> list[int]:
+    return [n for v in values for n in (_flat_ints(v) if isinstance(v, tuple | list) else [int(v)])]
+
+
+def reduction(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """mean, sum, amax over space only."""
+    x, dims = args[0], _argument(args, kwargs, 1, "dim")
+    if dims is None or tracer.layout(x) is None or not isinstance(out, Tensor):
+        return None
+    reduced = {d % x.ndim for d in _flat_ints([dims])}
+    return tracer.layout(x) if not reduced & {0, 1} else None
+
+
+def padding(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """pad over space only."""
+    return keep(tracer, args, kwargs, out) if len(_argument(args, kwargs, 1, "pad")) <= 2 * (out.ndim - 2) else None
+
+
+def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """Each output channel is made of r^2 neighbouring input channels, which go together."""
+    layout = tracer.layout(args[0])
+    if layout is None:
+        return None
+    _tie_within(tracer, [layout], out.shape[1])
+    return layout.reshape(out.shape[1], -1)[:, 0]
+
+
+_ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6 sigmoid logsigmoid
+hardsigmoid tanh softplus softsign tanhshrink threshold clamp clip abs neg exp sqrt rsqrt square pow
+dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous detach to float
+double half bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest upsample_bilinear
+max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d
+adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
+adaptive_max_pool3d"""
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(_ELEMENTWISE.split(), keep),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), transposed_convolution),
+    "linear": linear,
+    **dict.fromkeys(("batch_norm", "instance_norm"), normalisation),
+    "group_norm": group_normalisation,
+    **dict.fromkeys(("prelu", "channel_dropout"), per_channel),
+    **dict.fromkeys(("cat", "concat", "concatenate"), concatenation),
+    **dict.fromkeys("add sub mul div true_divide radd rsub rmul rdiv iadd isub imul itruediv truediv".split(), arithmetic),
+    **dict.fromkeys(("maximum", "minimum"), arithmetic),
+    **dict.fromkeys(("split", "chunk", "tensor_split"), splitting),
+    "getitem": indexing,
+    **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "expand"), flattening),
+    **dict.fromkeys(("permute", "transpose", "swapaxes"), permutation),
+    **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduction),
+    "pad": padding,
+    "pixel_shuffle": pixel_shuffle,
+}
+
+# Convolution-like modules and norms whose attributes repeat a size that a cut changes.
+COUNTED = {
+    "in_channels": (nn.modules.conv._ConvNd,),
+    "out_channels": (nn.modules.conv._ConvNd,),
+    "in_features": (nn.Linear,),
+    "out_features": (nn.Linear,),
+    "num_features": (nn.modules.batchnorm._NormBase,),
+    "num_channels": (nn.GroupNorm,),
+    "num_parameters": (nn.PReLU,),
+}
+
+
+def rule_name(func: Any) -> str:
+    """The operation's plain name: `add` for torch.add, Tensor.add_ and Tensor.__add__."""
+    return getattr(func, "__name__", str(func)).strip("_")
+
+
+ACTIVATIONS = tuple(
+    getattr(torch.nn, name)
+    for name in "ReLU LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Hardswish ReLU6 Softplus Sigmoid Tanh".split()
+)

@@ -1,0 +1,224 @@
+"""Run a network once on an example and learn which of its channels live and dies together.
+
+Every torch function that the network calls is seen on its way; `rules.py` says what it does
+to the layout of channels. Anything not understood freezes the channels that reach it: less
+can be pruned, nothing is ever wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import WiringError
+from .graph import ChannelGraph, Role
+from .rules import ACTIVATIONS, COUNTED, RULES, Layout, rule_name
+from .wiring import Wiring
+
+
+def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
+    """Find the channel groups of `network`.
+
+    The network runs in eval mode and once more in training mode, because some networks use
+    layers only while they learn; its buffers, random state and modes are left as they were.
+
+    Args:
+        network: any module, on any device (the meta device included).
+        example: (B, C, *S) input the network accepts, on the network's device.
+
+    Raises:
+        WiringError: the network does not run on the example, or nothing in it can be traced.
+    """
+    tracer = Tracer(network)
+    with _untouched(network), torch.no_grad():
+        for training in (False, True):
+            tracer.run(example, training)
+    graph = tracer.wiring.finish(tracer.probes(), tracer.positions, tracer.unknown)
+    if not graph.groups:
+        raise WiringError(f"{type(network).__name__} has no convolution or linear layer that could be traced")
+    return graph
+
+
+@contextmanager
+def _untouched(network: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in network.modules()}
+    buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
+    random_state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        torch.set_rng_state(random_state)
+
+
+class Tracer(TorchFunctionMode):
+    """Sees every torch function called by the network and follows the channels through it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.wiring = Wiring()
+        self.positions: list[tuple[str, int]] = []
+        self.unknown: list[str] = []
+        self._names = {id(t): n for n, t in (*network.named_parameters(), *network.named_buffers())}
+        self._reset(training=False)
+        self._observed: list[tuple[str, int, np.ndarray, bool]] = []
+
+    def _reset(self, training: bool) -> None:
+        self._training = training
+        self._layouts: dict[int, tuple[Tensor, Layout]] = {}  # holds the tensor so that its id stays its own
+        self._origins: dict[int, int] = {}  # tensor -> index of the layer call it comes from, unmixed
+        self._stack: list[tuple[str, nn.Module]] = []
+        self._calls: dict[str, int] = {}
+
+    def run(self, example: Tensor, training: bool) -> None:
+        """One pass; the second one, in training mode, adds ties but no probes or costs."""
+        self._reset(training)
+        self.network.train(training)
+        modules = dict(self.network.named_modules())
+        hooks = [module.register_forward_pre_hook(self._enter(name)) for name, module in modules.items()]
+        hooks += [module.register_forward_hook(self._leave) for module in modules.values()]
+        self._set(example, self._frozen("input", example.shape[1], "the network's input"))
+        try:
+            with self:
+                outputs = self.network(example)
+        except WiringError:
+            raise
+        except Exception as error:
+            mode = "training" if training else "eval"
+            raise WiringError(
+                f"{type(self.network).__name__} does not run in {mode} mode on an input of shape "
+                f"{tuple(example.shape)}: {error}; give an example it accepts"
+            ) from error
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for output in _tensors(outputs):
+            layout = self.layout(output)
+            if layout is not None:
+                self.wiring.freeze(layout, "the network's output")
+
+    def _enter(self, name: str) -> Any:
+        def hook(module: nn.Module, args: Any) -> None:
+            self._stack.append((name, module))
+
+        return hook
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        name, _ = self._stack.pop()
+        call = self._calls.get(name, 0)
+        self._calls[name] = call + 1
+        if self._training or not isinstance(output, Tensor) or id(output) not in self._origins:
+            return
+        origin = self._origins[id(output)]
+        layout = self._layouts[id(output)][1]
+        if isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and origin == len(self._observed):
+            self._observed.append((name, call, layout, False))
+        elif isinstance(module, ACTIVATIONS) and origin < len(self._observed) and not self._observed[origin][3]:
+            self._observed[origin] = (name, call, layout, True)
+
+    def probes(self) -> list[tuple[str, int, np.ndarray, bool]]:
+        """Where each layer's activation is observed: (module, call, layout, behind an activation)."""
+        return self._observed
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        outputs = _tensors(out)
+        inputs = _tensors((args, kwargs))
+        if outputs and inputs and rule_name(func) not in ("get", "set"):
+            self._follow(func, args, kwargs, out, inputs, outputs)
+        return out
+
+    def _follow(
+        self, func: Any, args: Any, kwargs: Any, out: Any, inputs: list[Tensor], outputs: list[Tensor]
+    ) -> None:
+        name = rule_name(func)
+        traced = [t for t in inputs if id(t) in self._layouts]
+        origins = {self._origins.get(id(t)) for t in traced}
+        rule = RULES.get(name) if traced or name.startswith(("conv", "linear")) else None
+        layouts = rule(self, args, kwargs, out) if rule else None
+        if layouts is None:
+            self._give_up(name, inputs, traced)
+            return
+        if isinstance(layouts, np.ndarray):
+            layouts = [layouts] * len(outputs)
+        unmixed = origins.pop() if len(traced) == 1 else None
+        for tensor, layout in zip(outputs, layouts, strict=True):
+            self._set(tensor, layout)
+            if name.startswith(("conv", "linear")):
+                self._origins[id(tensor)] = len(self._observed)
+            elif unmixed is not None and len(outputs) == 1:
+                self._origins[id(tensor)] = unmixed
+            else:
+                self._origins.pop(id(tensor), None)
+
+    def _give_up(self, name: str, inputs: list[Tensor], traced: list[Tensor]) -> None:
+        where = self._stack[-1][0] if self._stack else "the network"
+        for tensor in traced:
+            self.wiring.freeze(self._layouts[id(tensor)][1], f"{name} in {where} is not understood")
+        for tensor in inputs:
+            state = self.state_name(tensor)
+            if state is not None:
+                self.wiring.poisoned.setdefault(state, f"{name} in {where}, which is not understood")
+        if traced:
+            self.unknown.append(f"{name} in {where}")
+
+    def _set(self, tensor: Tensor, layout: Layout) -> None:
+        self._layouts[id(tensor)] = (tensor, layout)
+
+    def _frozen(self, name: str, count: int, reason: str) -> Layout:
+        atoms = self.wiring.new_block(name, count, layer=False)
+        self.wiring.freeze(atoms, reason)
+        return atoms
+
+    def layout(self, tensor: Any) -> Layout | None:
+        """The layout of a tensor of this pass, or None."""
+        known = self._layouts.get(id(tensor))
+        return None if known is None else known[1]
+
+    def layout_or_frozen(self, tensor: Tensor) -> Layout:
+        """The layout, or new frozen atoms for a tensor that was not followed."""
+        layout = self.layout(tensor)
+        return layout if layout is not None else self._frozen("constant", tensor.shape[1], "not traced")
+
+    def state_name(self, tensor: Any) -> str | None:
+        """The name of a parameter or buffer of the network."""
+        return self._names.get(id(tensor))
+
+    def bind_state(self, tensor: Tensor, layout: Layout, role: Role = "other") -> bool:
+        """Bind a vector of the network's state; False when it is not one."""
+        name = self.state_name(tensor)
+        if name is not None:
+            self.wiring.bind(name, 0, layout, role)
+        return name is not None
+
+    def count_module(self, attribute: str, layout: Layout) -> None:
+        """Record the attribute of the module now running, if it has it."""
+        if self._stack and isinstance(self._stack[-1][1], COUNTED[attribute]):
+            self.wiring.count_by(self._stack[-1][0], attribute, layout)
+
+    def place(self, weight: str, places: int) -> None:
+        """Record that a weight is applied at `places` positions of one example."""
+        if not self._training:
+            self.positions.append((weight, places))
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, tuple | list):
+        return [t for item in value for t in _tensors(item)]
+    if isinstance(value, dict):
+        return [t for item in value.values() for t in _tensors(item)]
+    return []
