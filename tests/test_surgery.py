@@ -16,7 +16,12 @@ from stampseg.errors import WiringError
 from stampseg.networks.unet import UNet
 
 SIDE = {2: 16, 3: 8}
-VARIANTS = [(d, norm, order) for d in (2, 3) for norm in ("batch", "instance") for order in ("norm-activation", "activation-norm")]
+VARIANTS = [
+    (d, norm, order)
+    for d in (2, 3)
+    for norm in ("batch", "instance")
+    for order in ("norm-activation", "activation-norm")
+]
 
 
 def make_network(spatial_dims: int, norm: str = "batch", order: str = "norm-activation") -> UNet:
@@ -31,14 +36,21 @@ def make_network(spatial_dims: int, norm: str = "batch", order: str = "norm-acti
 
 def example(spatial_dims: int, batch: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(batch, 1, *[SIDE[spatial_dims]] * spatial_dims, generator=generator, dtype=torch.float64)
+    return torch.randn(
+        batch, 1, *[SIDE[spatial_dims]] * spatial_dims, generator=generator, dtype=torch.float64
+    )
 
 
 def random_cut(graph: ChannelGraph, rng: np.random.Generator, groups: int = 3) -> Cut:
     able = [g for g in graph.prunable if g.size > 1]
     chosen = rng.choice(len(able), size=min(groups, len(able)), replace=False) if able else []
     return Cut.of(
-        {able[i].name: rng.choice(able[i].size, size=int(rng.integers(1, max(2, able[i].size // 3 + 1))), replace=False) for i in chosen}
+        {
+            able[i].name: rng.choice(
+                able[i].size, size=int(rng.integers(1, max(2, able[i].size // 3 + 1))), replace=False
+            )
+            for i in chosen
+        }
     )
 
 
@@ -66,9 +78,7 @@ def test_thirty_cuts_equal_the_masked_twin_each(spatial_dims: int, norm: str, or
         mask(twin, graph, cut, producers_only=True)
         graph = apply_cut(network, graph, cut)
         for mode in (False, True):
-            torch.testing.assert_close(
-                network.train(mode)(x), twin.train(mode)(x), atol=1e-10, rtol=0
-            )
+            torch.testing.assert_close(network.train(mode)(x), twin.train(mode)(x), atol=1e-10, rtol=0)
     assert sum(g.size for g in graph.prunable) < 60, "thirty cuts must have removed most channels"
 
 
@@ -98,7 +108,9 @@ def test_two_cuts_equal_their_union() -> None:
     graph = trace(twice, x)
     whole = graph
     graph = apply_cut(twice, graph, Cut.of({"bottleneck.0.conv": [1, 5], "encoder.0.1.conv": [0]}))
-    graph = apply_cut(twice, graph, Cut.of({"bottleneck.0.conv": [1], "up.0": [2]}))  # index 1 is now channel 2
+    graph = apply_cut(
+        twice, graph, Cut.of({"bottleneck.0.conv": [1], "up.0": [2]})
+    )  # index 1 is now channel 2
     union = Cut.of({"bottleneck.0.conv": [1, 2, 5], "encoder.0.1.conv": [0], "up.0": [2]})
     assert whole.cut_to(graph.kept) == union
     apply_cut(once, whole, union)
@@ -146,9 +158,16 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor)
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize(("spatial_dims", "norm"), [(2, "batch"), (3, "instance"), (3, "batch")])
-def test_a_step_after_a_cut_equals_the_twins_step_on_what_is_kept(kind: str, spatial_dims: int, norm: str) -> None:
+def test_a_step_after_a_cut_equals_the_twins_step_on_what_is_kept(
+    kind: str, spatial_dims: int, norm: str
+) -> None:
     network, x = make_network(spatial_dims, norm), example(spatial_dims)
-    optimizer = OPTIMIZERS[kind]([{"params": list(network.encoder.parameters()), "lr": 0.02}, {"params": [p for n, p in network.named_parameters() if not n.startswith("encoder")]}])
+    optimizer = OPTIMIZERS[kind](
+        [
+            {"params": list(network.encoder.parameters()), "lr": 0.02},
+            {"params": [p for n, p in network.named_parameters() if not n.startswith("encoder")]},
+        ]
+    )
     graph, rng = trace(network, x), np.random.default_rng(4)
     for _ in range(3):
         _step(network, optimizer, x)
@@ -160,10 +179,14 @@ def test_a_step_after_a_cut_equals_the_twins_step_on_what_is_kept(kind: str, spa
         _step(twin, twin_optimizer, x)
         keep_network = copy.deepcopy(twin)
         apply_cut(keep_network, before, cut)
-        for (name, ours), (_, theirs) in zip(network.named_parameters(), keep_network.named_parameters(), strict=True):
+        for (name, ours), (_, theirs) in zip(
+            network.named_parameters(), keep_network.named_parameters(), strict=True
+        ):
             torch.testing.assert_close(ours, theirs, atol=1e-9, rtol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
         ids = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        assert ids == {id(p) for p in network.parameters()}, "the optimiser knows every parameter, and no other"
+        assert ids == {id(p) for p in network.parameters()}, (
+            "the optimiser knows every parameter, and no other"
+        )
         assert {id(p) for p in optimizer.state} == ids
 
 

@@ -194,11 +194,12 @@ class TrainOptions(Options):
     loss: Literal["dice-ce", "dice"] = "dice-ce"
     augment: bool = True
     foreground_share: float = Field(
-        0.5, ge=0, le=1, description="Windows centred on a labelled voxel, where windows are smaller than the image."
+        0.5,
+        ge=0,
+        le=1,
+        description="Windows centred on a labelled voxel, where windows are smaller than the image.",
     )
-    validation: str = Field(
-        "auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto."
-    )
+    validation: str = Field("auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto.")
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
     )
@@ -244,7 +245,10 @@ def parse_config(values: object, source: str) -> Config:
     values = dict(values)
     prune = values.get("prune")
     if isinstance(prune, dict) and isinstance(prune.get("target"), str | int):
-        values["prune"] = {**prune, "target": Target.parse(str(prune["target"])).model_dump(exclude_none=True)}
+        values["prune"] = {
+            **prune,
+            "target": Target.parse(str(prune["target"])).model_dump(exclude_none=True),
+        }
     try:
         return Config.model_validate(values)
     except ValidationError as error:

@@ -61,9 +61,7 @@ class TargetedDropout(nn.Module):
         return f"{self.rate.numel()}, mean rate {float(self.rate.mean()):.3g}"
 
 
-def targeted_rates(
-    scores: Scores, base: float, scope: Literal["layer", "channel"]
-) -> dict[str, np.ndarray]:
+def targeted_rates(scores: Scores, base: float, scope: Literal["layer", "channel"]) -> dict[str, np.ndarray]:
     """Rates (n,) per group from the importance of its channels.
 
     All channels of the network are ranked together: the least important of N has N-1, the most

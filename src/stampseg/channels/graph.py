@@ -174,7 +174,9 @@ class ChannelGraph:
         before = np.concatenate([[0], np.cumsum(keep)])
         groups = tuple(replace(g, start=int(before[g.start]), stop=int(before[g.stop])) for g in self.groups)
         kept = {
-            g.name: tuple(k for k, stays in zip(self.kept[g.name], keep[g.start : g.stop], strict=True) if stays)
+            g.name: tuple(
+                k for k, stays in zip(self.kept[g.name], keep[g.start : g.stop], strict=True) if stays
+            )
             for g in self.groups
         }
         return ChannelGraph(

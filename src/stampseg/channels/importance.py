@@ -129,10 +129,11 @@ def _per_example(
         output = network(batch["image"])
         order = sorted(observed)
         maps = [observed[index] for index in order]
+        gradients: list[Tensor | None]
         if criterion in _GRADIENT:
-            gradients = torch.autograd.grad(loss(output, batch["label"]), maps, allow_unused=True)
+            gradients = list(torch.autograd.grad(loss(output, batch["label"]), maps, allow_unused=True))
         else:
-            gradients = (None,) * len(maps)
+            gradients = [None] * len(maps)
     for a, g in zip(maps, gradients, strict=True):
         with torch.no_grad():
             yield _reduce(a, g, criterion).double().cpu().numpy()

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -22,7 +21,9 @@ Layout = np.ndarray
 Rule = Callable[["Tracer", tuple[Any, ...], dict[str, Any], Any], Layout | list[Layout] | None]
 
 
-def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None) -> Any:
+def _argument(
+    args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None
+) -> Any:
     return args[index] if len(args) > index else kwargs.get(name, default)
 
 
@@ -58,8 +59,15 @@ def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
 
 
 def _layer(
-    tracer: Tracer, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int, out: Tensor,
-    *, out_dim: int, places: int,
+    tracer: Tracer,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    groups: int,
+    out: Tensor,
+    *,
+    out_dim: int,
+    places: int,
 ) -> Layout | None:
     name = tracer.state_name(weight)
     incoming = tracer.layout_or_frozen(x)
@@ -72,9 +80,7 @@ def _layer(
     elif groups > 1 and groups == x.shape[1]:  # depthwise: each channel is filtered by itself
         outgoing = np.repeat(incoming, count // groups)
     else:
-        outgoing = wiring.new_block(
-            name.removesuffix(".weight"), count, layer=True, transposed=out_dim == 1
-        )
+        outgoing = wiring.new_block(name.removesuffix(".weight"), count, layer=True, transposed=out_dim == 1)
         if groups > 1:  # the channels of one convolution group, in and out, go together
             _tie_within(tracer, [incoming, outgoing], groups)
     wiring.bind(name, out_dim, outgoing, "out")
@@ -104,7 +110,9 @@ def normalisation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any],
     names = ("running_mean", "running_var", "weight", "bias")
     for index, name in enumerate(names, start=1):
         tensor = _argument(args, kwargs, index, name)
-        if tensor is not None and not tracer.bind_state(tensor, layout, "norm-weight" if name == "weight" else "other"):
+        if tensor is not None and not tracer.bind_state(
+            tensor, layout, "norm-weight" if name == "weight" else "other"
+        ):
             return None
     tracer.count_module("num_features", layout)
     return layout
@@ -120,7 +128,9 @@ def group_normalisation(
     _tie_within(tracer, [layout], groups)
     for index, name in ((2, "weight"), (3, "bias")):
         tensor = _argument(args, kwargs, index, name)
-        if tensor is not None and not tracer.bind_state(tensor, layout, "norm-weight" if index == 2 else "other"):
+        if tensor is not None and not tracer.bind_state(
+            tensor, layout, "norm-weight" if index == 2 else "other"
+        ):
             return None
     tracer.count_module("num_channels", layout)
     return layout
@@ -242,7 +252,11 @@ def reduction(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out
 
 def padding(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """pad over space only."""
-    return keep(tracer, args, kwargs, out) if len(_argument(args, kwargs, 1, "pad")) <= 2 * (out.ndim - 2) else None
+    return (
+        keep(tracer, args, kwargs, out)
+        if len(_argument(args, kwargs, 1, "pad")) <= 2 * (out.ndim - 2)
+        else None
+    )
 
 
 def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
@@ -254,13 +268,16 @@ def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any],
     return layout.reshape(out.shape[1], -1)[:, 0]
 
 
-_ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6 sigmoid logsigmoid
-hardsigmoid tanh softplus softsign tanhshrink threshold clamp clip abs neg exp sqrt rsqrt square pow
-dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous detach to float
+_ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6 sigmoid
+logsigmoid hardsigmoid tanh softplus softsign tanhshrink threshold clamp clip abs neg exp sqrt rsqrt
+square pow dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous detach to float
 double half bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest upsample_bilinear
 max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
 adaptive_max_pool3d"""
+
+_ARITHMETIC = """add sub mul div true_divide maximum minimum
+radd rsub rmul rdiv iadd isub imul itruediv truediv"""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), keep),
@@ -271,8 +288,7 @@ RULES: dict[str, Rule] = {
     "group_norm": group_normalisation,
     **dict.fromkeys(("prelu", "channel_dropout"), per_channel),
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenation),
-    **dict.fromkeys("add sub mul div true_divide radd rsub rmul rdiv iadd isub imul itruediv truediv".split(), arithmetic),
-    **dict.fromkeys(("maximum", "minimum"), arithmetic),
+    **dict.fromkeys(_ARITHMETIC.split(), arithmetic),
     **dict.fromkeys(("split", "chunk", "tensor_split"), splitting),
     "getitem": indexing,
     **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "expand"), flattening),
@@ -299,7 +315,6 @@ def rule_name(func: Any) -> str:
     return getattr(func, "__name__", str(func)).strip("_")
 
 
-ACTIVATIONS = tuple(
-    getattr(torch.nn, name)
-    for name in "ReLU LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Hardswish ReLU6 Softplus Sigmoid Tanh".split()
-)
+_ACTIVATIONS = """ReLU LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Hardswish ReLU6 Softplus
+Sigmoid Tanh"""
+ACTIVATIONS = tuple(getattr(nn, name) for name in _ACTIVATIONS.split())

@@ -152,7 +152,9 @@ def snapshot(network: nn.Module, graph: ChannelGraph, optimizer: Optimizer) -> S
         graph=graph,
         tensors={name: tensor.detach().clone() for name, tensor in _state(network)},
         attributes={
-            sized.module: {a: getattr(modules[sized.module], a) for a in _ATTRIBUTES if hasattr(modules[sized.module], a)}
+            sized.module: {
+                a: getattr(modules[sized.module], a) for a in _ATTRIBUTES if hasattr(modules[sized.module], a)
+            }
             for sized in graph.sizes
         },
         optimizer={
@@ -171,7 +173,9 @@ def restore(network: nn.Module, optimizer: Optimizer, then: Snapshot) -> Channel
     new: dict[str, Tensor] = {}
     for name, tensor in then.tensors.items():
         copy = tensor.clone()
-        new[name] = nn.Parameter(copy, old[name].requires_grad) if isinstance(old[name], nn.Parameter) else copy
+        new[name] = (
+            nn.Parameter(copy, old[name].requires_grad) if isinstance(old[name], nn.Parameter) else copy
+        )
     _replace(network, old, new)
     names = {id(old[name]): name for name in new}
     for group in optimizer.param_groups:

@@ -124,7 +124,9 @@ class Tracer(TorchFunctionMode):
         layout = self._layouts[id(output)][1]
         if isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and origin == len(self._observed):
             self._observed.append((name, call, layout, False))
-        elif isinstance(module, ACTIVATIONS) and origin < len(self._observed) and not self._observed[origin][3]:
+        elif (
+            isinstance(module, ACTIVATIONS) and origin < len(self._observed) and not self._observed[origin][3]
+        ):
             self._observed[origin] = (name, call, layout, True)
 
     def probes(self) -> list[tuple[str, int, np.ndarray, bool]]:

@@ -12,8 +12,9 @@ encoder.0 ----------------------------------------- decoder.0 -- head
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from ..channels.dropout import TargetedDropout
 from ..errors import ConfigError
 
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-_UP = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_UP: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _NORM = {
     ("batch", 2): nn.BatchNorm2d,
@@ -63,7 +64,12 @@ class ConvUnit(nn.Module):
     """Convolution 3^d, then norm and activation in the chosen order, then targeted dropout."""
 
     def __init__(
-        self, spatial_dims: int, in_channels: int, out_channels: int, norm: Norm, activation: Activation,
+        self,
+        spatial_dims: int,
+        in_channels: int,
+        out_channels: int,
+        norm: Norm,
+        activation: Activation,
         order: Order,
     ) -> None:
         super().__init__()
@@ -117,14 +123,14 @@ class UNet(nn.Module):
         super().__init__()
         if spatial_dims not in _CONV:
             raise ConfigError(f"spatial_dims is {spatial_dims}; expected 2 or 3")
-        strides = [tuple(stride) for stride in strides]
-        if not strides or any(len(stride) != spatial_dims or min(stride) < 1 for stride in strides):
-            raise ConfigError(f"strides {strides} need one tuple of {spatial_dims} factors per level")
-        levels = len(strides)
+        steps = [tuple(stride) for stride in strides]
+        if not steps or any(len(stride) != spatial_dims or min(stride) < 1 for stride in steps):
+            raise ConfigError(f"strides {steps} need one tuple of {spatial_dims} factors per level")
+        levels = len(steps)
         wide = doubling_widths(widths, levels) if isinstance(widths, int) else dict(widths)
         self._check_widths(wide, levels)
         self.spatial_dims = spatial_dims
-        self.total_stride = tuple(_product(stride[a] for stride in strides) for a in range(spatial_dims))
+        self.total_stride = tuple(math.prod(stride[a] for stride in steps) for a in range(spatial_dims))
 
         def block(source: int, name: str) -> nn.Sequential:
             first, second = wide[f"{name}.0"], wide[f"{name}.1"]
@@ -135,7 +141,7 @@ class UNet(nn.Module):
 
         channels = in_channels
         self.encoder, self.pool = nn.ModuleList(), nn.ModuleList()
-        for i, stride in enumerate(strides):
+        for i, stride in enumerate(steps):
             self.encoder.append(block(channels, f"encoder.{i}"))
             self.pool.append(_POOL[spatial_dims](stride))
             channels = wide[f"encoder.{i}.1"]
@@ -143,7 +149,7 @@ class UNet(nn.Module):
         ups, decoders = [], []
         channels = wide["bottleneck.1"]
         for i in reversed(range(levels)):
-            ups.append(_UP[spatial_dims](channels, wide[f"up.{i}"], strides[i], strides[i]))
+            ups.append(_UP[spatial_dims](channels, wide[f"up.{i}"], steps[i], steps[i]))
             decoders.append(block(wide[f"up.{i}"] + wide[f"encoder.{i}.1"], f"decoder.{i}"))
             channels = wide[f"decoder.{i}.1"]
         self.up, self.decoder = nn.ModuleList(reversed(ups)), nn.ModuleList(reversed(decoders))
@@ -170,10 +176,3 @@ class UNet(nn.Module):
         for up, decode, skip in zip(reversed(self.up), reversed(self.decoder), reversed(skips), strict=True):
             x = decode(torch.cat((up(x), skip), dim=1))
         return self.head(x)
-
-
-def _product(factors) -> int:  # type: ignore[no-untyped-def]
-    result = 1
-    for factor in factors:
-        result *= factor
-    return result

@@ -1,0 +1,123 @@
+"""Who trains, who validates: the cases of one run, split by person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import Config
+from .data.cases import Case, read_case_csv
+from .data.splits import draw_cases, hold_out
+from .errors import ConfigError
+
+AUTO_SHARE = 0.2
+AUTO_GROUPS = 5  # fewer people than this all train
+AUTO_MOST = 20  # validation runs every round
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """Cases of a run; no person is in both. `note` says in words what was decided."""
+
+    training: tuple[Case, ...]
+    validation: tuple[Case, ...]
+    note: str
+
+
+def allot(cases: Sequence[Case], config: Config) -> Allotment:
+    """Draw the training and the validation cases.
+
+    With `labels` N, exactly N cases train, and validation cases come from other people; without,
+    the validation share is taken out of all cases. `auto` is a fifth (of N, or of all people when
+    there are at least five), at most 20 cases.
+
+    Raises:
+        ConfigError: the validation option is not understood, or leaves nothing to train on.
+    """
+    choice = config.train.validation.strip()
+    if choice.lower().endswith(".csv"):
+        return _given(cases, Path(choice), config)
+    share = _share(choice)
+    if config.labels is not None:
+        return _beside(cases, share, config)
+    people = len({case.group for case in cases})
+    if share == 0 or (share is None and people < AUTO_GROUPS):
+        why = "validation none was asked for" if share == 0 else f"only {people} person(s) are labelled"
+        return Allotment(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
+    training, validation = hold_out(cases, share or AUTO_SHARE, config.seed)
+    if share is None:
+        validation = validation[:AUTO_MOST]
+    return Allotment(tuple(training), tuple(validation), _words(training, validation, "held out"))
+
+
+def _share(choice: str) -> float | None:
+    """0 for none, None for auto."""
+    if choice in ("none", "auto"):
+        return 0.0 if choice == "none" else None
+    try:
+        value = float(choice[:-1]) / 100 if choice.endswith("%") else float(choice)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        raise ConfigError(
+            f"--validation {choice!r} is not understood; expected a .csv file of cases, a share such as "
+            "0.2 or 20%, none or auto"
+        )
+    return value
+
+
+def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
+    validation = read_case_csv(path)
+    people = {case.group for case in validation} | {
+        case.group for case in cases if _labels(case) & _all_labels(validation)
+    }
+    pool = [
+        case for case in cases if case.group not in people and not _labels(case) & _all_labels(validation)
+    ]
+    if not pool:
+        raise ConfigError(
+            f"--validation {path}: its people are all the labelled ones; leave some to train on"
+        )
+    training = draw_cases(pool, config.labels, config.seed) if config.labels else pool
+    return Allotment(
+        tuple(training), tuple(validation), _words(training, validation, f"named in {path.name}")
+    )
+
+
+def _labels(case: Case) -> set[Path]:
+    return {case.label.resolve()} if case.label else set()
+
+
+def _all_labels(cases: Sequence[Case]) -> set[Path]:
+    return {path for case in cases for path in _labels(case)}
+
+
+def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allotment:
+    """N training cases, and validation cases from other people beside them."""
+    count = config.labels or 0
+    training = draw_cases(cases, count, config.seed)
+    people = {case.group for case in training}
+    rest = [case for case in cases if case.group not in people]
+    if share == 0 or (not rest and share is None):
+        why = "validation none was asked for" if share == 0 else "no other person is labelled"
+        return Allotment(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
+    if not rest:
+        training, validation = hold_out(training, share or AUTO_SHARE, config.seed)
+        return Allotment(tuple(training), tuple(validation), _words(training, validation, "held out"))
+    wanted = max(1, round(count * (share or AUTO_SHARE)))
+    wanted = min(wanted, len(rest), AUTO_MOST if share is None else len(rest))
+    validation = draw_cases(rest, wanted, config.seed)
+    return Allotment(
+        tuple(training), tuple(validation), _words(training, validation, "drawn from the other people")
+    )
+
+
+def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> str:
+    def people(cases: Sequence[Case]) -> int:
+        return len({case.group for case in cases})
+
+    return (
+        f"{len(training)} cases of {people(training)} people train, {len(validation)} of "
+        f"{people(validation)} validate ({how})"
+    )

@@ -1,0 +1,229 @@
+"""Image and label pairs in any layout -> cases, each with an id and the person it belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import ConfigError, DataError
+from .copies import find_copies
+from .formats import READABLE, is_dicom_series, is_hidden, list_images, some, stem_of, suffix_of
+from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
+from .pairing import group_channels, in_order
+from .readers import output_name
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled (or to be labelled) image.
+
+    Attributes:
+        id: unique in its data set.
+        group: the person; splits never separate a group.
+        images: one file per channel in channel order; a DICOM series is its folder; a 4D or RGB
+            file holds several channels alone.
+        label: the label file, None for an image without one.
+    """
+
+    id: str
+    group: str
+    images: tuple[Path, ...]
+    label: Path | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The cases of a folder or CSV, sorted by id.
+
+    Attributes:
+        root: what the user named.
+        layout: "decathlon", "nnunet", "folders" or "csv".
+        cases: labelled cases.
+        unlabelled: images without a label.
+        label_names: declared name per value in the files, empty if none is declared.
+        channel_names: declared, such as ("CT",), empty if none is declared.
+        warnings: one line each.
+    """
+
+    root: Path
+    layout: str
+    cases: tuple[Case, ...]
+    unlabelled: tuple[Case, ...]
+    label_names: Mapping[int, str]
+    channel_names: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def find_dataset(
+    data: Path, *, images: Path | None = None, masks: Path | None = None, group_regex: str | None = None
+) -> Dataset:
+    """Find the labelled cases in `data`, a folder in one of four layouts or a CSV.
+
+    The group is what `group_regex` finds in the id (its first group, or the whole match), else the
+    CSV's group column, else the id. `images` and `masks` name two folders, relative to `data` or
+    absolute.
+
+    Raises:
+        DataError: nothing found, files missing, or a pairing that is ambiguous.
+        ConfigError: a `group_regex` that is wrong or does not match every id.
+    """
+    data = Path(data)
+    listing = _list(data, images, masks)
+    if not any(entry.label for entry in listing.entries):
+        raise DataError(f"{data}: no image with a label found; {EXPECTED}")
+    root = data if data.is_dir() else data.parent
+    cases, repeats = _with_shared_images(_cases(listing.entries, root, group_regex))
+    return Dataset(
+        root=data,
+        layout=listing.layout,
+        cases=tuple(case for case in cases if case.label is not None),
+        unlabelled=tuple(case for case in cases if case.label is None),
+        label_names=listing.label_names,
+        channel_names=listing.channel_names,
+        warnings=(*listing.warnings, *repeats),
+    )
+
+
+def read_case_csv(path: Path, root: Path | None = None, group_regex: str | None = None) -> list[Case]:
+    """Cases of a CSV with columns image, label and optionally group, sorted by id.
+
+    Paths are relative to `root`, by default the CSV's folder. An empty label gives a case without one.
+
+    Raises:
+        DataError: the file or a file that it names is missing, or a column is.
+        ConfigError: as `find_dataset`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: file not found; expected a CSV with columns image,label")
+    root = path.parent if root is None else Path(root)
+    return _cases(read_csv_entries(path, root), root, group_regex)
+
+
+def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case]:
+    """Images to predict, from files, folders of files or folders with one DICOM series each.
+
+    Files `x_0000`, `x_0001`, ... are the channels of one case when all files are named so and every
+    case has as many, `channels` of them where that is given (the number the model reads).
+
+    Raises:
+        DataError: a path is missing or no image, a folder holds none, or two inputs would be
+            written to one name.
+    """
+    files = [file for path in paths for file in _images_at(Path(path))]
+    # The same file may be named twice, as by a folder and a pattern.
+    unique = list({file.resolve(): file for file in files}.values())
+    cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
+    _check_outputs(cases)
+    return sorted(cases, key=lambda case: case.id)
+
+
+def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
+    if not data.exists():
+        raise DataError(f"{data}: no such file or folder; {EXPECTED}")
+    if data.is_file():
+        if data.suffix.lower() != ".csv":
+            raise DataError(f"{data}: is a file; expected a folder or a CSV with columns image,label")
+        return list_csv(data)
+    return list_folder(data, images, masks)
+
+
+def _cases(entries: list[Entry], root: Path, group_regex: str | None) -> list[Case]:
+    ids = _ids(entries, root)
+    groups = [entry.group or name for entry, name in zip(entries, ids, strict=True)]
+    if group_regex is not None:
+        groups = [_match_group(group_regex, name) for name in ids]
+    cases = [
+        Case(name, group, entry.images, entry.label)
+        for name, group, entry in zip(ids, groups, entries, strict=True)
+    ]
+    return sorted(cases, key=lambda case: case.id)
+
+
+def _ids(entries: list[Entry], root: Path) -> list[str]:
+    """Stems of the images; where two are equal, all ids get their folders' names in front."""
+    ids = [entry.stem for entry in entries]
+    if len(set(ids)) < len(ids):
+        ids = ["_".join((*_folders(entry.images[0], root), entry.stem)) for entry in entries]
+    for name, count in Counter(ids).items():
+        if count > 1:
+            raise DataError(
+                f"{root}: {count} cases are called {name}; expected every image once; remove the repeats"
+            )
+    return ids
+
+
+def _folders(image: Path, root: Path) -> tuple[str, ...]:
+    parent = image.parent
+    return parent.relative_to(root).parts if parent.is_relative_to(root) else parent.parts[1:]
+
+
+def _match_group(pattern: str, name: str) -> str:
+    try:
+        match = re.search(pattern, name)
+    except re.error as error:
+        raise ConfigError(
+            f"--group-regex {pattern!r}: not a regular expression ({error}); correct it"
+        ) from None
+    found = match and (match.group(1) if match.re.groups else match.group(0))
+    if not found:
+        raise ConfigError(
+            f"--group-regex {pattern!r} finds nothing in the case id {name!r}; expected its first group "
+            "to name the person in every id"
+        )
+    return found
+
+
+def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
+    """Put cases whose image files are equal byte for byte into one group, and say so."""
+    groups, warnings = {case.id: case.group for case in cases}, []
+    for first, second in find_copies([case.images for case in cases]):
+        one, other = cases[first].id, cases[second].id
+        warnings.append(f"{one} and {other} are the same image; they are kept in one group")
+        kept, merged = groups[one], groups[other]
+        groups = {name: kept if group == merged else group for name, group in groups.items()}
+    return [replace(case, group=groups[case.id]) for case in cases], warnings
+
+
+def _images_at(path: Path) -> list[Path]:
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder; expected an image or a folder of images")
+    if path.is_file():
+        if not suffix_of(path):
+            raise DataError(f"{path}: file type not known; expected {READABLE}")
+        return [path]
+    if is_dicom_series(path):
+        return [path]
+    found = list_images(path)
+    if not found:
+        folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
+        hint = f"; name one of its folders: {some(folders)}" if folders else ""
+        raise DataError(f"{path}: no image found; expected {READABLE}{hint}")
+    return found
+
+
+def _join_channels(files: list[Path], channels: int | None) -> list[tuple[str, tuple[Path, ...]]]:
+    """(id, image files) per case."""
+    grouped = group_channels(path for path in files if path.is_file())
+    counts = {len(numbered) for numbered in grouped.values()}
+    # Numbered images such as slice_0017 have gaps, or another count than the model's, and stay apart.
+    whole = all(sorted(numbered) == list(range(len(numbered))) for numbered in grouped.values())
+    complete = sum(map(len, grouped.values())) == len(files)
+    if not (whole and complete and len(counts) == 1 and channels in (None, *counts)):
+        return [(stem_of(path), (path,)) for path in files]
+    return [(base, in_order(numbered)) for base, numbered in grouped.items()]
+
+
+def _check_outputs(cases: list[Case]) -> None:
+    written: dict[str, Case] = {}
+    for case in cases:
+        name = output_name(case.images)
+        if name in written:
+            raise DataError(
+                f"{case.images[0]}: its labels would be written to {name}, as those of "
+                f"{written[name].images[0]}; expected different names; predict them into two folders"
+            )
+        written[name] = case

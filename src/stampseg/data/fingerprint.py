@@ -1,0 +1,226 @@
+"""What the training cases look like, measured once, one case in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from nibabel.orientations import aff2axcodes
+from scipy.ndimage import distance_transform_edt, find_objects
+
+from ..config import Options
+from ..errors import DataError
+from .cases import Case
+from .labels import LabelTable, to_classes
+from .plan import Intensity
+from .preprocess import find_orientation, nonzero_box, orient, oriented_spacing
+from .readers import read_image, read_label
+from .volume import Header, Volume, check_pair
+
+FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
+RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform
+HOUNSFIELD_AIR = -500.0  # only CT has values below it
+
+
+class Fingerprint(Options):
+    """Facts about the training cases; axes are oriented (RAS for volumes, row and column for pictures).
+
+    Attributes:
+        spatial_dims: 2 or 3.
+        in_channels: channels every case can be brought to.
+        channel_names: as declared by the dataset, or empty.
+        shapes: spatial shape of each case in voxels.
+        cropped_shapes: shape of each case's box of non-zero voxels.
+        spacings: voxel size of each case in mm (1 for pictures).
+        orientations: axis codes in each file, such as "LPS"; "" for pictures.
+        intensity_ranges: lowest and highest value of each case.
+        foreground: 0.5 and 99.5 percentile, mean and deviation of the labelled voxels per
+            channel; empty when no voxel is labelled.
+        class_voxels: voxels of each class over all cases, background first.
+        object_radius: radius of the thickest part of each class but the background, in mm
+            (pixels), median over the cases that have it; None when no case has it.
+        warnings: one line each.
+    """
+
+    spatial_dims: Literal[2, 3]
+    in_channels: int
+    channel_names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    cropped_shapes: tuple[tuple[int, ...], ...]
+    spacings: tuple[tuple[float, ...], ...]
+    orientations: tuple[str, ...]
+    intensity_ranges: tuple[tuple[float, float], ...]
+    foreground: tuple[Intensity, ...]
+    class_voxels: tuple[int, ...]
+    object_radius: tuple[float | None, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def looks_like_ct(self) -> bool:
+        """True when most cases reach below -500, as air does in Hounsfield units."""
+        return float(np.median([low for low, _ in self.intensity_ranges])) < HOUNSFIELD_AIR
+
+
+@dataclass
+class _Facts:
+    """What is kept of one case once its voxels are gone."""
+
+    header: Header
+    shape: tuple[int, ...]
+    cropped: tuple[int, ...]
+    spacing: tuple[float, ...]
+    colourless: bool
+    lowest: float
+    highest: float
+    sample: np.ndarray
+    counts: np.ndarray
+    radius: tuple[float | None, ...]
+
+
+def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequence[str]) -> Fingerprint:
+    """Measure labelled cases.
+
+    Args:
+        cases: the training cases, each with a label.
+        table: which value in the files is which class.
+        channel_names: declared names such as ("CT",), or empty.
+
+    Raises:
+        DataError: no case, a case without a label, pictures mixed with volumes, channels that
+            differ, or a label that does not fit its image.
+    """
+    if not cases:
+        raise DataError("no labelled case to plan from; give at least one image with its label")
+    samples = max(1, FOREGROUND_SAMPLES // len(cases))
+    facts: list[_Facts] = []
+    for case in cases:
+        facts.append(_measure(case, table, samples))
+        _check_same_kind(facts[0].header, facts[-1].header)
+    in_channels, warnings = _common_channels(facts)
+    radii = zip(*(fact.radius for fact in facts), strict=True)
+    return Fingerprint(
+        spatial_dims=len(facts[0].shape),
+        in_channels=in_channels,
+        channel_names=tuple(channel_names),
+        shapes=tuple(fact.shape for fact in facts),
+        cropped_shapes=tuple(fact.cropped for fact in facts),
+        spacings=tuple(fact.spacing for fact in facts),
+        orientations=tuple(_axis_codes(fact.header) for fact in facts),
+        intensity_ranges=tuple((fact.lowest, fact.highest) for fact in facts),
+        foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
+        class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
+        object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
+        warnings=warnings,
+    )
+
+
+def object_radius(classes: np.ndarray, value: int, spacing: Sequence[float]) -> float | None:
+    """Largest distance from inside class `value` to its outside, in the unit of `spacing`; None if absent.
+
+    The border of the image counts as inside: an object cut off by it is as thick as it looks.
+    """
+    inside = classes == value
+    found = find_objects(inside.astype(np.uint8))
+    if not found:
+        return None
+    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in found[0])
+    inside = inside[box]
+    step = max(1, int(np.ceil((inside.size / RADIUS_VOXELS) ** (1 / inside.ndim))))
+    inside = inside[(slice(None, None, step),) * inside.ndim]
+    if inside.all():
+        return 0.5 * min(n * size * step for n, size in zip(inside.shape, spacing, strict=True))
+    return float(distance_transform_edt(inside, sampling=[size * step for size in spacing]).max())
+
+
+def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
+    if case.label is None:
+        raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
+    volume, label = read_image(case.images), read_label(case.label)
+    check_pair(volume.header, label.header)
+    orientation = find_orientation(volume.header)
+    image = orient(volume.array, orientation)
+    classes = to_classes(orient(label.array, orientation), table.values, case.label)
+    spacing = oriented_spacing(volume.header.spacing, orientation)
+    return _Facts(
+        header=volume.header,
+        shape=tuple(image.shape[1:]),
+        cropped=tuple(stop - start for start, stop in nonzero_box(image)),
+        spacing=spacing,
+        colourless=_is_colourless(volume),
+        lowest=float(image.min()),
+        highest=float(image.max()),
+        sample=_foreground_sample(image, classes, samples),
+        counts=np.bincount(classes.ravel(), minlength=len(table.values)),
+        radius=tuple(object_radius(classes, value, spacing) for value in range(1, len(table.values))),
+    )
+
+
+def _foreground_sample(image: np.ndarray, classes: np.ndarray, samples: int) -> np.ndarray:
+    """(C, n) values at evenly chosen labelled voxels, n at most `samples`."""
+    where = np.flatnonzero(classes)
+    where = where[:: max(1, -(-where.size // samples))]
+    return np.stack([channel.ravel()[where] for channel in image])
+
+
+def _windows(samples: Sequence[np.ndarray]) -> tuple[Intensity, ...]:
+    values = np.concatenate(samples, axis=1)
+    if values.shape[1] == 0:
+        return ()
+    windows = []
+    for channel in values:
+        low, high = np.percentile(channel, (0.5, 99.5))
+        clipped = np.clip(channel, low, high)
+        mean, std = clipped.mean(dtype=np.float64), clipped.std(dtype=np.float64)
+        windows.append(Intensity(low=float(low), high=float(high), mean=float(mean), std=float(std)))
+    return tuple(windows)
+
+
+def _check_same_kind(first: Header, other: Header) -> None:
+    if len(first.shape) == len(other.shape):
+        return
+    picture, volume = (first, other) if len(first.shape) == 2 else (other, first)
+    raise DataError(
+        f"{picture.path} is a picture and {volume.path} a volume; expected one kind in a dataset; "
+        "train pictures and volumes apart"
+    )
+
+
+def _common_channels(facts: Sequence[_Facts]) -> tuple[int, tuple[str, ...]]:
+    """Channels every case can have: colour files without colour count as grey."""
+    counts = {fact.header.channels for fact in facts}
+    pictures = all(fact.header.is_picture for fact in facts)
+    if pictures and counts <= {1, 3} and 3 in counts:
+        colour = sum(fact.header.channels == 3 for fact in facts)
+        if all(fact.colourless for fact in facts):
+            return 1, (
+                f"{colour} of {len(facts)} pictures are stored in colour but hold only grey; read as grey",
+            )
+        if counts == {1, 3}:
+            return 3, (f"channels: 3, as {colour} of {len(facts)} pictures are in colour; grey is repeated",)
+    if len(counts) == 1:
+        return counts.pop(), ()
+    odd = next(fact.header for fact in facts if fact.header.channels != facts[0].header.channels)
+    raise DataError(
+        f"{odd.path}: {odd.channels} channels, but {facts[0].header.path} has {facts[0].header.channels}; "
+        "expected the same channels in every case; add the missing files or leave the case out"
+    )
+
+
+def _same_channels(sample: np.ndarray, channels: int) -> np.ndarray:
+    """(C, n) -> (channels, n): grey repeated, or one channel of colours that are grey."""
+    return sample if len(sample) == channels else np.repeat(sample[:1], channels, axis=0)
+
+
+def _is_colourless(volume: Volume) -> bool:
+    array = volume.array
+    return len(array) == 1 or all(np.array_equal(array[0], channel) for channel in array[1:])
+
+
+def _axis_codes(header: Header) -> str:
+    return "" if header.affine is None else "".join(str(code) for code in aff2axcodes(header.affine))
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None

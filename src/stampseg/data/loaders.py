@@ -1,0 +1,221 @@
+"""Batches for training, ranking and validation, from prepared cases kept within a memory budget.
+
+`TrainingBatches.batch(step)` is a pure function of the seed and the step, so a run that resumes
+at step k sees exactly the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..config import DataOptions, TrainOptions
+from ..errors import DataError
+from .cases import Case
+from .plan import Plan
+from .preprocess import Prepared, prepare
+from .readers import read_image, read_label
+from .transforms import Locations, Sample, TrainingTransform, find_locations
+
+# What a seed is used for, so that no two uses share random numbers.
+ORDER, DRAW, SCORING = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class _Entry:
+    prepared: Prepared
+    locations: Locations
+
+    @property
+    def bytes(self) -> int:
+        tensors = (self.prepared.image, self.prepared.label)
+        held = sum(t.numel() * t.element_size() for t in tensors if t is not None)
+        return held + sum(points.nbytes for points in self.locations.values())
+
+
+class CaseCache:
+    """Prepared cases, the least recently used dropped first once they exceed a number of megabytes.
+
+    Safe to share between threads. A case larger than the whole budget is read each time.
+    """
+
+    def __init__(self, plan: Plan, megabytes: int) -> None:
+        self.plan = plan
+        self.budget = megabytes * 2**20
+        self.bytes = 0
+        # By the whole case: another data set, as of a validation CSV, may use the same ids.
+        self._entries: OrderedDict[Case, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, case: Case) -> Prepared:
+        """The case, prepared with its label if it has one.
+
+        Raises:
+            DataError: a file that cannot be read or does not fit the plan.
+        """
+        return self._entry(case).prepared
+
+    def sample_source(self, case: Case) -> tuple[Prepared, Locations]:
+        """The case, and labelled voxels (n, dims) of each of its classes; one read where it is not kept."""
+        entry = self._entry(case)
+        return entry.prepared, entry.locations
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _entry(self, case: Case) -> _Entry:
+        with self._lock:
+            if case in self._entries:
+                self._entries.move_to_end(case)
+                return self._entries[case]
+        entry = self._load(case)
+        with self._lock:
+            if case not in self._entries and entry.bytes <= self.budget:
+                self._entries[case] = entry
+                self.bytes += entry.bytes
+                while self.bytes > self.budget:
+                    self.bytes -= self._entries.popitem(last=False)[1].bytes
+        return entry
+
+    def _load(self, case: Case) -> _Entry:
+        label = read_label(case.label) if case.label is not None else None
+        prepared = prepare(read_image(case.images, self.plan.in_channels), self.plan, label)
+        return _Entry(prepared, find_locations(prepared.label))
+
+
+class TrainingBatches:
+    """Batches of augmented windows, the next one made in a background thread.
+
+    Cases come in a new random order each epoch, each once per epoch. A batch is always full: it
+    goes on into the next epoch, also where there are fewer cases than the batch size.
+    Use as a context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        plan: Plan,
+        options: TrainOptions,
+        data: DataOptions,
+        seed: int,
+        *,
+        cache: CaseCache | None = None,
+    ) -> None:
+        """Args:
+            cases: labelled training cases with unique ids.
+            plan: how they are prepared, and the patch.
+            options: batch size, augmentation, share of windows on labelled voxels.
+            data: memory for prepared cases, unless `cache` is given.
+            seed: of order, windows and augmentation.
+            cache: shared with the validation cases.
+
+        Raises:
+            DataError: no case, or a case without a label.
+        """
+        unlabelled = [case.id for case in cases if case.label is None]
+        if not cases or unlabelled:
+            found = f"case {unlabelled[0]} without a label" if unlabelled else "no case"
+            raise DataError(
+                f"training cases: found {found}, expected images, each with its label; add labels"
+            )
+        self.cases = tuple(cases)
+        self.plan = plan
+        self.seed = seed
+        self.batch_size = options.batch_size
+        self.cache = cache or CaseCache(plan, data.cache_megabytes)
+        share = options.foreground_share
+        self._training = TrainingTransform(plan, augment=options.augment, foreground_share=share)
+        self._scoring = TrainingTransform(plan, augment=False, foreground_share=1.0)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._ahead: dict[int, Future[Sample]] = {}
+
+    def batch(self, step: int) -> Sample:
+        """{"image": (B, C, *P) float32, "label": (B, 1, *P) int64} of optimiser step `step`, from 0.
+
+        Raises:
+            DataError: a file that cannot be read or does not fit the plan.
+        """
+        ready = self._ahead.pop(step, None) or self._worker.submit(self._make, step)
+        for future in self._ahead.values():  # of another place in the run, after a resume or rollback
+            future.cancel()
+        batch = ready.result()
+        self._ahead = {step + 1: self._worker.submit(self._make, step + 1)}
+        return batch
+
+    def scoring_batches(self, count: int | None = None) -> Iterator[Sample]:
+        """Every training case once, without augmentation, the same each time; the last batch may be smaller.
+
+        A case larger than the patch gives one window on a labelled voxel.
+
+        Args:
+            count: at most this many batches; None: the whole training set.
+        """
+        order = self._order(0)  # shuffled, so that a few batches are not a few people
+        starts = range(0, len(order), self.batch_size)
+        for first in starts if count is None else starts[:count]:
+            chosen = order[first : first + self.batch_size]
+            yield _stack(
+                [self._sample(self._scoring, index, (self.seed, SCORING, index)) for index in chosen]
+            )
+
+    def close(self) -> None:
+        """Stop the background thread."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._ahead = {}
+
+    def __enter__(self) -> TrainingBatches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def drawn(self, step: int) -> tuple[Case, ...]:
+        """The cases of that step's batch, in order."""
+        return tuple(self.cases[index] for index, _ in self._draws(step))
+
+    def _draws(self, step: int) -> list[tuple[int, int]]:
+        """(case index, draw number) of each place in the batch."""
+        draws = range(step * self.batch_size, (step + 1) * self.batch_size)
+        orders = {epoch: self._order(epoch) for epoch in {draw // len(self.cases) for draw in draws}}
+        return [(orders[draw // len(self.cases)][draw % len(self.cases)], draw) for draw in draws]
+
+    def _order(self, epoch: int) -> list[int]:
+        sequence = np.random.SeedSequence((self.seed, ORDER, epoch))
+        return np.random.default_rng(sequence).permutation(len(self.cases)).tolist()
+
+    def _make(self, step: int) -> Sample:
+        return _stack(
+            [
+                self._sample(self._training, index, (self.seed, DRAW, draw))
+                for index, draw in self._draws(step)
+            ]
+        )
+
+    def _sample(self, transform: TrainingTransform, index: int, seed: tuple[int, ...]) -> Sample:
+        prepared, locations = self.cache.sample_source(self.cases[index])
+        return transform(prepared, locations, seed)
+
+
+class ValidationCases:
+    """The held-out cases whole and without augmentation, as (case, prepared) pairs in their order."""
+
+    def __init__(self, cases: Sequence[Case], cache: CaseCache) -> None:
+        self.cases = tuple(cases)
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __iter__(self) -> Iterator[tuple[Case, Prepared]]:
+        for case in self.cases:
+            yield case, self.cache.get(case)
+
+
+def _stack(samples: Sequence[Sample]) -> Sample:
+    return {name: torch.stack([sample[name] for sample in samples]) for name in ("image", "label")}

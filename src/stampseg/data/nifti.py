@@ -1,0 +1,126 @@
+"""NIfTI, Analyze and FreeSurfer volumes, through nibabel."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from ..errors import DataError
+from .formats import suffix_of
+from .volume import Header, as_image, as_label, volume_header
+
+# A deflate stream cannot shrink its content by more than this factor.
+MAX_DEFLATE_RATIO = 1032
+
+
+def read_header(path: Path) -> Header:
+    """Header of a NIfTI-1/2 (single or pair), Analyze or MGH file; no voxels are read."""
+    source = _open(path)
+    shape = _shape(source, path)
+    dtype = source.get_data_dtype()
+    channels = (shape[3] if len(shape) > 3 else 1) * (3 if dtype.names else 1)
+    header = volume_header(path, shape[:3], source.affine, channels, "rgb" if dtype.names else dtype.name)
+    _check_data_present(source, path)
+    return header
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Voxels (C, X, Y, Z) float32 with slope and intercept applied; the last axis of a 4D file is C."""
+    source = _open(path)
+    shape = _shape(source, path)
+    stored = source.get_data_dtype()
+    if stored.names:
+        coded = np.asanyarray(source.dataobj).reshape(shape[:3])
+        return as_image(np.stack([coded[name] for name in stored.names[:3]]), path)
+    # Complex values go on as they are, to be refused rather than lose their phase.
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and 0 in the end
+        voxels = np.asarray(source.dataobj, dtype=None if stored.kind == "c" else np.float32).reshape(shape)
+    return as_image(np.moveaxis(voxels, 3, 0) if len(shape) == 4 else voxels[None], path)
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Label (X, Y, Z) of the file's own whole numbers."""
+    source = _open(path)
+    shape = _shape(source, path)
+    if len(shape) == 4:
+        raise DataError(
+            f"{path}: label of shape {tuple(map(int, source.shape))}; expected three axes, one class per "
+            "voxel; merge the channels into one label map"
+        )
+    return as_label(np.asanyarray(source.dataobj).reshape(shape), path)
+
+
+def write_label(path: Path, labels: np.ndarray, like: Path) -> None:
+    """Write (X, Y, Z) unsigned labels with the class of file, affine, qform and sform of `like`."""
+    source = _open(like)
+    shape = source.shape if len(source.shape) < 3 else source.shape[:3]
+    labels = labels.reshape(shape)
+    if isinstance(source, nib.MGHImage):
+        _save_mgh(path, labels, source)
+    elif isinstance(source, nib.Nifti1Pair):  # the base of single files, pairs and NIfTI-2 alike
+        nib.save(type(source)(labels, source.affine, _label_header(source, labels.dtype)), path)
+    else:  # Analyze stores neither unsigned 16 bits nor an affine; the NIfTI pair has the same two files
+        nib.save(nib.Nifti1Pair(labels, source.affine), path)
+
+
+def write_affine(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
+    """Write (X, Y, Z) unsigned labels as NIfTI in scanner coordinates, for a source that is not a NIfTI."""
+    image = nib.Nifti1Image(labels, affine)
+    image.set_qform(affine, code="scanner")
+    image.set_sform(affine, code="scanner")
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+
+
+def _label_header(source: Any, dtype: np.dtype) -> Any:
+    """The source's header, so that qform, sform and their codes stay as they are, fit for labels."""
+    header = source.header.copy()
+    header.set_data_dtype(dtype)
+    header.set_slope_inter(1, 0)
+    header.set_data_offset(0)
+    header.set_intent("none")
+    header["cal_min"] = header["cal_max"] = 0
+    header.extensions.clear()  # may hold the patient's DICOM header
+    return header
+
+
+def _save_mgh(path: Path, labels: np.ndarray, source: nib.MGHImage) -> None:
+    stored = np.uint8 if labels.dtype == np.uint8 else np.int32  # MGH has no unsigned 16 bits
+    header = source.header.copy()
+    header.set_data_dtype(stored)
+    nib.save(nib.MGHImage(labels.astype(stored), source.affine, header), path)
+
+
+def _open(path: Path) -> Any:
+    source: Any = nib.load(path)
+    if source.affine is None:
+        raise DataError(f"{path}: has no affine; expected a header that places voxels in space")
+    return source
+
+
+def _shape(source: Any, path: Path) -> tuple[int, ...]:
+    """(X, Y, Z) or (X, Y, Z, C): missing axes filled with 1, axes of length 1 beyond the third dropped."""
+    stored = tuple(int(size) for size in source.shape)
+    shape = (*stored, 1, 1, 1)[: max(3, len(stored))]
+    shape = (*shape[:3], *(size for size in shape[3:] if size != 1))
+    if len(shape) > 4:
+        raise DataError(f"{path}: shape {stored}; expected three axes, or four with channels last; split it")
+    return shape
+
+
+def _check_data_present(source: Any, path: Path) -> None:
+    """Compare the header's claim with the size of the file, before anything is allocated."""
+    data = Path(source.file_map["image"].filename or path)
+    if not data.exists():
+        raise DataError(f"{path}: its data file {data.name} is missing; put it beside the header")
+    claimed = math.prod(map(int, source.shape)) * source.get_data_dtype().itemsize
+    packed = suffix_of(data) in (".nii.gz", ".mgz") or data.suffix.lower() in (".gz", ".bz2", ".zst")
+    if claimed > data.stat().st_size * (MAX_DEFLATE_RATIO if packed else 1):
+        raise DataError(
+            f"{path}: the header promises {claimed:,} bytes of voxels, the file has {data.stat().st_size:,}; "
+            "it is cut short or its header is broken; copy it again"
+        )

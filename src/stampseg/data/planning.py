@@ -1,0 +1,298 @@
+"""From the fingerprint of the training cases to the plan: spacing, crop, intensities, patch, depth.
+
+Every decision leaves one line in `Plan.notes`; every option in `DataOptions` overrules its decision.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from ..config import DataOptions
+from ..errors import ConfigError, DataError
+from .fingerprint import Fingerprint
+from .labels import LabelTable
+from .plan import Intensity, Plan
+from .preprocess import SPACING_TOLERANCE, working_shape
+
+PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
+ANISOTROPIC = 3.0  # an axis this much coarser than the finest one is a slice axis
+SLICE_PERCENTILE = 10  # along a slice axis the thinner slices set the spacing
+COARSEST_RADIUS = 8.0  # working voxels the thickest part of every object keeps as its radius
+CROP_BELOW = 0.75  # share of the image inside its non-zero box below which the rest is cut away
+ROOM = 1.1  # where sizes vary, the patch is this much larger, for larger cases to come
+MOST_POOLINGS = 4
+SMALLEST_MAP = 5  # voxels of the deepest level along a pooled axis
+SMALLEST_FORCED_MAP = 2  # the same when the depth is given: normalisation needs more than one value
+
+Strides = tuple[tuple[int, ...], ...]
+Crop = Literal["none", "nonzero"]
+Normalization = Literal["zscore", "ct"]
+
+
+def make_plan(fingerprint: Fingerprint, table: LabelTable, data: DataOptions, poolings: int | None) -> Plan:
+    """Plan the preprocessing and the depth of the network.
+
+    Args:
+        fingerprint: of the training cases.
+        table: classes and their values in the files.
+        data: what the user fixed; None there is planned.
+        poolings: levels below the first, or None.
+
+    Raises:
+        ConfigError: an option that does not fit the data, such as a patch with two axes for volumes.
+        DataError: the images are too small for any pooling.
+    """
+    notes = list(fingerprint.warnings)
+    _check_options(fingerprint, data)
+    crop = _plan_crop(fingerprint, data, notes)
+    sources = fingerprint.cropped_shapes if crop == "nonzero" else fingerprint.shapes
+    spacing = _plan_spacing(fingerprint, sources, data, notes)
+    shapes = np.array(
+        [working_shape(s, v, spacing) for s, v in zip(sources, fingerprint.spacings, strict=True)]
+    )
+    patch, strides = _plan_patch(shapes, spacing, data.patch_size, poolings, notes)
+    normalization, windows = _plan_intensities(fingerprint, data, notes)
+    volumes = fingerprint.spatial_dims == 3
+    return Plan(
+        spatial_dims=fingerprint.spatial_dims,
+        in_channels=fingerprint.in_channels,
+        label_values=table.values,
+        label_names=table.names,
+        orientation="RAS" if volumes else None,
+        spacing=spacing,
+        crop=crop,
+        patch_size=patch,
+        normalization=normalization,
+        ct=windows,
+        strides=strides,
+        notes=tuple(notes),
+    )
+
+
+def plan_strides(size: Sequence[int], spacing: Sequence[float], poolings: int | None = None) -> Strides:
+    """Pooling per level and axis for a window of `size` voxels of `spacing`.
+
+    An axis is pooled while it keeps 5 voxels at the bottom and its voxels are at most twice as
+    large as the finest ones of that level, so that thick slices wait until the pixels have grown
+    to them; at most 4 levels, each of half the axes or more. A given number of poolings is
+    reached while 2 voxels are left.
+
+    Raises:
+        ConfigError: the window is too small for the poolings asked for.
+        DataError: the window is too small for one pooling.
+    """
+    total, strides = [1] * len(size), []
+    smallest = SMALLEST_MAP if poolings is None else SMALLEST_FORCED_MAP
+    for level in range(poolings or MOST_POOLINGS):
+        able = _poolable(size, total, smallest)
+        if not able and level == 0:
+            able = _poolable(size, total, SMALLEST_FORCED_MAP)
+        # A level doubles the channels, too much for a shorter stack of slices alone.
+        if not able or (poolings is None and level > 0 and 2 * len(able) < len(size)):
+            break
+        current = [value * factor for value, factor in zip(spacing, total, strict=True)]
+        finest = min(current[axis] for axis in able)
+        step = tuple(2 if axis in able and value <= 2 * finest else 1 for axis, value in enumerate(current))
+        if poolings is None and level and 2 * step.count(2) < len(size):
+            break  # a level for one axis of a volume alone is not worth its layers
+        total = [factor * own for factor, own in zip(total, step, strict=True)]
+        strides.append(step)
+    if not strides:
+        raise DataError(
+            f"images of {_by(size)} voxels are too small for a U-Net; "
+            "expected at least 3 voxels along one axis; use larger images"
+        )
+    if poolings is not None and len(strides) < poolings:
+        raise ConfigError(
+            f"network.poolings: found {poolings}, but a patch of {_by(size)} carries at most {len(strides)}; "
+            "lower it or raise data.patch_size"
+        )
+    return tuple(strides)
+
+
+def total_stride(strides: Strides) -> tuple[int, ...]:
+    """Product of the poolings per axis: a patch is a multiple of it."""
+    return tuple(math.prod(axis) for axis in zip(*strides, strict=True))
+
+
+def _poolable(size: Sequence[int], total: Sequence[int], smallest: int) -> list[int]:
+    return [axis for axis, n in enumerate(size) if -(-n // (2 * total[axis])) >= smallest]
+
+
+def _check_options(fingerprint: Fingerprint, data: DataOptions) -> None:
+    dims = fingerprint.spatial_dims
+    for name, values in (("spacing", data.spacing), ("patch_size", data.patch_size)):
+        if values is None:
+            continue
+        if len(values) != dims or min(values) <= 0:
+            raise ConfigError(
+                f"data.{name}: found {list(values)}, expected {dims} values above 0, one per axis of the "
+                f"{'volumes (x, y, z)' if dims == 3 else 'pictures (rows, columns)'}"
+            )
+    if data.normalization == "ct" and not fingerprint.foreground:
+        raise ConfigError(
+            "data.normalization: found ct, but no training case has a labelled voxel to take the "
+            "window from; use zscore"
+        )
+
+
+def _plan_crop(fingerprint: Fingerprint, data: DataOptions, notes: list[str]) -> Crop:
+    shares = [
+        math.prod(inner) / math.prod(outer)
+        for inner, outer in zip(fingerprint.cropped_shapes, fingerprint.shapes, strict=True)
+    ]
+    share = float(np.median(shares))
+    if data.crop is not None:
+        notes.append(f"crop: {data.crop}, as given")
+        return data.crop
+    if fingerprint.spatial_dims == 2:
+        # Their zeros are dark pixels, not the absence of data, and change from picture to picture.
+        notes.append("crop: none, pictures are kept whole")
+        return "none"
+    if share < CROP_BELOW:
+        notes.append(f"crop: to the non-zero box, {share:.0%} of the image in the median case")
+        return "nonzero"
+    notes.append(f"crop: none, {share:.0%} of the median image lies in its non-zero box")
+    return "none"
+
+
+def _plan_spacing(
+    fingerprint: Fingerprint, shapes: Sequence[tuple[int, ...]], data: DataOptions, notes: list[str]
+) -> tuple[float, ...]:
+    unit = "mm" if fingerprint.spatial_dims == 3 else "pixels"
+    if data.spacing is not None:
+        notes.append(f"spacing: {_by(data.spacing)} {unit}, as given")
+        return tuple(float(value) for value in data.spacing)
+    all_spacings = np.array(fingerprint.spacings, dtype=np.float64)
+    spacing = np.median(all_spacings, axis=0)
+    agree = bool((np.abs(all_spacings / spacing - 1) <= SPACING_TOLERANCE).all())
+    why = "the same in all cases" if agree else "median of the cases"
+    if not agree:
+        finest = float(spacing.min())
+        for axis in np.flatnonzero(spacing > ANISOTROPIC * finest):
+            spacing[axis] = max(np.percentile(all_spacings[:, axis], SLICE_PERCENTILE), finest)
+            why = f"median of the cases, {SLICE_PERCENTILE}th percentile between thick slices"
+    fine = tuple(round(float(value), 6) for value in spacing)  # headers carry noise below that
+    coarse = _coarsen(fingerprint, shapes, fine)
+    if coarse != fine:
+        why = f"coarser than the files' {_by(fine)}, as the images and all labelled objects are large"
+    notes.append(f"spacing: {_by(coarse)} {unit}, {why}")
+    return coarse
+
+
+def _coarsen(
+    fingerprint: Fingerprint, shapes: Sequence[tuple[int, ...]], spacing: tuple[float, ...]
+) -> tuple[float, ...]:
+    """Double the fine axes while that brings the median image nearer to the patch budget.
+
+    Thick slices stay as they are, and every object keeps a radius of 8 working voxels, or thin
+    structures would be lost.
+    """
+    radii = [radius for radius in fingerprint.object_radius if radius is not None]
+    if not radii:
+        return spacing
+    budget = PATCH_BUDGET[fingerprint.spatial_dims]
+    while True:
+        finest = min(spacing)
+        fine = [value < 2 * finest for value in spacing]
+        at_hand = [working_shape(s, v, spacing) for s, v in zip(shapes, fingerprint.spacings, strict=True)]
+        size = math.prod(np.median(at_hand, axis=0).tolist())
+        # Halfway on a log scale: below it the coarse image is farther from the budget than the fine one.
+        if size <= budget * math.sqrt(2 ** sum(fine)) or min(radii) / (2 * finest) < COARSEST_RADIUS:
+            return spacing
+        spacing = tuple(2 * value if is_fine else value for value, is_fine in zip(spacing, fine, strict=True))
+
+
+def _plan_patch(
+    shapes: np.ndarray,
+    spacing: tuple[float, ...],
+    given: tuple[int, ...] | None,
+    poolings: int | None,
+    notes: list[str],
+) -> tuple[tuple[int, ...], Strides]:
+    size, why = (given, "as given") if given is not None else _patch_extent(shapes, spacing)
+    strides = plan_strides(size, spacing, poolings)
+    totals = total_stride(strides)
+    patch = tuple(total * math.ceil(n / total) for n, total in zip(size, totals, strict=True))
+    if given is not None and patch != given:
+        why = f"the given {_by(given)} rounded up to multiples of the total stride {_by(totals)}"
+    notes.append(f"patch: {_by(patch)}, {why}")
+    bottom = _by([n // total for n, total in zip(patch, totals, strict=True)])
+    levels = "; ".join(_by(step) for step in strides)
+    forced = ", as given" if poolings is not None else ""
+    notes.append(f"depth: {len(strides)} poolings ({levels}), {bottom} at the bottom{forced}")
+    return patch, strides
+
+
+def _patch_extent(shapes: np.ndarray, spacing: tuple[float, ...]) -> tuple[tuple[int, ...], str]:
+    """Voxels per axis before rounding to the strides, and why: whole images if they fit the budget."""
+    budget = PATCH_BUDGET[shapes.shape[1]]
+    usual = np.ceil(np.percentile(shapes, 95, axis=0)).astype(int)
+    median = np.ceil(np.median(shapes, axis=0)).astype(int)
+    varies = shapes.max(axis=0) > 1.02 * shapes.min(axis=0)
+    roomy = np.where(varies, np.ceil(usual * ROOM), usual).astype(int)
+    choices = (
+        (roomy, "whole images with room for larger ones" if varies.any() else "whole images"),
+        (usual, "whole images"),
+        (median, "the median image whole; larger ones give windows"),
+    )
+    for size, why in choices:
+        if math.prod(size.tolist()) <= budget:
+            return tuple(size.tolist()), why
+    return _window(median, spacing, budget), f"windows, the median image of {_by(median)} is too large"
+
+
+def _window(whole: np.ndarray, spacing: tuple[float, ...], budget: int) -> tuple[int, ...]:
+    """The largest window of equal extent in mm on every axis, no longer than the image, in the budget.
+
+    Axes that do not hold the whole image go to the nearest multiple of 16, or of 8 where they are
+    short, so that the strides find nothing to round up.
+    """
+    low, high = 0.0, float((whole * spacing).max())
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _extent(middle, whole, spacing).prod() <= budget else (low, middle)
+    size = _extent(low, whole, spacing).tolist()
+    return tuple(
+        n if n >= full or n < 16 else (16 if n >= 96 else 8) * round(n / (16 if n >= 96 else 8))
+        for n, full in zip(size, whole.tolist(), strict=True)
+    )
+
+
+def _extent(length: float, whole: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    return np.minimum(whole, np.maximum(1, np.floor(length / np.array(spacing)))).astype(int)
+
+
+def _plan_intensities(
+    fingerprint: Fingerprint, data: DataOptions, notes: list[str]
+) -> tuple[Normalization, tuple[Intensity, ...] | None]:
+    names = fingerprint.channel_names
+    choice: Normalization
+    if data.normalization is not None:
+        choice, why = data.normalization, "as given"
+    elif names:
+        named_ct = all(re.search(r"\bct\b", name, re.IGNORECASE) for name in names)
+        choice, why = (
+            ("ct", "the channels are named CT") if named_ct else ("zscore", f"channels {', '.join(names)}")
+        )
+    elif fingerprint.looks_like_ct:
+        choice, why = "ct", "values below -500 look like Hounsfield units"
+    else:
+        choice, why = "zscore", "no sign of CT"
+    if choice == "ct" and not fingerprint.foreground:
+        choice, why = "zscore", f"{why}, but no labelled voxel to take a window from"
+    if choice == "zscore":
+        notes.append(f"intensities: zscore, each case by its own mean and deviation ({why})")
+        return choice, None
+    windows = "; ".join(f"{w.low:g} to {w.high:g}" for w in fingerprint.foreground)
+    notes.append(f"intensities: ct, window {windows} of the labelled voxels ({why})")
+    return choice, fingerprint.foreground
+
+
+def _by(values: Sequence[float] | np.ndarray) -> str:
+    return " x ".join(f"{float(value):g}" for value in values)

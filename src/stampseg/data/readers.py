@@ -1,0 +1,212 @@
+"""File <-> array + geometry, one door for every format.
+
+Volumes come in nibabel's axis order XYZ with a voxel to RAS+ affine, pictures as (row, column).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from . import itk, nifti, pictures
+from .formats import (
+    DICOM_SUFFIXES,
+    ITK_SUFFIXES,
+    NIBABEL_SUFFIXES,
+    READABLE,
+    TIFF_SUFFIXES,
+    stem_of,
+    suffix_of,
+)
+from .volume import Header, Volume, check_pair, refuse_unreadable
+
+__all__ = [
+    "Header",
+    "Volume",
+    "check_pair",
+    "output_name",
+    "read_header",
+    "read_image",
+    "read_label",
+    "write_label",
+]
+
+
+def read_header(paths: Sequence[Path]) -> Header:
+    """Header of a case's image files, without decoding voxels; channels are counted over all files.
+
+    Raises:
+        DataError: a file is missing, broken, of an unknown type, too large, or on another grid than
+            the first.
+    """
+    headers = [_read_header(Path(path)) for path in paths]
+    for other in headers[1:]:
+        _check_channel_grid(headers[0], other)
+    return replace(headers[0], channels=sum(header.channels for header in headers))
+
+
+def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
+    """The channels (C, *S) float32 of a case's image files in their order; NaN and infinities become 0.
+
+    With `channels`, grey is repeated to 3 channels and RGB of equal channels becomes grey, as data
+    sets mix them.
+
+    Raises:
+        DataError: as `read_header`, or the file holds another number of channels.
+    """
+    header = read_header(paths)
+    arrays = []
+    for path in map(Path, paths):
+        with refuse_unreadable(path):
+            arrays.append(_module(path).read_image(path))
+    array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if channels is not None and len(array) != channels:
+        array = _convert_channels(array, channels, header)
+    return Volume(array, replace(header, channels=len(array)))
+
+
+def read_label(path: Path) -> Volume:
+    """The label (*S) as whole numbers of the file's own: a palette's index, grey value or a code per colour.
+
+    Raises:
+        DataError: as `read_header`, or not one whole number per voxel.
+    """
+    path = Path(path)
+    header = _read_header(path)
+    with refuse_unreadable(path):
+        array = _module(path).read_label(path)
+    return Volume(array, replace(header, channels=1))
+
+
+def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> Path:
+    """Write (*S) whole numbers on the grid of the image `like`, in its file type where that can hold labels.
+
+    The name's suffix is set to that type (see `output_name`). The file appears at once or not at all.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DataError: `like` cannot be read, `labels` has another shape, or the folder cannot be written.
+    """
+    source = Path(like) if isinstance(like, str | Path) else Path(like[0])
+    header = _read_header(source)
+    if labels.shape != header.shape:
+        raise DataError(f"{path}: labels of shape {labels.shape}; expected {header.shape}, that of {source}")
+    target = Path(path).with_name(stem_of(Path(path)) + _label_suffix(source))
+    stored = _smallest_unsigned(labels, target)
+    _write_whole(target, lambda place: _write(place, stored, source, header))
+    return target
+
+
+def output_name(case_images: Sequence[Path]) -> str:
+    """File name of the labels predicted for an image: the image's own, where its type can hold labels.
+
+    `scan.nii.gz` -> `scan.nii.gz`; `photo.jpg` -> `photo.png`; `a_0000.nii.gz` -> `a.nii.gz`; a DICOM
+    series in the folder `X` -> `X.nii.gz`; a detached `.mhd`, `.nhdr` -> `.mha`, `.nrrd`.
+    """
+    first = Path(case_images[0])
+    stem = stem_of(first)
+    # A lone x_0000 beside x_0001 is a numbered series of images, not a first channel.
+    alone = len(case_images) == 1 and first.with_name(f"{stem[:-1]}1{first.name[len(stem) :]}").exists()
+    if stem.endswith("_0000") and len(stem) > 5 and not alone:
+        stem = stem[:-5]
+    return stem + _label_suffix(first)
+
+
+def _label_suffix(source: Path) -> str:
+    suffix = suffix_of(source)
+    if source.is_dir() or suffix in DICOM_SUFFIXES:
+        return ".nii.gz"
+    if suffix in (*NIBABEL_SUFFIXES, *TIFF_SUFFIXES):
+        return source.name[len(source.name) - len(suffix) :]
+    return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(suffix, suffix) if suffix in ITK_SUFFIXES else ".png"
+
+
+def _module(path: Path) -> Any:
+    suffix = suffix_of(path)
+    if path.is_dir() or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
+        return itk
+    if suffix in NIBABEL_SUFFIXES:
+        return nifti
+    if suffix:
+        return pictures
+    raise DataError(f"{path}: file type not known; expected {READABLE}; convert it")
+
+
+def _read_header(path: Path) -> Header:
+    if not path.exists():
+        raise DataError(f"{path}: file not found; check the path")
+    with refuse_unreadable(path):
+        header: Header = _module(path).read_header(path)
+    return header
+
+
+def _check_channel_grid(first: Header, other: Header) -> None:
+    try:
+        check_pair(first, other)
+    except DataError:
+        raise DataError(
+            f"{other.path}: channel of shape {other.shape} is not on the grid of {first.path} with "
+            f"{first.shape}; all channels of a case must share one grid; resample them to it"
+        ) from None
+
+
+def _convert_channels(array: np.ndarray, channels: int, header: Header) -> np.ndarray:
+    if len(array) == 1 and channels == 3:
+        return np.repeat(array, 3, axis=0)
+    if len(array) == 3 and channels == 1 and (array == array[:1]).all():
+        return np.ascontiguousarray(array[:1])
+    raise DataError(
+        f"{header.path}: {len(array)} channel(s), but {channels} expected as in the other cases; "
+        "convert the images to the same channels"
+    )
+
+
+def _smallest_unsigned(labels: np.ndarray, path: Path) -> np.ndarray:
+    lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
+    whole = labels.dtype.kind in "bui"
+    if not whole or lowest < 0 or (highest > 65535 and highest < pictures.COLOUR):
+        raise DataError(f"{path}: labels of {labels.dtype} from {lowest} to {highest}; expected 0 to 65535")
+    return labels.astype(np.min_scalar_type(highest))
+
+
+def _write(place: Path, labels: np.ndarray, source: Path, header: Header) -> None:
+    suffix = suffix_of(source)
+    if suffix in NIBABEL_SUFFIXES and not source.is_dir():
+        nifti.write_label(place, labels, source)
+    elif suffix in ITK_SUFFIXES and not source.is_dir():
+        itk.write_label(place, labels, source)
+    elif header.is_picture or suffix in TIFF_SUFFIXES:
+        pictures.write_label(place, labels)
+    elif header.affine is not None:
+        nifti.write_affine(place, labels, header.affine)
+
+
+def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
+    """Write under a hidden name beside the target, then move it there: no half file is ever seen."""
+    place = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+    twins = {".hdr": ".img", ".img": ".hdr"}
+    twin = twins.get(target.suffix.lower())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(place)
+        if twin:
+            place.with_suffix(twin).replace(target.with_suffix(twin))
+        place.replace(target)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+        raise DataError(f"{target}: cannot be written ({reason}); check the folder and the disk") from None
+    finally:
+        with suppress(OSError):  # the folder may not even exist
+            place.unlink()
+        if twin:
+            with suppress(OSError):
+                place.with_suffix(twin).unlink()

@@ -1,0 +1,77 @@
+"""Drawing and splitting cases by seed, never separating a group (the images of one person)."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from .cases import Case
+
+
+def draw_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
+    """Draw `count` cases, one of each group while groups last, then a second of each, and so on.
+
+    The draw depends on ids, groups and seed, not on the order of `cases`. A smaller draw with the same
+    seed is the beginning of a larger one.
+
+    Raises:
+        ConfigError: `count` is below 1 or more than there are.
+    """
+    if not 1 <= count <= len(cases):
+        raise ConfigError(
+            f"--labels {count}: {len(cases)} labelled cases are there; expected 1 to {len(cases)}"
+        )
+    rounds: list[list[Case]] = []
+    for members in _shuffled_groups(cases, seed):
+        for turn, case in enumerate(members):
+            if turn == len(rounds):
+                rounds.append([])
+            rounds[turn].append(case)
+    return [case for turn in rounds for case in turn][:count]
+
+
+def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
+    """Split into (training, held out), whole groups, as near to `share` of the cases as groups allow.
+
+    At least one group is held out and at least one is left; with a single group, or a share of 0,
+    nothing is held out.
+
+    Raises:
+        ConfigError: a share below 0 or not below 1.
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(f"--validation {share:g}: expected a share from 0 to below 1, such as 0.2")
+    groups = _shuffled_groups(cases, seed)
+    if share == 0 or len(groups) < 2:
+        return sorted(cases, key=_by_id), []
+    wanted, held = share * len(cases), list[list["Case"]]()
+    for members in groups:
+        count = sum(map(len, held))
+        if len(held) < len(groups) - 1 and abs(count + len(members) - wanted) < abs(count - wanted):
+            held.append(members)
+    held = held or [min(groups, key=len)]
+    names = {members[0].group for members in held}
+    ordered = sorted(cases, key=_by_id)
+    return [c for c in ordered if c.group not in names], [c for c in ordered if c.group in names]
+
+
+def _by_id(case: Case) -> str:
+    return case.id
+
+
+def _shuffled_groups(cases: Sequence[Case], seed: int) -> list[list[Case]]:
+    """Groups in random order, their cases in random order."""
+    members: dict[str, list[Case]] = defaultdict(list)
+    for case in sorted(cases, key=_by_id):
+        members[case.group].append(case)
+    generator = random.Random(seed)
+    groups = [members[group] for group in sorted(members)]
+    for group in groups:
+        generator.shuffle(group)
+    generator.shuffle(groups)
+    return groups

@@ -1,0 +1,188 @@
+"""Training samples: a window of a prepared case, augmented by MONAI's dictionary transforms.
+
+A sample is a pure function of the case and a seed: nothing is remembered from draw to draw.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from monai.data import get_track_meta, set_track_meta
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandGaussianNoised,
+    RandScaleIntensityd,
+)
+
+from .plan import Plan
+from .preprocess import Prepared
+
+AFFINE_SHARE = 0.7  # of the samples that are turned, scaled and shifted
+ROTATION = math.radians(15)
+SCALE = 0.15
+SHIFT = 0.05  # of the window
+MARGIN = 0.2  # of the window, read around it so that turning brings in image and not blanks
+LOCATIONS = 10_000  # labelled voxels remembered per class and case
+_TRACKING = threading.Lock()
+
+Locations = Mapping[int, np.ndarray]
+Sample = dict[str, torch.Tensor]
+
+
+class TrainingTransform:
+    """Prepared case and seed -> {"image": (C, *P) float32, "label": (1, *P) int64}.
+
+    An image smaller than the patch is padded by zeros (the mean) on both sides, as prediction
+    does. A larger one gives a random window, centred with probability `foreground_share` on a
+    random voxel of a random class, so that rare classes are seen as often as common ones.
+    Nothing is mirrored: left and right are different anatomy.
+    """
+
+    def __init__(self, plan: Plan, *, augment: bool = True, foreground_share: float = 0.5) -> None:
+        self.patch_size = plan.patch_size
+        self.augment = augment
+        self.foreground_share = foreground_share
+        self._affine = _affine(plan)
+        self._intensity = _intensity()
+
+    def __call__(self, prepared: Prepared, locations: Locations, seed: int | Sequence[int]) -> Sample:
+        """Draw the sample of this seed.
+
+        Args:
+            prepared: image (C, *S) and label (1, *S).
+            locations: labelled voxels from `find_locations`.
+            seed: entropy for `numpy.random.SeedSequence`.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        shape = tuple(prepared.image.shape[1:])
+        start = _window_start(shape, self.patch_size, locations, self.foreground_share, rng)
+        turned = self.augment and rng.random() < AFFINE_SHARE
+        margin = [
+            math.ceil(MARGIN * size) if turned and n > size else 0
+            for n, size in zip(shape, self.patch_size, strict=True)
+        ]
+        sample = _cut(
+            prepared,
+            [s - m for s, m in zip(start, margin, strict=True)],
+            [n + 2 * m for n, m in zip(self.patch_size, margin, strict=True)],
+        )
+        if self.augment:
+            chain = [self._affine, self._intensity] if turned else [self._intensity]
+            sample = _apply(chain, sample, rng)
+        return {"image": sample["image"].contiguous(), "label": sample["label"].long()}
+
+
+def find_locations(label: torch.Tensor | None) -> dict[int, np.ndarray]:
+    """Up to 10,000 evenly chosen voxels (n, dims) of each class but the background in (1, *S)."""
+    if label is None:
+        return {}
+    classes = label[0].numpy()
+    found = {}
+    for value in np.flatnonzero(np.bincount(classes.ravel())):
+        if value == 0:
+            continue
+        where = np.flatnonzero(classes == value)
+        where = where[:: max(1, -(-where.size // LOCATIONS))]
+        found[int(value)] = np.stack(np.unravel_index(where, classes.shape), axis=1).astype(np.int32)
+    return found
+
+
+def _affine(plan: Plan) -> Compose:
+    """Rotation, scale and shift of image (linear) and label (nearest), blanks filled with zeros."""
+    dims = plan.spatial_dims
+    transform = RandAffined(
+        keys=("image", "label"),
+        prob=1.0,
+        spatial_size=plan.patch_size,
+        rotate_range=_rotations(plan.spacing) if dims == 3 else [ROTATION],
+        scale_range=[SCALE] * dims,
+        translate_range=[SHIFT * n for n in plan.patch_size],
+        mode=("bilinear", "nearest"),
+        padding_mode="zeros",
+        cache_grid=True,
+    )
+    transform.rand_affine.resampler.dtype = torch.float32  # float64 by default, twice the time
+    return Compose([transform])
+
+
+def _rotations(spacing: Sequence[float]) -> list[float]:
+    """Largest angle about each axis; less where voxels are uneven across it, as it turns voxels, not mm."""
+    angles = []
+    for axis in range(3):
+        one, other = (value for a, value in enumerate(spacing) if a != axis)
+        ratio = max(one, other) / min(one, other)
+        angles.append(ROTATION / ratio if ratio <= 3 else 0.0)
+    return angles
+
+
+def _intensity() -> Compose:
+    return Compose(
+        [
+            RandAdjustContrastd(keys="image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
+            RandScaleIntensityd(keys="image", prob=0.3, factors=0.25),
+            RandGaussianNoised(keys="image", prob=0.2, std=0.1),
+        ]
+    )
+
+
+def _apply(chain: Sequence[Compose], sample: Sample, rng: np.random.Generator) -> Sample:
+    with _plain_tensors():
+        for transforms in chain:
+            transforms.set_random_state(seed=int(rng.integers(2**32)))
+            sample = transforms(sample)
+    return sample
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """MONAI without its metadata tensors, which cost more than the transforms; its switch is global."""
+    with _TRACKING:
+        before = get_track_meta()
+        set_track_meta(False)
+        try:
+            yield
+        finally:
+            set_track_meta(before)
+
+
+def _window_start(
+    shape: Sequence[int], size: Sequence[int], locations: Locations, share: float, rng: np.random.Generator
+) -> list[int]:
+    """First voxel of the window per axis; negative where the image is padded in the middle."""
+    classes = sorted(locations)
+    centre = None
+    if classes and any(n > p for n, p in zip(shape, size, strict=True)) and rng.random() < share:
+        points = locations[classes[rng.integers(len(classes))]]
+        centre = points[rng.integers(len(points))]
+    start = []
+    for axis, (n, p) in enumerate(zip(shape, size, strict=True)):
+        if n <= p:
+            start.append(-((p - n) // 2))
+        elif centre is None:
+            start.append(int(rng.integers(n - p + 1)))
+        else:
+            start.append(int(np.clip(centre[axis] - p // 2, 0, n - p)))
+    return start
+
+
+def _cut(prepared: Prepared, start: Sequence[int], size: Sequence[int]) -> Sample:
+    """The window (C, *size) from `start`, zeros and background beyond the image."""
+    shape = prepared.image.shape[1:]
+    inside = [(max(s, 0), min(s + n, whole)) for s, n, whole in zip(start, size, shape, strict=True)]
+    source = (slice(None), *(slice(a, b) for a, b in inside))
+    target = (slice(None), *(slice(a - s, b - s) for (a, b), s in zip(inside, start, strict=True)))
+    sample = {}
+    for name, tensor in (("image", prepared.image), ("label", prepared.label)):
+        if tensor is None:
+            raise ValueError("a training sample needs a prepared label; prepare the case with its label")
+        window = torch.zeros((tensor.shape[0], *size), dtype=torch.float32)
+        window[target] = tensor[source].float()
+        sample[name] = window
+    return sample

@@ -1,0 +1,177 @@
+"""A scan in memory, where its voxels lie, and whether an image and its label lie on one grid."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, StampsegError
+
+MAX_VOXELS = 2**31
+GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a file says of itself without its voxels.
+
+    Attributes:
+        shape: spatial shape in array order, XYZ for volumes, (row, column) for pictures.
+        spacing: size of a voxel along each array axis in mm; 1.0 for pictures.
+        affine: 4 x 4, voxel to RAS+ mm; None for pictures.
+        channels: channels of the image; a label has one.
+        dtype: type of the stored values.
+        path: the file, or the folder of a DICOM series.
+        is_picture: a 2D picture rather than a volume.
+    """
+
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    affine: np.ndarray | None
+    channels: int
+    dtype: str
+    path: Path
+    is_picture: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels and header. `array` is (C, *S) float32 for an image, (*S) integer for a label."""
+
+    array: np.ndarray
+    header: Header
+
+
+def volume_header(
+    path: Path, shape: tuple[int, ...], affine: np.ndarray, channels: int, dtype: str
+) -> Header:
+    """Header of a 3D file, checked.
+
+    Raises:
+        DataError: absurd size, or an affine that does not place voxels in space.
+    """
+    affine = np.asarray(affine, dtype=np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise DataError(
+            f"{path}: the header's affine {affine[:3].tolist()} does not place voxels in space; "
+            "expected three independent finite axes; correct the header (voxel size, sform or qform)"
+        )
+    spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
+    header = Header(tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False)
+    check_size(header)
+    return header
+
+
+def check_size(header: Header) -> None:
+    """Refuse a header that asks for no voxels or for more than any machine here should decode.
+
+    Raises:
+        DataError: an empty axis, or more than 2**31 values.
+    """
+    values = math.prod(header.shape) * header.channels
+    if values < 1 or min(header.shape) < 1:
+        raise DataError(f"{header.path}: shape {header.shape} holds no voxels; the file is empty or broken")
+    if values > MAX_VOXELS:
+        raise DataError(
+            f"{header.path}: shape {header.shape} with {header.channels} channel(s) is more than "
+            f"{MAX_VOXELS:,} values; the header is broken or the image must be cut into smaller files"
+        )
+
+
+def check_pair(image: Header, label: Header) -> None:
+    """Check that a label lies on its image's grid.
+
+    Raises:
+        DataError: the shapes differ, or the grids lie more than a tenth of a voxel apart.
+    """
+    if image.shape != label.shape:
+        raise DataError(
+            f"{label.path}: label of shape {_by(label.shape)}, but its image {image.path} has "
+            f"{_by(image.shape)}; a label must have its image's grid; check that they belong together"
+        )
+    distance = _grid_distance(image, label)
+    if distance > GRID_TOLERANCE:
+        raise DataError(
+            f"{label.path}: the label's affine puts it {distance:.3g} voxels away from its "
+            f"image {image.path} (same shape); check that they belong together, or save the label with the "
+            "image's affine"
+        )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _grid_distance(first: Header, second: Header) -> float:
+    """Largest distance between the same corners of two grids of one shape, in voxels of the first."""
+    if first.affine is None or second.affine is None:
+        return 0.0
+    corners = np.array([(*c, 1.0) for c in itertools.product(*((0, size - 1) for size in first.shape))])
+    apart = corners @ (first.affine - second.affine).T
+    return float(np.linalg.norm(apart[:, :3], axis=1).max() / min(first.spacing))
+
+
+def as_image(array: np.ndarray, path: Path) -> np.ndarray:
+    """Values (C, *S) as contiguous float32, with NaN and infinities set to 0.
+
+    Raises:
+        DataError: complex values, or not one finite value.
+    """
+    if array.dtype.kind not in "buif":
+        raise DataError(f"{path}: values of type {array.dtype}; expected real numbers, save the magnitude")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, then 0
+        image = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(image)
+    if finite.all():
+        return image
+    if not finite.any():
+        raise DataError(f"{path}: every value is NaN or infinite; expected an image")
+    return np.where(finite, image, np.float32(0))
+
+
+def as_label(array: np.ndarray, path: Path) -> np.ndarray:
+    """Values (*S) as native integers.
+
+    Raises:
+        DataError: values that are not whole numbers.
+    """
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind in "ui":
+        return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if array.dtype.kind != "f":
+        raise DataError(f"{path}: label values of type {array.dtype}; expected whole numbers, one per class")
+    with np.errstate(invalid="ignore"):
+        off = ~(np.abs(array - np.rint(array)) <= 1e-3)
+    if off.any():
+        raise DataError(
+            f"{path}: label values such as {float(array[off].flat[0]):.4g} are not whole numbers; "
+            "expected one whole number per class; threshold the probabilities, or resample labels with "
+            "nearest neighbour"
+        )
+    return np.rint(array).astype(np.int64)
+
+
+@contextmanager
+def refuse_unreadable(path: Path) -> Iterator[None]:
+    """Turn whatever a decoder raises on a broken file into one DataError naming the file."""
+    try:
+        yield
+    except StampsegError:
+        raise
+    except FileNotFoundError as error:
+        missing = error.filename or path
+        raise DataError(f"{path}: file not found ({missing}); check the path") from None
+    # Decoders meet arbitrary bytes here and raise dozens of types, zlib.error and KeyError among them.
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        found = lines[-1] if lines else type(error).__name__
+        raise DataError(
+            f"{path}: cannot be read ({found}); the file is damaged or not what its name says"
+        ) from None

@@ -1,0 +1,104 @@
+"""The demo: dense and pruned side by side on real anatomy that a package ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from .config import Config, Method, Target
+from .console import ConsoleReporter
+from .data.cases import find_dataset, find_inputs
+from .data.readers import read_image, read_label
+from .demo import DemoData, make_demo_data
+from .errors import ConfigError
+from .evaluation import UNION
+from .evaluation_report import Evaluation, evaluate_folder
+from .overlay import contact_sheet, save_overlay
+from .pipeline import run_training
+from .runs import RunFolder
+from .segmenting import segment
+
+METHODS: tuple[Method, ...] = ("dense", "stamp+")
+
+
+def run_demo(output: Path, steps: int, console: Console) -> None:
+    """Make the data, train both networks, segment the test slices, print the table, write pictures.
+
+    Raises:
+        ConfigError: the folder exists and is not empty.
+        DataError: the anatomy is not installed.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"{output}: exists and is not empty; choose another -o or delete it")
+    console.print(
+        "Grey and white matter in slices of the MNI ICBM152 T1 template: "
+        "8 labelled slices train, 12 others test."
+    )
+    data = make_demo_data(output / "data")
+    results: dict[str, tuple[dict[str, Any], Evaluation]] = {}
+    for method in METHODS:
+        console.rule(method)
+        results[method] = _train_and_test(method, data, output, steps, console)
+    sheet = _pictures(data, output, results["stamp+"][1])
+    console.print(_table(results))
+    console.print(
+        "One template brain: this shows the workings, not how well it generalises to other people.\n"
+        f"Pictures of the pruned network's masks, worst to best: {sheet}\n"
+        f"The model, one small file: {output / 'stamp+' / 'model.safetensors'}",
+        highlight=False,
+    )
+
+
+def _train_and_test(
+    method: Method, data: DemoData, output: Path, steps: int, console: Console
+) -> tuple[dict[str, Any], Evaluation]:
+    config = Config(method=method).merged(
+        {
+            "train": {"steps": steps, "validation": "none"},
+            "prune": {"target": Target(share=0.15).model_dump(exclude_none=True)},
+        }
+    )
+    run = RunFolder.create(output / method)
+    with ConsoleReporter(console, run.logger()) as reporter:
+        result = run_training(find_dataset(data.training), run, config, reporter)
+    segment(run.model, [data.test_images], output / f"{method}-masks", echo=lambda text: None)
+    evaluation = evaluate_folder(output / f"{method}-masks", data.test_masks)
+    evaluation.write(output / f"{method}-metrics.csv")
+    return result, evaluation
+
+
+def _pictures(data: DemoData, output: Path, evaluation: Evaluation) -> Path:
+    dice = {row.case: row.dice for row in evaluation.rows if row.value is None}
+    scores = {}
+    for case in find_inputs([data.test_images]):
+        name = case.images[0].name
+        picture = save_overlay(
+            output / "overlays" / name,
+            read_image(case.images).array,
+            read_label(output / "stamp+-masks" / name).array,
+            read_label(data.test_masks / name).array,
+            title=case.id,
+            label_names={1: "grey matter", 2: "white matter"},
+        )
+        scores[picture] = dice[case.id]
+    return contact_sheet(scores, output / "overlays" / "all.png")
+
+
+def _table(results: dict[str, tuple[dict[str, Any], Evaluation]]) -> Table:
+    table = Table(title="Test slices, mean Dice")
+    for name in ("network", "parameters", "GFLOPs per image", "grey matter", "white matter", "seconds"):
+        table.add_column(name, justify="left" if name == "network" else "right")
+    for method, (result, evaluation) in results.items():
+        means = {label: numbers["dice"].mean for label, numbers in evaluation.summary().items()}
+        labels = [label for label in means if label != UNION]
+        table.add_row(
+            method,
+            f"{result['parameters_after']:,}",
+            f"{result['flops_after'] / 1e9:.2f}",
+            *(f"{means[label]:.3f}" for label in labels),
+            f"{result['seconds']:.0f}",
+        )
+    return table

@@ -1,0 +1,183 @@
+"""Metrics of a prediction against its reference, per case and label.
+
+Definitions, with P the predicted and R the reference voxels of one label:
+
+* dice: 2 |P and R| / (|P| + |R|).
+* surface: voxels of a mask with at least one face neighbour outside it; beyond the border of
+  the image everything is outside. Axes of length 1 (a volume of one slice) are left out, for
+  there every voxel would be surface.
+* hd95: the larger of the two directed 95th percentiles of the distances from each surface voxel
+  of one mask to the nearest surface voxel of the other, in mm (pixels for pictures).
+* surface dice: share of the surface voxels of both masks that lie within the tolerance of the
+  other mask's surface.
+* volume error: (|P| - |R|) / |R|; 0.1 is ten per cent too large.
+
+Empty masks, so that a missed or an invented structure always counts against the prediction:
+both empty: dice 1, hd95 0, surface dice 1, volume error 0. One empty: dice 0, hd95 the diagonal
+of the image, surface dice 0, volume error -1 (missed) or +1 (invented).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_erosion
+from scipy.spatial import KDTree
+
+from .errors import DataError
+
+UNION = "union"
+METRIC_NAMES = ("dice", "hd95_mm", "surface_dice", "volume_error")
+EMPTY_MASK_RULE = (
+    "both empty: dice 1, hd95 0, surface dice 1, volume error 0; one empty: dice 0, hd95 the "
+    "diagonal of the image, surface dice 0, volume error -1 (missed) or +1 (invented)"
+)
+# Spacings stored as float32 make a distance of exactly the tolerance come out a hair above it.
+_TOLERANCE_SLACK = 1e-5
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One label of one case. Lengths are in mm, for pictures in pixels.
+
+    Volumes are in ml for volumes, and in mm² or pixels for pictures.
+    """
+
+    case: str
+    label: str
+    value: int | None  # value in the files; None for the union of all labels
+    dice: float
+    hd95_mm: float
+    surface_dice: float
+    volume_error: float
+    predicted_volume: float
+    reference_volume: float
+
+
+def evaluate_case(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing_mm: Sequence[float],
+    classes: Mapping[int, str],
+    tolerance_mm: float = 1.0,
+    *,
+    case: str = "",
+) -> list[Metrics]:
+    """Compare two label maps.
+
+    Args:
+        prediction: Integers of shape (*S), 2D or 3D.
+        reference: Integers of shape (*S).
+        spacing_mm: Size of a voxel along each axis; ones for pictures.
+        classes: Name of each value in the arrays; value 0 is the background and is left out.
+        tolerance_mm: Distance up to which surfaces agree, for the surface Dice.
+        case: Identifier written in each row.
+
+    Returns:
+        One row per class in the order of `classes`, then, for several classes, one row named
+        "union" for all of them together. The rule for empty masks is in the module's docstring.
+
+    Raises:
+        DataError: shapes differ, spacing does not fit, or the tolerance is negative.
+    """
+    _check_case(prediction, reference, spacing_mm, tolerance_mm, case)
+    rows = []
+    values = [value for value in classes if value != 0]
+    for value in values:
+        masks = prediction == value, reference == value
+        rows.append(_compare(*masks, spacing_mm, tolerance_mm, (case, classes[value], value)))
+    if len(values) > 1:
+        masks = np.isin(prediction, values), np.isin(reference, values)
+        rows.append(_compare(*masks, spacing_mm, tolerance_mm, (case, UNION, None)))
+    return rows
+
+
+def _check_case(
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing_mm: Sequence[float],
+    tolerance_mm: float,
+    case: str,
+) -> None:
+    if prediction.shape != reference.shape:
+        raise DataError(
+            f"case {case or '(unnamed)'}: the prediction has shape {prediction.shape} and the label "
+            f"{reference.shape}; both must lie on the same grid, so predict on the image of this label"
+        )
+    if len(spacing_mm) != reference.ndim or not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+        raise DataError(
+            f"case {case or '(unnamed)'}: spacing {tuple(spacing_mm)} does not fit an array of "
+            f"{reference.ndim} axes; expected one positive size per axis"
+        )
+    if not tolerance_mm >= 0:
+        raise DataError(f"a tolerance of {tolerance_mm} mm cannot be used; expected 0 or more")
+
+
+def _compare(
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    spacing_mm: Sequence[float],
+    tolerance_mm: float,
+    name: tuple[str, str, int | None],
+) -> Metrics:
+    count_p, count_r = int(predicted.sum()), int(reference.sum())
+    if count_p == 0 and count_r == 0:
+        dice, hd95, surface, error = 1.0, 0.0, 1.0, 0.0
+    elif count_p == 0 or count_r == 0:
+        diagonal = float(np.linalg.norm(np.multiply(predicted.shape, spacing_mm)))
+        dice, hd95, surface, error = 0.0, diagonal, 0.0, (-1.0 if count_p == 0 else 1.0)
+    else:
+        dice = dice_score(predicted, reference)
+        distances = surface_distances(predicted, reference, spacing_mm)
+        hd95 = max(float(np.percentile(d, 95)) for d in distances)
+        within = np.concatenate(distances) <= tolerance_mm * (1 + _TOLERANCE_SLACK)
+        surface = float(within.mean())
+        error = (count_p - count_r) / count_r
+    voxel = float(np.prod(spacing_mm)) / (1000.0 if predicted.ndim == 3 else 1.0)
+    return Metrics(*name, dice, hd95, surface, error, count_p * voxel, count_r * voxel)
+
+
+def dice_score(predicted: np.ndarray, reference: np.ndarray) -> float:
+    """Dice of two boolean masks of one shape; 1 when both are empty."""
+    total = int(predicted.sum()) + int(reference.sum())
+    return 2.0 * int((predicted & reference).sum()) / total if total else 1.0
+
+
+def surface_distances(
+    first: np.ndarray, second: np.ndarray, spacing_mm: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances in mm from the surface of each mask to that of the other.
+
+    Args:
+        first: Boolean mask of shape (*S), not empty.
+        second: Boolean mask of shape (*S), not empty.
+        spacing_mm: Size of a voxel along each axis.
+
+    Returns:
+        One distance per surface voxel of `first` (to `second`), and the reverse.
+    """
+    box = _bounding_box(first | second)  # the rest holds no surface, and costs time
+    kept = [axis for axis, size in enumerate(first.shape) if size > 1] or [0]
+    scale = np.asarray(spacing_mm, dtype=np.float64)[kept]
+    flat_shape = tuple(s.stop - s.start for axis, s in enumerate(box) if axis in kept)
+    # From 1, not 0: with denormals flushed to zero, as a caller may have set it, KDTree splits at
+    # the number next to zero, gets zero again, and recurses until the process dies.
+    surfaces = [(_surface(mask[box].reshape(flat_shape)) + 1) * scale for mask in (first, second)]
+    trees = [KDTree(points) for points in surfaces]
+    return trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
+
+
+def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
+    spans = []
+    for axis in range(mask.ndim):
+        others = tuple(a for a in range(mask.ndim) if a != axis)
+        filled = np.flatnonzero(mask.any(axis=others))
+        spans.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    return tuple(spans)
+
+
+def _surface(mask: np.ndarray) -> np.ndarray:
+    """Indices (N, axes) of the surface voxels; outside of the array counts as background."""
+    return np.argwhere(mask & ~binary_erosion(mask, border_value=0))

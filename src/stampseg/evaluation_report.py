@@ -1,0 +1,321 @@
+"""Predictions against labels, file by file: pairing, metrics of every case, summary, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .data.cases import Case
+from .data.formats import READABLE, list_images, some, stem_of, suffix_of
+from .data.labels import LabelTable, describe, label_table, to_classes
+from .data.layouts import list_folder
+from .data.pairing import SEPARATORS, by_stem, pair
+from .data.readers import check_pair, read_label
+from .errors import DataError
+from .evaluation import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Over the cases of one label. `std` is the sample's standard deviation, None for one case."""
+
+    mean: float
+    median: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate_folder` found.
+
+    Attributes:
+        rows: One per case and label, cases in the order of their names.
+        tolerance_mm: Of the surface Dice.
+        unit: "mm" (volumes, their volume in ml) or "px" (pictures, in pixels).
+        notes: How the values in the files were understood.
+        warnings: Files left out and other things to look at, one line each.
+    """
+
+    rows: tuple[Metrics, ...]
+    tolerance_mm: float
+    unit: str
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names in the rows, "union" last."""
+        return tuple(dict.fromkeys(row.label for row in self.rows))
+
+    def summary(self) -> dict[str, dict[str, Statistics]]:
+        """Statistics per label and metric."""
+        return {label: _statistics([r for r in self.rows if r.label == label]) for label in self.labels}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {
+            "cases": len({row.case for row in self.rows}),
+            "tolerance_mm": self.tolerance_mm,
+            "units": {"length": self.unit, "volume": "ml" if self.unit == "mm" else "px"},
+            "empty_mask_rule": EMPTY_MASK_RULE,
+            "summary": {
+                label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
+                for label, metrics in self.summary().items()
+            },
+            "rows": [asdict(row) for row in self.rows],
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+        }
+
+    def write(self, path: Path) -> Path:
+        """Write `.json` (everything) or `.csv` (the rows, with a column for the unit), whole or not at all.
+
+        Raises:
+            DataError: another suffix, or a folder that cannot be written.
+        """
+        suffix = path.suffix.lower()
+        if suffix not in (".csv", ".json"):
+            raise DataError(
+                f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
+            )
+        text = self._csv() if suffix == ".csv" else json.dumps(self.to_json(), indent=2) + "\n"
+        _write_whole(path, text)
+        return path
+
+    def _csv(self) -> str:
+        stream = io.StringIO()
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow([*(field.name for field in fields(Metrics)), "unit"])
+        table.writerows([*asdict(row).values(), self.unit] for row in self.rows)
+        return stream.getvalue()
+
+
+def evaluate_folder(
+    predictions: Path,
+    labels: Path,
+    tolerance_mm: float = 1.0,
+    label_names: Mapping[int, str] | None = None,
+) -> Evaluation:
+    """Compare every predicted file with the label of its name; one case in memory at a time.
+
+    Names may differ by one suffix common to all files: `000_HC.png` belongs to `000_HC_Annotation.png`.
+    The predictions say what is evaluated: labels without a prediction are listed in the warnings. Both
+    sides hold the same values, or the predictions hold class indices where the labels hold others (0, 1
+    for masks of 0, 255).
+
+    Args:
+        predictions: Folder of label maps, or one file.
+        labels: Folder of label maps, or one file.
+        tolerance_mm: Of the surface Dice; pixels for pictures.
+        label_names: Name of each value in the labels; by default those of a dataset.json beside the
+            folder of labels, else numbers.
+
+    Raises:
+        DataError: a path is missing, nothing pairs, a file cannot be read, or shapes differ.
+    """
+    pairs, warnings = _pair_files(Path(predictions), Path(labels))
+    names = _declared_names(Path(labels)) if label_names is None else dict(label_names)
+    table, prediction_values, value_warnings = _understand_values(pairs, names)
+    warnings += value_warnings
+    rows: list[Metrics] = []
+    units = set()
+    for predicted, reference in pairs:
+        found, truth = read_label(predicted), read_label(reference)
+        if found.array.shape != truth.array.shape:
+            raise DataError(
+                f"{predicted}: shape {found.array.shape}, but its label {reference} has {truth.array.shape}; "
+                "expected one grid; predict on the image that this label was drawn on"
+            )
+        try:
+            check_pair(truth.header, found.header)
+        except DataError as error:
+            warnings.append(f"{error}; compared voxel by voxel all the same")
+        units.add("px" if truth.header.is_picture else "mm")
+        metrics = evaluate_case(
+            to_classes(found.array, prediction_values, predicted),
+            to_classes(truth.array, table.values, reference),
+            truth.header.spacing,
+            dict(enumerate(table.names)),
+            tolerance_mm,
+            case=stem_of(predicted),
+        )
+        rows += [_with_file_value(row, table) for row in metrics]
+    unit = "px" if units == {"px"} else "mm"
+    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings))
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Show the summary as a table, then notes and warnings."""
+    from rich.table import Table
+
+    count = len({row.case for row in evaluation.rows})
+    title = f"{count} case{'' if count == 1 else 's'}, mean ± standard deviation (median)"
+    table = Table(title=title)
+    headings = ("label", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
+    for heading in headings:
+        table.add_column(heading.replace("[", r"\["), justify="left" if heading == "label" else "right")
+    for label, metrics in evaluation.summary().items():
+        table.add_row(label, *(_cell(metrics[name]) for name in METRIC_NAMES))
+    console.print(table)
+    console.print(
+        f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
+        markup=False,
+    )
+    for line in (*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)):
+        console.print(line, markup=False)
+
+
+def _cell(numbers: Statistics) -> str:
+    spread = "" if numbers.std is None else f" ± {numbers.std:.3f}"
+    return f"{numbers.mean:.3f}{spread} ({numbers.median:.3f})"
+
+
+def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
+    found = {}
+    for name in METRIC_NAMES:
+        values = np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        std = float(values.std(ddof=1)) if len(values) > 1 else None
+        found[name] = Statistics(float(values.mean()), float(np.median(values)), std)
+    return found
+
+
+def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+    predicted, warnings = _files(predictions, "predictions")
+    references, more = _files(labels, "labels")
+    warnings += more
+    if predictions.is_file() and labels.is_file():
+        return [(predictions, labels)], warnings
+    pairs = _pair_stems(predicted, references)
+    if not pairs:
+        raise DataError(
+            f"{predictions}: no prediction fits a label in {labels}; predictions are {_names_of(predicted)}, "
+            f"labels {_names_of(references)}; expected equal names up to a suffix"
+        )
+    without_label = [file.name for stem, file in predicted.items() if stem not in pairs]
+    used = {reference for _, reference in pairs.values()}
+    without_prediction = [file.name for file in references.values() if file not in used]
+    if without_label:
+        warnings.append(f"{len(without_label)} prediction(s) without a label left out: {some(without_label)}")
+    if without_prediction:
+        warnings.append(
+            f"{len(without_prediction)} label(s) without a prediction: {some(without_prediction)}"
+        )
+    return [pairs[stem] for stem in sorted(pairs)], warnings
+
+
+def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
+    """Prediction and label by the prediction's stem, by the first way of reading the names that fits any."""
+    found = pair(predicted, references).labels
+    if not found:  # the predictions may be the ones with a suffix
+        backwards = pair(references, dict(predicted)).labels
+        found = {stem_of(file): references[stem] for stem, file in backwards.items()}
+    if not found:  # or both, as the masks of two observers
+        shared = {_cut_ending(stem, references): file for stem, file in references.items()}
+        cut = {stem: shared.get(_cut_ending(stem, predicted)) for stem in predicted}
+        found = {stem: file for stem, file in cut.items() if file is not None}
+    return {stem: (predicted[stem], reference) for stem, reference in found.items()}
+
+
+def _cut_ending(stem: str, stems: Collection[str]) -> str:
+    """`stem` without the ending, from a separator on, that all `stems` share; one file alone shares none."""
+    if len(stems) < 2:
+        return stem
+    common = os.path.commonprefix([other[::-1] for other in stems])[::-1]  # noqa: RUF071 - letters are meant
+    starts = [place for place, letter in enumerate(common) if letter in SEPARATORS]
+    return stem[: len(stem) - len(common) + starts[0]] if starts else stem
+
+
+def _files(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
+    """Label maps by stem, and a warning for names that occur twice."""
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder; expected the {kind}")
+    files = [place] if place.is_file() else [path for path in list_images(place) if path.is_file()]
+    if not files or not suffix_of(files[0]):
+        raise DataError(f"{place}: no {kind} found; expected {READABLE}")
+    first, doubles = by_stem(files)
+    warnings = [f"{place}: {some(doubles)} left out, another file has the same stem"] if doubles else []
+    return first, warnings
+
+
+def _names_of(files: Mapping[str, Path]) -> str:
+    return some([file.name for file in files.values()], 3)
+
+
+def _declared_names(labels: Path) -> dict[int, str]:
+    """Names from a dataset.json beside the folder of labels; none when that cannot be used."""
+    root = labels.parent
+    if not labels.is_dir() or not (root / "dataset.json").is_file():
+        return {}
+    try:
+        return dict(list_folder(root).label_names)
+    except DataError:  # the names are a convenience; the training images may well be elsewhere
+        return {}
+
+
+def _understand_values(
+    pairs: Sequence[tuple[Path, Path]], names: Mapping[int, str]
+) -> tuple[LabelTable, tuple[int, ...], list[str]]:
+    """The classes, the value in the predictions of each of them, and what was odd."""
+    in_predictions, in_labels = (_values(files) for files in zip(*pairs, strict=True))
+    foreign = in_predictions - in_labels
+    if foreign and len(in_labels) > 1:
+        table = label_table(_as_cases([reference for _, reference in pairs]), names)
+        indices = tuple(range(len(table.values)))
+        if in_predictions <= set(indices) and not set(table.values) <= set(indices):
+            used = f"predictions hold class indices 0 to {indices[-1]}, labels {_listed(table.values)}"
+            return table, indices, [used]
+    table = label_table(_as_cases([file for files in pairs for file in files]), names)
+    warnings = [f"predictions hold {_listed(sorted(foreign))}, which no label does"] if foreign else []
+    return table, table.values, warnings
+
+
+def _values(files: Iterable[Path]) -> set[int]:
+    return {value for file in files for value in _values_of(read_label(file).array)}
+
+
+def _values_of(labels: np.ndarray) -> list[int]:
+    if labels.dtype in (np.uint8, np.uint16):  # counting is several times faster than sorting
+        return np.flatnonzero(np.bincount(labels.ravel())).tolist()
+    return np.unique(labels).tolist()
+
+
+def _listed(values: Iterable[int]) -> str:
+    return some([describe(value) for value in values])
+
+
+def _as_cases(files: Sequence[Path]) -> list[Case]:
+    return [Case(str(file), str(file), (), file) for file in files]
+
+
+def _with_file_value(row: Metrics, table: LabelTable) -> Metrics:
+    """The row with the value in the label files in place of the class index."""
+    value = None if row.value is None else table.values[row.value]
+    return Metrics(**{**asdict(row), "value": value})
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside the target, then move into place, so that no half file is ever seen."""
+    place = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+        os.replace(place, path)
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and its rights"
+        ) from None
+    finally:
+        with suppress(OSError):
+            place.unlink()

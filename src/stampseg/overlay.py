@@ -1,0 +1,276 @@
+"""Pictures to judge a segmentation by eye: prediction filled, reference as outline. Pillow only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion
+
+from .errors import DataError
+from .evaluation import dice_score
+
+# Okabe and Ito's palette, told apart with every common form of colour blindness.
+PALETTE = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 158, 115),
+    (240, 228, 66),
+    (204, 121, 167),
+    (213, 94, 0),
+    (0, 114, 178),
+)
+_SMALLEST, _LARGEST = 384, 1024  # pixels of a panel's longer side
+_FONT_SIZE, _MARGIN = 16, 8
+_OPACITY = 0.45
+_INK, _PAPER = (235, 235, 235), (24, 24, 24)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One slice to draw: image (rows, columns, 3) uint8, labels (rows, columns), display size (w, h)."""
+
+    image: np.ndarray
+    prediction: np.ndarray
+    reference: np.ndarray | None
+    size: tuple[int, int]
+
+
+def save_overlay(
+    path: Path,
+    image: np.ndarray,
+    prediction: np.ndarray,
+    reference: np.ndarray | None = None,
+    *,
+    title: str = "",
+    spacing: Sequence[float] | None = None,
+    label_names: Mapping[int, str] | None = None,
+) -> Path:
+    """Write a PNG of a case; 0 in the label maps is background.
+
+    A picture is shown plain and with its labels; a volume as the three orthogonal slices with the
+    largest labelled area, the second axis of each slice upwards (anterior and superior for RAS).
+    The caption has the title and, with a reference, the Dice of each class.
+
+    Args:
+        path: File to write; its folder is created.
+        image: (C, *S), 2D or 3D. Three channels in 2D are colours, else the first is shown, grey
+            from its 1st to its 99th percentile.
+        prediction: Integers (*S).
+        reference: Integers (*S), or None.
+        title: Usually the case's id.
+        spacing: Voxel size per axis, for true proportions; None: cubes.
+        label_names: Name of each value for the caption.
+
+    Raises:
+        DataError: the shapes do not fit.
+    """
+    for name, array in (("prediction", prediction), ("reference", reference)):
+        if array is not None and array.shape != image.shape[1:]:
+            raise DataError(
+                f"overlay {title or path}: the {name} has shape {array.shape}, the image "
+                f"{image.shape[1:]}; both must lie on the same grid"
+            )
+    if prediction.ndim not in (2, 3):
+        raise DataError(f"overlay {title or path}: {prediction.ndim} spatial axes; expected 2 or 3")
+    names = _classes(prediction, reference, label_names or {})
+    colours = {value: PALETTE[position % len(PALETTE)] for position, value in enumerate(names)}
+    panels = _panels(image, prediction, reference, spacing)
+    drawn = [_draw(panel, colours) for panel in panels]
+    if prediction.ndim == 2:
+        drawn.insert(0, Image.fromarray(panels[0].image).resize(panels[0].size, Image.Resampling.BICUBIC))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = "filled: prediction" + ("" if reference is None else ", outline: reference")
+    heading = f"{title}  ({key})" if title else key
+    _assemble(drawn, heading, _legend(prediction, reference, names, colours)).save(path)
+    return path
+
+
+def contact_sheet(
+    scores: Mapping[Path, float], path: Path, *, columns: int = 3, maximum: int = 24, tile_width: int = 420
+) -> Path:
+    """Write one PNG of many overlays, from the worst score (top left) to the best.
+
+    Args:
+        scores: Score, such as the mean Dice, of each overlay's PNG.
+        path: File to write; its folder is created.
+        columns: Tiles per row.
+        maximum: With more overlays, this many are shown, evenly spaced in rank, worst and best included.
+        tile_width: Pixels.
+
+    Raises:
+        DataError: no overlays, or a file that is not a picture.
+    """
+    if not scores:
+        raise DataError(f"{path}: no overlays to put on a contact sheet; expected at least one picture")
+    ranked = sorted(scores, key=lambda overlay: (scores[overlay], str(overlay)))
+    chosen = np.unique(np.linspace(0, len(ranked) - 1, min(maximum, len(ranked))).round().astype(int))
+    tiles = [_tile(ranked[i], tile_width) for i in chosen]
+    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    width = min(columns, len(tiles)) * (tile_width + _MARGIN) + _MARGIN
+    sheet = Image.new("RGB", (width, sum(heights) + _MARGIN * (len(rows) + 1)), _PAPER)
+    top = _MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            sheet.paste(tile, (_MARGIN + column * (tile_width + _MARGIN), top))
+        top += height + _MARGIN
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+    return path
+
+
+def _tile(path: Path, width: int) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            tile = picture.convert("RGB")
+    except OSError as error:
+        raise DataError(f"{path}: not a picture ({error}); expected an overlay's PNG") from None
+    return tile.resize((width, max(1, round(tile.height * width / tile.width))), Image.Resampling.LANCZOS)
+
+
+def _classes(
+    prediction: np.ndarray, reference: np.ndarray | None, label_names: Mapping[int, str]
+) -> dict[int, str]:
+    """Name of every class that is declared or occurs: declared ones keep their colour in every case."""
+    found = {int(v) for labels in (prediction, reference) if labels is not None for v in np.unique(labels)}
+    return {value: label_names.get(value, str(value)) for value in sorted((found | {*label_names}) - {0})}
+
+
+def _legend(
+    prediction: np.ndarray,
+    reference: np.ndarray | None,
+    names: Mapping[int, str],
+    colours: Mapping[int, tuple[int, int, int]],
+) -> list[tuple[str, tuple[int, int, int]]]:
+    """Text and colour for each class."""
+    entries = []
+    for value, name in names.items():
+        mask = prediction == value
+        score = "" if reference is None else f"  Dice {dice_score(mask, reference == value):.3f}"
+        entries.append((name + score, colours[value]))
+    return entries
+
+
+def _panels(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    reference: np.ndarray | None,
+    spacing: Sequence[float] | None,
+) -> list[_Panel]:
+    sizes = tuple(spacing) if spacing is not None else (1.0,) * prediction.ndim
+    window = _window(image)
+    if prediction.ndim == 2:
+        size = _display_size(prediction.shape, sizes)
+        return [_Panel(_to_rgb(image, window), prediction, reference, size)]
+    labelled = prediction != 0 if reference is None else (prediction != 0) | (reference != 0)
+    panels = []
+    for axis in (2, 1, 0):
+        index = _largest_slice(labelled, axis)
+        plane = _upright(np.take(prediction, index, axis))
+        truth = None if reference is None else _upright(np.take(reference, index, axis))
+        grey = _upright(_to_rgb(np.take(image[:1], index, axis + 1), window))
+        column_size, row_size = (size for a, size in enumerate(sizes) if a != axis)
+        panels.append(_Panel(grey, plane, truth, _display_size(plane.shape, (row_size, column_size))))
+    return panels
+
+
+def _largest_slice(labelled: np.ndarray, axis: int) -> int:
+    """Index with the most labelled voxels along the axis; the middle when there is none."""
+    area = labelled.sum(axis=tuple(a for a in range(labelled.ndim) if a != axis))
+    return int(area.argmax()) if area.any() else labelled.shape[axis] // 2
+
+
+def _upright(plane: np.ndarray) -> np.ndarray:
+    """(x, y, ...) to (row, column, ...) with y upwards."""
+    return plane.swapaxes(0, 1)[::-1]
+
+
+def _display_size(shape: tuple[int, ...], spacing: Sequence[float]) -> tuple[int, int]:
+    """Width and height in pixels, in true proportions, the longer side within the limits."""
+    unit = min(spacing)
+    height, width = (n * s / unit for n, s in zip(shape, spacing, strict=True))
+    longer = max(height, width)
+    scale = min(max(longer, _SMALLEST), _LARGEST) / longer
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _is_colour(image: np.ndarray) -> bool:
+    return image.ndim == 3 and image.shape[0] == 3
+
+
+def _window(image: np.ndarray) -> tuple[float, float]:
+    """Values shown as black and white."""
+    shown = image if _is_colour(image) else image[:1]
+    sample = shown.reshape(-1)[:: max(1, shown.size // 1_000_000)]  # a percentile of it all takes seconds
+    low, high = (float(v) for v in np.percentile(sample, (1, 99)))
+    if high > low:
+        return low, high
+    low, high = float(shown.min()), float(shown.max())
+    return low, max(high, low + 1e-6)
+
+
+def _to_rgb(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    """(C, rows, columns) to (rows, columns, 3) uint8."""
+    low, high = window
+    shown = image if _is_colour(image) else image[:1]
+    levels = np.clip((shown - low) / (high - low), 0, 1) * 255
+    return np.moveaxis(np.broadcast_to(levels, (3, *levels.shape[1:])), 0, -1).astype(np.uint8)
+
+
+def _draw(panel: _Panel, colours: Mapping[int, tuple[int, int, int]]) -> Image.Image:
+    picture = Image.fromarray(panel.image).resize(panel.size, Image.Resampling.BICUBIC)
+    canvas = np.asarray(picture, dtype=np.float32).copy()
+    for value, colour in colours.items():
+        filled = _enlarge(panel.prediction == value, panel.size)
+        canvas[filled] += _OPACITY * (np.array(colour, dtype=np.float32) - canvas[filled])
+    if panel.reference is not None:
+        for value, colour in colours.items():
+            mask = _enlarge(panel.reference == value, panel.size)
+            dark, line = (mask & ~binary_erosion(mask, iterations=width) for width in (3, 2))
+            canvas[dark] = 0  # a black inner rim keeps the line visible on a fill of its own colour
+            canvas[line] = colour
+    return Image.fromarray(canvas.astype(np.uint8))
+
+
+def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
+
+
+def _assemble(
+    panels: Sequence[Image.Image], heading: str, legend: Sequence[tuple[str, tuple[int, int, int]]]
+) -> Image.Image:
+    """Panels side by side above the caption's lines."""
+    width = sum(panel.width for panel in panels) + _MARGIN * (len(panels) + 1)
+    height = max(panel.height for panel in panels)
+    lines: list[tuple[str, tuple[int, int, int] | None]] = [(heading, None)]
+    lines += [(text, colour) for text, colour in legend]
+    if not legend:
+        lines.append(("nothing labelled", None))
+    line_height = _FONT_SIZE + 6
+    sheet = Image.new("RGB", (width, height + 3 * _MARGIN + line_height * len(lines)), _PAPER)
+    left = _MARGIN
+    for panel in panels:
+        sheet.paste(panel, (left, _MARGIN + (height - panel.height) // 2))
+        left += panel.width + _MARGIN
+    pen = ImageDraw.Draw(sheet)
+    for number, (text, colour) in enumerate(lines):
+        top = height + 2 * _MARGIN + number * line_height
+        indent = _MARGIN
+        if colour is not None:
+            pen.rectangle((indent, top + 2, indent + _FONT_SIZE, top + 2 + _FONT_SIZE - 2), fill=colour)
+            indent += _FONT_SIZE + _MARGIN
+        _write(pen, (indent, top), text, width - indent - _MARGIN)
+    return sheet
+
+
+def _write(pen: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, room: int) -> None:
+    """Draw one line, shortened with an ellipsis where the room ends."""
+    font = ImageFont.load_default(_FONT_SIZE)
+    shown = text
+    while len(shown) > 1 and pen.textlength(shown, font=font) > room:
+        shown = shown[:-2].rstrip("…") + "…"
+    pen.text(corner, shown, fill=_INK, font=font)

@@ -1,0 +1,329 @@
+"""One whole run: data -> plan -> network -> rounds -> chosen model, all of it in the run folder."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from . import __version__
+from .allotment import Allotment, allot
+from .channels.cost import Tally
+from .channels.graph import ChannelGraph, Scores
+from .channels.importance import importance
+from .channels.trace import trace
+from .config import Config, PruneOptions, dump_config
+from .data.cases import Dataset
+from .data.fingerprint import Fingerprint, fingerprint
+from .data.labels import LabelTable, label_table
+from .data.loaders import CaseCache, TrainingBatches, ValidationCases
+from .data.plan import Plan
+from .data.planning import make_plan
+from .errors import ConfigError
+from .modelfile import Description, save_model
+from .networks.registry import NetworkSpec
+from .networks.unet import doubling_widths, flat_widths
+from .runs import RunFolder
+from .selection import select, smallest_within
+from .stamp import Learner, Round, stamp, train_only
+from .training import Trainer, channels_last, resolve_device, seed_everything
+from .validation import validate
+
+
+class Reporter(Protocol):
+    """Whoever watches a run."""
+
+    def note(self, text: str) -> None:
+        """A decision, in words."""
+        ...
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """An optimiser step was taken."""
+        ...
+
+    def round(self, turn: Round) -> None:
+        """A round has ended."""
+        ...
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is there, who trains, and how every case is prepared."""
+
+    dataset: Dataset
+    table: LabelTable
+    allotment: Allotment
+    fingerprint: Fingerprint
+    plan: Plan
+
+
+def survey(dataset: Dataset, config: Config) -> Survey:
+    """Look at the data and plan the run; the plan sees the training cases only."""
+    table = label_table(dataset.cases, dataset.label_names)
+    allotment = allot(dataset.cases, config)
+    seen = fingerprint(allotment.training, table, dataset.channel_names)
+    plan = make_plan(seen, table, config.data, config.network.poolings)
+    return Survey(dataset, table, allotment, seen, plan)
+
+
+def network_spec(plan: Plan, config: Config) -> NetworkSpec:
+    """The dense network that the plan and the options ask for."""
+    options = config.network
+    return NetworkSpec(
+        name="unet",
+        arguments={
+            "spatial_dims": plan.spatial_dims,
+            "in_channels": plan.in_channels,
+            "out_channels": plan.out_channels,
+            "widths": doubling_widths(options.width, len(plan.strides)),
+            "strides": plan.strides,
+            "norm": options.norm,
+            "activation": options.activation,
+            "order": "activation-norm" if options.preset == "paper" else "norm-activation",
+        },
+        example_shape=(1, plan.in_channels, *plan.patch_size),
+    )
+
+
+def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
+    """The flat U-Net whose size is nearest to the target, in ratio.
+
+    Raises:
+        ConfigError: the target is a Dice floor, which names no size.
+    """
+    if prune.target.floor is not None:
+        raise ConfigError("--method flat needs a size as --target (15%, 50k); a Dice floor names none")
+    limit = prune.target.limit(_count(dense, prune))
+    levels = len(dense.arguments["strides"])
+    sizes: dict[int, int] = {}
+    for width in range(1, 1025):
+        spec = dense.model_copy(
+            update={"arguments": {**dense.arguments, "widths": flat_widths(width, levels)}}
+        )
+        sizes[width] = _count(spec, prune)
+        if sizes[width] >= limit:
+            break
+    nearest = min(sizes, key=lambda width: abs(np.log(sizes[width] / limit)))
+    return dense.model_copy(update={"arguments": {**dense.arguments, "widths": flat_widths(nearest, levels)}})
+
+
+def _count(spec: NetworkSpec, prune: PruneOptions) -> int:
+    parameters, flops = count(spec)
+    return flops if prune.target.kind == "flops" else parameters
+
+
+def count(spec: NetworkSpec) -> tuple[int, int]:
+    """Parameters and FLOPs of a network, without building it in memory."""
+    with torch.device("meta"):
+        network = spec.build()
+        tally = Tally(network, trace(network, torch.empty(spec.example_shape)))
+    return tally.parameters, tally.flops
+
+
+def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: Reporter) -> dict[str, Any]:
+    """Train (and prune) as configured; everything is written to `folder`.
+
+    Returns:
+        What result.json holds.
+    """
+    start = time.perf_counter()
+    seed_everything(config.seed)
+    device = resolve_device(config.device)
+    seen = survey(dataset, config)
+    config = _settle(config, seen, reporter)
+    _write_inputs(folder, seen, config)
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.allotment.note):
+        reporter.note(text)
+    dense = network_spec(seen.plan, config)
+    spec = flat_spec(dense, config.prune) if config.method == "flat" else dense
+    network = channels_last(spec.build(), seen.plan.spatial_dims)
+    graph = trace(network, torch.zeros(spec.example_shape))
+    first = Tally(network, graph)
+    reporter.note(
+        f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps"
+    )
+
+    cases = seen.allotment
+    rounds: list[Round] = []
+    cache = CaseCache(seen.plan, config.data.cache_megabytes)
+    with TrainingBatches(
+        cases.training, seen.plan, config.train, config.data, config.seed, cache=cache
+    ) as batches:
+        trainer = Trainer(
+            network, batches, config.train, config.train.steps, device,
+            lambda done, loss: reporter.step(done, config.train.steps, loss),
+        )  # fmt: skip
+        held_out = ValidationCases(cases.validation, cache)
+        learner = _learner(trainer, held_out, seen.plan, config, device)
+        for turn in _rounds(learner, graph, config):
+            rounds.append(turn)
+            save_model(folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn))
+            folder.append_round(turn)
+            reporter.round(turn)
+    before = {"parameters": first.parameters, "flops": first.flops}
+    result = _conclude(folder, rounds, before, count(dense), seen, config, time.perf_counter() - start)
+    for text in result["remarks"]:
+        reporter.note(text)
+    return result
+
+
+def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
+    """Options that only the data can decide, and combinations it rules out."""
+    changes: dict[str, Any] = {}
+    if config.prune.criterion == "l1-std" and len(seen.allotment.training) == 1:
+        reporter.note("l1-std needs two cases and there is one: l1 is used")
+        changes["prune"] = {"criterion": "l1"}
+    if config.prune.target.floor is not None and not seen.allotment.validation:
+        raise ConfigError(
+            "a Dice floor as --target needs validation cases; give --validation, or a size such as 15%"
+        )
+    settled = config.merged(changes)
+    batch = settled.train.batch_size
+    if len(seen.allotment.training) < batch:
+        reporter.note(
+            f"{len(seen.allotment.training)} case(s) are fewer than a batch of {batch}: "
+            "each is drawn several times"
+        )
+    return settled
+
+
+def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
+    folder.write_text("config.yaml", dump_config(config))
+    folder.write_json("plan.json", seen.plan.model_dump(mode="json"))
+    folder.write_json(
+        "splits.json",
+        {
+            part: [
+                {"id": c.id, "group": c.group, "label": str(c.label)} for c in getattr(seen.allotment, part)
+            ]
+            for part in ("training", "validation")
+        },
+    )
+
+
+def _learner(
+    trainer: Trainer, held_out: ValidationCases, plan: Plan, config: Config, device: torch.device
+) -> Learner:
+    randomness = np.random.default_rng(config.seed)
+
+    def score(graph: ChannelGraph) -> Scores:
+        return importance(
+            trainer.network, graph, trainer.scoring_batches(config.prune.score_batches), trainer.loss,
+            criterion=config.prune.criterion, normalizer=config.prune.normalizer, generator=randomness,
+        )  # fmt: skip
+
+    return Learner(
+        network=trainer.network,
+        optimizer=trainer.optimizer,
+        train=trainer.train,
+        score=score,
+        validate=lambda: validate(trainer.network, held_out, plan, device),
+    )
+
+
+def _rounds(learner: Learner, graph: ChannelGraph, config: Config) -> Iterator[Round]:
+    """Rounds of the configured method."""
+    steps, patience = config.train.steps, config.train.patience
+    stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
+    if config.method in ("dense", "flat"):
+        yield from train_only(learner, graph, steps, patience=patience, stages=stages)
+    else:
+        yield from stamp(
+            learner, graph, config.prune, steps,
+            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2),
+        )  # fmt: skip
+
+
+def _describe(spec: NetworkSpec, plan: Plan, config: Config, turn: Round) -> Description:
+    return Description(
+        network=spec,
+        kept=dict(turn.graph.kept) if turn.graph else {},
+        plan=plan,
+        provenance={
+            "stampseg": __version__,
+            "method": config.method,
+            "seed": config.seed,
+            "round": turn.number,
+            "steps": turn.steps,
+            "validation_dice": turn.validation.dice if turn.validation else None,
+        },
+    )
+
+
+def _conclude(
+    folder: RunFolder,
+    rounds: list[Round],
+    before: dict[str, int],
+    dense: tuple[int, int],
+    seen: Survey,
+    config: Config,
+    seconds: float,
+) -> dict[str, Any]:
+    """Choose the model and write result.json."""
+    start = Round(-1, "train", {}, before["parameters"], before["flops"], 0, 0.0, None)
+    pruned = config.method in ("stamp", "stamp+")
+    choice = select(rounds, config.prune, start, pruned)
+    chosen = rounds[choice.number]
+    folder.choose(choice.number)
+    validation = chosen.validation
+    result = {
+        "method": config.method,
+        "seed": config.seed,
+        "parameters_before": before["parameters"],
+        "parameters_after": chosen.parameters,
+        "flops_before": before["flops"],
+        "flops_after": chosen.flops,
+        "parameters_dense": dense[0],
+        "flops_dense": dense[1],
+        "validation_dice": validation.dice if validation else None,
+        "validation_dice_per_label": dict(validation.per_label) if validation else None,
+        "rounds": len(rounds),
+        "steps": rounds[-1].steps,
+        "seconds": round(seconds, 1),
+        "training_cases": len(seen.allotment.training),
+        "validation_cases": len(seen.allotment.validation),
+        "target": str(config.prune.target) if config.method != "dense" else None,
+        "target_reached": choice.target_reached,
+        "chosen_round": choice.number,
+        "rule": choice.rule,
+        "remarks": _remarks(rounds, chosen, choice.target_reached, config, pruned),
+        "widths": dict(chosen.widths),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "stampseg": __version__,
+        },
+    }
+    folder.write_json("result.json", result)
+    return result
+
+
+def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:
+    """What a reader should know about the choice."""
+    remarks = []
+    if pruned and not reached:
+        remarks.append(
+            f"the target ({config.prune.target}) was not reached: "
+            f"the network has {chosen.parameters:,} parameters"
+        )
+    if any(turn.event == "rolled back" for turn in rounds):
+        remarks.append(
+            f"a cut did not heal (prune.max_drop {config.prune.max_drop:g}) and was rolled back; "
+            "pruning ended there"
+        )
+    best = max((t.validation.dice for t in rounds if t.validation), default=None)
+    if best is not None and chosen.validation and chosen.validation.dice < best - config.prune.tolerance:
+        other = smallest_within(rounds, config.prune.tolerance)
+        if other is not None:
+            remarks.append(
+                f"round {other.number} ({other.parameters:,} parameters) had validation Dice {best:.3f}, "
+                f"the chosen one {chosen.validation.dice:.3f}; "
+                f"its network is rounds/{other.number:03d}.safetensors"
+            )
+    return remarks

@@ -1,0 +1,61 @@
+"""When to cut and how much: the rounds of a run with a fixed number of optimiser steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from .channels.choice import Limit
+from .config import PruneOptions
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Warm-up, rounds of recovery, finish; their steps add up to the run's."""
+
+    warmup: int
+    rounds: int
+    between: int  # steps shared by the rounds
+    finish: int
+    recovery_steps: int | None
+    per_round: int | float | None
+    dense: int  # size of the network before the first cut, in the target's kind
+
+    def recovery(self, number: int) -> int:
+        """Steps after cut `number` (from 0): the rounds' steps, shared out evenly."""
+        if self.recovery_steps is not None:
+            return self.recovery_steps
+        position = min(number, self.rounds - 1)
+        return max(1, self.between * (position + 1) // self.rounds - self.between * position // self.rounds)
+
+    def amount(self, number: int, left: int, target: Limit) -> tuple[int | None, Limit]:
+        """Channels to remove at most, and the size to stop at, in cut `number` (from 0)."""
+        if isinstance(self.per_round, float):
+            return max(1, round(left * self.per_round)), target
+        if self.per_round is not None:
+            return self.per_round, target
+        share = min(1.0, (number + 1) / self.rounds)
+        size = self.dense * (target.amount / self.dense) ** share
+        return None, Limit(target.kind, target.amount if share == 1 else max(target.amount, math.floor(size)))
+
+
+def make_schedule(options: PruneOptions, steps: int, dense: int, target: int, channels: int) -> Schedule:
+    """Lay out the rounds.
+
+    With `per_round` the number of rounds is estimated from the channels: parameters fall with
+    the square of the width, so a share s of the parameters leaves about sqrt(s) of the channels.
+    """
+    warmup = int(steps * options.warmup_share)
+    finish = int(steps * options.final_share)
+    between = max(1, steps - warmup - finish)
+    goal = math.sqrt(min(1.0, target / max(dense, 1)))
+    if options.per_round is None:
+        rounds = options.rounds
+    elif isinstance(options.per_round, float):
+        rounds = math.ceil(math.log(max(goal, 1e-3)) / math.log(1 - options.per_round))
+    else:
+        rounds = math.ceil(channels * (1 - goal) / options.per_round)
+    if options.recovery_steps is not None and options.per_round is None:
+        rounds = min(rounds, between // options.recovery_steps)
+    rounds = max(1, min(rounds, between))
+    return Schedule(warmup, rounds, between, finish, options.recovery_steps, options.per_round, dense)

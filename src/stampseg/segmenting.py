@@ -1,0 +1,85 @@
+"""Segment files with a model: the work behind `stampseg predict`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .data.cases import Case, find_inputs
+from .data.labels import to_values
+from .data.readers import output_name, read_image, write_label
+from .errors import DataError
+from .modelfile import Model, load_model
+from .overlay import save_overlay
+from .prediction import predict_case
+from .runs import find_model
+from .training import channels_last, resolve_device, seed_everything
+
+
+def segment(
+    model: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    overlays: Path | None = None,
+    device: str = "cpu",
+    echo: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write one mask per image into `output`, with the values the training labels had.
+
+    A file that cannot be segmented does not stop the others.
+
+    Returns:
+        The masks written.
+
+    Raises:
+        DataError: at the end, naming every file that could not be segmented.
+        ModelFileError: the model cannot be loaded.
+    """
+    seed_everything(0)
+    where = resolve_device(device)
+    loaded = load_model(find_model(model), where)
+    channels_last(loaded.network, loaded.description.plan.spatial_dims)
+    cases = find_inputs(inputs, loaded.description.plan.in_channels)
+    _refuse_overwriting(cases, output)
+    output.mkdir(parents=True, exist_ok=True)
+    written, failures = [], []
+    for case in cases:
+        start = time.perf_counter()
+        try:
+            path = _segment_one(loaded, case, output, overlays, str(where))
+        except DataError as error:
+            failures.append(str(error))
+            echo(f"failed: {error}")
+            continue
+        written.append(path)
+        echo(f"{path}  {time.perf_counter() - start:.2f} s")
+    if failures:
+        raise DataError(
+            f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
+        )
+    return written
+
+
+def _segment_one(loaded: Model, case: Case, output: Path, overlays: Path | None, device: str) -> Path:
+    plan = loaded.description.plan
+    classes = predict_case(loaded.network, case, plan, device)
+    labels = to_values(classes, plan.label_values)
+    path = write_label(output / output_name(case.images), labels, case.images)
+    if overlays is not None:
+        volume = read_image(case.images)
+        names = dict(enumerate(plan.label_names))
+        save_overlay(
+            overlays / f"{case.id}.png", volume.array, classes,
+            title=case.id, spacing=volume.header.spacing, label_names=names,
+        )  # fmt: skip
+    return path
+
+
+def _refuse_overwriting(cases: Sequence[Case], output: Path) -> None:
+    """A mask written over its own image would lose the image."""
+    for case in cases:
+        target = output / output_name(case.images)
+        if any(target.resolve() == image.resolve() for image in case.images):
+            raise DataError(f"{target}: the mask would replace its own image; choose another folder with -o")

@@ -1,0 +1,80 @@
+"""Which round's network becomes the model: one stated rule for each kind of run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .config import PruneOptions
+from .stamp import Round
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen round, the rule in words, and whether the target was reached."""
+
+    number: int
+    rule: str
+    target_reached: bool
+
+
+def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned: bool) -> Choice:
+    """Choose among the rounds of a run.
+
+    - `choose: smallest`: the smallest network within `tolerance` of the best validation Dice of
+      all rounds.
+    - never pruned: the best validation Dice; without validation the last.
+    - pruned to a size: among the networks that meet the target, the best validation Dice of
+      those trained to the end (the finish); without validation the last. If none meets the
+      target, the smallest.
+    - pruned to a Dice floor: the smallest network at or above the floor; if none, the best.
+    In every case a later round wins over an equal earlier one.
+    """
+    if not pruned:
+        return Choice(_best(rounds).number, _how("the network", rounds), True)
+    target = options.target
+    smallest = smallest_within(rounds, options.tolerance)
+    if options.choose == "smallest" and smallest is not None:
+        rule = f"the smallest network within {options.tolerance:g} of the best validation Dice"
+        return Choice(smallest.number, rule, _meets(smallest, options, dense))
+    if target.floor is not None:
+        above = [r for r in rounds if r.validation is not None and r.validation.dice >= target.floor]
+        if not above:
+            return Choice(_best(rounds).number, f"no round reached {target}; the best one", False)
+        least = min(above, key=lambda r: (r.parameters, -r.number))
+        return Choice(least.number, f"the smallest network with a {target}", True)
+    meeting = [r for r in rounds if _meets(r, options, dense)]
+    if not meeting:
+        size = "flops" if target.kind == "flops" else "parameters"
+        fewest = min(getattr(r, size) for r in rounds)
+        meeting = [r for r in rounds if getattr(r, size) == fewest]
+        return Choice(_best(meeting).number, _how("the smallest network", meeting), False)
+    finished = [r for r in meeting if r.event == "finish"] or meeting
+    return Choice(_best(finished).number, _how(f"within the target ({target})", finished), True)
+
+
+def _meets(turn: Round, options: PruneOptions, dense: Round) -> bool:
+    target = options.target
+    if target.floor is not None:
+        return turn.validation is not None and turn.validation.dice >= target.floor
+    size = "flops" if target.kind == "flops" else "parameters"
+    return int(getattr(turn, size)) <= target.limit(getattr(dense, size))
+
+
+def smallest_within(rounds: Sequence[Round], tolerance: float) -> Round | None:
+    """The smallest network whose validation Dice is within `tolerance` of the best of all rounds."""
+    known = [r for r in rounds if r.validation is not None and r.event != "rolled back"]
+    if not known:
+        return None
+    best = max(r.validation.dice for r in known if r.validation is not None)
+    good = [r for r in known if r.validation is not None and r.validation.dice >= best - tolerance]
+    return min(good, key=lambda r: (r.parameters, -r.validation.dice if r.validation else 0, -r.number))
+
+
+def _best(rounds: Sequence[Round]) -> Round:
+    return max(rounds, key=lambda r: (r.validation.dice if r.validation else -1.0, r.number))
+
+
+def _how(what: str, rounds: Sequence[Round]) -> str:
+    by = "the best validation Dice" if any(r.validation for r in rounds) else "the last round (no validation)"
+    return f"{what}: {by}"

@@ -1,0 +1,284 @@
+"""STAMP: a network learns while whole channels are taken from it.
+
+Dinsdale, Jenkinson, Namburete, "STAMP: Simultaneous Training and Model Pruning for low data
+regimes in medical image segmentation", Medical Image Analysis 81:102583 (2022), algorithm 1.
+
+    train a little
+    repeat until small enough:
+        score      every channel on the training set                   section 3.2
+        choose     the lowest of the whole network
+        cut        them out; optimiser and statistics live on
+        dropout    more for layers that rank low (the + of STAMP+)     section 3.3
+        recover    by training on
+    train to the end
+
+Nothing is pretrained. This file knows no files, no printing and no data: it is given functions
+that train, score and validate, and yields one `Round` per turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from torch import nn
+from torch.optim import Optimizer
+
+from .channels.choice import Limit, choose, rankable_groups, removable
+from .channels.cost import Tally
+from .channels.dropout import set_rates, set_uniform_rate, targeted_rates
+from .channels.graph import ChannelGraph, Cut, Scores
+from .channels.surgery import apply_cut, restore, snapshot
+from .config import PruneOptions
+from .schedule import make_schedule
+
+Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Dice over validation cases: the mean of the labels' means, and each label's."""
+
+    dice: float
+    per_label: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One turn of the loop; `to_json` gives everything in it but the channel graph."""
+
+    number: int
+    event: Event
+    widths: Mapping[str, int]
+    parameters: int
+    flops: int
+    steps: int  # optimiser steps of the run so far
+    loss: float  # mean over this round's steps
+    validation: Validation | None
+    removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dropout: Mapping[str, float] = field(default_factory=dict)  # mean rate per group
+    scores: Mapping[str, float] = field(default_factory=dict)  # mean score per group, before the cut
+    seconds: Mapping[str, float] = field(default_factory=dict)  # score, cut, train, validate
+    graph: ChannelGraph | None = field(default=None, repr=False, compare=False)  # the network's channels now
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-ready dictionary."""
+        values = asdict(replace(self, graph=None))
+        del values["graph"]
+        return values
+
+
+@dataclass
+class Learner:
+    """What the loop needs of the outside world.
+
+    Attributes:
+        network, optimizer: cut and carried in place.
+        train: trains for exactly that many optimiser steps and returns the mean loss.
+        score: importance of every channel of the graph, on the training set.
+        validate: Dice on validation cases, or None when there are none.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    train: Callable[[int], float]
+    score: Callable[[ChannelGraph], Scores]
+    validate: Callable[[], Validation | None]
+
+
+def stamp(
+    learner: Learner,
+    graph: ChannelGraph,
+    options: PruneOptions,
+    steps: int,
+    *,
+    dropout: bool = True,
+    patience: int | None = None,
+    stages: int = 5,
+) -> Iterator[Round]:
+    """Train and prune `learner.network` for `steps` optimiser steps; yields after every round.
+
+    Args:
+        learner: network, optimiser, and the functions that train, score and validate.
+        graph: the network's channels, from `trace`.
+        options: criterion, amounts, target.
+        steps: optimiser steps of the whole run, recovery and finish included.
+        dropout: True for STAMP+, False for STAMP.
+        patience: stages of the finish without a better Dice after which it ends early.
+        stages: validations in the warm-up and in the finish, at the most.
+    """
+    run = _Run(learner, graph)
+    target = run.limit(options)
+    groups = frozenset(group.name for group in rankable_groups(graph, options.rankable))
+    schedule = make_schedule(options, steps, run.size(target), target.amount, len_of(graph, groups))
+    if dropout:
+        set_uniform_rate(learner.network, options.dropout_initial)
+    if schedule.warmup:
+        yield run.turn("warm-up", schedule.warmup)
+    floor = options.target.floor
+    while floor is not None and run.below(floor) and steps - run.steps > schedule.finish:
+        yield run.turn("warm-up", min(schedule.recovery(0), steps - run.steps - schedule.finish))
+
+    number = 0
+    while run.size(target) > target.amount and steps - run.steps > 0:
+        most, limit = schedule.amount(number, removable(run.graph, options.minimum_width, groups), target)
+        good = snapshot(learner.network, run.graph, learner.optimizer)
+        scores = run.score()
+        cut = choose(
+            learner.network, run.graph, scores,
+            limit=limit, most=most, minimum_width=options.minimum_width, groups=groups,
+        )  # fmt: skip
+        if not cut.removed and limit.amount <= target.amount:
+            break  # every layer is at its minimum width
+        run.cut(cut)
+        if dropout:
+            run.target_dropout(scores, cut, options)
+        recovery = min(schedule.recovery(number), steps - run.steps)
+        turn = run.turn("cut", recovery, cut, scores)
+        if run.hurt(turn.validation, options) and steps - run.steps > recovery:
+            yield turn
+            turn = run.turn("recover", recovery)  # once more, before giving up
+        if run.hurt(turn.validation, options):
+            run.graph = restore(learner.network, learner.optimizer, good)
+            yield run.state("rolled back", turn)
+            break
+        run.remember(turn.validation)
+        yield turn
+        number += 1
+
+    yield from finish(run, steps - run.steps, stages, patience)
+
+
+def train_only(
+    learner: Learner, graph: ChannelGraph, steps: int, *, patience: int | None = None, stages: int = 10
+) -> Iterator[Round]:
+    """The control: the same network, trained for the same steps, never cut."""
+    yield from finish(_Run(learner, graph), steps, stages, patience, event="train")
+
+
+def finish(
+    run: _Run, steps: int, stages: int, patience: int | None, event: Event = "finish"
+) -> Iterator[Round]:
+    """Train `steps` in equal stages with a validation after each; stop early by `patience`."""
+    best, waited = -1.0, 0
+    for share in np.diff(np.linspace(0, steps, min(stages, max(steps, 1)) + 1).round().astype(int)):
+        if not share:
+            continue
+        turn = run.turn(event, int(share))
+        yield turn
+        if turn.validation is not None:
+            best, waited = (turn.validation.dice, 0) if turn.validation.dice > best else (best, waited + 1)
+        if patience is not None and waited >= patience:
+            return
+
+
+def len_of(graph: ChannelGraph, groups: frozenset[str]) -> int:
+    """Channels of the named groups."""
+    return sum(group.size for group in graph.groups if group.name in groups)
+
+
+class _Run:
+    """The state that the rounds share: graph, counts, steps, best Dice."""
+
+    def __init__(self, learner: Learner, graph: ChannelGraph) -> None:
+        self.learner, self.graph = learner, graph
+        self.steps = self.rounds = 0
+        self.best: float | None = None
+        self.last: Validation | None = None
+        self.rates: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+        self.tally = Tally(learner.network, graph)
+
+    def limit(self, options: PruneOptions) -> Limit:
+        """The target as a count; for a Dice floor, a twentieth of the floor's network at most."""
+        kind: Literal["parameters", "flops"] = "flops" if options.target.kind == "flops" else "parameters"
+        dense = self.tally.flops if kind == "flops" else self.tally.parameters
+        if options.target.floor is not None:
+            return Limit(kind, dense // 50)
+        return Limit(kind, options.target.limit(dense))
+
+    def size(self, limit: Limit) -> int:
+        return int(getattr(self.tally, limit.kind))
+
+    def _timed(self, name: str, since: float) -> None:
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - since
+
+    def score(self) -> Scores:
+        start = time.perf_counter()
+        scores = self.learner.score(self.graph)
+        self._timed("score", start)
+        return scores
+
+    def cut(self, cut: Cut) -> None:
+        start = time.perf_counter()
+        self.graph = apply_cut(self.learner.network, self.graph, cut, self.learner.optimizer)
+        self.tally = Tally(self.learner.network, self.graph)
+        self._timed("cut", start)
+
+    def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:
+        """Rates from the ranks of the channels that are left."""
+        left = {name: np.delete(values, list(cut.removed.get(name, ()))) for name, values in scores.items()}
+        rates = targeted_rates(left, options.dropout_base, options.dropout)
+        set_rates(self.learner.network, self.graph, rates)
+        self.rates = {name: float(rate.mean()) for name, rate in rates.items()}
+
+    def turn(self, event: Event, steps: int, cut: Cut | None = None, scores: Scores | None = None) -> Round:
+        """Train, validate, and describe the round."""
+        start = time.perf_counter()
+        loss = self.learner.train(steps)
+        self.steps += steps
+        self._timed("train", start)
+        start = time.perf_counter()
+        self.last = self.learner.validate()
+        self._timed("validate", start)
+        if event not in ("cut", "recover"):
+            self.remember(self.last)
+        return self._round(event, loss, self.last, cut, scores)
+
+    def _round(
+        self, event: Event, loss: float, validation: Validation | None, cut: Cut | None, scores: Scores | None
+    ) -> Round:
+        self.tally = Tally(self.learner.network, self.graph)
+        turn = Round(
+            number=self.rounds,
+            event=event,
+            widths=self.graph.widths(),
+            parameters=self.tally.parameters,
+            flops=self.tally.flops,
+            steps=self.steps,
+            loss=loss,
+            validation=validation,
+            removed=dict(cut.removed) if cut else {},
+            dropout=dict(self.rates),
+            scores={name: float(values.mean()) for name, values in (scores or {}).items()},
+            seconds={name: round(value, 4) for name, value in self.seconds.items()},
+            graph=self.graph,
+        )
+        self.rounds += 1
+        self.seconds = {}
+        return turn
+
+    def state(self, event: Event, failed: Round) -> Round:
+        """The round that undoes `failed`."""
+        self.last = self.learner.validate()
+        return self._round(event, failed.loss, self.last, Cut(dict(failed.removed)), None)
+
+    def below(self, floor: float) -> bool:
+        """Whether validation has not reached the floor yet; without validation there is no floor."""
+        return self.last is not None and self.last.dice < floor
+
+    def hurt(self, validation: Validation | None, options: PruneOptions) -> bool:
+        """Whether a cut has not healed: below the floor, or too far below the best so far."""
+        if validation is None:
+            return False
+        if options.target.floor is not None:
+            return validation.dice < options.target.floor
+        return self.best is not None and validation.dice < self.best - options.max_drop
+
+    def remember(self, validation: Validation | None) -> None:
+        """Keep the best Dice."""
+        if validation is not None:
+            self.best = max(self.best or 0.0, validation.dice)

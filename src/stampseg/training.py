@@ -1,0 +1,167 @@
+"""Steps of training and validation. Knows nothing of pruning."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from monai.losses import DiceCELoss, DiceLoss
+from torch import Tensor, nn
+
+from .config import TrainOptions
+from .denormals import flushing_denormals
+from .errors import ConfigError, TrainingError
+
+Batch = Mapping[str, Tensor]
+
+
+class Batches(Protocol):
+    """A source of training batches: image (B, C, *S) float32, label (B, 1, *S)."""
+
+    def batch(self, step: int) -> Batch:
+        """The batch of an optimiser step; the same for the same step."""
+        ...
+
+    def scoring_batches(self, count: int | None = None) -> Iterable[Batch]:
+        """The training set once, without augmentation; incomplete batches included."""
+        ...
+
+
+def make_loss(options: TrainOptions) -> nn.Module:
+    """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked."""
+    common = {"include_background": True, "to_onehot_y": True, "softmax": True, "batch": True}
+    return DiceCELoss(**common) if options.loss == "dice-ce" else DiceLoss(**common)
+
+
+def make_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
+    """AdamW or SGD with Nesterov momentum."""
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(
+            network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        )
+    return torch.optim.SGD(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay,
+        momentum=options.momentum, nesterov=options.momentum > 0,
+    )  # fmt: skip
+
+
+def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
+    """Rate of optimiser step `step` (from 0): a short linear rise, then cosine to zero or constant."""
+    rise = min(1.0, (step + 1) / max(1, min(20, steps // 20)))
+    if options.schedule == "constant":
+        return options.learning_rate * rise
+    return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ConfigError: the name is unknown, or the machine has no such device.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {name}: not usable here ({reason}); use cpu, cuda or mps") from None
+    return device
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def memory_format(spatial_dims: int) -> torch.memory_format:
+    """Channels last: two to four times faster than contiguous in narrow networks on CPU."""
+    return torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
+
+
+def channels_last(network: nn.Module, spatial_dims: int) -> nn.Module:
+    """The network with its convolution weights laid out as `memory_format` says."""
+    return network.to(memory_format=memory_format(spatial_dims))  # type: ignore[call-overload]
+
+
+class Trainer:
+    """Trains a network step by step; the schedule runs over the whole run's steps.
+
+    Args:
+        network: trained in place; moved to the device and to a channels-last layout.
+        batches: batch k is used in step k.
+        options: optimiser, rate, loss.
+        steps: length of the run, for the schedule.
+        device: where to train.
+        on_step: called after every step with the step's number (from 1) and loss.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Batches,
+        options: TrainOptions,
+        steps: int,
+        device: torch.device,
+        on_step: Callable[[int, float], None] | None = None,
+    ) -> None:
+        self.network, self.batches, self.options, self.steps = network, batches, options, steps
+        self.device, self.on_step = device, on_step
+        self.done = 0
+        self.loss = make_loss(options)
+        self.network.to(device)
+        self.optimizer = make_optimizer(network, options)
+
+    def train(self, steps: int) -> float:
+        """Take exactly `steps` optimiser steps.
+
+        Returns:
+            The mean loss.
+
+        Raises:
+            TrainingError: the loss is not a finite number.
+        """
+        self.network.train()
+        total = 0.0
+        with flushing_denormals():
+            for _ in range(steps):
+                total += self._step()
+        return total / max(1, steps)
+
+    def _step(self) -> float:
+        batch = self.to_device(self.batches.batch(self.done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.done, self.steps, self.options)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(self.network(batch["image"]), batch["label"])
+        loss.backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
+                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `stampseg check`"
+            )
+        self.optimizer.step()
+        self.done += 1
+        if self.on_step is not None:
+            self.on_step(self.done, value)
+        return value
+
+    def to_device(self, batch: Batch) -> dict[str, Tensor]:
+        """Image in the fast layout and label, on the device."""
+        layout = memory_format(batch["image"].ndim - 2)
+        return {
+            "image": batch["image"].to(self.device, memory_format=layout),
+            "label": batch["label"].to(self.device),
+        }
+
+    def scoring_batches(self, count: int | None) -> Iterable[dict[str, Tensor]]:
+        """The training set once, on the device."""
+        return (self.to_device(batch) for batch in self.batches.scoring_batches(count))

@@ -1,0 +1,18 @@
+"""Shared by all tests: where the real data sets are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data sets: STAMPSEG_DATA, else shared/data beside the repository; skips without it."""
+    named = os.environ.get("STAMPSEG_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set STAMPSEG_DATA to its folder")
+    return folder

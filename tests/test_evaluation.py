@@ -1,0 +1,225 @@
+"""Metrics against slow, obvious twins, MONAI, and the stated rules."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stampseg import evaluation
+from stampseg.errors import DataError
+from stampseg.evaluation import evaluate_case, surface_distances
+
+SPACINGS = {2: (0.7, 1.9), 3: (0.5, 1.25, 3.0)}
+SHAPES = {2: (9, 7), 3: (6, 7, 4)}
+
+
+def brute_surface(mask: np.ndarray) -> list[tuple[int, ...]]:
+    """Voxels of the mask with a face neighbour that is outside the mask or the image."""
+    found = []
+    for point in itertools.product(*map(range, mask.shape)):
+        if not mask[point]:
+            continue
+        for axis, step in itertools.product(range(mask.ndim), (-1, 1)):
+            neighbour = list(point)
+            neighbour[axis] += step
+            inside = all(0 <= n < size for n, size in zip(neighbour, mask.shape, strict=True))
+            if not inside or not mask[tuple(neighbour)]:
+                found.append(point)
+                break
+    return found
+
+
+def brute_distances(first: np.ndarray, second: np.ndarray, spacing: tuple[float, ...]) -> list[float]:
+    targets = brute_surface(second)
+    return [
+        min(
+            math.dist(
+                [a * s for a, s in zip(p, spacing, strict=True)],
+                [b * s for b, s in zip(q, spacing, strict=True)],
+            )
+            for q in targets
+        )
+        for p in brute_surface(first)
+    ]
+
+
+def brute_percentile(values: list[float], share: float) -> float:
+    """Linear between the two nearest ranks."""
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    low, high = math.floor(position), math.ceil(position)
+    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+
+
+def random_masks(dims: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    masks = rng.random((2, *SHAPES[dims])) < rng.uniform(0.1, 0.9, size=(2,) + (1,) * dims)
+    masks[:, (0,) * dims] = True  # never empty, and touching the border
+    return masks[0], masks[1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, 2.5])
+def test_hd95_and_surface_dice_equal_the_brute_force_twin(dims: int, seed: int, tolerance: float) -> None:
+    first, second = random_masks(dims, seed)
+    spacing = SPACINGS[dims]
+    there, back = brute_distances(first, second, spacing), brute_distances(second, first, spacing)
+    row = evaluate_case(first * 1, second * 1, spacing, {1: "a"}, tolerance)[0]
+    assert row.hd95_mm == pytest.approx(max(brute_percentile(there, 0.95), brute_percentile(back, 0.95)))
+    near = sum(d <= tolerance + 1e-9 for d in there + back)
+    assert row.surface_dice == pytest.approx(near / len(there + back))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("dims", [2, 3])
+def test_agrees_with_monai(dims: int, seed: int) -> None:
+    torch = pytest.importorskip("torch")
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+
+    first, second = random_masks(dims, seed + 100)
+    hot = [torch.from_numpy(m)[None, None].float() for m in (first, second)]
+    spacing = SPACINGS[dims]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        hd95 = compute_hausdorff_distance(*hot, include_background=True, percentile=95, spacing=spacing)
+        surface = compute_surface_dice(*hot, [1.0], include_background=True, spacing=spacing)
+    row = evaluate_case(first * 1, second * 1, spacing, {1: "a"})[0]
+    assert row.hd95_mm == pytest.approx(hd95.item(), rel=1e-5)
+    assert row.surface_dice == pytest.approx(surface.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_dice_and_volumes_by_counting(dims: int) -> None:
+    first, second = random_masks(dims, 3)
+    row = evaluate_case(first * 1, second * 1, SPACINGS[dims], {1: "a"})[0]
+    pairs = list(zip(first.ravel().tolist(), second.ravel().tolist(), strict=True))
+    both, p, r = (sum(map(bool, c)) for c in ([a and b for a, b in pairs], first.flat, second.flat))
+    assert row.dice == pytest.approx(2 * both / (p + r))
+    assert row.volume_error == pytest.approx((p - r) / r)
+    voxel = math.prod(SPACINGS[dims]) / (1000 if dims == 3 else 1)
+    assert (row.predicted_volume, row.reference_volume) == pytest.approx((p * voxel, r * voxel))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_perfect_prediction(dims: int) -> None:
+    mask = random_masks(dims, 5)[0] * 1
+    row = evaluate_case(mask, mask, SPACINGS[dims], {1: "a"}, 0.0)[0]
+    assert (row.dice, row.hd95_mm, row.surface_dice, row.volume_error) == (1, 0, 1, 0)
+
+
+def test_surface_metrics_are_symmetric_and_follow_axes() -> None:
+    first, second = random_masks(3, 8)
+    spacing = SPACINGS[3]
+    row = evaluate_case(first * 1, second * 1, spacing, {1: "a"})[0]
+    swapped = evaluate_case(second * 1, first * 1, spacing, {1: "a"})[0]
+    turned = evaluate_case(first.T * 1, second.T * 1, spacing[::-1], {1: "a"})[0]
+    for other in (swapped, turned):
+        assert (other.dice, other.hd95_mm, other.surface_dice) == pytest.approx(
+            (row.dice, row.hd95_mm, row.surface_dice)
+        )
+
+
+def test_distance_is_in_mm_along_the_right_axis() -> None:
+    first, second = np.zeros((5, 5, 5), int), np.zeros((5, 5, 5), int)
+    first[0, 2, 2], second[3, 2, 2] = 1, 1
+    assert evaluate_case(first, second, (2.0, 1.0, 1.0), {1: "a"})[0].hd95_mm == 6.0
+    assert evaluate_case(first, second, (1.0, 2.0, 1.0), {1: "a"})[0].hd95_mm == 3.0
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_empty_mask_rule(dims: int) -> None:
+    shape, spacing = SHAPES[dims], SPACINGS[dims]
+    empty, full = np.zeros(shape, int), np.zeros(shape, int)
+    full[(1,) * dims] = 1
+    diagonal = math.hypot(*(n * s for n, s in zip(shape, spacing, strict=True)))
+
+    def metrics(p: np.ndarray, r: np.ndarray) -> tuple[float, ...]:
+        row = evaluate_case(p, r, spacing, {1: "a"})[0]
+        return row.dice, row.hd95_mm, row.surface_dice, row.volume_error
+
+    assert metrics(empty, empty) == (1, 0, 1, 0)
+    assert metrics(empty, full) == pytest.approx((0, diagonal, 0, -1))
+    assert metrics(full, empty) == pytest.approx((0, diagonal, 0, 1))
+
+
+def test_one_empty_is_never_better_than_any_overlap() -> None:
+    far, near = np.zeros((6, 6), int), np.zeros((6, 6), int)
+    far[0, 0], near[5, 5] = 1, 1
+    worst = evaluate_case(far, near, (1, 1), {1: "a"})[0].hd95_mm
+    assert evaluate_case(far * 0, near, (1, 1), {1: "a"})[0].hd95_mm > worst
+
+
+def test_a_mask_that_fills_the_image_has_its_surface_on_the_border() -> None:
+    full = np.ones((5, 5), bool)
+    dot = np.zeros((5, 5), bool)
+    dot[2, 2] = True
+    there, back = surface_distances(full, dot, (1.0, 1.0))
+    assert len(there) == 16 and back.tolist() == [2.0]
+
+
+def test_a_volume_of_one_slice_is_measured_like_its_picture() -> None:
+    first, second = random_masks(2, 11)
+    flat = evaluate_case(first * 1, second * 1, (0.7, 1.9), {1: "a"})[0]
+    thick = evaluate_case(first[:, None] * 1, second[:, None] * 1, (0.7, 5.0, 1.9), {1: "a"})[0]
+    assert (thick.hd95_mm, thick.surface_dice) == (flat.hd95_mm, flat.surface_dice)
+
+
+def test_single_voxel_image() -> None:
+    one = np.ones((1, 1), int)
+    assert evaluate_case(one, one, (1, 1), {1: "a"})[0].hd95_mm == 0
+
+
+def test_tolerance_holds_for_a_spacing_rounded_to_float32() -> None:
+    first, second = np.zeros((4, 4), int), np.zeros((4, 4), int)
+    first[1, 1], second[2, 1] = 1, 1
+    spacing = (float(np.nextafter(np.float32(1), np.float32(2))), 1.0)
+    assert evaluate_case(first, second, spacing, {1: "a"})[0].surface_dice == 1.0
+
+
+def test_works_while_denormals_are_flushed_to_zero() -> None:
+    code = (
+        "import numpy as np, torch; from stampseg.evaluation import evaluate_case\n"
+        "a = np.zeros((20, 20, 20), int); a[2:9, 3:9, 4:15] = 1\n"
+        "torch.set_flush_denormal(True)\n"
+        "print(evaluate_case(a, np.roll(a, 1, 0), (1, 1, 1), {1: 'a'})[0].hd95_mm)"
+    )
+    # In a process of its own: the failure is the end of the process, not an exception.
+    environment = {**os.environ, "PYTHONPATH": str(Path(evaluation.__file__).parents[1])}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert (run.returncode, run.stdout) == (0, "1.0\n"), run.stderr
+
+
+def test_union_row_only_with_several_classes_and_background_left_out() -> None:
+    prediction = np.array([[0, 1, 1], [2, 2, 0]])
+    reference = np.array([[0, 2, 2], [1, 1, 0]])
+    rows = evaluate_case(prediction, reference, (1, 1), {0: "background", 1: "a", 2: "b"}, case="x")
+    assert [(r.case, r.label, r.value) for r in rows] == [("x", "a", 1), ("x", "b", 2), ("x", "union", None)]
+    assert [r.dice for r in rows] == [0, 0, 1]
+    assert [r.label for r in evaluate_case(prediction, reference, (1, 1), {0: "background", 1: "a"})] == ["a"]
+
+
+def test_the_union_counts_only_named_classes() -> None:
+    prediction = np.array([[0, 1, 2, 9]])
+    rows = evaluate_case(prediction, np.array([[0, 1, 2, 0]]), (1, 1), {1: "a", 2: "b"})
+    assert rows[-1].dice == 1
+
+
+def test_errors_name_case_found_and_expected() -> None:
+    mask = np.zeros((4, 5), int)
+    with pytest.raises(DataError, match=r"case c1: .*\(4, 5\).*\(5, 4\).*same grid"):
+        evaluate_case(mask, mask.T, (1, 1), {1: "a"}, case="c1")
+    with pytest.raises(DataError, match=r"spacing \(1, 1, 1\) does not fit an array of 2 axes"):
+        evaluate_case(mask, mask, (1, 1, 1), {1: "a"})
+    with pytest.raises(DataError, match="one positive size per axis"):
+        evaluate_case(mask, mask, (1, 0), {1: "a"})
+    with pytest.raises(DataError, match="tolerance of -1 mm cannot be used"):
+        evaluate_case(mask, mask, (1, 1), {1: "a"}, -1)
