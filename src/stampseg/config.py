@@ -130,7 +130,10 @@ class Target(Options):
 class PruneOptions(Options):
     """STAMP: what is removed, how much of it, when."""
 
-    target: Target = Target(share=0.15)
+    target: Target = Field(
+        Target(share=0.15),
+        description="Size to reach or Dice to keep: 15%, 50k, flops:25%, flops:2G, dice:0.85.",
+    )
     criterion: Criterion = Field("taylor", description="How a channel's importance is measured.")
     normalizer: Normalizer = Field(
         "l2",
@@ -186,13 +189,15 @@ class TrainOptions(Options):
 
     steps: int = Field(1000, ge=1, description="Optimiser steps of the whole run, all rounds included.")
     batch_size: int = Field(4, ge=1, description="Windows per optimiser step.")
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="sgd has Nesterov momentum.")
+    learning_rate: float = Field(3e-3, gt=0, description="Highest rate, after a short linear rise.")
+    weight_decay: float = Field(1e-2, ge=0, description="Decoupled for adamw.")
     momentum: float = Field(0.9, ge=0, lt=1, description="For sgd.")
-    schedule: Literal["cosine", "constant"] = "cosine"
-    loss: Literal["dice-ce", "dice"] = "dice-ce"
-    augment: bool = True
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the rate, over the whole run.")
+    loss: Literal["dice-ce", "dice"] = Field(
+        "dice-ce", description="Soft Dice of all classes over the batch, with or without cross-entropy."
+    )
+    augment: bool = Field(True, description="Turn, scale, shift, gamma, brightness and noise.")
     foreground_share: float = Field(
         0.5,
         ge=0,
@@ -211,8 +216,12 @@ class TrainOptions(Options):
 class Config(Options):
     """A whole run."""
 
-    method: Method = "stamp+"
-    seed: int = Field(0, ge=0)
+    method: Method = Field(
+        "stamp+",
+        description="stamp+: prune with targeted dropout; stamp: without; dense: train only; flat: train a "
+        "U-Net of one width whose size is nearest to the target.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
     labels: int | None = Field(None, ge=1, description="Train on this many labelled cases.")
     group_regex: str | None = Field(None, description="Its first group in a case's id names the person.")

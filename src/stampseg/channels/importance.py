@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from ..config import Criterion, Normalizer
-from ..errors import WiringError
+from ..errors import TrainingError, WiringError
 from .cost import Tally
 from .graph import ChannelGraph, Probe, Scores
 
@@ -67,6 +67,7 @@ def importance(
 
     Raises:
         WiringError: no batch was given, or the criterion does not apply to the network.
+        TrainingError: a score is not a finite number.
     """
     if criterion in _ACTIVATION:
         raw = _from_activations(network, graph, batches, loss, criterion)
@@ -74,6 +75,11 @@ def importance(
         raw = (generator or np.random.default_rng()).random(graph.channel_count)
     else:
         raw = _from_weights(network, graph, criterion)
+    if not np.isfinite(raw).all():
+        raise TrainingError(
+            f"the {criterion} importance of {int((~np.isfinite(raw)).sum())} channels is not a number: the "
+            "network has diverged; try a lower train.learning_rate"
+        )
     if criterion == "random":
         return graph.per_group(raw)
     return normalise(raw, network, graph, normalizer)

@@ -270,9 +270,9 @@ def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any],
 
 _ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6 sigmoid
 logsigmoid hardsigmoid tanh softplus softsign tanhshrink threshold clamp clip abs neg exp sqrt rsqrt
-square pow dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous detach to float
-double half bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest upsample_bilinear
-max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d
+square pow dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous
+detach to float double half bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest
+upsample_bilinear max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d
 adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
 adaptive_max_pool3d"""
 

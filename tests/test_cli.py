@@ -1,0 +1,245 @@
+"""The commands, as a user types them, on small scans made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from stampseg.cli import app
+from stampseg.modelfile import load_model
+from stampseg.runs import read_rounds
+
+RUNNER = CliRunner()
+QUICK = (
+    "--steps",
+    "12",
+    "--set",
+    "prune.rounds=3",
+    "--set",
+    "network.width=4",
+    "--set",
+    "train.augment=false",
+)
+
+
+def call(*arguments: object, code: int = 0) -> Result:
+    result = RUNNER.invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
+    return result
+
+
+def disc(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """A bright ball on noise, and its mask."""
+    centre = [n / 2 + rng.uniform(-2, 2) for n in shape]
+    distance = np.sqrt(sum((g - c) ** 2 for g, c in zip(np.indices(shape), centre, strict=True)))
+    mask = distance < min(shape) / 3.5
+    return mask * 120 + rng.normal(60, 10, shape), mask
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight PNG of four people with masks of 0 and 255."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for index in range(8):
+        image, mask = disc(rng, (40, 48))
+        name = f"p{index // 2}-IM-{index}.png"
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / name)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five NIfTI volumes of two classes with an oblique affine, and different header codes."""
+    folder, rng = tmp_path_factory.mktemp("volumes"), np.random.default_rng(1)
+    affine = np.array([[-1.0, 0.1, 0, 5], [0.1, 1.0, 0, 6], [0, 0, 1.5, 7], [0, 0, 0, 1]])
+    for part in ("images", "labels"):
+        (folder / part).mkdir()
+    for index in range(5):
+        image, mask = disc(rng, (20, 24, 16))
+        classes = mask.astype(np.uint8)
+        classes[mask & (np.indices(mask.shape)[1] > 12)] = 2
+        nib.Nifti1Image(image.astype(np.float32), affine).to_filename(folder / "images" / f"v{index}.nii.gz")
+        nib.Nifti1Image(classes, affine).to_filename(folder / "labels" / f"v{index}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small pruned run."""
+    output = tmp_path_factory.mktemp("runs") / "run"
+    call("train", pictures, "-o", output, "--group-regex", "(p.)-IM", "--validation", "25%", *QUICK)
+    return output
+
+
+def test_check_says_what_is_there(pictures: Path) -> None:
+    text = call("check", pictures, "--group-regex", "(p.)-IM").output
+    assert "8 labelled cases of 4 groups" in text
+    assert "255" in text and "Plan" in text
+    found = json.loads(call("check", pictures, "--group-regex", "(p.)-IM", "--json").output)
+    assert (found["cases"], found["groups"], found["errors"]) == (8, 4, [])
+    assert found["plan"]["label_values"] == [0, 255]
+
+
+def test_check_names_every_problem_and_exits_with_3(volumes: Path, tmp_path: Path) -> None:
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+        for path in (volumes / part).iterdir():
+            (tmp_path / part / path.name).write_bytes(path.read_bytes())
+    small = nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4))
+    small.to_filename(tmp_path / "labels" / "v1.nii.gz")
+    (tmp_path / "labels" / "v3.nii.gz").write_bytes(b"not gzip")
+    result = call("check", tmp_path, code=3)
+    assert "v1.nii.gz" in result.output and "v3.nii.gz" in result.output
+    call("train", tmp_path, "-o", tmp_path / "run", *QUICK, code=3)
+
+
+def test_a_run_folder_holds_everything(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    for name in (
+        "parameters_before", "parameters_after", "flops_before", "flops_after", "validation_dice",
+        "rounds", "steps", "seconds", "method", "seed", "training_cases",
+    ):  # fmt: skip
+        assert name in result
+    assert result["parameters_after"] <= 0.15 * result["parameters_before"]
+    assert (result["steps"], result["training_cases"], result["method"]) == (12, 6, "stamp+")
+    rounds = list(read_rounds(run))
+    assert len(rounds) == result["rounds"] == len(list((run / "rounds").iterdir()))
+    assert [turn["number"] for turn in rounds] == list(range(len(rounds)))
+    assert rounds[-1]["steps"] == 12 and set(rounds[0]["validation"]["per_label"]) == {"foreground"}
+    groups = {
+        p: {c["group"] for c in json.loads((run / "splits.json").read_text())[p]}
+        for p in ("training", "validation")
+    }
+    assert not groups["training"] & groups["validation"]
+    assert "round" in (run / "log.txt").read_text()
+
+
+def test_the_model_has_the_counted_parameters(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    network = load_model(run / "model.safetensors").network
+    assert sum(p.numel() for p in network.parameters()) == result["parameters_after"]
+
+
+def test_the_saved_config_repeats_the_run(run: Path, pictures: Path, tmp_path: Path) -> None:
+    call("train", pictures, "-o", tmp_path / "again", "--config", run / "config.yaml")
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_predict_gives_the_files_own_values_names_and_grid(run: Path, pictures: Path, tmp_path: Path) -> None:
+    call("predict", run, pictures / "images", "-o", tmp_path / "out", "--overlays", tmp_path / "seen")
+    masks = sorted((tmp_path / "out").iterdir())
+    assert [m.name for m in masks] == sorted(p.name for p in (pictures / "images").iterdir())
+    values = np.unique(np.stack([np.asarray(Image.open(m)) for m in masks]))
+    assert set(values) <= {0, 255} and len(list((tmp_path / "seen").iterdir())) == 8
+    result = json.loads(call("evaluate", tmp_path / "out", pictures / "masks", "--json").output)
+    assert result["cases"] == 8
+    call("evaluate", tmp_path / "out", pictures / "masks", "-o", tmp_path / "metrics.csv")
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 9
+
+
+def test_volumes_of_two_classes_from_end_to_end(volumes: Path, tmp_path: Path) -> None:
+    call("train", volumes, "-o", tmp_path / "run", "--target", "flops:40%", "--method", "stamp", *QUICK)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["flops_after"] <= 0.4 * result["flops_before"]
+    assert not any(turn["dropout"] for turn in read_rounds(tmp_path / "run"))
+    source = volumes / "images" / "v0.nii.gz"
+    call("predict", tmp_path / "run" / "model.safetensors", source, "-o", tmp_path / "out")
+    mask = nib.load(tmp_path / "out" / "v0.nii.gz")
+    assert mask.shape == nib.load(source).shape and mask.get_data_dtype() == np.uint8
+    np.testing.assert_allclose(mask.affine, nib.load(source).affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["dense", "flat"])
+def test_controls_take_the_same_steps(method: str, pictures: Path, tmp_path: Path) -> None:
+    call("train", pictures, "-o", tmp_path / "run", "--method", method, "--target", "20%", *QUICK)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["steps"] == 12 and result["parameters_after"] == result["parameters_before"]
+    if method == "flat":
+        assert len({w for name, w in result["widths"].items() if name != "head"}) == 1
+        assert 0.1 < result["parameters_after"] / result["parameters_dense"] < 0.4
+
+
+def test_one_case_without_validation_works_and_says_so(volumes: Path, tmp_path: Path) -> None:
+    output = call(
+        "train", volumes, "-o", tmp_path / "run", "--labels", "1", "--validation", "none",
+        "--set", "prune.criterion=l1-std", *QUICK,
+    ).output  # fmt: skip
+    assert "1 cases train, none validates" in output
+    assert "1 case(s) are fewer than a batch of 4" in output
+    assert "l1-std needs two cases and there is one: l1 is used" in output
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["training_cases"], result["validation_dice"]) == (1, None)
+    assert result["rule"].endswith("the last round (no validation)")
+
+
+def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path) -> None:
+    call("train", pictures, "-o", tmp_path / "run", "--target", "dice:0.01", "--validation", "25%", *QUICK)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["target_reached"] and result["validation_dice"] >= 0.01
+    assert result["parameters_after"] < result["parameters_before"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--target", "much"), 2, "--target 'much' is not understood; expected a share such as 15%"),
+        (("--target", "300%"), 2, "--target '300%' is out of range"),
+        (("--method", "magic"), 2, "method: Input should be"),
+        (("--set", "prune.criterion"), 2, "expected NAME=VALUE"),
+        (("--set", "prune.nonsense=1"), 2, "prune.nonsense"),
+        (("--labels", "99"), 2, "99"),
+        (("--validation", "some"), 2, "--validation 'some' is not understood"),
+        (("--target", "dice:0.8", "--validation", "none"), 2, "a Dice floor as --target needs validation"),
+        (("--target", "dice:0.8", "--method", "flat"), 2, "--method flat needs a size"),
+        (("--config", "missing.yaml"), 2, "missing.yaml: cannot be read"),
+        (("--device", "abacus"), 2, "--device abacus: not usable here"),
+        (("--set", "train.learning_rate=1e30"), 4, "try a lower train.learning_rate"),
+    ],
+)
+def test_wrong_options_end_in_one_line(
+    arguments: tuple[str, ...], code: int, message: str, pictures: Path, tmp_path: Path
+) -> None:
+    result = call("train", pictures, "-o", tmp_path / "run", *QUICK, *arguments, code=code)
+    assert message in result.output
+    assert "Traceback" not in result.output and result.output.count("stampseg:") == 1
+
+
+def test_wrong_files_end_in_one_line(run: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    image = next((pictures / "images").iterdir())
+    for arguments, code in (
+        (("check", tmp_path / "nowhere"), 3),
+        (("check", tmp_path / "empty"), 3),
+        (("train", pictures, "-o", run), 2),
+        (("predict", tmp_path / "empty", image, "-o", tmp_path / "o"), 3),
+        (("predict", tmp_path / "junk.safetensors", image, "-o", tmp_path / "o"), 3),
+        (("predict", run, tmp_path / "nowhere.png", "-o", tmp_path / "o"), 3),
+        (("predict", run, image, "-o", image.parent), 3),
+        (("evaluate", tmp_path / "empty", pictures / "masks"), 3),
+    ):
+        result = call(*arguments, code=code)
+        assert result.output.count("stampseg:") == 1, result.output
+
+
+def test_a_bad_input_does_not_stop_the_others(run: Path, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing")
+    image = next((pictures / "images").iterdir())
+    result = call("predict", run, tmp_path / "broken.png", image, "-o", tmp_path / "out", code=3)
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [image.name]
+    assert "1 of 2 inputs could not be segmented" in result.output
+
+
+def test_nothing_is_printed_and_overwritten_twice(run: Path, pictures: Path) -> None:
+    before = (run / "result.json").read_bytes()
+    assert "is not empty; choose another -o or delete it" in call("train", pictures, "-o", run, code=2).output
+    assert (run / "result.json").read_bytes() == before
