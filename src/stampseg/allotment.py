@@ -9,7 +9,7 @@ from pathlib import Path
 from .config import Config
 from .data.cases import Case, read_case_csv
 from .data.splits import draw_cases, hold_out
-from .errors import ConfigError
+from .errors import ConfigError, DataError
 
 AUTO_SHARE = 0.2
 AUTO_GROUPS = 5  # fewer people than this all train
@@ -33,7 +33,8 @@ def allot(cases: Sequence[Case], config: Config) -> Allotment:
     there are at least five), at most 20 cases.
 
     Raises:
-        ConfigError: the validation option is not understood, or leaves nothing to train on.
+        ConfigError: the validation option is not understood, or leaves nobody to train or validate on.
+        DataError: the validation CSV cannot be used, or has a row without label.
     """
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):
@@ -45,9 +46,12 @@ def allot(cases: Sequence[Case], config: Config) -> Allotment:
     if share == 0 or (share is None and people < AUTO_GROUPS):
         why = "validation none was asked for" if share == 0 else f"only {people} person(s) are labelled"
         return Allotment(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
-    training, validation = hold_out(cases, share or AUTO_SHARE, config.seed)
+    most = AUTO_MOST / len(cases)
+    training, validation = hold_out(cases, share or min(AUTO_SHARE, most), config.seed)
     if share is None:
-        validation = validation[:AUTO_MOST]
+        validation = validation[:AUTO_MOST]  # whole groups can come out above it
+    if not validation:
+        return Allotment(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
     return Allotment(tuple(training), tuple(validation), _words(training, validation, "held out"))
 
 
@@ -68,13 +72,15 @@ def _share(choice: str) -> float | None:
 
 
 def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
-    validation = read_case_csv(path)
-    people = {case.group for case in validation} | {
-        case.group for case in cases if _labels(case) & _all_labels(validation)
-    }
-    pool = [
-        case for case in cases if case.group not in people and not _labels(case) & _all_labels(validation)
-    ]
+    validation = read_case_csv(path, group_regex=config.group_regex)
+    nameless = next((case for case in validation if case.label is None), None)
+    if nameless is not None:
+        raise DataError(
+            f"{path}: the row of {nameless.images[0]} names no label; validation needs one in each"
+        )
+    files = {file for case in validation for file in _files(case)}
+    people = {case.group for case in validation} | {case.group for case in cases if _files(case) & files}
+    pool = [case for case in cases if case.group not in people]
     if not pool:
         raise ConfigError(
             f"--validation {path}: its people are all the labelled ones; leave some to train on"
@@ -85,12 +91,8 @@ def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
     )
 
 
-def _labels(case: Case) -> set[Path]:
-    return {case.label.resolve()} if case.label else set()
-
-
-def _all_labels(cases: Sequence[Case]) -> set[Path]:
-    return {path for case in cases for path in _labels(case)}
+def _files(case: Case) -> set[Path]:
+    return {path.resolve() for path in (*case.images, case.label) if path is not None}
 
 
 def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allotment:
@@ -103,8 +105,10 @@ def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allot
         why = "validation none was asked for" if share == 0 else "no other person is labelled"
         return Allotment(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
     if not rest:
-        training, validation = hold_out(training, share or AUTO_SHARE, config.seed)
-        return Allotment(tuple(training), tuple(validation), _words(training, validation, "held out"))
+        raise ConfigError(
+            f"--validation {config.train.validation}: the {count} training cases of --labels come from all "
+            f"{len(people)} labelled people, and none is left to validate; lower --labels or use none"
+        )
     wanted = max(1, round(count * (share or AUTO_SHARE)))
     wanted = min(wanted, len(rest), AUTO_MOST if share is None else len(rest))
     validation = draw_cases(rest, wanted, config.seed)

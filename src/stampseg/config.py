@@ -25,7 +25,7 @@ Normalizer = Literal["l2", "mean", "none", "parameters", "flops"]
 class Options(BaseModel):
     """Base of all option sets: frozen, and a misspelt name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
 
 class DataOptions(Options):
@@ -148,6 +148,9 @@ class PruneOptions(Options):
     )
     dropout_base: float = Field(0.10, ge=0, lt=1, description="Rate of the least important layer.")
     dropout_initial: float = Field(0.005, ge=0, lt=1, description="Rate before the first cut.")
+    dropout_in_finish: bool = Field(
+        True, description="Keep the last round's dropout after the last cut, as published."
+    )
     per_round: int | float | None = Field(
         None,
         description="Channels removed per round: a count (4), a share of those left (0.1), or "

@@ -85,8 +85,14 @@ def read_description(path: Path) -> Description:
                 "update stampseg"
             )
         return Description.model_validate(values)
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise ModelFileError(f"{path}: its description is damaged ({str(error).splitlines()[0]})") from None
+    except json.JSONDecodeError as error:
+        raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "all of it"
+        raise ModelFileError(
+            f"{path}: its description is damaged ({where}: {first['msg']}); copy the file again"
+        ) from None
 
 
 def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
@@ -98,13 +104,13 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
     description = read_description(path)
     try:
         network, graph = _skeleton(description)
-    except StampsegError as error:
+    except (StampsegError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its network cannot be rebuilt: {error}") from None
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     tensors = {}
     with safe_open(path, framework="pt", device=str(device)) as file:
         names = set(file.keys())
-        for name, shape in expected.items():
+        for name, expected in network.state_dict().items():
+            shape = tuple(expected.shape)
             found = tuple(file.get_slice(name).get_shape()) if name in names else None
             if found != shape:
                 raise ModelFileError(f"{path}: weight {name} has shape {found}; the network needs {shape}")
@@ -114,7 +120,7 @@ def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
         for key in module._non_persistent_buffers_set:
             buffer = module._buffers[key]
             if buffer is not None:
-                module._buffers[key] = torch.zeros(buffer.shape, device=device)
+                module._buffers[key] = torch.zeros_like(buffer, device=device)
     return Model(network.eval(), graph, description)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .config import PruneOptions
 from .stamp import Round
@@ -28,8 +29,9 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
       those trained to the end (the finish); without validation the last. If none meets the
       target, the smallest.
     - pruned to a Dice floor: the smallest network at or above the floor; if none, the best.
-    In every case a later round wins over an equal earlier one.
+    In every case a later round wins over an equal earlier one, and a cut that was rolled back is out.
     """
+    rounds = _standing(rounds)
     if not pruned:
         return Choice(_best(rounds).number, _how("the network", rounds), True)
     target = options.target
@@ -51,6 +53,16 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
         return Choice(_best(meeting).number, _how("the smallest network", meeting), False)
     finished = [r for r in meeting if r.event == "finish"] or meeting
     return Choice(_best(finished).number, _how(f"within the target ({target})", finished), True)
+
+
+def _standing(rounds: Sequence[Round]) -> list[Round]:
+    """Rounds but the cuts that the next round undid."""
+    undone = {
+        before.number
+        for before, after in pairwise(rounds)
+        if after.event == "rolled back" and before.event == "cut" and before.parameters < after.parameters
+    }
+    return [turn for turn in rounds if turn.number not in undone]
 
 
 def _meets(turn: Round, options: PruneOptions, dense: Round) -> bool:

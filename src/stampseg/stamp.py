@@ -125,7 +125,7 @@ def stamp(
     number = 0
     while run.size(target) > target.amount and steps - run.steps > 0:
         most, limit = schedule.amount(number, removable(run.graph, options.minimum_width, groups), target)
-        good = snapshot(learner.network, run.graph, learner.optimizer)
+        good, rates = snapshot(learner.network, run.graph, learner.optimizer), run.rates
         scores = run.score()
         cut = choose(
             learner.network, run.graph, scores,
@@ -135,20 +135,23 @@ def stamp(
             break  # every layer is at its minimum width
         run.cut(cut)
         if dropout:
-            run.target_dropout(scores, cut, options)
+            run.target_dropout({name: scores[name] for name in scores if name in groups}, cut, options)
         recovery = min(schedule.recovery(number), steps - run.steps)
         turn = run.turn("cut", recovery, cut, scores)
         if run.hurt(turn.validation, options) and steps - run.steps > recovery:
             yield turn
             turn = run.turn("recover", recovery)  # once more, before giving up
         if run.hurt(turn.validation, options):
-            run.graph = restore(learner.network, learner.optimizer, good)
-            yield run.state("rolled back", turn)
+            run.graph, run.rates = restore(learner.network, learner.optimizer, good), rates
+            yield run.rolled_back(turn, cut)
             break
         run.remember(turn.validation)
         yield turn
         number += 1
 
+    if dropout and not options.dropout_in_finish:
+        run.rates = {}
+        set_uniform_rate(learner.network, 0.0)
     yield from finish(run, steps - run.steps, stages, patience)
 
 
@@ -193,7 +196,7 @@ class _Run:
         self.tally = Tally(learner.network, graph)
 
     def limit(self, options: PruneOptions) -> Limit:
-        """The target as a count; for a Dice floor, a twentieth of the floor's network at most."""
+        """The target as a count; on the way to a Dice floor, a fiftieth of the dense network."""
         kind: Literal["parameters", "flops"] = "flops" if options.target.kind == "flops" else "parameters"
         dense = self.tally.flops if kind == "flops" else self.tally.parameters
         if options.target.floor is not None:
@@ -219,7 +222,7 @@ class _Run:
         self._timed("cut", start)
 
     def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:
-        """Rates from the ranks of the channels that are left."""
+        """Rates from the ranks of the rankable channels that are left; other layers keep theirs."""
         left = {name: np.delete(values, list(cut.removed.get(name, ()))) for name, values in scores.items()}
         rates = targeted_rates(left, options.dropout_base, options.dropout)
         set_rates(self.learner.network, self.graph, rates)
@@ -261,13 +264,18 @@ class _Run:
         self.seconds = {}
         return turn
 
-    def state(self, event: Event, failed: Round) -> Round:
-        """The round that undoes `failed`."""
+    def rolled_back(self, failed: Round, cut: Cut) -> Round:
+        """The round that takes the place of `failed`, with `cut` undone."""
+        self.rounds, self.seconds = failed.number, dict(failed.seconds)
+        start = time.perf_counter()
         self.last = self.learner.validate()
-        return self._round(event, failed.loss, self.last, Cut(dict(failed.removed)), None)
+        self._timed("validate", start)
+        return self._round("rolled back", failed.loss, self.last, cut, None)
 
     def below(self, floor: float) -> bool:
         """Whether validation has not reached the floor yet; without validation there is no floor."""
+        if self.last is None:
+            self.last = self.learner.validate()
         return self.last is not None and self.last.dice < floor
 
     def hurt(self, validation: Validation | None, options: PruneOptions) -> bool:

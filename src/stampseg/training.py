@@ -95,7 +95,7 @@ class Trainer:
     """Trains a network step by step; the schedule runs over the whole run's steps.
 
     Args:
-        network: trained in place; moved to the device and to a channels-last layout.
+        network: trained in place; moved to the device.
         batches: batch k is used in step k.
         options: optimiser, rate, loss.
         steps: length of the run, for the schedule.

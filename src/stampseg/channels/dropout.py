@@ -93,7 +93,8 @@ def set_rates(network: nn.Module, graph: ChannelGraph, rates: Mapping[str, np.nd
             if group.name in rates:
                 here = (binding >= group.start) & (binding < group.stop)
                 chosen = rates[group.name][binding[here] - group.start]
-                values[torch.from_numpy(here)] = torch.as_tensor(chosen, dtype=values.dtype)
+                where = torch.from_numpy(here).to(values.device)
+                values[where] = torch.as_tensor(chosen, dtype=values.dtype, device=values.device)
         module.set_rate(values)
 
 

@@ -108,7 +108,7 @@ def _from_activations(
     with _eval_mode(network), _observing(network, graph.probes) as observed:
         for batch in batches:
             count += len(batch["image"])
-            for index, values in enumerate(_per_example(network, batch, loss, criterion, observed)):
+            for index, values in _per_example(network, batch, loss, criterion, observed):
                 if criterion == "l1-std":
                     examples[index].append(values)
                 else:
@@ -119,17 +119,20 @@ def _from_activations(
         if count < 2:
             raise WiringError("the criterion 'l1-std' needs at least two examples; one was given; use l1")
         totals = [np.concatenate(values).std(axis=0) for values in examples]
-    scores = np.zeros(graph.channel_count)
+    scores, seen = np.zeros(graph.channel_count), np.zeros(graph.channel_count, dtype=bool)
     for probe, total in zip(graph.probes, totals, strict=True):
         bound = probe.channels >= 0
         np.add.at(scores, probe.channels[bound], np.abs(total[bound]))
+        seen[probe.channels[bound]] = True
+    # a layer that runs only in training mode competes at the mean of those that were observed
+    scores[~seen] = scores[seen].mean() if seen.any() else 1.0
     return scores
 
 
 def _per_example(
     network: nn.Module, batch: Batch, loss: Loss, criterion: Criterion, observed: dict[int, Tensor]
-) -> Iterator[np.ndarray]:
-    """(B, C) values for each probe in turn."""
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Index of each probe that was passed, and its (B, C) values."""
     observed.clear()
     with torch.set_grad_enabled(criterion in _GRADIENT):
         output = network(batch["image"])
@@ -140,9 +143,9 @@ def _per_example(
             gradients = list(torch.autograd.grad(loss(output, batch["label"]), maps, allow_unused=True))
         else:
             gradients = [None] * len(maps)
-    for a, g in zip(maps, gradients, strict=True):
+    for index, a, g in zip(order, maps, gradients, strict=True):
         with torch.no_grad():
-            yield _reduce(a, g, criterion).double().cpu().numpy()
+            yield index, _reduce(a, g, criterion).double().cpu().numpy()
 
 
 def _reduce(a: Tensor, g: Tensor | None, criterion: Criterion) -> Tensor:
@@ -182,8 +185,7 @@ def _observing(network: nn.Module, probes: tuple[Probe, ...]) -> Iterator[dict[i
         if index is None:
             return None
         observed[index] = output
-        # a bare convolution may be followed by an in-place operation, which would change the map
-        return None if probes[index].activated else output.clone()
+        return output.clone()  # an in-place operation that follows would change the map
 
     modules = dict(network.named_modules())
     hooks = [modules[name].register_forward_hook(partial(watch, name)) for name in wanted]

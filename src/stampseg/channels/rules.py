@@ -27,16 +27,29 @@ def _argument(
     return args[index] if len(args) > index else kwargs.get(name, default)
 
 
+def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return _argument(args, kwargs, 0, "input")
+
+
 def keep(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Element by element, over space, or a view that leaves the first two dimensions alone."""
-    x = _argument(args, kwargs, 0, "input")
-    layout = tracer.layout(x)
+    layout = tracer.layout(_input(args, kwargs))
     return layout if layout is not None and out.ndim > 1 and out.shape[1] == len(layout) else None
+
+
+def keep_alone(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """pow, clamp: as `keep`, unless a second tensor brings values of its own for each channel."""
+    others = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, Tensor) and a.numel() > 1]
+    return None if others else keep(tracer, args, kwargs, out)
 
 
 def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """conv1d to conv3d: weight (out, in / groups, *kernel)."""
-    x, weight, bias = args[0], _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+    x, weight, bias = (
+        _input(args, kwargs),
+        _argument(args, kwargs, 1, "weight"),
+        _argument(args, kwargs, 2, "bias"),
+    )
     groups = _argument(args, kwargs, 6, "groups", 1)
     return _layer(tracer, x, weight, bias, groups, out, out_dim=0, places=math.prod(out.shape[2:]))
 
@@ -45,7 +58,11 @@ def transposed_convolution(
     tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> Layout | None:
     """conv_transpose1d to 3d: weight (in, out / groups, *kernel)."""
-    x, weight, bias = args[0], _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+    x, weight, bias = (
+        _input(args, kwargs),
+        _argument(args, kwargs, 1, "weight"),
+        _argument(args, kwargs, 2, "bias"),
+    )
     groups = _argument(args, kwargs, 6, "groups", 1)
     if groups != 1:
         return None
@@ -54,7 +71,11 @@ def transposed_convolution(
 
 def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Linear on (B, features)."""
-    x, weight, bias = args[0], _argument(args, kwargs, 1, "weight"), _argument(args, kwargs, 2, "bias")
+    x, weight, bias = (
+        _input(args, kwargs),
+        _argument(args, kwargs, 1, "weight"),
+        _argument(args, kwargs, 2, "bias"),
+    )
     return _layer(tracer, x, weight, bias, 1, out, out_dim=0, places=1) if x.ndim == 2 else None
 
 
@@ -71,18 +92,20 @@ def _layer(
 ) -> Layout | None:
     name = tracer.state_name(weight)
     incoming = tracer.layout_or_frozen(x)
-    if name is None or (bias is not None and tracer.state_name(bias) is None):
+    if name is None or x.ndim != weight.ndim or (bias is not None and tracer.state_name(bias) is None):
         return None
+    if groups > 1 and not tracer.runs(nn.modules.conv._ConvNd):
+        return None  # the number of groups is written where a cut cannot reach it
     wiring, count = tracer.wiring, out.shape[1]
     known = wiring.places.get((name, out_dim))
-    if known is not None:
-        outgoing = known[0]
-    elif groups > 1 and groups == x.shape[1]:  # depthwise: each channel is filtered by itself
+    if groups > 1 and groups == x.shape[1]:  # depthwise: each channel is filtered by itself
         outgoing = np.repeat(incoming, count // groups)
+    elif known is not None:
+        outgoing = known[0]
     else:
         outgoing = wiring.new_block(name.removesuffix(".weight"), count, layer=True, transposed=out_dim == 1)
-        if groups > 1:  # the channels of one convolution group, in and out, go together
-            _tie_within(tracer, [incoming, outgoing], groups)
+    if groups > 1:  # the channels of one convolution group, in and out, go together
+        _tie_within(tracer, [incoming, outgoing], groups)
     wiring.bind(name, out_dim, outgoing, "out")
     if groups == 1:
         wiring.bind(name, 1 - out_dim, incoming, "in")
@@ -104,7 +127,7 @@ def _tie_within(tracer: Tracer, layouts: Sequence[Layout], groups: int) -> None:
 
 def normalisation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """batch_norm and instance_norm: (input, running_mean, running_var, weight, bias)."""
-    layout = tracer.layout(args[0])
+    layout = tracer.layout(_input(args, kwargs))
     if layout is None:
         return None
     names = ("running_mean", "running_var", "weight", "bias")
@@ -122,8 +145,8 @@ def group_normalisation(
     tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> Layout | None:
     """group_norm(input, num_groups, weight, bias): cut by whole norm-groups."""
-    layout, groups = tracer.layout(args[0]), _argument(args, kwargs, 1, "num_groups")
-    if layout is None:
+    layout, groups = tracer.layout(_input(args, kwargs)), _argument(args, kwargs, 1, "num_groups")
+    if layout is None or not tracer.runs(nn.GroupNorm):
         return None
     _tie_within(tracer, [layout], groups)
     for index, name in ((2, "weight"), (3, "bias")):
@@ -138,14 +161,14 @@ def group_normalisation(
 
 def per_channel(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """PReLU and targeted dropout: a second argument with one number, or one per channel."""
-    layout, tensor = tracer.layout(args[0]), args[1]
+    layout, tensor = tracer.layout(_input(args, kwargs)), _argument(args, kwargs, 1, "weight")
     if layout is None:
         return None
-    if tensor.numel() > 1:
+    if tensor.numel() == len(layout):
         if not tracer.bind_state(tensor, layout):
             return None
         tracer.count_module("num_parameters", layout)
-    return layout
+    return layout if tensor.numel() in (1, len(layout)) else None
 
 
 def concatenation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
@@ -159,10 +182,12 @@ def concatenation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any],
 
 def arithmetic(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """add, mul, ...: two tensors of the same channels are tied; one value for all channels passes."""
-    operands = [a for a in (*args[:2], kwargs.get("other")) if isinstance(a, Tensor)]
+    operands = [a for a in (*args[:2], kwargs.get("input"), kwargs.get("other")) if isinstance(a, Tensor)]
     wide = [t for t in operands if _channel_dim(t, out) is not None]
     layouts = [tracer.layout(t) for t in wide if tracer.state_name(t) is None]
     if not layouts or any(layout is None for layout in layouts) or out.ndim < 2:
+        return None
+    if any(_misplaced(t, tracer.layout(t), out) for t in operands):
         return None
     result = _tied(tracer, [t for t in wide if tracer.state_name(t) is None])
     for tensor in wide:
@@ -182,6 +207,11 @@ def _channel_dim(tensor: Tensor, out: Tensor) -> int | None:
     return dim if dim >= 0 and tensor.shape[dim] == out.shape[1] else None
 
 
+def _misplaced(tensor: Tensor, layout: Layout | None, out: Tensor) -> bool:
+    """Whether broadcasting moves the operand's channels away from dimension 1."""
+    return layout is not None and len(layout) > 1 and _channel_dim(tensor, out) != 1
+
+
 def _tied(tracer: Tracer, tensors: Sequence[Tensor]) -> Layout | None:
     layouts = [tracer.layout(t) for t in tensors]
     first = layouts[0]
@@ -194,31 +224,54 @@ def _tied(tracer: Tracer, tensors: Sequence[Tensor]) -> Layout | None:
 
 
 def splitting(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> list[Layout] | None:
-    """split, chunk, tensor_split: slices along dimension 1, copies along any other."""
-    x, dim = args[0], _argument(args, kwargs, 2, "dim", 0)
+    """split, chunk, tensor_split: parts along dimension 1, copies along any other.
+
+    Only equal parts given by their number are still right after a cut, when each loses the same
+    positions; sizes are written in the network's code, where a cut cannot reach them.
+    """
+    x, parts = _input(args, kwargs), args[1] if len(args) > 1 else None
+    dim = _argument(args, kwargs, 2, "dim", 0)
     layout = tracer.layout(x)
     if layout is None:
         return None
     if dim % x.ndim != 1:
         return [layout] * len(out)
-    ends = np.cumsum([part.shape[1] for part in out])[:-1]
-    return np.split(layout, ends)
+    parts = parts if parts is not None else kwargs.get("chunks", kwargs.get("sections"))
+    if not isinstance(parts, int) or parts != len(out) or len(layout) % parts:
+        return None
+    return _equal_parts(tracer, layout, parts)
+
+
+def splitting_by_size(
+    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+) -> list[Layout] | None:
+    """split along any dimension but 1; its sizes are fixed numbers."""
+    layout, dim = tracer.layout(args[0] if args else None), _argument(args, kwargs, 2, "dim", 0)
+    return None if layout is None or dim % args[0].ndim == 1 else [layout] * len(out)
+
+
+def _equal_parts(tracer: Tracer, layout: Layout, parts: int) -> list[Layout]:
+    """The parts, with what lies at the same position of each tied."""
+    pieces = np.split(layout, parts)
+    for piece in pieces[1:]:
+        tracer.wiring.unite(pieces[0], piece)
+    return pieces
 
 
 def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-    """x[:, a:b, ...]: slices of dimension 1, anything over space."""
+    """x[:, :, ...]: anything over space. A slice of the channels is written in fixed numbers."""
     layout, index = tracer.layout(args[0]), args[1]
     index = index if isinstance(index, tuple) else (index,)
-    if layout is None or len(index) < 2 or not isinstance(out, Tensor) or Ellipsis in index[:2]:
+    whole = [isinstance(i, slice) and i == slice(None) for i in index[:2]]
+    if layout is None or len(index) < 2 or not all(whole) or any(i is None for i in index):
         return None
-    if not all(isinstance(i, slice) for i in index[:2]) or any(i is None for i in index):
-        return None
-    return layout[index[1]]
+    return layout if isinstance(out, Tensor) and out.ndim > 1 and out.shape[1] == len(layout) else None
 
 
 def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """view, reshape, flatten: keeps (B, C, ...), or merges space into the channels."""
-    layout, x = tracer.layout(args[0]), args[0]
+    x = _input(args, kwargs)
+    layout = tracer.layout(x)
     if layout is None or out.ndim < 2 or out.shape[0] != x.shape[0]:
         return None
     if out.shape[1] == x.shape[1]:
@@ -228,13 +281,17 @@ def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], ou
 
 
 def permutation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-    """permute and transpose that leave batch and channels in place."""
-    x = args[0]
-    if tracer.layout(x) is None:
-        return None
-    order = [_dim % x.ndim for _dim in _flat_ints(args[1:])] or list(kwargs.get("dims", ()))
-    leaves = order[:2] == [0, 1] if len(order) == x.ndim else bool(order) and min(order) > 1
-    return tracer.layout(x) if leaves else None
+    """permute that leaves batch and channels in place."""
+    x = _input(args, kwargs)
+    order = [dim % x.ndim for dim in _flat_ints(args[1:] or kwargs.get("dims", ()))]
+    return tracer.layout(x) if order[:2] == [0, 1] else None
+
+
+def transposition(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """transpose of two spatial dimensions."""
+    x = _input(args, kwargs)
+    swapped = [dim % x.ndim for dim in _flat_ints(args[1:])]
+    return tracer.layout(x) if len(swapped) == 2 and min(swapped) > 1 else None
 
 
 def _flat_ints(values: Sequence[Any]) -> list[int]:
@@ -243,7 +300,7 @@ def _flat_ints(values: Sequence[Any]) -> list[int]:
 
 def reduction(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """mean, sum, amax over space only."""
-    x, dims = args[0], _argument(args, kwargs, 1, "dim")
+    x, dims = _input(args, kwargs), _argument(args, kwargs, 1, "dim")
     if dims is None or tracer.layout(x) is None or not isinstance(out, Tensor):
         return None
     reduced = {d % x.ndim for d in _flat_ints([dims])}
@@ -261,26 +318,27 @@ def padding(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: 
 
 def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Each output channel is made of r^2 neighbouring input channels, which go together."""
-    layout = tracer.layout(args[0])
+    layout = tracer.layout(_input(args, kwargs))
     if layout is None:
         return None
     _tie_within(tracer, [layout], out.shape[1])
     return layout.reshape(out.shape[1], -1)[:, 0]
 
 
-_ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6 sigmoid
-logsigmoid hardsigmoid tanh softplus softsign tanhshrink threshold clamp clip abs neg exp sqrt rsqrt
-square pow dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous
+_ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6
+sigmoid logsigmoid hardsigmoid tanh softplus softsign tanhshrink threshold abs neg exp sqrt rsqrt
+square dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous
 detach to float double half bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest
-upsample_bilinear max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d lp_pool2d
-adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d
-adaptive_max_pool3d"""
+upsample_bilinear max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d
+lp_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+adaptive_max_pool2d adaptive_max_pool3d"""
 
 _ARITHMETIC = """add sub mul div true_divide maximum minimum
 radd rsub rmul rdiv iadd isub imul itruediv truediv"""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), keep),
+    **dict.fromkeys(("pow", "clamp", "clip"), keep_alone),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), transposed_convolution),
     "linear": linear,
@@ -289,10 +347,12 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("prelu", "channel_dropout"), per_channel),
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenation),
     **dict.fromkeys(_ARITHMETIC.split(), arithmetic),
-    **dict.fromkeys(("split", "chunk", "tensor_split"), splitting),
+    **dict.fromkeys(("chunk", "tensor_split"), splitting),
+    "split": splitting_by_size,
     "getitem": indexing,
     **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "expand"), flattening),
-    **dict.fromkeys(("permute", "transpose", "swapaxes"), permutation),
+    "permute": permutation,
+    **dict.fromkeys(("transpose", "swapaxes"), transposition),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduction),
     "pad": padding,
     "pixel_shuffle": pixel_shuffle,

@@ -61,6 +61,10 @@ def _untouched(network: nn.Module) -> Iterator[None]:
         torch.set_rng_state(random_state)
 
 
+# Calls that return no tensor, and yet write one or carry one out of sight.
+_ESCAPES = ("setitem", "set", "numpy", "array", "tolist", "item", "dlpack")
+
+
 class Tracer(TorchFunctionMode):
     """Sees every torch function called by the network and follows the channels through it."""
 
@@ -72,12 +76,14 @@ class Tracer(TorchFunctionMode):
         self.unknown: list[str] = []
         self._names = {id(t): n for n, t in (*network.named_parameters(), *network.named_buffers())}
         self._reset(training=False)
-        self._observed: list[tuple[str, int, np.ndarray, bool]] = []
+        self._observed: dict[int, tuple[str, int, np.ndarray, bool]] = {}  # by the number of the layer call
 
     def _reset(self, training: bool) -> None:
         self._training = training
         self._layouts: dict[int, tuple[Tensor, Layout]] = {}  # holds the tensor so that its id stays its own
-        self._origins: dict[int, int] = {}  # tensor -> index of the layer call it comes from, unmixed
+        self._others: dict[int, Tensor] = {}  # seen to be made, but from no channels that are followed
+        self._origins: dict[int, int] = {}  # tensor -> number of the layer call it comes from, unmixed
+        self._layer_calls = 0
         self._stack: list[tuple[str, nn.Module]] = []
         self._calls: dict[str, int] = {}
 
@@ -85,6 +91,9 @@ class Tracer(TorchFunctionMode):
         """One pass; the second one, in training mode, adds ties but no probes or costs."""
         self._reset(training)
         self.network.train(training)
+        for module in self.network.modules():  # with batch statistics one example may be too little
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
         modules = dict(self.network.named_modules())
         hooks = [module.register_forward_pre_hook(self._enter(name)) for name, module in modules.items()]
         hooks += [module.register_forward_hook(self._leave) for module in modules.values()]
@@ -103,7 +112,16 @@ class Tracer(TorchFunctionMode):
         finally:
             for hook in hooks:
                 hook.remove()
-        for output in _tensors(outputs):
+        self._freeze_outputs(_tensors(outputs))
+
+    def _freeze_outputs(self, outputs: list[Tensor]) -> None:
+        if not outputs:
+            raise WiringError(
+                f"{type(self.network).__name__} returns no tensors that could be found; it must return a "
+                "tensor, or a tuple, list or dictionary of them"
+            )
+        self._look_for_strangers(outputs)
+        for output in outputs:
             layout = self.layout(output)
             if layout is not None:
                 self.wiring.freeze(layout, "the network's output")
@@ -122,30 +140,31 @@ class Tracer(TorchFunctionMode):
             return
         origin = self._origins[id(output)]
         layout = self._layouts[id(output)][1]
-        if isinstance(module, nn.modules.conv._ConvNd | nn.Linear) and origin == len(self._observed):
-            self._observed.append((name, call, layout, False))
-        elif (
-            isinstance(module, ACTIVATIONS) and origin < len(self._observed) and not self._observed[origin][3]
-        ):
-            self._observed[origin] = (name, call, layout, True)
+        activated = isinstance(module, ACTIVATIONS)
+        if origin not in self._observed or (activated and not self._observed[origin][3]):
+            self._observed[origin] = (name, call, layout, activated)
 
     def probes(self) -> list[tuple[str, int, np.ndarray, bool]]:
         """Where each layer's activation is observed: (module, call, layout, behind an activation)."""
-        return self._observed
+        return [self._observed[origin] for origin in sorted(self._observed)]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         outputs = _tensors(out)
         inputs = _tensors((args, kwargs))
-        if outputs and inputs and rule_name(func) not in ("get", "set"):
+        if inputs and (outputs or rule_name(func) in _ESCAPES):
             self._follow(func, args, kwargs, out, inputs, outputs)
+        for tensor in outputs:
+            if id(tensor) not in self._layouts:
+                self._others[id(tensor)] = tensor
         return out
 
     def _follow(
         self, func: Any, args: Any, kwargs: Any, out: Any, inputs: list[Tensor], outputs: list[Tensor]
     ) -> None:
         name = rule_name(func)
+        self._look_for_strangers(inputs)
         traced = [t for t in inputs if id(t) in self._layouts]
         origins = {self._origins.get(id(t)) for t in traced}
         rule = RULES.get(name) if traced or name.startswith(("conv", "linear")) else None
@@ -159,7 +178,8 @@ class Tracer(TorchFunctionMode):
         for tensor, layout in zip(outputs, layouts, strict=True):
             self._set(tensor, layout)
             if name.startswith(("conv", "linear")):
-                self._origins[id(tensor)] = len(self._observed)
+                self._origins[id(tensor)] = self._layer_calls
+                self._layer_calls += 1
             elif unmixed is not None and len(outputs) == 1:
                 self._origins[id(tensor)] = unmixed
             else:
@@ -175,6 +195,21 @@ class Tracer(TorchFunctionMode):
                 self.wiring.poisoned.setdefault(state, f"{name} in {where}, which is not understood")
         if traced:
             self.unknown.append(f"{name} in {where}")
+
+    def _look_for_strangers(self, tensors: list[Tensor]) -> None:
+        """A tensor that no observed operation made may come from any channels: freeze them all."""
+        for tensor in tensors:
+            known = id(tensor) in self._layouts or id(tensor) in self._others or self.state_name(tensor)
+            if not known:
+                self._others[id(tensor)] = tensor
+                where = self._stack[-1][0] if self._stack else "the network"
+                for _, layout in self._layouts.values():
+                    self.wiring.freeze(layout, f"a tensor in {where} comes from code that cannot be followed")
+                self.unknown.append(f"a tensor from code that cannot be followed in {where}")
+
+    def runs(self, kind: type[nn.Module]) -> bool:
+        """Whether the call comes from such a module's own forward."""
+        return bool(self._stack) and isinstance(self._stack[-1][1], kind)
 
     def _set(self, tensor: Tensor, layout: Layout) -> None:
         self._layouts[id(tensor)] = (tensor, layout)
@@ -207,7 +242,7 @@ class Tracer(TorchFunctionMode):
 
     def count_module(self, attribute: str, layout: Layout) -> None:
         """Record the attribute of the module now running, if it has it."""
-        if self._stack and isinstance(self._stack[-1][1], COUNTED[attribute]):
+        if any(self.runs(kind) for kind in COUNTED[attribute]):
             self.wiring.count_by(self._stack[-1][0], attribute, layout)
 
     def place(self, weight: str, places: int) -> None:

@@ -31,5 +31,5 @@ class NetworkSpec(Options):
             raise ConfigError(f"network {self.name!r} is not known; known are {', '.join(sorted(_BUILDERS))}")
         try:
             return builder(**self.arguments)
-        except TypeError as error:
+        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
             raise ConfigError(f"network {self.name!r} does not take these arguments: {error}") from None

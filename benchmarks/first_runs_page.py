@@ -1,0 +1,126 @@
+"""Write docs/results/first-runs.md from the JSON files that first_runs.py left.
+
+python benchmarks/first_runs_page.py docs/results/first-runs
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+TITLES = {
+    "hippocampus": "Hippocampus MRI, 10 labelled cases",
+    "cardiac": "Cardiac MRI, 20 labelled slices of 4 people",
+    "fetal": "Fetal head ultrasound, 20 labelled images",
+}
+METHODS = {"dense": "dense U-Net", "stampplus": "STAMP+", "flat": "flat U-Net"}
+INTRO = """# First runs
+
+Three real tasks with few labels. Each method takes the same optimiser steps on the same training cases
+in the same order of batches, with one seed; the test cases are of other people and were looked at by no
+run. A flat U-Net (all levels equally wide, trained from scratch) of about the size that STAMP+ ended
+at is the control: where it is as good, pruning has earned nothing but the choice of a size.
+
+**One seed, one draw of the training cases: differences of about a point of Dice are within what another
+draw would change.** The paired differences below are over test cases, not over seeds. Seconds are of a
+machine with two shared cores and tell little; step counts are equal. Each run's JSON, with the command,
+the whole `result.json` and every test case, lies in [first-runs/](first-runs). Made with
+
+    python benchmarks/first_runs.py DATA WORK docs/results/first-runs --tasks hippocampus
+    python benchmarks/first_runs.py DATA WORK docs/results/first-runs --tasks cardiac fetal --steps 600
+    python benchmarks/first_runs_page.py docs/results/first-runs
+"""
+
+
+def load(folder: Path) -> dict[str, dict[str, dict]]:
+    """Task -> method -> record."""
+    found: dict[str, dict[str, dict]] = {}
+    for task in TITLES:
+        for method in METHODS:
+            path = folder / f"{task}-{method}.json"
+            if path.exists():
+                found.setdefault(task, {})[method] = json.loads(path.read_text())
+    return found
+
+
+def case_means(record: dict) -> dict[str, float]:
+    """Case -> mean Dice of its labels (the union left out)."""
+    rows: dict[str, list[float]] = {}
+    for row in record["rows"]:
+        if row["value"] is not None:
+            rows.setdefault(row["case"], []).append(row["dice"])
+    return {case: mean(values) for case, values in rows.items()}
+
+
+def table(records: dict[str, dict]) -> list[str]:
+    """One line per method."""
+    labels = list(next(iter(records.values()))["test"])
+    heads = ["network", "parameters", "GFLOPs", *(f"Dice {label}" for label in labels)]
+    heads += ["mean Dice", "HD95", "steps", "seconds"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
+    for method, record in records.items():
+        result, test = record["result"], record["test"]
+        share = result["parameters_after"] / result["parameters_dense"]
+        cells = [
+            METHODS[method],
+            f"{result['parameters_after']:,} ({share:.1%})",
+            f"{result['flops_after'] / 1e9:.2f}",
+            *(f"{test[label]['dice']['mean']:.3f}" for label in labels),
+            f"{mean(case_means(record).values()):.3f}",
+            f"{test[labels[-1]]['hd95_mm']['mean']:.2f}",
+            f"{result['steps']:,}",
+            f"{result['seconds']:.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def differences(records: dict[str, dict]) -> list[str]:
+    """STAMP+ minus the others, paired by test case."""
+    if "stampplus" not in records:
+        return []
+    ours, lines = case_means(records["stampplus"]), []
+    for method, record in records.items():
+        if method == "stampplus":
+            continue
+        theirs = case_means(record)
+        gaps = [ours[case] - theirs[case] for case in ours]
+        error = stdev(gaps) / len(gaps) ** 0.5
+        lines.append(
+            f"- STAMP+ minus {METHODS[method]}: {mean(gaps):+.3f} mean Dice "
+            f"(standard error over cases {error:.3f}), "
+            f"better in {sum(g > 0 for g in gaps)} of {len(gaps)} cases."
+        )
+    return lines
+
+
+def main() -> None:
+    """Write the page."""
+    folder = Path(sys.argv[1])
+    lines = [INTRO]
+    for task, records in load(folder).items():
+        first = next(iter(records.values()))
+        lines += [
+            f"## {TITLES[task]}",
+            "",
+            f"{first['test_cases']} test cases of {first['test_people']} other people. "
+            "HD95 of the last label column, in mm for volumes and pixels for pictures.",
+            "",
+            *table(records),
+            "",
+            *differences(records),
+            "",
+            *(f"    {record['command']}" for record in records.values()),
+            "",
+        ]
+        widths = records.get("stampplus", {}).get("result", {}).get("widths")
+        if widths:
+            left = ", ".join(f"{name} {width}" for name, width in widths.items())
+            lines += [f"Widths that STAMP+ left: {left}.", ""]
+    (folder.parent / "first-runs.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Who trains and who validates: as many as asked for, and never one person on both sides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampseg.allotment import AUTO_MOST, Allotment, allot
+from stampseg.config import Config
+from stampseg.data.cases import Case
+from stampseg.errors import ConfigError, DataError
+
+
+def make_cases(people: int, each: int = 1, root: Path = Path("data")) -> list[Case]:
+    return [
+        Case(f"p{p:02d}_{k}", f"p{p:02d}", (root / f"p{p:02d}_{k}.png",), root / f"p{p:02d}_{k}_label.png")
+        for p in range(people)
+        for k in range(each)
+    ]
+
+
+def run(cases: list[Case], validation: str = "auto", **options: Any) -> Allotment:
+    found = allot(cases, Config.model_validate({**options, "train": {"validation": validation}}))
+    assert not {c.group for c in found.training} & {c.group for c in found.validation}
+    assert not {c.id for c in found.training} & {c.id for c in found.validation}
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("validation", ["auto", "none", "0.3", "30%"])
+@pytest.mark.parametrize(("people", "each", "labels"), [(20, 1, 10), (6, 4, 3), (4, 5, 1), (30, 2, 5)])
+def test_labels_is_exactly_the_number_that_trains(
+    people: int, each: int, labels: int, validation: str, seed: int
+) -> None:
+    found = run(make_cases(people, each), validation, labels=labels, seed=seed)
+    assert len(found.training) == labels
+    share = {"auto": 0.2, "none": 0.0}.get(validation, 0.3)
+    assert len(found.validation) == (max(1, round(share * labels)) if share else 0)
+
+
+def test_labels_that_take_every_person_leave_nobody_to_validate() -> None:
+    cases = make_cases(4, 5)
+    found = run(cases, labels=20)
+    assert (len(found.training), found.validation) == (20, ())
+    assert found.note == "20 cases train, none validates (no other person is labelled)"
+    with pytest.raises(
+        ConfigError, match=r"--validation 0.3: the 4 training cases of --labels come from all 4 "
+    ):
+        run(cases, "0.3", labels=4)
+
+
+@pytest.mark.parametrize(("people", "training"), [(1, 1), (4, 4), (5, 4), (10, 8), (50, 40), (200, 180)])
+def test_auto_is_a_fifth_and_at_most_twenty(people: int, training: int) -> None:
+    found = run(make_cases(people))
+    assert (len(found.training), len(found.validation)) == (training, people - training)
+    assert len(found.validation) <= AUTO_MOST
+
+
+def test_auto_with_few_people_trains_on_all_and_says_so() -> None:
+    found = run(make_cases(4, 5))
+    assert found.note == "all 20 cases train, none validates (only 4 person(s) are labelled)"
+    assert run(make_cases(9), "none").note.endswith("(validation none was asked for)")
+    assert run(make_cases(10)).note == "8 cases of 8 people train, 2 of 2 validate (held out)"
+
+
+@pytest.mark.parametrize("validation", ["0.2", "20%"])
+def test_a_share_is_taken_out_of_whole_people(validation: str) -> None:
+    found = run(make_cases(10, 3), validation)
+    assert (len(found.training), len(found.validation)) == (24, 6)
+    alone = run(make_cases(1, 3), validation)
+    assert alone.note == "all 3 cases train, none validates (one person)"
+
+
+@pytest.mark.parametrize("validation", ["some", "0", "1", "100%", "-0.1", "nan", "", "%"])
+def test_what_is_not_understood(validation: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"--validation .* is not understood; expected a .csv file of cases"
+    ):
+        run(make_cases(5), validation)
+
+
+def write_csv(root: Path, cases: list[Case], columns: str = "image,label") -> Path:
+    lines = [columns]
+    for case in cases:
+        for file in (*case.images, case.label):
+            if file is not None:
+                file.touch()
+        label = case.label.name if case.label else ""
+        lines.append(",".join([case.images[0].name, label, case.group][: columns.count(",") + 1]))
+    (root / "val.csv").write_text("\n".join(lines) + "\n")
+    return root / "val.csv"
+
+
+def test_a_csv_names_who_validates(tmp_path: Path) -> None:
+    cases = make_cases(6, 2, tmp_path)
+    table = write_csv(tmp_path, [cases[0], cases[4]])
+    found = run(cases, str(table), labels=3)
+    assert [case.id for case in found.validation] == ["p00_0", "p02_0"]
+    assert len(found.training) == 3 and not {c.group for c in found.training} & {"p00", "p02"}
+    everyone = run(cases, str(table))
+    assert {case.group for case in everyone.training} == {"p01", "p03", "p04", "p05"}
+    assert everyone.note == "8 cases of 4 people train, 2 of 2 validate (named in val.csv)"
+
+
+@pytest.mark.parametrize("columns", ["image,label", "image,label,group"])
+def test_a_person_known_by_pattern_or_column_does_not_train_by_other_files(
+    tmp_path: Path, columns: str
+) -> None:
+    """The validation files are new; only the person is known to the training set."""
+    cases = make_cases(4, 2, tmp_path)
+    new = Case("p01_9", "p01", (tmp_path / "p01_9.png",), tmp_path / "p01_9_label.png")
+    table = write_csv(tmp_path, [new], columns)
+    pattern = None if "group" in columns else r"(p\d+)_"
+    found = run(cases, str(table), group_regex=pattern)
+    assert {case.group for case in found.validation} == {"p01"}
+    assert {case.group for case in found.training} == {"p00", "p02", "p03"}
+
+
+def test_errors_of_a_csv(tmp_path: Path) -> None:
+    cases = make_cases(2, 1, tmp_path)
+    with pytest.raises(DataError, match=r"none.csv: file not found; expected a CSV with columns image,label"):
+        run(cases, str(tmp_path / "none.csv"))
+    bare = Case("p00_0", "p00", cases[0].images, None)
+    with pytest.raises(
+        DataError, match=r"val.csv: the row of .*p00_0.png names no label; validation needs one"
+    ):
+        run(cases, str(write_csv(tmp_path, [bare])))
+    with pytest.raises(
+        ConfigError, match=r"val.csv: its people are all the labelled ones; leave some to train"
+    ):
+        run(cases, str(write_csv(tmp_path, cases)))
+    with pytest.raises(ConfigError, match="--labels 2: 1 labelled cases are there; expected 1 to 1"):
+        run(cases, str(write_csv(tmp_path, cases[:1])), labels=2)

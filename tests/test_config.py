@@ -1,0 +1,78 @@
+"""Options: from YAML and back, presets, targets, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stampseg.config import Config, Target, dump_config, load_config, parse_config
+from stampseg.errors import ConfigError
+
+
+def test_a_config_survives_yaml(tmp_path: Path) -> None:
+    changes = {
+        "labels": 7,
+        "prune": {"target": "flops:25%", "per_round": 0.1, "criterion": "l1"},
+        "data": {"spacing": [1, 1, 3]},
+        "train": {"validation": 0.2},
+    }
+    config = parse_config(changes, "test")
+    (tmp_path / "c.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "c.yaml") == config
+    assert config.train.validation == "0.2" and config.data.spacing == (1.0, 1.0, 3.0)
+
+
+def test_merging_keeps_what_it_does_not_name() -> None:
+    config = Config(labels=3).merged({"train": {"steps": 5}}).merged({"train": {"batch_size": 2}})
+    assert (config.labels, config.train.steps, config.train.batch_size) == (3, 5, 2)
+    assert config.train.learning_rate == Config().train.learning_rate
+
+
+def test_the_paper_preset_and_its_overrides() -> None:
+    network = parse_config({"network": {"preset": "paper"}}, "test").network
+    assert (network.width, network.poolings, network.norm) == (4, 4, "batch")
+    assert parse_config({"network": {"preset": "paper", "width": 16}}, "test").network.width == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "limit"),
+    [
+        ("15%", "parameters", 150), ("50", "parameters", 50), ("0.5k", "parameters", 500),
+        ("parameters:20%", "parameters", 200), ("flops:25%", "flops", 250), ("flops:2G", "flops", 2 * 10**9),
+    ],
+)  # fmt: skip
+def test_targets(text: str, kind: str, limit: int) -> None:
+    target = Target.parse(text)
+    assert (target.kind, target.limit(1000)) == (kind, limit)
+
+
+def test_a_dice_floor_names_no_size() -> None:
+    assert Target.parse("dice:0.85") == Target.parse("dice:85%") == Target(kind="dice", floor=0.85)
+    with pytest.raises(ConfigError, match="a Dice floor has no size to reach"):
+        Target.parse("dice:0.85").limit(1000)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labls": 3}, r"here: labls: Extra inputs are not permitted \(found 3\)"),
+        ({"prune": {"per_round": 0}}, "per_round must be a count of at least 1 or a share"),
+        ({"prune": {"per_round": 1.5}}, "per_round as a share must lie below 1"),
+        ({"prune": {"warmup_share": 0.7, "final_share": 0.4}}, "must leave room for the rounds"),
+        ({"prune": {"target": {"share": 0.1, "amount": 3}}}, "exactly one of share, amount"),
+        ({"train": {"steps": 0}, "seed": -1}, "seed: .*; train.steps: .*"),
+        ([1, 2], "here: expected names with values, found list"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_value(values: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_config(values, "here")
+
+
+def test_files_that_are_no_yaml(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
+        load_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "odd.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match=r"odd\.yaml: not a YAML file"):
+        load_config(tmp_path / "odd.yaml")

@@ -1,0 +1,188 @@
+"""One file: what was saved is loaded bit for bit, and nothing but a whole, fitting file is accepted."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from stampseg import modelfile
+from stampseg.channels.graph import ChannelGraph
+from stampseg.channels.surgery import apply_cut
+from stampseg.channels.trace import trace
+from stampseg.data.plan import Plan
+from stampseg.errors import ModelFileError
+from stampseg.modelfile import Description, load_model, read_description, save_model
+from stampseg.networks.registry import NetworkSpec
+from stampseg.networks.unet import doubling_widths
+from test_surgery import random_cut
+
+
+def make(dims: int = 2, norm: str = "batch", cuts: int = 12) -> tuple[nn.Module, ChannelGraph, Description]:
+    """A network that has been trained a little and cut often, and its description."""
+    strides = ((2,) * dims,) * 2
+    plan = Plan(
+        spatial_dims=dims, in_channels=1, label_values=(0, 5), label_names=("background", "kidney"),
+        orientation=None, spacing=(1.0,) * dims, crop="none", patch_size=(8,) * dims, normalization="zscore",
+        ct=None, strides=strides,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    arguments = {"spatial_dims": dims, "in_channels": 1, "out_channels": 2, "norm": norm, "strides": strides}
+    spec = NetworkSpec(
+        name="unet",
+        arguments={**arguments, "widths": doubling_widths(4, 2)},
+        example_shape=(1, 1, *[8] * dims),
+    )
+    network = spec.build()
+    x, rng = torch.randn(2, 1, *[8] * dims), np.random.default_rng(0)
+    graph = trace(network, x)
+    for _ in range(cuts):
+        network.train()(x)  # moves the batch statistics
+        graph = apply_cut(network, graph, random_cut(graph, rng))
+    description = Description(
+        network=spec, kept=dict(graph.kept), plan=plan, provenance={"seed": 3, "dice": None}
+    )
+    return network.eval(), graph, description
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    network, _, description = make()
+    save_model(tmp_path / "m.safetensors", network, description)
+    return tmp_path / "m.safetensors"
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_loaded_is_saved_bit_for_bit(tmp_path: Path, dims: int, norm: str) -> None:
+    network, graph, description = make(dims, norm)
+    path = tmp_path / "m.safetensors"
+    save_model(path, network, description)
+    model = load_model(path)
+    assert model.description == read_description(path)
+    assert model.description.model_dump_json() == description.model_dump_json()
+    state = network.state_dict()
+    assert list(model.network.state_dict()) == list(state)
+    assert all(torch.equal(v, state[k]) for k, v in model.network.state_dict().items())
+    x = torch.randn(2, 1, *[8] * dims)
+    assert torch.equal(model.network(x), network(x))
+    assert not any(module.training for module in model.network.modules())
+    assert model.graph.widths() == graph.widths() == trace(model.network, x).widths()
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+def test_a_loaded_network_can_be_trained_and_cut_on(saved: Path) -> None:
+    model = load_model(saved)
+    x = torch.randn(2, 1, 8, 8)
+    model.network.train()(x).mean().backward()
+    assert all(p.grad is not None and p.device.type == "cpu" for p in model.network.parameters())
+    assert not any(buffer.is_meta for buffer in model.network.buffers())
+    apply_cut(model.network, model.graph, random_cut(model.graph, np.random.default_rng(1)))
+    assert model.network(x).shape == (2, 2, 8, 8)
+
+
+def test_loading_makes_no_dense_copy(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[nn.Module] = []
+    build: Callable[[NetworkSpec], nn.Module] = NetworkSpec.build
+
+    def watched(spec: NetworkSpec) -> nn.Module:
+        seen.append(build(spec))
+        assert all(tensor.is_meta for tensor in (*seen[0].parameters(), *seen[0].buffers()))
+        return seen[0]
+
+    monkeypatch.setattr(NetworkSpec, "build", watched)
+    model = load_model(saved)
+    assert seen == [model.network]
+    stored = sum(tensor.numel() for tensor in load_file(saved).values())
+    assert sum(t.untyped_storage().nbytes() for t in model.network.state_dict().values()) <= 8 * stored
+    assert not any(tensor.is_meta for tensor in model.network.state_dict().values())
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The same weights under a changed description."""
+    values = json.loads(read_description(path).model_dump_json())
+    result = change(values)
+    text = result if isinstance(result, str) else json.dumps(values)
+    save_file(load_file(path), path, {"stampseg": text})
+
+
+CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "not JSON": (lambda d: "{", r"its description is damaged \(Expecting .*\); copy the file again"),
+    "a list": (lambda d: "[]", r"its description is damaged \(all of it: .*\); copy the file again"),
+    "no network": (lambda d: d.pop("network") and None, r"damaged \(network: Field required\)"),
+    "wrong plan": (lambda d: d["plan"].update(spatial_dims=5), r"damaged \(plan.spatial_dims: Input should"),
+    "newer": (lambda d: d.update(format=2), "written in format 2; this version reads format 1; update"),
+    "other network": (lambda d: d["network"].update(name="x"), "cannot be rebuilt: network 'x' is not known"),
+    "other arguments": (
+        lambda d: d["network"]["arguments"].update(a=1),
+        "cannot be rebuilt: network 'unet' does",
+    ),
+    "no channels": (
+        lambda d: d["kept"].update({"up.0": []}),
+        "cannot be rebuilt: group 'up.0' would lose all",
+    ),
+    "other group": (lambda d: d["kept"].update(x=[0]), "cannot be rebuilt: no channel group is named 'x'"),
+    "many channels": (lambda d: d["kept"].update({"up.0": [99]}), r"'up.0' no longer has channels \[99\]"),
+    "negative": (lambda d: d["network"].update(example_shape=[1, -1, 8]), "network cannot be rebuilt: "),
+    "small": (
+        lambda d: d["network"].update(example_shape=[1, 1, 8]),
+        "rebuilt: UNet does not run in eval mode",
+    ),
+    "widths": (lambda d: d.update(kept={}), r"weight .* has shape \(\d.*\); the network needs \(\d.*\)"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_description_that_does_not_fit(saved: Path, name: str) -> None:
+    change, message = CHANGES[name]
+    rewrite(saved, change)
+    with pytest.raises(ModelFileError, match=f"^{re.escape(str(saved))}: .*{message}"):
+        load_model(saved)
+
+
+def test_a_weight_that_is_not_there(saved: Path) -> None:
+    text = read_description(saved).model_dump_json()
+    weights = load_file(saved)
+    del weights["head.bias"]
+    save_file(weights, saved, {"stampseg": text})
+    with pytest.raises(ModelFileError, match=r"weight head.bias has shape None; the network needs \(2,\)"):
+        load_model(saved)
+
+
+def test_files_of_another_kind(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ModelFileError, match=r"no such model file; name a .safetensors file or a run folder"):
+        load_model(path)
+    path.write_bytes(pickle.dumps({"a": 1}))
+    with pytest.raises(ModelFileError, match=r"not a readable .safetensors file \("):
+        load_model(path)
+    with pytest.raises(ModelFileError, match=r"not a readable .safetensors file \("):
+        load_model(tmp_path)
+    save_file({"a": torch.ones(1)}, path)
+    with pytest.raises(ModelFileError, match="holds no stampseg description; expected a file written by"):
+        load_model(path)
+
+
+def test_half_a_file(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-100])
+    with pytest.raises(ModelFileError, match=r"not a readable .safetensors file"):
+        load_model(saved)
+
+
+def test_nothing_is_pickled(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("pickle was used")
+
+    for module, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
+        monkeypatch.setattr(module, name, refuse)
+    load_model(saved)
+    assert not hasattr(modelfile, "pickle")

@@ -1,0 +1,272 @@
+"""The loop: work is equal to the step, a cut that does not heal is undone, the rest goes on."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from stampseg.channels.choice import Limit, choose, rankable_groups
+from stampseg.channels.cost import Tally
+from stampseg.channels.dropout import TargetedDropout
+from stampseg.channels.graph import ChannelGraph, Scores
+from stampseg.channels.importance import importance
+from stampseg.channels.surgery import apply_cut
+from stampseg.channels.trace import trace
+from stampseg.config import PruneOptions, Target
+from stampseg.networks.unet import UNet
+from stampseg.selection import select
+from stampseg.stamp import Learner, Round, Validation, stamp, train_only
+
+
+class Bench:
+    """A tiny network that learns to segment bright pixels; counts what the loop asks of it."""
+
+    def __init__(self, dice: Callable[[Bench], float | None] = lambda bench: 0.9) -> None:
+        torch.manual_seed(0)
+        self.network = UNet(2, 1, 2, 4, [(2, 2)])
+        self.x = torch.randn(3, 1, 8, 8)
+        self.y = (self.x[:, 0] > 0).long()
+        self.graph = trace(self.network, self.x)
+        self.dense = Tally(self.network, self.graph).parameters
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.01)
+        self.rng, self.steps, self.dice = np.random.default_rng(0), 0, dice
+        self.trained: list[int] = []
+
+    def train(self, steps: int) -> float:
+        self.network.train()
+        total = 0.0
+        for _ in range(steps):
+            self.optimizer.zero_grad()
+            loss = functional.cross_entropy(self.network(self.x), self.y)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item()
+        self.steps += steps
+        self.trained.append(steps)
+        return total / max(steps, 1)
+
+    def score(self, graph: ChannelGraph) -> Scores:
+        batch = {"image": self.x, "label": self.y}
+        return importance(self.network, graph, [batch], functional.cross_entropy, generator=self.rng)
+
+    def validate(self) -> Validation | None:
+        dice = self.dice(self)
+        return None if dice is None else Validation(dice, {"bright": dice})
+
+    @property
+    def size(self) -> int:
+        return sum(p.numel() for p in self.network.parameters())
+
+    def learner(self) -> Learner:
+        return Learner(self.network, self.optimizer, self.train, self.score, self.validate)
+
+    def run(self, steps: int = 60, dropout: bool = True, **options: Any) -> Iterator[Round]:
+        settled = PruneOptions(**{"target": Target(share=0.3), "rounds": 5, **options})
+        return stamp(self.learner(), self.graph, settled, steps, dropout=dropout)
+
+
+METHODS: dict[str, Callable[[Bench, int], Iterator[Round]]] = {
+    "stamp+": lambda bench, steps: bench.run(steps),
+    "stamp": lambda bench, steps: bench.run(steps, dropout=False),
+    "dense": lambda bench, steps: train_only(bench.learner(), bench.graph, steps),
+}
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 60])
+@pytest.mark.parametrize("dice", [0.9, None])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_exactly_the_same_steps(method: str, dice: float | None, steps: int) -> None:
+    bench = Bench(lambda bench: dice)
+    rounds = list(METHODS[method](bench, steps))
+    assert bench.steps == sum(bench.trained) == rounds[-1].steps == steps
+    assert [turn.number for turn in rounds] == list(range(len(rounds)))
+    assert rounds[-1].parameters == bench.size
+    for turn in rounds:
+        line = json.loads(json.dumps(turn.to_json()))
+        assert line["widths"] == dict(turn.widths) and "graph" not in line
+        assert line["validation"] == (dice and {"dice": dice, "per_label": {"bright": dice}})
+    for before, after in pairwise(rounds):
+        removed = sum(map(len, after.removed.values()))
+        assert sum(before.widths.values()) - removed == sum(after.widths.values())
+
+
+@pytest.mark.parametrize("target", ["30%", "500", "flops:25%"])
+def test_the_target_is_met_and_one_channel_fewer_would_exceed_it(target: str) -> None:
+    bench = Bench()
+    goal = Target.parse(target)
+    kind = "flops" if goal.kind == "flops" else "parameters"
+    dense = getattr(Tally(bench.network, bench.graph), kind)
+    rounds = list(bench.run(target=goal))
+    limit = goal.limit(dense)
+    sizes = [getattr(turn, kind) for turn in rounds]
+    reached = next(i for i, size in enumerate(sizes) if size <= limit)
+    assert rounds[reached].event == "cut" and sizes[reached - 1] > limit
+    assert set(sizes[reached:]) == {sizes[reached]}
+    assert [turn.event for turn in rounds] == ["warm-up", *["cut"] * 5, *["finish"] * 5]
+
+
+def test_recovery_runs_every_step_that_was_asked_for() -> None:
+    bench = Bench()
+    rounds = list(bench.run(recovery_steps=4))
+    after = [b.steps - a.steps for a, b in pairwise(rounds) if b.event == "cut"]
+    assert after == [4] * 5
+
+
+def bit_for_bit(bench: Bench) -> dict[str, torch.Tensor]:
+    state = {**dict(bench.network.named_parameters()), **dict(bench.network.named_buffers())}
+    names = {id(p): name for name, p in bench.network.named_parameters()}
+    for parameter, values in bench.optimizer.state.items():
+        state |= {f"{names[id(parameter)]}.{key}": value for key, value in values.items()}
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -> None:
+    """Defect 4: a stop ended the process."""
+    bench = Bench(lambda bench: 0.9 if bench.size > 0.6 * bench.dense else 0.2)
+    good: dict[str, torch.Tensor] = {}
+    rounds, events = [], []
+    for turn in bench.run(max_drop=0.1):
+        rounds.append(turn)
+        events.append(turn.event)
+        if turn.event == "rolled back":
+            now = bit_for_bit(bench)
+            assert now.keys() == good.keys()
+            assert all(torch.equal(now[name], good[name]) for name in good)
+        elif turn.validation and turn.validation.dice > 0.5:
+            good = bit_for_bit(bench)
+    assert events == ["warm-up", "cut", "cut", "cut", "rolled back", *["finish"] * 5]
+    back = rounds[4]
+    assert (back.widths, back.parameters, back.dropout) == (
+        rounds[2].widths,
+        rounds[2].parameters,
+        rounds[2].dropout,
+    )
+    assert back.validation == Validation(0.9, {"bright": 0.9})
+    assert back.removed == rounds[3].removed
+    assert [turn.number for turn in rounds] == list(range(len(rounds)))
+    assert bench.steps == 60 and bench.size == back.parameters
+    start = Round(-1, "train", {}, bench.dense, 0, 0, 0.0, None)
+    choice = select(rounds, PruneOptions(target=Target(share=0.4)), start, True)
+    assert (rounds[choice.number].event, choice.target_reached) == ("finish", False)
+
+
+def test_a_cut_that_heals_the_second_time_stands() -> None:
+    asked: list[int] = []
+
+    def dice(bench: Bench) -> float:
+        asked.append(bench.size)
+        return 0.2 if asked.count(bench.size) == 1 and bench.size < 0.6 * bench.dense else 0.9
+
+    events = [turn.event for turn in Bench(dice).run()]
+    assert events[:7] == ["warm-up", "cut", "cut", "cut", "recover", "cut", "recover"]
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.15])
+def test_a_floor_of_dice_is_reached_first_and_never_left(warmup: float) -> None:
+    bench = Bench(lambda bench: min(bench.steps / 50, 0.8) if bench.size > 0.5 * bench.dense else 0.3)
+    rounds = list(bench.run(100, target=Target(kind="dice", floor=0.5), warmup_share=warmup, rounds=10))
+    first = next(turn for turn in rounds if turn.event == "cut")
+    assert first.steps >= 25
+    assert 0.5 * bench.dense < bench.size < bench.dense
+    assert rounds[-1].steps == 100 and rounds[-1].validation
+    assert any(turn.event == "rolled back" for turn in rounds)
+
+
+@pytest.mark.parametrize("width", [2, 3])
+def test_every_layer_keeps_its_minimum_width(width: int) -> None:
+    bench = Bench()
+    rounds = list(bench.run(minimum_width=width, target=Target(amount=1)))
+    frozen = {"head"}
+    assert {n for name, n in rounds[-1].widths.items() if name not in frozen} == {width}
+    assert bench.steps == 60
+
+
+def dropouts(bench: Bench) -> list[torch.Tensor]:
+    return [m.rate for m in bench.network.modules() if isinstance(m, TargetedDropout)]
+
+
+def test_stamp_never_drops_and_stamp_plus_always_does() -> None:
+    bench = Bench()
+    for turn in bench.run(dropout=False):
+        assert not any(rate.any() for rate in dropouts(bench)) and turn.dropout == {}
+    bench = Bench()
+    for turn in bench.run():
+        if turn.event == "warm-up":
+            assert all(torch.equal(rate, torch.full_like(rate, 0.005)) for rate in dropouts(bench))
+        else:
+            assert max(turn.dropout.values()) == pytest.approx(0.1)
+            assert [rate.mean().item() for rate in dropouts(bench)] == pytest.approx(
+                [rate for name, rate in turn.dropout.items() if not name.startswith("up")]
+            )
+            assert set(turn.dropout) == {g.name for g in bench.graph.prunable}
+
+
+def test_the_optimiser_lives_through_every_cut() -> None:
+    """Defect 10: it was made anew at every prune."""
+    bench = Bench()
+    for turn in bench.run():
+        parameters = list(bench.network.parameters())
+        assert {id(p) for p in bench.optimizer.state} == {id(p) for p in parameters}
+        for parameter in parameters:
+            state = bench.optimizer.state[parameter]
+            assert state["step"] == turn.steps
+            assert state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_seed_gives_the_same_rounds(method: str) -> None:
+    def lines() -> list[dict[str, Any]]:
+        return [{**turn.to_json(), "seconds": None} for turn in METHODS[method](Bench(), 30)]
+
+    assert lines() == lines()
+
+
+def test_patience_ends_the_finish_early() -> None:
+    bench = Bench()
+    rounds = list(stamp(bench.learner(), bench.graph, PruneOptions(rounds=3), 60, patience=2))
+    assert [turn.event for turn in rounds].count("finish") == 3
+    assert bench.steps < 60
+
+
+def test_noise_under_the_published_normaliser_makes_a_flat_network() -> None:
+    """The control of algorithm.md: no information at all, and wide layers still go first."""
+    with torch.device("meta"):
+        network = UNet(3, 1, 2, 4, [(2, 2, 2)] * 4, order="activation-norm")
+        graph = trace(network, torch.empty(1, 1, 16, 16, 16))
+    names = {group.name for group in rankable_groups(graph, "published")}
+    dense, rng, gone, left = Tally(network, graph).parameters, np.random.default_rng(0), 0, {}
+    for target in (182, 273, 300):
+        while gone < target:
+            scores = importance(
+                network, graph, [], functional.cross_entropy, criterion="noise", generator=rng
+            )
+            cut = choose(
+                network, graph, scores, limit=Limit("parameters", 0), most=min(7, target - gone), groups=names
+            )
+            graph, gone = apply_cut(network, graph, cut), gone + cut.count
+        left[gone] = 100 * Tally(network, graph).parameters / dense
+    assert left == {
+        182: pytest.approx(26, abs=4),
+        273: pytest.approx(8.2, abs=2),
+        300: pytest.approx(4.8, abs=1.5),
+    }
+    widths = [group.size for group in graph.groups if group.name in names]
+    assert min(widths) >= 1 and max(widths) <= 12
+
+
+def test_a_learner_is_cut_in_place() -> None:
+    bench = Bench()
+    network, before = bench.network, copy.deepcopy(bench.network)
+    rounds = list(bench.run())
+    assert bench.network is network
+    assert rounds[-1].graph is not None and rounds[-1].graph.widths() == dict(rounds[-1].widths)
+    apply_cut(before, bench.graph, bench.graph.cut_to(rounds[-1].graph.kept))
+    assert [p.shape for p in before.parameters()] == [p.shape for p in network.parameters()]
