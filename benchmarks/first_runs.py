@@ -3,8 +3,9 @@
     python benchmarks/first_runs.py DATA WORK docs/results/first-runs [--tasks hippocampus ...]
 
 DATA holds the folders hippocampus_mri, cardiac_mri and fetal_head_ultrasound; WORK gets the run
-folders and masks. For each task and method one JSON is written: the commands, the run's
-result.json and the test metrics. What is already there is not run again.
+folders and masks. For each task and method one JSON is written: the command, the run's
+result.json and the test metrics of the chosen and of the last round. A run that is already in WORK
+with the same command is not trained again.
 """
 
 from __future__ import annotations
@@ -103,40 +104,58 @@ def stampseg(*arguments: object) -> float:
     return time.perf_counter() - start
 
 
-def run(task: Task, method: str, target: str, work: Path, results: Path, extra: list[str]) -> dict:
-    """Train, segment the test cases, evaluate, and write one JSON."""
-    output = results / f"{task.name}-{method.replace('+', 'plus')}.json"
-    if output.exists():
-        return json.loads(output.read_text())
-    place = work / task.name
+def train(task: Task, method: str, target: str, place: Path, extra: list[str]) -> str:
+    """Train unless this very run is there already; returns the command."""
     place.mkdir(parents=True, exist_ok=True)
-    train = ["train", write_cases(place / "pool.csv", task.pool), "-o", place / method, "--method", method]
-    train += [*task.options, "--seed", "0", *extra]
+    command = ["train", write_cases(place / "pool.csv", task.pool), "-o", place / method, "--method", method]
+    command += [*task.options, "--seed", "0", *extra]
     if task.validation:
-        train += ["--validation", write_cases(place / "validation.csv", task.validation)]
+        command += ["--validation", write_cases(place / "validation.csv", task.validation)]
     if method != "dense":
-        train += ["--target", target]
-    shutil.rmtree(place / method, ignore_errors=True)
-    stampseg(*train)
-    masks, metrics = place / f"{method}-masks", place / f"{method}.json"
+        command += ["--target", target]
+    words = "stampseg " + shlex.join(str(word).replace(f"{place.parent}/", "") for word in command)
+    note = place / f"{method}-command.txt"
+    if not (place / method / "result.json").exists() or not note.exists() or note.read_text() != words:
+        shutil.rmtree(place / method, ignore_errors=True)
+        stampseg(*command)
+        note.write_text(words)
+    return words
+
+
+def test(task: Task, model: Path, place: Path, name: str) -> tuple[dict, float]:
+    """Segment and evaluate the test cases; every row gets its person."""
+    masks, metrics = place / f"{name}-masks", place / f"{name}.json"
     shutil.rmtree(masks, ignore_errors=True)
-    seconds = stampseg(
-        "predict", place / method, *(image for image, _, _ in task.test), "-o", masks,
-        "--overlays", place / f"{method}-overlays",
-    )  # fmt: skip
+    images = [image for image, _, _ in task.test]
+    seconds = stampseg("predict", model, *images, "-o", masks, "--overlays", place / f"{name}-overlays")
     stampseg("evaluate", masks, task.test[0][1].parent, "-o", metrics)
     evaluation = json.loads(metrics.read_text())
-    named = [str(a).replace(f"{work}/", "") for a in train]
+    people = {image.name.split(".")[0]: group for image, _, group in task.test}
+    for row in evaluation["rows"]:
+        row["group"] = people[row["case"]]
+    return evaluation, seconds
+
+
+def run(task: Task, method: str, target: str, work: Path, results: Path, extra: list[str]) -> dict:
+    """Train, test the chosen round and the last one, and write one JSON."""
+    place = work / task.name
+    words = train(task, method, target, place, extra)
+    chosen, seconds = test(task, place / method, place, method)
+    last_model = max((place / method / "rounds").glob("*.safetensors"))
+    last, _ = test(task, last_model, place, f"{method}-last")
     record = {
-        "command": "stampseg " + shlex.join(named),
-        "test_cases": evaluation["cases"],
+        "command": words,
+        "test_cases": chosen["cases"],
         "test_people": len({group for _, _, group in task.test}),
-        "test": evaluation["summary"],
-        "rows": evaluation["rows"],
+        "test": chosen["summary"],
+        "test_last_round": last["summary"],
+        "rows": chosen["rows"],
+        "rows_last_round": last["rows"],
         "predict_seconds_with_start_and_overlays": round(seconds, 1),
         "result": json.loads((place / method / "result.json").read_text()),
     }
     results.mkdir(parents=True, exist_ok=True)
+    output = results / f"{task.name}-{method.replace('+', 'plus')}.json"
     output.write_text(json.dumps(record, indent=1) + "\n")
     return record
 

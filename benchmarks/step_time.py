@@ -30,7 +30,7 @@ from stampseg.channels.trace import trace
 from stampseg.config import TrainOptions
 from stampseg.denormals import flushing_denormals
 from stampseg.networks.unet import UNet
-from stampseg.training import Trainer, channels_last, make_loss, make_optimizer, seed_everything
+from stampseg.training import Trainer, lay_out, make_loss, make_optimizer, seed_everything
 
 SHAPES = {"3d": (4, 1, 40, 64, 48), "2d": (4, 1, 256, 256)}
 POOLINGS = {"3d": 3, "2d": 4}
@@ -83,7 +83,7 @@ def measure(kind: str, repeats: int) -> dict:
     seed_everything(0)
     shape = SHAPES[kind]
     dims = len(shape) - 2
-    network = channels_last(UNet(dims, 1, 3, 8, [(2,) * dims] * POOLINGS[kind]), dims)
+    network = lay_out(UNet(dims, 1, 3, 8, [(2,) * dims] * POOLINGS[kind]), dims, torch.device("cpu"))
     graph, batches = trace(network, torch.zeros((1, *shape[1:]))), OneBatch(shape)
     dense = Tally(network, graph)
     rows, limits = [], [(share, Limit("parameters", int(dense.parameters * share))) for share in SHARES]

@@ -196,6 +196,9 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--method", "magic"), 2, "method: Input should be"),
         (("--set", "prune.criterion"), 2, "expected NAME=VALUE"),
         (("--set", "prune.nonsense=1"), 2, "prune.nonsense"),
+        (("--set", "x=[1"), 2, "'[1' is not a YAML value"),
+        (("--seed", "99999999999999999999"), 2, "seed: Input should be less than"),
+        (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
         (("--labels", "99"), 2, "99"),
         (("--validation", "some"), 2, "--validation 'some' is not understood"),
         (("--target", "dice:0.8", "--validation", "none"), 2, "a Dice floor as --target needs validation"),
@@ -239,7 +242,23 @@ def test_a_bad_input_does_not_stop_the_others(run: Path, pictures: Path, tmp_pat
     assert "1 of 2 inputs could not be segmented" in result.output
 
 
-def test_nothing_is_printed_and_overwritten_twice(run: Path, pictures: Path) -> None:
+def test_a_start_that_failed_leaves_its_folder_free(pictures: Path, tmp_path: Path) -> None:
+    call("train", pictures, "-o", tmp_path / "run", "--labels", "99", *QUICK, code=2)
+    assert not (tmp_path / "run").exists()
+
+
+def test_drawn_labels_are_not_replaced_unless_asked(run: Path, pictures: Path, tmp_path: Path) -> None:
+    drawn = sorted((pictures / "masks").iterdir())
+    before = [path.read_bytes() for path in drawn]
+    result = call("predict", run, pictures / "images", "-o", pictures / "masks", code=3)
+    assert "exists already; choose another folder with -o, or say --overwrite" in result.output
+    assert [path.read_bytes() for path in drawn] == before
+    image = sorted((pictures / "images").iterdir())[0]
+    for extra in ((), ("--overwrite",)):
+        call("predict", run, image, "-o", tmp_path, *extra)
+
+
+def test_an_existing_run_is_left_alone(run: Path, pictures: Path) -> None:
     before = (run / "result.json").read_bytes()
     assert "is not empty; choose another -o or delete it" in call("train", pictures, "-o", run, code=2).output
     assert (run / "result.json").read_bytes() == before

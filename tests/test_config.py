@@ -47,6 +47,20 @@ def test_targets(text: str, kind: str, limit: int) -> None:
     assert (target.kind, target.limit(1000)) == (kind, limit)
 
 
+def test_a_named_target_takes_the_place_of_the_files() -> None:
+    filed = parse_config({"prune": {"target": {"kind": "parameters", "share": 0.15}}}, "run/config.yaml")
+    for text in ("50k", "flops:25%", "dice:0.85"):
+        target = Target.parse(text)
+        changed = filed.merged({"prune": {"target": target.model_dump(exclude_none=True)}})
+        assert changed.prune.target == target
+
+
+@pytest.mark.parametrize("text", ["0.6", "1.5", "flops:0.25"])
+def test_a_share_without_its_sign_is_not_taken_for_a_count(text: str) -> None:
+    with pytest.raises(ConfigError, match="neither a count nor a share; write 60% or 60k, for example"):
+        Target.parse(text)
+
+
 def test_a_dice_floor_names_no_size() -> None:
     assert Target.parse("dice:0.85") == Target.parse("dice:85%") == Target(kind="dice", floor=0.85)
     with pytest.raises(ConfigError, match="a Dice floor has no size to reach"):
@@ -62,6 +76,8 @@ def test_a_dice_floor_names_no_size() -> None:
         ({"prune": {"warmup_share": 0.7, "final_share": 0.4}}, "must leave room for the rounds"),
         ({"prune": {"target": {"share": 0.1, "amount": 3}}}, "exactly one of share, amount"),
         ({"train": {"steps": 0}, "seed": -1}, "seed: .*; train.steps: .*"),
+        ({"seed": 2**40}, "seed: Input should be less than"),
+        ({"train": {"learning_rate": float("inf")}}, "train.learning_rate: Input should be a finite number"),
         ([1, 2], "here: expected names with values, found list"),
     ],
 )

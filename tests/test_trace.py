@@ -224,6 +224,16 @@ class Frozen(Net):
     def do_swap(self, x: Tensor) -> Tensor:
         return x.mean((2, 3)).transpose(0, 1).transpose(0, 1)[:, :, None, None] + x
 
+    def do_unbatched_pool(self, x: Tensor) -> Tensor:
+        mixed = functional.avg_pool1d(x.mean((2, 3)), 3, 1, 1)  # (B, C) is one sequence of C to it
+        return mixed[:, :, None, None] + x
+
+    def do_unbatched_pool_3d(self, x: Tensor) -> Tensor:
+        return functional.max_pool3d(x, 3, 1, 1)
+
+    def do_expand(self, x: Tensor) -> Tensor:
+        return x + x.mean((0, 2, 3))[None].expand(x.shape[1], -1).mean(1)[None, :, None, None]
+
     def do_loose_norm(self, x: Tensor) -> Tensor:
         return functional.group_norm(x, 4)
 

@@ -93,11 +93,18 @@ def _config(path: Path | None, settings: list[str] | None, options: dict[str, An
         key, separator, value = setting.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {setting!r}: expected NAME=VALUE, as in --set prune.criterion=l1")
-        config = config.merged(_nested(key, yaml.safe_load(value)))
+        config = config.merged(_nested(key, _value(setting, value)))
     for key, value in options.items():
         if value is not None:
             config = config.merged(_nested(key, value))
     return config
+
+
+def _value(setting: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {setting!r}: {text!r} is not a YAML value; quote or close it") from None
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
@@ -185,7 +192,11 @@ def train(
     dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
     folder = RunFolder.create(output)
     with ConsoleReporter(_console(), folder.logger()) as reporter:
-        result = run_training(dataset, folder, options, reporter)
+        try:
+            result = run_training(dataset, folder, options, reporter)
+        except (ConfigError, DataError):
+            folder.discard()  # nothing was trained: the corrected command may use the same name
+            raise
         reporter.note(
             f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
             f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
@@ -204,12 +215,15 @@ def predict(
     overlays: Annotated[
         Path | None, typer.Option("--overlays", help="Also write pictures of the masks here.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
     device: DeviceOption = None,
 ) -> None:
     """Segment images; each mask lies on its image's own grid and has its file type."""
     from .segmenting import segment
 
-    segment(model, inputs, output, overlays=overlays, device=device or "cpu", echo=typer.echo)
+    segment(
+        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, echo=typer.echo
+    )
 
 
 @app.command()

@@ -25,7 +25,7 @@ Normalizer = Literal["l2", "mean", "none", "parameters", "flops"]
 class Options(BaseModel):
     """Base of all option sets: frozen, and a misspelt name is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
 
 
 class DataOptions(Options):
@@ -90,6 +90,10 @@ class Target(Options):
                 "as 50k, flops:25%, flops:2G or dice:0.85"
             )
         kind, number, unit = match.group(1) or "parameters", float(match.group(2)), match.group(3)
+        if kind != "dice" and not unit and "." in match.group(2):
+            raise ConfigError(
+                f"--target {text!r} is neither a count nor a share; write 60% or 60k, for example"
+            )
         try:
             if kind == "dice":
                 return cls(kind=kind, floor=number / 100 if unit == "%" else number)
@@ -224,7 +228,7 @@ class Config(Options):
         description="stamp+: prune with targeted dropout; stamp: without; dense: train only; flat: train a "
         "U-Net of one width whose size is nearest to the target.",
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
     labels: int | None = Field(None, ge=1, description="Train on this many labelled cases.")
     group_regex: str | None = Field(None, description="Its first group in a case's id names the person.")
@@ -242,7 +246,9 @@ def _merge(base: dict, changes: dict) -> dict:
     merged = dict(base)
     for key, value in changes.items():
         inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        if isinstance(inner, dict) and isinstance(value, dict) and key != "target":  # a target is one value
+            value = _merge(inner, value)
+        merged[key] = value
     return merged
 
 

@@ -1,7 +1,8 @@
 """Flushing denormal numbers to zero: much faster on CPU, and only while a network runs.
 
 Left on for good it breaks other libraries: scipy's KDTree steps from zero to the next number
-above it, which is a denormal, and recurses until the stack ends.
+above it, which is a denormal, and recurses until the stack ends. The setting belongs to a thread;
+worker threads take it from the thread that starts them, and keep it.
 """
 
 from __future__ import annotations
@@ -20,3 +21,9 @@ def flushing_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def start_flushing_workers() -> None:
+    """Start torch's worker threads with denormals flushed; call before any other work on tensors."""
+    with flushing_denormals():
+        torch.ones(1 << 20).add_(1)  # large enough to be shared out among all threads

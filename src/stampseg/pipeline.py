@@ -24,6 +24,7 @@ from .data.labels import LabelTable, label_table
 from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
 from .data.planning import make_plan
+from .denormals import start_flushing_workers
 from .errors import ConfigError
 from .modelfile import Description, save_model
 from .networks.registry import NetworkSpec
@@ -31,7 +32,7 @@ from .networks.unet import doubling_widths, flat_widths
 from .runs import RunFolder
 from .selection import select, smallest_within
 from .stamp import Learner, Round, stamp, train_only
-from .training import Trainer, channels_last, resolve_device, seed_everything
+from .training import Trainer, lay_out, resolve_device, seed_everything
 from .validation import validate
 
 
@@ -132,6 +133,7 @@ def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: 
         What result.json holds.
     """
     start = time.perf_counter()
+    start_flushing_workers()
     seed_everything(config.seed)
     device = resolve_device(config.device)
     seen = survey(dataset, config)
@@ -141,7 +143,7 @@ def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: 
         reporter.note(text)
     dense = network_spec(seen.plan, config)
     spec = flat_spec(dense, config.prune) if config.method == "flat" else dense
-    network = channels_last(spec.build(), seen.plan.spatial_dims)
+    network = lay_out(spec.build(), seen.plan.spatial_dims, torch.device("cpu"))
     graph = trace(network, torch.zeros(spec.example_shape))
     first = Tally(network, graph)
     reporter.note(

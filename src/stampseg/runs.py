@@ -50,6 +50,11 @@ class RunFolder:
         """The network after a round."""
         return self.path / "rounds" / f"{number:03d}.safetensors"
 
+    def discard(self) -> None:
+        """Remove the folder of a run that ended before its first round."""
+        if not (self.path / "rounds.jsonl").exists():
+            shutil.rmtree(self.path)
+
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole."""
         target = self.path / name

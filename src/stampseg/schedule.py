@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .channels.choice import Limit
 from .config import PruneOptions
+from .errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -57,5 +58,12 @@ def make_schedule(options: PruneOptions, steps: int, dense: int, target: int, ch
         rounds = math.ceil(channels * (1 - goal) / options.per_round)
     if options.recovery_steps is not None and options.per_round is None:
         rounds = min(rounds, between // options.recovery_steps)
+    if options.per_round is not None and rounds * (options.recovery_steps or 1) > between:
+        each = options.recovery_steps or 1
+        raise ConfigError(
+            f"prune.per_round {options.per_round:g} needs about {rounds} rounds of {each} step(s) to reach "
+            f"{target:,} of {dense:,}; warm-up and finish leave {between} steps: raise "
+            "train.steps or prune.per_round, or lower prune.recovery_steps"
+        )
     rounds = max(1, min(rounds, between))
     return Schedule(warmup, rounds, between, finish, options.recovery_steps, options.per_round, dense)

@@ -9,12 +9,13 @@ from pathlib import Path
 from .data.cases import Case, find_inputs
 from .data.labels import to_values
 from .data.readers import output_name, read_image, write_label
+from .denormals import start_flushing_workers
 from .errors import DataError
 from .modelfile import Model, load_model
 from .overlay import save_overlay
 from .prediction import predict_case
 from .runs import find_model
-from .training import channels_last, resolve_device, seed_everything
+from .training import lay_out, resolve_device, seed_everything
 
 
 def segment(
@@ -24,11 +25,13 @@ def segment(
     *,
     overlays: Path | None = None,
     device: str = "cpu",
+    overwrite: bool = False,
     echo: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write one mask per image into `output`, with the values the training labels had.
 
-    A file that cannot be segmented does not stop the others.
+    Files of those names are refused unless `overwrite`. A file that cannot be segmented does not
+    stop the others.
 
     Returns:
         The masks written.
@@ -37,12 +40,13 @@ def segment(
         DataError: at the end, naming every file that could not be segmented.
         ModelFileError: the model cannot be loaded.
     """
+    start_flushing_workers()
     seed_everything(0)
     where = resolve_device(device)
     loaded = load_model(find_model(model), where)
-    channels_last(loaded.network, loaded.description.plan.spatial_dims)
+    lay_out(loaded.network, loaded.description.plan.spatial_dims, where)
     cases = find_inputs(inputs, loaded.description.plan.in_channels)
-    _refuse_overwriting(cases, output)
+    _refuse_overwriting(cases, output, overwrite)
     output.mkdir(parents=True, exist_ok=True)
     written, failures = [], []
     for case in cases:
@@ -77,9 +81,11 @@ def _segment_one(loaded: Model, case: Case, output: Path, overlays: Path | None,
     return path
 
 
-def _refuse_overwriting(cases: Sequence[Case], output: Path) -> None:
-    """A mask written over its own image would lose the image."""
+def _refuse_overwriting(cases: Sequence[Case], output: Path, overwrite: bool) -> None:
+    """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     for case in cases:
         target = output / output_name(case.images)
         if any(target.resolve() == image.resolve() for image in case.images):
             raise DataError(f"{target}: the mask would replace its own image; choose another folder with -o")
+        if target.exists() and not overwrite:
+            raise DataError(f"{target}: exists already; choose another folder with -o, or say --overwrite")

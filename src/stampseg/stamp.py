@@ -29,7 +29,7 @@ from torch.optim import Optimizer
 
 from .channels.choice import Limit, choose, rankable_groups, removable
 from .channels.cost import Tally
-from .channels.dropout import set_rates, set_uniform_rate, targeted_rates
+from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from .channels.graph import ChannelGraph, Cut, Scores
 from .channels.surgery import apply_cut, restore, snapshot
 from .config import PruneOptions
@@ -135,7 +135,8 @@ def stamp(
             break  # every layer is at its minimum width
         run.cut(cut)
         if dropout:
-            run.target_dropout({name: scores[name] for name in scores if name in groups}, cut, options)
+            ranked = groups & dropped_groups(learner.network, run.graph)
+            run.target_dropout({name: scores[name] for name in scores if name in ranked}, cut, options)
         recovery = min(schedule.recovery(number), steps - run.steps)
         turn = run.turn("cut", recovery, cut, scores)
         if run.hurt(turn.validation, options) and steps - run.steps > recovery:

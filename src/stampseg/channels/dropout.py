@@ -82,6 +82,16 @@ def targeted_rates(scores: Scores, base: float, scope: Literal["layer", "channel
     return {n: base * (p / largest if largest > 0 else p * 0) for n, p in zip(names, parts, strict=True)}
 
 
+def dropped_groups(network: nn.Module, graph: ChannelGraph) -> set[str]:
+    """Names of the groups that have a targeted dropout: only they are ranked for its rates."""
+    owned: set[int] = set()
+    for name, module in network.named_modules():
+        binding = graph.binding(f"{name}.rate", 0)
+        if isinstance(module, TargetedDropout) and binding is not None:
+            owned.update(binding.tolist())
+    return {group.name for group in graph.groups if owned.intersection(range(group.start, group.stop))}
+
+
 def set_rates(network: nn.Module, graph: ChannelGraph, rates: Mapping[str, np.ndarray]) -> None:
     """Give every targeted dropout of a group named in `rates` that group's rates."""
     for name, module in network.named_modules():

@@ -43,6 +43,20 @@ def keep_alone(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], ou
     return None if others else keep(tracer, args, kwargs, out)
 
 
+def over_space(dims: int) -> Rule:
+    """Pooling and dropout that know their number of axes: an input of one axis fewer is unbatched."""
+
+    def rule(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+        return keep(tracer, args, kwargs, out) if _input(args, kwargs).ndim == dims + 2 else None
+
+    return rule
+
+
+def expansion(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """expand without a new dimension."""
+    return keep(tracer, args, kwargs, out) if _input(args, kwargs).ndim == out.ndim else None
+
+
 def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """conv1d to conv3d: weight (out, in / groups, *kernel)."""
     x, weight, bias = (
@@ -327,17 +341,17 @@ def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any],
 
 _ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6
 sigmoid logsigmoid hardsigmoid tanh softplus softsign tanhshrink threshold abs neg exp sqrt rsqrt
-square dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout clone contiguous
-detach to float double half bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest
-upsample_bilinear max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d lp_pool1d
-lp_pool2d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
-adaptive_max_pool2d adaptive_max_pool3d"""
+square dropout alpha_dropout feature_alpha_dropout clone contiguous detach to float double half
+bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest upsample_bilinear"""
+
+_OVER_SPACE = "max_pool avg_pool lp_pool adaptive_avg_pool adaptive_max_pool dropout"
 
 _ARITHMETIC = """add sub mul div true_divide maximum minimum
 radd rsub rmul rdiv iadd isub imul itruediv truediv"""
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), keep),
+    **{f"{name}{dims}d": over_space(dims) for name in _OVER_SPACE.split() for dims in (1, 2, 3)},
     **dict.fromkeys(("pow", "clamp", "clip"), keep_alone),
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), convolution),
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), transposed_convolution),
@@ -350,7 +364,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("chunk", "tensor_split"), splitting),
     "split": splitting_by_size,
     "getitem": indexing,
-    **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze", "expand"), flattening),
+    **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze"), flattening),
+    "expand": expansion,
     "permute": permutation,
     **dict.fromkeys(("transpose", "swapaxes"), transposition),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduction),
