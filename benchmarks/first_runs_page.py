@@ -98,8 +98,7 @@ def differences(records: dict[str, dict]) -> list[str]:
         error = stdev(gaps) / len(gaps) ** 0.5
         lines.append(
             f"- STAMP+ minus {METHODS[method]}, last rounds: {mean(gaps):+.4f} mean Dice over "
-            f"{len(gaps)} people 
-            f"(standard error over people {error:.4f}), better in {sum(g > 0 for g in gaps)}."
+            f"{len(gaps)} people (standard error over people {error:.4f}), better in {sum(g > 0 for g in gaps)}."
         )
     return lines
 
