@@ -136,6 +136,15 @@ def test(task: Task, model: Path, place: Path, name: str) -> tuple[dict, float]:
     return evaluation, seconds
 
 
+def phase_seconds(rounds: Path) -> dict[str, float]:
+    """Seconds of the whole run spent on scoring, cutting, training and validating."""
+    total: dict[str, float] = {}
+    for line in rounds.read_text().splitlines():
+        for phase, seconds in json.loads(line)["seconds"].items():
+            total[phase] = round(total.get(phase, 0.0) + seconds, 3)
+    return total
+
+
 def run(task: Task, method: str, target: str, work: Path, results: Path, extra: list[str]) -> dict:
     """Train, test the chosen round and the last one, and write one JSON."""
     place = work / task.name
@@ -151,6 +160,7 @@ def run(task: Task, method: str, target: str, work: Path, results: Path, extra: 
         "test_last_round": last["summary"],
         "rows": chosen["rows"],
         "rows_last_round": last["rows"],
+        "phase_seconds": phase_seconds(place / method / "rounds.jsonl"),
         "predict_seconds_with_start_and_overlays": round(seconds, 1),
         "result": json.loads((place / method / "result.json").read_text()),
     }

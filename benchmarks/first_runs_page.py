@@ -98,8 +98,15 @@ def differences(records: dict[str, dict]) -> list[str]:
         error = stdev(gaps) / len(gaps) ** 0.5
         lines.append(
             f"- STAMP+ minus {METHODS[method]}, last rounds: {mean(gaps):+.4f} mean Dice over "
-            f"{len(gaps)} people (standard error over people {error:.4f}), better in {sum(g > 0 for g in gaps)}."
+            f"{len(gaps)} people (standard error over people {error:.4f}), "
+            f"better in {sum(g > 0 for g in gaps)}."
         )
+    phases = records["stampplus"]["phase_seconds"]
+    overhead = phases["score"] + phases["cut"]
+    lines.append(
+        f"- Of the STAMP+ run's seconds, scoring took {phases['score'] / sum(phases.values()):.1%}, cutting and "
+        f"carrying {phases['cut'] / sum(phases.values()):.2%}; both are {overhead / phases['train']:.1%} of training."
+    )
     return lines
 
 

@@ -137,6 +137,43 @@ def main() -> None:
         **{kind: measure(kind, options.repeats) for kind in SHAPES},
     }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
+    options.output.with_suffix(".md").write_text(page(results), encoding="utf-8")
+
+
+def page(results: dict) -> str:
+    """The figures as a page."""
+    machine = results["machine"]
+    lines = [
+        "# What a step and a round cost",
+        "",
+        f"On {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, "
+        "shared with other work: read the ratios, not the seconds. Ours and a bare PyTorch loop of the same network, "
+        "loss, optimiser and batch take turns step by step; medians are given. The batch is ready in memory for both: "
+        "loading and augmentation, which run ahead in a thread, are not in these figures. Made with",
+        "",
+        f"    {results['command']}",
+        "",
+    ]
+    for kind, title in (("3d", "Volumes"), ("2d", "Pictures")):
+        rows = results[kind]["rows"]
+        lines += [
+            f"## {title}, batch {' x '.join(map(str, results[kind]['shape']))}",
+            "",
+            "| parameters | GFLOPs | seconds a step | against dense | ours / bare loop | score | choose | cut + carry |",
+            "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        ]
+        lines += [
+            f"| {row['parameters']:,} | {row['gflops']:.2f} | {row['step_seconds']:.3f} "
+            f"| {row['step_seconds'] / rows[0]['step_seconds']:.2f} | {row['ratio_to_bare']:.3f} "
+            f"| {row['score_seconds']:.2f} s | {row['choose_seconds']:.3f} s | {row['cut_and_carry_seconds']:.3f} s |"
+            for row in rows
+        ]
+        lines.append("")
+    lines.append(
+        "Score is of three batches, as ten cases in batches of four. The share of a whole run that scoring and "
+        "cutting take stands in [first-runs.md](first-runs.md)."
+    )
+    return "\n".join(lines) + "\n"
 
 
 def _processor() -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from stampseg.allotment import AUTO_MOST, Allotment, allot
 from stampseg.config import Config
-from stampseg.data.cases import Case
+from stampseg.data.cases import Case, find_dataset
 from stampseg.errors import ConfigError, DataError
+from stampseg.pipeline import survey
 
 
 def make_cases(people: int, each: int = 1, root: Path = Path("data")) -> list[Case]:
@@ -85,8 +88,8 @@ def write_csv(root: Path, cases: list[Case], columns: str = "image,label") -> Pa
     lines = [columns]
     for case in cases:
         for file in (*case.images, case.label):
-            if file is not None:
-                file.touch()
+            if file is not None and not file.exists():
+                file.write_text(file.name)
         label = case.label.name if case.label else ""
         lines.append(",".join([case.images[0].name, label, case.group][: columns.count(",") + 1]))
     (root / "val.csv").write_text("\n".join(lines) + "\n")
@@ -133,3 +136,65 @@ def test_errors_of_a_csv(tmp_path: Path) -> None:
         run(cases, str(write_csv(tmp_path, cases)))
     with pytest.raises(ConfigError, match="--labels 2: 1 labelled cases are there; expected 1 to 1"):
         run(cases, str(write_csv(tmp_path, cases[:1])), labels=2)
+
+
+def test_a_copy_of_a_validation_image_keeps_its_person_out_of_training(tmp_path: Path) -> None:
+    cases = make_cases(4, 2, tmp_path)
+    write_csv(tmp_path, cases)
+    new = Case("new", "new", (tmp_path / "new.png",), tmp_path / "new_label.png")
+    new.images[0].write_bytes(cases[3].images[0].read_bytes())  # p01_1
+    found = run(cases, str(write_csv(tmp_path, [new])))
+    assert {case.group for case in found.training} == {"p00", "p02", "p03"}
+    assert found.note == (
+        "6 cases of 3 people train, 1 of 1 validate (named in val.csv); p01_1 in the training data has the "
+        "image of a validation case, so its person does not train"
+    )
+    everyone = [case for case in cases if case.group == "p01"]
+    with pytest.raises(
+        ConfigError, match=r"val.csv: its people are all the labelled ones; leave some to train"
+    ):
+        run(everyone, str(tmp_path / "val.csv"))
+
+
+def write_pictures(root: Path, masks: list[np.ndarray]) -> Path:
+    """Images i0, i1, ... of noise, each with its mask."""
+    noise = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (root / part).mkdir(parents=True)
+    for number, mask in enumerate(masks):
+        image = noise.integers(0, 255, mask.shape).astype(np.uint8)
+        Image.fromarray(image).save(root / "images" / f"i{number}.png")
+        Image.fromarray(mask).save(root / "masks" / f"i{number}.png")
+    return root
+
+
+def disc_mask(*values: int) -> np.ndarray:
+    mask = np.zeros((32, 32), np.uint8)
+    for row, value in enumerate(values):
+        mask[8 + 4 * row : 12 + 4 * row, 8:24] = value
+    return mask
+
+
+def test_labels_that_are_not_drawn_are_not_read(tmp_path: Path) -> None:
+    dataset = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 6))
+    config = Config.model_validate({"labels": 2, "train": {"validation": "none"}})
+    drawn = {case.label for case in survey(dataset, config).allotment.training}
+    broken = [case.label for case in dataset.cases if case.label and case.label not in drawn]
+    for path in broken:
+        path.write_bytes(b"broken")
+    assert len(broken) == 4
+    assert survey(dataset, config).table.values == (0, 1)
+    with pytest.raises(DataError, match=r"i\d.png"):
+        survey(dataset, Config.model_validate({"train": {"validation": "none"}}))
+
+
+def test_a_class_of_the_validation_cases_alone_is_a_class(tmp_path: Path) -> None:
+    dataset = find_dataset(write_pictures(tmp_path / "data", [disc_mask(1)] * 3))
+    write_pictures(tmp_path / "more", [disc_mask(1, 2)])
+    table = tmp_path / "more" / "val.csv"
+    table.write_text("image,label,group\nimages/i0.png,masks/i0.png,other\n")
+    # Noise of one seed: without other pixels this would be the image of a training case.
+    Image.fromarray(np.full((32, 32), 9, np.uint8)).save(tmp_path / "more" / "images" / "i0.png")
+    seen = survey(dataset, Config.model_validate({"train": {"validation": str(table)}}))
+    assert (seen.table.values, seen.plan.label_values) == ((0, 1, 2), (0, 1, 2))
+    assert seen.fingerprint.class_voxels[2] == 0

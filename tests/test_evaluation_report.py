@@ -145,8 +145,67 @@ def test_a_value_that_no_label_has_counts_against(tmp_path: Path) -> None:
     write_png(tmp_path / "p" / "a.png", invented)
     write_png(tmp_path / "l" / "a.png", square(2, 8))
     result = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names={1: "cord"})
-    assert [(row.label, row.dice) for row in result.rows][:2] == [("cord", 1.0), ("label_2", 0.0)]
-    assert result.labels[-1] == "union" and "predictions hold 2, which no label does" in result.warnings[0]
+    assert [(row.label, row.value, row.dice) for row in result.rows] == [
+        ("cord", 1, 1.0), ("union", None, pytest.approx(72 / 73))
+    ]  # fmt: skip
+    assert result.warnings == (
+        "predictions hold 2, which no label does; 2 counts as foreground in the union only",
+    )
+    declared = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names={1: "cord", 2: "cyst"})
+    assert [(row.label, row.dice) for row in declared.rows][:2] == [("cord", 1.0), ("cyst", 0.0)]
+    assert declared.warnings == ("predictions hold 2, which no label does",)
+
+
+def test_a_foreign_value_is_no_class_of_the_other_cases(tmp_path: Path) -> None:
+    two = square(2, 8)
+    two[2:4, 2:8] = 2
+    for name in "ab":
+        write_png(tmp_path / "l" / f"{name}.png", two)
+        write_png(tmp_path / "p" / f"{name}.png", np.where(two == 2, 9, two) if name == "a" else two)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert result.labels == ("label_1", "label_2", "union")
+    assert [(row.case, row.dice) for row in result.rows] == [
+        ("a", 1.0), ("a", 0.0), ("a", 1.0), ("b", 1.0), ("b", 1.0), ("b", 1.0)
+    ]  # fmt: skip
+
+
+def test_masks_of_1_and_predictions_of_255(tmp_path: Path) -> None:
+    write_png(tmp_path / "p" / "a.png", square(2, 8) * 255)
+    write_png(tmp_path / "l" / "a.png", square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.label, row.value, row.dice) for row in result.rows] == [("foreground", 1, 1.0)]
+    assert result.warnings == ("predictions hold 255, which no label does; taken as the 1 of the labels",)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "names", "expected"),
+    [
+        (0, 0, {}, [("foreground", 1, 1.0)]),
+        (0, 0, {0: "background", 7: "cord"}, [("cord", 7, 1.0)]),
+        (0, 0, {1: "cord", 2: "cyst"}, [("cord", 1, 1.0), ("cyst", 2, 1.0), ("union", None, 1.0)]),
+        (255, 255, {}, [("foreground", 255, 1.0)]),
+        (0, 255, {}, [("foreground", 255, 0.0)]),
+        (255, 0, {}, [("foreground", 255, 0.0)]),
+        (9, 0, {1: "cord"}, [("cord", 1, 1.0), ("union", None, 0.0)]),
+    ],
+)
+def test_labels_of_one_value_follow_the_rule_for_empty_masks(
+    tmp_path: Path, prediction: int, label: int, names: dict[int, str], expected: list[tuple[object, ...]]
+) -> None:
+    write_png(tmp_path / "p" / "a.png", np.full((12, 12), prediction))
+    write_png(tmp_path / "l" / "a.png", np.full((12, 12), label))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names=names)
+    assert [(row.label, row.value, row.dice) for row in result.rows] == expected
+    assert result.warnings[0] == f"every label holds {label} alone; empty masks: {EMPTY_MASK_RULE}"
+
+
+def test_stray_values_in_labels_are_a_warning(tmp_path: Path) -> None:
+    label = square(2, 38, size=40) * 255
+    label[2, 2] = 254
+    write_png(tmp_path / "l" / "a.png", label)
+    write_png(tmp_path / "p" / "a.png", square(2, 38, size=40) * 255)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert "a.png: stray label values 254 (1 voxel) beside 0, 255" in result.warnings[0]
 
 
 def test_empty_prediction_and_empty_label(tmp_path: Path) -> None:

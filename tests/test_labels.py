@@ -78,7 +78,7 @@ def test_blue_is_not_white(tmp_path: Path) -> None:
 def test_declared_names_that_never_occur_are_said(tmp_path: Path) -> None:
     table = label_table(cases_of(tmp_path, grey(0, 1)), {0: "background", 1: "liver", 2: "tumour"})
     assert table.names == ("background", "liver")
-    assert table.notes == ("declared labels that never occur: tumour (2)",)
+    assert table.notes == ("declared labels in none of these cases: tumour (2)",)
 
 
 def test_equal_declared_names_are_told_apart(tmp_path: Path) -> None:
@@ -107,6 +107,51 @@ def test_negative_values_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(label, np.array([[-1, 0, 1], [0, 0, 0]], np.int16))
     with pytest.raises(DataError, match=r"a.tif: label value -1; expected 0 or above"):
         label_table([Case("a", "a", (label,), label)], {})
+
+
+def thresholdable(*greys: int) -> np.ndarray:
+    """A mask of 0 and 255 with one pixel of each of `greys`."""
+    mask = np.zeros((50, 50), np.uint8)
+    mask[10:40, 10:40] = 255
+    mask[10, 10 : 10 + len(greys)] = greys
+    return mask
+
+
+def test_stray_greys_of_a_resaved_mask_are_refused(tmp_path: Path) -> None:
+    cases = cases_of(tmp_path, thresholdable(), thresholdable(254, 250, 250), thresholdable(1))
+    with pytest.raises(
+        DataError,
+        match=r"m1.png: stray label values 1 \(1 voxel\), 250 \(2 voxels\), 254 \(1 voxel\) beside 0, 255, "
+        r"each under 0.5% of .*expected one value per class.*threshold the masks, or declare .*dataset.json",
+    ):
+        label_table(cases, {})
+    with pytest.raises(
+        DataError, match=r"m1.png: stray label values 1 \(1 voxel\), 250 .* beside 0, 254, 255,"
+    ):
+        label_table(cases, {254: "vessel", 255: "organ"})
+
+
+def test_declared_values_are_classes_however_rare(tmp_path: Path) -> None:
+    table = label_table(cases_of(tmp_path, thresholdable(128)), {128: "cup", 255: "disc"})
+    assert table.names == ("background", "cup", "disc")
+
+
+def test_undeclared_values_that_are_not_rare_are_classes(tmp_path: Path) -> None:
+    table = label_table(cases_of(tmp_path, thresholdable(*[128] * 5)), {})
+    assert table.values == (0, 128, 255)
+
+
+@pytest.mark.parametrize("rare", [2, 4])
+def test_rare_class_numbers_are_classes_and_a_lone_one_is_said(tmp_path: Path, rare: int) -> None:
+    common = np.minimum(thresholdable(), 1)
+    cases = cases_of(tmp_path, common, np.where(thresholdable(7) == 7, rare, common).astype(np.uint8))
+    table = label_table(cases, {})
+    assert table.values == (0, 1, rare)
+    said = f"label value {rare} occurs in m1.png alone (1 voxel); correct that label if it is no class"
+    assert table.notes[-1] == said
+    assert said not in label_table(cases, {1: "organ", rare: "lesion"}).notes
+    assert said not in label_table(cases[1:], {}).notes
+    assert said not in label_table([*cases, cases[1]], {}).notes
 
 
 @settings(max_examples=50, deadline=None)

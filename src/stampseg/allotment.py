@@ -8,6 +8,8 @@ from pathlib import Path
 
 from .config import Config
 from .data.cases import Case, read_case_csv
+from .data.copies import find_copies
+from .data.formats import some
 from .data.splits import draw_cases, hold_out
 from .errors import ConfigError, DataError
 
@@ -79,16 +81,31 @@ def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
             f"{path}: the row of {nameless.images[0]} names no label; validation needs one in each"
         )
     files = {file for case in validation for file in _files(case)}
-    people = {case.group for case in validation} | {case.group for case in cases if _files(case) & files}
+    copies = _copies(cases, validation)
+    people = {case.group for case in validation} | {
+        case.group for case in cases if case.id in copies or _files(case) & files
+    }
     pool = [case for case in cases if case.group not in people]
     if not pool:
         raise ConfigError(
             f"--validation {path}: its people are all the labelled ones; leave some to train on"
         )
     training = draw_cases(pool, config.labels, config.seed) if config.labels else pool
-    return Allotment(
-        tuple(training), tuple(validation), _words(training, validation, f"named in {path.name}")
-    )
+    note = _words(training, validation, f"named in {path.name}")
+    if copies:
+        note += (
+            f"; {some(copies)} in the training data has the image of a validation case, "
+            "so its person does not train"
+        )
+    return Allotment(tuple(training), tuple(validation), note)
+
+
+def _copies(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
+    """Ids of the cases whose image is that of a validation case, byte for byte, in another file."""
+    pairs = find_copies([case.images for case in (*validation, *cases)])
+    found = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
+    files = {file for case in validation for file in _files(case)}
+    return [case.id for case in found if not _files(case) & files]
 
 
 def _files(case: Case) -> set[Path]:

@@ -19,7 +19,7 @@ of the image, surface dice 0, volume error -1 (missed) or +1 (invented).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,7 @@ def evaluate_case(
     tolerance_mm: float = 1.0,
     *,
     case: str = "",
+    others: Collection[int] = (),
 ) -> list[Metrics]:
     """Compare two label maps.
 
@@ -74,10 +75,11 @@ def evaluate_case(
         classes: Name of each value in the arrays; value 0 is the background and is left out.
         tolerance_mm: Distance up to which surfaces agree, for the surface Dice.
         case: Identifier written in each row.
+        others: Values of no class that still are foreground of the union.
 
     Returns:
-        One row per class in the order of `classes`, then, for several classes, one row named
-        "union" for all of them together. The rule for empty masks is in the module's docstring.
+        One row per class in the order of `classes`, then, for several classes or with `others`, one
+        row named "union" for all of them together. The rule for empty masks is in the module's docstring.
 
     Raises:
         DataError: shapes differ, spacing does not fit, or the tolerance is negative.
@@ -88,8 +90,8 @@ def evaluate_case(
     for value in values:
         masks = prediction == value, reference == value
         rows.append(_compare(*masks, spacing_mm, tolerance_mm, (case, classes[value], value)))
-    if len(values) > 1:
-        masks = np.isin(prediction, values), np.isin(reference, values)
+    if len(values) > 1 or others:
+        masks = np.isin(prediction, [*values, *others]), np.isin(reference, [*values, *others])
         rows.append(_compare(*masks, spacing_mm, tolerance_mm, (case, UNION, None)))
     return rows
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .data.cases import Case
 from .data.formats import READABLE, list_images, some, stem_of, suffix_of
-from .data.labels import LabelTable, describe, label_table, to_classes
+from .data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
 from .data.layouts import list_folder
 from .data.pairing import SEPARATORS, by_stem, pair
 from .data.readers import check_pair, read_label
@@ -113,7 +112,8 @@ def evaluate_folder(
     Names may differ by one suffix common to all files: `000_HC.png` belongs to `000_HC_Annotation.png`.
     The predictions say what is evaluated: labels without a prediction are listed in the warnings. Both
     sides hold the same values, or the predictions hold class indices where the labels hold others (0, 1
-    for masks of 0, 255).
+    for masks of 0, 255). Classes are the values of the labels, and the declared ones among the predicted;
+    any other predicted value is foreground of the union alone.
 
     Args:
         predictions: Folder of label maps, or one file.
@@ -150,6 +150,7 @@ def evaluate_folder(
             dict(enumerate(table.names)),
             tolerance_mm,
             case=stem_of(predicted),
+            others=range(len(table.values), len(prediction_values)),
         )
         rows += [_with_file_value(row, table) for row in metrics]
     unit = "px" if units == {"px"} else "mm"
@@ -267,36 +268,51 @@ def _declared_names(labels: Path) -> dict[int, str]:
 def _understand_values(
     pairs: Sequence[tuple[Path, Path]], names: Mapping[int, str]
 ) -> tuple[LabelTable, tuple[int, ...], list[str]]:
-    """The classes, the value in the predictions of each of them, and what was odd."""
-    in_predictions, in_labels = (_values(files) for files in zip(*pairs, strict=True))
-    foreign = in_predictions - in_labels
-    if foreign and len(in_labels) > 1:
-        table = label_table(_as_cases([reference for _, reference in pairs]), names)
-        indices = tuple(range(len(table.values)))
-        if in_predictions <= set(indices) and not set(table.values) <= set(indices):
-            used = f"predictions hold class indices 0 to {indices[-1]}, labels {_listed(table.values)}"
-            return table, indices, [used]
-    table = label_table(_as_cases([file for files in pairs for file in files]), names)
-    warnings = [f"predictions hold {_listed(sorted(foreign))}, which no label does"] if foreign else []
-    return table, table.values, warnings
+    """The classes, the value in the predictions of each of them and then of none, and what was odd."""
+    predicted, labelled = (count_values(files) for files in zip(*pairs, strict=True))
+    table = number_values(_class_voxels(labelled.voxels, predicted.voxels, names), names)
+    strays = stray_values(labelled, names)
+    warnings = [strays] if strays else []
+    if len(labelled.voxels) == 1:
+        warnings.append(f"every label holds {_listed(labelled.voxels)} alone; empty masks: {EMPTY_MASK_RULE}")
+    found, foreign = set(predicted.voxels), sorted(set(predicted.voxels) - set(table.values))
+    last = len(table.values) - 1
+    if foreign and found <= set(range(last + 1)):
+        used = f"predictions hold class indices 0 to {last}, labels {_listed(table.values)}"
+        return table, tuple(range(last + 1)), [*warnings, used]
+    if table.values == (0, 1) and foreign == [255] and 1 not in found:
+        used = "predictions hold 255, which no label does; taken as the 1 of the labels"
+        return table, (0, 255), [*warnings, used]
+    unseen = sorted(found - set(labelled.voxels))
+    if unseen:
+        counted = f"; {_listed(foreign)} counts as foreground in the union only" if foreign else ""
+        warnings.append(f"predictions hold {_listed(unseen)}, which no label does{counted}")
+    return table, (*table.values, *foreign), warnings
 
 
-def _values(files: Iterable[Path]) -> set[int]:
-    return {value for file in files for value in _values_of(read_label(file).array)}
+def _class_voxels(
+    labelled: Mapping[int, int], predicted: Mapping[int, int], names: Mapping[int, str]
+) -> dict[int, int]:
+    """Voxels in the labels by value, of background and classes.
 
-
-def _values_of(labels: np.ndarray) -> list[int]:
-    if labels.dtype in (np.uint8, np.uint16):  # counting is several times faster than sorting
-        return np.flatnonzero(np.bincount(labels.ravel())).tolist()
-    return np.unique(labels).tolist()
+    Classes are what the labels hold and the predicted values that have a declared name. Where that is
+    one value alone, the declared names tell the classes, else the predictions if they hold one other
+    value, else 1.
+    """
+    classes = dict(labelled) | {value: 0 for value in predicted if value in names and value not in labelled}
+    if len(classes) > 1:
+        return classes
+    foreground = {value for value in names if value > 0}
+    other = set(predicted) - set(classes)
+    if 0 not in classes:
+        extra = other if len(other) == 1 else {0}
+    else:
+        extra = foreground or (other if len(other) == 1 else {1})
+    return classes | dict.fromkeys(extra, 0)
 
 
 def _listed(values: Iterable[int]) -> str:
     return some([describe(value) for value in values])
-
-
-def _as_cases(files: Sequence[Path]) -> list[Case]:
-    return [Case(str(file), str(file), (), file) for file in files]
 
 
 def _with_file_value(row: Metrics, table: LabelTable) -> Metrics:

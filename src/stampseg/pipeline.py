@@ -65,8 +65,9 @@ class Survey:
 
 def survey(dataset: Dataset, config: Config) -> Survey:
     """Look at the data and plan the run; the plan sees the training cases only."""
-    table = label_table(dataset.cases, dataset.label_names)
     allotment = allot(dataset.cases, config)
+    # Cases that were not drawn stay unread: their labels cost time, and may be broken.
+    table = label_table((*allotment.training, *allotment.validation), dataset.label_names)
     seen = fingerprint(allotment.training, table, dataset.channel_names)
     plan = make_plan(seen, table, config.data, config.network.poolings)
     return Survey(dataset, table, allotment, seen, plan)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError
+from .formats import some
 from .pictures import COLOUR
 from .readers import read_label
 
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from .cases import Case
 
 MAX_CLASSES = 64
+STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it is no class
 
 
 @dataclass(frozen=True)
 class LabelTable:
     """`values[i]` is the value in the files of class i, `names[i]` its name; class 0 is background.
 
-    `notes` tell, one line each, how values were mapped and which declared names never occur.
+    `notes` tell, one line each, how values were mapped and which declared names do not occur.
     """
 
     values: tuple[int, ...]
@@ -32,25 +34,65 @@ class LabelTable:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ValueCounts:
+    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs."""
+
+    voxels: Counter[int] = field(default_factory=Counter)
+    first: dict[int, Path] = field(default_factory=dict)
+    files: Counter[int] = field(default_factory=Counter)
+
+
 def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTable:
     """Read every label of `cases`, one at a time, and number its values as classes.
 
-    Background is value 0 where there is one, else the darker of two values, else the most frequent
-    value. The others follow in rising order, so that 0, 1, 2, ... stay as they are.
-
     Raises:
-        DataError: a label cannot be read, has a negative value, there are more than 64 values, or only one.
+        DataError: a label cannot be read, has a negative value, there are more than 64 values, only one,
+            or stray ones (see `stray_values`).
     """
-    counts = _count_values(cases)
-    if len(counts) < 2:
+    found = count_values(case.label for case in cases if case.label is not None)
+    if len(found.voxels) < 2:
         raise DataError(
             f"{cases[0].label if cases else 'labels'}: the only value in {len(cases)} label(s) is "
-            f"{describe(min(counts, default=0))}; expected background and a class; check the labels"
+            f"{describe(min(found.voxels, default=0))}; expected background and a class; "
+            "check the labels, or draw others with --labels or --seed"
         )
-    background = _background(counts)
-    values = (background, *sorted(value for value in counts if value != background))
+    strays = stray_values(found, declared)
+    if strays:
+        raise DataError(strays)
+    table = number_values(found.voxels, declared)
+    return replace(table, notes=(*table.notes, *_lone_values(found, declared)))
+
+
+def number_values(voxels: Mapping[int, int], declared: Mapping[int, str]) -> LabelTable:
+    """Number values as classes, given how many voxels have each.
+
+    Background is value 0 where there is one, else the darker of two values, else the most frequent
+    value. The others follow in rising order, so that 0, 1, 2, ... stay as they are.
+    """
+    background = _background(voxels)
+    values = (background, *sorted(value for value in voxels if value != background))
     names = ("background", *_names(values[1:], declared))
     return LabelTable(values, names, tuple(_notes(values, names, declared)))
+
+
+def stray_values(found: ValueCounts, declared: Mapping[int, str]) -> str | None:
+    """Say which values look like the greys of a mask that was smoothed or resaved; None if none does.
+
+    These are undeclared values with less than 0.5% of the labelled voxels each. Where all values are
+    below 64 they are class numbers, and a class may well be rare.
+    """
+    strays = [] if max(found.voxels) < MAX_CLASSES else _rare(found.voxels, declared)
+    if not strays:
+        return None
+    path = next(path for value, path in found.first.items() if value in strays)
+    listed = some([f"{describe(value)} ({_voxels(found.voxels[value])})" for value in strays])
+    classes = some([describe(value) for value in sorted(found.voxels) if value not in strays])
+    return (
+        f"{path}: stray label values {listed} beside {classes}, each under {STRAY_SHARE:.1%} of the labelled "
+        "voxels of all labels; expected one value per class, and this looks like a mask that was smoothed or "
+        'resaved; threshold the masks, or declare classes that rare under "labels" in dataset.json'
+    )
 
 
 def to_classes(labels: np.ndarray, values: Sequence[int], path: Path | str) -> np.ndarray:
@@ -81,24 +123,33 @@ def describe(value: int) -> str:
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
 
 
-def _count_values(cases: Sequence[Case]) -> Counter[int]:
-    """Voxels of each value over all labels."""
-    counts: Counter[int] = Counter()
-    for case in cases:
-        if case.label is None:
-            continue
-        counts.update(_values_of(read_label(case.label).array))
-        if min(counts) < 0:
+def count_values(labels: Iterable[Path]) -> ValueCounts:
+    """Read label files, one at a time.
+
+    Raises:
+        DataError: a label cannot be read, has a negative value, or there are more than 64 values.
+    """
+    found = ValueCounts()
+    for path in labels:
+        values = _values_of(read_label(path).array)
+        found.voxels.update(values)
+        found.files.update(values.keys())
+        found.first.update((value, path) for value in values if value not in found.first)
+        if min(found.voxels) < 0:
             raise DataError(
-                f"{case.label}: label value {min(counts)}; expected 0 or above; correct the label"
+                f"{path}: label value {min(found.voxels)}; expected 0 or above; correct the label"
             )
-        if len(counts) > MAX_CLASSES:
+        if len(found.voxels) > MAX_CLASSES:
             raise DataError(
-                f"{case.label}: more than {MAX_CLASSES} label values, such as "
-                f"{', '.join(map(describe, sorted(counts)[:6]))}; expected one value per class; this "
+                f"{path}: more than {MAX_CLASSES} label values, such as "
+                f"{', '.join(map(describe, sorted(found.voxels)[:6]))}; expected one value per class; this "
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
-    return counts
+    return found
+
+
+def _voxels(count: int) -> str:
+    return f"{count:,} voxel{'' if count == 1 else 's'}"
 
 
 def _values_of(labels: np.ndarray) -> dict[int, int]:
@@ -114,12 +165,31 @@ def _values_of(labels: np.ndarray) -> dict[int, int]:
     return dict(zip(map(int, values[: MAX_CLASSES + 1]), map(int, occurrences), strict=False))
 
 
-def _background(counts: Counter[int]) -> int:
-    if 0 in counts:
+def _background(voxels: Mapping[int, int]) -> int:
+    if 0 in voxels:
         return 0
-    if len(counts) == 2:
-        return min(counts, key=_brightness)
-    return max(counts, key=lambda value: (counts[value], -value))
+    if len(voxels) == 2:
+        return min(voxels, key=_brightness)
+    return max(voxels, key=lambda value: (voxels[value], -value))
+
+
+def _rare(voxels: Mapping[int, int], declared: Mapping[int, str]) -> list[int]:
+    """Undeclared values with a small share of the voxels that are not background."""
+    background = _background(voxels)
+    labelled = {value: count for value, count in voxels.items() if value != background}
+    limit = STRAY_SHARE * sum(labelled.values())
+    return sorted(value for value, count in labelled.items() if value not in declared and count < limit)
+
+
+def _lone_values(found: ValueCounts, declared: Mapping[int, str]) -> list[str]:
+    """Rare class numbers in one label of several may be a slip of the mouse."""
+    lone = [value for value in _rare(found.voxels, declared) if found.files[value] == 1]
+    return [
+        f"label value {describe(value)} occurs in {found.first[value].name} alone "
+        f"({_voxels(found.voxels[value])}); correct that label if it is no class"
+        for value in lone
+        if max(found.files.values()) > 1
+    ]
 
 
 def _brightness(value: int) -> float:
@@ -148,7 +218,7 @@ def _notes(values: Sequence[int], names: Sequence[str], declared: Mapping[int, s
         notes.append(f"no mask value is 0, so {why}, {describe(values[0])}, is taken as background")
     unseen = [f"{name} ({value})" for value, name in sorted(declared.items()) if value not in values]
     if unseen:
-        notes.append(f"declared labels that never occur: {', '.join(unseen)}")
+        notes.append(f"declared labels in none of these cases: {', '.join(unseen)}")
     nameless = [describe(value) for value in values[1:] if declared and value not in declared]
     if nameless:
         notes.append(f"label values without a declared name: {', '.join(nameless)}")
