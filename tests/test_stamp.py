@@ -133,7 +133,7 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
     bench = Bench(lambda bench: 0.9 if bench.size > 0.6 * bench.dense else 0.2)
     good: dict[str, torch.Tensor] = {}
     rounds, events = [], []
-    for turn in bench.run(max_drop=0.1):
+    for turn in bench.run(max_drop=0.1, rollbacks=0):
         rounds.append(turn)
         events.append(turn.event)
         if turn.event == "rolled back":
@@ -156,6 +156,23 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
     start = Round(-1, "train", {}, bench.dense, 0, 0, 0.0, None)
     choice = select(rounds, PruneOptions(target=Target(share=0.4)), start, True)
     assert (rounds[choice.number].event, choice.target_reached) == ("finish", False)
+
+
+def test_channels_that_did_not_heal_are_spared_and_the_target_is_still_met() -> None:
+    vital = "decoder.0.1.conv"
+    bench = Bench(lambda bench: 0.9 if bench.network.decoder[0][1].conv.out_channels == 4 else 0.2)
+    scores = bench.score
+
+    def misjudged(graph: ChannelGraph) -> Scores:  # the vital layer's first channel looks the least important
+        judged = {name: values + 10 for name, values in scores(graph).items()}
+        judged[vital] = np.array([0.0, 99, 99, 99])[: len(judged[vital])]
+        return judged
+
+    bench.score = misjudged  # type: ignore[method-assign]
+    rounds = list(bench.run(200, target=Target(share=0.5), rounds=10))
+    events = [turn.event for turn in rounds]
+    assert events[:5] == ["warm-up", "cut", "rolled back", "cut", "cut"] and events.count("rolled back") == 1
+    assert rounds[-1].widths[vital] == 4 and bench.size <= 0.5 * bench.dense and bench.steps == 200
 
 
 def test_a_cut_that_heals_the_second_time_stands() -> None:
@@ -198,7 +215,7 @@ def test_stamp_never_drops_and_stamp_plus_always_does() -> None:
     for turn in bench.run(dropout=False):
         assert not any(rate.any() for rate in dropouts(bench)) and turn.dropout == {}
     bench = Bench()
-    for turn in bench.run():
+    for turn in bench.run(dropout_in_finish=True):
         if turn.event == "warm-up":
             assert all(torch.equal(rate, torch.full_like(rate, 0.005)) for rate in dropouts(bench))
         else:
@@ -207,6 +224,13 @@ def test_stamp_never_drops_and_stamp_plus_always_does() -> None:
                 [rate for name, rate in turn.dropout.items() if not name.startswith("up")]
             )
             assert set(turn.dropout) == {g.name for g in bench.graph.prunable if not g.transposed}
+
+
+def test_the_finish_drops_nothing_unless_asked() -> None:
+    bench = Bench()
+    for turn in bench.run():
+        assert any(rate.any() for rate in dropouts(bench)) == bool(turn.dropout or turn.event == "warm-up")
+        assert (turn.event == "finish") == (not turn.dropout and turn.event != "warm-up")
 
 
 def test_the_optimiser_lives_through_every_cut() -> None:

@@ -138,7 +138,11 @@ class PruneOptions(Options):
         Target(share=0.15),
         description="Size to reach or Dice to keep: 15%, 50k, flops:25%, flops:2G, dice:0.85.",
     )
-    criterion: Criterion = Field("taylor", description="How a channel's importance is measured.")
+    criterion: Criterion = Field(
+        "taylor-abs",
+        description="How a channel's importance is measured. taylor is the published one: its signed terms "
+        "cancel, so that a vital channel can rank low; taylor-abs takes the absolute value per example.",
+    )
     normalizer: Normalizer = Field(
         "l2",
         description="Per-layer scaling before layers compete: l2 as published, mean, none, or the "
@@ -153,7 +157,7 @@ class PruneOptions(Options):
     dropout_base: float = Field(0.10, ge=0, lt=1, description="Rate of the least important layer.")
     dropout_initial: float = Field(0.005, ge=0, lt=1, description="Rate before the first cut.")
     dropout_in_finish: bool = Field(
-        True, description="Keep the last round's dropout after the last cut, as published."
+        False, description="Keep the last round's dropout after the last cut, as published."
     )
     per_round: int | float | None = Field(
         None,
@@ -174,6 +178,11 @@ class PruneOptions(Options):
         "target",
         description="Which round becomes the model. target: the best that meets the target; smallest: "
         "the smallest of all rounds within `tolerance` of the best.",
+    )
+    rollbacks: int = Field(
+        3,
+        ge=0,
+        description="Rolled-back cuts after which pruning ends; their channels are spared afterwards.",
     )
     tolerance: float = Field(0.01, ge=0, description="Validation Dice that `smallest` may give away.")
     score_batches: int | None = Field(

@@ -315,10 +315,11 @@ def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, 
             f"the target ({config.prune.target}) was not reached: "
             f"the network has {chosen.parameters:,} parameters"
         )
-    if any(turn.event == "rolled back" for turn in rounds):
+    undone = sum(turn.event == "rolled back" for turn in rounds)
+    if undone:
         remarks.append(
-            f"a cut did not heal (prune.max_drop {config.prune.max_drop:g}) and was rolled back; "
-            "pruning ended there"
+            f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}) and were rolled back; "
+            "their channels were spared"
         )
     best = max((t.validation.dice for t in rounds if t.validation), default=None)
     if best is not None and chosen.validation and chosen.validation.dice < best - config.prune.tolerance:

@@ -122,14 +122,15 @@ def stamp(
     while floor is not None and run.below(floor) and steps - run.steps > schedule.finish:
         yield run.turn("warm-up", min(schedule.recovery(0), steps - run.steps - schedule.finish))
 
-    number = 0
+    number, spared, failures = 0, set[tuple[str, int]](), 0
     while run.size(target) > target.amount and steps - run.steps > 0:
         most, limit = schedule.amount(number, removable(run.graph, options.minimum_width, groups), target)
         good, rates = snapshot(learner.network, run.graph, learner.optimizer), run.rates
         scores = run.score()
         cut = choose(
             learner.network, run.graph, scores,
-            limit=limit, most=most, minimum_width=options.minimum_width, groups=groups,
+            limit=limit, most=most, minimum_width=options.minimum_width,
+            groups=groups, spare=spared,
         )  # fmt: skip
         if not cut.removed and limit.amount <= target.amount:
             break  # every layer is at its minimum width
@@ -145,7 +146,11 @@ def stamp(
         if run.hurt(turn.validation, options):
             run.graph, run.rates = restore(learner.network, learner.optimizer, good), rates
             yield run.rolled_back(turn, cut)
-            break
+            spared |= {(name, run.graph.kept[name][i]) for name, gone in cut.removed.items() for i in gone}
+            failures += 1
+            if failures > options.rollbacks:
+                break
+            continue  # other channels instead
         run.remember(turn.validation)
         yield turn
         number += 1

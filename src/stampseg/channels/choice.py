@@ -42,10 +42,12 @@ def choose(
     most: int | None = None,
     minimum_width: int = 1,
     groups: Container[str] | None = None,
+    spare: Container[tuple[str, int]] = (),
 ) -> Cut:
     """The least important channels, until the network meets `limit` or `most` are chosen.
 
-    Equal scores go in the order of the network. A layer keeps `minimum_width` channels.
+    Equal scores go in the order of the network. A layer keeps `minimum_width` channels, and those in
+    `spare`: (group, index in the network as first traced).
     """
     tally = Tally(network, graph)
     candidates = [g for g in graph.prunable if g.name in scores and (groups is None or g.name in groups)]
@@ -59,13 +61,13 @@ def choose(
     for position in np.argsort(values, kind="stable"):
         if limit.met(tally) or (most is not None and sum(map(len, removed.values())) >= most):
             break
-        owner = int(owners[position])
-        if left[owner] <= minimum_width:
+        owner, channel = int(owners[position]), int(channels[position])
+        name, index = candidates[owner].name, channel - candidates[owner].start
+        if left[owner] <= minimum_width or (name, graph.kept[name][index]) in spare:
             continue
         left[owner] -= 1
-        channel = int(channels[position])
         tally.drop(channel)
-        removed.setdefault(candidates[owner].name, []).append(channel - candidates[owner].start)
+        removed.setdefault(name, []).append(index)
     return Cut.of(removed)
 
 
