@@ -127,7 +127,7 @@ def test(task: Task, model: Path, place: Path, name: str) -> tuple[dict, float]:
     masks, metrics = place / f"{name}-masks", place / f"{name}.json"
     shutil.rmtree(masks, ignore_errors=True)
     images = [image for image, _, _ in task.test]
-    seconds = stampseg("predict", model, *images, "-o", masks, "--overlays", place / f"{name}-overlays")
+    seconds = stampseg("predict", model, *images, "-o", masks)
     stampseg("evaluate", masks, task.test[0][1].parent, "-o", metrics)
     evaluation = json.loads(metrics.read_text())
     people = {image.name.split(".")[0]: group for image, _, group in task.test}
@@ -161,7 +161,7 @@ def run(task: Task, method: str, target: str, work: Path, results: Path, extra: 
         "rows": chosen["rows"],
         "rows_last_round": last["rows"],
         "phase_seconds": phase_seconds(place / method / "rounds.jsonl"),
-        "predict_seconds_with_start_and_overlays": round(seconds, 1),
+        "predict_seconds_with_start": round(seconds, 1),
         "result": json.loads((place / method / "result.json").read_text()),
     }
     results.mkdir(parents=True, exist_ok=True)
