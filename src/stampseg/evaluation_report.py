@@ -7,13 +7,13 @@ import io
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .atomic import write_text
 from .data.formats import READABLE, list_images, some, stem_of, suffix_of
 from .data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
 from .data.layouts import list_folder
@@ -90,7 +90,7 @@ class Evaluation:
                 f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
             )
         text = self._csv() if suffix == ".csv" else json.dumps(self.to_json(), indent=2) + "\n"
-        _write_whole(path, text)
+        write_text(path, text)
         return path
 
     def _csv(self) -> str:
@@ -319,19 +319,3 @@ def _with_file_value(row: Metrics, table: LabelTable) -> Metrics:
     """The row with the value in the label files in place of the class index."""
     value = None if row.value is None else table.values[row.value]
     return Metrics(**{**asdict(row), "value": value})
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write beside the target, then move into place, so that no half file is ever seen."""
-    place = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
-        os.replace(place, path)
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}); check the folder and its rights"
-        ) from None
-    finally:
-        with suppress(OSError):
-            place.unlink()

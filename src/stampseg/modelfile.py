@@ -9,7 +9,6 @@ the file. Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from .atomic import write_whole
 from .channels.graph import ChannelGraph
 from .channels.surgery import apply_cut
 from .channels.trace import trace
@@ -53,9 +53,8 @@ class Model:
 def save_model(path: Path, network: nn.Module, description: Description) -> None:
     """Write the file; it appears whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, {"stampseg": description.model_dump_json()})
-    os.replace(temporary, path)
+    metadata = {"stampseg": description.model_dump_json()}
+    write_whole(path, lambda place: save_file(tensors, place, metadata))
 
 
 def read_description(path: Path) -> Description:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .atomic import write_text, write_whole
 from .errors import ConfigError, DataError, ModelFileError
 from .stamp import Round
 
@@ -57,10 +57,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole."""
-        target = self.path / name
-        temporary = target.with_name(f".{target.name}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
+        write_text(self.path / name, text)
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file whole."""
@@ -74,9 +71,7 @@ class RunFolder:
 
     def choose(self, number: int) -> None:
         """Make a round's network the model of the run."""
-        temporary = self.path / ".model.tmp"
-        shutil.copyfile(self.round_model(number), temporary)
-        os.replace(temporary, self.model)
+        write_whole(self.model, lambda place: shutil.copyfile(self.round_model(number), place))
 
     def logger(self) -> logging.Logger:
         """A logger that writes log.txt of this run."""
