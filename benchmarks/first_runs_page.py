@@ -31,7 +31,8 @@ a machine with two cores that other work shared, and tell little; step counts ar
 with the command, the whole `result.json` and every test case, lies in [first-runs/](first-runs). Made with
 
     python benchmarks/first_runs.py DATA WORK docs/results/first-runs --tasks hippocampus
-    python benchmarks/first_runs.py DATA WORK docs/results/first-runs --tasks cardiac fetal --steps 600
+    python benchmarks/first_runs.py DATA WORK docs/results/first-runs --tasks cardiac --steps 500
+    python benchmarks/first_runs.py DATA WORK docs/results/first-runs --tasks fetal --steps 300
     python benchmarks/first_runs_page.py docs/results/first-runs
 """
 

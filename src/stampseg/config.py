@@ -166,6 +166,11 @@ class PruneOptions(Options):
     )
     rounds: int = Field(20, ge=1, description="Rounds of the path when per_round is None.")
     warmup_share: float = Field(0.15, ge=0, lt=1, description="Share of the steps before the first cut.")
+    ready_dice: float = Field(
+        0.5, ge=0, le=1,
+        description="Dice on the training set that the first cut waits for, until half of the steps at most: "
+        "before a network has found its structures its channels cannot be told apart.",
+    )  # fmt: skip
     final_share: float = Field(0.40, ge=0, lt=1, description="Share of the steps after the last cut.")
     recovery_steps: int | None = Field(
         None, ge=1, description="Optimiser steps after each cut; None: what the shares leave."

@@ -33,7 +33,7 @@ from .runs import RunFolder
 from .selection import select, smallest_within
 from .stamp import Learner, Round, stamp, train_only
 from .training import Trainer, lay_out, resolve_device, seed_everything
-from .validation import validate
+from .validation import training_dice, validate
 
 
 class Reporter(Protocol):
@@ -226,6 +226,9 @@ def _learner(
         train=trainer.train,
         score=score,
         validate=lambda: validate(trainer.network, held_out, plan, device),
+        fit=lambda: training_dice(
+            trainer.network, trainer.scoring_batches(config.prune.score_batches), plan.out_channels
+        ),
     )
 
 

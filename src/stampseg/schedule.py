@@ -40,15 +40,20 @@ class Schedule:
         return None, Limit(target.kind, target.amount if share == 1 else max(target.amount, math.floor(size)))
 
 
-def make_schedule(options: PruneOptions, steps: int, dense: int, target: int, channels: int) -> Schedule:
-    """Lay out the rounds.
+def make_schedule(
+    options: PruneOptions, steps: int, dense: int, target: int, channels: int, spent: int | None = None
+) -> Schedule:
+    """Lay out the rounds; `spent` are the steps that the warm-up took, where it took longer.
+
+    What is left is shared between rounds and finish in the proportion of the options.
 
     With `per_round` the number of rounds is estimated from the channels: parameters fall with
     the square of the width, so a share s of the parameters leaves about sqrt(s) of the channels.
     """
     warmup = int(steps * options.warmup_share)
-    finish = int(steps * options.final_share)
-    between = max(1, steps - warmup - finish)
+    left = steps - (warmup if spent is None else spent)
+    finish = int(left * options.final_share / (1 - options.warmup_share))
+    between = max(1, left - finish)
     goal = math.sqrt(min(1.0, target / max(dense, 1)))
     if options.per_round is None:
         rounds = options.rounds

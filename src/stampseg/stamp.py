@@ -35,6 +35,8 @@ from .channels.surgery import apply_cut, restore, snapshot
 from .config import PruneOptions
 from .schedule import make_schedule
 
+LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
+
 Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
 
 
@@ -80,6 +82,7 @@ class Learner:
         train: trains for exactly that many optimiser steps and returns the mean loss.
         score: importance of every channel of the graph, on the training set.
         validate: Dice on validation cases, or None when there are none.
+        fit: Dice on the training set; the first cut waits for it. None: it does not wait.
     """
 
     network: nn.Module
@@ -87,6 +90,7 @@ class Learner:
     train: Callable[[int], float]
     score: Callable[[ChannelGraph], Scores]
     validate: Callable[[], Validation | None]
+    fit: Callable[[], float] | None = None
 
 
 def stamp(
@@ -121,6 +125,12 @@ def stamp(
     floor = options.target.floor
     while floor is not None and run.below(floor) and steps - run.steps > schedule.finish:
         yield run.turn("warm-up", min(schedule.recovery(0), steps - run.steps - schedule.finish))
+    piece = max(1, steps // 20)
+    while run.unready(options) and run.steps + piece <= steps * LATEST_START:
+        yield run.turn("warm-up", piece)
+    schedule = make_schedule(
+        options, steps, run.size(target), target.amount, len_of(graph, groups), spent=run.steps
+    )
 
     number, spared, failures = 0, set[tuple[str, int]](), 0
     while run.size(target) > target.amount and steps - run.steps > 0:
@@ -277,6 +287,10 @@ class _Run:
         self.last = self.learner.validate()
         self._timed("validate", start)
         return self._round("rolled back", failed.loss, self.last, cut, None)
+
+    def unready(self, options: PruneOptions) -> bool:
+        """Whether the network has not learnt enough for its channels to be told apart."""
+        return self.learner.fit is not None and self.learner.fit() < options.ready_dice
 
     def below(self, floor: float) -> bool:
         """Whether validation has not reached the floor yet; without validation there is no floor."""

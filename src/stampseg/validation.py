@@ -1,17 +1,32 @@
-"""Dice over the validation cases, on the grid the network works on."""
+"""Dice while training: over the validation cases, and over the training set."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .data.loaders import ValidationCases
 from .data.plan import Plan
+from .denormals import flushing_denormals
 from .errors import DataError
 from .evaluation import dice_score
-from .prediction import predict_prepared
+from .prediction import evaluating, predict_prepared
 from .stamp import Validation
+
+
+def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
+    """Mean Dice of the labels over all voxels of training batches, in eval mode."""
+    overlap, total = torch.zeros(classes), torch.zeros(classes)
+    with evaluating(network), torch.inference_mode(), flushing_denormals():
+        for batch in batches:
+            found, truth = network(batch["image"]).argmax(1), batch["label"][:, 0]
+            for k in range(1, classes):
+                overlap[k] += 2 * ((found == k) & (truth == k)).sum().cpu()
+                total[k] += ((found == k).sum() + (truth == k).sum()).cpu()
+    return float((overlap[1:] / total[1:].clamp(min=1)).mean())
 
 
 def validate(
