@@ -135,11 +135,17 @@ def test_the_saved_config_repeats_the_run(run: Path, pictures: Path, tmp_path: P
 
 
 def test_predict_gives_the_files_own_values_names_and_grid(run: Path, pictures: Path, tmp_path: Path) -> None:
-    call("predict", run, pictures / "images", "-o", tmp_path / "out", "--overlays", tmp_path / "seen")
+    told = call(
+        "predict", run, pictures / "images", "-o", tmp_path / "out", "--overlays", tmp_path / "seen"
+    ).output
     masks = sorted((tmp_path / "out").iterdir())
     assert [m.name for m in masks] == sorted(p.name for p in (pictures / "images").iterdir())
     values = np.unique(np.stack([np.asarray(Image.open(m)) for m in masks]))
-    assert set(values) <= {0, 255} and len(list((tmp_path / "seen").iterdir())) == 8
+    assert (
+        set(values) <= {0, 255}
+        and "labelled voxels" in told
+        and len(list((tmp_path / "seen").iterdir())) == 8
+    )
     result = json.loads(call("evaluate", tmp_path / "out", pictures / "masks", "--json").output)
     assert result["cases"] == 8
     call("evaluate", tmp_path / "out", pictures / "masks", "-o", tmp_path / "metrics.csv")
@@ -200,6 +206,7 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--seed", "99999999999999999999"), 2, "seed: Input should be less than"),
         (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
         (("--labels", "99"), 2, "99"),
+        (("--target", "15"), 2, "; did you mean 15%?"),
         (("--validation", "some"), 2, "--validation 'some' is not understood"),
         (("--target", "dice:0.8", "--validation", "none"), 2, "a Dice floor as --target needs validation"),
         (("--target", "dice:0.8", "--method", "flat"), 2, "--method flat needs a size"),

@@ -70,7 +70,12 @@ def test_a_dice_floor_names_no_size() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"labls": 3}, r"here: labls: Extra inputs are not permitted \(found 3\)"),
+        ({"labls": 3}, r"here: labls: no such option \(found 3\); did you mean labels\?"),
+        (
+            {"network": {"widht": 4}},
+            r"network.widht: no such option \(found 4\); did you mean network.width\?",
+        ),
+        ({"steps": 40}, r"steps: no such option .*; did you mean train.steps\?"),
         ({"prune": {"per_round": 0}}, "per_round must be a count of at least 1 or a share"),
         ({"prune": {"per_round": 1.5}}, "per_round as a share must lie below 1"),
         ({"prune": {"warmup_share": 0.7, "final_share": 0.4}}, "must leave room for the rounds"),

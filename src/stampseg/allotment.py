@@ -46,7 +46,11 @@ def allot(cases: Sequence[Case], config: Config) -> Allotment:
         return _beside(cases, share, config)
     people = len({case.group for case in cases})
     if share == 0 or (share is None and people < AUTO_GROUPS):
-        why = "validation none was asked for" if share == 0 else f"only {people} person(s) are labelled"
+        why = (
+            "validation none was asked for"
+            if share == 0
+            else f"only {people} people are labelled, of {AUTO_GROUPS} that auto asks for"
+        )
         return Allotment(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
     most = AUTO_MOST / len(cases)
     training, validation = hold_out(cases, share or min(AUTO_SHARE, most), config.seed)
@@ -138,6 +142,11 @@ def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> st
     def people(cases: Sequence[Case]) -> int:
         return len({case.group for case in cases})
 
+    if all(case.group == case.id for case in (*training, *validation)):
+        return (
+            f"{len(training)} cases train, {len(validation)} validate ({how}); each case counts as one "
+            "person: if some are of the same one, say so with --group-regex or a CSV's group column"
+        )
     return (
         f"{len(training)} cases of {people(training)} people train, {len(validation)} of "
         f"{people(validation)} validate ({how})"

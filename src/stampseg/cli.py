@@ -113,6 +113,10 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
+def _dice(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
 def _console() -> Console:
     from rich.console import Console
 
@@ -200,6 +204,7 @@ def train(
         reporter.note(
             f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
             f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
+            f"validation Dice {_dice(result['validation_dice'])}; "
             f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
         )
 

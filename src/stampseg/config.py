@@ -7,8 +7,10 @@ resolved one is saved in the run folder.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -165,19 +167,26 @@ class PruneOptions(Options):
         "None: as many as a geometric path to the target asks for in `rounds` rounds.",
     )
     rounds: int = Field(20, ge=1, description="Rounds of the path when per_round is None.")
-    warmup_share: float = Field(0.15, ge=0, lt=1, description="Share of the steps before the first cut.")
+    warmup_share: float = Field(
+        0.15, ge=0, lt=1, description="Share of the steps before the first cut, at least; see ready_dice."
+    )
     ready_dice: float = Field(
         0.5, ge=0, le=1,
         description="Dice on the training set that the first cut waits for, until half of the steps at most: "
         "before a network has found its structures its channels cannot be told apart.",
     )  # fmt: skip
-    final_share: float = Field(0.40, ge=0, lt=1, description="Share of the steps after the last cut.")
+    final_share: float = Field(
+        0.40,
+        ge=0,
+        lt=1,
+        description="Share of the steps after the last cut; less where warm-up or recovery took longer.",
+    )
     recovery_steps: int | None = Field(
         None, ge=1, description="Optimiser steps after each cut; None: what the shares leave."
     )
     minimum_width: int = Field(1, ge=1, description="Channels every layer keeps.")
     max_drop: float = Field(
-        0.10, ge=0, description="A cut that stays this far below the best Dice is rolled back."
+        0.20, ge=0, description="A cut that stays this far below the best Dice is rolled back."
     )
     choose: Literal["target", "smallest"] = Field(
         "target",
@@ -284,11 +293,27 @@ def parse_config(values: object, source: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        findings = "; ".join(
-            f"{'.'.join(str(p) for p in item['loc'])}: {item['msg']} (found {item['input']!r})"
-            for item in error.errors()
-        )
+        findings = "; ".join(_finding(item) for item in error.errors())
         raise ConfigError(f"{source}: {findings}") from None
+
+
+def _finding(item: Any) -> str:
+    """One error of pydantic in our words, with the nearest name for a misspelt one."""
+    path = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{path}: {item['msg']} (found {item['input']!r})"
+    known = list(_names(Config, ""))
+    near = get_close_matches(path, known, n=1, cutoff=0.6) or [n for n in known if n.endswith(f".{path}")]
+    hint = f"did you mean {near[0]}?" if near else "docs/reference/options.md lists all"
+    return f"{path}: no such option (found {item['input']!r}); {hint}"
+
+
+def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    """Full names of all options."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Options):
+            yield from _names(field.annotation, f"{prefix}{name}.")
 
 
 def load_config(path: Path) -> Config:

@@ -10,9 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from . import __version__
 from .allotment import Allotment, allot
+from .channels.choice import rankable_groups, smallest
 from .channels.cost import Tally
 from .channels.graph import ChannelGraph, Scores
 from .channels.importance import importance
@@ -34,6 +36,8 @@ from .selection import select, smallest_within
 from .stamp import Learner, Round, stamp, train_only
 from .training import Trainer, lay_out, resolve_device, seed_everything
 from .validation import training_dice, validate
+
+USELESS_DICE = 0.1
 
 
 class Reporter(Protocol):
@@ -147,8 +151,9 @@ def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: 
     network = lay_out(spec.build(), seen.plan.spatial_dims, torch.device("cpu"))
     graph = trace(network, torch.zeros(spec.example_shape))
     first = Tally(network, graph)
+    goal = _goal(network, graph, config)
     reporter.note(
-        f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps"
+        f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps{goal}"
     )
 
     cases = seen.allotment
@@ -173,6 +178,25 @@ def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: 
     for text in result["remarks"]:
         reporter.note(text)
     return result
+
+
+def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
+    """The target in words; a size that no cut can reach is refused."""
+    prune = config.prune
+    if config.method not in ("stamp", "stamp+"):
+        return ""
+    if prune.target.floor is not None:
+        return f", target: {prune.target}"
+    kind = "flops" if prune.target.kind == "flops" else "parameters"
+    limit = prune.target.limit(getattr(Tally(network, graph), kind))
+    groups = {group.name for group in rankable_groups(graph, prune.rankable)}
+    least = getattr(smallest(network, graph, prune.minimum_width, groups), kind)
+    if limit < least:
+        hint = f"; did you mean {prune.target.amount}%?" if (prune.target.amount or 101) <= 100 else ""
+        raise ConfigError(
+            f"target {limit:,} {kind}: the smallest network that is left has {least:,}; ask for more{hint}"
+        )
+    return f", target: {limit:,} {kind}"
 
 
 def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
@@ -313,6 +337,11 @@ def _conclude(
 def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:
     """What a reader should know about the choice."""
     remarks = []
+    if chosen.validation and chosen.validation.dice < USELESS_DICE:
+        remarks.append(
+            f"WARNING: validation Dice is {chosen.validation.dice:.3f}: this network has learnt next to "
+            "nothing; give it more --steps, and look at the masks with `stampseg check`"
+        )
     if pruned and not reached:
         remarks.append(
             f"the target ({config.prune.target}) was not reached: "

@@ -48,17 +48,20 @@ def segment(
     cases = find_inputs(inputs, loaded.description.plan.in_channels)
     _refuse_overwriting(cases, output, overwrite)
     output.mkdir(parents=True, exist_ok=True)
-    written, failures = [], []
+    written, failures, empty = [], [], 0
     for case in cases:
         start = time.perf_counter()
         try:
-            path = _segment_one(loaded, case, output, overlays, str(where))
+            path, found = _segment_one(loaded, case, output, overlays, str(where))
         except DataError as error:
             failures.append(str(error))
             echo(f"failed: {error}")
             continue
         written.append(path)
-        echo(f"{path}  {time.perf_counter() - start:.2f} s")
+        empty += not found
+        echo(f"{path}  {found:,} labelled voxels  {time.perf_counter() - start:.2f} s")
+    if empty:
+        echo(f"WARNING: nothing was found in {empty} of {len(written)} images")
     if failures:
         raise DataError(
             f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
@@ -66,7 +69,10 @@ def segment(
     return written
 
 
-def _segment_one(loaded: Model, case: Case, output: Path, overlays: Path | None, device: str) -> Path:
+def _segment_one(
+    loaded: Model, case: Case, output: Path, overlays: Path | None, device: str
+) -> tuple[Path, int]:
+    """Write the mask (and the overlay); gives its path and the number of labelled voxels."""
     plan = loaded.description.plan
     classes = predict_case(loaded.network, case, plan, device)
     labels = to_values(classes, plan.label_values)
@@ -78,7 +84,7 @@ def _segment_one(loaded: Model, case: Case, output: Path, overlays: Path | None,
             overlays / f"{case.id}.png", volume.array, classes,
             title=case.id, spacing=volume.header.spacing, label_names=names,
         )  # fmt: skip
-    return path
+    return path, int((classes > 0).sum())
 
 
 def _refuse_overwriting(cases: Sequence[Case], output: Path, overwrite: bool) -> None:

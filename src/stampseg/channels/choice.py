@@ -71,6 +71,16 @@ def choose(
     return Cut.of(removed)
 
 
+def smallest(network: nn.Module, graph: ChannelGraph, minimum_width: int, groups: Container[str]) -> Tally:
+    """Counts of the network with every group of `groups` at its minimum width."""
+    tally = Tally(network, graph)
+    for group in graph.prunable:
+        if group.name in groups:
+            for channel in range(group.start, group.stop - minimum_width):
+                tally.drop(channel)
+    return tally
+
+
 def removable(graph: ChannelGraph, minimum_width: int, groups: Container[str]) -> int:
     """Channels that could still go."""
     return sum(max(0, g.size - minimum_width) for g in graph.prunable if g.name in groups)
