@@ -22,12 +22,13 @@ READING = """## What the tables say
   this set. STAMP+ does not beat the flat network of its size in Dice; it needs 2.8 times fewer FLOPs than that
   network, as the tables show, because the flat one is wide at full resolution. It did not take fewer seconds:
   odd channel counts are slow on this processor, for the flat network (width 11) most of all.
-- Cardiac and fetal, in these short runs (500 and 200 steps): STAMP+ lost to the dense network, and on cardiac to
-  the flat one. A network that learns slowly is pruned while it still learns, and its recovery is short. Nothing here
+- Cardiac and fetal, in these short runs (500 and 200 steps): STAMP+ lost to the dense and to the flat
+  network, by one to two standard errors. A network that learns slowly is pruned while it still learns, and its recovery is short. Nothing here
   shows that pruning while training wins with few labels; that needs longer runs, more seeds and the controls.
-- The hippocampus runs of dense and flat were made before, and that of STAMP+ before the last changes of the
-  pruning loop's waiting rule and roll-back threshold; neither would have acted in it (Dice on the training set was
-  0.75 before its first cut, and no cut was rolled back). The fetal dense and STAMP+ runs were the last.
+- Not all runs are of one state of the code. The hippocampus dense run is the oldest: the augmentation was still
+  being changed, and it has not been repeated. The hippocampus STAMP+ run is older than the rule that the first cut
+  waits, and than the wider roll-back threshold; neither would have acted in it (Dice on the training set was 0.75
+  before its first cut, and no cut was rolled back).
 """
 INTRO = """# First runs
 
