@@ -117,7 +117,8 @@ def page(result: dict) -> str:
         f"{result['round']} docs/results/cut-effect.json",
         "",
         "on a run of `python benchmarks/first_runs.py DATA WORK RESULTS --tasks hippocampus --methods stamp+ "
-        "--set prune.criterion=taylor --set prune.rollbacks=0`.",
+        "--set prune.criterion=taylor --set prune.rollbacks=0`. The run is of an earlier state of the code, when "
+        "these were the defaults, and has not been repeated since.",
         "",
         f"| layer | channel | loss without it | {heads} |",
         "|---|---:|---:" + "|---:" * len(CRITERIA) + "|",
