@@ -14,7 +14,8 @@ from .data.cases import Case, Dataset
 from .data.readers import read_header, read_image, read_label
 from .data.volume import check_pair
 from .errors import DataError
-from .pipeline import Survey, count, network_spec, survey
+from .networks.planned import count, network_spec
+from .pipeline import Survey, survey
 
 
 @dataclass(frozen=True)

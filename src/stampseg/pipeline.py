@@ -19,7 +19,7 @@ from .channels.cost import Tally
 from .channels.graph import ChannelGraph, Scores
 from .channels.importance import importance
 from .channels.trace import trace
-from .config import Config, PruneOptions, dump_config
+from .config import Config, dump_config
 from .data.cases import Dataset
 from .data.fingerprint import Fingerprint, fingerprint
 from .data.labels import LabelTable, label_table
@@ -29,8 +29,8 @@ from .data.planning import make_plan
 from .denormals import start_flushing_workers
 from .errors import ConfigError
 from .modelfile import Description, save_model
+from .networks.planned import count, flat_spec, network_spec
 from .networks.registry import NetworkSpec
-from .networks.unet import doubling_widths, flat_widths
 from .runs import RunFolder
 from .selection import select, smallest_within
 from .stamp import Learner, Round, stamp, train_only
@@ -75,60 +75,6 @@ def survey(dataset: Dataset, config: Config) -> Survey:
     seen = fingerprint(allotment.training, table, dataset.channel_names)
     plan = make_plan(seen, table, config.data, config.network.poolings)
     return Survey(dataset, table, allotment, seen, plan)
-
-
-def network_spec(plan: Plan, config: Config) -> NetworkSpec:
-    """The dense network that the plan and the options ask for."""
-    options = config.network
-    return NetworkSpec(
-        name="unet",
-        arguments={
-            "spatial_dims": plan.spatial_dims,
-            "in_channels": plan.in_channels,
-            "out_channels": plan.out_channels,
-            "widths": doubling_widths(options.width, len(plan.strides)),
-            "strides": plan.strides,
-            "norm": options.norm,
-            "activation": options.activation,
-            "order": "activation-norm" if options.preset == "paper" else "norm-activation",
-        },
-        example_shape=(1, plan.in_channels, *plan.patch_size),
-    )
-
-
-def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
-    """The flat U-Net whose size is nearest to the target, in ratio.
-
-    Raises:
-        ConfigError: the target is a Dice floor, which names no size.
-    """
-    if prune.target.floor is not None:
-        raise ConfigError("--method flat needs a size as --target (15%, 50k); a Dice floor names none")
-    limit = prune.target.limit(_count(dense, prune))
-    levels = len(dense.arguments["strides"])
-    sizes: dict[int, int] = {}
-    for width in range(1, 1025):
-        spec = dense.model_copy(
-            update={"arguments": {**dense.arguments, "widths": flat_widths(width, levels)}}
-        )
-        sizes[width] = _count(spec, prune)
-        if sizes[width] >= limit:
-            break
-    nearest = min(sizes, key=lambda width: abs(np.log(sizes[width] / limit)))
-    return dense.model_copy(update={"arguments": {**dense.arguments, "widths": flat_widths(nearest, levels)}})
-
-
-def _count(spec: NetworkSpec, prune: PruneOptions) -> int:
-    parameters, flops = count(spec)
-    return flops if prune.target.kind == "flops" else parameters
-
-
-def count(spec: NetworkSpec) -> tuple[int, int]:
-    """Parameters and FLOPs of a network, without building it in memory."""
-    with torch.device("meta"):
-        network = spec.build()
-        tally = Tally(network, trace(network, torch.empty(spec.example_shape)))
-    return tally.parameters, tally.flops
 
 
 def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: Reporter) -> dict[str, Any]:
