@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stampseg.channels.graph import ChannelGraph, Cut
-from stampseg.channels.surgery import apply_cut, restore, snapshot
+from stampseg.channels.snapshot import restore, snapshot
+from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.errors import WiringError
 from stampseg.networks.unet import UNet
@@ -188,6 +191,95 @@ def test_a_step_after_a_cut_equals_the_twins_step_on_what_is_kept(
             "the optimiser knows every parameter, and no other"
         )
         assert {id(p) for p in optimizer.state} == ids
+
+
+def _ema(network: nn.Module) -> AveragedModel:
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+
+
+def test_everything_that_trains_goes_on_after_cuts_as_the_twins_does() -> None:
+    """EMA, scheduler, autocast and gradient scaler, over several cuts, against twins that are masked."""
+    network, x = make_network(2).float(), example(2).float()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+    scaler, ema = torch.amp.GradScaler("cpu", init_scale=2.0**10), _ema(network)
+    graph, rng = trace(network, x), np.random.default_rng(6)
+
+    def step(network: nn.Module, optimizer: Any, scheduler: Any, scaler: Any, ema: AveragedModel) -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = network(x).float().square().mean()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        scheduler.step()
+        ema.update_parameters(network)
+
+    for _ in range(3):
+        ours = (network, optimizer, scheduler, scaler, ema)
+        step(*ours)
+        twins = copy.deepcopy(ours)
+        cut = random_cut(graph, rng, groups=4)
+        before, graph = graph, apply_cut(network, graph, cut, optimizer, copies=[ema])
+        for twin in (twins[0], twins[4].module):
+            mask(twin, before, cut)
+        step(*ours)
+        step(*twins)
+        assert scheduler.get_last_lr() == twins[2].get_last_lr()
+        assert optimizer.param_groups[0]["lr"] == twins[1].param_groups[0]["lr"]
+        assert scaler.get_scale() == twins[3].get_scale()
+        assert all(state["step"] > 1 for state in optimizer.state.values())
+        for network_now, twin in ((network, twins[0]), (ema.module, twins[4].module)):
+            apply_cut(twin, before, cut)
+            for (name, a), b in zip(network_now.named_parameters(), twin.parameters(), strict=True):
+                torch.testing.assert_close(a, b, atol=2e-3, rtol=1e-2, msg=lambda m, n=name: f"{n}: {m}")
+    assert ema.n_averaged == 6
+    with torch.no_grad():
+        assert ema(x).shape == network(x).shape
+
+
+def test_an_average_kept_in_a_dictionary_is_cut_too() -> None:
+    network, x = make_network(2), example(2)
+    average = {name: p.detach().clone() for name, p in network.named_parameters()}
+    apply_cut(network, trace(network, x), Cut.of({"encoder.0.0.conv": [1], "up.0": [0, 2]}), copies=[average])
+    assert all(torch.equal(p, average[name]) for name, p in network.named_parameters())
+
+
+def test_a_snapshot_brings_back_the_averages() -> None:
+    network, x = make_network(2), example(2)
+    optimizer, ema = OPTIMIZERS["sgd"](network.parameters()), _ema(network)
+    ema.update_parameters(network)
+    graph, y = trace(network, x), ema.eval()(x)
+    then = snapshot(network, graph, optimizer, [ema])
+    apply_cut(network, graph, random_cut(graph, np.random.default_rng(0)), optimizer, copies=[ema])
+    _step(network, optimizer, x)
+    ema.update_parameters(network)
+    restore(network, optimizer, then, [ema])
+    assert torch.equal(ema.eval()(x), y)
+    ema.update_parameters(network)
+
+
+def test_a_state_that_cannot_be_cut_is_refused() -> None:
+    network, x = make_network(2), example(2)
+    optimizer = torch.optim.Adafactor(network.parameters())
+    _step(network, optimizer, x)
+    graph, before = trace(network, x), copy.deepcopy(network.state_dict())
+    with pytest.raises(WiringError, match=r"Adafactor keeps 'row_var' for .* use SGD, Adam or AdamW"):
+        apply_cut(network, graph, Cut.of({"up.0": [0]}), optimizer)
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_a_graph_or_a_copy_that_does_not_fit_is_refused() -> None:
+    network, x, cut = make_network(2), example(2), Cut.of({"up.0": [0]})
+    graph = trace(network, x)
+    other = copy.deepcopy(network)
+    apply_cut(other, graph, cut)
+    before = copy.deepcopy(network.state_dict())
+    with pytest.raises(WiringError, match=r"has shape .*, the graph expects 4 entries along dimension 1"):
+        apply_cut(other, graph, Cut.of({"up.0": [1]}))
+    with pytest.raises(WiringError, match=r"up.0.weight has .* use the graph that the last cut gave"):
+        apply_cut(network, graph, cut, copies=[other])
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
 
 
 def test_memory_format_survives_a_cut() -> None:

@@ -156,9 +156,21 @@ class PlainInstanceNorm(Net):
         )
 
 
+class Turned(Net):
+    """Flips, rolls, repeats, shuffles and bare data: all over space, or channel by channel."""
+
+    def __init__(self) -> None:
+        super().__init__(24 * 4)
+        self.norm, self.fold = nn.LayerNorm((8, 8)), nn.PixelUnshuffle(2)
+
+    def body(self, x: Tensor) -> Tensor:
+        y = self.norm(x).flip(-1).roll((1, 2), (2, 3)) + x.data
+        return self.fold(y.repeat(1, 2, 1, 1))
+
+
 UNDERSTOOD = [
     Residual, Concatenation, Chunks, SqueezeExcite, PRelus, Depthwise, Grouped, GroupNorm, Twice, Flattened,
-    Shuffled, PlainInstanceNorm,
+    Shuffled, PlainInstanceNorm, Turned,
 ]  # fmt: skip
 
 
@@ -215,8 +227,14 @@ class Frozen(Net):
     def do_numpy(self, x: Tensor) -> Tensor:
         return torch.from_numpy(x.numpy())
 
-    def do_data(self, x: Tensor) -> Tensor:
-        return x.data
+    def do_roll(self, x: Tensor) -> Tensor:
+        return torch.roll(x, 2, 1)
+
+    def do_roll_everything(self, x: Tensor) -> Tensor:
+        return torch.roll(x, 2)
+
+    def do_flip(self, x: Tensor) -> Tensor:
+        return x.flip(1)
 
     def do_power(self, x: Tensor) -> Tensor:
         return x.pow(self.power)
@@ -255,6 +273,70 @@ def test_what_is_not_understood_freezes_and_is_named(step: str) -> None:
     assert graph.unknown and all(" in " in text for text in graph.unknown)
     with pytest.raises(WiringError, match=r"group 'stem.0' is frozen \(.* is not understood\); leave it out"):
         graph.without(random_cut(graph, np.random.default_rng(0)).of({"stem.0": [0]}))
+
+
+class Normed(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.one = nn.LayerNorm((12, 8, 8)), conv(12, 12)
+
+    def body(self, x: Tensor) -> Tensor:
+        return self.one(self.norm(x))
+
+
+class Stacked(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return torch.stack([y, y], dim=1)
+
+
+class Met(Residual):
+    """Something that cannot be followed meets a convolution's output: only that is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.three = conv(12, 12)
+
+    def body(self, x: Tensor) -> Tensor:
+        return super().body(self.three(x) + x.softmax(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "group", "reason", "unknown"),
+    [
+        (Normed, "stem.0", "a layer norm takes its statistics over the channels in norm", ()),
+        (Stacked, "head", "stacked along a new dimension in the network itself", ()),
+        (
+            Met,
+            "three.0",
+            "it meets a tensor that does not come from cuttable channels",
+            ("softmax in the network itself",),
+        ),
+    ],
+)
+def test_what_cannot_be_cut_says_why(kind: type[nn.Module], group: str, reason: str, unknown: tuple) -> None:
+    network, x = build(kind)
+    graph = trace(network, x)
+    assert reason in (graph[group].frozen or "")
+    assert len(graph.unknown) == len(unknown) and all(
+        u in g for u, g in zip(unknown, graph.unknown, strict=True)
+    )
+    assert graph["one.0"].frozen is None
+    cut, twin = random_cut(graph, np.random.default_rng(0)), copy.deepcopy(network)
+    mask(twin, graph, cut, producers_only=True)
+    apply_cut(network, graph, cut)
+    torch.testing.assert_close(network(x), twin(x), atol=1e-12, rtol=0)
+
+
+def test_a_network_that_looks_at_its_values_is_run_for_real() -> None:
+    class Looks(Residual):
+        def body(self, x: Tensor) -> Tensor:
+            return super().body(x * 2 if float(x.sum()) > 0 else x)
+
+    network, x = build(Looks)
+    before = copy.deepcopy(network.state_dict())
+    assert trace(network.train(), x)["one.0"].frozen is None
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

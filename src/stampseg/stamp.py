@@ -19,7 +19,7 @@ that train, score and validate, and yields one `Round` per turn.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -31,7 +31,8 @@ from .channels.choice import Limit, choose, rankable_groups, removable
 from .channels.cost import Tally
 from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from .channels.graph import ChannelGraph, Cut, Scores
-from .channels.surgery import apply_cut, restore, snapshot
+from .channels.snapshot import Snapshot, restore, snapshot
+from .channels.surgery import Copy, apply_cut
 from .config import PruneOptions
 from .schedule import make_schedule
 
@@ -83,6 +84,7 @@ class Learner:
         score: importance of every channel of the graph, on the training set.
         validate: Dice on validation cases, or None when there are none.
         fit: Dice on the training set; the first cut waits for it. None: it does not wait.
+        copies: averages of the weights (EMA), cut and rolled back like the network.
     """
 
     network: nn.Module
@@ -91,6 +93,7 @@ class Learner:
     score: Callable[[ChannelGraph], Scores]
     validate: Callable[[], Validation | None]
     fit: Callable[[], float] | None = None
+    copies: Sequence[Copy] = ()
 
 
 def stamp(
@@ -135,7 +138,7 @@ def stamp(
     number, spared, failures = 0, set[tuple[str, int]](), 0
     while run.size(target) > target.amount and steps - run.steps > 0:
         most, limit = schedule.amount(number, removable(run.graph, options.minimum_width, groups), target)
-        good, rates = snapshot(learner.network, run.graph, learner.optimizer), run.rates
+        good, rates = run.snapshot(), run.rates
         scores = run.score()
         cut = choose(
             learner.network, run.graph, scores,
@@ -154,7 +157,7 @@ def stamp(
             yield turn
             turn = run.turn("recover", recovery)  # once more, before giving up
         if run.hurt(turn.validation, options):
-            run.graph, run.rates = restore(learner.network, learner.optimizer, good), rates
+            run.restore(good, rates)
             yield run.rolled_back(turn, cut)
             spared |= {(name, run.graph.kept[name][i]) for name, gone in cut.removed.items() for i in gone}
             failures += 1
@@ -233,9 +236,19 @@ class _Run:
 
     def cut(self, cut: Cut) -> None:
         start = time.perf_counter()
-        self.graph = apply_cut(self.learner.network, self.graph, cut, self.learner.optimizer)
+        who = self.learner
+        self.graph = apply_cut(who.network, self.graph, cut, who.optimizer, copies=who.copies)
         self.tally = Tally(self.learner.network, self.graph)
         self._timed("cut", start)
+
+    def snapshot(self) -> Snapshot:
+        """Everything as it is before a cut."""
+        return snapshot(self.learner.network, self.graph, self.learner.optimizer, self.learner.copies)
+
+    def restore(self, then: Snapshot, rates: dict[str, float]) -> None:
+        """Undo a cut and the training since."""
+        who = self.learner
+        self.graph, self.rates = restore(who.network, who.optimizer, then, who.copies), rates
 
     def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:
         """Rates from the ranks of the rankable channels that are left; other layers keep theirs."""

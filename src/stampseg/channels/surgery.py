@@ -5,65 +5,115 @@ Everything is computed first and put in place afterwards, so a refused cut chang
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
+from ..errors import WiringError
 from .graph import ChannelGraph, Cut, survives
 
-_ATTRIBUTES = (
-    "in_channels", "out_channels", "groups", "in_features", "out_features", "num_features",
-    "num_channels", "num_groups", "num_parameters",
-)  # fmt: skip
+Copy = nn.Module | MutableMapping[str, Tensor]
 
 
 def apply_cut(
-    network: nn.Module, graph: ChannelGraph, cut: Cut, optimizer: Optimizer | None = None
+    network: nn.Module,
+    graph: ChannelGraph,
+    cut: Cut,
+    optimizer: Optimizer | None = None,
+    *,
+    copies: Sequence[Copy] = (),
 ) -> ChannelGraph:
     """Remove the channels of `cut` from `network` in place.
 
     Batch-norm statistics, the columns of every consumer and gradients are cut alike. In the
     optimiser each old parameter is replaced by its successor, and every state tensor shaped
-    like the parameter is cut like it; other state (step counters) is kept.
+    like the parameter is cut like it; other state (step counters) is kept. The parameter groups
+    stay the same objects, so schedulers and gradient scalers go on as they were.
+
+    Args:
+        network: cut in place.
+        graph: its channels as they are now.
+        cut: what to remove.
+        optimizer: of the network's parameters.
+        copies: averages of the network's weights, cut like it: an `AveragedModel` or another
+            module of the same layers, or a dictionary of tensors by the network's names.
 
     Returns:
         The graph of the smaller network.
 
     Raises:
         WiringError: the cut names an unknown or frozen group, an index out of range or twice,
-            or a whole layer. The network is left untouched.
+            or a whole layer; the graph or a copy does not fit the network; or the optimiser
+            holds a state that cannot be cut. Everything is left untouched.
     """
     graph.check(cut)
+    check_fit(network, graph)
     if not cut.removed:
         return graph
-    selections = _selections(network, graph, cut)
-    tensors = dict(_state(network))
-    fresh = {name: _select(tensors[name], where) for name, where in selections.items()}
-    smaller = graph.without(cut)
-    _replace(network, tensors, fresh)
+    everything = [network, *(plain_copy(copy) for copy in copies)]
+    for copy in everything[1:]:
+        check_fit(copy, graph)
+    states = [state_of(each) for each in everything]
+    selections = [_selections(state, graph, cut) for state in states]
     if optimizer is not None:
-        _carry(optimizer, tensors, fresh, selections)
-    _resize(network, smaller)
+        _check_optimizer(optimizer, states[0], selections[0])
+    fresh = [
+        {name: _select(state[name], where) for name, where in chosen.items()}
+        for state, chosen in zip(states, selections, strict=True)
+    ]
+    smaller = graph.without(cut)
+    if optimizer is not None:
+        _carry(optimizer, states[0], fresh[0], selections[0])
+    for each, old, new in zip(everything, states, fresh, strict=True):
+        replace_tensors(each, old, new)
+        if isinstance(each, nn.Module):
+            _resize(each, smaller)
     return smaller
 
 
-def _state(network: nn.Module) -> list[tuple[str, Tensor]]:
-    return [*network.named_parameters(), *network.named_buffers()]
+def check_fit(network: Copy, graph: ChannelGraph) -> None:
+    """Check that every tensor the graph names is there, as long as the graph says.
+
+    Raises:
+        WiringError: a tensor is missing or has another length.
+    """
+    state = state_of(network)
+    for binding in graph.bindings:
+        shape = tuple(state[binding.tensor].shape) if binding.tensor in state else None
+        if shape is None and isinstance(network, MutableMapping):
+            continue  # averages of the parameters alone are complete without buffers
+        if shape is None or len(shape) <= binding.dim or shape[binding.dim] != len(binding.channels):
+            raise WiringError(
+                f"{binding.tensor} has shape {shape}, the graph expects {len(binding.channels)} entries "
+                f"along dimension {binding.dim}; the graph is of another network, or of this one before a "
+                "cut: use the graph that the last cut gave back, or trace again"
+            )
 
 
-def _selections(network: nn.Module, graph: ChannelGraph, cut: Cut) -> dict[str, dict[int, Tensor]]:
+def plain_copy(copy: Copy) -> Copy:
+    """The averaged network inside torch's AveragedModel, whose names have a prefix."""
+    return copy.module if isinstance(copy, AveragedModel) else copy
+
+
+def state_of(network: Copy) -> dict[str, Tensor]:
+    """Parameters and buffers by name; a shared one by its first name."""
+    if not isinstance(network, nn.Module):
+        return dict(network)
+    return dict((*network.named_parameters(), *network.named_buffers()))
+
+
+def _selections(state: Mapping[str, Tensor], graph: ChannelGraph, cut: Cut) -> dict[str, dict[int, Tensor]]:
     """Per tensor that changes: dimension -> the positions that stay."""
     keep = graph.keep_mask(cut)
-    devices = {name: tensor.device for name, tensor in _state(network)}
     selections: dict[str, dict[int, Tensor]] = {}
     for binding in graph.bindings:
         stays = survives(binding.channels, keep)
-        if not stays.all():
-            index = torch.from_numpy(stays.nonzero()[0]).to(devices[binding.tensor])
+        if binding.tensor in state and not stays.all():
+            index = torch.from_numpy(stays.nonzero()[0]).to(state[binding.tensor].device)
             selections.setdefault(binding.tensor, {})[binding.dim] = index
     return selections
 
@@ -90,14 +140,34 @@ def _memory_format(tensor: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def _replace(network: nn.Module, old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> None:
+def replace_tensors(network: Copy, old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> None:
     """Put new tensors wherever the old ones are registered; a shared one stays shared."""
+    if not isinstance(network, nn.Module):
+        network.update(new)
+        return
     successors = {id(old[name]): tensor for name, tensor in new.items()}
     for module in network.modules():
         for registry in (module._parameters, module._buffers):
             for key, tensor in registry.items():
                 if id(tensor) in successors:
                     registry[key] = successors[id(tensor)]  # type: ignore[assignment]
+
+
+def _check_optimizer(
+    optimizer: Optimizer, state: Mapping[str, Tensor], selections: Mapping[str, Mapping[int, Tensor]]
+) -> None:
+    """Refuse states of which nobody knows what a cut would do to them."""
+    for name in selections:
+        parameter = state[name]
+        for key, value in optimizer.state.get(parameter, {}).items():
+            plain = not isinstance(value, Tensor | list | tuple | dict) or (
+                isinstance(value, Tensor) and (value.shape == parameter.shape or value.numel() <= 1)
+            )
+            if not plain:
+                raise WiringError(
+                    f"{type(optimizer).__name__} keeps {key!r} for {name} in a shape of its own, which "
+                    "cannot be cut with the channels; use SGD, Adam or AdamW"
+                )
 
 
 def _carry(
@@ -107,8 +177,8 @@ def _carry(
     selections: Mapping[str, Mapping[int, Tensor]],
 ) -> None:
     names = {id(old[name]): name for name in new}
-    for group in optimizer.param_groups:
-        group["params"] = [new[names[id(p)]] if id(p) in names else p for p in group["params"]]
+    for group in optimizer.param_groups:  # in place: others may hold the same list
+        group["params"][:] = [new[names[id(p)]] if id(p) in names else p for p in group["params"]]
     for name, tensor in new.items():
         state: dict[str, Any] | None = optimizer.state.pop(old[name], None)
         if state is None:
@@ -132,59 +202,3 @@ def _resize(network: nn.Module, graph: ChannelGraph) -> None:
         if sized.attribute == "num_channels":
             module.num_groups = module.num_groups * count // before
         setattr(module, sized.attribute, count)
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A network and its optimiser at one moment, to go back to after a cut that did not heal."""
-
-    graph: ChannelGraph
-    tensors: Mapping[str, Tensor]
-    attributes: Mapping[str, Mapping[str, Any]]
-    optimizer: Mapping[str, Mapping[str, Any]]
-
-
-def snapshot(network: nn.Module, graph: ChannelGraph, optimizer: Optimizer) -> Snapshot:
-    """Copy everything that training and cuts change."""
-    names = {id(p): name for name, p in network.named_parameters()}
-    modules = dict(network.named_modules())
-    return Snapshot(
-        graph=graph,
-        tensors={name: tensor.detach().clone() for name, tensor in _state(network)},
-        attributes={
-            sized.module: {
-                a: getattr(modules[sized.module], a) for a in _ATTRIBUTES if hasattr(modules[sized.module], a)
-            }
-            for sized in graph.sizes
-        },
-        optimizer={
-            names[id(p)]: {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
-            for p, state in optimizer.state.items()
-        },
-    )
-
-
-def restore(network: nn.Module, optimizer: Optimizer, then: Snapshot) -> ChannelGraph:
-    """Put a network and its optimiser back to a snapshot, whatever was cut since.
-
-    Learning rates stay as they are now: they belong to the schedule, not to the snapshot.
-    """
-    old = dict(_state(network))
-    new: dict[str, Tensor] = {}
-    for name, tensor in then.tensors.items():
-        copy = tensor.clone()
-        new[name] = (
-            nn.Parameter(copy, old[name].requires_grad) if isinstance(old[name], nn.Parameter) else copy
-        )
-    _replace(network, old, new)
-    names = {id(old[name]): name for name in new}
-    for group in optimizer.param_groups:
-        group["params"] = [new[names[id(p)]] for p in group["params"]]
-    optimizer.state.clear()
-    for name, state in then.optimizer.items():
-        optimizer.state[new[name]] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
-    modules = dict(network.named_modules())
-    for name, attributes in then.attributes.items():
-        for attribute, value in attributes.items():
-            setattr(modules[name], attribute, value)
-    return then.graph

@@ -7,18 +7,20 @@ can be pruned, nothing is ever wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..errors import WiringError
 from .graph import ChannelGraph, Role
-from .rules import ACTIVATIONS, COUNTED, RULES, Layout, rule_name
+from .layout import Layout
+from .rules import ACTIVATIONS, COUNTED, RULES, rule_name
 from .wiring import Wiring
 
 
@@ -26,7 +28,9 @@ def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
     """Find the channel groups of `network`.
 
     The network runs in eval mode and once more in training mode, because some networks use
-    layers only while they learn; its buffers, random state and modes are left as they were.
+    layers only while they learn. It runs on the meta device, which computes nothing and takes no
+    memory; a network that looks at its values, or holds tensors outside its state, runs for real.
+    Its buffers, random state and modes are left as they were.
 
     Args:
         network: any module, on any device (the meta device included).
@@ -35,30 +39,52 @@ def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
     Raises:
         WiringError: the network does not run on the example, or nothing in it can be traced.
     """
-    tracer = Tracer(network)
-    with _untouched(network), torch.no_grad():
-        for training in (False, True):
-            tracer.run(example, training)
+    try:
+        tracer = _follow(network, example.to("meta"), _on_meta(network))
+    except Exception:  # whatever it was, the run for real shows it again
+        tracer = _follow(network, example, None)
     graph = tracer.wiring.finish(tracer.probes(), tracer.positions, tracer.unknown)
     if not graph.groups:
         raise WiringError(f"{type(network).__name__} has no convolution or linear layer that could be traced")
     return graph
 
 
+def _follow(network: nn.Module, example: Tensor, state: Mapping[str, Tensor] | None) -> Tracer:
+    """Both passes; with `state` in place of the network's own parameters and buffers."""
+    tracer = Tracer(network, state)
+    with _untouched(network, buffers=state is None), torch.no_grad():
+        for training in (False, True):
+            tracer.run(example, training)
+    return tracer
+
+
+def _on_meta(network: nn.Module) -> dict[str, Tensor]:
+    """Stand-ins without memory for all parameters and buffers; a shared one stays shared."""
+    stand_ins: dict[int, Tensor] = {}
+    named = (
+        *network.named_parameters(remove_duplicate=False),
+        *network.named_buffers(remove_duplicate=False),
+    )
+    return {
+        name: stand_ins.setdefault(id(tensor), torch.empty_like(tensor, device="meta", requires_grad=False))
+        for name, tensor in named
+    }
+
+
 @contextmanager
-def _untouched(network: nn.Module) -> Iterator[None]:
+def _untouched(network: nn.Module, buffers: bool) -> Iterator[None]:
     modes = {module: module.training for module in network.modules()}
-    buffers = [(buffer, buffer.detach().clone()) for buffer in network.buffers()]
-    random_state = torch.get_rng_state()
+    before = [(buffer, buffer.detach().clone()) for buffer in network.buffers()] if buffers else []
+    cuda = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
     try:
-        yield
+        with torch.random.fork_rng(devices=cuda):
+            yield
     finally:
         for module, mode in modes.items():
             module.training = mode
         with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
-        torch.set_rng_state(random_state)
+            for buffer, value in before:
+                buffer.copy_(value)
 
 
 # Calls that return no tensor, and yet write one or carry one out of sight.
@@ -68,13 +94,15 @@ _ESCAPES = ("setitem", "set", "numpy", "array", "tolist", "item", "dlpack")
 class Tracer(TorchFunctionMode):
     """Sees every torch function called by the network and follows the channels through it."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, state: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.state = network, state
         self.wiring = Wiring()
         self.positions: list[tuple[str, int]] = []
         self.unknown: list[str] = []
-        self._names = {id(t): n for n, t in (*network.named_parameters(), *network.named_buffers())}
+        self._names: dict[int, str] = {}
+        for name, tensor in state.items() if state is not None else _named_state(network):
+            self._names.setdefault(id(tensor), name)  # a shared tensor goes by its first name
         self._reset(training=False)
         self._observed: dict[int, tuple[str, int, np.ndarray, bool]] = {}  # by the number of the layer call
 
@@ -100,7 +128,10 @@ class Tracer(TorchFunctionMode):
         self._set(example, self._frozen("input", example.shape[1], "the network's input"))
         try:
             with self:
-                outputs = self.network(example)
+                if self.state is None:
+                    outputs = self.network(example)
+                else:
+                    outputs = functional_call(self.network, dict(self.state), (example,))
         except WiringError:
             raise
         except Exception as error:
@@ -169,8 +200,8 @@ class Tracer(TorchFunctionMode):
         origins = {self._origins.get(id(t)) for t in traced}
         rule = RULES.get(name) if traced or name.startswith(("conv", "linear")) else None
         layouts = rule(self, args, kwargs, out) if rule else None
-        if layouts is None:
-            self._give_up(name, inputs, traced)
+        if layouts is None or isinstance(layouts, str):
+            self._give_up(name, inputs, traced, layouts)
             return
         if isinstance(layouts, np.ndarray):
             layouts = [layouts] * len(outputs)
@@ -185,16 +216,22 @@ class Tracer(TorchFunctionMode):
             else:
                 self._origins.pop(id(tensor), None)
 
-    def _give_up(self, name: str, inputs: list[Tensor], traced: list[Tensor]) -> None:
-        where = self._stack[-1][0] if self._stack else "the network"
+    def _give_up(self, name: str, inputs: list[Tensor], traced: list[Tensor], reason: str | None) -> None:
+        """Freeze what went in: for a known reason, or because nobody knows what comes out."""
+        place = self._place()
         for tensor in traced:
-            self.wiring.freeze(self._layouts[id(tensor)][1], f"{name} in {where} is not understood")
+            why = f"{reason} in {place}" if reason else f"{name} in {place} is not understood"
+            self.wiring.freeze(self._layouts[id(tensor)][1], why)
         for tensor in inputs:
             state = self.state_name(tensor)
             if state is not None:
-                self.wiring.poisoned.setdefault(state, f"{name} in {where}, which is not understood")
-        if traced:
-            self.unknown.append(f"{name} in {where}")
+                self.wiring.poisoned.setdefault(state, f"{name} in {place}, which is not understood")
+        if traced and not reason:
+            self.unknown.append(f"{name} in {place}")
+
+    def _place(self) -> str:
+        """Where the network is now, in words."""
+        return (self._stack[-1][0] if self._stack else "") or "the network itself"
 
     def _look_for_strangers(self, tensors: list[Tensor]) -> None:
         """A tensor that no observed operation made may come from any channels: freeze them all."""
@@ -202,7 +239,7 @@ class Tracer(TorchFunctionMode):
             known = id(tensor) in self._layouts or id(tensor) in self._others or self.state_name(tensor)
             if not known:
                 self._others[id(tensor)] = tensor
-                where = self._stack[-1][0] if self._stack else "the network"
+                where = self._place()
                 for _, layout in self._layouts.values():
                     self.wiring.freeze(layout, f"a tensor in {where} comes from code that cannot be followed")
                 self.unknown.append(f"a tensor from code that cannot be followed in {where}")
@@ -227,7 +264,13 @@ class Tracer(TorchFunctionMode):
     def layout_or_frozen(self, tensor: Tensor) -> Layout:
         """The layout, or new frozen atoms for a tensor that was not followed."""
         layout = self.layout(tensor)
-        return layout if layout is not None else self._frozen("constant", tensor.shape[1], "not traced")
+        return (
+            layout
+            if layout is not None
+            else self._frozen(
+                "constant", tensor.shape[1], "it meets a tensor that does not come from cuttable channels"
+            )
+        )
 
     def state_name(self, tensor: Any) -> str | None:
         """The name of a parameter or buffer of the network."""
@@ -249,6 +292,11 @@ class Tracer(TorchFunctionMode):
         """Record that a weight is applied at `places` positions of one example."""
         if not self._training:
             self.positions.append((weight, places))
+
+
+def _named_state(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters()
+    yield from network.named_buffers()
 
 
 def _tensors(value: Any) -> list[Tensor]:

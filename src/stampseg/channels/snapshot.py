@@ -1,0 +1,95 @@
+"""A network and what trains it at one moment, to go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .graph import ChannelGraph
+from .surgery import Copy, plain_copy, replace_tensors, state_of
+
+_ATTRIBUTES = (
+    "in_channels", "out_channels", "groups", "in_features", "out_features", "num_features",
+    "num_channels", "num_groups", "num_parameters",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A network, its optimiser and its copies at one moment, to go back to after a cut that did not heal."""
+
+    graph: ChannelGraph
+    tensors: tuple[Mapping[str, Tensor], ...]  # of the network, then of each copy
+    attributes: Mapping[str, Mapping[str, Any]]
+    optimizer: Mapping[str, Mapping[str, Any]]
+
+
+def snapshot(
+    network: nn.Module, graph: ChannelGraph, optimizer: Optimizer, copies: Sequence[Copy] = ()
+) -> Snapshot:
+    """Copy everything that training and cuts change."""
+    names = {id(p): name for name, p in network.named_parameters()}
+    modules = dict(network.named_modules())
+    return Snapshot(
+        graph=graph,
+        tensors=tuple(
+            {name: tensor.detach().clone() for name, tensor in state_of(plain_copy(each)).items()}
+            for each in (network, *copies)
+        ),
+        attributes={
+            sized.module: {
+                a: getattr(modules[sized.module], a) for a in _ATTRIBUTES if hasattr(modules[sized.module], a)
+            }
+            for sized in graph.sizes
+        },
+        optimizer={
+            names[id(p)]: {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+            for p, state in optimizer.state.items()
+        },
+    )
+
+
+def restore(
+    network: nn.Module, optimizer: Optimizer, then: Snapshot, copies: Sequence[Copy] = ()
+) -> ChannelGraph:
+    """Put a network, its optimiser and its copies back to a snapshot, whatever was cut since.
+
+    Learning rates stay as they are now: they belong to the schedule, not to the snapshot.
+    """
+    old = state_of(network)
+    new: dict[str, Tensor] = {}
+    for each, tensors in zip((network, *copies), then.tensors, strict=True):
+        plain = plain_copy(each)
+        successors = _successors(state_of(plain), tensors)
+        new = new or successors  # the network's own come first
+        replace_tensors(plain, state_of(plain), successors)
+        if isinstance(plain, nn.Module):
+            _set_attributes(plain, then.attributes)
+    names = {id(old[name]): name for name in new}
+    for group in optimizer.param_groups:
+        group["params"][:] = [new[names[id(p)]] for p in group["params"]]
+    optimizer.state.clear()
+    for name, state in then.optimizer.items():
+        optimizer.state[new[name]] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
+    return then.graph
+
+
+def _successors(old: Mapping[str, Tensor], then: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of the tensors of a snapshot, parameters where there are parameters now."""
+    return {
+        name: nn.Parameter(tensor.clone(), old[name].requires_grad)
+        if isinstance(old[name], nn.Parameter)
+        else tensor.clone()
+        for name, tensor in then.items()
+    }
+
+
+def _set_attributes(network: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
+    modules = dict(network.named_modules())
+    for name, values in attributes.items():
+        for attribute, value in values.items():
+            setattr(modules[name], attribute, value)
