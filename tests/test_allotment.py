@@ -13,7 +13,7 @@ from stampseg.allotment import AUTO_MOST, Allotment, allot
 from stampseg.config import Config
 from stampseg.data.cases import Case, find_dataset
 from stampseg.errors import ConfigError, DataError
-from stampseg.pipeline import survey
+from stampseg.surveying import survey
 
 
 def make_cases(people: int, each: int = 1, root: Path = Path("data")) -> list[Case]:

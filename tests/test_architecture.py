@@ -23,7 +23,7 @@ ROOMS = (
     "networks",
     "denormals",
     "schedule",
-    "stamp",
+    "algorithm",
     "selection",
     "training",
     "evaluation",
@@ -32,18 +32,25 @@ ROOMS = (
     "validation",
     "modelfile",
     "runs",
+    "pretrained",
     "evaluation_report",
     "export",
     "runtime",
     "report",
     "study",
     "allotment",
+    "surveying",
+    "conclusion",
     "console",
     "pipeline",
+    "pruning",
+    "library",
     "checking",
+    "inspecting",
     "segmenting",
     "demo",
     "demo_run",
+    "cli_options",
     "cli",
     "__main__",
 )
@@ -156,7 +163,7 @@ def test_nobody_imports_the_command_line() -> None:
 def test_training_knows_nothing_of_pruning() -> None:
     path = SOURCE / "training.py"
     if path.exists():
-        assert not {"stamp", "channels"} & {room(name) for name in own_imports(path)}
+        assert not {"algorithm", "channels"} & {room(name) for name in own_imports(path)}
 
 
 @pytest.mark.parametrize("name", ["errors.py", "config.py"])

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from stampseg.channels.dropout import (
     TargetedDropout,
+    attach_dropout,
     channel_dropout,
+    detach_dropout,
+    dropped_groups,
+    rate_names,
     set_rates,
     set_uniform_rate,
     targeted_rates,
@@ -103,3 +110,62 @@ def test_nothing_is_dropped_in_eval_mode_or_at_rate_zero() -> None:
     assert not torch.equal(dropout.train()(x), x)
     dropout.set_rate(torch.zeros(8))
     assert dropout.train()(x) is x
+
+
+class Plain(nn.Module):
+    """A network of somebody else: one activation used twice, another as a function."""
+
+    def __init__(self, modules: bool = True) -> None:
+        super().__init__()
+        self.one, self.two, self.side = (nn.Conv2d(1, 4, 3, padding=1) for _ in range(3))
+        self.two, self.head = nn.Conv2d(4, 6, 3, padding=1), nn.Conv2d(6, 2, 1)
+        self.act = nn.ReLU(inplace=True) if modules else torch.relu
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.act(self.two(self.act(self.one(x)))))
+
+
+def attached(modules: bool = True) -> tuple[nn.Module, ChannelGraph]:
+    torch.manual_seed(0)
+    network, x = Plain(modules), torch.randn(2, 1, 8, 8)
+    before, y = list(network.state_dict()), network(x)
+    graph = attach_dropout(network, trace(network, x), x)
+    assert attach_dropout(network, graph, x) is graph, "it has its own now"
+    assert list(network.state_dict()) == before and torch.equal(network(x), y)
+    return network, graph
+
+
+@pytest.mark.parametrize("modules", [True, False])
+def test_any_network_gets_dropout_behind_its_activations(modules: bool) -> None:
+    network, graph = attached(modules)
+    x = torch.randn(2, 1, 8, 8)
+    assert dropped_groups(network, graph) == {"one", "two"}
+    set_rates(network, graph, {"one": np.array([0.0, 0.999, 0, 0]), "two": np.full(6, 0.0)})
+    seen: list[torch.Tensor] = []
+    network.two.register_forward_pre_hook(lambda module, args: seen.append(args[0].detach()))
+    network.train()(x)
+    network.train()(x)
+    assert all(float(s[:, 1].abs().max()) == 0 and float(s[:, 0].abs().max()) > 0 for s in seen)
+    y = network.eval()(x)
+    assert torch.equal(y, network(x))
+    assert len(rate_names(network)) == 2
+
+
+def test_attached_dropout_is_cut_and_copied_with_its_network() -> None:
+    network, graph = attached()
+    set_rates(network, graph, {"one": np.array([0.1, 0.2, 0.3, 0.4])})
+    graph = apply_cut(network, graph, Cut.of({"one": [1]}))
+    rates = [m.rate for m in network.modules() if isinstance(m, TargetedDropout)]
+    torch.testing.assert_close(rates[0], torch.tensor([0.1, 0.3, 0.4]))
+    twin = copy.deepcopy(network)
+    for each in (network, twin):
+        each.train()(torch.randn(2, 1, 8, 8)).sum().backward()
+
+
+def test_detached_dropout_leaves_the_network_as_it_was() -> None:
+    network, graph = attached()
+    detach_dropout(network)
+    assert not rate_names(network) and len(list(network.modules())) == 6
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
+    apply_cut(network, graph, Cut.of({"two": [0]}))  # the graph still names the rates
+    assert network(torch.randn(2, 1, 8, 8)).shape[1] == 2

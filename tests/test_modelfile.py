@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stampseg import modelfile
-from stampseg.channels.graph import ChannelGraph
+from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.data.plan import Plan
@@ -92,11 +92,11 @@ def test_a_loaded_network_can_be_trained_and_cut_on(saved: Path) -> None:
 
 def test_loading_makes_no_dense_copy(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[nn.Module] = []
-    build: Callable[[NetworkSpec], nn.Module] = NetworkSpec.build
+    build: Callable[..., nn.Module] = NetworkSpec.build
 
-    def watched(spec: NetworkSpec) -> nn.Module:
-        seen.append(build(spec))
-        assert all(tensor.is_meta for tensor in (*seen[0].parameters(), *seen[0].buffers()))
+    def watched(spec: NetworkSpec, trusted: Collection[str] = ()) -> nn.Module:
+        seen.append(build(spec, trusted))
+        assert all(parameter.is_meta for parameter in seen[0].parameters())
         return seen[0]
 
     monkeypatch.setattr(NetworkSpec, "build", watched)
@@ -186,3 +186,45 @@ def test_nothing_is_pickled(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(module, name, refuse)
     load_model(saved)
     assert not hasattr(modelfile, "pickle")
+
+
+class Odd(nn.Module):
+    """A shared weight, a constant in no state dict, and one outside all buffers."""
+
+    def __init__(self, in_channels: int, out_channels: int, plain: bool = False) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(in_channels, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.three, self.head = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, out_channels, 1)
+        self.three.weight = self.two.weight
+        self.register_buffer("ramp", torch.linspace(1, 2, 8), persistent=False)
+        self.plain = torch.linspace(2, 1, 8) if plain else 1.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.one(x)) * self.ramp * self.plain
+        return self.head(torch.relu(self.three(torch.relu(self.two(x)))))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_shared_weights_and_constants_of_a_users_network(tmp_path: Path, plain: bool) -> None:
+    _, _, ours = make()
+    name = f"{__name__}:Odd"
+    arguments = {"in_channels": 1, "out_channels": 2, "plain": plain}
+    spec = NetworkSpec(name=name, arguments=arguments, example_shape=(1, 1, 8, 8))
+    network, x = spec.build(trusted=[name]), torch.randn(2, 1, 8, 8)
+    network.ramp.mul_(3)  # a constant that the constructor does not give
+    graph = trace(network, x)
+    graph = apply_cut(network, graph, Cut.of({"one": [0, 2]}))
+    assert network.three.weight is network.two.weight and network.two.weight.shape[:2] == (4, 4)
+    save_model(
+        tmp_path / "m.safetensors",
+        network,
+        ours.model_copy(update={"network": spec, "kept": dict(graph.kept)}),
+    )
+    with pytest.raises(
+        ModelFileError, match=rf"m.safetensors: its network cannot be rebuilt: .*{name}.*--trust"
+    ):
+        load_model(tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors", trusted=[name]).network
+    assert torch.equal(again(x), network(x))
+    assert again.three.weight is again.two.weight
+    assert again.three.weight.requires_grad

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from stampseg.algorithm import Event, Round, Validation
 from stampseg.config import PruneOptions, Target
 from stampseg.selection import select, smallest_within
-from stampseg.stamp import Event, Round, Validation
 
 
 def rounds(*turns: tuple[Event, int, float | None]) -> list[Round]:

@@ -86,7 +86,7 @@ SMALL = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "strides": [(2,
         ({"widths": flat_widths(2, 2)}, "a U-Net of 1 poolings: missing [], unknown ['decoder.1.0'"),
         ({"widths": {"up.0": 1}}, "missing ['bottleneck.0', 'bottleneck.1', 'decoder.0.0'"),
         ({"norm": "layer"}, "network 'unet' does not take these arguments"),
-        ({"depth": 3}, "network 'unet' does not take these arguments"),
+        ({"depth": 3}, "network 'unet' does not take the argument 'depth'; it takes spatial_dims, in_ch"),
         ({"in_channels": "one"}, "network 'unet' does not take these arguments"),
     ],
 )
@@ -97,5 +97,5 @@ def test_errors(changes: dict[str, Any], message: str) -> None:
 
 
 def test_an_unknown_network() -> None:
-    with pytest.raises(ConfigError, match="network 'vnet' is not known; known are unet"):
+    with pytest.raises(ConfigError, match=r"'vnet' is not known; did you mean monai.VNet\? Known are unet, "):
         NetworkSpec(name="vnet", arguments={}, example_shape=(1, 1, 4, 4)).build()

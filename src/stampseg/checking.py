@@ -15,7 +15,7 @@ from .data.readers import read_header, read_image, read_label
 from .data.volume import check_pair
 from .errors import DataError
 from .networks.planned import count, network_spec
-from .pipeline import Survey, survey
+from .surveying import Survey, survey
 
 
 @dataclass(frozen=True)

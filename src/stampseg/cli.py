@@ -9,13 +9,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
-import yaml
 
-from .config import Config, Target, load_config
-from .errors import ConfigError, DataError, StampsegError
+from .cli_options import (
+    ConfigOption,
+    DataArgument,
+    DeviceOption,
+    GroupOption,
+    ImagesOption,
+    JsonOption,
+    LabelsOption,
+    MasksOption,
+    MethodOption,
+    NetworkOption,
+    OutputOption,
+    SeedOption,
+    SetOption,
+    StepsOption,
+    TargetOption,
+    TrustOption,
+    ValidationOption,
+    config_from,
+    shape_from,
+)
+from .config import Config, Target
+from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from .data.cases import Dataset
+    from .pipeline import Reporter
+    from .runs import RunFolder
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,67 +76,6 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-DataArgument = Annotated[
-    Path,
-    typer.Argument(
-        help="Folder (Medical Segmentation Decathlon, nnU-Net raw, images/ + masks/) or a CSV.",
-        metavar="DATA",
-    ),
-]
-ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="Folder of images, where the layout is your own.")
-]
-MasksOption = Annotated[
-    Path | None, typer.Option("--masks", help="Folder of masks, where the layout is your own.")
-]
-GroupOption = Annotated[
-    str | None,
-    typer.Option("--group-regex", help="Its first group in a case's id names the person, e.g. '(.+)-IM-'."),
-]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of options.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Any option, as in --set prune.criterion=l1 --set data.spacing=[1,1,2]."),
-]
-DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")]
-LabelsOption = Annotated[
-    int | None, typer.Option("--labels", help="Train on this many labelled cases, drawn with the seed.")
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")]
-ValidationOption = Annotated[
-    str | None,
-    typer.Option("--validation", help="CSV of cases, a share such as 20%, none, or auto (default)."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-
-
-def _config(path: Path | None, settings: list[str] | None, options: dict[str, Any]) -> Config:
-    """Defaults, then the file, then --set, then the named options."""
-    config = load_config(path) if path else Config()
-    for setting in settings or []:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--set {setting!r}: expected NAME=VALUE, as in --set prune.criterion=l1")
-        config = config.merged(_nested(key, _value(setting, value)))
-    for key, value in options.items():
-        if value is not None:
-            config = config.merged(_nested(key, value))
-    return config
-
-
-def _value(setting: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {setting!r}: {text!r} is not a YAML value; quote or close it") from None
-
-
-def _nested(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value
-
-
 def _dice(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.3f}"
 
@@ -133,6 +96,7 @@ def check(
     labels: LabelsOption = None,
     seed: SeedOption = None,
     validation: ValidationOption = None,
+    network: NetworkOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -141,9 +105,12 @@ def check(
     from .checking import check_data, print_findings
     from .data.cases import find_dataset
 
-    options = _config(
+    options = config_from(
         config, settings,
-        {"labels": labels, "seed": seed, "group_regex": group_regex, "train.validation": validation},
+        {
+            "labels": labels, "seed": seed, "group_regex": group_regex, "train.validation": validation,
+            "network.name": network,
+        },
     )  # fmt: skip
     dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
     findings = check_data(dataset, options)
@@ -159,54 +126,131 @@ def check(
 @reported
 def train(
     data: DataArgument,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")],
+    output: OutputOption,
     images: ImagesOption = None,
     masks: MasksOption = None,
     group_regex: GroupOption = None,
     labels: LabelsOption = None,
     seed: SeedOption = None,
-    method: Annotated[
-        str | None, typer.Option("--method", help="stamp+ (default), stamp, dense or flat.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", help="Optimiser steps of the whole run, cuts included.")
-    ] = None,
+    method: MethodOption = None,
+    target: TargetOption = None,
+    steps: StepsOption = None,
     validation: ValidationOption = None,
+    network: NetworkOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Train and prune a network; everything is left in the run folder."""
-    options = _config(
+    options = config_from(
         config, settings,
         {
             "labels": labels, "seed": seed, "method": method, "device": device, "group_regex": group_regex,
-            "train.steps": steps, "train.validation": validation,
+            "train.steps": steps, "train.validation": validation, "network.name": network,
             "prune.target": Target.parse(target).model_dump(exclude_none=True) if target else None,
         },
     )  # fmt: skip
+    from .pipeline import run_training
+
+    _run(data, images, masks, output, options, run_training)
+
+
+@app.command()
+@reported
+def prune(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Model file or run folder, nnU-Net results folder, MONAI bundle, or checkpoint.",
+            metavar="MODEL",
+        ),
+    ],
+    data: DataArgument,
+    output: OutputOption,
+    images: ImagesOption = None,
+    masks: MasksOption = None,
+    group_regex: GroupOption = None,
+    labels: LabelsOption = None,
+    seed: SeedOption = None,
+    method: MethodOption = None,
+    target: TargetOption = None,
+    steps: StepsOption = None,
+    validation: ValidationOption = None,
+    network: NetworkOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    trust: TrustOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Prune a network that is already trained, with recovery training on labelled scans."""
+    options = config_from(
+        config, settings,
+        {
+            "labels": labels, "seed": seed, "method": method, "device": device, "group_regex": group_regex,
+            "train.steps": steps, "train.validation": validation, "network.name": network,
+            "prune.target": Target.parse(target).model_dump(exclude_none=True) if target else None,
+        },
+    )  # fmt: skip
+    from .pruning import prune_trained
+
+    _run(data, images, masks, output, options, functools.partial(prune_trained, model, tuple(trust or ())))
+
+
+def _run(
+    data: Path,
+    images: Path | None,
+    masks: Path | None,
+    output: Path,
+    options: Config,
+    work: Callable[[Dataset, RunFolder, Config, Reporter], dict[str, Any]],
+) -> None:
+    """Do the work in a new run folder and say what came of it."""
     from .console import ConsoleReporter
     from .data.cases import find_dataset
-    from .pipeline import run_training
     from .runs import RunFolder
 
     dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
     folder = RunFolder.create(output)
     with ConsoleReporter(_console(), folder.logger()) as reporter:
         try:
-            result = run_training(dataset, folder, options, reporter)
-        except (ConfigError, DataError):
+            result = work(dataset, folder, options, reporter)
+        except (ConfigError, DataError, ModelFileError, WiringError):
             folder.discard()  # nothing was trained: the corrected command may use the same name
             raise
+        before = result["validation_dice_before"]
+        was = f" (as given {before:.3f})" if before is not None else ""
         reporter.note(
             f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
             f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
-            f"validation Dice {_dice(result['validation_dice'])}; "
+            f"validation Dice {_dice(result['validation_dice'])}{was}; "
             f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
         )
+
+
+@app.command()
+@reported
+def inspect(
+    target: Annotated[
+        str,
+        typer.Argument(help="Model file, run folder, or the name of a network.", metavar="MODEL_OR_NETWORK"),
+    ],
+    shape: Annotated[
+        str | None,
+        typer.Option("--shape", help="An input of the named network, batch x channels x axes: 1x1x64x64x64."),
+    ] = None,
+    settings: SetOption = None,
+    trust: TrustOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the channel groups of a network: what lives and dies together, what is frozen and why."""
+    from .inspecting import inspect_target, print_inspection
+
+    options = config_from(None, settings, {})
+    found = inspect_target(target, shape_from(shape), options.network, tuple(trust or ()))
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_inspection(found, _console())
 
 
 @app.command()
@@ -221,14 +265,16 @@ def predict(
         Path | None, typer.Option("--overlays", help="Also write pictures of the masks here.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    trust: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Segment images; each mask lies on its image's own grid and has its file type."""
     from .segmenting import segment
 
     segment(
-        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, echo=typer.echo
-    )
+        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite,
+        trusted=tuple(trust or ()), echo=typer.echo,
+    )  # fmt: skip
 
 
 @app.command()

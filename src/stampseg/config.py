@@ -6,6 +6,7 @@ resolved one is saved in the run folder.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError
 
@@ -53,13 +54,31 @@ class DataOptions(Options):
 class NetworkOptions(Options):
     """The network to train."""
 
-    preset: Literal["default", "paper"] = Field(
-        "default", description="paper: width 4, 4 poolings, conv-ReLU-BatchNorm, as published."
+    name: str = Field(
+        "unet",
+        description="unet, monai.UNet, nnunet.PlainConvUNet, smp.Unet, ... (docs/reference/networks.md), or "
+        "your own as package.module:Class.",
     )
-    width: int = Field(8, ge=1, description="Channels of the first level; each level doubles them.")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of its constructor, before those that the plan and the options give.",
+    )
+    preset: Literal["default", "paper"] = Field(
+        "default", description="paper: unet of width 4, 4 poolings, conv-ReLU-BatchNorm, as published."
+    )
+    width: int | None = Field(
+        None,
+        ge=1,
+        description="Channels of the first level; each level doubles them. None: 8, or what is usual for the "
+        "network.",
+    )
     poolings: int | None = Field(None, ge=1, le=6, description="Levels below the first; None: planned.")
-    norm: Literal["batch", "instance"] = Field("batch", description="Normalisation layer.")
-    activation: Literal["relu", "leaky_relu"] = Field("relu", description="Activation.")
+    norm: Literal["batch", "instance"] | None = Field(
+        None, description="Normalisation layer. None: batch for unet, else the network's own."
+    )
+    activation: Literal["relu", "leaky_relu"] | None = Field(
+        None, description="Activation. None: relu for unet, else the network's own."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -67,6 +86,31 @@ class NetworkOptions(Options):
         if isinstance(values, dict) and values.get("preset") == "paper":
             return {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu", **values}
         return values
+
+    @field_validator("arguments")
+    @classmethod
+    def _as_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return as_json(values)
+
+    @model_validator(mode="after")
+    def _preset_of_unet(self) -> NetworkOptions:
+        if self.preset == "paper" and self.name != "unet":
+            raise ValueError(f"the preset paper is of network unet; {self.name} has none")
+        return self
+
+
+def as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as a JSON file would give them back: tuples become lists.
+
+    Raises:
+        ValueError: something that JSON has no form for, such as a date, a set or not-a-number.
+    """
+    try:
+        return json.loads(json.dumps(values, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"arguments are numbers, texts, true, false, null, lists and mappings of those ({error})"
+        ) from None
 
 
 class Target(Options):

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from .stamp import Round
+from .algorithm import Round
 
 
 class ConsoleReporter:

@@ -9,6 +9,7 @@ the file. Nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from .atomic import write_whole
+from .channels.dropout import rate_names
 from .channels.graph import ChannelGraph
-from .channels.surgery import apply_cut
-from .channels.trace import trace
+from .channels.surgery import replace_tensors, state_of
 from .config import Options
 from .data.plan import Plan
 from .errors import ModelFileError, StampsegError
 from .networks.registry import NetworkSpec
+from .networks.skeleton import skeleton
 
 FORMAT = 1
 
@@ -37,7 +39,7 @@ class Description(Options):
     format: int = FORMAT
     network: NetworkSpec
     kept: dict[str, tuple[int, ...]]  # group -> surviving channels, in the dense network's numbering
-    plan: Plan
+    plan: Plan | None  # None: saved by one's own code, which prepares images by itself
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -49,12 +51,45 @@ class Model:
     graph: ChannelGraph
     description: Description
 
+    @property
+    def plan(self) -> Plan:
+        """How images are prepared for the network.
+
+        Raises:
+            ModelFileError: the file does not say.
+        """
+        if self.description.plan is None:
+            raise ModelFileError(
+                "the model file does not say how images are prepared: it was saved by code of its own; load "
+                "it with stampseg.load and predict with that code"
+            )
+        return self.description.plan
+
 
 def save_model(path: Path, network: nn.Module, description: Description) -> None:
-    """Write the file; it appears whole or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    """Write the file; it appears whole or not at all.
+
+    All parameters and buffers are stored, a shared one once, but for the rates of targeted dropout.
+    """
     metadata = {"stampseg": description.model_dump_json()}
+    tensors = _tensors(network)
     write_whole(path, lambda place: save_file(tensors, place, metadata))
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """What is stored, by name, none sharing memory with another."""
+    tensors, seen = {}, set[int]()
+    for name, tensor in _stored(network).items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        tensors[name] = plain.clone() if memory in seen else plain
+        seen.add(memory)
+    return tensors
+
+
+def _stored(network: nn.Module) -> dict[str, torch.Tensor]:
+    rates = rate_names(network)
+    return {name: tensor for name, tensor in state_of(network).items() if name not in rates}
 
 
 def read_description(path: Path) -> Description:
@@ -94,38 +129,48 @@ def read_description(path: Path) -> Description:
         ) from None
 
 
-def load_model(path: Path, device: torch.device | str = "cpu") -> Model:
+def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Collection[str] = ()) -> Model:
     """Rebuild the network and fill it from the file, in eval mode.
 
+    Args:
+        path: the file.
+        device: where the network shall be.
+        trusted: `package.module:Class` names whose code may be imported because a file asks for it.
+
     Raises:
-        ModelFileError: the file is missing, damaged, or its weights do not fit its description.
+        ModelFileError: the file is missing, damaged, its weights do not fit its description, or it
+            asks for code that is not trusted.
     """
     description = read_description(path)
     try:
-        network, graph = _skeleton(description)
+        network, graph = skeleton(description.network, description.kept, trusted)
     except (StampsegError, RuntimeError) as error:
         raise ModelFileError(f"{path}: its network cannot be rebuilt: {error}") from None
-    tensors = {}
+    stored = _stored(network)
     with safe_open(path, framework="pt", device=str(device)) as file:
         names = set(file.keys())
-        for name, expected in network.state_dict().items():
+        tensors = {}
+        for name, expected in stored.items():
             shape = tuple(expected.shape)
             found = tuple(file.get_slice(name).get_shape()) if name in names else None
             if found != shape:
                 raise ModelFileError(f"{path}: weight {name} has shape {found}; the network needs {shape}")
             tensors[name] = file.get_tensor(name)
-    network.load_state_dict(tensors, assign=True)
-    for module in network.modules():  # what no file stores: targeted dropout rates
-        for key in module._non_persistent_buffers_set:
-            buffer = module._buffers[key]
-            if buffer is not None:
-                module._buffers[key] = torch.zeros_like(buffer, device=device)
+    rates = {name: torch.zeros(buffer.shape, device=device) for name, buffer in _rates(network).items()}
+    put_state(network, {**tensors, **rates})
     return Model(network.eval(), graph, description)
 
 
-def _skeleton(description: Description) -> tuple[nn.Module, ChannelGraph]:
-    """The network on the meta device, cut to the stored widths."""
-    with torch.device("meta"):
-        network = description.network.build()
-        graph = trace(network, torch.empty(description.network.example_shape))
-    return network, apply_cut(network, graph, graph.cut_to(description.kept))
+def _rates(network: nn.Module) -> dict[str, torch.Tensor]:
+    names = rate_names(network)
+    return {name: buffer for name, buffer in network.named_buffers() if name in names}
+
+
+def put_state(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put tensors in place of the parameters and buffers of those names; a shared one stays shared."""
+    old = state_of(network)
+    new = {
+        name: nn.Parameter(tensor, old[name].requires_grad) if isinstance(old[name], nn.Parameter) else tensor
+        for name, tensor in tensors.items()
+    }
+    replace_tensors(network, old, new)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,31 +11,29 @@ import torch
 from torch import nn
 
 from . import __version__
-from .allotment import Allotment, allot
+from .algorithm import Learner, Round, Validation, stamp, train_only
 from .channels.choice import rankable_groups, smallest
 from .channels.cost import Tally
+from .channels.dropout import attach_dropout
 from .channels.graph import ChannelGraph, Scores
 from .channels.importance import importance
+from .channels.surgery import apply_cut
 from .channels.trace import trace
+from .conclusion import conclude
 from .config import Config, dump_config
 from .data.cases import Dataset
-from .data.fingerprint import Fingerprint, fingerprint
-from .data.labels import LabelTable, label_table
 from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
-from .data.planning import make_plan
 from .denormals import start_flushing_workers
 from .errors import ConfigError
 from .modelfile import Description, save_model
 from .networks.planned import count, flat_spec, network_spec
 from .networks.registry import NetworkSpec
+from .pretrained.source import Source, fill
 from .runs import RunFolder
-from .selection import select, smallest_within
-from .stamp import Learner, Round, stamp, train_only
+from .surveying import Survey, survey
 from .training import Trainer, lay_out, resolve_device, seed_everything
 from .validation import training_dice, validate
-
-USELESS_DICE = 0.1
 
 
 class Reporter(Protocol):
@@ -56,29 +52,23 @@ class Reporter(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What is there, who trains, and how every case is prepared."""
-
-    dataset: Dataset
-    table: LabelTable
-    allotment: Allotment
-    fingerprint: Fingerprint
-    plan: Plan
-
-
-def survey(dataset: Dataset, config: Config) -> Survey:
-    """Look at the data and plan the run; the plan sees the training cases only."""
-    allotment = allot(dataset.cases, config)
-    # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*allotment.training, *allotment.validation), dataset.label_names)
-    seen = fingerprint(allotment.training, table, dataset.channel_names)
-    plan = make_plan(seen, table, config.data, config.network.poolings)
-    return Survey(dataset, table, allotment, seen, plan)
-
-
-def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: Reporter) -> dict[str, Any]:
+def run_training(
+    dataset: Dataset,
+    folder: RunFolder,
+    config: Config,
+    reporter: Reporter,
+    source: Source | None = None,
+    trusted: Collection[str] = (),
+) -> dict[str, Any]:
     """Train (and prune) as configured; everything is written to `folder`.
+
+    Args:
+        dataset: the labelled cases.
+        folder: a new run folder.
+        config: options.
+        reporter: is told of decisions, steps and rounds.
+        source: a trained network to start from; None: a fresh one.
+        trusted: `package.module:Class` names whose code the source may use.
 
     Returns:
         What result.json holds.
@@ -87,15 +77,12 @@ def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: 
     start_flushing_workers()
     seed_everything(config.seed)
     device = resolve_device(config.device)
-    seen = survey(dataset, config)
+    seen = survey(dataset, config, source)
     config = _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.allotment.note):
         reporter.note(text)
-    dense = network_spec(seen.plan, config)
-    spec = flat_spec(dense, config.prune) if config.method == "flat" else dense
-    network = lay_out(spec.build(), seen.plan.spatial_dims, torch.device("cpu"))
-    graph = trace(network, torch.zeros(spec.example_shape))
+    network, graph, spec = _begin(seen.plan, config, source, trusted)
     first = Tally(network, graph)
     goal = _goal(network, graph, config)
     reporter.note(
@@ -114,16 +101,42 @@ def run_training(dataset: Dataset, folder: RunFolder, config: Config, reporter: 
         )  # fmt: skip
         held_out = ValidationCases(cases.validation, cache)
         learner = _learner(trainer, held_out, seen.plan, config, device)
-        for turn in _rounds(learner, graph, config):
+        given = learner.validate() if source is not None else None
+        if given is not None:
+            reporter.note(f"as given: validation Dice {given.dice:.3f}")
+        for turn in _rounds(learner, graph, config, given):
             rounds.append(turn)
             save_model(folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn))
             folder.append_round(turn)
             reporter.round(turn)
-    before = {"parameters": first.parameters, "flops": first.flops}
-    result = _conclude(folder, rounds, before, count(dense), seen, config, time.perf_counter() - start)
+    before = Round(-1, "train", graph.widths(), first.parameters, first.flops, 0, 0.0, given)
+    dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
+    result = conclude(folder, rounds, before, dense, seen, config, time.perf_counter() - start)
     for text in result["remarks"]:
         reporter.note(text)
     return result
+
+
+def _begin(
+    plan: Plan, config: Config, source: Source | None, trusted: Collection[str]
+) -> tuple[nn.Module, ChannelGraph, NetworkSpec]:
+    """The network to train, on the CPU, its channels and its description."""
+    spec = source.spec if source is not None else None
+    if spec is None:
+        spec = network_spec(plan, config)
+        trusted = (*trusted, spec.name)  # the options name it
+    if config.method == "flat":
+        spec = flat_spec(spec, config.prune)
+    network = spec.build(trusted)
+    example = torch.zeros(spec.example_shape)
+    graph = trace(network, example)
+    if source is not None:
+        if source.kept is not None:
+            graph = apply_cut(network, graph, graph.cut_to(source.kept))
+        fill(network, source)
+    if config.method == "stamp+":
+        graph = attach_dropout(network, graph, example)
+    return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
 
 def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
@@ -202,7 +215,9 @@ def _learner(
     )
 
 
-def _rounds(learner: Learner, graph: ChannelGraph, config: Config) -> Iterator[Round]:
+def _rounds(
+    learner: Learner, graph: ChannelGraph, config: Config, given: Validation | None
+) -> Iterator[Round]:
     """Rounds of the configured method."""
     steps, patience = config.train.steps, config.train.patience
     stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
@@ -211,7 +226,7 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config) -> Iterator[R
     else:
         yield from stamp(
             learner, graph, config.prune, steps,
-            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2),
+            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=given,
         )  # fmt: skip
 
 
@@ -229,83 +244,3 @@ def _describe(spec: NetworkSpec, plan: Plan, config: Config, turn: Round) -> Des
             "validation_dice": turn.validation.dice if turn.validation else None,
         },
     )
-
-
-def _conclude(
-    folder: RunFolder,
-    rounds: list[Round],
-    before: dict[str, int],
-    dense: tuple[int, int],
-    seen: Survey,
-    config: Config,
-    seconds: float,
-) -> dict[str, Any]:
-    """Choose the model and write result.json."""
-    start = Round(-1, "train", {}, before["parameters"], before["flops"], 0, 0.0, None)
-    pruned = config.method in ("stamp", "stamp+")
-    choice = select(rounds, config.prune, start, pruned)
-    chosen = rounds[choice.number]
-    folder.choose(choice.number)
-    validation = chosen.validation
-    result = {
-        "method": config.method,
-        "seed": config.seed,
-        "parameters_before": before["parameters"],
-        "parameters_after": chosen.parameters,
-        "flops_before": before["flops"],
-        "flops_after": chosen.flops,
-        "parameters_dense": dense[0],
-        "flops_dense": dense[1],
-        "validation_dice": validation.dice if validation else None,
-        "validation_dice_per_label": dict(validation.per_label) if validation else None,
-        "rounds": len(rounds),
-        "steps": rounds[-1].steps,
-        "seconds": round(seconds, 1),
-        "training_cases": len(seen.allotment.training),
-        "validation_cases": len(seen.allotment.validation),
-        "target": str(config.prune.target) if config.method != "dense" else None,
-        "target_reached": choice.target_reached,
-        "chosen_round": choice.number,
-        "rule": choice.rule,
-        "remarks": _remarks(rounds, chosen, choice.target_reached, config, pruned),
-        "widths": dict(chosen.widths),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "stampseg": __version__,
-        },
-    }
-    folder.write_json("result.json", result)
-    return result
-
-
-def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:
-    """What a reader should know about the choice."""
-    remarks = []
-    if chosen.validation and chosen.validation.dice < USELESS_DICE:
-        remarks.append(
-            f"WARNING: validation Dice is {chosen.validation.dice:.3f}: this network has learnt next to "
-            "nothing; give it more --steps, and look at the masks with `stampseg check`"
-        )
-    if pruned and not reached:
-        remarks.append(
-            f"the target ({config.prune.target}) was not reached: "
-            f"the network has {chosen.parameters:,} parameters"
-        )
-    undone = sum(turn.event == "rolled back" for turn in rounds)
-    if undone:
-        remarks.append(
-            f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}) and were rolled back; "
-            "their channels were spared"
-        )
-    best = max((t.validation.dice for t in rounds if t.validation), default=None)
-    if best is not None and chosen.validation and chosen.validation.dice < best - config.prune.tolerance:
-        other = smallest_within(rounds, config.prune.tolerance)
-        if other is not None:
-            remarks.append(
-                f"round {other.number} ({other.parameters:,} parameters) had validation Dice {best:.3f}, "
-                f"the chosen one {chosen.validation.dice:.3f}; "
-                f"its network is rounds/{other.number:03d}.safetensors"
-            )
-    return remarks

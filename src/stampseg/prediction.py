@@ -15,6 +15,7 @@ from .data.plan import Plan
 from .data.preprocess import prepare, restore
 from .data.readers import read_image
 from .denormals import flushing_denormals
+from .networks.outputs import main_map
 
 OVERLAP = 0.5
 
@@ -25,7 +26,8 @@ def predict_case(
     """Class index of every voxel, (*S) uint8 on the case's own grid.
 
     Args:
-        network: (B, C, *P) -> class logits (B, K, *P); its modes are as before on return.
+        network: (B, C, *P) -> class logits (B, K, *P), or several maps of which the first counts; its
+            modes are as before on return.
         case: one image; its label, if any, is not read.
         plan: the plan the network was trained with.
         device: where the network is.
@@ -82,7 +84,8 @@ def _probabilities(network: nn.Module, device: torch.device) -> Callable[[torch.
         layout = torch.channels_last if windows.ndim == 4 else torch.channels_last_3d
         if device.type == "mps":
             layout = torch.contiguous_format
-        logits = network(windows.to(device).contiguous(memory_format=layout))
+        output = network(windows.to(device).contiguous(memory_format=layout))
+        logits = main_map(output, windows.ndim - 2)
         return torch.softmax(logits.float(), dim=1).cpu()
 
     return predict

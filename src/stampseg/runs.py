@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .algorithm import Round
 from .atomic import write_text, write_whole
 from .errors import ConfigError, DataError, ModelFileError
-from .stamp import Round
 
 
 class RunFolder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from .data.cases import Case, find_inputs
@@ -26,12 +26,23 @@ def segment(
     overlays: Path | None = None,
     device: str = "cpu",
     overwrite: bool = False,
+    trusted: Collection[str] = (),
     echo: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write one mask per image into `output`, with the values the training labels had.
 
     Files of those names are refused unless `overwrite`. A file that cannot be segmented does not
     stop the others.
+
+    Args:
+        model: run folder or model file.
+        inputs: image files, folders of them, or DICOM series.
+        output: folder for the masks.
+        overlays: folder for pictures of them.
+        device: where to compute.
+        overwrite: replace masks that are there.
+        trusted: `package.module:Class` names whose code the model may use.
+        echo: is told of every mask.
 
     Returns:
         The masks written.
@@ -43,9 +54,9 @@ def segment(
     start_flushing_workers()
     seed_everything(0)
     where = resolve_device(device)
-    loaded = load_model(find_model(model), where)
-    lay_out(loaded.network, loaded.description.plan.spatial_dims, where)
-    cases = find_inputs(inputs, loaded.description.plan.in_channels)
+    loaded = load_model(find_model(model), where, trusted=trusted)
+    lay_out(loaded.network, loaded.plan.spatial_dims, where)
+    cases = find_inputs(inputs, loaded.plan.in_channels)
     _refuse_overwriting(cases, output, overwrite)
     output.mkdir(parents=True, exist_ok=True)
     written, failures, empty = [], [], 0
@@ -73,7 +84,7 @@ def _segment_one(
     loaded: Model, case: Case, output: Path, overlays: Path | None, device: str
 ) -> tuple[Path, int]:
     """Write the mask (and the overlay); gives its path and the number of labelled voxels."""
-    plan = loaded.description.plan
+    plan = loaded.plan
     classes = predict_case(loaded.network, case, plan, device)
     labels = to_values(classes, plan.label_values)
     path = write_label(output / output_name(case.images), labels, case.images)

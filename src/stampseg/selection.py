@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from .algorithm import Round
 from .config import PruneOptions
-from .stamp import Round
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss, DiceLoss
+from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss
 from torch import Tensor, nn
 
 from .config import TrainOptions
 from .denormals import flushing_denormals
 from .errors import ConfigError, TrainingError
+from .networks.outputs import main_map, score_maps
 
 Batch = Mapping[str, Tensor]
 
@@ -31,10 +32,29 @@ class Batches(Protocol):
         ...
 
 
+class SegmentationLoss(nn.Module):
+    """The loss of whatever a network gives: several maps of deep supervision weigh 1, 1/2, 1/4, ...
+
+    Args:
+        single: loss of scores (B, K, *S) and label (B, 1, *S); the label is brought to the size of
+            a smaller map by the nearest voxel.
+    """
+
+    def __init__(self, single: nn.Module) -> None:
+        super().__init__()
+        self.single, self.several = single, DeepSupervisionLoss(single)
+
+    def forward(self, output: Any, label: Tensor) -> Tensor:
+        maps = score_maps(output, label.ndim - 2)
+        if len(maps) > 1:
+            return self.several(maps, label.float())
+        return self.single(main_map(output, label.ndim - 2), label)
+
+
 def make_loss(options: TrainOptions) -> nn.Module:
     """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked."""
     common = {"include_background": True, "to_onehot_y": True, "softmax": True, "batch": True}
-    return DiceCELoss(**common) if options.loss == "dice-ce" else DiceLoss(**common)
+    return SegmentationLoss(DiceCELoss(**common) if options.loss == "dice-ce" else DiceLoss(**common))
 
 
 def make_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
@@ -140,7 +160,7 @@ class Trainer:
     def _guarded_step(self) -> float:
         try:
             return self._step()
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise TrainingError(
                 f"step {self.done + 1} failed: {reason}; if memory ran out, lower train.batch_size or "

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .algorithm import Validation
 from .data.loaders import ValidationCases
 from .data.plan import Plan
 from .denormals import flushing_denormals
 from .errors import DataError
 from .evaluation import dice_score
+from .networks.outputs import main_map
 from .prediction import evaluating, predict_prepared
-from .stamp import Validation
 
 
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
@@ -22,7 +23,8 @@ def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], c
     overlap, total = torch.zeros(classes), torch.zeros(classes)
     with evaluating(network), torch.inference_mode(), flushing_denormals():
         for batch in batches:
-            found, truth = network(batch["image"]).argmax(1), batch["label"][:, 0]
+            truth = batch["label"][:, 0]
+            found = main_map(network(batch["image"]), truth.ndim - 1).argmax(1)
             for k in range(1, classes):
                 overlap[k] += 2 * ((found == k) & (truth == k)).sum().cpu()
                 total[k] += ((found == k).sum() + (truth == k).sum()).cpu()

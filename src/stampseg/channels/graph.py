@@ -17,7 +17,7 @@ from ..errors import WiringError
 FREE = -1  # a position that no cut ever touches
 
 Scores = Mapping[str, np.ndarray]  # group name -> one value per channel
-Role = Literal["out", "in", "norm-weight", "other"]
+Role = Literal["out", "in", "norm-weight", "rate", "other"]
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,14 @@ def layer_normalisation(
     return tracer.layout(x)
 
 
+def dropped(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    """Targeted dropout: a rate per channel."""
+    layout, rate = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "rate")
+    return layout if layout is not None and tracer.bind_state(rate, layout, "rate") else None
+
+
 def per_channel(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-    """PReLU and targeted dropout: a second argument with one number, or one per channel."""
+    """PReLU: a second argument with one number, or one per channel."""
     layout, tensor = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "weight")
     if layout is None:
         return None

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .layer_rules import (
     convolution,
+    dropped,
     group_normalisation,
     layer_normalisation,
     linear,
@@ -115,7 +116,8 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("batch_norm", "instance_norm"), normalisation),
     "group_norm": group_normalisation,
     "layer_norm": layer_normalisation,
-    **dict.fromkeys(("prelu", "channel_dropout"), per_channel),
+    "prelu": per_channel,
+    "channel_dropout": dropped,
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenation),
     **dict.fromkeys(_ARITHMETIC.split(), arithmetic),
     **dict.fromkeys(("chunk", "tensor_split"), splitting),

@@ -84,8 +84,8 @@ def check_fit(network: Copy, graph: ChannelGraph) -> None:
     state = state_of(network)
     for binding in graph.bindings:
         shape = tuple(state[binding.tensor].shape) if binding.tensor in state else None
-        if shape is None and isinstance(network, MutableMapping):
-            continue  # averages of the parameters alone are complete without buffers
+        if shape is None and (isinstance(network, MutableMapping) or binding.role == "rate"):
+            continue  # averages need no buffers, and a network that has been trained no dropout
         if shape is None or len(shape) <= binding.dim or shape[binding.dim] != len(binding.channels):
             raise WiringError(
                 f"{binding.tensor} has shape {shape}, the graph expects {len(binding.channels)} entries "

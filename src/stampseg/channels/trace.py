@@ -59,15 +59,18 @@ def _follow(network: nn.Module, example: Tensor, state: Mapping[str, Tensor] | N
 
 
 def _on_meta(network: nn.Module) -> dict[str, Tensor]:
-    """Stand-ins without memory for all parameters and buffers; a shared one stays shared."""
+    """Stand-ins without memory for all parameters and buffers; a shared one stays shared.
+
+    A module registered under two names counts once: swapped twice, it would be left with a stand-in.
+    """
     stand_ins: dict[int, Tensor] = {}
-    named = (
-        *network.named_parameters(remove_duplicate=False),
-        *network.named_buffers(remove_duplicate=False),
-    )
     return {
-        name: stand_ins.setdefault(id(tensor), torch.empty_like(tensor, device="meta", requires_grad=False))
-        for name, tensor in named
+        f"{prefix}.{key}" if prefix else key: stand_ins.setdefault(
+            id(tensor), torch.empty_like(tensor, device="meta", requires_grad=False)
+        )
+        for prefix, module in network.named_modules()
+        for key, tensor in (*module._parameters.items(), *module._buffers.items())
+        if tensor is not None
     }
 
 
@@ -103,13 +106,16 @@ class Tracer(TorchFunctionMode):
         self._names: dict[int, str] = {}
         for name, tensor in state.items() if state is not None else _named_state(network):
             self._names.setdefault(id(tensor), name)  # a shared tensor goes by its first name
+        # what modules hold outside their state is constant: it comes from no channel
+        held = [vars(module).values() for module in network.modules()]
+        self._constants = {id(t): t for values in held for t in _tensors(list(values))}
         self._reset(training=False)
         self._observed: dict[int, tuple[str, int, np.ndarray, bool]] = {}  # by the number of the layer call
 
     def _reset(self, training: bool) -> None:
         self._training = training
         self._layouts: dict[int, tuple[Tensor, Layout]] = {}  # holds the tensor so that its id stays its own
-        self._others: dict[int, Tensor] = {}  # seen to be made, but from no channels that are followed
+        self._others = dict(self._constants)  # seen to be made, but from no channels that are followed
         self._origins: dict[int, int] = {}  # tensor -> number of the layer call it comes from, unmixed
         self._layer_calls = 0
         self._stack: list[tuple[str, nn.Module]] = []
@@ -131,7 +137,7 @@ class Tracer(TorchFunctionMode):
                 if self.state is None:
                     outputs = self.network(example)
                 else:
-                    outputs = functional_call(self.network, dict(self.state), (example,))
+                    outputs = functional_call(self.network, dict(self.state), (example,), tie_weights=False)
         except WiringError:
             raise
         except Exception as error:

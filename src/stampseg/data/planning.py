@@ -34,7 +34,13 @@ Crop = Literal["none", "nonzero"]
 Normalization = Literal["zscore", "ct"]
 
 
-def make_plan(fingerprint: Fingerprint, table: LabelTable, data: DataOptions, poolings: int | None) -> Plan:
+def make_plan(
+    fingerprint: Fingerprint,
+    table: LabelTable,
+    data: DataOptions,
+    poolings: int | None,
+    fixed: Strides | None = None,
+) -> Plan:
     """Plan the preprocessing and the depth of the network.
 
     Args:
@@ -42,9 +48,11 @@ def make_plan(fingerprint: Fingerprint, table: LabelTable, data: DataOptions, po
         table: classes and their values in the files.
         data: what the user fixed; None there is planned.
         poolings: levels below the first, or None.
+        fixed: the poolings of a network that does not take them from the plan, or None.
 
     Raises:
-        ConfigError: an option that does not fit the data, such as a patch with two axes for volumes.
+        ConfigError: an option that does not fit the data, such as a patch with two axes for volumes,
+            or images far too small for the fixed poolings.
         DataError: the images are too small for any pooling.
     """
     notes = list(fingerprint.warnings)
@@ -55,7 +63,7 @@ def make_plan(fingerprint: Fingerprint, table: LabelTable, data: DataOptions, po
     shapes = np.array(
         [working_shape(s, v, spacing) for s, v in zip(sources, fingerprint.spacings, strict=True)]
     )
-    patch, strides = _plan_patch(shapes, spacing, data.patch_size, poolings, notes)
+    patch, strides = _plan_patch(shapes, spacing, data.patch_size, poolings, fixed, notes)
     normalization, windows = _plan_intensities(fingerprint, data, notes)
     volumes = fingerprint.spatial_dims == 3
     return Plan(
@@ -213,20 +221,44 @@ def _plan_patch(
     spacing: tuple[float, ...],
     given: tuple[int, ...] | None,
     poolings: int | None,
+    fixed: Strides | None,
     notes: list[str],
 ) -> tuple[tuple[int, ...], Strides]:
     size, why = (given, "as given") if given is not None else _patch_extent(shapes, spacing)
-    strides = plan_strides(size, spacing, poolings)
+    strides = fixed or plan_strides(size, spacing, poolings)
     totals = total_stride(strides)
     patch = tuple(total * math.ceil(n / total) for n, total in zip(size, totals, strict=True))
+    if fixed is not None:
+        patch = _patch_for(size, totals)
+        if given is None and patch != size:
+            why = f"{why}, as multiples of the network's total stride {_by(totals)}"
     if given is not None and patch != given:
         why = f"the given {_by(given)} rounded up to multiples of the total stride {_by(totals)}"
     notes.append(f"patch: {_by(patch)}, {why}")
     bottom = _by([n // total for n, total in zip(patch, totals, strict=True)])
     levels = "; ".join(_by(step) for step in strides)
-    forced = ", as given" if poolings is not None else ""
+    forced = ", as given" if poolings is not None else ", the network's own" if fixed is not None else ""
     notes.append(f"depth: {len(strides)} poolings ({levels}), {bottom} at the bottom{forced}")
     return patch, strides
+
+
+def _patch_for(size: Sequence[int], totals: Sequence[int]) -> tuple[int, ...]:
+    """The patch of a network whose total stride is fixed: at least two voxels at the bottom of every axis.
+
+    Raises:
+        ConfigError: an axis would be more padding than image.
+    """
+    for n, total in zip(size, totals, strict=True):
+        if n < total and total > SMALLEST_FORCED_MAP:
+            raise ConfigError(
+                f"network.name: found a network that divides the image by {_by(totals)}, and a patch would "
+                f"be {_by(size)} voxels; expected at least {total} along every axis: choose a network that "
+                "takes its poolings from the plan, such as unet or monai.DynUNet, or a finer data.spacing"
+            )
+    return tuple(
+        total * max(math.ceil(n / total), SMALLEST_FORCED_MAP if total > 1 else 1)
+        for n, total in zip(size, totals, strict=True)
+    )
 
 
 def _patch_extent(shapes: np.ndarray, spacing: tuple[float, ...]) -> tuple[tuple[int, ...], str]:

@@ -2,43 +2,115 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
 
 from ..channels.cost import Tally
-from ..channels.trace import trace
-from ..config import Config, PruneOptions
+from ..config import Config, NetworkOptions, PruneOptions
 from ..data.plan import Plan
 from ..errors import ConfigError
-from .registry import NetworkSpec
-from .unet import doubling_widths, flat_widths
+from .entry import Entry, Strides, data_values
+from .registry import NetworkSpec, find_entry
+from .skeleton import skeleton
+from .unet import flat_widths
+
+_MEANINGS = ("width", "poolings", "norm", "activation")  # options that not every network can take
 
 
 def network_spec(plan: Plan, config: Config) -> NetworkSpec:
-    """The dense network that the plan and the options ask for."""
-    options = config.network
+    """The dense network that the plan and the options ask for.
+
+    Raises:
+        ConfigError: an option that means nothing to this network, an argument that the data decide
+            otherwise, or a network that does not have the plan's dimensions.
+    """
+    return spec_of(plan, config.network)
+
+
+def spec_of(plan: Plan, options: NetworkOptions) -> NetworkSpec:
+    """The same for the options of the network alone."""
+    entry = find_entry(options.name)
+    _check_options(entry, options)
+    _check_dims(entry, plan.spatial_dims)
+    arguments = {**entry.defaults(plan, options), **options.arguments}
+    _check_data(entry, arguments, plan)
     return NetworkSpec(
-        name="unet",
-        arguments={
-            "spatial_dims": plan.spatial_dims,
-            "in_channels": plan.in_channels,
-            "out_channels": plan.out_channels,
-            "widths": doubling_widths(options.width, len(plan.strides)),
-            "strides": plan.strides,
-            "norm": options.norm,
-            "activation": options.activation,
-            "order": "activation-norm" if options.preset == "paper" else "norm-activation",
-        },
+        name=options.name,
+        arguments=arguments,
         example_shape=(1, plan.in_channels, *plan.patch_size),
     )
+
+
+def fixed_strides(options: NetworkOptions, spatial_dims: int) -> Strides | None:
+    """The strides of a network that does not take the plan's, for `make_plan`; None where it does.
+
+    Raises:
+        ConfigError: an option that means nothing to the network, or a network of other dimensions.
+    """
+    entry = find_entry(options.name)
+    _check_options(entry, options)
+    _check_dims(entry, spatial_dims)
+    return entry.strides(options.arguments, spatial_dims)
+
+
+def _check_dims(entry: Entry, spatial_dims: int) -> None:
+    if spatial_dims not in entry.dims:
+        has = " or ".join(f"{dims}D" for dims in entry.dims)
+        raise ConfigError(
+            f"network.name: {entry.name} is a network for {has}, and the images are {spatial_dims}D; choose "
+            "unet or a network of monai or nnunet"
+        )
+
+
+def _check_options(entry: Entry, options: NetworkOptions) -> None:
+    """No option may do nothing: neither one the network cannot take nor one that an argument overrides."""
+    own = ":" in entry.name
+    for option in _MEANINGS:
+        if getattr(options, option) is None or (own and option == "poolings"):
+            continue  # a network of one's own takes poolings through the patch, a multiple of them
+        if own:
+            raise ConfigError(
+                f"network.{option}: {entry.name} is your own network; give it network.arguments instead"
+            )
+        argument = entry.drives.get(option)
+        if argument is None:
+            taken = [name for name in _MEANINGS if name in entry.drives]
+            raise ConfigError(
+                f"network.{option}: {entry.name} does not take it; it takes "
+                f"{', '.join(taken) or 'none of ' + ', '.join(_MEANINGS)}, and network.arguments"
+            )
+        if argument in options.arguments:
+            raise ConfigError(
+                f"network.{option} and network.arguments.{argument} say the same thing; give one of them"
+            )
+
+
+def _check_data(entry: Entry, arguments: dict[str, Any], plan: Plan) -> None:
+    """What the data decide cannot be asked for otherwise."""
+    decided = entry.defaults(plan, NetworkOptions(name=entry.name))
+    for fact in data_values(plan):
+        argument = entry.data.get(fact, "")
+        if argument not in decided:
+            continue
+        found, needed = ({argument: values[argument]} for values in (arguments, decided))
+        if entry.resolve(found) != entry.resolve(needed):
+            raise ConfigError(
+                f"network.arguments.{argument}: found {arguments[argument]!r}, but the data have "
+                f"{decided[argument]!r}; leave it out"
+            )
 
 
 def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
     """The flat U-Net whose size is nearest to the target, in ratio.
 
     Raises:
-        ConfigError: the target is a Dice floor, which names no size.
+        ConfigError: the target is a Dice floor, which names no size, or the network is not the U-Net.
     """
+    if dense.name != "unet":
+        raise ConfigError(
+            f"--method flat is a U-Net of one width, and network.name is {dense.name}; leave out one of them"
+        )
     if prune.target.floor is not None:
         raise ConfigError("--method flat needs a size as --target (15%, 50k); a Dice floor names none")
     limit = prune.target.limit(_count(dense, prune))
@@ -62,7 +134,6 @@ def _count(spec: NetworkSpec, prune: PruneOptions) -> int:
 
 def count(spec: NetworkSpec) -> tuple[int, int]:
     """Parameters and FLOPs of a network, without building it in memory."""
-    with torch.device("meta"):
-        network = spec.build()
-        tally = Tally(network, trace(network, torch.empty(spec.example_shape)))
+    network, graph = skeleton(spec, trusted=(spec.name,))  # it comes from the options, which name it
+    tally = Tally(network, graph)
     return tally.parameters, tally.flops

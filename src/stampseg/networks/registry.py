@@ -2,15 +2,88 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
+from difflib import get_close_matches
 from typing import Any
 
+from pydantic import field_validator
 from torch import nn
 
-from ..config import Options
+from ..config import NetworkOptions, Options, as_json
+from ..data.plan import Plan
 from ..errors import ConfigError
-from .unet import UNet
+from . import imported, monai_networks, nnunet_networks, smp_networks
+from .entry import DATA_ARGUMENTS, Arguments, Entry, data_values, doubled, plan_decides
+from .meta import building_on_meta, real_constants
+from .unet import doubling_widths
 
-_BUILDERS: dict[str, type[nn.Module]] = {"unet": UNet}
+
+def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
+    levels = len(plan.strides)
+    return {
+        **data_values(plan),
+        "widths": doubling_widths(doubled(options.width, 0)[0], levels),
+        "strides": [list(step) for step in plan.strides],
+        "norm": options.norm or "batch",
+        "activation": options.activation or "relu",
+        "order": "activation-norm" if options.preset == "paper" else "norm-activation",
+    }
+
+
+_UNET = Entry(
+    "unet", "stampseg.networks.unet", "UNet", _unet,
+    {"width": "widths", "poolings": "strides", "norm": "norm", "activation": "activation", "preset": "order"},
+)  # fmt: skip
+_ENTRIES: Mapping[str, Entry] = {
+    entry.name: entry
+    for entry in (_UNET, *monai_networks.ENTRIES, *nnunet_networks.ENTRIES, *smp_networks.ENTRIES)
+}
+
+
+def names() -> tuple[str, ...]:
+    """Every name that needs no trust."""
+    return tuple(_ENTRIES)
+
+
+def find_entry(name: str) -> Entry:
+    """What is known of a network, or of a user's own by its import path.
+
+    Raises:
+        ConfigError: no network has this name.
+    """
+    if imported.is_import_path(name):
+        return Entry(name, *_own_place(name), defaults=_own_defaults, strides=plan_decides)
+    entry = _ENTRIES.get(name)
+    if entry is None:
+        near = _near(name)
+        hint = f"did you mean {near[0]}? Known" if near else "known"
+        raise ConfigError(
+            f"network {name!r} is not known; {hint} are {', '.join(_ENTRIES)}, and your own as "
+            "package.module:Class"
+        )
+    return entry
+
+
+def _near(name: str) -> list[str]:
+    """The name that was meant, if any: the class counts more than the package before it."""
+    by_class = {known.split(".")[-1].lower(): known for known in reversed(_ENTRIES)}
+    wanted = name.split(".")[-1].lower()
+    whole = {known.lower(): known for known in _ENTRIES}
+    same = [by_class[wanted]] if wanted in by_class else []
+    return ([whole[name.lower()]] if name.lower() in whole else same) or [
+        by_class[near] for near in get_close_matches(wanted, by_class, n=1, cutoff=0.7)
+    ]
+
+
+def _own_place(name: str) -> tuple[str, str]:
+    module, _, attribute = name.partition(":")
+    return module, attribute
+
+
+def _own_defaults(plan: Plan, options: NetworkOptions) -> Arguments:
+    return imported.defaults(imported.import_class(options.name, (options.name,)), plan, options)
 
 
 class NetworkSpec(Options):
@@ -20,16 +93,67 @@ class NetworkSpec(Options):
     arguments: dict[str, Any]
     example_shape: tuple[int, ...]  # (1, C, *S)
 
-    def build(self) -> nn.Module:
+    @field_validator("arguments")
+    @classmethod
+    def _as_json(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return as_json(values)
+
+    def build(self, trusted: Collection[str] = ()) -> nn.Module:
         """Construct it, with fresh weights, on the current default device.
 
+        On the meta device its parameters take no memory, the constants that its constructor
+        computes stay real (see `meta.py`), and no trained weights are fetched.
+
+        Args:
+            trusted: import paths (`package.module:Class`) whose code may run.
+
         Raises:
-            ConfigError: the name is unknown or the arguments do not fit.
+            ConfigError: the name is unknown or not trusted, its package is missing, or the arguments
+                do not fit.
         """
-        builder = _BUILDERS.get(self.name)
-        if builder is None:
-            raise ConfigError(f"network {self.name!r} is not known; known are {', '.join(sorted(_BUILDERS))}")
+        entry = find_entry(self.name)
+        own = imported.is_import_path(self.name)
+        cls = imported.import_class(self.name, trusted) if own else entry.load()
+        check_arguments(self.name, cls, self.arguments)
+        arguments = entry.resolve(self.arguments)
+        on_meta = building_on_meta()
+        if on_meta:
+            arguments.update({k: v for k, v in entry.without_weights.items() if k in arguments})
         try:
-            return builder(**self.arguments)
-        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-            raise ConfigError(f"network {self.name!r} does not take these arguments: {error}") from None
+            with real_constants() if on_meta else nullcontext():
+                network = cls(**arguments)
+                entry.amend(network, self.arguments)
+                return network
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever the constructor says of the values
+            text = str(error) or type(error).__name__
+            raise ConfigError(f"network {self.name!r} does not take these arguments: {text}") from None
+
+
+def check_arguments(name: str, cls: type[nn.Module], arguments: Mapping[str, Any]) -> None:
+    """Compare the names of the arguments with the constructor's signature.
+
+    Raises:
+        ConfigError: one that it does not take, or one that it needs and does not get.
+    """
+    parameters = dict(inspect.signature(cls).parameters)
+    takes = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = [] if anything else [key for key in arguments if key not in takes]
+    if unknown:
+        near = get_close_matches(unknown[0], takes, n=1)
+        hint = f"did you mean {near[0]}? It" if near else "it"
+        raise ConfigError(
+            f"network {name!r} does not take the argument {unknown[0]!r}; {hint} takes {', '.join(takes)}"
+        )
+    needed = [key for key in takes if parameters[key].default is inspect.Parameter.empty]
+    missing = [key for key in needed if key not in arguments]
+    if missing:
+        raise ConfigError(
+            f"network {name!r} needs the argument {missing[0]!r}; give it as network.arguments.{missing[0]}. "
+            f"It takes {', '.join(takes)}"
+        )
+
+
+__all__ = ["DATA_ARGUMENTS", "NetworkSpec", "check_arguments", "find_entry", "names"]

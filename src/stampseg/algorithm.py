@@ -105,6 +105,7 @@ def stamp(
     dropout: bool = True,
     patience: int | None = None,
     stages: int = 5,
+    before: Validation | None = None,
 ) -> Iterator[Round]:
     """Train and prune `learner.network` for `steps` optimiser steps; yields after every round.
 
@@ -116,8 +117,10 @@ def stamp(
         dropout: True for STAMP+, False for STAMP.
         patience: stages of the finish without a better Dice after which it ends early.
         stages: validations in the warm-up and in the finish, at the most.
+        before: Dice of a network that is already trained, which its cuts are measured by.
     """
     run = _Run(learner, graph)
+    run.remember(before)
     target = run.limit(options)
     groups = frozenset(group.name for group in rankable_groups(graph, options.rankable))
     schedule = make_schedule(options, steps, run.size(target), target.amount, len_of(graph, groups))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from stampseg.algorithm import Learner, Round, Validation, stamp, train_only
 from stampseg.channels.choice import Limit, choose, rankable_groups
 from stampseg.channels.cost import Tally
 from stampseg.channels.dropout import TargetedDropout
@@ -23,7 +24,6 @@ from stampseg.channels.trace import trace
 from stampseg.config import PruneOptions, Target
 from stampseg.networks.unet import UNet
 from stampseg.selection import select
-from stampseg.stamp import Learner, Round, Validation, stamp, train_only
 
 
 class Bench:

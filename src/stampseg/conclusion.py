@@ -1,0 +1,110 @@
+"""The end of a run: which round becomes the model, and what result.json says of it."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+from . import __version__
+from .algorithm import Round
+from .config import Config
+from .runs import RunFolder
+from .selection import select, smallest_within
+from .surveying import Survey
+
+USELESS_DICE = 0.1
+
+
+def conclude(
+    folder: RunFolder,
+    rounds: list[Round],
+    before: Round,
+    dense: tuple[int, int],
+    seen: Survey,
+    config: Config,
+    seconds: float,
+) -> dict[str, Any]:
+    """Choose the model and write result.json.
+
+    Args:
+        folder: of the run, with a model for every round.
+        rounds: all of them.
+        before: the network as it was before the first step.
+        dense: parameters and FLOPs of the dense network.
+        seen: what the run knew of its data.
+        config: its options.
+        seconds: how long it took.
+
+    Returns:
+        What result.json holds.
+    """
+    pruned = config.method in ("stamp", "stamp+")
+    choice = select(rounds, config.prune, before, pruned)
+    chosen = rounds[choice.number]
+    folder.choose(choice.number)
+    validation = chosen.validation
+    result = {
+        "method": config.method,
+        "seed": config.seed,
+        "parameters_before": before.parameters,
+        "parameters_after": chosen.parameters,
+        "flops_before": before.flops,
+        "flops_after": chosen.flops,
+        "parameters_dense": dense[0],
+        "flops_dense": dense[1],
+        "validation_dice_before": before.validation.dice if before.validation else None,
+        "validation_dice": validation.dice if validation else None,
+        "validation_dice_per_label": dict(validation.per_label) if validation else None,
+        "rounds": len(rounds),
+        "steps": rounds[-1].steps,
+        "seconds": round(seconds, 1),
+        "training_cases": len(seen.allotment.training),
+        "validation_cases": len(seen.allotment.validation),
+        "target": str(config.prune.target) if config.method != "dense" else None,
+        "target_reached": choice.target_reached,
+        "chosen_round": choice.number,
+        "rule": choice.rule,
+        "remarks": _remarks(rounds, chosen, choice.target_reached, config, pruned),
+        "widths": dict(chosen.widths),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+            "stampseg": __version__,
+        },
+    }
+    folder.write_json("result.json", result)
+    return result
+
+
+def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:
+    """What a reader should know about the choice."""
+    remarks = []
+    if chosen.validation and chosen.validation.dice < USELESS_DICE:
+        remarks.append(
+            f"WARNING: validation Dice is {chosen.validation.dice:.3f}: this network has learnt next to "
+            "nothing; give it more --steps, and look at the masks with `stampseg check`"
+        )
+    if pruned and not reached:
+        remarks.append(
+            f"the target ({config.prune.target}) was not reached: "
+            f"the network has {chosen.parameters:,} parameters"
+        )
+    undone = sum(turn.event == "rolled back" for turn in rounds)
+    if undone:
+        remarks.append(
+            f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}) and were rolled back; "
+            "their channels were spared"
+        )
+    best = max((t.validation.dice for t in rounds if t.validation), default=None)
+    if best is not None and chosen.validation and chosen.validation.dice < best - config.prune.tolerance:
+        other = smallest_within(rounds, config.prune.tolerance)
+        if other is not None:
+            remarks.append(
+                f"round {other.number} ({other.parameters:,} parameters) had validation Dice {best:.3f}, "
+                f"the chosen one {chosen.validation.dice:.3f}; "
+                f"its network is rounds/{other.number:03d}.safetensors"
+            )
+    return remarks

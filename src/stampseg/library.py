@@ -1,0 +1,308 @@
+"""stampseg for your own training code: trace, score, cut, save, and STAMP around your training function.
+
+graph = stampseg.trace(network, example)
+scores = graph.score(batches, loss)
+graph.cut(graph.lowest(scores, target="50%"), optimizer)
+graph.save("small.safetensors", "monai.BasicUNet", arguments)
+
+for turn in stampseg.stamp(network, example, optimizer, train, batches=batches, loss=loss): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from .algorithm import Learner, Round, Validation
+from .algorithm import stamp as rounds_of
+from .channels.choice import Limit, choose
+from .channels.cost import Tally
+from .channels.dropout import attach_dropout, detach_dropout
+from .channels.graph import ChannelGraph, Cut, Group, Scores
+from .channels.importance import Batch, Loss, importance
+from .channels.surgery import Copy, apply_cut
+from .channels.trace import trace as trace_channels
+from .config import Criterion, Normalizer, Target, parse_config
+from .errors import ConfigError, WiringError
+from .modelfile import Description, load_model, save_model
+from .networks.registry import NetworkSpec
+from .networks.skeleton import skeleton
+
+Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
+
+
+class Graph:
+    """The channels of a living network. Cutting changes the network and this object together.
+
+    Attributes:
+        network: as it is now.
+        channels: its channel graph as it is now; its `kept` says what is left of the dense network.
+    """
+
+    def __init__(self, network: nn.Module, example: Tensor) -> None:
+        self.network, self.example = network, example
+        self.channels: ChannelGraph = trace_channels(network, example)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Channels that live and die together; `frozen` says why some may not be cut."""
+        return self.channels.groups
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the network as it is now."""
+        return Tally(self.network, self.channels).parameters
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of one forward pass of one example of the traced size, two per multiply-add."""
+        return Tally(self.network, self.channels).flops
+
+    def score(
+        self,
+        batches: Batches,
+        loss: Loss,
+        *,
+        criterion: Criterion = "taylor-abs",
+        normalizer: Normalizer = "l2",
+    ) -> Scores:
+        """Importance of every prunable channel; low is dispensable. See `stampseg.channels.importance`.
+
+        Args:
+            batches: dictionaries with `image` (B, C, *S) and `label`, or (image, label) pairs.
+            loss: of the network's output and the label.
+            criterion: taylor, taylor-abs, l1, l2, l1-std, weight-l1, norm-scale, random or noise.
+            normalizer: l2, mean, none, parameters or flops.
+
+        Returns:
+            Group name -> (n,) float64.
+        """
+        return importance(
+            self.network, self.channels, _batches(batches, self.network), loss,
+            criterion=criterion, normalizer=normalizer,
+        )  # fmt: skip
+
+    def lowest(
+        self, scores: Scores, *, count: int | None = None, target: str | None = None, minimum_width: int = 1
+    ) -> Cut:
+        """The least important channels of the whole network.
+
+        Args:
+            scores: from `score`, of the network as it is now.
+            count: how many, at the most.
+            target: a size at which to stop, as a share of the network as it is now or a count:
+                "50%", "120k", "flops:25%".
+            minimum_width: channels that every group keeps.
+
+        Raises:
+            ConfigError: neither count nor target, or a target that names no size.
+        """
+        if count is None and target is None:
+            raise ConfigError(
+                "lowest: neither count nor target; say how many channels, or what size to reach"
+            )
+        limit = self._limit(Target.parse(target)) if target is not None else Limit("parameters", 0)
+        return choose(
+            self.network, self.channels, scores, limit=limit, most=count, minimum_width=minimum_width
+        )
+
+    def _limit(self, target: Target) -> Limit:
+        kind = "flops" if target.kind == "flops" else "parameters"
+        return Limit(kind, target.limit(self.flops if kind == "flops" else self.parameters))  # type: ignore[arg-type]
+
+    def cut(
+        self,
+        removed: Cut | Mapping[str, Iterable[int]],
+        optimizer: Optimizer | None = None,
+        *,
+        copies: Sequence[Copy] = (),
+    ) -> Cut:
+        """Remove channels from the network, its optimiser and its averages, in place.
+
+        Args:
+            removed: group name -> indices within the group as it is now.
+            optimizer: SGD, Adam, AdamW or any whose state is shaped like its parameters.
+            copies: `AveragedModel`s, other modules of the same layers, or dictionaries of tensors by
+                parameter name.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            WiringError: the request cannot be met; everything is as it was.
+        """
+        wanted = removed if isinstance(removed, Cut) else Cut.of(removed)
+        self.channels = apply_cut(self.network, self.channels, wanted, optimizer, copies=copies)
+        return wanted
+
+    def save(self, path: str | Path, name: str, arguments: Mapping[str, Any]) -> None:
+        """Write the network as one .safetensors file; see `save`."""
+        save(path, self.network, self.channels, name, arguments, tuple(self.example.shape))
+
+
+def trace(network: nn.Module, example: Tensor) -> Graph:
+    """Find out which channels of `network` live and die together.
+
+    Args:
+        network: any module.
+        example: (B, C, *S) input it accepts.
+
+    Raises:
+        WiringError: the network does not run on the example, or nothing in it can be traced.
+    """
+    return Graph(network, example)
+
+
+def stamp(
+    network: nn.Module,
+    example: Tensor,
+    optimizer: Optimizer,
+    train: Callable[[int], float | None],
+    *,
+    batches: Batches,
+    loss: Loss,
+    validate: Callable[[], float] | None = None,
+    steps: int = 1000,
+    target: str = "15%",
+    dropout: bool = True,
+    copies: Sequence[Copy] = (),
+    **options: Any,
+) -> Iterator[Round]:
+    """STAMP around your own training function: yields after every round of training and cutting.
+
+    The network becomes smaller in place. A network without targeted dropout gets one behind its
+    activations while this runs.
+
+    Args:
+        network: trained and cut in place.
+        example: (B, C, *S) input it accepts.
+        optimizer: of all its parameters; carried through every cut, as are schedulers, gradient
+            scalers and `copies`.
+        train: takes exactly that many optimiser steps; its mean loss, if it gives one, goes into the
+            round.
+        batches: the training set for ranking, gone through once per round: a list or DataLoader of
+            dictionaries with `image` (B, C, *S) and `label`, or of (image, label) pairs.
+        loss: of the network's output and the label.
+        validate: Dice on validation data, between 0 and 1; a cut that does not heal is rolled back.
+        steps: optimiser steps of the whole run.
+        target: 15%, 50k, flops:25%, flops:2G, or dice:0.85 with `validate`.
+        dropout: True for STAMP+, False for STAMP.
+        copies: averages of the weights, as for `Graph.cut`.
+        options: any of `PruneOptions`, such as criterion="l1" or rounds=10.
+
+    Raises:
+        ConfigError: an option that does not exist or does not fit.
+        WiringError: the network cannot be traced.
+    """
+    prune = parse_config({"prune": {"target": target, **options}}, "stampseg.stamp").prune
+    if iter(batches) is batches:
+        raise ConfigError(
+            "stampseg.stamp: batches can be gone through only once, and every round needs them; give a list "
+            "or a DataLoader"
+        )
+    if prune.target.floor is not None and validate is None:
+        raise ConfigError("stampseg.stamp: a Dice floor as target needs `validate`; give it, or a size")
+    graph, randomness = trace_channels(network, example), np.random.default_rng(0)
+    return _rounds(
+        Learner(
+            network=network,
+            optimizer=optimizer,
+            train=lambda count: _number(train(count)),
+            score=lambda channels: importance(
+                network, channels, _batches(batches, network), loss,
+                criterion=prune.criterion, normalizer=prune.normalizer,
+                generator=randomness,
+            ),
+            validate=lambda: None if validate is None else Validation(float(validate()), {}),
+            copies=copies,
+        ),
+        attach_dropout(network, graph, example) if dropout else graph,
+        lambda learner, channels: rounds_of(learner, channels, prune, steps, dropout=dropout),
+    )  # fmt: skip
+
+
+def _rounds(
+    learner: Learner, graph: ChannelGraph, run: Callable[[Learner, ChannelGraph], Iterator[Round]]
+) -> Iterator[Round]:
+    try:
+        yield from run(learner, graph)
+    finally:
+        detach_dropout(learner.network)
+
+
+def _number(loss: float | None) -> float:
+    return float("nan") if loss is None else float(loss)
+
+
+def _batches(batches: Batches, network: nn.Module) -> Iterator[Batch]:
+    """Image and label of every batch, on the network's device."""
+    device = next(network.parameters()).device
+    for batch in batches:
+        pair = (batch["image"], batch["label"]) if isinstance(batch, Mapping) else tuple(batch)[:2]
+        if len(pair) != 2:
+            raise ConfigError(
+                f"a batch holds {len(pair)} tensor; expected a dictionary with image and label, or a pair"
+            )
+        yield {"image": pair[0].to(device), "label": pair[1].to(device)}
+
+
+def save(
+    path: str | Path,
+    network: nn.Module,
+    graph: Graph | ChannelGraph | None,
+    name: str,
+    arguments: Mapping[str, Any],
+    example_shape: Sequence[int],
+) -> None:
+    """Write a network of any widths as one .safetensors file that `load` reads without its code's help.
+
+    Args:
+        path: of the file.
+        network: what to write.
+        graph: of the network as it is now, such as a round's `graph`.
+        name: in the registry (docs/reference/networks.md), or `package.module:Class`.
+        arguments: of its constructor for the dense network; JSON values.
+        example_shape: (B, C, *S) of an input it accepts.
+
+    Raises:
+        ConfigError: the name or the arguments cannot be built.
+        WiringError: what they build is another network than this one.
+    """
+    channels = graph.channels if isinstance(graph, Graph) else graph
+    if channels is None:
+        raise ConfigError("stampseg.save: no graph; give the round's graph, or the object that trace gave")
+    spec = NetworkSpec(name=name, arguments=dict(arguments), example_shape=(1, *example_shape[1:]))
+    hint = "give the name and the arguments that the dense network was built with"
+    try:
+        rebuilt, _ = skeleton(spec, channels.kept, trusted=(name,))
+    except WiringError as error:
+        raise WiringError(f"stampseg.save: {name} cannot be cut to this network: {error}; {hint}") from None
+    wanted = {key: tuple(value.shape) for key, value in rebuilt.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    odd = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    if odd:
+        raise WiringError(
+            f"stampseg.save: {name}, cut alike, has {odd[0]} of shape {wanted.get(odd[0])}, this network "
+            f"{found.get(odd[0])}; {hint}"
+        )
+    save_model(Path(path), network, Description(network=spec, kept=dict(channels.kept), plan=None))
+
+
+def load(path: str | Path, device: torch.device | str = "cpu", *, trusted: Collection[str] = ()) -> nn.Module:
+    """The network of a file, in eval mode, without ever building the dense one.
+
+    Args:
+        path: written by `save`, or by `stampseg train` and `stampseg prune`.
+        device: where it shall be.
+        trusted: `package.module:Class` names whose code the file may use.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or asks for code that is not trusted.
+    """
+    return load_model(Path(path), device, trusted=trusted).network

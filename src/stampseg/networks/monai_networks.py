@@ -1,0 +1,209 @@
+"""Networks of MONAI, with the arguments that a plan means for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ..config import NetworkOptions
+from ..data.plan import Plan
+from .entry import (
+    DEFAULT_WIDTH,
+    Arguments,
+    Entry,
+    data_values,
+    doubled,
+    halvings,
+    kernel_sizes,
+    own_strides,
+)
+
+_MODULE = "monai.networks.nets"
+_DECODER = (16, 8, 4, 2, 1)  # times the width: decoders behind a ready-made encoder of five levels
+_GROUPS = 8  # of a group norm, as published for SegResNet
+
+
+def norm_argument(options: NetworkOptions, name: str) -> Arguments:
+    """The norm that was asked for, or nothing: the network's own."""
+    if options.norm is None:
+        return {}
+    return {name: ["instance", {"affine": True}] if options.norm == "instance" else ["batch", {}]}
+
+
+def act_argument(options: NetworkOptions, name: str = "act") -> Arguments:
+    """The activation that was asked for, or nothing: the network's own."""
+    if options.activation is None:
+        return {}
+    slope = {"negative_slope": 0.01} if options.activation == "leaky_relu" else {}
+    return {name: [options.activation.replace("_", ""), {**slope, "inplace": True}]}
+
+
+def levels_below(plan: Plan) -> int:
+    """Levels below the first."""
+    return len(plan.strides)
+
+
+def _strided(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {
+        **data_values(plan),
+        "channels": doubled(options.width, levels_below(plan)),
+        "strides": [list(step) for step in plan.strides],
+    }
+
+
+def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {
+        **_strided(plan, options),
+        "num_res_units": 2,
+        **norm_argument(options, "norm"),
+        **act_argument(options),
+    }
+
+
+def _basic(plan: Plan, options: NetworkOptions) -> Arguments:
+    width = options.width or DEFAULT_WIDTH
+    return {
+        **data_values(plan),
+        "features": [width, width, 2 * width, 4 * width, 8 * width, width],
+        **norm_argument(options, "norm"),
+        **act_argument(options),
+    }
+
+
+def _dynunet(plan: Plan, options: NetworkOptions) -> Arguments:
+    steps = [list(step) for step in plan.strides]
+    return {
+        **data_values(plan),
+        "kernel_size": kernel_sizes(plan),
+        "strides": [[1] * plan.spatial_dims, *steps],
+        "upsample_kernel_size": steps,
+        "filters": doubled(options.width, levels_below(plan), 512 if plan.spatial_dims == 2 else 320),
+        **norm_argument(options, "norm_name"),
+        **act_argument(options, "act_name"),
+    }
+
+
+def _segresnet(plan: Plan, options: NetworkOptions) -> Arguments:
+    width = options.width or DEFAULT_WIDTH
+    # The groups must divide every width, and all others are multiples of the first.
+    group_norm = {"norm": ["group", {"num_groups": math.gcd(width, _GROUPS)}]}
+    return {
+        **data_values(plan),
+        "init_filters": width,
+        **(norm_argument(options, "norm") or group_norm),
+        **act_argument(options),
+    }
+
+
+def _vnet(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {**data_values(plan), "dropout_dim": plan.spatial_dims, **act_argument(options)}
+
+
+def _mend_vnet(network: nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Give it the dropout that `dropout_dim` documents: MONAI's VNet makes the one of volumes always.
+
+    On pictures that one takes the batch for the channels and drops whole examples.
+    """
+    kind = {1: nn.Dropout, 2: nn.Dropout2d, 3: nn.Dropout3d}[arguments.get("dropout_dim", 3)]
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Dropout3d):
+                setattr(module, name, kind(child.p))
+
+
+def _flexible(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {
+        **data_values(plan),
+        "backbone": "resnet18",
+        "decoder_channels": [(options.width or DEFAULT_WIDTH) * factor for factor in _DECODER],
+        **norm_argument(options, "norm"),
+        **act_argument(options),
+    }
+
+
+def _unetr(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {
+        **data_values(plan),
+        "img_size": list(plan.patch_size),
+        "feature_size": options.width or 16,
+        **norm_argument(options, "norm_name"),
+    }
+
+
+def _swin(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {
+        **data_values(plan),
+        "feature_size": options.width or 24,
+        **norm_argument(options, "norm_name"),
+    }
+
+
+def _mednext(plan: Plan, options: NetworkOptions) -> Arguments:
+    return {**data_values(plan), "init_filters": options.width or DEFAULT_WIDTH}
+
+
+def _levels_of_blocks(default: int, first: int) -> Any:
+    """Halvings of a network whose `blocks_down` names the blocks of each level."""
+
+    def strides(arguments: Any, spatial_dims: int) -> Any:
+        given = arguments.get("blocks_down")
+        levels = len(given) - first if isinstance(given, list | tuple) else default
+        return ((2,) * spatial_dims,) * levels
+
+    return strides
+
+
+def _swin_strides(arguments: Any, spatial_dims: int) -> Any:
+    return ((int(arguments.get("patch_size", 2)),) * spatial_dims,) * 5
+
+
+ENTRIES = (
+    Entry(
+        "monai.UNet", _MODULE, "UNet", _unet,
+        {"width": "channels", "poolings": "strides", "norm": "norm", "activation": "act"},
+    ),
+    Entry(
+        "monai.BasicUNet", _MODULE, "BasicUNet", _basic,
+        {"width": "features", "norm": "norm", "activation": "act"}, strides=halvings(4),
+    ),
+    Entry(
+        "monai.BasicUNetPlusPlus", _MODULE, "BasicUNetPlusPlus", _basic,
+        {"width": "features", "norm": "norm", "activation": "act"}, strides=halvings(4),
+    ),
+    Entry(
+        "monai.DynUNet", _MODULE, "DynUNet", _dynunet,
+        {"width": "filters", "poolings": "strides", "norm": "norm_name", "activation": "act_name"},
+    ),
+    Entry(
+        "monai.SegResNet", _MODULE, "SegResNet", _segresnet,
+        {"width": "init_filters", "norm": "norm", "activation": "act"}, strides=_levels_of_blocks(3, 1),
+    ),
+    Entry(
+        "monai.AttentionUnet", _MODULE, "AttentionUnet", _strided,
+        {"width": "channels", "poolings": "strides"}, strides=own_strides,
+    ),
+    Entry(
+        "monai.VNet", _MODULE, "VNet", _vnet, {"activation": "act"}, strides=halvings(4),
+        amend=_mend_vnet,
+    ),
+    Entry(
+        "monai.FlexibleUNet", _MODULE, "FlexibleUNet", _flexible,
+        {"width": "decoder_channels", "norm": "norm", "activation": "act"}, strides=halvings(5),
+        without_weights={"pretrained": False},
+    ),
+    Entry(
+        "monai.UNETR", _MODULE, "UNETR", _unetr,
+        {"width": "feature_size", "norm": "norm_name"}, strides=halvings(4),
+    ),
+    Entry(
+        "monai.SwinUNETR", _MODULE, "SwinUNETR", _swin,
+        {"width": "feature_size", "norm": "norm_name"}, strides=_swin_strides,
+    ),
+    Entry(
+        "monai.MedNeXt", _MODULE, "MedNeXt", _mednext, {"width": "init_filters"},
+        strides=_levels_of_blocks(4, 0),
+    ),
+)  # fmt: skip

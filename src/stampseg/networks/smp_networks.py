@@ -1,0 +1,50 @@
+"""Networks of segmentation_models_pytorch: a ready-made encoder with a decoder, for pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..config import NetworkOptions
+from ..data.plan import Plan
+from .entry import DEFAULT_WIDTH, Arguments, Entry, Strides
+
+_MODULE = "segmentation_models_pytorch"
+_DATA = {"in_channels": "in_channels", "out_channels": "classes"}
+_NO_WEIGHTS = {"encoder_weights": None}
+
+
+def _shared(plan: Plan) -> Arguments:
+    return {
+        "encoder_name": "resnet18",
+        "encoder_weights": None,  # the package's own default fetches them
+        "in_channels": plan.in_channels,
+        "classes": plan.out_channels,
+    }
+
+
+def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
+    width = options.width or DEFAULT_WIDTH
+    depth = int(options.arguments.get("encoder_depth", 5))
+    channels = [width * 2**level for level in reversed(range(depth))]
+    return {**_shared(plan), "decoder_channels": channels}
+
+
+def _fpn(plan: Plan, options: NetworkOptions) -> Arguments:
+    return _shared(plan)
+
+
+def _depth(arguments: Mapping[str, Any], spatial_dims: int) -> Strides:
+    return ((2,) * spatial_dims,) * int(arguments.get("encoder_depth", 5))
+
+
+ENTRIES = (
+    Entry(
+        "smp.Unet", _MODULE, "Unet", _unet, {"width": "decoder_channels"}, _depth,
+        extra="smp", dims=(2,), data=_DATA, without_weights=_NO_WEIGHTS,
+    ),
+    Entry(
+        "smp.FPN", _MODULE, "FPN", _fpn, {}, _depth,
+        extra="smp", dims=(2,), data=_DATA, without_weights=_NO_WEIGHTS,
+    ),
+)  # fmt: skip

@@ -1,0 +1,80 @@
+"""Prune a network that is already trained: the work behind `stampseg prune`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from .config import Config
+from .data.cases import Dataset
+from .errors import ConfigError
+from .modelfile import load_model
+from .pipeline import Reporter, run_training
+from .pretrained.nnunet_export import export_nnunet
+from .pretrained.source import Source, open_source
+from .runs import RunFolder
+
+RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is
+
+
+def adapted(config: Config, source: Source) -> Config:
+    """The options for a trained network: no warm-up, a lower rate, the source's own data options.
+
+    What the user said stays.
+
+    Raises:
+        ConfigError: a method that does not prune, or a network named beside a source that brings its own.
+    """
+    if config.method not in ("stamp", "stamp+"):
+        raise ConfigError(f"--method {config.method} does not prune; use stamp+ or stamp")
+    if source.spec is not None and config.network.model_fields_set:
+        raise ConfigError(
+            f"{source.path}: the {source.kind} brings its own network ({source.spec.name}); leave out "
+            f"network.{min(config.network.model_fields_set)}"
+        )
+    if source.spec is None and not config.network.model_fields_set:
+        raise ConfigError(
+            f"{source.path}: the {source.kind} does not say which network it is of; give --network, and its "
+            "arguments as --set network.arguments={...}"
+        )
+    changes: dict[str, Any] = {"data": dict(source.data), "prune": {"warmup_share": 0.0}}
+    changes["train"] = {"learning_rate": RECOVERY_RATE}
+    for part, values in changes.items():
+        given = getattr(config, part).model_fields_set
+        config = config.merged({part: {name: value for name, value in values.items() if name not in given}})
+    return config
+
+
+def prune_trained(
+    model: Path,
+    trusted: Collection[str],
+    dataset: Dataset,
+    folder: RunFolder,
+    config: Config,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Prune a trained network with recovery training; a run folder as `run_training` leaves it.
+
+    The pruned network of an nnU-Net results folder is also written as one, into `nnunet/`.
+
+    Args:
+        model: our model file or run folder, an nnU-Net results folder, a MONAI bundle, or a checkpoint.
+        trusted: `package.module:Class` names whose code the model may use.
+        dataset: labelled cases to recover on.
+        folder: a new run folder.
+        config: options.
+        reporter: is told of decisions, steps and rounds.
+
+    Returns:
+        What result.json holds.
+    """
+    source = open_source(model, trusted=trusted)
+    for text in (f"{source.kind}: {source.path}", *source.notes):
+        reporter.note(text)
+    result = run_training(dataset, folder, adapted(config, source), reporter, source, trusted)
+    if source.kind == "nnU-Net results":
+        pruned = load_model(folder.model)
+        export_nnunet(source.path, folder.path / "nnunet", pruned.network, pruned.description)
+        reporter.note(f"for nnU-Net's own predictor: {folder.path / 'nnunet'}")
+    return result

@@ -1,0 +1,72 @@
+"""A look at the data before a run: who trains, what the classes are, how every case is prepared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .allotment import Allotment, allot
+from .config import Config
+from .data.cases import Dataset
+from .data.fingerprint import Fingerprint, fingerprint
+from .data.labels import LabelTable, label_table
+from .data.plan import Plan
+from .data.planning import make_plan
+from .errors import DataError
+from .networks.planned import fixed_strides
+from .pretrained.source import Source
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is there, who trains, and how every case is prepared."""
+
+    dataset: Dataset
+    table: LabelTable
+    allotment: Allotment
+    fingerprint: Fingerprint
+    plan: Plan
+
+
+def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Survey:
+    """Look at the data and plan the run; the plan sees the training cases only.
+
+    Args:
+        dataset: what there is.
+        config: options.
+        source: a trained network whose own preparation of images counts, as far as it states one.
+
+    Raises:
+        DataError: the data do not fit the source's plan.
+    """
+    allotment = allot(dataset.cases, config)
+    # Cases that were not drawn stay unread: their labels cost time, and may be broken.
+    table = label_table((*allotment.training, *allotment.validation), dataset.label_names)
+    seen = fingerprint(allotment.training, table, dataset.channel_names)
+    if source is not None and source.plan is not None:
+        check_plan(source.plan, seen, table, source.path)
+        plan = source.plan
+    else:
+        strides = fixed_strides(config.network, seen.spatial_dims)
+        plan = make_plan(seen, table, config.data, config.network.poolings, strides)
+        plan = plan.model_copy(update=dict(source.overrides)) if source is not None else plan
+    return Survey(dataset, table, allotment, seen, plan)
+
+
+def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path) -> None:
+    """Check that data fit a plan that was made elsewhere.
+
+    Raises:
+        DataError: other dimensions or channels, or label values that the plan does not know.
+    """
+    if seen.spatial_dims != plan.spatial_dims or seen.in_channels != plan.in_channels:
+        raise DataError(
+            f"{path}: takes {plan.spatial_dims}D images of {plan.in_channels} channel(s), the data are "
+            f"{seen.spatial_dims}D of {seen.in_channels}; give the kind of data it was trained on"
+        )
+    unknown = sorted(set(table.values) - set(plan.label_values))
+    if unknown:
+        raise DataError(
+            f"{path}: knows the label values {list(plan.label_values)}, the masks also hold {unknown}; give "
+            "masks of the structures it was trained on"
+        )

@@ -1,0 +1,43 @@
+"""What networks give back, read as maps of class scores, and the loss of several maps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from stampseg.config import TrainOptions
+from stampseg.errors import WiringError
+from stampseg.networks.outputs import main_map, score_maps
+from stampseg.training import make_loss
+
+FULL, HALF = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("output", "count"),
+    [
+        (FULL, 1), ([FULL, HALF], 2), ((FULL, [HALF, HALF]), 3), ({"out": FULL, "aux": HALF}, 2),
+        (torch.stack([FULL, FULL], dim=1), 2), ([FULL, None, torch.zeros(3)], 1),
+    ],
+)  # fmt: skip
+def test_the_full_resolution_comes_first(output: object, count: int) -> None:
+    maps = score_maps(output, 2)
+    assert len(maps) == count
+    assert torch.equal(maps[0], FULL) and torch.equal(main_map(output, 2), FULL)
+
+
+@pytest.mark.parametrize("output", [None, [], torch.zeros(2, 3), {"loss": torch.zeros(())}])
+def test_no_map_is_an_error(output: object) -> None:
+    with pytest.raises(WiringError, match=r"without class scores .*; return a tensor"):
+        main_map(output, 2)
+
+
+@pytest.mark.parametrize("kind", ["dice-ce", "dice"])
+def test_smaller_maps_weigh_half_and_see_the_label_at_their_size(kind: str) -> None:
+    loss = make_loss(TrainOptions(loss=kind))
+    label = torch.randint(0, 3, (2, 1, 8, 8))
+    small = interpolate(label.float(), size=(4, 4), mode="nearest-exact")
+    expected = loss.single(FULL, label) + 0.5 * loss.single(HALF, small)
+    torch.testing.assert_close(loss([FULL, HALF], label), expected)
+    assert loss([FULL], label) == loss(FULL, label) == loss.single(FULL, label)
