@@ -106,7 +106,9 @@ def run_training(
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
         for turn in _rounds(learner, graph, config, given):
             rounds.append(turn)
-            save_model(folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn))
+            save_model(
+                folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn, source)
+            )
             folder.append_round(turn)
             reporter.round(turn)
     before = Round(-1, "train", graph.widths(), first.parameters, first.flops, 0, 0.0, given)
@@ -230,7 +232,9 @@ def _rounds(
         )  # fmt: skip
 
 
-def _describe(spec: NetworkSpec, plan: Plan, config: Config, turn: Round) -> Description:
+def _describe(
+    spec: NetworkSpec, plan: Plan, config: Config, turn: Round, source: Source | None
+) -> Description:
     return Description(
         network=spec,
         kept=dict(turn.graph.kept) if turn.graph else {},
@@ -238,6 +242,7 @@ def _describe(spec: NetworkSpec, plan: Plan, config: Config, turn: Round) -> Des
         provenance={
             "stampseg": __version__,
             "method": config.method,
+            "pruned_from": f"{source.kind} {source.path.name}" if source is not None else None,
             "seed": config.seed,
             "round": turn.number,
             "steps": turn.steps,
