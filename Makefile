@@ -24,9 +24,10 @@ clean:
 	rm -rf .venv .venv-demo .venv-ci build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # The marker files are written last, so that an interrupted installation is tried again.
-$(VENV)/.test: pyproject.toml constraints.txt
+$(VENV)/.test: pyproject.toml constraints.txt tests/requirements-no-deps.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python $(PIP) -q -e ".[test,demo]"
+	$(VENV)/bin/python $(PIP) -q --no-deps -r tests/requirements-no-deps.txt
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test

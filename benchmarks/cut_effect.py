@@ -26,8 +26,8 @@ from stampseg.config import load_config
 from stampseg.data.cases import find_dataset
 from stampseg.data.loaders import TrainingBatches
 from stampseg.modelfile import load_model
-from stampseg.surveying import survey
 from stampseg.runs import read_rounds
+from stampseg.surveying import survey
 from stampseg.training import lay_out, make_loss, resolve_device
 
 CRITERIA = ("taylor", "taylor-abs", "l1", "weight-l1", "norm-scale")

@@ -16,3 +16,12 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set STAMPSEG_DATA to its folder")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/test_zoo.py --write-network-table -m "slow or not slow"`."""
+    parser.addoption(
+        "--write-network-table",
+        action="store_true",
+        help="measure every network of tests/zoo.py and write docs/reference/networks.md",
+    )

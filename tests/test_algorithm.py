@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from stampseg.algorithm import Learner, Round, Validation, stamp, train_only
 from stampseg.channels.choice import Limit, choose, rankable_groups
@@ -294,3 +296,25 @@ def test_a_learner_is_cut_in_place() -> None:
     assert rounds[-1].graph is not None and rounds[-1].graph.widths() == dict(rounds[-1].widths)
     apply_cut(before, bench.graph, bench.graph.cut_to(rounds[-1].graph.kept))
     assert [p.shape for p in before.parameters()] == [p.shape for p in network.parameters()]
+
+
+def test_cuts_of_a_trained_network_are_measured_by_what_it_could_before() -> None:
+    bench = Bench(lambda bench: 0.6)
+    settled = PruneOptions(target=Target(share=0.3), rounds=5, warmup_share=0, max_drop=0.2, rollbacks=0)
+    rounds = stamp(bench.learner(), bench.graph, settled, 60, before=Validation(0.9, {}))
+    assert [turn.event for turn in rounds][:2] == ["cut", "rolled back"]
+    bench = Bench(lambda bench: 0.6)
+    rounds = stamp(bench.learner(), bench.graph, settled, 60, before=Validation(0.7, {}))
+    assert not any(turn.event == "rolled back" for turn in rounds)
+
+
+def test_averages_are_cut_and_rolled_back_with_the_network() -> None:
+    bench = Bench(lambda bench: 0.9 if bench.steps < 25 else 0.3)
+    ema = AveragedModel(bench.network)
+    learner = replace(bench.learner(), copies=[ema])
+    settled = PruneOptions(target=Target(share=0.3), rounds=5)
+    for turn in stamp(learner, bench.graph, settled, 60):
+        shapes = [tuple(p.shape) for p in bench.network.parameters()]
+        assert [tuple(p.shape) for p in ema.module.parameters()] == shapes, turn.event
+        ema.update_parameters(bench.network)
+    assert turn.parameters < bench.dense

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.functional import interpolate
 
 from stampseg.config import TrainOptions
 from stampseg.errors import WiringError
-from stampseg.networks.outputs import main_map, score_maps
+from stampseg.networks.outputs import check_outputs, main_map, score_maps
 from stampseg.training import make_loss
 
 FULL, HALF = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
@@ -41,3 +42,12 @@ def test_smaller_maps_weigh_half_and_see_the_label_at_their_size(kind: str) -> N
     expected = loss.single(FULL, label) + 0.5 * loss.single(HALF, small)
     torch.testing.assert_close(loss([FULL, HALF], label), expected)
     assert loss([FULL], label) == loss(FULL, label) == loss.single(FULL, label)
+
+
+def test_a_network_of_other_classes_or_another_size_is_refused() -> None:
+    example = torch.zeros(1, 1, 8, 8)
+    check_outputs(nn.Conv2d(1, 3, 1), example, 3)
+    with pytest.raises(WiringError, match=r"gives scores of shape \(2, 8, 8\) .*; expected 3 classes"):
+        check_outputs(nn.Conv2d(1, 2, 1), example, 3)
+    with pytest.raises(WiringError, match=r"gives scores of shape \(3, 4, 4\) .* at the image's own size"):
+        check_outputs(nn.Conv2d(1, 3, 2, 2), example, 3)

@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation
+from nibabel.orientations import (
+    aff2axcodes,
+    apply_orientation,
+    axcodes2ornt,
+    inv_ornt_aff,
+    io_orientation,
+    ornt_transform,
+)
+from pydantic import ValidationError
 
+from stampseg.data.intensities import normalise
 from stampseg.data.plan import Intensity, Plan
 from stampseg.data.preprocess import (
     Geometry,
     nonzero_box,
-    normalise,
     prepare,
     resample,
     resample_classes,
@@ -173,6 +181,97 @@ def test_scores_are_resampled_before_the_choice():
     geometry = Geometry((10, 9, 8), ((0, 1), (1, 1), (2, 1)), ((0, 10), (0, 9), (0, 8)), (5, 6, 7))
     oracle = torch.nn.functional.interpolate(scores[None], (10, 9, 8), mode="trilinear")[0].argmax(0)
     assert (restore(scores, geometry) == oracle.numpy()).mean() > 0.999
+
+
+TURNS = list(itertools.permutations(range(3)))
+
+
+@pytest.mark.parametrize("axes", TURNS)
+@pytest.mark.parametrize(
+    ("orientation", "codes"), [("file", "PSR"), ("RAS", "LAS"), ("LPS", "IRP"), ("SAR", "RAS")]
+)
+def test_any_planned_axes_go_there_and_back(axes, orientation, codes):
+    image, classes = scene(4)
+    classes[:2] = 0
+    image[:, :2] = 0
+    array, affine = turned(image, np.diag([0.8, 1.0, 2.5, 1.0]), codes)
+    stored = turned(classes[None], np.eye(4), codes)[0][0]
+    sizes = {"R": 0.8, "L": 0.8, "A": 1.0, "P": 1.0, "S": 2.5, "I": 2.5}
+    along = [sizes[letter] for letter in (codes if orientation == "file" else orientation)]
+    settings = plan(
+        orientation=orientation, axes=axes, crop="nonzero", spacing=tuple(along[axis] for axis in axes)
+    )
+    prepared = prepare(volume(array, affine), settings, label_of(volume(array, affine), stored))
+    assert np.array_equal(restore(one_hot(prepared.label[0]), prepared.geometry), stored)
+    # The oracle: nibabel turns the whole file, numpy orders its axes.
+    straight = array[0]
+    if orientation != "file":
+        change = ornt_transform(io_orientation(affine), axcodes2ornt(tuple(orientation)))
+        straight = apply_orientation(straight, change)
+    straight = straight.transpose(axes)
+    straight = straight[np.ix_(*((straight != 0).any(tuple({0, 1, 2} - {a})) for a in range(3)))]
+    expected = normalise(straight[None].astype(np.float32), settings)
+    assert np.array_equal(prepared.image.numpy(), expected)
+
+
+@pytest.mark.parametrize("spacing", [(2.0, 2.0, 2.0), (0.6, 1.3, 0.9), (0.9, 4.0, 1.1)])
+def test_nnunets_convention_keeps_an_object_in_place(spacing):
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in (40, 44, 48)], indexing="ij"))
+    ball = (np.sqrt(((grid - np.array([18, 22, 25])[:, None, None, None]) ** 2).sum(0)) < 14).astype(np.uint8)
+    settings = plan(spacing=spacing, axes=(2, 1, 0), orientation="file", convention="nnunet")
+    prepared = prepare(volume(ball[None].astype(float)), settings, label_of(volume(ball[None]), ball))
+    assert prepared.image.shape[1:] == tuple(
+        round(n / s) for n, s in zip(ball.shape[::-1], spacing, strict=True)
+    )
+    back = restore(one_hot(prepared.label[0]), prepared.geometry)
+    assert 2 * (back & ball).sum() / (back.sum() + ball.sum()) > 0.9
+
+
+def test_normalisations_by_mean_and_deviation():
+    rng = np.random.default_rng(0)
+    image = rng.normal(50, 20, (2, 8, 9, 10)).astype(np.float32)
+    image[:, :2] = 0
+    image[:, 5, 5, 5] = 0  # a hole: inside the filled mask, outside the voxels that are not 0
+    image[1, 4] = 0
+    inside = np.zeros((8, 9, 10), bool)
+    inside[2:] = True
+
+    def standard(values, mask):
+        return np.where(mask, (values - values[mask].mean()) / values[mask].std(), values)
+
+    everywhere = np.ones_like(inside)
+    for scheme, masks in (
+        ("mean-std", (everywhere, everywhere)),
+        ("mean-std-mask", (inside, inside)),
+        ("mean-std-nonzero", (image[0] != 0, image[1] != 0)),
+    ):
+        found = normalise(image, plan(in_channels=2, normalization=scheme))
+        expected = np.stack([standard(v, m) for v, m in zip(image, masks, strict=True)])
+        assert np.allclose(found, expected, atol=1e-4), scheme
+    scaled = normalise(image, plan(in_channels=2, normalization=("min-max", "mean-std")))
+    assert (scaled[0].min(), scaled[0].max()) == (0, 1)
+    assert scaled[1].std() == pytest.approx(1, abs=1e-4)
+    assert np.isfinite(normalise(np.zeros((1, 4, 4, 4)), plan(normalization="mean-std-mask"))).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": (0, 1, 1)}, "no order of 3 axes"),
+        ({"orientation": "RAA"}, "three axis codes"),
+        ({"orientation": "RAX"}, "three axis codes"),
+        ({"normalization": ("mean-std", "ct")}, r"2 normalizations for 1 channel"),
+        ({"normalization": "ct"}, "channel 0 is normalised by a window"),
+    ],
+)
+def test_plans_that_contradict_themselves(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        plan(**changes)
+
+
+def test_plans_of_older_files_are_read():
+    old = {name: value for name, value in plan().model_dump().items() if name not in ("axes", "convention")}
+    assert Plan.model_validate(old) == plan()
 
 
 # --- details ---

@@ -119,7 +119,7 @@ def _plan_table(seen: Survey) -> Table:
         "orientation": plan.orientation or "as in the picture",
         "spacing": " x ".join(f"{s:g}" for s in plan.spacing) + (" mm" if plan.orientation else " px"),
         "crop": plan.crop,
-        "normalisation": plan.normalization,
+        "normalisation": ", ".join(dict.fromkeys(plan.normalizations)),
         "patch": " x ".join(map(str, plan.patch_size)),
         "poolings": f"{len(plan.strides)} ({', '.join('x'.join(map(str, s)) for s in plan.strides)})",
     }

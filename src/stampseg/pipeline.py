@@ -27,6 +27,7 @@ from .data.plan import Plan
 from .denormals import start_flushing_workers
 from .errors import ConfigError
 from .modelfile import Description, save_model
+from .networks.outputs import check_outputs
 from .networks.planned import count, flat_spec, network_spec
 from .networks.registry import NetworkSpec
 from .pretrained.source import Source, fill
@@ -129,6 +130,8 @@ def _begin(
         trusted = (*trusted, spec.name)  # the options name it
     if config.method == "flat":
         spec = flat_spec(spec, config.prune)
+    # a network that was described elsewhere is traced for the patch it is now trained on
+    spec = spec.model_copy(update={"example_shape": (1, plan.in_channels, *plan.patch_size)})
     network = spec.build(trusted)
     example = torch.zeros(spec.example_shape)
     graph = trace(network, example)
@@ -136,6 +139,7 @@ def _begin(
         if source.kept is not None:
             graph = apply_cut(network, graph, graph.cut_to(source.kept))
         fill(network, source)
+    check_outputs(network, example, plan.out_channels)
     if config.method == "stamp+":
         graph = attach_dropout(network, graph, example)
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec

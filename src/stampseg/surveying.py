@@ -13,7 +13,7 @@ from .data.labels import LabelTable, label_table
 from .data.plan import Plan
 from .data.planning import make_plan
 from .errors import DataError
-from .networks.planned import fixed_strides
+from .networks.planned import fixed_strides, spec_strides
 from .pretrained.source import Source
 
 
@@ -43,14 +43,29 @@ def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Su
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*allotment.training, *allotment.validation), dataset.label_names)
     seen = fingerprint(allotment.training, table, dataset.channel_names)
-    if source is not None and source.plan is not None:
-        check_plan(source.plan, seen, table, source.path)
-        plan = source.plan
-    else:
-        strides = fixed_strides(config.network, seen.spatial_dims)
-        plan = make_plan(seen, table, config.data, config.network.poolings, strides)
-        plan = plan.model_copy(update=dict(source.overrides)) if source is not None else plan
+    plan = _planned(seen, table, config, source)
+    if source is not None:
+        check_plan(plan, seen, table, source.path)
     return Survey(dataset, table, allotment, seen, plan)
+
+
+def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
+    """The source's plan, or one made from the data with what the source states, unless the user does."""
+    if source is not None and source.plan is not None:
+        return source.plan
+    strides = (
+        spec_strides(source.spec, seen.spatial_dims)
+        if source is not None and source.spec is not None
+        else fixed_strides(config.network, seen.spatial_dims)
+    )
+    plan = make_plan(seen, table, config.data, config.network.poolings, strides)
+    if source is None:
+        return plan
+    given = set(config.data.model_fields_set) - set(source.data)
+    if "normalization" in given:
+        given.add("ct")
+    stated = {name: value for name, value in source.overrides.items() if name not in given}
+    return Plan.model_validate({**plan.model_dump(), **stated})
 
 
 def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import field_validator, model_validator
+
 from ..config import Options
+
+Normalization = Literal["zscore", "ct", "mean-std", "mean-std-mask", "mean-std-nonzero", "min-max"]
 
 
 class Intensity(Options):
-    """Fixed intensity window for CT, from foreground voxels of the training cases."""
+    """Fixed window of one channel: clipped to low and high, then (value - mean) / std."""
 
     low: float
     high: float
@@ -17,22 +21,67 @@ class Intensity(Options):
 
 
 class Plan(Options):
-    """How a case is prepared, and how deep the network is. Saved in the model file."""
+    """How a case is prepared, and how deep the network is. Saved in the model file.
+
+    What is planned from data is in closest RAS axes, normalised by "zscore" or "ct" and resampled
+    linearly. The other values describe how networks trained elsewhere saw their cases:
+
+    - orientation "file" leaves the axes as the file has them, another code turns to those axes.
+    - axes: the network's axis i is axis axes[i] of the oriented volume; None leaves their order.
+      `spacing`, `patch_size` and `strides` are along the network's axes.
+    - normalization, one for all channels or one each: "mean-std" of the (cropped) image,
+      "mean-std-mask" of its voxels that are not 0 in all channels, holes filled, "mean-std-nonzero" of
+      the channel's own voxels that are not 0 (what is outside stays 0), "min-max" to 0 and 1.
+    - convention "nnunet": images are resampled by a cubic spline, class scores linearly, both without
+      low-pass and between thick slices by the nearest one; windows are averaged as logits.
+    """
 
     spatial_dims: Literal[2, 3]
     in_channels: int
     label_values: tuple[int, ...]  # value in the files of class 0, 1, 2, ...; class 0 is background
     label_names: tuple[str, ...]  # one per class, "background" first
-    orientation: Literal["RAS"] | None  # None for pictures
-    spacing: tuple[float, ...]  # mm, or pixels for pictures; along the oriented axes
+    orientation: str | None  # "RAS" or other axis codes, or "file"; None for pictures
+    spacing: tuple[float, ...]  # mm, or pixels for pictures
     crop: Literal["none", "nonzero"]
     patch_size: tuple[int, ...]
-    normalization: Literal["zscore", "ct"]
-    ct: tuple[Intensity, ...] | None  # one per channel when normalization is "ct"
+    normalization: Normalization | tuple[Normalization, ...]
+    ct: tuple[Intensity | None, ...] | None  # one per channel; None where its normalization is not "ct"
     strides: tuple[tuple[int, ...], ...]  # pooling per level and axis, ((2, 2, 2), ...)
     notes: tuple[str, ...] = ()  # why, one line each, printed to the user
+    axes: tuple[int, ...] | None = None
+    convention: Literal["stampseg", "nnunet"] = "stampseg"
+
+    @field_validator("orientation")
+    @classmethod
+    def _known_axes(cls, value: str | None) -> str | None:
+        if value in (None, "file"):
+            return value
+        kinds = {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}
+        if sorted(kinds.get(letter, -1) for letter in str(value)) != [0, 1, 2]:
+            raise ValueError("expected three axis codes such as RAS, or file")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Plan:
+        if self.axes is not None and sorted(self.axes) != list(range(self.spatial_dims)):
+            raise ValueError(f"axes {list(self.axes)} are no order of {self.spatial_dims} axes")
+        if isinstance(self.normalization, tuple) and len(self.normalization) != self.in_channels:
+            raise ValueError(
+                f"{len(self.normalization)} normalizations for {self.in_channels} channel(s), one each"
+            )
+        windows = self.ct or ()
+        for channel, scheme in enumerate(self.normalizations):
+            if scheme == "ct" and (channel >= len(windows) or windows[channel] is None):
+                raise ValueError(f"channel {channel} is normalised by a window, and ct gives none")
+        return self
 
     @property
     def out_channels(self) -> int:
         """Classes, background included."""
         return len(self.label_values)
+
+    @property
+    def normalizations(self) -> tuple[Normalization, ...]:
+        """One per channel."""
+        one = self.normalization
+        return one if isinstance(one, tuple) else (one,) * self.in_channels

@@ -1,6 +1,6 @@
 """A case as the network sees it, and the way back to the case's own grid.
 
-prepare: closest RAS axes by flips and permutations -> crop -> intensities -> working spacing.
+prepare: the planned axes by flips and permutations -> crop -> intensities -> working spacing.
 restore: class scores -> size before resampling -> class of the highest score -> pasted into the
 uncropped grid -> the source's own axes. What was done is kept in a `Geometry`, so every flip is
 undone exactly; nothing is derived twice.
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from torch.nn.functional import interpolate
 
 from ..errors import DataError
+from .intensities import normalise
 from .labels import to_classes
 from .plan import Plan
+from .spline import resample_spline, thick_axis
 from .volume import Header, Volume, check_pair
 
 SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled
@@ -35,12 +37,17 @@ class Geometry:
         orientation: for each source axis, the axis it became and 1, or -1 when it was flipped.
         box: (start, stop) of the crop per oriented axis, in oriented voxels.
         prepared_shape: spatial shape after resampling, as the network sees it.
+        low_pass: whether scores are averaged where they shrink; if not, they are taken as they are,
+            between thick slices from the nearest one.
+        slices: the axis across thick slices, or None.
     """
 
     source_shape: tuple[int, ...]
     orientation: Orientation
     box: tuple[tuple[int, int], ...]
     prepared_shape: tuple[int, ...]
+    low_pass: bool = True
+    slices: int | None = None
 
     @property
     def oriented_shape(self) -> tuple[int, ...]:
@@ -82,7 +89,7 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
             grid or holds unknown values.
     """
     check_fit(volume, plan)
-    orientation = find_orientation(volume.header)
+    orientation = find_orientation(volume.header, plan)
     image = orient(volume.array, orientation)
     box = nonzero_box(image) if plan.crop == "nonzero" else tuple((0, n) for n in image.shape[1:])
     spacing = oriented_spacing(volume.header.spacing, orientation)
@@ -95,9 +102,16 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
         found = to_classes(orient(label.array, orientation), plan.label_values, label.header.path)
         classes = resample_classes(torch.from_numpy(np.ascontiguousarray(found[_slices(box)])), shape)[None]
     return Prepared(
-        image=resample(torch.from_numpy(image), shape),
+        image=_resample_image(image, shape, spacing, plan),
         label=classes,
-        geometry=Geometry(tuple(volume.array.shape[1:]), orientation, box, shape),
+        geometry=Geometry(
+            tuple(volume.array.shape[1:]),
+            orientation,
+            box,
+            shape,
+            low_pass=plan.convention != "nnunet",
+            slices=thick_axis(plan.spacing, spacing) if plan.convention == "nnunet" else None,
+        ),
     )
 
 
@@ -115,18 +129,25 @@ def restore(scores: torch.Tensor, geometry: Geometry) -> np.ndarray:
             f"scores have spatial shape {tuple(scores.shape[1:])}, the prepared image had "
             f"{geometry.prepared_shape}; give the scores of that image, (classes, *spatial)"
         )
-    inside = _highest(scores, geometry.box_shape)
+    inside = _highest(scores, geometry)
     whole = np.zeros(geometry.oriented_shape, dtype=np.uint8)
     whole[_slices(geometry.box)] = inside.cpu().numpy()
     source = ornt_transform(_identity(whole.ndim), np.asarray(geometry.orientation))
     return np.ascontiguousarray(apply_orientation(whole, source))
 
 
-def find_orientation(header: Header) -> Orientation:
-    """Flips and permutation from the file's axes to the closest RAS axes; identity for pictures."""
-    if header.affine is None:
-        return _identity(len(header.shape))
-    return tuple((int(axis), int(flip)) for axis, flip in io_orientation(header.affine))
+def find_orientation(header: Header, plan: Plan | None = None) -> Orientation:
+    """Flips and permutation from the file's axes to the plan's; to the closest RAS axes without a plan."""
+    code = "RAS" if plan is None else plan.orientation
+    if header.affine is None or code in (None, "file"):
+        orientation = _identity(len(header.shape))
+    else:
+        to_ras = io_orientation(header.affine)
+        turned = ornt_transform(to_ras, axcodes2ornt(tuple(str(code))))
+        orientation = tuple((int(axis), int(flip)) for axis, flip in turned)
+    if plan is None or plan.axes is None:
+        return orientation
+    return tuple((plan.axes.index(axis), flip) for axis, flip in orientation)
 
 
 def orient(array: np.ndarray, orientation: Orientation) -> np.ndarray:
@@ -182,24 +203,6 @@ def working_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequen
     )
 
 
-def normalise(image: np.ndarray, plan: Plan) -> np.ndarray:
-    """(C, *S) float32 in the plan's units.
-
-    ct: clipped to the planned window, then the planned mean and deviation. zscore: mean and
-    deviation per channel of the values clipped to their own 0.5 and 99.5 percentiles (scanner
-    spikes reach a thousand times the tissue), values limited to one such range beyond them, so
-    that a small bright object still stands out.
-    """
-    out = np.empty(image.shape, dtype=np.float32)
-    for channel, values in enumerate(image):
-        if plan.normalization == "ct" and plan.ct is not None:
-            window = plan.ct[channel]
-            out[channel] = (np.clip(values, window.low, window.high) - window.mean) / max(window.std, 1e-8)
-        else:
-            out[channel] = _zscore(values)
-    return out
-
-
 def resample(image: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """(C, *S) -> (C, *shape), linear, edges of the field of view aligned, averaged where it shrinks.
 
@@ -229,23 +232,30 @@ def resample_classes(classes: torch.Tensor, shape: Sequence[int]) -> torch.Tenso
     return best
 
 
-def _highest(scores: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Class (*shape) uint8 with the highest interpolated score; the first one wins a tie."""
-    top = resample(scores[:1], shape)[0]
-    best = torch.zeros(tuple(shape), dtype=torch.uint8, device=scores.device)
+def _highest(scores: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    """Class (*box_shape) uint8 with the highest interpolated score; the first one wins a tie."""
+    top = _resample_scores(scores[:1], geometry)[0]
+    best = torch.zeros(geometry.box_shape, dtype=torch.uint8, device=scores.device)
     for value in range(1, scores.shape[0]):
-        own = resample(scores[value : value + 1], shape)[0]
+        own = _resample_scores(scores[value : value + 1], geometry)[0]
         best[own > top] = value
         top = torch.maximum(top, own)
     return best
 
 
-def _zscore(values: np.ndarray) -> np.ndarray:
-    low, high = np.percentile(values, (0.5, 99.5))
-    central = np.clip(values, low, high)
-    reach = high - low
-    limited = np.clip(values, low - reach, high + reach)
-    return (limited - central.mean(dtype=np.float64)) / max(float(central.std(dtype=np.float64)), 1e-8)
+def _resample_scores(scores: torch.Tensor, geometry: Geometry) -> torch.Tensor:
+    if geometry.low_pass:
+        return resample(scores, geometry.box_shape)
+    smooth = resample_spline(scores.float().cpu().numpy(), geometry.box_shape, geometry.slices, order=1)
+    return torch.from_numpy(smooth).to(scores.device)
+
+
+def _resample_image(
+    image: np.ndarray, shape: tuple[int, ...], spacing: Sequence[float], plan: Plan
+) -> torch.Tensor:
+    if plan.convention == "nnunet":
+        return torch.from_numpy(resample_spline(image, shape, thick_axis(spacing, plan.spacing)))
+    return resample(torch.from_numpy(image), shape)
 
 
 def _identity(dims: int) -> Orientation:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..errors import WiringError
 
@@ -42,3 +43,29 @@ def main_map(output: Any, spatial_dims: int) -> Tensor:
             "axes); return a tensor, or a list or dictionary of them with the full resolution first"
         )
     return found[0]
+
+
+def check_outputs(network: nn.Module, example: Tensor, classes: int) -> None:
+    """Run a network once and check what it gives.
+
+    Args:
+        network: in any mode, which it keeps.
+        example: (B, C, *S) input.
+        classes: background included.
+
+    Raises:
+        WiringError: no scores, scores of another number of classes, or at another resolution.
+    """
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.no_grad():
+            scores = main_map(network.eval()(example), example.ndim - 2)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if scores.shape[1:] != (classes, *example.shape[2:]):
+        raise WiringError(
+            f"{type(network).__name__} gives scores of shape {tuple(scores.shape[1:])} for an image of "
+            f"{tuple(example.shape[1:])}; expected {classes} classes, background included, at the image's "
+            "own size"
+        )

@@ -54,6 +54,15 @@ def fixed_strides(options: NetworkOptions, spatial_dims: int) -> Strides | None:
     return entry.strides(options.arguments, spatial_dims)
 
 
+def spec_strides(spec: NetworkSpec, spatial_dims: int) -> Strides | None:
+    """The strides of a network that is already described; None where it takes any.
+
+    Raises:
+        ConfigError: no network has its name.
+    """
+    return find_entry(spec.name).strides(spec.arguments, spatial_dims)
+
+
 def _check_dims(entry: Entry, spatial_dims: int) -> None:
     if spatial_dims not in entry.dims:
         has = " or ".join(f"{dims}D" for dims in entry.dims)

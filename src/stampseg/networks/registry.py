@@ -67,14 +67,16 @@ def find_entry(name: str) -> Entry:
 
 
 def _near(name: str) -> list[str]:
-    """The name that was meant, if any: the class counts more than the package before it."""
-    by_class = {known.split(".")[-1].lower(): known for known in reversed(_ENTRIES)}
-    wanted = name.split(".")[-1].lower()
+    """The name that was meant, if any: the same class of another package before another class."""
     whole = {known.lower(): known for known in _ENTRIES}
-    same = [by_class[wanted]] if wanted in by_class else []
-    return ([whole[name.lower()]] if name.lower() in whole else same) or [
-        by_class[near] for near in get_close_matches(wanted, by_class, n=1, cutoff=0.7)
-    ]
+    by_class = {known.split(".")[-1].lower(): known for known in reversed(tuple(_ENTRIES))}
+    wanted, last = name.lower(), name.lower().split(".")[-1]
+    tries = ((whole, wanted, 1.0), (by_class, last, 1.0), (whole, wanted, 0.85), (by_class, last, 0.7))
+    for known, text, likeness in tries:
+        near = get_close_matches(text, known, n=1, cutoff=likeness)
+        if near:
+            return [known[near[0]]]
+    return []
 
 
 def _own_place(name: str) -> tuple[str, str]:

@@ -1,0 +1,217 @@
+"""What `stampseg inspect` says of a network: which channels can go, what goes with them, what cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from torch import nn
+
+from .channels.choice import smallest
+from .channels.cost import Tally
+from .channels.graph import ChannelGraph
+from .config import NetworkOptions
+from .data.plan import Plan
+from .data.planning import plan_strides
+from .errors import ConfigError
+from .modelfile import load_model
+from .networks.planned import fixed_strides, spec_of
+from .networks.registry import NetworkSpec, find_entry
+from .networks.skeleton import skeleton
+from .runs import find_model
+
+USUAL_SIDE = {2: 256, 3: 64}  # of the input, where none is given
+USUAL_CLASSES = 2
+SHOWN_LAYERS = 4
+
+
+@dataclass(frozen=True)
+class GroupFinding:
+    """Channels that live and die together."""
+
+    name: str
+    channels: int
+    layers: tuple[str, ...]  # all that produce them
+    parameters: int | None  # that go with one of them; None: it cannot go
+    flops: int | None
+    frozen: str | None  # why they cannot go
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One network, as it is now."""
+
+    target: str
+    network: str
+    arguments: dict[str, Any]
+    shape: tuple[int, ...]  # (1, C, *S) of the input the FLOPs are for
+    groups: tuple[GroupFinding, ...]
+    unknown: tuple[str, ...]  # operations that were not understood, and where
+    parameters: int
+    flops: int
+    least_parameters: int  # with one channel left of every group that may be cut
+    least_flops: int
+
+    @property
+    def prunable_share(self) -> float:
+        """Share of the parameters that cuts can remove."""
+        return 1 - self.least_parameters / self.parameters if self.parameters else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """What `inspect --json` prints."""
+        return {**asdict(self), "prunable_share": round(self.prunable_share, 6)}
+
+
+def inspect_network(
+    network: nn.Module, graph: ChannelGraph, spec: NetworkSpec, target: str = ""
+) -> Inspection:
+    """Count what goes with every group's channels.
+
+    Args:
+        network: on any device, the meta device included.
+        graph: its channels, as traced for `spec.example_shape` or left by cuts.
+        spec: what it was built from.
+        target: what the user named; the network's name where nothing is given.
+    """
+    tally = Tally(network, graph)
+    least = smallest(network, graph, 1, {group.name for group in graph.prunable})
+    groups = []
+    for group in graph.groups:
+        parameters, flops = (None, None) if group.frozen is not None else tally.cost(group.start)
+        groups.append(GroupFinding(group.name, group.size, group.producers, parameters, flops, group.frozen))
+    return Inspection(
+        target=target or spec.name,
+        network=spec.name,
+        arguments=spec.arguments,
+        shape=spec.example_shape,
+        groups=tuple(groups),
+        unknown=graph.unknown,
+        parameters=tally.parameters,
+        flops=tally.flops,
+        least_parameters=least.parameters,
+        least_flops=least.flops,
+    )
+
+
+def inspect_target(
+    target: str,
+    shape: tuple[int, ...] | None = None,
+    options: NetworkOptions | None = None,
+    trusted: Collection[str] = (),
+) -> Inspection:
+    """Look at a model file, a run folder, or a network by its name.
+
+    Args:
+        target: a path, or a name as in `network.name`. A path that exists wins.
+        shape: (1, C, *S) of the input of a network given by name; None: one channel, 64^3 or 256^2.
+        options: width, arguments and so on of a network given by name.
+        trusted: import paths whose code may run because a model file asks for it.
+
+    Raises:
+        ConfigError: the network cannot be built so, or options are given for a model file.
+        ModelFileError: the file or folder is missing or damaged.
+        WiringError: the network does not run on that input.
+    """
+    if Path(target).exists() or target.endswith(".safetensors") or "/" in target:
+        if shape is not None or (options is not None and options.model_fields_set):
+            raise ConfigError(
+                f"{target}: a model file has its own shape and arguments; leave out the options, or name a "
+                "network"
+            )
+        model = load_model(find_model(Path(target)), trusted=trusted)
+        return inspect_network(model.network, model.graph, model.description.network, target)
+    spec = _named(target, shape, options or NetworkOptions())
+    network, graph = skeleton(spec, {}, (spec.name,))  # the user names it, and so trusts it
+    return inspect_network(network, graph, spec, target)
+
+
+def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) -> NetworkSpec:
+    """The network of this name for an input of this shape, as a plan for such data would have it."""
+    entry = find_entry(name)
+    if shape is None:
+        dims = max(entry.dims)
+        shape = (1, 1, *[USUAL_SIDE[dims]] * dims)
+    if len(shape) not in (4, 5) or min(shape) < 1 or shape[0] != 1:
+        raise ConfigError(
+            f"shape {_by(shape)}: expected one example, its channels and two or three axes, all "
+            "above 0, as in 1x1x64x64x64"
+        )
+    arguments = dict(options.arguments)
+    classes = arguments.pop(entry.data["out_channels"], USUAL_CLASSES)
+    try:
+        values = {**options.model_dump(exclude_unset=True), "name": name, "arguments": arguments}
+        options = NetworkOptions.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"network: {error.errors()[0]['msg']}") from None
+    if not isinstance(classes, int) or classes < 1:
+        raise ConfigError(
+            f"network.arguments.{entry.data['out_channels']}: found {classes!r}; expected a count"
+        )
+    size = shape[2:]
+    dims = len(size)
+    plan = Plan(
+        spatial_dims=3 if dims == 3 else 2,
+        in_channels=shape[1],
+        label_values=tuple(range(classes)),
+        label_names=("background", *(f"class {i}" for i in range(1, classes))),
+        orientation="RAS" if dims == 3 else None,
+        spacing=(1.0,) * dims,
+        crop="none",
+        patch_size=size,
+        normalization="zscore",
+        ct=None,
+        strides=fixed_strides(options, dims) or plan_strides(size, (1.0,) * dims, options.poolings),
+    )
+    return spec_of(plan, options)
+
+
+def print_inspection(findings: Inspection, console: Console) -> None:
+    """For people."""
+    console.print(
+        f"{escape(findings.target)}: {escape(findings.network)} for an input of {_by(findings.shape)}",
+        highlight=False,
+    )
+    table = Table(title="Channels that live and die together")
+    for column in ("group", "channels", "produced by", "parameters each", "MFLOPs each", "frozen"):
+        number = column.endswith(("channels", "each"))
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    for group in findings.groups:
+        table.add_row(
+            escape(group.name),
+            str(group.channels),
+            escape(_listed(group.layers)),
+            "" if group.parameters is None else f"{group.parameters:,}",
+            "" if group.flops is None else f"{group.flops / 1e6:,.2f}",
+            escape(group.frozen or ""),
+            style="dim" if group.frozen else None,
+        )
+    console.print(table)
+    for text in findings.unknown:
+        console.print(f"[yellow]not understood[/yellow]  {escape(text)}", highlight=False)
+    able = [group for group in findings.groups if group.frozen is None]
+    console.print(
+        f"{findings.parameters:,} parameters, {findings.flops / 1e9:.2f} GFLOPs; {len(able)} of "
+        f"{len(findings.groups)} groups with {sum(group.channels for group in able):,} channels can be cut",
+        highlight=False,
+    )
+    console.print(
+        f"{findings.prunable_share:.1%} of the parameters can go: with one channel left of each, "
+        f"{findings.least_parameters:,} remain",
+        highlight=False,
+    )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _listed(layers: tuple[str, ...]) -> str:
+    shown = ", ".join(layers[:SHOWN_LAYERS])
+    more = len(layers) - SHOWN_LAYERS
+    return f"{shown} and {more} more" if more > 0 else shown

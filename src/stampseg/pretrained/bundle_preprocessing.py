@@ -1,0 +1,148 @@
+"""What the preprocessing of a MONAI bundle means for our plan; what it cannot say is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..data.plan import Intensity
+from .bundle_config import BundleConfig, Unsaid
+
+_ANY = 3.4e38  # a window this wide clips nothing
+_SILENT = (  # they change how an image is held, not its values or grid
+    "LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "ToTensord",
+    "CastToTyped", "ToDeviced", "SelectItemsd", "CopyItemsd", "DeleteItemsd",
+)  # fmt: skip
+_CODES = {"R": "RL", "L": "RL", "A": "AP", "P": "AP", "S": "SI", "I": "SI"}
+
+
+@dataclass
+class Preparation:
+    """Changes to `DataOptions` and to the planned `Plan`, and what neither can say."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int) -> Preparation:
+    """Read a list of MONAI transforms, in their order."""
+    found = Preparation(data={"crop": "none"}, overrides={"orientation": "file"})
+    intensities: list[tuple[str, dict[str, Any]]] = []
+    scaled = False
+    for step in steps:
+        name = _name(step)
+        if name in _SILENT or (isinstance(step, Mapping) and step.get("_disabled_") is True):
+            continue
+        try:
+            values = config.resolve({k: v for k, v in step.items() if k[:1] != "_"})
+            if name in _SCALES:
+                intensities.append((name, _SCALES[name](values, channels)))
+            else:
+                _GRIDS[name](values, found, scaled)
+        except Unsaid as unsaid:
+            _leave_out(name, f": {str(unsaid)!r} is not run", found)
+        except ValueError as error:
+            _leave_out(name, f" ({error})", found)
+        except (KeyError, TypeError, AttributeError, IndexError):
+            _leave_out(name, "", found)
+        scaled = scaled or "Intensity" in name
+    if len(intensities) == 1:
+        found.overrides.update(intensities[0][1])
+    elif intensities:
+        chain = " and ".join(name for name, _ in intensities)
+        found.notes.append(f"{chain} of the bundle are not carried over: one scaling can be, not several")
+    return found
+
+
+def _leave_out(name: str, why: str, found: Preparation) -> None:
+    found.notes.append(f"{name} of the bundle is not carried over{why}")
+    if name == "Orientationd":  # the file's own axes would be wrong for sure
+        found.overrides.pop("orientation", None)
+
+
+def _name(step: Any) -> str:
+    """The transform's name with the ending d, which MONAI also writes D and Dict."""
+    if not isinstance(step, Mapping):
+        return str(step)
+    name = str(step.get("_target_", "a step without _target_")).split(".")[-1]
+    for ending in ("Dict", "D"):
+        if name.endswith(ending):
+            return name.removesuffix(ending) + "d"
+    return name
+
+
+def _orientation(values: Mapping[str, Any], found: Preparation, _scaled: bool) -> None:
+    codes = values["axcodes"]
+    if sorted(_CODES[letter] for letter in codes) != ["AP", "RL", "SI"]:
+        raise ValueError(f"axcodes {codes}")
+    found.overrides["orientation"] = codes
+
+
+def _spacing(values: Mapping[str, Any], found: Preparation, _scaled: bool) -> None:
+    sizes = tuple(float(size) for size in values["pixdim"])
+    if min(sizes) <= 0:
+        raise ValueError(f"pixdim {list(sizes)} keeps the voxel size of the file along an axis")
+    found.data["spacing"] = sizes
+
+
+def _crop(values: Mapping[str, Any], found: Preparation, scaled: bool) -> None:
+    if scaled:
+        raise ValueError("it crops by scaled values, ours by those of the file")
+    found.data["crop"] = "nonzero"
+    found.notes.append("CropForegroundd keeps what is above 0, ours what is not 0")
+    if values.get("margin"):
+        found.notes.append(f"the margin {values['margin']} of CropForegroundd is not carried over")
+
+
+def _range(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    low, high = float(values["a_min"]), float(values["a_max"])
+    if values.get("b_min") is None or values.get("b_max") is None:
+        to_low, to_high = 0.0, 1.0
+    else:
+        to_low, to_high = float(values["b_min"]), float(values["b_max"])
+    std = (high - low) / (to_high - to_low)
+    clip = values.get("clip") is True
+    window = Intensity(
+        low=low if clip else -_ANY, high=high if clip else _ANY, mean=low - to_low * std, std=std
+    )
+    return {"normalization": "ct", "ct": (window,) * channels}
+
+
+def _normalise(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    nonzero, by_channel = values.get("nonzero") is True, values.get("channel_wise") is True or channels == 1
+    if values.get("subtrahend") is not None or values.get("divisor") is not None:
+        if nonzero:
+            raise ValueError("fixed values and nonzero together")
+        mean, std = (_each(values.get(name), channels) for name in ("subtrahend", "divisor"))
+        windows = tuple(
+            Intensity(low=-_ANY, high=_ANY, mean=m, std=s) for m, s in zip(mean, std, strict=True)
+        )
+        return {"normalization": "ct", "ct": windows}
+    if not by_channel:
+        raise ValueError("one mean over all channels")
+    return {"normalization": "mean-std-nonzero" if nonzero else "mean-std", "ct": None}
+
+
+def _each(value: Any, channels: int) -> list[float]:
+    values = value if isinstance(value, list) else [value] * channels
+    if len(values) != channels:
+        raise ValueError(f"{len(values)} values for {channels} channels")
+    return [float(v) for v in values]
+
+
+def _rescale(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
+    if (values.get("minv", 0), values.get("maxv", 1)) != (0, 1) or values.get("factor") is not None:
+        raise ValueError("a range other than 0 to 1")
+    if channels > 1 and values.get("channel_wise") is not True:
+        raise ValueError("one range over all channels")
+    return {"normalization": "min-max", "ct": None}
+
+
+_GRIDS: Mapping[str, Callable[[Mapping[str, Any], Preparation, bool], None]] = {
+    "Orientationd": _orientation, "Spacingd": _spacing, "CropForegroundd": _crop,
+}  # fmt: skip
+_SCALES: Mapping[str, Callable[[Mapping[str, Any], int], dict[str, Any]]] = {
+    "ScaleIntensityRanged": _range, "NormalizeIntensityd": _normalise, "ScaleIntensityd": _rescale,
+}  # fmt: skip

@@ -1,0 +1,161 @@
+"""A trained network to go on from, whatever wrote it: found out by looking."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+from ..channels.dropout import rate_names
+from ..channels.surgery import state_of
+from ..errors import ModelFileError
+from ..modelfile import put_state, read_description
+from ..networks.imported import is_import_path
+from .checkpoint import find_weights, read_checkpoint, without_prefixes
+from .kinds import Source
+from .monai_bundle import CONFIGS, is_bundle, open_bundle
+from .nnunet_results import find_results, open_results
+
+LISTED = 5  # names of each kind in the message of a misfit
+
+
+def open_source(path: Path, *, trusted: Collection[str] = ()) -> Source:
+    """Find out what a path holds, and read it; nothing in it is run.
+
+    Args:
+        path: our model file or run folder; an nnU-Net results folder, one of its folds or checkpoints; a
+            MONAI bundle; or a state dict (.pt, .pth, .ckpt, .safetensors).
+        trusted: `package.module:Class` names of networks whose code may be imported.
+
+    Raises:
+        ModelFileError: nothing there is understood, it is damaged, or it would run code.
+    """
+    if not path.exists():
+        raise ModelFileError(f"{path}: no such file or folder; name a trained network")
+    if path.is_dir() and (path / "model.safetensors").is_file():
+        return _own(path / "model.safetensors", path, trusted)
+    if path.is_file() and path.suffix == ".safetensors" and _is_own(path):
+        return _own(path, path, trusted)
+    results = find_results(path)
+    if results is not None:
+        return open_results(path, results)
+    if path.is_dir() and is_bundle(path):
+        return open_bundle(path, None, trusted)
+    if path.is_dir():
+        found = ", ".join(sorted(item.name for item in path.iterdir())[:6]) or "nothing"
+        raise ModelFileError(
+            f"{path}: holds {found}; expected a run folder (model.safetensors), an nnU-Net results folder "
+            f"(plans.json, dataset.json, fold_0), or a MONAI bundle ({CONFIGS}/inference.json, "
+            "models/model.pt)"
+        )
+    if path.parent.name == "models" and is_bundle(path.parent.parent):
+        return open_bundle(path.parent.parent, path, trusted)
+    return _bare(path)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "stampseg" in (file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path}: not a readable .safetensors file ({error})") from None
+
+
+def _own(file: Path, path: Path, trusted: Collection[str]) -> Source:
+    description = read_description(file)
+    name = description.network.name
+    if is_import_path(name) and name not in trusted:
+        raise ModelFileError(
+            f"{file}: its network {name!r} is not part of stampseg; if you know its code, allow it with "
+            f"--trust {name}"
+        )
+    return Source(
+        kind="stampseg model",
+        path=path,
+        spec=description.network,
+        plan=description.plan,
+        kept=description.kept,
+        weights=load_file(file),
+    )
+
+
+def _bare(path: Path) -> Source:
+    weights, notes = find_weights(read_checkpoint(path), path)
+    return Source(
+        kind="state dict",
+        path=path,
+        weights=weights,
+        notes=(
+            *notes,
+            "weights alone: the network is taken from --network and network.arguments, and the preparation "
+            "of images is planned from the data; set data.spacing, data.patch_size and data.normalization as "
+            "in its training",
+        ),
+    )
+
+
+def fill(network: nn.Module, source: Source) -> None:
+    """Put the source's weights into `network`, cut to `source.kept` where that is given.
+
+    A tensor that the network shares under several names is needed once. The network may be on the meta
+    device; then its parameters become real.
+
+    Raises:
+        ModelFileError: a weight is missing, not the network's, or of another shape; the network is left as
+            it was.
+    """
+    rates = rate_names(network)
+    state = network.state_dict(keep_vars=True)
+    own = {n: t for n, t in {**state_of(network), **state}.items() if n not in rates}
+    weights = max(without_prefixes(source.weights), key=lambda names: len(own.keys() & names.keys()))
+    given = {id(own[name]) for name in weights if name in own}
+    missing = [name for name, tensor in state.items() if name in own and id(tensor) not in given]
+    unexpected = [name for name in weights if name not in own]
+    misshaped = [
+        f"{name} {_by(weights[name])} instead of {_by(own[name])}"
+        for name in weights
+        if name in own and weights[name].shape != own[name].shape
+    ]
+    if missing or unexpected or misshaped:
+        raise ModelFileError(_misfit(source, network, missing, unexpected, misshaped))
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            if not own[name].is_meta:
+                own[name].copy_(tensor)
+    first = state_of(network)
+    names = {id(tensor): name for name, tensor in first.items()}
+    put_state(
+        network,
+        {
+            names[id(own[name])]: tensor.to(own[name].dtype).clone()
+            for name, tensor in weights.items()
+            if own[name].is_meta and id(own[name]) in names
+        },
+    )
+
+
+def _misfit(
+    source: Source, network: nn.Module, missing: list[str], unexpected: list[str], misshaped: list[str]
+) -> str:
+    findings = [
+        f"{len(names)} {kind}: {', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
+        if names
+    ]
+    remedy = (
+        "give the network and the arguments it was trained with: --network NAME --set network.arguments={...}"
+        if source.spec is None
+        else "the weights are of another network than its description; use the files of one training"
+    )
+    return f"{source.path}: its weights do not fit {type(network).__name__}; {'; '.join(findings)}; {remedy}"
+
+
+def _by(tensor: torch.Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"
+
+
+__all__ = ["Source", "fill", "open_source"]

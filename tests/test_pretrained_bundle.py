@@ -1,0 +1,208 @@
+"""MONAI bundles: read as data, never run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from monai.transforms import NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
+
+from stampseg.data.intensities import normalise
+from stampseg.data.plan import Intensity, Plan
+from stampseg.errors import ModelFileError
+from stampseg.networks.skeleton import skeleton
+from stampseg.pretrained.bundle_config import BundleConfig
+from stampseg.pretrained.bundle_preprocessing import read_preprocessing
+from stampseg.pretrained.source import fill, open_source
+
+NETWORK = {
+    "_target_": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": "@classes",
+    "channels": [4, 8, 16], "strides": [2, 2], "num_res_units": 2, "norm": "batch",
+}  # fmt: skip
+STEPS = [
+    {"_target_": "LoadImaged", "keys": "image"},
+    {"_target_": "EnsureChannelFirstd", "keys": "image"},
+    {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"},
+    {"_target_": "Spacingd", "keys": "image", "pixdim": "@pixdim", "mode": "bilinear"},
+    {"_target_": "ScaleIntensityRanged", "a_min": -57, "a_max": 164, "b_min": 0, "b_max": 1, "clip": True},
+    {"_target_": "EnsureTyped", "keys": "image"},
+]  # fmt: skip
+CONFIG: dict[str, Any] = {
+    "imports": ["$import os"],
+    "device": "$torch.device('cuda')",
+    "classes": 2,
+    "pixdim": [1.5, 1.5, 2.0],
+    "network_def": NETWORK,
+    "network": "$@network_def.to(@device)",
+    "preprocessing": {"_target_": "Compose", "transforms": STEPS},
+    "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [32, 32, 16], "overlap": 0.5},
+    "postprocessing": {"_target_": "Compose", "transforms": [{"_target_": "Activationsd", "softmax": True}]},
+}
+CHANNELS = {"0": "background", "1": "spleen"}
+METADATA = {"network_data_format": {"outputs": {"pred": {"channel_def": CHANNELS}}}}
+
+
+def bundle(place: Path, name: str = "inference.json", **changes: Any) -> Path:
+    """A bundle with random weights; `changes` replace parts of its configuration."""
+    config = {**json.loads(json.dumps(CONFIG)), **changes}
+    (place / "configs").mkdir(parents=True)
+    (place / "models").mkdir()
+    text = json.dumps(config) if name.endswith("json") else yaml.safe_dump(config)
+    (place / "configs" / name).write_text(text)
+    (place / "configs" / "metadata.json").write_text(json.dumps(METADATA))
+    from monai.networks.nets import UNet
+
+    torch.manual_seed(0)
+    arguments = {k: v for k, v in {**NETWORK, "out_channels": 2}.items() if k != "_target_"}
+    torch.save(UNet(**arguments).state_dict(), place / "models" / "model.pt")
+    return place
+
+
+@pytest.mark.parametrize("name", ["inference.json", "train.yaml", "inference.yml"])
+def test_a_bundle_gives_network_weights_and_preparation(tmp_path: Path, name: str) -> None:
+    folder = bundle(tmp_path / "spleen", name)
+    for path in (folder, folder / "models" / "model.pt"):
+        source = open_source(path)
+        assert (source.kind, source.path, source.plan) == ("MONAI bundle", path, None)
+        assert source.spec is not None and source.spec.name == "monai.UNet"
+        assert source.spec.example_shape == (1, 1, 32, 32, 16)
+        assert source.data == {"crop": "none", "spacing": (1.5, 1.5, 2.0), "patch_size": (32, 32, 16)}
+        assert source.overrides["orientation"] == "RAS"
+        assert source.overrides["normalization"] == "ct"
+        assert source.overrides["ct"] == (Intensity(low=-57, high=164, mean=-57, std=221),)
+        assert source.overrides["label_names"] == ("background", "spleen")
+        network, _ = skeleton(source.spec)
+        fill(network, source)
+        assert not any(parameter.is_meta for parameter in network.parameters())
+        assert network.eval()(torch.zeros(1, 1, 32, 32, 16)).shape == (1, 2, 32, 32, 16)
+
+
+@pytest.mark.parametrize("separator", ["#", "::"])
+def test_references_lead_to_references(tmp_path: Path, separator: str) -> None:
+    network = {**NETWORK, "channels": f"@sizes{separator}all", "out_channels": "@sizes#classes"}
+    sizes = {"all": [4, 8, "@last"], "classes": "@classes"}
+    source = open_source(bundle(tmp_path / "b", network_def=network, sizes=sizes, last=16))
+    assert source.spec is not None
+    assert (source.spec.arguments["channels"], source.spec.arguments["out_channels"]) == ([4, 8, 16], 2)
+
+
+@pytest.mark.parametrize("value", ["$open('trap', 'w')", "@trap", "@missing", "%file#key", "@loop"])
+def test_expressions_are_refused_and_never_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = bundle(
+        tmp_path / "b", network_def={**NETWORK, "channels": value}, trap="$open('trap', 'w')", loop="@loop"
+    )
+    with pytest.raises(ModelFileError, match=r"network_def says .*, and nothing of a bundle is run"):
+        open_source(folder)
+    assert not (tmp_path / "trap").exists()
+
+
+def test_other_networks_need_trust(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b", network_def={**NETWORK, "_target_": "scripts.nets.Mine"})
+    with pytest.raises(
+        ModelFileError, match=r"its network is scripts\.nets\.Mine; known are .*UNet.*--trust scripts"
+    ):
+        open_source(folder)
+    spec = open_source(folder, trusted=("scripts.nets:Mine",)).spec
+    assert spec is not None and spec.name == "scripts.nets:Mine"
+    with pytest.raises(ModelFileError, match="its network is NoSuchNet; known are"):
+        open_source(bundle(tmp_path / "c", network_def={**NETWORK, "_target_": "NoSuchNet"}))
+
+
+def test_overlapping_outputs_are_refused(tmp_path: Path) -> None:
+    steps = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}]
+    with pytest.raises(ModelFileError, match="overlapping regions"):
+        open_source(bundle(tmp_path / "b", postprocessing={"_target_": "Compose", "transforms": steps}))
+
+
+def test_folders_that_are_not_whole(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b", network_def=None)
+    with pytest.raises(ModelFileError, match="holds no network_def"):
+        open_source(folder)
+    (folder / "configs" / "inference.json").write_text("{")
+    with pytest.raises(ModelFileError, match=r"inference\.json: cannot be read"):
+        open_source(folder)
+    folder = bundle(tmp_path / "c")
+    (folder / "models" / "model.pt").unlink()
+    with pytest.raises(ModelFileError, match=r"model\.pt: no such file"):
+        open_source(folder)
+
+
+def read(*steps: dict[str, Any], channels: int = 1) -> Any:
+    return read_preprocessing(BundleConfig(Path("c.json"), {"x": "$y"}), steps, channels)
+
+
+def test_what_no_plan_can_say_is_named() -> None:
+    found = read(
+        {"_target_": "monai.transforms.DivisiblePadd", "k": 32},
+        {"_target_": "Orientationd", "axcodes": "@x"},
+        {"_target_": "Spacingd", "pixdim": [1.0, 1.0, -1.0]},
+        {"_target_": "NormalizeIntensityd"},
+        {"_target_": "CropForegroundd", "source_key": "image"},
+        {"_target_": "RandFlipd", "_disabled_": True},
+        channels=2,
+    )
+    assert (found.data, found.overrides) == ({"crop": "none"}, {})
+    for name, reason in (
+        ("DivisiblePadd", "not carried over"), ("Orientationd", "'$y' is not run"),
+        ("Spacingd", "keeps the voxel"), ("NormalizeIntensityd", "one mean over all channels"),
+    ):  # fmt: skip
+        assert any(name in note and reason in note for note in found.notes), (name, found.notes)
+    assert not any("RandFlipd" in note for note in found.notes)
+
+
+def test_orientation_crop_and_several_scalings() -> None:
+    found = read(
+        {"_target_": "OrientationD", "axcodes": "LPS"},
+        {"_target_": "CropForegroundDict", "source_key": "image", "margin": 4},
+    )
+    assert found.overrides["orientation"] == "LPS" and found.data["crop"] == "nonzero"
+    assert any("margin 4" in note for note in found.notes)
+    twice = {"_target_": "NormalizeIntensityd", "nonzero": True}
+    assert "normalization" not in read(twice, twice).overrides
+    scaled = read(twice, {"_target_": "CropForegroundd"})
+    assert scaled.data["crop"] == "none"
+    assert any("CropForegroundd" in note for note in scaled.notes)
+
+
+@pytest.mark.parametrize(
+    ("step", "oracle"),
+    [
+        (
+            {"_target_": "ScaleIntensityRanged", "a_min": 20, "a_max": 180, "b_min": -1, "b_max": 1,
+             "clip": True},
+            ScaleIntensityRange(20, 180, -1, 1, clip=True),
+        ),
+        (
+            {"_target_": "ScaleIntensityRanged", "a_min": 20, "a_max": 180, "b_min": 0.0, "b_max": 1.0},
+            ScaleIntensityRange(20, 180, 0, 1),
+        ),
+        ({"_target_": "NormalizeIntensityd", "nonzero": True}, NormalizeIntensity(nonzero=True)),
+        ({"_target_": "NormalizeIntensityd"}, NormalizeIntensity()),
+        (
+            {"_target_": "NormalizeIntensityd", "subtrahend": 90, "divisor": 40},
+            NormalizeIntensity(subtrahend=90, divisor=40),
+        ),
+        ({"_target_": "ScaleIntensityd"}, ScaleIntensity()),
+    ],
+)  # fmt: skip
+def test_intensities_are_those_of_monai(step: dict[str, Any], oracle: Any) -> None:
+    values = np.random.default_rng(0).normal(90, 60, (1, 7, 8, 9)).astype(np.float32)
+    values[:, :3] = 0
+    changes = read(step).overrides
+    plan = Plan.model_validate(
+        {
+            "spatial_dims": 3, "in_channels": 1, "label_values": (0, 1), "label_names": ("background", "one"),
+            "spacing": (1, 1, 1), "crop": "none", "patch_size": (8, 8, 8), "normalization": "zscore",
+            "ct": None, "strides": ((2, 2, 2),), **changes,
+        }
+    )  # fmt: skip
+    expected = oracle(torch.from_numpy(values.copy()))
+    assert np.allclose(normalise(values, plan), expected.numpy(), atol=1e-4)
