@@ -177,24 +177,22 @@ def print_inspection(findings: Inspection, console: Console) -> None:
         f"{escape(findings.target)}: {escape(findings.network)} for an input of {_by(findings.shape)}",
         highlight=False,
     )
-    table = Table(title="Channels that live and die together")
-    for column in ("group", "channels", "produced by", "parameters each", "MFLOPs each", "frozen"):
-        number = column.endswith(("channels", "each"))
-        table.add_column(column, justify="right" if number else "left", overflow="fold")
-    for group in findings.groups:
+    table = Table(title="Channels that live and die together", title_justify="left")
+    table.add_column("group, and other layers of it", overflow="fold")
+    for column in ("channels", "parameters each", "MFLOPs each"):
+        table.add_column(column, justify="right")
+    able = [group for group in findings.groups if group.frozen is None]
+    for group in able:
         table.add_row(
-            escape(group.name),
-            str(group.channels),
-            escape(_listed(group.layers)),
-            "" if group.parameters is None else f"{group.parameters:,}",
-            "" if group.flops is None else f"{group.flops / 1e6:,.2f}",
-            escape(group.frozen or ""),
-            style="dim" if group.frozen else None,
-        )
+            escape(_listed(group.layers)), str(group.channels), f"{group.parameters:,}",
+            f"{(group.flops or 0) / 1e6:,.2f}",
+        )  # fmt: skip
     console.print(table)
+    for reason, frozen in _by_reason(findings.groups).items():
+        names = ", ".join(f"{group.name} ({group.channels})" for group in frozen)
+        console.print(f"[yellow]frozen[/yellow]  {escape(names)}: {escape(reason)}", highlight=False)
     for text in findings.unknown:
         console.print(f"[yellow]not understood[/yellow]  {escape(text)}", highlight=False)
-    able = [group for group in findings.groups if group.frozen is None]
     console.print(
         f"{findings.parameters:,} parameters, {findings.flops / 1e9:.2f} GFLOPs; {len(able)} of "
         f"{len(findings.groups)} groups with {sum(group.channels for group in able):,} channels can be cut",
@@ -205,6 +203,15 @@ def print_inspection(findings: Inspection, console: Console) -> None:
         f"{findings.least_parameters:,} remain",
         highlight=False,
     )
+
+
+def _by_reason(groups: tuple[GroupFinding, ...]) -> dict[str, list[GroupFinding]]:
+    """Frozen groups under the reason why."""
+    found: dict[str, list[GroupFinding]] = {}
+    for group in groups:
+        if group.frozen is not None:
+            found.setdefault(group.frozen, []).append(group)
+    return found
 
 
 def _by(shape: tuple[int, ...]) -> str:

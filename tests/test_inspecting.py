@@ -1,0 +1,163 @@
+"""What `stampseg inspect` finds: sums that match the network, reasons, and every refusal."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch.utils.flop_counter import FlopCounterMode
+
+from stampseg.channels.graph import Cut
+from stampseg.channels.surgery import apply_cut
+from stampseg.channels.trace import trace
+from stampseg.config import NetworkOptions
+from stampseg.errors import ConfigError, ModelFileError
+from stampseg.inspecting import Inspection, inspect_network, inspect_target, print_inspection
+from stampseg.modelfile import Description, save_model
+from stampseg.networks.registry import NetworkSpec
+
+SHAPE = (1, 1, 32, 32)
+
+
+def small(name: str = "monai.AttentionUnet") -> NetworkSpec:
+    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "channels": [4, 8], "strides": [2]}
+    return NetworkSpec(name=name, arguments=arguments, example_shape=SHAPE)
+
+
+def printed(found: Inspection) -> str:
+    text = io.StringIO()
+    print_inspection(found, Console(file=text, width=200))
+    return text.getvalue()
+
+
+def write(folder: Path, spec: NetworkSpec) -> tuple[Path, int]:
+    """A model file of a cut network, and its parameters."""
+    network = spec.build()
+    graph = trace(network, torch.zeros(SHAPE))
+    group = graph.prunable[0]
+    graph = apply_cut(network, graph, Cut.of({group.name: [1, 2]}))
+    save_model(
+        folder / "model.safetensors", network, Description(network=spec, kept=dict(graph.kept), plan=None)
+    )
+    return folder / "model.safetensors", sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("name", ["unet", "monai.UNet", "monai.AttentionUnet", "monai.DynUNet", "monai.VNet"])
+def test_the_counts_are_the_networks(name: str) -> None:
+    found = inspect_target(name, (1, 2, 32, 32))
+    network = NetworkSpec(name=name, arguments=found.arguments, example_shape=found.shape).build().eval()
+    assert found.parameters == sum(p.numel() for p in network.parameters())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(found.shape))
+    assert found.flops == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("name", ["unet", "monai.UNet", "monai.DynUNet", "monai.SegResNet"])
+def test_one_channel_takes_with_it_what_is_said(name: str) -> None:
+    found = inspect_target(name, SHAPE)
+    spec = NetworkSpec(name=name, arguments=found.arguments, example_shape=found.shape)
+    for said in [g for g in found.groups if g.frozen is None][:4]:
+        network = spec.build()
+        apply_cut(network, trace(network, torch.zeros(SHAPE)), Cut.of({said.name: [0]}))
+        assert found.parameters - sum(p.numel() for p in network.parameters()) == said.parameters
+
+
+@pytest.mark.parametrize("name", ["unet", "monai.AttentionUnet", "monai.UNETR"])
+def test_what_is_left_at_the_least_is_what_is_left(name: str) -> None:
+    few = {"hidden_size": 24, "mlp_dim": 32, "num_heads": 4} if name == "monai.UNETR" else {}
+    found = inspect_target(name, SHAPE, NetworkOptions(arguments=few))
+    spec = NetworkSpec(name=name, arguments=found.arguments, example_shape=found.shape)
+    network = spec.build()
+    graph = trace(network, torch.zeros(SHAPE))
+    apply_cut(network, graph, Cut.of({g.name: range(1, g.size) for g in graph.prunable}))
+    assert found.least_parameters == sum(p.numel() for p in network.parameters())
+    assert found.prunable_share == pytest.approx(1 - found.least_parameters / found.parameters)
+    assert {g.name: g.frozen for g in found.groups} == {g.name: g.frozen for g in graph.groups}
+
+
+def test_a_model_file_and_a_run_folder_are_seen_as_they_are_now(tmp_path: Path) -> None:
+    path, parameters = write(tmp_path, small())
+    for target in (str(path), str(tmp_path)):
+        found = inspect_target(target)
+        assert (found.parameters, found.network, found.shape) == (parameters, "monai.AttentionUnet", SHAPE)
+        assert found.groups[0].channels == 2
+
+
+def test_the_file_of_ones_own_network_wants_trust(tmp_path: Path) -> None:
+    spec = NetworkSpec(
+        name="zoo:Twice",
+        arguments={"spatial_dims": 2, "in_channels": 1, "out_channels": 2},
+        example_shape=SHAPE,
+    )
+    network = spec.build(trusted=("zoo:Twice",))
+    kept = dict(trace(network, torch.zeros(SHAPE)).kept)
+    save_model(tmp_path / "own.safetensors", network, Description(network=spec, kept=kept, plan=None))
+    with pytest.raises(ModelFileError, match="--trust zoo:Twice"):
+        inspect_target(str(tmp_path / "own.safetensors"))
+    assert inspect_target(str(tmp_path / "own.safetensors"), trusted=("zoo:Twice",)).network == "zoo:Twice"
+    assert inspect_target("zoo:Twice", SHAPE).network == "zoo:Twice"  # named, and so trusted
+
+
+def test_json_holds_all_and_the_table_shows_it() -> None:
+    found = inspect_target("monai.AttentionUnet", SHAPE, NetworkOptions(arguments={"out_channels": 5}))
+    values = json.loads(json.dumps(found.to_json()))
+    assert values["parameters"] == found.parameters
+    assert values["groups"][-1] == {
+        "name": "model.2.conv", "channels": 5, "layers": ["model.2.conv"], "parameters": None, "flops": None,
+        "frozen": "the network's output",
+    }  # fmt: skip
+    text = printed(found)
+    assert "one channel that scales all others" in text
+    assert f"{found.parameters:,} parameters" in text
+    assert f"{found.prunable_share:.1%} of the parameters can go" in text
+    assert "monai.AttentionUnet for an input of 1x1x32x32" in text
+
+
+def test_what_is_not_understood_is_shown() -> None:
+    found = inspect_target("monai.UNETR", SHAPE)
+    assert found.unknown
+    assert f"not understood  {found.unknown[0]}" in printed(found)
+
+
+def test_nothing_is_computed_or_held_for_a_large_network() -> None:
+    found = inspect_target("monai.UNETR")
+    assert found.shape == (1, 1, 64, 64, 64)
+    assert found.parameters > 80_000_000
+
+
+@pytest.mark.parametrize(
+    ("target", "shape", "options", "error", "message"),
+    [
+        ("monai.unett", None, None, ConfigError, "did you mean monai.UNet? Known"),
+        ("monai.UNet", (1, 2), None, ConfigError, "shape 1x2: expected one example, its channels"),
+        ("monai.UNet", (2, 1, 8, 8), None, ConfigError, "shape 2x1x8x8: expected one example"),
+        ("smp.Unet", (1, 1, 8, 8, 8), None, ConfigError, "smp.Unet is a network for 2D, and the images"),
+        ("monai.VNet", SHAPE, NetworkOptions(width=3), ConfigError, "monai.VNet does not take it"),
+        ("monai.UNet", SHAPE, NetworkOptions(preset="paper"), ConfigError, "preset paper is of network unet"),
+        ("monai.UNet", SHAPE, NetworkOptions(arguments={"out_channels": ""}), ConfigError, "expected a"),
+        ("absent.safetensors", None, None, ModelFileError, "absent.safetensors: no such file or run folder"),
+        ("some/where", None, None, ModelFileError, "some/where: no such file or run folder"),
+    ],
+)  # fmt: skip
+def test_refusals(target: str, shape, options, error, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=re.escape(message)):
+        inspect_target(target, shape, options)
+
+
+def test_a_model_file_takes_no_shape(tmp_path: Path) -> None:
+    path, _ = write(tmp_path, small())
+    for shape, options in ((SHAPE, None), (None, NetworkOptions(width=4))):
+        with pytest.raises(ConfigError, match="a model file has its own shape and arguments; leave out"):
+            inspect_target(str(path), shape, options)
+
+
+def test_any_module_can_be_looked_at() -> None:
+    spec = small()
+    network = spec.build()
+    found = inspect_network(network, trace(network, torch.zeros(SHAPE)), spec)
+    assert found.target == "monai.AttentionUnet"
