@@ -277,7 +277,7 @@ def test_a_graph_or_a_copy_that_does_not_fit_is_refused() -> None:
     before = copy.deepcopy(network.state_dict())
     with pytest.raises(WiringError, match=r"has shape .*, the graph expects 4 entries along dimension 1"):
         apply_cut(other, graph, Cut.of({"up.0": [1]}))
-    with pytest.raises(WiringError, match=r"up.0.weight has .* use the graph that the last cut gave"):
+    with pytest.raises(WiringError, match=r"up.0.weight has .* use the graph that the last cut of this"):
         apply_cut(network, graph, cut, copies=[other])
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
 

@@ -27,7 +27,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from .channels.choice import Limit, choose, rankable_groups, removable
+from .channels.choice import Limit, choose, limit_of, rankable_groups, removable
 from .channels.cost import Tally
 from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from .channels.graph import ChannelGraph, Cut, Scores
@@ -219,11 +219,9 @@ class _Run:
 
     def limit(self, options: PruneOptions) -> Limit:
         """The target as a count; on the way to a Dice floor, a fiftieth of the dense network."""
-        kind: Literal["parameters", "flops"] = "flops" if options.target.kind == "flops" else "parameters"
-        dense = self.tally.flops if kind == "flops" else self.tally.parameters
         if options.target.floor is not None:
-            return Limit(kind, dense // 50)
-        return Limit(kind, options.target.limit(dense))
+            return Limit("parameters", self.tally.parameters // 50)
+        return limit_of(options.target, self.tally)
 
     def size(self, limit: Limit) -> int:
         return int(getattr(self.tally, limit.kind))

@@ -10,7 +10,7 @@ for turn in stampseg.stamp(network, example, optimizer, train, batches=batches, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ from torch.optim import Optimizer
 
 from .algorithm import Learner, Round, Validation
 from .algorithm import stamp as rounds_of
-from .channels.choice import Limit, choose
+from .channels.choice import Limit, check_reachable, choose, limit_of, rankable_groups
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout, detach_dropout
 from .channels.graph import ChannelGraph, Cut, Group, Scores
 from .channels.importance import Batch, Loss, importance
-from .channels.surgery import Copy, apply_cut
+from .channels.proof import prove
+from .channels.surgery import Copy, apply_cut, plain_copy
 from .channels.trace import trace as trace_channels
-from .config import Criterion, Normalizer, Target, parse_config
+from .config import Criterion, Normalizer, PruneOptions, Target, parse_config
 from .errors import ConfigError, WiringError
 from .modelfile import Description, load_model, save_model
 from .networks.registry import NetworkSpec
@@ -107,21 +108,29 @@ class Graph:
             raise ConfigError(
                 "lowest: neither count nor target; say how many channels, or what size to reach"
             )
-        limit = self._limit(Target.parse(target)) if target is not None else Limit("parameters", 0)
+        limit = Limit("parameters", 0)
+        if target is not None:
+            limit = limit_of(Target.parse(target), Tally(self.network, self.channels))
+            check_reachable(self.network, self.channels, limit, minimum_width, set(scores))
         return choose(
             self.network, self.channels, scores, limit=limit, most=count, minimum_width=minimum_width
         )
 
-    def _limit(self, target: Target) -> Limit:
-        kind = "flops" if target.kind == "flops" else "parameters"
-        return Limit(kind, target.limit(self.flops if kind == "flops" else self.parameters))  # type: ignore[arg-type]
+    def prove(self) -> dict[str, float]:
+        """Cut one channel of every prunable group in a copy, and compare with a twin that is only silenced.
+
+        Returns:
+            Group name -> largest deviation of any output, relative to the largest one; an exact cut is
+            at most 1e-10 off. See `stampseg.channels.proof`.
+        """
+        return prove(self.network, self.channels, self.example)
 
     def cut(
         self,
         removed: Cut | Mapping[str, Iterable[int]],
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | Sequence[Optimizer] | None = None,
         *,
-        copies: Sequence[Copy] = (),
+        copies: Copy | Sequence[Copy] = (),
     ) -> Cut:
         """Remove channels from the network, its optimiser and its averages, in place.
 
@@ -138,7 +147,7 @@ class Graph:
             WiringError: the request cannot be met; everything is as it was.
         """
         wanted = removed if isinstance(removed, Cut) else Cut.of(removed)
-        self.channels = apply_cut(self.network, self.channels, wanted, optimizer, copies=copies)
+        self.channels = apply_cut(self.network, self.channels, wanted, optimizer, copies=_listed(copies))
         return wanted
 
     def save(self, path: str | Path, name: str, arguments: Mapping[str, Any]) -> None:
@@ -171,7 +180,7 @@ def stamp(
     steps: int = 1000,
     target: str = "15%",
     dropout: bool = True,
-    copies: Sequence[Copy] = (),
+    copies: Copy | Sequence[Copy] = (),
     **options: Any,
 ) -> Iterator[Round]:
     """STAMP around your own training function: yields after every round of training and cutting.
@@ -209,6 +218,11 @@ def stamp(
     if prune.target.floor is not None and validate is None:
         raise ConfigError("stampseg.stamp: a Dice floor as target needs `validate`; give it, or a size")
     graph, randomness = trace_channels(network, example), np.random.default_rng(0)
+    copies = _listed(copies)
+    if prune.target.floor is None:
+        groups = {group.name for group in rankable_groups(graph, prune.rankable)}
+        limit = limit_of(prune.target, Tally(network, graph))
+        check_reachable(network, graph, limit, prune.minimum_width, groups)
     return _rounds(
         Learner(
             network=network,
@@ -222,18 +236,28 @@ def stamp(
             validate=lambda: None if validate is None else Validation(float(validate()), {}),
             copies=copies,
         ),
-        attach_dropout(network, graph, example) if dropout else graph,
-        lambda learner, channels: rounds_of(learner, channels, prune, steps, dropout=dropout),
+        graph, prune, steps, example if dropout else None,
     )  # fmt: skip
 
 
 def _rounds(
-    learner: Learner, graph: ChannelGraph, run: Callable[[Learner, ChannelGraph], Iterator[Round]]
+    learner: Learner, graph: ChannelGraph, prune: PruneOptions, steps: int, example: Tensor | None
 ) -> Iterator[Round]:
+    """The rounds; with an example, targeted dropout is in the network, and in its averages, meanwhile."""
+    averages = [plain for copy in learner.copies if isinstance(plain := plain_copy(copy), nn.Module)]
     try:
-        yield from run(learner, graph)
+        if example is not None:
+            for average in averages:  # so that both have the same buffers
+                attach_dropout(average, graph, example)
+            graph = attach_dropout(learner.network, graph, example)
+        yield from rounds_of(learner, graph, prune, steps, dropout=example is not None)
     finally:
-        detach_dropout(learner.network)
+        for network in (learner.network, *averages):
+            detach_dropout(network)
+
+
+def _listed(copies: Copy | Sequence[Copy]) -> list[Copy]:
+    return [copies] if isinstance(copies, nn.Module | MutableMapping) else list(copies)
 
 
 def _number(loss: float | None) -> float:
@@ -244,6 +268,8 @@ def _batches(batches: Batches, network: nn.Module) -> Iterator[Batch]:
     """Image and label of every batch, on the network's device."""
     device = next(network.parameters()).device
     for batch in batches:
+        if isinstance(batch, Mapping) and not {"image", "label"} <= batch.keys():
+            raise ConfigError(f"a batch has {', '.join(map(str, batch))}; expected image and label")
         pair = (batch["image"], batch["label"]) if isinstance(batch, Mapping) else tuple(batch)[:2]
         if len(pair) != 2:
             raise ConfigError(

@@ -12,7 +12,7 @@ from torch import nn
 
 from . import __version__
 from .algorithm import Learner, Round, Validation, stamp, train_only
-from .channels.choice import rankable_groups, smallest
+from .channels.choice import check_reachable, limit_of, rankable_groups
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout
 from .channels.graph import ChannelGraph, Scores
@@ -152,16 +152,10 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
         return ""
     if prune.target.floor is not None:
         return f", target: {prune.target}"
-    kind = "flops" if prune.target.kind == "flops" else "parameters"
-    limit = prune.target.limit(getattr(Tally(network, graph), kind))
+    limit = limit_of(prune.target, Tally(network, graph))
     groups = {group.name for group in rankable_groups(graph, prune.rankable)}
-    least = getattr(smallest(network, graph, prune.minimum_width, groups), kind)
-    if limit < least:
-        hint = f"; did you mean {prune.target.amount}%?" if (prune.target.amount or 101) <= 100 else ""
-        raise ConfigError(
-            f"target {limit:,} {kind}: the smallest network that is left has {least:,}; ask for more{hint}"
-        )
-    return f", target: {limit:,} {kind}"
+    check_reachable(network, graph, limit, prune.minimum_width, groups)
+    return f", target: {limit.amount:,} {limit.kind}"
 
 
 def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:

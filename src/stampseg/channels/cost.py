@@ -29,7 +29,7 @@ class Tally:
                 for channel, count in zip(channels.tolist(), counts.tolist(), strict=True):
                     self._where[channel].append((binding.tensor, binding.dim, count))
         self.parameters = sum(math.prod(shape) for shape in self.shapes.values())
-        self.flops = sum(self._flops(name) for name in self.shapes)
+        self.flops = graph.fixed_flops + sum(self._flops(name) for name in self.shapes)
 
     def _flops(self, tensor: str) -> int:
         return 2 * math.prod(self.shapes[tensor]) * self.positions.get(tensor, 0)

@@ -6,7 +6,7 @@ without it before it goes. Source: Dinsdale et al. 2022, section 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -63,37 +63,22 @@ class TargetedDropout(nn.Module):
         return f"{self.rate.numel()}, mean rate {float(self.rate.mean()):.3g}"
 
 
-class _Dropping:
-    """A forward hook: drops channels of the n-th output of a module by its n-th targeted dropout."""
+_ATTACHED = "targeted_dropout"
 
-    def __init__(self) -> None:
-        self.call = 0
+
+class _Dropping:
+    """A forward hook: drops channels of a module's output by the targeted dropout attached to it."""
 
     def __call__(self, module: nn.Module, args: object, output: Tensor) -> Tensor:
-        dropout = module._modules.get(f"{_ATTACHED}{self.call}")
-        self.call += 1
-        return output if dropout is None else dropout(output)
-
-
-class _Restarting:
-    """A hook before the network's forward: the calls of its modules are counted anew."""
-
-    def __init__(self, hooks: Sequence[_Dropping]) -> None:
-        self.hooks = hooks
-
-    def __call__(self, network: nn.Module, args: object) -> None:
-        for hook in self.hooks:
-            hook.call = 0
-
-
-_ATTACHED = "targeted_dropout_"
+        return module._modules[_ATTACHED](output)  # type: ignore[misc]
 
 
 def attach_dropout(network: nn.Module, graph: ChannelGraph, example: Tensor) -> ChannelGraph:
     """Give a network that has none a targeted dropout behind every activation of prunable channels.
 
-    Where no activation is a module, the dropout stands behind the convolutions. State dictionaries
-    stay as they are: the rates are not stored.
+    It stands behind the last module on the way to the activation (the activation itself, or the norm
+    or convolution before it) that is called once in a pass, so that gradient checkpoints compute the
+    same again. State dictionaries stay as they are: the rates are not stored.
 
     Args:
         network: changed in place; a network with its own targeted dropout is left alone.
@@ -110,28 +95,24 @@ def attach_dropout(network: nn.Module, graph: ChannelGraph, example: Tensor) -> 
         cuttable[group.start : group.stop] = True
     probes = [p for p in graph.probes if (p.channels >= 0).all() and cuttable[p.channels].all()]
     probes = [p for p in probes if p.activated] or probes
-    modules, hooks = dict(network.named_modules()), dict[str, _Dropping]()
+    modules = dict(network.named_modules())
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     for probe in probes:
-        host = modules[probe.module]
-        dropout = TargetedDropout(len(probe.channels)).to(device).train(host.training)
-        host.add_module(f"{_ATTACHED}{probe.call}", dropout)
-        if probe.module not in hooks:
-            hooks[probe.module] = _Dropping()
-            host.register_forward_hook(hooks[probe.module])
-    if hooks:
-        network.register_forward_pre_hook(_Restarting(list(hooks.values())))
+        if probe.host is not None:
+            host = modules[probe.host]
+            dropout = TargetedDropout(len(probe.channels)).to(device).train(host.training)
+            host.add_module(_ATTACHED, dropout)
+            host.register_forward_hook(_Dropping())
     return replace(trace(network, example), kept=graph.kept)
 
 
 def detach_dropout(network: nn.Module) -> None:
     """Take away what `attach_dropout` gave; the graph may still name the rates."""
     for module in list(network.modules()):
-        for name in [name for name in module._modules if name.startswith(_ATTACHED)]:
-            del module._modules[name]
-        for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            for key in [key for key, hook in hooks.items() if isinstance(hook, _Dropping | _Restarting)]:
-                del hooks[key]
+        hooks = module._forward_hooks
+        for key in [key for key, hook in hooks.items() if isinstance(hook, _Dropping)]:
+            del hooks[key]
+            del module._modules[_ATTACHED]
 
 
 def rate_names(network: nn.Module) -> set[str]:

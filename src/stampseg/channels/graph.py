@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from operator import index
 from typing import Literal
 
 import numpy as np
@@ -64,6 +66,7 @@ class Probe:
     call: int
     channels: np.ndarray
     activated: bool  # behind an activation, or the bare convolution
+    host: str | None = None  # the last module on the way there that is called once: a dropout may follow it
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ class Cut:
     @classmethod
     def of(cls, removed: Mapping[str, Iterable[int]]) -> Cut:
         """Sort the indices and leave out groups that lose nothing."""
-        sorted_indices = {name: tuple(sorted(int(i) for i in indices)) for name, indices in removed.items()}
+        try:
+            sorted_indices = {name: tuple(sorted(map(index, indices))) for name, indices in removed.items()}
+        except TypeError:
+            raise WiringError(f"a cut names channels by whole numbers; found {dict(removed)}") from None
         return cls({name: indices for name, indices in sorted_indices.items() if indices})
 
     @property
@@ -100,6 +106,8 @@ class ChannelGraph:
     positions: tuple[tuple[str, int], ...]
     kept: Mapping[str, tuple[int, ...]]
     unknown: tuple[str, ...] = ()  # operations that were not understood, and where
+    fixed_flops: int = 0  # of products that no cut changes, such as attention
+    unreached: tuple[str, ...] = ()  # parameters that the network did not use when it was traced
     _by_name: Mapping[str, Group] = field(init=False, repr=False, compare=False)
     _by_place: Mapping[tuple[str, int], Binding] = field(init=False, repr=False, compare=False)
 
@@ -123,6 +131,11 @@ class ChannelGraph:
     def channel_count(self) -> int:
         """Channels of all groups, frozen ones included."""
         return max((group.stop for group in self.groups), default=0)
+
+    @cached_property
+    def layers(self) -> tuple[np.ndarray, ...]:
+        """The channels of each layer's output; a group of several layers need not fill any of them."""
+        return tuple(np.unique(b.channels) for b in self.bindings if b.role == "out")
 
     def binding(self, tensor: str, dim: int) -> np.ndarray | None:
         """Channels along `dim` of `tensor`, or None."""
@@ -152,6 +165,13 @@ class ChannelGraph:
             if len(indices) >= group.size:
                 raise WiringError(
                     f"group {name!r} would lose all of its {group.size} channels; keep at least one"
+                )
+
+        keep = self.keep_mask(cut)
+        for binding in self.bindings:
+            if binding.role == "out" and not survives(binding.channels, keep).any():
+                raise WiringError(
+                    f"the layer of {binding.tensor} would lose all of its channels; keep at least one"
                 )
 
     def keep_mask(self, cut: Cut) -> np.ndarray:
@@ -187,6 +207,8 @@ class ChannelGraph:
             positions=self.positions,
             kept=kept,
             unknown=self.unknown,
+            fixed_flops=self.fixed_flops,
+            unreached=self.unreached,
         )
 
     def cut_to(self, kept: Mapping[str, Iterable[int]]) -> Cut:

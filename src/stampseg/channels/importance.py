@@ -23,14 +23,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..config import Criterion, Normalizer
-from ..errors import TrainingError, WiringError
+from ..errors import ConfigError, TrainingError, WiringError
 from .cost import Tally
 from .graph import ChannelGraph, Probe, Scores
 
@@ -69,6 +69,7 @@ def importance(
         WiringError: no batch was given, or the criterion does not apply to the network.
         TrainingError: a score is not a finite number.
     """
+    _check_names(criterion, normalizer)
     if criterion in _ACTIVATION:
         raw = _from_activations(network, graph, batches, loss, criterion)
     elif criterion in ("random", "noise"):
@@ -83,6 +84,15 @@ def importance(
     if criterion == "random":
         return graph.per_group(raw)
     return normalise(raw, network, graph, normalizer)
+
+
+def _check_names(criterion: str, normalizer: str) -> None:
+    for kind, value, known in (
+        ("criterion", criterion, get_args(Criterion)),
+        ("normalizer", normalizer, get_args(Normalizer)),
+    ):
+        if value not in known:
+            raise ConfigError(f"{kind} {value!r} is not known; known are {', '.join(known)}")
 
 
 def normalise(raw: np.ndarray, network: nn.Module, graph: ChannelGraph, normalizer: Normalizer) -> Scores:
@@ -140,12 +150,22 @@ def _per_example(
         maps = [observed[index] for index in order]
         gradients: list[Tensor | None]
         if criterion in _GRADIENT:
-            gradients = list(torch.autograd.grad(loss(output, batch["label"]), maps, allow_unused=True))
+            gradients = _gradients(loss(output, batch["label"]), maps)
         else:
             gradients = [None] * len(maps)
     for index, a, g in zip(order, maps, gradients, strict=True):
         with torch.no_grad():
             yield index, _reduce(a, g, criterion).double().cpu().numpy()
+
+
+def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
+    try:
+        return list(torch.autograd.grad(loss, maps, allow_unused=True))
+    except RuntimeError as error:
+        raise WiringError(
+            f"the gradients of the activations cannot be taken ({str(error).splitlines()[0]}); switch "
+            "gradient checkpointing off while scoring, or use a criterion without gradients, such as l1"
+        ) from None
 
 
 def _reduce(a: Tensor, g: Tensor | None, criterion: Criterion) -> Tensor:
@@ -184,6 +204,8 @@ def _observing(network: nn.Module, probes: tuple[Probe, ...]) -> Iterator[dict[i
         index = wanted[name].get(call)
         if index is None:
             return None
+        if torch.is_grad_enabled() and not output.requires_grad:
+            output = output.detach().requires_grad_()  # behind layers that are not trained
         observed[index] = output
         return output.clone()  # an in-place operation that follows would change the map
 

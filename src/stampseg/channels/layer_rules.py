@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from .layout import Layout, argument, data_input, tie_within
 
 if TYPE_CHECKING:
-    from .trace import Tracer
+    from .tracer import Tracer
 
 
 def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
@@ -22,7 +21,7 @@ def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], o
         argument(args, kwargs, 2, "bias"),
     )
     groups = argument(args, kwargs, 6, "groups", 1)
-    return _layer(tracer, x, weight, bias, groups, out, out_dim=0, places=math.prod(out.shape[2:]))
+    return _layer(tracer, x, weight, bias, groups, out, out_dim=0)
 
 
 def transposed_convolution(
@@ -37,7 +36,7 @@ def transposed_convolution(
     groups = argument(args, kwargs, 6, "groups", 1)
     if groups != 1:
         return None
-    return _layer(tracer, x, weight, bias, groups, out, out_dim=1, places=math.prod(x.shape[2:]))
+    return _layer(tracer, x, weight, bias, groups, out, out_dim=1)
 
 
 def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
@@ -47,7 +46,7 @@ def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: A
         argument(args, kwargs, 1, "weight"),
         argument(args, kwargs, 2, "bias"),
     )
-    return _layer(tracer, x, weight, bias, 1, out, out_dim=0, places=1) if x.ndim == 2 else None
+    return _layer(tracer, x, weight, bias, 1, out, out_dim=0) if x.ndim == 2 else None
 
 
 def _layer(
@@ -59,7 +58,6 @@ def _layer(
     out: Tensor,
     *,
     out_dim: int,
-    places: int,
 ) -> Layout | None:
     name = tracer.state_name(weight)
     incoming = tracer.layout_or_frozen(x)
@@ -85,7 +83,6 @@ def _layer(
     is_linear = x.ndim == 2 and weight.ndim == 2
     tracer.count_module("in_features" if is_linear else "in_channels", incoming)
     tracer.count_module("out_features" if is_linear else "out_channels", outgoing)
-    tracer.place(name, places)
     return outgoing
 
 

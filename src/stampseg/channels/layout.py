@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .trace import Tracer
+    from .tracer import Tracer
 
 Layout = np.ndarray
 Rule = Callable[["Tracer", tuple[Any, ...], dict[str, Any], Any], Layout | list[Layout] | str | None]

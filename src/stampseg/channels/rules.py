@@ -35,7 +35,7 @@ from .shape_rules import (
 )
 
 if TYPE_CHECKING:
-    from .trace import Tracer
+    from .tracer import Tracer
 
 
 def keep_alone(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
@@ -99,7 +99,8 @@ def reduction(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out
 _ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6
 sigmoid logsigmoid hardsigmoid tanh softplus softsign tanhshrink threshold abs neg exp sqrt rsqrt
 square dropout alpha_dropout feature_alpha_dropout clone contiguous detach to float double half
-bfloat16 type type_as cpu cuda interpolate upsample upsample_nearest upsample_bilinear"""
+bfloat16 type type_as cpu cuda zeros_like ones_like rand_like randn_like interpolate
+upsample upsample_nearest upsample_bilinear"""
 
 _OVER_SPACE = "max_pool avg_pool lp_pool adaptive_avg_pool adaptive_max_pool dropout"
 
@@ -124,7 +125,7 @@ RULES: dict[str, Rule] = {
     "split": splitting_by_size,
     "getitem": indexing,
     **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze"), flattening),
-    "expand": expansion,
+    **dict.fromkeys(("expand", "expand_as"), expansion),
     "permute": permutation,
     **dict.fromkeys(("transpose", "swapaxes"), transposition),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduction),

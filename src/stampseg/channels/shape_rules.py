@@ -11,7 +11,7 @@ from torch import Tensor
 from .layout import Layout, Rule, argument, data_input, equal_parts, flat_ints, keep, tie_within, tied
 
 if TYPE_CHECKING:
-    from .trace import Tracer
+    from .tracer import Tracer
 
 
 def expansion(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
@@ -56,11 +56,17 @@ def splitting_by_size(
 
 
 def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-    """x[:, :, ...]: anything over space. A slice of the channels is written in fixed numbers."""
-    layout, index = tracer.layout(args[0]), args[1]
-    index = index if isinstance(index, tuple) else (index,)
+    """x[:, :, ...]: anything over space, new axes behind it. A slice of the channels is in fixed numbers."""
+    x, index = args[0], args[1] if isinstance(args[1], tuple) else (args[1],)
+    layout = tracer.layout(x)
+    if layout is None or any(isinstance(i, Tensor | list) for i in index):
+        return None
+    if any(i is Ellipsis for i in index):
+        at = next(position for position, i in enumerate(index) if i is Ellipsis)
+        named = sum(i is not None for i in index) - 1
+        index = (*index[:at], *[slice(None)] * (x.ndim - named), *index[at + 1 :])
     whole = [isinstance(i, slice) and i == slice(None) for i in index[:2]]
-    if layout is None or len(index) < 2 or not all(whole) or any(i is None for i in index):
+    if len(index) < 2 or not all(whole):
         return None
     return layout if isinstance(out, Tensor) and out.ndim > 1 and out.shape[1] == len(layout) else None
 

@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .graph import ChannelGraph
-from .surgery import Copy, plain_copy, replace_tensors, state_of
+from .rules import COUNTED
+from .surgery import Copy, plain_copy, replace_tensors, state_of, successor
 
-_ATTRIBUTES = (
-    "in_channels", "out_channels", "groups", "in_features", "out_features", "num_features",
-    "num_channels", "num_groups", "num_parameters",
-)  # fmt: skip
+_ATTRIBUTES = (*COUNTED, "groups", "num_groups")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ def snapshot(
         optimizer={
             names[id(p)]: {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
             for p, state in optimizer.state.items()
+            if id(p) in names
         },
     )
 
@@ -71,8 +70,9 @@ def restore(
             _set_attributes(plain, then.attributes)
     names = {id(old[name]): name for name in new}
     for group in optimizer.param_groups:
-        group["params"][:] = [new[names[id(p)]] for p in group["params"]]
-    optimizer.state.clear()
+        group["params"][:] = [new[names[id(p)]] if id(p) in names else p for p in group["params"]]
+    for parameter in [p for p in optimizer.state if id(p) in names]:
+        del optimizer.state[parameter]
     for name, state in then.optimizer.items():
         optimizer.state[new[name]] = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
     return then.graph
@@ -81,8 +81,8 @@ def restore(
 def _successors(old: Mapping[str, Tensor], then: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies of the tensors of a snapshot, parameters where there are parameters now."""
     return {
-        name: nn.Parameter(tensor.clone(), old[name].requires_grad)
-        if isinstance(old[name], nn.Parameter)
+        name: successor(previous, tensor.clone())
+        if isinstance(previous := old[name], nn.Parameter)
         else tensor.clone()
         for name, tensor in then.items()
     }

@@ -23,7 +23,7 @@ def apply_cut(
     network: nn.Module,
     graph: ChannelGraph,
     cut: Cut,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
     *,
     copies: Sequence[Copy] = (),
 ) -> ChannelGraph:
@@ -38,7 +38,7 @@ def apply_cut(
         network: cut in place.
         graph: its channels as they are now.
         cut: what to remove.
-        optimizer: of the network's parameters.
+        optimizer: of the network's parameters, or several.
         copies: averages of the network's weights, cut like it: an `AveragedModel` or another
             module of the same layers, or a dictionary of tensors by the network's names.
 
@@ -56,26 +56,36 @@ def apply_cut(
         return graph
     everything = [network, *(plain_copy(copy) for copy in copies)]
     for copy in everything[1:]:
-        check_fit(copy, graph)
+        check_fit(copy, graph, "the copy's ")
     states = [state_of(each) for each in everything]
     selections = [_selections(state, graph, cut) for state in states]
-    if optimizer is not None:
-        _check_optimizer(optimizer, states[0], selections[0])
+    optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer or ())
+    for each in optimizers:
+        _check_optimizer(each, states[0], selections[0])
     fresh = [
         {name: _select(state[name], where) for name, where in chosen.items()}
         for state, chosen in zip(states, selections, strict=True)
     ]
     smaller = graph.without(cut)
-    if optimizer is not None:
-        _carry(optimizer, states[0], fresh[0], selections[0])
-    for each, old, new in zip(everything, states, fresh, strict=True):
-        replace_tensors(each, old, new)
-        if isinstance(each, nn.Module):
-            _resize(each, smaller)
+    carried = [_carried(each, states[0], fresh[0], selections[0]) for each in optimizers]
+    sizes = [_sizes(each, smaller) if isinstance(each, nn.Module) else [] for each in everything]
+    aliases = _aliases(network)
+    # from here on there are assignments only
+    for each, (groups, kept) in zip(optimizers, carried, strict=True):
+        for group, parameters in zip(each.param_groups, groups, strict=True):
+            group["params"][:] = parameters  # in place: others may hold the same list
+        for name, tensor in fresh[0].items():
+            each.state.pop(states[0][name], None)
+            if name in kept:
+                each.state[tensor] = kept[name]
+    for copied, old, new, counts in zip(everything, states, fresh, sizes, strict=True):
+        replace_tensors(copied, old, new, aliases)
+        for module, attribute, count in counts:
+            setattr(module, attribute, count)
     return smaller
 
 
-def check_fit(network: Copy, graph: ChannelGraph) -> None:
+def check_fit(network: Copy, graph: ChannelGraph, whose: str = "") -> None:
     """Check that every tensor the graph names is there, as long as the graph says.
 
     Raises:
@@ -88,9 +98,9 @@ def check_fit(network: Copy, graph: ChannelGraph) -> None:
             continue  # averages need no buffers, and a network that has been trained no dropout
         if shape is None or len(shape) <= binding.dim or shape[binding.dim] != len(binding.channels):
             raise WiringError(
-                f"{binding.tensor} has shape {shape}, the graph expects {len(binding.channels)} entries "
-                f"along dimension {binding.dim}; the graph is of another network, or of this one before a "
-                "cut: use the graph that the last cut gave back, or trace again"
+                f"{whose}{binding.tensor} has shape {shape}, the graph expects {len(binding.channels)} "
+                f"entries along dimension {binding.dim}; use the graph that the last cut of this very "
+                "network gave back, and for a copy the averaged network itself (ema.module)"
             )
 
 
@@ -126,9 +136,18 @@ def _select(tensor: Tensor, where: Mapping[int, Tensor]) -> Tensor:
     kept = kept.contiguous(memory_format=_memory_format(tensor))
     if not isinstance(tensor, nn.Parameter):
         return kept
-    parameter = nn.Parameter(kept, requires_grad=tensor.requires_grad)
+    parameter = successor(tensor, kept)
     if tensor.grad is not None:
         parameter.grad = _select(tensor.grad, where)
+    return parameter
+
+
+def successor(old: nn.Parameter, values: Tensor) -> nn.Parameter:
+    """A parameter in place of another: its hooks and what others wrote on it go with it."""
+    parameter = nn.Parameter(values, requires_grad=old.requires_grad)
+    vars(parameter).update(vars(old))
+    for hook in (old._backward_hooks or {}).values():
+        parameter.register_hook(hook)
     return parameter
 
 
@@ -140,23 +159,46 @@ def _memory_format(tensor: Tensor) -> torch.memory_format:
     return torch.contiguous_format
 
 
-def replace_tensors(network: Copy, old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> None:
+def _aliases(network: nn.Module) -> dict[str, list[str]]:
+    """All names of each parameter, by its first."""
+    first: dict[int, str] = {}
+    names: dict[str, list[str]] = {}
+    for name, tensor in network.named_parameters(remove_duplicate=False):
+        names.setdefault(first.setdefault(id(tensor), name), []).append(name)
+    return names
+
+
+def replace_tensors(
+    network: Copy,
+    old: Mapping[str, Tensor],
+    new: Mapping[str, Tensor],
+    aliases: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Put new tensors wherever the old ones are registered; a shared one stays shared."""
     if not isinstance(network, nn.Module):
-        network.update(new)
+        for first, tensor in new.items():
+            for name in (aliases or {}).get(first, [first]):
+                if name in network:
+                    network[name] = tensor
         return
     successors = {id(old[name]): tensor for name, tensor in new.items()}
     for module in network.modules():
         for registry in (module._parameters, module._buffers):
-            for key, tensor in registry.items():
-                if id(tensor) in successors:
-                    registry[key] = successors[id(tensor)]  # type: ignore[assignment]
+            for key, registered in registry.items():
+                if id(registered) in successors:
+                    registry[key] = successors[id(registered)]  # type: ignore[assignment]
 
 
 def _check_optimizer(
     optimizer: Optimizer, state: Mapping[str, Tensor], selections: Mapping[str, Mapping[int, Tensor]]
 ) -> None:
-    """Refuse states of which nobody knows what a cut would do to them."""
+    """Refuse another network's optimiser, and states of which nobody knows what a cut would do to them."""
+    own = {id(tensor) for tensor in state.values()}
+    if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+        raise WiringError(
+            f"the {type(optimizer).__name__} holds none of the network's parameters; give the optimiser that "
+            "trains this network"
+        )
     for name in selections:
         parameter = state[name]
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -170,35 +212,40 @@ def _check_optimizer(
                 )
 
 
-def _carry(
+def _carried(
     optimizer: Optimizer,
     old: Mapping[str, Tensor],
     new: Mapping[str, Tensor],
     selections: Mapping[str, Mapping[int, Tensor]],
-) -> None:
+) -> tuple[list[list[Tensor]], dict[str, dict[str, Any]]]:
+    """The parameters of each group, and the states by the parameter's name, as they will be."""
     names = {id(old[name]): name for name in new}
-    for group in optimizer.param_groups:  # in place: others may hold the same list
-        group["params"][:] = [new[names[id(p)]] if id(p) in names else p for p in group["params"]]
-    for name, tensor in new.items():
-        state: dict[str, Any] | None = optimizer.state.pop(old[name], None)
-        if state is None:
-            continue
-        optimizer.state[tensor] = {
+    groups = [
+        [new[names[id(p)]] if id(p) in names else p for p in group["params"]]
+        for group in optimizer.param_groups
+    ]
+    states = {
+        name: {
             key: _select(value, selections[name])
             if isinstance(value, Tensor) and value.shape == old[name].shape
             else value
-            for key, value in state.items()
+            for key, value in optimizer.state[old[name]].items()
         }
+        for name in new
+        if old[name] in optimizer.state
+    }
+    return groups, states
 
 
-def _resize(network: nn.Module, graph: ChannelGraph) -> None:
-    """Bring the sizes that modules repeat as attributes in line with their tensors."""
-    modules = dict(network.named_modules())
+def _sizes(network: nn.Module, graph: ChannelGraph) -> list[tuple[nn.Module, str, int]]:
+    """What modules repeat as attributes, as it will be."""
+    modules, found = dict(network.named_modules()), []
     for sized in graph.sizes:
         module, count = modules[sized.module], len(sized.channels)
         before = getattr(module, sized.attribute)
         if sized.attribute == "out_channels" and getattr(module, "groups", 1) > 1:
-            module.groups = module.groups * count // before
+            found.append((module, "groups", module.groups * count // before))
         if sized.attribute == "num_channels":
-            module.num_groups = module.num_groups * count // before
-        setattr(module, sized.attribute, count)
+            found.append((module, "num_groups", module.num_groups * count // before))
+        found.append((module, sized.attribute, count))
+    return found

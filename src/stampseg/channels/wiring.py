@@ -34,6 +34,7 @@ class Wiring:
     places: dict[tuple[str, int], tuple[np.ndarray, Role]] = field(default_factory=dict)
     sizes: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     poisoned: dict[str, str] = field(default_factory=dict)  # tensor -> operation not understood
+    touched: set[str] = field(default_factory=set)  # tensors bound since this was cleared last
 
     def new_block(self, name: str, count: int, *, layer: bool, transposed: bool = False) -> np.ndarray:
         """Create `count` atoms."""
@@ -65,6 +66,7 @@ class Wiring:
 
     def bind(self, tensor: str, dim: int, atoms: np.ndarray, role: Role = "other") -> None:
         """Say that `dim` of `tensor` holds these atoms; a second binding ties to the first."""
+        self.touched.add(tensor)
         known = self.places.get((tensor, dim))
         if known is None:
             self.places[tensor, dim] = (atoms, role)
@@ -72,14 +74,21 @@ class Wiring:
             self.unite(known[0], atoms)
 
     def count_by(self, module: str, attribute: str, atoms: np.ndarray) -> None:
-        """Say that a module's attribute is the number of these atoms."""
-        self.sizes.setdefault((module, attribute), atoms)
+        """Say that a module's attribute is the number of these atoms; all calls of it lose the same ones."""
+        known = self.sizes.setdefault((module, attribute), atoms)
+        if len(known) == len(atoms):
+            self.unite(known, atoms)
+        else:
+            for either in (known, atoms):
+                self.freeze(either, f"{module} is called with different numbers of channels")
 
     def finish(
         self,
-        calls: list[tuple[str, int, np.ndarray, bool]],
+        calls: list[tuple[str, int, np.ndarray, bool, str | None]],
         positions: list[tuple[str, int]],
         unknown: list[str],
+        unreached: tuple[str, ...] = (),
+        fixed_flops: int = 0,
     ) -> ChannelGraph:
         """Number the channels and give the immutable graph."""
         for (tensor, _), (atoms, _) in self.places.items():
@@ -97,10 +106,14 @@ class Wiring:
                 Binding(t, d, numbered(atoms), role) for (t, d), (atoms, role) in self.places.items()
             ),
             sizes=tuple(Sized(m, a, numbered(atoms)) for (m, a), atoms in self.sizes.items()),
-            probes=tuple(Probe(m, n, numbered(atoms), activated) for m, n, atoms, activated in calls),
+            probes=tuple(
+                Probe(m, n, numbered(atoms), activated, host) for m, n, atoms, activated, host in calls
+            ),
             positions=tuple(positions),
             kept={group.name: tuple(range(group.size)) for group in groups},
             unknown=tuple(dict.fromkeys(unknown)),
+            unreached=unreached,
+            fixed_flops=fixed_flops,
         )
 
     def _number(self, roots: np.ndarray) -> tuple[np.ndarray, tuple[Group, ...]]:
