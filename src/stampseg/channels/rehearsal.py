@@ -20,10 +20,14 @@ from .surgery import apply_cut
 
 Follow = Callable[[nn.Module, Tensor, Mapping[str, Tensor] | None], Any]  # `trace.follow`
 
+Shapes = list[tuple[int, ...]]
+
 SMALLEST = 3  # channels of a group that loses one: at width one some layers look like others
 
 
-def rehearsed(network: nn.Module, graph: ChannelGraph, example: Tensor, follow: Follow) -> ChannelGraph:
+def rehearsed(
+    network: nn.Module, graph: ChannelGraph, example: Tensor, follow: Follow, shapes: Shapes
+) -> ChannelGraph:
     """The graph, with every group frozen whose cut the network's own code does not follow.
 
     Args:
@@ -31,16 +35,15 @@ def rehearsed(network: nn.Module, graph: ChannelGraph, example: Tensor, follow: 
         graph: its channels.
         example: as traced; on the meta device where the network could be traced there.
         follow: runs a network and gives what was seen.
+        shapes: of the outputs when it was traced.
     """
-    try:
-        shapes = follow(_copy(network, example), example, None).output_shapes
-    except Exception:  # it cannot be copied, or not run as a copy: nothing can be rehearsed
-        return graph
     for make in (_one_each, _down_to_one):
         for _ in range(len(graph.groups)):
             reason = _misfit(network, graph, make(graph, _names(graph)), example, follow, shapes)
             if reason is None:
                 break
+            if not _runs_as_a_copy(network, example, follow):
+                return graph  # nothing can be rehearsed
             bad = {}
             for name in _names(graph):
                 why = _misfit(network, graph, make(graph, {name}), example, follow, shapes)
@@ -48,6 +51,14 @@ def rehearsed(network: nn.Module, graph: ChannelGraph, example: Tensor, follow: 
                     bad[name] = why
             graph = _freeze(graph, bad or dict.fromkeys(_names(graph), reason))
     return graph
+
+
+def _runs_as_a_copy(network: nn.Module, example: Tensor, follow: Follow) -> bool:
+    try:
+        follow(_copy(network, example), example, None)
+    except Exception:  # whatever its code does
+        return False
+    return True
 
 
 def _names(graph: ChannelGraph) -> set[str]:
@@ -87,14 +98,14 @@ def _misfit(
     cut: Cut,
     example: Tensor,
     follow: Follow,
-    shapes: list[tuple[int, ...]],
+    shapes: Shapes,
 ) -> str | None:
     """Why the cut network is not what the graph says, or None."""
     if not cut.removed:
         return None
-    small = _copy(network, example)
-    smaller = apply_cut(small, graph, cut)
     try:
+        small = _copy(network, example)
+        smaller = apply_cut(small, graph, cut)
         seen = follow(small, example, None)
     except Exception as error:
         return f"the network's code holds a size: {str(error).splitlines()[0][:120]}"

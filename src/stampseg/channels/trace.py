@@ -21,7 +21,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from ..errors import WiringError
 from .graph import ChannelGraph
 from .rehearsal import rehearsed
-from .tracer import Tracer
+from .tracer import REGISTRIES, Tracer
 
 
 def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
@@ -41,11 +41,14 @@ def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
     """
     _check(network, example)
     try:
-        graph = _graph(follow(network, example.to("meta"), _on_meta(network)), network)
+        tracer = follow(network, example.to("meta"), _on_meta(network))
         example = example.to("meta")
     except Exception:  # whatever it was, the run for real shows it again
-        graph = _graph(follow(network, example, None), network)
-    return rehearsed(network, graph, example, follow)
+        tracer = follow(network, example, None)
+    graph = tracer.finish()
+    if not graph.groups:
+        raise WiringError(f"{type(network).__name__} has no convolution or linear layer that could be traced")
+    return rehearsed(network, graph, example, follow, tracer.output_shapes)
 
 
 def _check(network: nn.Module, example: Tensor) -> None:
@@ -61,13 +64,6 @@ def _check(network: nn.Module, example: Tensor) -> None:
                 f"{type(module).__name__} keeps the old parameters after a cut; cut its .module, and wrap it "
                 "again"
             )
-
-
-def _graph(tracer: Tracer, network: nn.Module) -> ChannelGraph:
-    graph = tracer.finish()
-    if not graph.groups:
-        raise WiringError(f"{type(network).__name__} has no convolution or linear layer that could be traced")
-    return graph
 
 
 def follow(network: nn.Module, example: Tensor, state: Mapping[str, Tensor] | None) -> Tracer:
@@ -123,11 +119,12 @@ def _held(module: nn.Module) -> dict[str, tuple[Any, Any]]:
     return {
         name: (value, value.copy() if isinstance(value, list | dict) else None)
         for name, value in vars(module).items()
+        if name not in REGISTRIES or name == "training"
     }
 
 
 def _put_back(module: nn.Module, held: Mapping[str, tuple[Any, Any]]) -> None:
-    for name in [name for name in vars(module) if name not in held]:
+    for name in [name for name in vars(module) if name not in held and name not in REGISTRIES]:
         del vars(module)[name]
     for name, (value, content) in held.items():
         vars(module)[name] = value

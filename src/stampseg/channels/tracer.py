@@ -47,7 +47,7 @@ class Tracer(TorchFunctionMode):
     def _set_constants(self) -> None:
         """What modules hold outside their state comes from no channel, and is not replaced by a cut."""
         held = _tensors(
-            [v for m in self.network.modules() for k, v in vars(m).items() if k not in _REGISTRIES]
+            [v for m in self.network.modules() for k, v in vars(m).items() if k not in REGISTRIES]
         )
         self._constants = {id(t): t for t in held}
         own = {id(tensor): name for name, tensor in _named_state(self.network)}
@@ -249,7 +249,7 @@ class Tracer(TorchFunctionMode):
             self.wiring.count_by(self.observer.stack[-1][0], attribute, layout)
 
 
-_REGISTRIES = frozenset(vars(nn.Module()))
+REGISTRIES = frozenset(vars(nn.Module()))
 
 
 def _named_state(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
