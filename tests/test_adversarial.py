@@ -258,6 +258,7 @@ class Plain(Checkpointed):
         return self.two(functional.relu(self.one(x)))
 
 
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_gradient_checkpoints_compute_the_same_dropout_again(reentrant: bool) -> None:
     gradients = []
