@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from stampseg.channels.graph import Cut
@@ -20,6 +21,11 @@ from stampseg.errors import ConfigError, ModelFileError
 from stampseg.inspecting import Inspection, inspect_network, inspect_target, print_inspection
 from stampseg.modelfile import Description, save_model
 from stampseg.networks.registry import NetworkSpec
+from stampseg.networks.skeleton import skeleton
+from stampseg.pretrained.nnunet_export import export_nnunet
+from stampseg.pretrained.source import fill, open_source
+from test_pretrained_bundle import bundle
+from test_pretrained_nnunet import results
 
 SHAPE = (1, 1, 32, 32)
 
@@ -88,6 +94,53 @@ def test_a_model_file_and_a_run_folder_are_seen_as_they_are_now(tmp_path: Path) 
         assert found.groups[0].channels == 2
 
 
+def test_results_of_nnunet_are_seen(tmp_path: Path) -> None:
+    pytest.importorskip("dynamic_network_architectures")
+    folder = results(tmp_path)
+    weights = open_source(folder).weights
+    for target in (folder, folder / "fold_0", folder / "fold_0" / "checkpoint_final.pth"):
+        found = inspect_target(str(target))
+        assert (found.network, found.shape) == ("nnunet.PlainConvUNet", (1, 2, 8, 16, 16))
+        assert found.target == str(target)
+    distinct = {tensor.data_ptr(): tensor.numel() for tensor in weights.values()}
+    assert found.parameters == sum(distinct.values())
+    source = open_source(folder)
+    assert source.spec is not None and source.plan is not None
+    network, graph = skeleton(source.spec)
+    fill(network, source)
+    group = graph.prunable[0]
+    graph = apply_cut(network, graph, Cut.of({group.name: [0]}))
+    description = Description(network=source.spec, kept=dict(graph.kept), plan=source.plan)
+    pruned = inspect_target(str(export_nnunet(folder, tmp_path / "pruned", network, description)))
+    assert pruned.parameters == sum(p.numel() for p in network.parameters()) < found.parameters
+    assert {g.name: g.channels for g in pruned.groups}[group.name] == group.size - 1
+
+
+def test_a_bundle_is_seen(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b")
+    for target in (folder, folder / "models" / "model.pt"):
+        found = inspect_target(str(target))
+        assert (found.network, found.shape) == ("monai.UNet", (1, 1, 32, 32, 16))
+        weights = open_source(folder).weights.items()
+        learned = [
+            t for n, t in weights if not n.endswith(("running_mean", "running_var", "num_batches_tracked"))
+        ]
+        assert found.groups and found.parameters == sum(tensor.numel() for tensor in learned)
+    with pytest.raises(ConfigError, match="a model file has its own shape and arguments"):
+        inspect_target(str(folder), SHAPE)
+    torch.save({"a": torch.zeros(1)}, folder / "models" / "model.pt")
+    with pytest.raises(ModelFileError, match="its weights do not fit UNet"):
+        inspect_target(str(folder))
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_weights_alone_do_not_name_their_network(tmp_path: Path, suffix: str) -> None:
+    state, path = small().build().state_dict(), tmp_path / f"w{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    with pytest.raises(ConfigError, match=r"weights alone do not say which network .*; name the network"):
+        inspect_target(str(path))
+
+
 def test_the_file_of_ones_own_network_wants_trust(tmp_path: Path) -> None:
     spec = NetworkSpec(
         name="zoo:Twice",
@@ -140,8 +193,8 @@ def test_nothing_is_computed_or_held_for_a_large_network() -> None:
         ("monai.VNet", SHAPE, NetworkOptions(width=3), ConfigError, "monai.VNet does not take it"),
         ("monai.UNet", SHAPE, NetworkOptions(preset="paper"), ConfigError, "preset paper is of network unet"),
         ("monai.UNet", SHAPE, NetworkOptions(arguments={"out_channels": ""}), ConfigError, "expected a"),
-        ("absent.safetensors", None, None, ModelFileError, "absent.safetensors: no such file or run folder"),
-        ("some/where", None, None, ModelFileError, "some/where: no such file or run folder"),
+        ("absent.safetensors", None, None, ModelFileError, "absent.safetensors: no such file or folder"),
+        ("some/where", None, None, ModelFileError, "some/where: no such file or folder"),
     ],
 )  # fmt: skip
 def test_refusals(target: str, shape, options, error, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stampseg import modelfile
 from stampseg.channels.graph import ChannelGraph, Cut
@@ -22,6 +23,8 @@ from stampseg.channels.trace import trace
 from stampseg.data.plan import Plan
 from stampseg.errors import ModelFileError
 from stampseg.modelfile import Description, load_model, read_description, save_model
+from stampseg.networks import skeleton
+from stampseg.networks.meta import on_meta
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import doubling_widths
 from test_surgery import random_cut
@@ -137,6 +140,15 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda d: d["network"].update(example_shape=[1, 1, 8]),
         "rebuilt: UNet does not run in eval mode",
     ),
+    "no example": (
+        lambda d: d["network"].update(example_shape=[]),
+        "example_shape of no axes: expected axes",
+    ),
+    "huge example": (
+        lambda d: d["network"].update(example_shape=[1, 1, 2**16, 2**16]),
+        "rebuilt: example_shape 1x1x65536x65536: expected axes above 0 with at most 2,147,483,648 elements",
+    ),
+    "huge channel": (lambda d: d["kept"].update({"up.0": [10**30]}), "cannot be rebuilt: "),
     "widths": (lambda d: d.update(kept={}), r"weight .* has shape \(\d.*\); the network needs \(\d.*\)"),
 }
 
@@ -149,12 +161,103 @@ def test_a_description_that_does_not_fit(saved: Path, name: str) -> None:
         load_model(saved)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 200_000 + "]" * 200_000,
+        '{"network":{"name":"unet","arguments":' + '{"a":' * 3000 + "1" + "}" * 3000 + "}}",
+        '{"format":' + "1" * 5000 + "}",
+    ],
+    ids=["deep", "deep arguments", "endless digits"],
+)
+def test_a_description_made_to_harm(saved: Path, text: str) -> None:
+    save_file(load_file(saved), saved, {"stampseg": text})
+    for read in (read_description, load_model):
+        with pytest.raises(ModelFileError, match=r"its description is damaged \(.*\); copy the file again"):
+            read(saved)
+
+
+class Largest(TorchDispatchMode):
+    """The bytes of the largest tensor in memory that is seen."""
+
+    seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, torch.Tensor) and tensor.device.type != "meta":
+                self.seen = max(self.seen, tensor.untyped_storage().nbytes())
+        return out
+
+
+WIDE = {
+    "spatial_dims": 2,
+    "in_channels": 1,
+    "out_channels": 2,
+    "features": [1024, 1024, 2048, 2048, 2048, 1024],
+}
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_a_small_file_cannot_ask_for_a_large_network(
+    tmp_path: Path, names: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by its arguments alone, nor with the right names on an example that it cannot follow."""
+    spec = NetworkSpec(name="monai.BasicUNet", arguments=WIDE, example_shape=(1, 1, 2, 2))
+    with on_meta():
+        state = spec.build().state_dict() if names else {"a": torch.zeros(1)}
+    description = Description(network=spec, kept={}, plan=None)
+    path = tmp_path / "m.safetensors"
+    few = {name: torch.zeros([min(n, 1) for n in tensor.shape]) for name, tensor in state.items()}
+    save_file(few, path, {"stampseg": description.model_dump_json()})
+    reason = (
+        "cannot be rebuilt: BasicUNet does not run" if names else "holds no weight conv_0.conv_0.conv.weight"
+    )
+    followed: list[object] = []
+    monkeypatch.setattr(skeleton, "trace", lambda *a: followed.append(a) or trace(*a))
+    with Largest() as largest, pytest.raises(ModelFileError, match=reason):
+        load_model(path, trusted=("monai.BasicUNet",))
+    assert largest.seen < 100_000
+    assert len(followed) == names  # what the header shows is seen before
+
+
+def test_weights_of_another_kind(saved: Path) -> None:
+    text, weights = read_description(saved).model_dump_json(), load_file(saved)
+    counters = [name for name in weights if name.endswith("num_batches_tracked")]
+    for name, kind, message in (
+        (
+            "head.weight",
+            torch.int8,
+            "head.weight holds I8; the network needs one of F16, BF16, F32, F64; save",
+        ),
+        ("head.bias", torch.bool, "head.bias holds BOOL; the network needs one of F16"),
+        (counters[0], torch.float32, f"{counters[0]} holds F32; the network needs one of I64"),
+    ):
+        save_file({**weights, name: weights[name].to(kind)}, saved, {"stampseg": text})
+        with pytest.raises(ModelFileError, match=f"^{re.escape(str(saved))}: weight {message}"):
+            load_model(saved)
+    save_file(
+        {n: w.half() if w.is_floating_point() else w for n, w in weights.items()}, saved, {"stampseg": text}
+    )
+    assert next(load_model(saved).network.parameters()).dtype == torch.float16
+
+
+def test_weights_that_are_not_the_networks(saved: Path) -> None:
+    text, weights = read_description(saved).model_dump_json(), load_file(saved)
+    save_file({**weights, "stray": torch.zeros(9), "odd": torch.zeros(1)}, saved, {"stampseg": text})
+    with pytest.raises(ModelFileError, match="holds odd, which is no weight of its network; expected what"):
+        load_model(saved)
+    save_file({**weights, "head.bias": torch.zeros(2, 1)}, saved, {"stampseg": text})
+    with pytest.raises(ModelFileError, match=r"head.bias has shape \(2, 1\); the dense network has \(2,\)"):
+        load_model(saved)
+
+
 def test_a_weight_that_is_not_there(saved: Path) -> None:
     text = read_description(saved).model_dump_json()
     weights = load_file(saved)
     del weights["head.bias"]
     save_file(weights, saved, {"stampseg": text})
-    with pytest.raises(ModelFileError, match=r"weight head.bias has shape None; the network needs \(2,\)"):
+    with pytest.raises(ModelFileError, match=r"holds no weight head\.bias, which the network needs; copy"):
         load_model(saved)
 
 

@@ -20,7 +20,7 @@ from stampseg.channels.trace import trace
 from stampseg.config import Config, DataOptions, NetworkOptions, dump_config, parse_config
 from stampseg.data.plan import Plan
 from stampseg.data.planning import make_plan, plan_strides, total_stride
-from stampseg.errors import ConfigError
+from stampseg.errors import ConfigError, WiringError
 from stampseg.modelfile import Description, load_model, save_model
 from stampseg.networks.meta import on_meta
 from stampseg.networks.outputs import main_map
@@ -379,25 +379,70 @@ def test_building_on_the_meta_device_keeps_constants_and_the_random_state() -> N
     assert network.kernel.tolist() == [2]
 
 
-def test_no_weights_are_fetched_on_the_meta_device(monkeypatch: pytest.MonkeyPatch) -> None:
+class Fetched(Exception):  # noqa: N818 (no error: what the user asked for)
+    """Something was asked of the network."""
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     need("smp.Unet")
 
     def no_network(*args: Any, **kwargs: Any) -> Any:
-        raise AssertionError("a file's network must not fetch anything")
+        raise Fetched("a file's network must not fetch anything")
 
     for place in (
         "torch.hub.load_state_dict_from_url",
         "huggingface_hub.hf_hub_download",
         "socket.create_connection",
+        "socket.getaddrinfo",
     ):
         monkeypatch.setattr(place, no_network)
-    for name, changes in (
-        ("smp.Unet", {"encoder_weights": "imagenet"}),
-        ("monai.FlexibleUNet", {"pretrained": True, "backbone": "efficientnet-b0", "in_channels": 3}),
-    ):
-        arguments = spec_of(plan_for(options(name), 2), options(name)).arguments
-        with on_meta():
-            NetworkSpec(name=name, arguments={**arguments, **changes}, example_shape=(1, 1, 64, 64)).build()
+
+
+ABSENT = object()
+WEIGHTS = [
+    ("smp.Unet", {"encoder_weights": "imagenet"}),
+    ("smp.Unet", {"encoder_weights": ABSENT}),  # the package's own default fetches
+    ("smp.FPN", {"encoder_weights": ABSENT}),
+    ("monai.FlexibleUNet", {"pretrained": True, "backbone": "efficientnet-b0", "in_channels": 3}),
+]
+
+
+def with_weights(name: str, changes: dict[str, Any]) -> NetworkSpec:
+    """A network whose arguments ask for trained weights."""
+    arguments = {**spec_of(plan_for(options(name), 2), options(name)).arguments, **changes}
+    arguments = {key: value for key, value in arguments.items() if value is not ABSENT}
+    return NetworkSpec(name=name, arguments=arguments, example_shape=(1, arguments["in_channels"], 64, 64))
+
+
+@pytest.mark.parametrize(("name", "changes"), WEIGHTS)
+def test_weights_are_fetched_only_for_a_name_that_the_user_gave(
+    name: str, changes: dict[str, Any], offline: None, tmp_path: Path
+) -> None:
+    spec = with_weights(name, changes)
+    with on_meta():
+        spec.build(trusted=(name,))
+    network = spec.build()  # as for a file
+    path = tmp_path / "m.safetensors"
+    kept = dict(trace(network, torch.zeros(spec.example_shape)).kept)
+    save_model(path, network, Description(network=spec, kept=kept, plan=None))
+    for trusted in ((), (name,)):
+        assert load_model(path, trusted=trusted).description.network == spec
+    with pytest.raises(ConfigError, match="must not fetch anything"):
+        spec.build(trusted=(name,))
+
+
+def test_a_network_that_cannot_be_followed_fetches_nothing_either(offline: None) -> None:
+    for name, changes in WEIGHTS:
+        spec = with_weights(name, changes).model_copy(update={"example_shape": (1, 7, 3, 3)})
+        with pytest.raises(WiringError):
+            skeleton(spec, trusted=(name,))
+
+
+def test_an_encoder_of_another_place_is_refused(offline: None) -> None:
+    spec = with_weights("smp.Unet", {"encoder_name": "tu-hf-hub:someone/something"})
+    with pytest.raises(ConfigError, match=r"encoder_name: found 'tu-hf-hub.*would be fetched; expected an"):
+        spec.build()
 
 
 def test_the_vnet_of_pictures_drops_channels_not_examples() -> None:

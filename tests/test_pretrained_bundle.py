@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,82 @@ def test_expressions_are_refused_and_never_run(
     with pytest.raises(ModelFileError, match=r"network_def says .*, and nothing of a bundle is run"):
         open_source(folder)
     assert not (tmp_path / "trap").exists()
+
+
+def bomb(depth: int, width: int = 5) -> dict[str, Any]:
+    names = {f"n{i}": [f"@n{i + 1}"] * width for i in range(depth)}
+    return {**names, f"n{depth}": 1}
+
+
+def test_references_that_multiply_are_refused_at_once(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    network = {**NETWORK, "channels": "@n0"}
+    folder = bundle(tmp_path / "b", network_def=network, **bomb(19))
+    with pytest.raises(ModelFileError, match=r"inference\.json: its references unfold to more than 100,000"):
+        open_source(folder)
+    steps = [{"_target_": "Spacingd", "pixdim": "@n0"}]
+    folder = bundle(tmp_path / "c", preprocessing=steps, **bomb(19))
+    with pytest.raises(ModelFileError, match=r"inference\.json: its references unfold to more than"):
+        open_source(folder)
+    assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("inference.json", '{"a":' + "[" * 200_000, "cannot be read"),
+        ("inference.json", '{"a":' + "1" * 5000 + "}", "cannot be read"),
+        ("inference.json", '{"a":' + "[" * 200 + "]" * 200 + "}", "holds more than 100,000 values or 100"),
+        ("inference.json", '{"a":[' + "1," * 200_000 + "1]}", "holds more than 100,000 values or 100 levels"),
+        ("inference.yaml", "a: " + "[" * 20_000, "cannot be read"),
+        ("inference.yaml", "a: &a [*a]", "holds more than 100,000 values or 100 levels"),
+        (
+            "inference.yaml",
+            "a0: &a0 [1]\n" + "".join(f"a{i + 1}: &a{i + 1} [{f'*a{i},' * 9}]\n" for i in range(20)),
+            "holds more than 100,000 values or 100 levels",
+        ),
+        (
+            "inference.yaml",
+            "a0: &a0 {b: 1}\n" + "".join(
+                f"a{i + 1}: &a{i + 1} {{<<: [{f'*a{i},' * 9}]}}\n" for i in range(20)
+            ),
+            "its merges unfold to more than 100,000 values",
+        ),
+        ("inference.yaml", "a: !!timestamp x", "cannot be read"),
+        ("inference.yaml", "a: !!python/object/apply:os.system [ls]", "cannot be read"),
+    ],
+    ids=range(10),
+)  # fmt: skip
+def test_files_made_to_harm(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / name).write_text(text)
+    with pytest.raises(ModelFileError, match=f"{name}: .*{message}"):
+        open_source(tmp_path)
+
+
+def test_merges_and_anchors_of_yaml_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("base: &b {x: 1, y: [1, 2]}\nown: {<<: *b, x: 2}\nagain: *b\n")
+    config = BundleConfig.read(path)
+    assert config.find("own") == {"x": 2, "y": [1, 2]}
+    assert config.resolve("@again#y") == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spatial_dims": "x"}, "spatial_dims 'x'; expected 2 or 3"),
+        ({"spatial_dims": 7}, "spatial_dims 7; expected 2 or 3"),
+        ({"in_channels": [1]}, r"in_channels \[1\]; expected a whole number above 0"),
+        ({"in_channels": -1}, "in_channels -1; expected a whole number above 0"),
+        ({"in_channels": 10**12}, "in_channels 10{12}; expected a whole number above 0"),
+        ({"in_channels": 10**9}, "example_shape 1x1000000000x32x32x16: expected axes above 0"),
+        ({"act": float("nan")}, "network_def cannot be used: .*arguments are numbers"),
+    ],
+)
+def test_a_damaged_network_def(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFileError, match=message):
+        open_source(bundle(tmp_path / "b", network_def={**NETWORK, **changes}))
 
 
 def test_other_networks_need_trust(tmp_path: Path) -> None:

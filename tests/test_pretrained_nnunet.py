@@ -25,8 +25,8 @@ from stampseg.modelfile import Description
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
 from stampseg.prediction import predict_case
+from stampseg.pretrained.nnunet_architecture import PRUNED
 from stampseg.pretrained.nnunet_export import export_nnunet
-from stampseg.pretrained.nnunet_results import PRUNED
 from stampseg.pretrained.source import fill, open_source
 
 pytest.importorskip("dynamic_network_architectures")
@@ -240,12 +240,146 @@ def break_window(plans: Any, dataset: Any, checkpoint: Any) -> None:
         (break_network, r"its network is os\.system; expected PlainConvUNet"),
         (break_configuration, "no configuration '4d'; it has 3d_fullres, 3d_small"),
         (break_inheritance, "inherits from itself"),
-        (break_window, "foreground intensities of channel 1 lack std"),
+        (break_window, r"plans\.json: foreground_intensity_properties_per_channel\.1\.std: found nothing"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(ModelFileError, match=message):
         open_source(results(tmp_path, change))
+
+
+FULL = "configurations.3d_fullres"
+ARCH = f"{FULL}.architecture"
+FACTS = "foreground_intensity_properties_per_channel"
+NEEDED = {
+    "plans": (
+        "image_reader_writer", "configurations", FULL, f"{FACTS}.1", f"{FACTS}.1.mean", f"{FACTS}.1.std",
+        f"{FACTS}.1.percentile_00_5", f"{FACTS}.1.percentile_99_5", f"{FULL}.patch_size", f"{FULL}.spacing",
+        f"{FULL}.normalization_schemes", ARCH, f"{ARCH}.network_class_name", f"{ARCH}.arch_kwargs",
+        f"{ARCH}.arch_kwargs.strides", FACTS,
+    ),
+    "dataset": ("channel_names", "labels"),
+    "old plans": tuple(f"{FULL}.{key}" for key in OLD if key != "num_pool_per_axis"),
+}  # fmt: skip
+OPTIONAL = {
+    "plans": (
+        "transpose_forward", "label_manager", f"{FULL}.use_mask_for_norm", f"{FULL}.resampling_fn_data",
+        f"{FULL}.preprocessor_name", f"{FULL}.inherits_from", f"{FULL}.previous_stage",
+    ),
+    "dataset": ("regions_class_order",),
+}  # fmt: skip
+NOTED = (f"{FULL}.resampling_fn_data", f"{FULL}.preprocessor_name")  # any name will do, and is told
+WRONG: dict[str, Any] = {
+    "absent": ..., "null": None, "true": True, "number": 3.5, "text": "x", "negative": [-1], "lists": [[[]]],
+    "mapping": {"x": [None]}, "huge": [10**30] * 3, "not a number": [float("nan")] * 3,
+}  # fmt: skip
+
+
+def damaged(place: Path, file: str, key: str, value: Any) -> Path:
+    """A results folder with one value replaced, or taken out by `...`."""
+
+    def change(plans: Any, dataset: Any, checkpoint: Any) -> None:
+        if file == "old plans":
+            full = plans["configurations"]["3d_fullres"]
+            del full["architecture"]
+            full.update(json.loads(json.dumps(OLD)))
+        *path, last = key.split(".")
+        part = dataset if file == "dataset" else plans
+        for name in path:
+            part = part[name]
+        if value is ...:
+            part.pop(last, None)
+        else:
+            part[last] = value
+        checkpoint["network_weights"] = {"a": torch.zeros(1)}
+
+    return results(place, change)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+@pytest.mark.parametrize("kind", WRONG)
+def test_damage_names_file_and_key(tmp_path: Path, kind: str, needed: bool) -> None:
+    """Every key that is read: taken out, and with values of every wrong type."""
+    number = 0
+    for file, keys in (NEEDED if needed else OPTIONAL).items():
+        name = "dataset.json" if file == "dataset" else "plans.json"
+        for key in keys:
+            number += 1
+            if kind == "number" and key.startswith(f"{FACTS}.1."):
+                continue  # as it should be
+            folder = damaged(tmp_path / str(number), file, key, WRONG[kind])
+            if (not needed and kind in ("absent", "null")) or (key in NOTED and kind == "text"):
+                assert open_source(folder).plan is not None
+                continue
+            with pytest.raises(ModelFileError) as caught:
+                open_source(folder)
+            said = str(caught.value)
+            assert str(folder) in said
+            if kind not in ("text", "mapping"):  # those may be no damage, but something unsupported
+                last = "UNet_class_name" if key == ARCH and kind in ("absent", "null") else key.split(".")[-1]
+                assert name in said and last in said, (key, said)
+
+
+NO_DEFAULT = (
+    "n_stages", "features_per_stage", "conv_op", "kernel_sizes", "strides", "n_conv_per_stage",
+    "n_conv_per_stage_decoder",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [..., None, "x", [-1], {"a": 1}], ids=str)
+@pytest.mark.parametrize("key", NO_DEFAULT)
+def test_a_damaged_architecture_names_file_and_place(tmp_path: Path, key: str, value: Any) -> None:
+    """Arguments that only the network's own class reads."""
+    folder = damaged(tmp_path, "plans", f"{ARCH}.arch_kwargs.{key}", value)
+    with pytest.raises(
+        ModelFileError, match=r"plans\.json: configurations\.3d_fullres\.architecture\.arch_kwargs"
+    ):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("value", [None, "x", [], -1, True, 3.5, [1, 2, 3.5], 10**30, 7], ids=str)
+def test_damaged_labels_are_named(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ModelFileError, match=r"dataset\.json: (labels|its classes are overlapping)"):
+        open_source(damaged(tmp_path, "dataset", "labels.organ", value))
+
+
+def test_a_damaged_pruned_architecture(tmp_path: Path) -> None:
+    folder = results(tmp_path)
+    source, network, graph = opened(folder)
+    graph = apply_cut(network, graph, Cut.of({graph.prunable[0].name: [1]}))
+    description = Description(network=source.spec, kept=dict(graph.kept), plan=source.plan)
+    written = export_nnunet(folder, tmp_path / "pruned", network, description)
+    whole = json.loads((written / "plans.json").read_text())
+    group = next(iter(graph.kept))
+    for key, value in (
+        ("network", ...), ("network", "os:system"), ("network", [1]), ("arguments", ...), ("arguments", "x"),
+        ("arguments", {}), ("kept", ...), ("kept", [1]), ("kept", {"x": [1]}), ("kept", {group: [1, 99]}),
+        ("kept", {group: "x"}), ("kept", {group: []}), ("kept", {group: [0.5]}),
+    ):  # fmt: skip
+        plans = json.loads(json.dumps(whole))
+        stated = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+        if value is ...:
+            del stated[key]
+        else:
+            stated[key] = value
+        (written / "plans.json").write_text(json.dumps(plans))
+        with pytest.raises(
+            ModelFileError, match=r"plans\.json: (configurations.*arch_kwargs|its network is os:system)"
+        ):
+            open_source(written)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 200_000, '{"a":' + "1" * 5000 + "}", '{"a":' * 5000 + "1" + "}" * 5000],
+    ids=["deep", "endless digits", "deep mapping"],
+)
+@pytest.mark.parametrize("name", ["plans.json", "dataset.json"])
+def test_json_made_to_harm(tmp_path: Path, name: str, text: str) -> None:
+    folder = results(tmp_path)
+    (folder / name).write_text(text)
+    with pytest.raises(ModelFileError, match=f"{name}: cannot be read as JSON"):
+        open_source(folder)
 
 
 def test_folders_that_are_not_whole(tmp_path: Path) -> None:

@@ -121,6 +121,25 @@ def test_a_misfit_names_what_is_wrong_and_changes_nothing(tmp_path: Path) -> Non
     assert all(torch.equal(before[name], value) for name, value in target.state_dict().items())
 
 
+@pytest.mark.parametrize("on_meta", [False, True])
+def test_weights_of_another_type_are_named(tmp_path: Path, on_meta: bool) -> None:
+    network, _, description = make(cuts=0)
+    state = network.state_dict()
+    state["head.weight"] = state["head.weight"].to(torch.int8)
+    torch.save(state, tmp_path / "w.pt")
+    target = skeleton(description.network)[0] if on_meta else description.network.build()
+    with pytest.raises(ModelFileError, match=r"1 of another type: head\.weight torch\.int8 instead of"):
+        fill(target, open_source(tmp_path / "w.pt"))
+
+
+def test_an_example_that_no_image_has(tmp_path: Path) -> None:
+    network, _, description = make()
+    spec = description.network.model_copy(update={"example_shape": (1, 1, 2**20, 2**20)})
+    save_model(tmp_path / "m.safetensors", network, description.model_copy(update={"network": spec}))
+    with pytest.raises(ModelFileError, match=r"m\.safetensors: example_shape 1x1x1048576x1048576: expected"):
+        open_source(tmp_path / "m.safetensors")
+
+
 def test_what_is_not_understood(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such file or folder"):
         open_source(tmp_path / "nothing")

@@ -12,6 +12,10 @@ __version__ = "0.1.0"
 __all__ = ["Cut", "Graph", "__version__", "load", "save", "stamp", "trace"]
 
 
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
 def __getattr__(name: str) -> Any:
     """Import the library when it is first used, so that the command line starts without torch."""
     if name not in __all__:

@@ -232,7 +232,7 @@ def _run(
 def inspect(
     target: Annotated[
         str,
-        typer.Argument(help="Model file, run folder, or the name of a network.", metavar="MODEL_OR_NETWORK"),
+        typer.Argument(help="Name of a network, or what `stampseg prune` opens.", metavar="MODEL_OR_NETWORK"),
     ],
     shape: Annotated[
         str | None,

@@ -85,7 +85,7 @@ def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, 
     if chosen.validation and chosen.validation.dice < USELESS_DICE:
         remarks.append(
             f"WARNING: validation Dice is {chosen.validation.dice:.3f}: this network has learnt next to "
-            "nothing; give it more --steps, and look at the masks with `stampseg check`"
+            "nothing; give it more --steps, and look at `stampseg predict --overlays`"
         )
     if pruned and not reached:
         remarks.append(

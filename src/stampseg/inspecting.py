@@ -24,7 +24,7 @@ from .modelfile import load_model
 from .networks.planned import fixed_strides, spec_of
 from .networks.registry import NetworkSpec, find_entry
 from .networks.skeleton import skeleton
-from .runs import find_model
+from .pretrained.source import fill, find_own, open_source
 
 USUAL_SIDE = {2: 256, 3: 64}  # of the input, where none is given
 USUAL_CLASSES = 2
@@ -105,16 +105,18 @@ def inspect_target(
     options: NetworkOptions | None = None,
     trusted: Collection[str] = (),
 ) -> Inspection:
-    """Look at a model file, a run folder, or a network by its name.
+    """Look at a trained network, or at a network by its name.
 
     Args:
-        target: a path, or a name as in `network.name`. A path that exists wins.
+        target: a path, or a name as in `network.name`. A path that exists wins: our model file or run
+            folder, an nnU-Net results folder, or a MONAI bundle.
         shape: (1, C, *S) of the input of a network given by name; None: one channel, 64^3 or 256^2.
         options: width, arguments and so on of a network given by name.
         trusted: import paths whose code may run because a model file asks for it.
 
     Raises:
-        ConfigError: the network cannot be built so, or options are given for a model file.
+        ConfigError: the network cannot be built so, options are given for a model file, or weights alone
+            that do not say which network they are of.
         ModelFileError: the file or folder is missing or damaged.
         WiringError: the network does not run on that input.
     """
@@ -124,11 +126,26 @@ def inspect_target(
                 f"{target}: a model file has its own shape and arguments; leave out the options, or name a "
                 "network"
             )
-        model = load_model(find_model(Path(target)), trusted=trusted)
-        return inspect_network(model.network, model.graph, model.description.network, target)
+        return _inspect_path(Path(target), target, trusted)
     spec = _named(target, shape, options or NetworkOptions())
     network, graph = skeleton(spec, {}, (spec.name,))  # the user names it, and so trusts it
     return inspect_network(network, graph, spec, target)
+
+
+def _inspect_path(path: Path, target: str, trusted: Collection[str]) -> Inspection:
+    own = find_own(path)
+    if own is not None:
+        model = load_model(own, trusted=trusted)
+        return inspect_network(model.network, model.graph, model.description.network, target)
+    source = open_source(path, trusted=trusted)
+    if source.spec is None:
+        raise ConfigError(
+            f"{target}: weights alone do not say which network they are of; name the network instead, as in "
+            "stampseg inspect monai.UNet --set network.arguments={...}"
+        )
+    network, graph = skeleton(source.spec, source.kept, trusted)
+    fill(network, source)  # what does not fit is not the network that was described
+    return inspect_network(network, graph, source.spec, target)
 
 
 def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) -> NetworkSpec:

@@ -50,6 +50,13 @@ class Graph:
         self.network, self.example = network, example
         self.channels: ChannelGraph = trace_channels(network, example)
 
+    def __repr__(self) -> str:
+        able = self.channels.prunable
+        return (
+            f"Graph of {type(self.network).__name__}: {self.parameters:,} parameters, {len(able)} of "
+            f"{len(self.groups)} groups with {sum(g.size for g in able):,} channels can be cut"
+        )
+
     @property
     def groups(self) -> tuple[Group, ...]:
         """Channels that live and die together; `frozen` says why some may not be cut."""

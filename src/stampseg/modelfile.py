@@ -119,14 +119,14 @@ def read_description(path: Path) -> Description:
                 "update stampseg"
             )
         return Description.model_validate(values)
-    except json.JSONDecodeError as error:
-        raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "all of it"
         raise ModelFileError(
             f"{path}: its description is damaged ({where}: {first['msg']}); copy the file again"
         ) from None
+    except (ValueError, RecursionError) as error:  # no JSON, a number of endless digits, nested without end
+        raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None
 
 
 def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Collection[str] = ()) -> Model:
@@ -142,23 +142,91 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
             asks for code that is not trusted.
     """
     description = read_description(path)
-    try:
-        network, graph = skeleton(description.network, description.kept, trusted)
-    except (StampsegError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: its network cannot be rebuilt: {error}") from None
-    stored = _stored(network)
     with safe_open(path, framework="pt", device=str(device)) as file:
-        names = set(file.keys())
-        tensors = {}
-        for name, expected in stored.items():
-            shape = tuple(expected.shape)
-            found = tuple(file.get_slice(name).get_shape()) if name in names else None
-            if found != shape:
-                raise ModelFileError(f"{path}: weight {name} has shape {found}; the network needs {shape}")
-            tensors[name] = file.get_tensor(name)
+        found = _header(file)
+        try:
+            network, graph = skeleton(
+                description.network, description.kept, trusted, lambda dense: _check_dense(path, dense, found)
+            )
+        except ModelFileError:
+            raise
+        except StampsegError as error:
+            raise ModelFileError(f"{path}: its network cannot be rebuilt: {error}") from None
+        except Exception as error:  # a description made to harm can fail anywhere
+            text = f"{type(error).__name__}: {error}"
+            raise ModelFileError(f"{path}: its network cannot be rebuilt: {text}") from error
+        stored = _stored(network)
+        _check_weights(path, stored, found)
+        tensors = {name: file.get_tensor(name) for name in stored}
     rates = {name: torch.zeros(buffer.shape, device=device) for name, buffer in _rates(network).items()}
     put_state(network, {**tensors, **rates})
     return Model(network.eval(), graph, description)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the header says of one tensor."""
+
+    shape: tuple[int, ...]
+    kind: str  # as safetensors writes it: F32, I64
+
+
+def _header(file: Any) -> dict[str, _Found]:
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    return {name: _Found(tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+
+
+def _check_dense(path: Path, dense: nn.Module, found: Mapping[str, _Found]) -> None:
+    """What can be told of the file before the network is followed.
+
+    Raises:
+        ModelFileError: a weight is missing, not the network's, or larger than in the dense network.
+    """
+    stored = _stored(dense)
+    for name, expected in stored.items():
+        if name not in found:
+            raise ModelFileError(
+                f"{path}: holds no weight {name}, which the network needs; copy the file again"
+            )
+        shape, most = found[name].shape, tuple(expected.shape)
+        if len(shape) != len(most) or any(n > limit for n, limit in zip(shape, most, strict=True)):
+            raise ModelFileError(f"{path}: weight {name} has shape {shape}; the dense network has {most}")
+    surplus = sorted(found.keys() - stored.keys())
+    if surplus:
+        raise ModelFileError(
+            f"{path}: holds {surplus[0]}, which is no weight of its network; expected what "
+            "`stampseg train` or stampseg.save wrote"
+        )
+
+
+def _check_weights(path: Path, stored: Mapping[str, torch.Tensor], found: Mapping[str, _Found]) -> None:
+    """The file's tensors against those of the network, cut as it says.
+
+    Raises:
+        ModelFileError: a weight is missing, of another shape, or of another kind of number.
+    """
+    for name, expected in stored.items():
+        shape = tuple(expected.shape)
+        if name not in found or found[name].shape != shape:
+            given = found[name].shape if name in found else None
+            raise ModelFileError(f"{path}: weight {name} has shape {given}; the network needs {shape}")
+        kind, kinds = found[name].kind, _kinds(expected.dtype)
+        if kind not in kinds:
+            raise ModelFileError(
+                f"{path}: weight {name} holds {kind}; the network needs one of {', '.join(kinds)}; save the "
+                "network again in one of these"
+            )
+
+
+def _kinds(dtype: torch.dtype) -> tuple[str, ...]:
+    """What a file may hold for a tensor of this type: any numbers of its kind."""
+    if dtype.is_floating_point:
+        return ("F16", "BF16", "F32", "F64")
+    if dtype.is_complex:
+        return ("C64", "torch.complex128")  # the second as safetensors calls it
+    if dtype == torch.bool:
+        return ("BOOL",)
+    return ("I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64")
 
 
 def _rates(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -103,7 +103,10 @@ def attach_dropout(network: nn.Module, graph: ChannelGraph, example: Tensor) -> 
             dropout = TargetedDropout(len(probe.channels)).to(device).train(host.training)
             host.add_module(_ATTACHED, dropout)
             host.register_forward_hook(_Dropping())
-    return replace(trace(network, example), kept=graph.kept)
+    frozen = {group.name: group.frozen for group in graph.groups}
+    again = trace(network, example, rehearse=False)  # what was frozen stays so
+    groups = tuple(replace(group, frozen=group.frozen or frozen[group.name]) for group in again.groups)
+    return replace(again, groups=groups, kept=graph.kept)
 
 
 def detach_dropout(network: nn.Module) -> None:

@@ -24,7 +24,7 @@ from .rehearsal import rehearsed
 from .tracer import REGISTRIES, Tracer
 
 
-def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
+def trace(network: nn.Module, example: Tensor, *, rehearse: bool = True) -> ChannelGraph:
     """Find the channel groups of `network`.
 
     The network runs in eval mode and once more in training mode, because some networks use
@@ -35,6 +35,7 @@ def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
     Args:
         network: any module of one input, on any device (the meta device included).
         example: (B, C, *S) input the network accepts, on the network's device.
+        rehearse: False for a network that has been traced before, as when it is loaded.
 
     Raises:
         WiringError: the network does not run on the example, or nothing in it can be traced.
@@ -48,7 +49,7 @@ def trace(network: nn.Module, example: Tensor) -> ChannelGraph:
     graph = tracer.finish()
     if not graph.groups:
         raise WiringError(f"{type(network).__name__} has no convolution or linear layer that could be traced")
-    return rehearsed(network, graph, example, follow, tracer.output_shapes)
+    return rehearsed(network, graph, example, follow, tracer.output_shapes) if rehearse else graph
 
 
 def _check(network: nn.Module, example: Tensor) -> None:

@@ -103,11 +103,14 @@ class NetworkSpec(Options):
     def build(self, trusted: Collection[str] = ()) -> nn.Module:
         """Construct it, with fresh weights, on the current default device.
 
-        On the meta device its parameters take no memory, the constants that its constructor
-        computes stay real (see `meta.py`), and no trained weights are fetched.
+        On the meta device its parameters take no memory, and the constants that its constructor
+        computes stay real (see `meta.py`). Trained weights are fetched only for a network that
+        `trusted` names, as the options of a user do, and never on the meta device: a file cannot
+        ask for them.
 
         Args:
-            trusted: import paths (`package.module:Class`) whose code may run.
+            trusted: names that the user gave: import paths (`package.module:Class`) whose code may
+                run, networks of the registry that may fetch trained weights.
 
         Raises:
             ConfigError: the name is unknown or not trusted, its package is missing, or the arguments
@@ -119,8 +122,8 @@ class NetworkSpec(Options):
         check_arguments(self.name, cls, self.arguments)
         arguments = entry.resolve(self.arguments)
         on_meta = building_on_meta()
-        if on_meta:
-            arguments.update({k: v for k, v in entry.without_weights.items() if k in arguments})
+        if on_meta or self.name not in trusted:
+            arguments.update(entry.without_weights)  # where nothing is said too: a default may fetch
         try:
             with real_constants() if on_meta else nullcontext():
                 network = cls(**arguments)

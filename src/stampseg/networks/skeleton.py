@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -10,26 +11,58 @@ from torch import nn
 from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
-from ..errors import WiringError
+from ..errors import ConfigError, WiringError
+from .imported import is_import_path
 from .meta import on_meta
 from .registry import NetworkSpec
 
+LARGEST_EXAMPLE = 2**31  # elements; no image that a network sees whole comes near
+
 
 def skeleton(
-    spec: NetworkSpec, kept: Mapping[str, tuple[int, ...]] | None = None, trusted: Collection[str] = ()
+    spec: NetworkSpec,
+    kept: Mapping[str, tuple[int, ...]] | None = None,
+    trusted: Collection[str] = (),
+    check: Callable[[nn.Module], None] | None = None,
 ) -> tuple[nn.Module, ChannelGraph]:
     """The network with parameters that take no memory, cut to `kept`, and its channels.
 
-    A network that cannot be followed on the meta device is built on the CPU, dense, before it is cut.
+    A network of the registry is never built in memory, whatever its description asks for. One's own
+    (`package.module:Class`) that cannot be followed on the meta device is built on the CPU, dense,
+    before it is cut: its code is trusted.
+
+    Args:
+        spec: the dense network.
+        kept: surviving channels of each group; None: all.
+        trusted: import paths whose code may run.
+        check: sees the dense network on the meta device, before it is followed, and may raise.
 
     Raises:
         StampsegError: it cannot be built, or has not the channels that are to be kept.
     """
-    try:
-        with on_meta():
-            network = spec.build(trusted)
-        graph = trace(network, torch.empty(spec.example_shape, device="meta"))
-    except WiringError:
+    check_example(spec.example_shape)
+    with on_meta():
         network = spec.build(trusted)
-        graph = trace(network, torch.zeros(spec.example_shape))
+    if check is not None:
+        check(network)
+    try:
+        graph = trace(network, torch.empty(spec.example_shape, device="meta"), rehearse=False)
+    except WiringError:
+        if not is_import_path(spec.name):
+            raise
+        network = spec.build(trusted)
+        graph = trace(network, torch.zeros(spec.example_shape), rehearse=False)
     return network, graph if kept is None else apply_cut(network, graph, graph.cut_to(kept))
+
+
+def check_example(shape: Sequence[int]) -> None:
+    """Refuse an example that no image has.
+
+    Raises:
+        ConfigError: an axis without elements, or more than `LARGEST_EXAMPLE` in all.
+    """
+    if not shape or min(shape) < 1 or math.prod(shape) > LARGEST_EXAMPLE:
+        raise ConfigError(
+            f"example_shape {'x'.join(map(str, shape)) or 'of no axes'}: expected axes above 0 with at most "
+            f"{LARGEST_EXAMPLE:,} elements in all; give the shape of one image, such as 1x1x64x64"
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..config import NetworkOptions
 from ..data.plan import Plan
+from ..errors import ConfigError
 from .entry import DEFAULT_WIDTH, Arguments, Entry, Strides
 
 _MODULE = "segmentation_models_pytorch"
@@ -38,13 +39,28 @@ def _depth(arguments: Mapping[str, Any], spatial_dims: int) -> Strides:
     return ((2,) * spatial_dims,) * int(arguments.get("encoder_depth", 5))
 
 
+def _known_encoder(arguments: Mapping[str, Any]) -> Arguments:
+    """The arguments as they are.
+
+    Raises:
+        ConfigError: an encoder such as tu-hf-hub:OWNER/NAME, which is fetched from its place to be built.
+    """
+    encoder = arguments.get("encoder_name", "")
+    if ":" in str(encoder):
+        raise ConfigError(
+            f"network.arguments.encoder_name: found {encoder!r}, which would be fetched; expected an "
+            "encoder that is installed, such as resnet18"
+        )
+    return dict(arguments)
+
+
 ENTRIES = (
     Entry(
         "smp.Unet", _MODULE, "Unet", _unet, {"width": "decoder_channels"}, _depth,
-        extra="smp", dims=(2,), data=_DATA, without_weights=_NO_WEIGHTS,
+        extra="smp", dims=(2,), data=_DATA, resolve=_known_encoder, without_weights=_NO_WEIGHTS,
     ),
     Entry(
         "smp.FPN", _MODULE, "FPN", _fpn, {}, _depth,
-        extra="smp", dims=(2,), data=_DATA, without_weights=_NO_WEIGHTS,
+        extra="smp", dims=(2,), data=_DATA, resolve=_known_encoder, without_weights=_NO_WEIGHTS,
     ),
 )  # fmt: skip

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..errors import ModelFileError
 from ..networks import monai_networks
 from ..networks.registry import NetworkSpec, find_entry
@@ -13,6 +15,7 @@ from .bundle_config import BundleConfig, Unsaid
 from .bundle_preprocessing import Preparation, read_preprocessing
 from .checkpoint import find_weights, read_checkpoint
 from .kinds import Source
+from .parts import is_count
 
 CONFIGS = "configs"
 _FILES = tuple(f"{name}.{suffix}" for name in ("inference", "train") for suffix in ("json", "yaml", "yml"))
@@ -42,13 +45,12 @@ def open_bundle(folder: Path, weights: Path | None, trusted: Collection[str]) ->
     config = next((c for c in configs if _definition(c) is not None), configs[0])
     name, arguments = _network(config, trusted)
     entry = find_entry(name)
-    dims = int(arguments.get("spatial_dims", arguments.get("dimensions", 3)))
-    channels, classes = (
-        arguments.get(entry.data.get(fact, fact)) for fact in ("in_channels", "out_channels")
-    )
+    dims = _whole(config, arguments, "spatial_dims", arguments.get("dimensions", 3), (2, 3))
+    channels = _whole(config, arguments, entry.data.get("in_channels", "in_channels"), 1)
+    classes = arguments.get(entry.data.get("out_channels", "out_channels"))
     _refuse_sigmoid(config)
     metadata = _metadata(folder)
-    prepared = _preparation(config, int(channels or 1))
+    prepared = _preparation(config, channels)
     overrides = {**prepared.overrides, **_labels(metadata, classes, prepared.notes)}
     if dims == 2:
         overrides.pop("orientation", None)  # pictures have none
@@ -59,15 +61,32 @@ def open_bundle(folder: Path, weights: Path | None, trusted: Collection[str]) ->
     example = patch or _stated_shape(metadata, dims) or (_EXAMPLE[dims],) * dims
     file = weights or folder / "models" / "model.pt"
     tensors, found = find_weights(read_checkpoint(file), file)
+    try:
+        spec = NetworkSpec(name=name, arguments=arguments, example_shape=(1, channels, *example))
+    except ValidationError as error:
+        text = error.errors()[0]["msg"]
+        raise ModelFileError(f"{config.path}: network_def cannot be used: {text}; mend it") from None
     return Source(
         kind="MONAI bundle",
         path=folder if weights is None else weights,
-        spec=NetworkSpec(name=name, arguments=arguments, example_shape=(1, int(channels or 1), *example)),
+        spec=spec,
         data=data,
         overrides=overrides,
         weights=tensors,
         notes=(*notes, *found),
     )
+
+
+def _whole(
+    config: BundleConfig, arguments: Mapping[str, Any], key: str, default: Any, allowed: tuple[int, ...] = ()
+) -> int:
+    """A count among the arguments of the network."""
+    value = arguments.get(key)
+    value = default if value is None else value
+    if not is_count(value) or (allowed and value not in allowed):
+        wanted = " or ".join(map(str, allowed)) or "a whole number above 0"
+        raise ModelFileError(f"{config.path}: network_def has {key} {value!r}; expected {wanted}; mend it")
+    return int(value)
 
 
 def _definition(config: BundleConfig) -> Mapping[str, Any] | None:
@@ -85,7 +104,7 @@ def _network(config: BundleConfig, trusted: Collection[str]) -> tuple[str, dict[
             f"{config.path}: holds no network_def with a _target_; expected a network of monai.networks.nets"
         )
     try:
-        values = config.resolve({k: v for k, v in definition.items() if k == "_target_" or k[:1] != "_"})
+        values = config.resolve({k: v for k, v in definition.items() if k == "_target_" or str(k)[:1] != "_"})
     except Unsaid as unsaid:
         raise ModelFileError(
             f"{config.path}: network_def says {str(unsaid)!r}, and nothing of a bundle is run; write the "
@@ -150,7 +169,7 @@ def _sizes(values: Any, dims: int) -> tuple[int, ...] | None:
 def _labels(metadata: BundleConfig, classes: Any, notes: list[str]) -> dict[str, Any]:
     """Label values and names from metadata.json, where it names one class per output."""
     named = metadata.find("network_data_format#outputs#pred#channel_def")
-    if not isinstance(named, Mapping) or not all(str(key).isdigit() for key in named):
+    if not isinstance(named, Mapping) or not all(str(key).isdecimal() for key in named):
         return {}
     values = tuple(sorted(int(key) for key in named))
     if values != tuple(range(len(values))) or len(values) != classes:

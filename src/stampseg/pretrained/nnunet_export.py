@@ -13,7 +13,8 @@ from ..atomic import write_text, write_whole
 from ..channels.dropout import rate_names
 from ..errors import ModelFileError
 from ..modelfile import Description
-from .nnunet_results import CHECKPOINTS, PRUNED, Results, find_results, read_results
+from .nnunet_architecture import PRUNED
+from .nnunet_results import CHECKPOINTS, Results, find_results, read_results
 
 TRAINER = "nnUNetTrainer"  # builds what the plans name; one of the user's own may build something else
 

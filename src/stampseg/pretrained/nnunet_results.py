@@ -6,26 +6,27 @@ patch of a configuration are in that order. It crops to the voxels that are not 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from pydantic import ValidationError
 
 from ..data.plan import Intensity, Normalization, Plan
 from ..errors import ModelFileError
 from ..networks.registry import NetworkSpec
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
 from .kinds import Source
+from .nnunet_architecture import levels, read_architecture
+from .parts import Part, is_count, is_number, is_text, is_whole, read_part
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_latest.pth")
-PRUNED = "stampseg.pretrained.nnunet_network.pruned_network"
 _READERS = {  # how a reader turns a volume before its axes are ordered ZYX
     "SimpleITKIO": "file", "SimpleITKIOWithReorient": "RAS",
     "NibabelIO": "file", "NibabelIOWithReorient": "RAS",
 }  # fmt: skip
 _PICTURES = "NaturalImage2DIO"
-_NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 _SCHEMES: Mapping[str, Normalization] = {
     "ZScoreNormalization": "mean-std",
     "CTNormalization": "ct",
@@ -60,6 +61,21 @@ class Results:
     checkpoint: Mapping[str, Any]
     notes: tuple[str, ...]
 
+    @property
+    def said(self) -> Part:
+        """What plans.json says."""
+        return Part(self.folder / "plans.json", self.plans)
+
+    @property
+    def chosen(self) -> Part:
+        """What plans.json says of the configuration."""
+        return Part(self.folder / "plans.json", self.configuration, f"configurations.{self.name}.")
+
+    @property
+    def data(self) -> Part:
+        """What dataset.json says."""
+        return Part(self.folder / "dataset.json", self.dataset)
+
 
 def find_results(path: Path) -> Path | None:
     """The results folder that a path belongs to: the folder itself, a fold or a checkpoint of it; or None."""
@@ -76,7 +92,7 @@ def read_results(path: Path, folder: Path) -> Results:
     Raises:
         ModelFileError: a file is missing or damaged, or holds something else.
     """
-    plans, dataset = _read_json(folder / "plans.json"), _read_json(folder / "dataset.json")
+    plans, dataset = read_part(folder / "plans.json"), read_part(folder / "dataset.json")
     file, notes = _checkpoint_file(path, folder)
     checkpoint = read_checkpoint(file)
     if not isinstance(checkpoint, Mapping) or "network_weights" not in checkpoint:
@@ -86,8 +102,8 @@ def read_results(path: Path, folder: Path) -> Results:
     arguments = checkpoint.get("init_args")
     name = arguments.get("configuration") if isinstance(arguments, Mapping) else None
     name = name or folder.name.split("__")[-1]
-    configuration = _configuration(plans, str(name), folder)
-    return Results(folder, file, plans, dataset, str(name), configuration, checkpoint, notes)
+    configuration = _configuration(plans, str(name))
+    return Results(folder, file, plans.values, dataset.values, str(name), configuration, checkpoint, notes)
 
 
 def open_results(path: Path, folder: Path) -> Source:
@@ -100,7 +116,9 @@ def open_results(path: Path, folder: Path) -> Source:
     notes = list(results.notes)
     _refuse_unsupported(results)
     values, names = _labels(results)
-    spec, kept = _network(results, len(values))
+    deep = "NoDeepSupervision" not in str(results.checkpoint.get("trainer_name", ""))
+    data = {"input_channels": _channels(results), "num_classes": len(values), "deep_supervision": deep}
+    spec, kept = read_architecture(results.chosen, _patch(results), data)
     weights, _ = find_weights(results.checkpoint, results.file)
     *_, weights = without_prefixes(weights)
     plan = _plan(results, values, names, spec, notes)
@@ -113,16 +131,6 @@ def open_results(path: Path, folder: Path) -> Source:
         weights=weights,
         notes=tuple(notes),
     )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ModelFileError(f"{path}: cannot be read as JSON ({error}); copy it again") from None
-    if not isinstance(values, dict):
-        raise ModelFileError(f"{path}: found {type(values).__name__}; expected names with values")
-    return values
 
 
 def _checkpoint_file(path: Path, folder: Path) -> tuple[Path, tuple[str, ...]]:
@@ -147,203 +155,176 @@ def _fold_order(fold: Path) -> tuple[bool, str]:
     return fold.name == "fold_all", fold.name
 
 
-def _configuration(
-    plans: Mapping[str, Any], name: str, folder: Path, below: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def _configuration(plans: Part, name: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
     """A configuration with what it inherits."""
-    configurations = plans.get("configurations")
-    if not isinstance(configurations, Mapping) or name not in configurations:
-        known = ", ".join(configurations) if isinstance(configurations, Mapping) else "none"
-        raise ModelFileError(f"{folder / 'plans.json'}: no configuration {name!r}; it has {known}")
+    configurations = plans.part("configurations")
+    if name not in configurations.values:
+        known = ", ".join(configurations.values) or "none"
+        raise ModelFileError(f"{plans.path}: no configuration {name!r}; it has {known}")
     if name in below:
-        raise ModelFileError(f"{folder / 'plans.json'}: configuration {name!r} inherits from itself")
-    own = dict(configurations[name])
-    parent = own.pop("inherits_from", None)
-    return {**_configuration(plans, parent, folder, (*below, name)), **own} if parent else own
+        raise ModelFileError(f"{plans.path}: configuration {name!r} inherits from itself")
+    chosen = configurations.part(name)
+    own = {key: value for key, value in chosen.values.items() if key != "inherits_from"}
+    parent = chosen.text("inherits_from", None)
+    return {**_configuration(plans, parent, (*below, name)), **own} if parent else own
 
 
 def _refuse_unsupported(results: Results) -> None:
     def refuse(found: str, expected: str) -> None:
         raise ModelFileError(f"{results.folder}: {found}; {expected}")
 
-    if results.configuration.get("previous_stage"):
+    if results.chosen.text("previous_stage", None):
         refuse(
             f"configuration {results.name} is the second stage of a cascade, which needs masks of the first",
             "use 3d_fullres or 3d_lowres",
         )
-    reader = results.plans.get("image_reader_writer")
-    if len(results.configuration["patch_size"]) == 2 and reader != _PICTURES:
+    reader = results.said.text("image_reader_writer")
+    if len(_patch(results)) == 2 and reader != _PICTURES:
         refuse(
             f"configuration {results.name} segments volumes slice by slice, which is not supported",
             "use a 3d configuration",
         )
     if reader not in (*_READERS, _PICTURES):
         refuse(f"its images are read by {reader}", f"expected one of {', '.join((*_READERS, _PICTURES))}")
-    manager = results.plans.get("label_manager", "LabelManager")
+    manager = results.said.text("label_manager", "LabelManager")
     if manager != "LabelManager":
         refuse(f"its labels are managed by {manager}", "expected LabelManager")
 
 
+def _patch(results: Results) -> tuple[int, ...]:
+    return tuple(results.chosen.list("patch_size", is_count, "whole numbers above 0", (2, 3)))
+
+
+def _channels(results: Results) -> int:
+    """Of the images; dataset.json of nnU-Net v1 calls them modalities."""
+    key = "modality" if "modality" in results.dataset else "channel_names"
+    key = "channel_names" if "channel_names" in results.dataset else key
+    named = results.data.part(key)
+    if not named.values:
+        raise results.data.error(key, "one name per channel")
+    return len(named.values)
+
+
 def _labels(results: Results) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Values and names of the classes, in the order of the network's output."""
-    place = results.folder / "dataset.json"
-    declared = results.dataset.get("labels")
-    if not isinstance(declared, Mapping):
-        raise ModelFileError(f"{place}: names no labels; expected nnU-Net's dataset.json")
-    if results.dataset.get("regions_class_order") or any(
-        isinstance(value, list) and len(value) > 1 for value in declared.values()
-    ):
+    place, declared = results.data.path, results.data.part("labels")
+    regions = results.data.get("regions_class_order", lambda v: isinstance(v, list), "a list of labels", [])
+    if regions or any(isinstance(value, list) and len(value) > 1 for value in declared.values.values()):
         raise ModelFileError(
-            f"{place}: its classes are overlapping regions, which is not supported; expected one class per "
-            "voxel; train with plain labels"
+            f"{place}: its classes are overlapping regions (regions_class_order, or labels of several "
+            "values), which is not supported; expected one class per voxel; train with plain labels"
         )
-    if "ignore" in declared:
+    if "ignore" in declared.values:
         raise ModelFileError(
             f"{place}: has an ignore label, which is not supported; train with every voxel labelled"
         )
-    pairs = sorted((int(v[0] if isinstance(v, list) else v), str(name)) for name, v in declared.items())
-    return tuple(value for value, _ in pairs), tuple(name for _, name in pairs)
+    pairs = sorted((_label(declared, name), name) for name in declared.values)
+    values = tuple(value for value, _ in pairs)
+    if values != tuple(range(len(values))) or len(values) < 2:
+        raise results.data.error("labels", "the values 0, 1, 2 and so on, each once, 0 for background")
+    return values, tuple(name for _, name in pairs)
 
 
-def _network(results: Results, classes: int) -> tuple[NetworkSpec, dict[str, tuple[int, ...]] | None]:
-    place = results.folder / "plans.json"
-    configuration = results.configuration
-    channels = results.dataset.get("channel_names", results.dataset.get("modality", {}))
-    example = (1, len(channels), *configuration["patch_size"])
-    stated = configuration.get("architecture") or _old_architecture(configuration, place)
-    path, arguments = str(stated["network_class_name"]), dict(stated["arch_kwargs"])
-    if path == PRUNED:
-        spec = NetworkSpec(name=arguments["network"], arguments=arguments["arguments"], example_shape=example)
-        return spec, {name: tuple(channels) for name, channels in arguments["kept"].items()}
-    name = path.split(".")[-1]
-    if not path.startswith("dynamic_network_architectures.") or name not in _NETWORKS:
-        raise ModelFileError(
-            f"{place}: its network is {path}; expected PlainConvUNet or ResidualEncoderUNet of "
-            "dynamic_network_architectures"
-        )
-    deep = "NoDeepSupervision" not in str(results.checkpoint.get("trainer_name", ""))
-    data = {"input_channels": len(channels), "num_classes": classes, "deep_supervision": deep}
-    return NetworkSpec(name=f"nnunet.{name}", arguments={**arguments, **data}, example_shape=example), None
-
-
-def _old_architecture(configuration: Mapping[str, Any], place: Path) -> dict[str, Any]:
-    """The architecture of plans written before nnU-Net 2.5, from their sizes."""
-    name = str(configuration.get("UNet_class_name"))
-    if name not in _NETWORKS:
-        raise ModelFileError(f"{place}: states no architecture that is known (UNet_class_name {name})")
-    stages, dims = len(configuration["n_conv_per_stage_encoder"]), len(configuration["patch_size"])
-    first, most = configuration["UNet_base_num_features"], configuration["unet_max_num_features"]
-    blocks = "n_conv_per_stage" if name == "PlainConvUNet" else "n_blocks_per_stage"
-    return {
-        "network_class_name": f"dynamic_network_architectures.architectures.unet.{name}",
-        "arch_kwargs": {
-            "n_stages": stages,
-            "features_per_stage": [min(first * 2**level, most) for level in range(stages)],
-            "conv_op": f"torch.nn.modules.conv.Conv{dims}d",
-            "kernel_sizes": configuration["conv_kernel_sizes"],
-            "strides": configuration["pool_op_kernel_sizes"],
-            blocks: configuration["n_conv_per_stage_encoder"],
-            "n_conv_per_stage_decoder": configuration["n_conv_per_stage_decoder"],
-            "conv_bias": True,
-            "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dims}d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-    }
+def _label(declared: Part, name: str) -> int:
+    value = declared.values[name]
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(value, str) and value.isdecimal() and len(value) < 9:
+        value = int(value)  # as nnU-Net takes them
+    if not is_whole(value) or value < 0:
+        raise declared.error(name, "a whole number, 0 or above")
+    return int(value)
 
 
 def _plan(
     results: Results, values: tuple[int, ...], names: tuple[str, ...], spec: NetworkSpec, notes: list[str]
 ) -> Plan:
-    configuration = results.configuration
-    patch, reader = tuple(configuration["patch_size"]), results.plans["image_reader_writer"]
+    chosen, said = results.chosen, results.said
+    patch, reader = _patch(results), said.text("image_reader_writer")
     dims = len(patch)
-    axes = _axes(results.plans.get("transpose_forward", [0, 1, 2]), dims, results.folder)
-    schemes, windows = _intensities(results)
-    resampled = configuration.get("resampling_fn_data", "resample_data_or_seg_to_shape")
+    spacing = chosen.list("spacing", lambda v: is_number(v) and v > 0, "numbers above 0", (dims,))
+    schemes, windows = _intensities(results, spec.example_shape[1])
+    resampled = chosen.text("resampling_fn_data", "resample_data_or_seg_to_shape")
     if resampled != "resample_data_or_seg_to_shape":
         notes.append(f"its images were resampled by {resampled}; here by a cubic spline")
-    if configuration.get("preprocessor_name", "DefaultPreprocessor") != "DefaultPreprocessor":
-        notes.append(
-            f"its preprocessor {configuration['preprocessor_name']} is not known: taken as the default one"
-        )
+    preprocessor = chosen.text("preprocessor_name", "DefaultPreprocessor")
+    if preprocessor != "DefaultPreprocessor":
+        notes.append(f"its preprocessor {preprocessor} is not known: taken as the default one")
     notes.append(
-        f"prepared as nnU-Net does: {results.name}, spacing {_times(configuration['spacing'])}, patch "
+        f"prepared as nnU-Net does: {results.name}, spacing {_times(spacing)}, patch "
         f"{_times(patch)} along the axes of nnU-Net ({reader}), {', '.join(dict.fromkeys(schemes))}"
     )
-    return Plan(
-        spatial_dims=cast(Any, dims),
-        in_channels=spec.example_shape[1],
-        label_values=values,
-        label_names=names,
-        orientation=None if dims == 2 else _READERS[reader],
-        spacing=tuple(float(size) for size in configuration["spacing"]),
-        crop="nonzero",
-        patch_size=patch,
-        normalization=schemes if len(set(schemes)) > 1 else schemes[0],
-        ct=windows if any(windows) else None,
-        strides=_strides(spec, dims),
-        axes=axes,
-        convention="nnunet",
-    )
+    deeper = tuple(step for step in levels(spec.arguments["strides"], dims) if max(step) > 1)
+    try:
+        return Plan(
+            spatial_dims=cast(Any, dims),
+            in_channels=spec.example_shape[1],
+            label_values=values,
+            label_names=names,
+            orientation=None if dims == 2 else _READERS.get(reader),
+            spacing=tuple(float(size) for size in spacing),
+            crop="nonzero",
+            patch_size=patch,
+            normalization=schemes if len(set(schemes)) > 1 else schemes[0],
+            ct=windows if any(windows) else None,
+            strides=deeper or ((1,) * dims,),
+            axes=_axes(said, dims),
+            convention="nnunet",
+        )
+    except ValidationError as error:
+        text = error.errors()[0]["msg"]
+        raise ModelFileError(f"{said.path}: configurations.{results.name} cannot be used: {text}") from None
 
 
-def _axes(transpose: Any, dims: int, folder: Path) -> tuple[int, ...]:
+def _axes(said: Part, dims: int) -> tuple[int, ...]:
     """Network axis -> axis of an XYZ volume (nnU-Net starts from ZYX), or of a (row, column) picture."""
-    order = [int(axis) for axis in transpose]
+    order = said.get(
+        "transpose_forward",
+        lambda v: isinstance(v, list) and all(map(is_whole, v)) and sorted(v) == [0, 1, 2],
+        "0, 1 and 2 in some order",
+        [0, 1, 2],
+    )
     if dims == 3:
         return tuple(2 - axis for axis in order)
     if order[0] != 0:
-        raise ModelFileError(f"{folder / 'plans.json'}: transpose_forward {order} mixes slices and pictures")
+        raise ModelFileError(f"{said.path}: transpose_forward {order} mixes slices and pictures")
     return tuple(axis - 1 for axis in order[1:])
 
 
-def _intensities(results: Results) -> tuple[tuple[Normalization, ...], tuple[Intensity | None, ...]]:
+def _intensities(
+    results: Results, channels: int
+) -> tuple[tuple[Normalization, ...], tuple[Intensity | None, ...]]:
     """One normalisation per channel, and the windows of those that have one."""
-    configuration, plans = results.configuration, results.plans
-    properties = plans.get("foreground_intensity_properties_per_channel") or plans.get(
-        "foreground_intensity_properties_by_modality", {}
-    )
+    chosen, said = results.chosen, results.said
+    new, old = "foreground_intensity_properties_per_channel", "foreground_intensity_properties_by_modality"
+    properties = said.part(old if new not in said.values and old in said.values else new, {})
+    named = chosen.list("normalization_schemes", is_text, "texts, one per channel", (channels,))
+    masks = chosen.list(
+        "use_mask_for_norm", lambda v: isinstance(v, bool), "true or false, one per channel", (channels,),
+        default=[False] * channels,
+    )  # fmt: skip
     schemes: list[Normalization] = []
     windows: list[Intensity | None] = []
-    masks = configuration.get("use_mask_for_norm") or [False] * len(configuration["normalization_schemes"])
-    for channel, (name, mask) in enumerate(zip(configuration["normalization_schemes"], masks, strict=True)):
+    for channel, (name, mask) in enumerate(zip(named, masks, strict=True)):
         if name not in _SCHEMES:
             raise ModelFileError(
-                f"{results.folder / 'plans.json'}: channel {channel} is normalised by {name}; expected one "
-                f"of {', '.join(_SCHEMES)}"
+                f"{chosen.path}: channel {channel} is normalised by {name}; expected one of "
+                f"{', '.join(_SCHEMES)}"
             )
         schemes.append("mean-std-mask" if _SCHEMES[name] == "mean-std" and mask else _SCHEMES[name])
-        windows.append(_window(name, properties.get(str(channel), {}), channel, results.folder))
+        windows.append(_window(name, properties, channel))
     return tuple(schemes), tuple(windows)
 
 
-def _window(name: str, facts: Mapping[str, float], channel: int, folder: Path) -> Intensity | None:
+def _window(name: str, properties: Part, channel: int) -> Intensity | None:
     if name == "NoNormalization":
         return Intensity(low=-_ANY, high=_ANY, mean=0, std=1)
     if name == "RGBTo01Normalization":
         return Intensity(low=-_ANY, high=_ANY, mean=0, std=255)
     if name != "CTNormalization":
         return None
+    facts = properties.part(str(channel))
     keys = {"low": "percentile_00_5", "high": "percentile_99_5", "mean": "mean", "std": "std"}
-    missing = [key for key in keys.values() if key not in facts]
-    if missing:
-        raise ModelFileError(
-            f"{folder / 'plans.json'}: foreground intensities of channel {channel} lack {missing[0]}"
-        )
-    return Intensity(**{ours: float(facts[theirs]) for ours, theirs in keys.items()})
-
-
-def _strides(spec: NetworkSpec, dims: int) -> tuple[tuple[int, ...], ...]:
-    """Strides of the levels below the first."""
-    levels = [
-        tuple(step) if isinstance(step, list | tuple) else (int(step),) * dims
-        for step in spec.arguments["strides"]
-    ]
-    return tuple(step for step in levels if max(step) > 1) or ((1,) * dims,)
+    return Intensity(**{ours: facts.number(theirs) for ours, theirs in keys.items()})
 
 
 def _times(values: Any) -> str:

@@ -12,9 +12,10 @@ from torch import nn
 
 from ..channels.dropout import rate_names
 from ..channels.surgery import state_of
-from ..errors import ModelFileError
+from ..errors import ConfigError, ModelFileError
 from ..modelfile import put_state, read_description
 from ..networks.imported import is_import_path
+from ..networks.skeleton import check_example
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
 from .kinds import Source
 from .monai_bundle import CONFIGS, is_bundle, open_bundle
@@ -34,12 +35,32 @@ def open_source(path: Path, *, trusted: Collection[str] = ()) -> Source:
     Raises:
         ModelFileError: nothing there is understood, it is damaged, or it would run code.
     """
+    source = _open(path, trusted)
+    if source.spec is not None:
+        try:
+            check_example(source.spec.example_shape)
+        except ConfigError as error:
+            raise ModelFileError(f"{path}: {error}") from None
+    return source
+
+
+def find_own(path: Path) -> Path | None:
+    """Our own model file that a path names, itself or in a run folder; None where it is another's.
+
+    Raises:
+        ModelFileError: there is nothing, or a .safetensors file that cannot be read.
+    """
     if not path.exists():
         raise ModelFileError(f"{path}: no such file or folder; name a trained network")
     if path.is_dir() and (path / "model.safetensors").is_file():
-        return _own(path / "model.safetensors", path, trusted)
-    if path.is_file() and path.suffix == ".safetensors" and _is_own(path):
-        return _own(path, path, trusted)
+        return path / "model.safetensors"
+    return path if path.is_file() and path.suffix == ".safetensors" and _is_own(path) else None
+
+
+def _open(path: Path, trusted: Collection[str]) -> Source:
+    own = find_own(path)
+    if own is not None:
+        return _own(own, path, trusted)
     results = find_results(path)
     if results is not None:
         return open_results(path, results)
@@ -105,8 +126,8 @@ def fill(network: nn.Module, source: Source) -> None:
     device; then its parameters become real.
 
     Raises:
-        ModelFileError: a weight is missing, not the network's, or of another shape; the network is left as
-            it was.
+        ModelFileError: a weight is missing, not the network's, of another shape, or no floating-point
+            numbers where those are needed; the network is left as it was.
     """
     rates = rate_names(network)
     state = network.state_dict(keep_vars=True)
@@ -120,8 +141,13 @@ def fill(network: nn.Module, source: Source) -> None:
         for name in weights
         if name in own and weights[name].shape != own[name].shape
     ]
-    if missing or unexpected or misshaped:
-        raise ModelFileError(_misfit(source, network, missing, unexpected, misshaped))
+    mistyped = [
+        f"{name} {weights[name].dtype} instead of {own[name].dtype}"
+        for name in weights
+        if name in own and own[name].is_floating_point() and not weights[name].is_floating_point()
+    ]
+    if missing or unexpected or misshaped or mistyped:
+        raise ModelFileError(_misfit(source, network, missing, unexpected, misshaped, mistyped))
     with torch.no_grad():
         for name, tensor in weights.items():
             if not own[name].is_meta:
@@ -139,11 +165,22 @@ def fill(network: nn.Module, source: Source) -> None:
 
 
 def _misfit(
-    source: Source, network: nn.Module, missing: list[str], unexpected: list[str], misshaped: list[str]
+    source: Source,
+    network: nn.Module,
+    missing: list[str],
+    unexpected: list[str],
+    misshaped: list[str],
+    mistyped: list[str],
 ) -> str:
+    kinds = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": misshaped,
+        "of another type": mistyped,
+    }
     findings = [
         f"{len(names)} {kind}: {', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''}"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshaped))
+        for kind, names in kinds.items()
         if names
     ]
     remedy = (
@@ -158,4 +195,4 @@ def _by(tensor: torch.Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "scalar"
 
 
-__all__ = ["Source", "fill", "open_source"]
+__all__ = ["Source", "fill", "find_own", "open_source"]
