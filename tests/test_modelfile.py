@@ -214,7 +214,7 @@ def test_a_small_file_cannot_ask_for_a_large_network(
         "cannot be rebuilt: BasicUNet does not run" if names else "holds no weight conv_0.conv_0.conv.weight"
     )
     followed: list[object] = []
-    monkeypatch.setattr(skeleton, "trace", lambda *a: followed.append(a) or trace(*a))
+    monkeypatch.setattr(skeleton, "trace", lambda *a, **k: followed.append(a) or trace(*a, **k))
     with Largest() as largest, pytest.raises(ModelFileError, match=reason):
         load_model(path, trusted=("monai.BasicUNet",))
     assert largest.seen < 100_000
