@@ -214,3 +214,29 @@ def test_any_module_can_be_looked_at() -> None:
     network = spec.build()
     found = inspect_network(network, trace(network, torch.zeros(SHAPE)), spec)
     assert found.target == "monai.AttentionUnet"
+
+
+OWN = """
+from torch import nn
+
+class Held(nn.Module):
+    def __init__(self, in_channels=1, out_channels=2):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(in_channels, 12, 3, padding=1), nn.Conv2d(12, 12, 3, padding=1)
+        self.head, self.later = nn.Conv2d(12, out_channels, 1), nn.Conv2d(12, 2, 1)
+
+    def forward(self, x):
+        y = self.one(x)
+        return self.head(self.two(y.view(len(x), 12, *x.shape[2:])))
+"""
+
+
+def test_sizes_in_ones_own_code_and_parameters_out_of_use_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "held_nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    found = inspect_target("held_nets:Held", (1, 1, 16, 16))
+    reasons = {group.name: group.frozen for group in found.groups}
+    assert "the network's code holds a size" in (reasons["one"] or "") and reasons["two"] is None
+    assert found.unreached == ("later.weight", "later.bias")

@@ -53,6 +53,7 @@ class Inspection:
     shape: tuple[int, ...]  # (1, C, *S) of the input the FLOPs are for
     groups: tuple[GroupFinding, ...]
     unknown: tuple[str, ...]  # operations that were not understood, and where
+    unreached: tuple[str, ...]  # parameters that no pass used, such as of a head switched on later
     parameters: int
     flops: int
     least_parameters: int  # with one channel left of every group that may be cut
@@ -92,6 +93,7 @@ def inspect_network(
         shape=spec.example_shape,
         groups=tuple(groups),
         unknown=graph.unknown,
+        unreached=graph.unreached,
         parameters=tally.parameters,
         flops=tally.flops,
         least_parameters=least.parameters,
@@ -128,22 +130,23 @@ def inspect_target(
             )
         return _inspect_path(Path(target), target, trusted)
     spec = _named(target, shape, options or NetworkOptions())
-    network, graph = skeleton(spec, {}, (spec.name,))  # the user names it, and so trusts it
+    network, graph = skeleton(spec, {}, (spec.name,), rehearse=True)  # the user names it, and so trusts it
     return inspect_network(network, graph, spec, target)
 
 
 def _inspect_path(path: Path, target: str, trusted: Collection[str]) -> Inspection:
     own = find_own(path)
     if own is not None:
-        model = load_model(own, trusted=trusted)
-        return inspect_network(model.network, model.graph, model.description.network, target)
+        found = load_model(own, trusted=trusted).description  # a damaged file is refused
+        network, graph = skeleton(found.network, found.kept, trusted, rehearse=True)
+        return inspect_network(network, graph, found.network, target)
     source = open_source(path, trusted=trusted)
     if source.spec is None:
         raise ConfigError(
             f"{target}: weights alone do not say which network they are of; name the network instead, as in "
             "stampseg inspect monai.UNet --set network.arguments={...}"
         )
-    network, graph = skeleton(source.spec, source.kept, trusted)
+    network, graph = skeleton(source.spec, source.kept, trusted, rehearse=True)
     fill(network, source)  # what does not fit is not the network that was described
     return inspect_network(network, graph, source.spec, target)
 
@@ -208,6 +211,9 @@ def print_inspection(findings: Inspection, console: Console) -> None:
     for reason, frozen in _by_reason(findings.groups).items():
         names = ", ".join(f"{group.name} ({group.channels})" for group in frozen)
         console.print(f"[yellow]frozen[/yellow]  {escape(names)}: {escape(reason)}", highlight=False)
+    if findings.unreached:
+        names = ", ".join(findings.unreached)
+        console.print(f"[yellow]not used[/yellow]  {escape(names)}: cuts do not follow them", highlight=False)
     for text in findings.unknown:
         console.print(f"[yellow]not understood[/yellow]  {escape(text)}", highlight=False)
     console.print(

@@ -24,6 +24,8 @@ def skeleton(
     kept: Mapping[str, tuple[int, ...]] | None = None,
     trusted: Collection[str] = (),
     check: Callable[[nn.Module], None] | None = None,
+    *,
+    rehearse: bool = False,
 ) -> tuple[nn.Module, ChannelGraph]:
     """The network with parameters that take no memory, cut to `kept`, and its channels.
 
@@ -35,6 +37,7 @@ def skeleton(
         spec: the dense network.
         kept: surviving channels of each group; None: all.
         trusted: import paths whose code may run.
+        rehearse: whether the channels are to be cut further, or shown: see `trace`.
         check: sees the dense network on the meta device, before it is followed, and may raise.
 
     Raises:
@@ -46,12 +49,12 @@ def skeleton(
     if check is not None:
         check(network)
     try:
-        graph = trace(network, torch.empty(spec.example_shape, device="meta"), rehearse=False)
+        graph = trace(network, torch.empty(spec.example_shape, device="meta"), rehearse=rehearse)
     except WiringError:
         if not is_import_path(spec.name):
             raise
         network = spec.build(trusted)
-        graph = trace(network, torch.zeros(spec.example_shape), rehearse=False)
+        graph = trace(network, torch.zeros(spec.example_shape), rehearse=rehearse)
     return network, graph if kept is None else apply_cut(network, graph, graph.cut_to(kept))
 
 
