@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from stampseg.channels.modes import evaluating
 from stampseg.data.cases import Case
 from stampseg.data.plan import Plan
 from stampseg.data.readers import read_image
 from stampseg.errors import DataError
-from stampseg.prediction import evaluating, predict_case, predict_prepared
+from stampseg.prediction import predict_case, predict_prepared
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

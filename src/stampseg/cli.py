@@ -29,9 +29,10 @@ from .cli_options import (
     TrustOption,
     ValidationOption,
     config_from,
+    run_config,
     shape_from,
 )
-from .config import Config, Target
+from .config import Config
 from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 
 if TYPE_CHECKING:
@@ -142,13 +143,9 @@ def train(
     device: DeviceOption = None,
 ) -> None:
     """Train and prune a network; everything is left in the run folder."""
-    options = config_from(
-        config, settings,
-        {
-            "labels": labels, "seed": seed, "method": method, "device": device, "group_regex": group_regex,
-            "train.steps": steps, "train.validation": validation, "network.name": network,
-            "prune.target": Target.parse(target).model_dump(exclude_none=True) if target else None,
-        },
+    options = run_config(
+        config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
+        validation=validation, network=network, device=device, group_regex=group_regex,
     )  # fmt: skip
     from .pipeline import run_training
 
@@ -183,13 +180,9 @@ def prune(
     device: DeviceOption = None,
 ) -> None:
     """Prune a network that is already trained, with recovery training on labelled scans."""
-    options = config_from(
-        config, settings,
-        {
-            "labels": labels, "seed": seed, "method": method, "device": device, "group_regex": group_regex,
-            "train.steps": steps, "train.validation": validation, "network.name": network,
-            "prune.target": Target.parse(target).model_dump(exclude_none=True) if target else None,
-        },
+    options = run_config(
+        config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
+        validation=validation, network=network, device=device, group_regex=group_regex,
     )  # fmt: skip
     from .pruning import prune_trained
 

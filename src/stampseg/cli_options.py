@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from .config import Config, load_config
+from .config import Config, Target, load_config
 from .errors import ConfigError
 
 DataArgument = Annotated[
@@ -76,6 +76,22 @@ def config_from(path: Path | None, settings: list[str] | None, options: dict[str
         if value is not None:
             config = config.merged(_nested(key, value))
     return config
+
+
+def run_config(
+    path: Path | None,
+    settings: list[str] | None,
+    *,
+    target: str | None,
+    steps: int | None,
+    validation: str | None,
+    network: str | None,
+    **options: Any,
+) -> Config:
+    """The same for the named options of `train` and `prune`."""
+    goal = Target.parse(target).model_dump(exclude_none=True) if target else None
+    inner = {"train.steps": steps, "train.validation": validation, "network.name": network}
+    return config_from(path, settings, {**options, **inner, "prune.target": goal})
 
 
 def _value(setting: str, text: str) -> Any:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from monai.inferers import sliding_window_inference
 from scipy.ndimage import gaussian_filter
 from torch import nn
 
+from .channels.modes import evaluating
 from .data.cases import Case
 from .data.plan import Plan
 from .data.preprocess import prepare, restore
@@ -91,18 +91,6 @@ def _spot(patch: tuple[int, ...]) -> torch.Tensor:
     spot = gaussian_filter(spot, [size / 8 for size in patch], mode="constant")
     spot = np.maximum(spot / spot.max(), spot[spot > 0].min() / spot.max())
     return torch.from_numpy(spot.astype(np.float32))[None, None]
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode; afterwards every module has the mode it had."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield network
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _scores(network: nn.Module, device: torch.device, logits: bool) -> Callable[[torch.Tensor], torch.Tensor]:

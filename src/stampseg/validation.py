@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from .algorithm import Validation
+from .channels.modes import evaluating
 from .data.loaders import ValidationCases
 from .data.plan import Plan
 from .denormals import flushing_denormals
 from .errors import DataError
 from .evaluation import dice_score
 from .networks.outputs import main_map
-from .prediction import evaluating, predict_prepared
+from .prediction import predict_prepared
 
 
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:

@@ -33,6 +33,7 @@ from ..config import Criterion, Normalizer
 from ..errors import ConfigError, TrainingError, WiringError
 from .cost import Tally
 from .graph import ChannelGraph, Probe, Scores
+from .modes import evaluating
 
 Loss = Callable[[Any, Tensor], Tensor]
 Batch = Mapping[str, Tensor]
@@ -115,7 +116,7 @@ def _from_activations(
     totals = [np.zeros(len(probe.channels)) for probe in graph.probes]
     examples: list[list[np.ndarray]] = [[] for _ in graph.probes]
     count = 0
-    with _eval_mode(network), _observing(network, graph.probes) as observed:
+    with evaluating(network), _observing(network, graph.probes) as observed:
         for batch in batches:
             count += len(batch["image"])
             for index, values in _per_example(network, batch, loss, criterion, observed):
@@ -176,17 +177,6 @@ def _reduce(a: Tensor, g: Tensor | None, criterion: Criterion) -> Tensor:
         return summed.abs() if criterion == "taylor-abs" else summed
     flat = a.flatten(2) if space else a.unsqueeze(-1)
     return torch.linalg.vector_norm(flat, 2 if criterion == "l2" else 1, dim=-1)
-
-
-@contextmanager
-def _eval_mode(network: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextmanager

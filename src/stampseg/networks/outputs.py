@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..channels.modes import evaluating
 from ..errors import WiringError
 
 
@@ -56,13 +57,8 @@ def check_outputs(network: nn.Module, example: Tensor, classes: int) -> None:
     Raises:
         WiringError: no scores, scores of another number of classes, or at another resolution.
     """
-    modes = {module: module.training for module in network.modules()}
-    try:
-        with torch.no_grad():
-            scores = main_map(network.eval()(example), example.ndim - 2)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with evaluating(network), torch.no_grad():
+        scores = main_map(network(example), example.ndim - 2)
     if scores.shape[1:] != (classes, *example.shape[2:]):
         raise WiringError(
             f"{type(network).__name__} gives scores of shape {tuple(scores.shape[1:])} for an image of "
