@@ -133,7 +133,7 @@ def test_the_meta_device_shows_the_same_channels(subject: Subject) -> None:
     assert not any(p.device.type != "meta" for p in empty.parameters() if p.numel() > 2**20)
     seen = trace(empty, torch.empty(subject.spec.example_shape, device="meta"), rehearse=False)
     assert seen.groups == real.groups
-    assert seen.positions == real.positions
+    assert seen.calls == real.calls
     assert seen.unknown == real.unknown
     for ours, theirs in zip(seen.bindings, real.bindings, strict=True):
         assert (ours.tensor, ours.dim, ours.role) == (theirs.tensor, theirs.dim, theirs.role)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .config import TrainOptions
 from .denormals import flushing_denormals
 from .errors import ConfigError, TrainingError
+from .narrow_norms import narrow_norms
 from .networks.outputs import main_map, score_maps
 
 Batch = Mapping[str, Tensor]
@@ -172,7 +173,9 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.done, self.steps, self.options)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(self.network(batch["image"]), batch["label"])
+        with narrow_norms():
+            output = self.network(batch["image"])
+        loss = self.loss(output, batch["label"])
         loss.backward()
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -70,6 +70,27 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class LayerCall:
+    """One call of a convolution or linear layer, for one example of the traced size.
+
+    Attributes:
+        weight: its name in the state of the network.
+        places: positions the weight is applied at: output positions, of the input where transposed.
+        voxels: positions of the output.
+        size: spatial shape of the input.
+        options: stride, padding, dilation as in torch, one number per axis; empty for a linear layer.
+        transposed: an up-convolution, whose weight is (in, out, ...).
+    """
+
+    weight: str
+    places: int
+    voxels: int
+    size: tuple[int, ...] = ()
+    options: tuple[tuple[int, ...], ...] = ()
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
 class Cut:
     """Channels to remove: group name -> sorted indices within the group. JSON-ready."""
 
@@ -94,16 +115,15 @@ class Cut:
 class ChannelGraph:
     """The channels of one network as it is now. A cut gives a new graph.
 
-    `positions` holds, for each call of a convolution or linear layer, the weight's name and the
-    number of places it is applied at for one example of the traced size; `kept` the surviving
-    indices of each group in the numbering of the network as first traced.
+    `calls` holds each call of a convolution or linear layer; `kept` the surviving indices of each
+    group in the numbering of the network as first traced.
     """
 
     groups: tuple[Group, ...]
     bindings: tuple[Binding, ...]
     sizes: tuple[Sized, ...]
     probes: tuple[Probe, ...]
-    positions: tuple[tuple[str, int], ...]
+    calls: tuple[LayerCall, ...]
     kept: Mapping[str, tuple[int, ...]]
     unknown: tuple[str, ...] = ()  # operations that were not understood, and where
     fixed_flops: int = 0  # of products that no cut changes, such as attention
@@ -204,7 +224,7 @@ class ChannelGraph:
             bindings=tuple(replace(b, channels=survivors(b.channels)) for b in self.bindings),
             sizes=tuple(replace(s, channels=survivors(s.channels)) for s in self.sizes),
             probes=tuple(replace(p, channels=survivors(p.channels)) for p in self.probes),
-            positions=self.positions,
+            calls=self.calls,
             kept=kept,
             unknown=self.unknown,
             fixed_flops=self.fixed_flops,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
+from .graph import LayerCall
 from .layout import Layout, argument, data_input, tie_within
 
 if TYPE_CHECKING:
@@ -84,6 +85,34 @@ def _layer(
     tracer.count_module("in_features" if is_linear else "in_channels", incoming)
     tracer.count_module("out_features" if is_linear else "out_channels", outgoing)
     return outgoing
+
+
+def layer_call(
+    args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor, weight: str, places: int, transposed: bool
+) -> LayerCall:
+    """What a call of a convolution or linear layer is, for its cost."""
+    x, w = data_input(args, kwargs), argument(args, kwargs, 1, "weight")
+    if w.ndim <= 2 or x.ndim != w.ndim:
+        return LayerCall(weight, places, places)
+    axes, kernel = x.ndim - 2, w.shape[2:]
+    dilation = _per_axis(argument(args, kwargs, 7 if transposed else 5, "dilation", 1), axes)
+    padding = argument(args, kwargs, 4, "padding", 0)
+    if padding == "same":
+        padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
+    stride = _per_axis(argument(args, kwargs, 3, "stride", 1), axes)
+    return LayerCall(
+        weight,
+        places,
+        voxels=out.shape[2:].numel(),
+        size=tuple(x.shape[2:]),
+        options=(stride, _per_axis(0 if padding == "valid" else padding, axes), dilation),
+        transposed=transposed,
+    )
+
+
+def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * axes if len(values) == 1 else values
 
 
 def normalisation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:

@@ -114,7 +114,7 @@ def _misfit(
     if all(len(indices) == 1 for indices in cut.removed.values()) and min(smaller.widths().values()) > 0:
         again = seen.finish()
         frozen = {g.name for g in again.groups if g.frozen} - {g.name for g in smaller.groups if g.frozen}
-        if again.widths() != smaller.widths() or again.positions != smaller.positions or frozen:
+        if again.widths() != smaller.widths() or again.calls != smaller.calls or frozen:
             return "the network's code does something else at another width"
     return None
 

@@ -16,7 +16,8 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..errors import WiringError
-from .graph import ChannelGraph, Role
+from .graph import ChannelGraph, LayerCall, Role
+from .layer_rules import layer_call
 from .layout import Layout, argument, data_input
 from .observer import Observer
 from .rules import COUNTED, RULES, rule_name
@@ -33,7 +34,7 @@ class Tracer(TorchFunctionMode):
         super().__init__()
         self.network, self.state = network, state
         self.wiring, self.observer = Wiring(), Observer()
-        self.positions: list[tuple[str, int]] = []
+        self.calls: list[LayerCall] = []
         self.fixed_flops = 0  # of what no cut changes
         self.unknown: list[str] = []
         self.output_shapes: list[tuple[int, ...]] = []
@@ -110,7 +111,7 @@ class Tracer(TorchFunctionMode):
         parameters = {id(p): name for name, p in self.network.named_parameters()}
         unreached = tuple(name for name in parameters.values() if name not in self._used)
         return self.wiring.finish(
-            self.observer.probes(), self.positions, self.unknown, unreached, self.fixed_flops
+            self.observer.probes(), self.calls, self.unknown, unreached, self.fixed_flops
         )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -178,12 +179,13 @@ class Tracer(TorchFunctionMode):
         """Where a weight is applied, followed or not; products without one cost what no cut changes."""
         if name.startswith(("conv", "linear")) and isinstance(out, Tensor):
             x, weight = data_input(args, kwargs), argument(args, kwargs, 1, "weight")
-            spread = x if name.startswith("conv_transpose") else out
+            transposed = name.startswith("conv_transpose")
+            spread = x if transposed else out
             channels = spread.shape[-1 if name == "linear" else 1]
             places = spread.numel() // max(1, channels * self._batch)
             state = self.state_name(weight)
             if state is not None:
-                self.positions.append((state, places))
+                self.calls.append(layer_call(args, kwargs, out, state, places, transposed))
             else:
                 self.fixed_flops += 2 * weight.numel() * places
         elif name in ("matmul", "bmm", "rmatmul") and isinstance(out, Tensor):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .graph import FREE, Binding, ChannelGraph, Group, Probe, Role, Sized
+from .graph import FREE, Binding, ChannelGraph, Group, LayerCall, Probe, Role, Sized
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Wiring:
     def finish(
         self,
         calls: list[tuple[str, int, np.ndarray, bool, str | None]],
-        positions: list[tuple[str, int]],
+        layer_calls: list[LayerCall],
         unknown: list[str],
         unreached: tuple[str, ...] = (),
         fixed_flops: int = 0,
@@ -109,7 +109,7 @@ class Wiring:
             probes=tuple(
                 Probe(m, n, numbered(atoms), activated, host) for m, n, atoms, activated, host in calls
             ),
-            positions=tuple(positions),
+            calls=tuple(layer_calls),
             kept={group.name: tuple(range(group.size)) for group in groups},
             unknown=tuple(dict.fromkeys(unknown)),
             unreached=unreached,
