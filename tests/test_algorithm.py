@@ -23,7 +23,8 @@ from stampseg.channels.graph import ChannelGraph, Scores
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import PruneOptions, Target
+from stampseg.config import PruneOptions
+from stampseg.target import Target
 from stampseg.networks.unet import UNet
 from stampseg.selection import select
 
@@ -155,7 +156,7 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
     assert back.removed == rounds[3].removed
     assert [turn.number for turn in rounds] == list(range(len(rounds)))
     assert bench.steps == 60 and bench.size == back.parameters
-    start = Round(-1, "train", {}, bench.dense, 0, 0, 0.0, None)
+    start = Round(-1, "train", {}, bench.dense, 0, 0, 0, 0.0, None)
     choice = select(rounds, PruneOptions(target=Target(share=0.4)), start, True)
     assert (rounds[choice.number].event, choice.target_reached) == ("finish", False)
 

@@ -51,6 +51,37 @@ def test_the_limit_is_met_and_one_channel_fewer_would_exceed_it(case: Case, kind
     assert limit.met(tally)
 
 
+@pytest.mark.parametrize("kind", ["parameters", "flops", "memory"])
+@pytest.mark.parametrize("seed", range(3))
+def test_by_cost_the_least_importance_for_what_it_costs_goes_first(case: Case, kind: str, seed: int) -> None:
+    """Against a slow twin that counts the network anew for every channel."""
+    network, graph, _ = case
+    rng = np.random.default_rng(seed)
+    importance = {group.name: rng.random(group.size) for group in graph.prunable}
+    tally = Tally(network, graph)
+    prices = {g.name: [getattr(tally.cost(g.start + i), kind) for i in range(g.size)] for g in graph.prunable}
+    scores = {name: values / np.maximum(prices[name], 1) for name, values in importance.items()}
+    cut = choose(network, graph, scores, limit=NEVER, most=12, cost=kind)  # type: ignore[arg-type]
+
+    gone: dict[str, list[int]] = {}
+    for _ in range(12):
+        offers = []
+        for group in graph.prunable:
+            left = [i for i in range(group.size) if i not in gone.get(group.name, [])]
+            if len(left) < 2:
+                continue
+            now = Tally(network, graph)
+            for name, indices in gone.items():
+                for index in indices:
+                    now.drop(graph[name].start + index)
+            i = min(left, key=lambda i: importance[group.name][i])
+            price = max(1, getattr(now.cost(group.start + i), kind))
+            offers.append((importance[group.name][i] / price, group.name, i))
+        _, name, i = min(offers)
+        gone.setdefault(name, []).append(i)
+    assert cut == Cut.of(gone)
+
+
 @pytest.mark.parametrize("minimum", [1, 3, 100])
 def test_every_layer_keeps_its_minimum(case: Case, minimum: int) -> None:
     network, graph, scores = case

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -12,8 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stampseg.cli import app
+from stampseg.latency import network_latency
 from stampseg.modelfile import load_model
 from stampseg.runs import read_rounds
+from stampseg.timing.stopwatch import Timing
 
 RUNNER = CliRunner()
 QUICK = (
@@ -164,6 +167,42 @@ def test_volumes_of_two_classes_from_end_to_end(volumes: Path, tmp_path: Path) -
     np.testing.assert_allclose(mask.affine, nib.load(source).affine, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["flops", "memory"])
+def test_a_cost_to_come_down_to(kind: str, pictures: Path, tmp_path: Path) -> None:
+    call("train", pictures, "-o", tmp_path / "run", f"--target-{kind}", "45%", *QUICK)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["target_reached"] and result[f"{kind}_after"] <= 0.45 * result[f"{kind}_before"]
+
+
+@pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
+def test_a_time_to_come_down_to_is_measured(
+    runtime: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runs are real; the clock says what the sums of the layers would take on a slow machine."""
+    if runtime != "eager":
+        pytest.importorskip(runtime)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    measured = []
+
+    def taken(network: Any, dims: int, example: Any, with_runtime: str) -> Timing:
+        real = network_latency(network, dims, example, runtime, seconds=0)
+        assert with_runtime == runtime and real.median > 0
+        measured.append(2.0 + sum(p.numel() for p in network.parameters()) / 1000)
+        return Timing(0, measured[-1], 0, 0, 1)
+
+    monkeypatch.setattr("stampseg.pipeline.network_latency", taken)
+    call(
+        "train", pictures, "-o", tmp_path / "run", "--target-latency", "50%",
+        "--set", f"prune.runtime={runtime}", "--set", "prune.rounds=4", *QUICK,
+    )  # fmt: skip
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["target_reached"] and result["latency_before"] == measured[0]
+    assert result["latency_after"] == pytest.approx(2 + result["parameters_after"] / 1000)
+    assert result["latency_after"] <= 0.5 * measured[0]
+    (times,) = (tmp_path / "cache" / "stampseg").glob("layer-times-*.json")
+    assert runtime in times.name and json.loads(times.read_text())
+
+
 @pytest.mark.parametrize("method", ["dense", "flat"])
 def test_controls_take_the_same_steps(method: str, pictures: Path, tmp_path: Path) -> None:
     call("train", pictures, "-o", tmp_path / "run", "--method", method, "--target", "20%", *QUICK)
@@ -207,6 +246,19 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
         (("--labels", "99"), 2, "99"),
         (("--target", "15"), 2, "; did you mean 15%?"),
+        (("--target", "15%", "--target-flops", "25%"), 2, "--target and --target-flops: give one target"),
+        (
+            ("--target-latency", "50"),
+            2,
+            "--target-latency '50' is not understood; expected a share",
+        ),
+        (("--target-flops", "1"), 2, "the smallest network that is left has"),
+        (("--target-memory", "1kB"), 2, "the smallest network that is left has"),
+        (
+            ("--target-memory", "25%", "--method", "flat"),
+            2,
+            "--method flat needs parameters or flops",
+        ),
         (("--validation", "some"), 2, "--validation 'some' is not understood"),
         (("--target", "dice:0.8", "--validation", "none"), 2, "a Dice floor as --target needs validation"),
         (("--target", "dice:0.8", "--method", "flat"), 2, "--method flat needs a size"),

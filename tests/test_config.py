@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stampseg.config import Config, Target, dump_config, load_config, parse_config
+from stampseg.config import Config, PruneOptions, dump_config, load_config, parse_config
 from stampseg.errors import ConfigError
+from stampseg.target import Target
 
 
 def test_a_config_survives_yaml(tmp_path: Path) -> None:
@@ -40,6 +42,8 @@ def test_the_paper_preset_and_its_overrides() -> None:
     [
         ("15%", "parameters", 150), ("50", "parameters", 50), ("0.5k", "parameters", 500),
         ("parameters:20%", "parameters", 200), ("flops:25%", "flops", 250), ("flops:2G", "flops", 2 * 10**9),
+        ("memory:25%", "memory", 250), ("memory:1.5MB", "memory", 1_500_000), ("latency:25%", "latency", 250),
+        ("latency:50ms", "latency", 50), ("latency:0.2s", "latency", 200),
     ],
 )  # fmt: skip
 def test_targets(text: str, kind: str, limit: int) -> None:
@@ -59,6 +63,55 @@ def test_a_named_target_takes_the_place_of_the_files() -> None:
 def test_a_share_without_its_sign_is_not_taken_for_a_count(text: str) -> None:
     with pytest.raises(ConfigError, match="neither a count nor a share; write 60% or 60k, for example"):
         Target.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "limit"),
+    [("25%", "flops", 250), ("2G", "flops", 2e9), ("100MB", "memory", 1e8), ("12.5ms", "latency", 12.5)],
+)
+def test_targets_of_a_named_kind(text: str, kind: Any, limit: float) -> None:
+    target = Target.parse(text, kind, f"--target-{kind}")
+    assert (target.kind, target.limit(1000)) == (kind, limit)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "message"),
+    [
+        (
+            "50",
+            "latency",
+            "--target-latency '50' is not understood; expected .* or a time such as 50ms",
+        ),
+        ("50MB", "latency", "a time such as 50ms"),
+        ("2G", "memory", "--target-memory '2G' is not understood; .* an amount such as 200MB"),
+        (
+            "5ms",
+            "flops",
+            "--target-flops '5ms' is not understood; expected .* or a count such as 2G",
+        ),
+        ("latency:5ms", "flops", "--target-flops 'latency:5ms' is not understood"),
+        ("0%", "flops", "--target-flops '0%' is out of range"),
+        ("0ms", "latency", "--target-latency '0ms' is out of range"),
+    ],
+)
+def test_texts_that_are_no_target_of_that_kind(text: str, kind: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Target.parse(text, kind, f"--target-{kind}")
+
+
+@pytest.mark.parametrize(
+    ("target", "normalizer", "scaling", "cost"),
+    [
+        ("15%", None, "l2", None), ("flops:25%", None, "flops", "flops"), ("latency:50ms", None, "latency", "latency"),
+        ("memory:25%", None, "memory", "memory"), ("dice:0.8", None, "l2", None), ("flops:25%", "l2", "l2", None),
+        ("15%", "parameters", "parameters", "parameters"),
+    ],
+)  # fmt: skip
+def test_scores_are_divided_by_what_the_target_counts(
+    target: str, normalizer: Any, scaling: str, cost: str | None
+) -> None:
+    options = PruneOptions(target=Target.parse(target), normalizer=normalizer)
+    assert (options.scaling, options.cost) == (scaling, cost)
 
 
 def test_a_dice_floor_names_no_size() -> None:

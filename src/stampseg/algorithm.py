@@ -27,14 +27,15 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from .channels.choice import Limit, choose, limit_of, rankable_groups, removable
-from .channels.cost import Tally
+from .channels.choice import Limit, choose, rankable_groups, removable
+from .channels.cost import LayerTimes, Tally
 from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from .channels.graph import ChannelGraph, Cut, Scores
 from .channels.snapshot import Snapshot, restore, snapshot
 from .channels.surgery import Copy, apply_cut
 from .config import PruneOptions
 from .schedule import make_schedule
+from .target import Cost
 
 LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
 
@@ -58,13 +59,15 @@ class Round:
     widths: Mapping[str, int]
     parameters: int
     flops: int
+    memory: int  # bytes of the convolutions' maps of one example
     steps: int  # optimiser steps of the run so far
     loss: float  # mean over this round's steps
     validation: Validation | None
     removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     dropout: Mapping[str, float] = field(default_factory=dict)  # mean rate per group
     scores: Mapping[str, float] = field(default_factory=dict)  # mean score per group, before the cut
-    seconds: Mapping[str, float] = field(default_factory=dict)  # score, cut, train, validate
+    seconds: Mapping[str, float] = field(default_factory=dict)  # score, cut, train, validate, measure
+    latency: float | None = None  # measured milliseconds of one example
     graph: ChannelGraph | None = field(default=None, repr=False, compare=False)  # the network's channels now
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +88,8 @@ class Learner:
         validate: Dice on validation cases, or None when there are none.
         fit: Dice on the training set; the first cut waits for it. None: it does not wait.
         copies: averages of the weights (EMA), cut and rolled back like the network.
+        times: how long layers take, where latency is pruned for.
+        latency: milliseconds of the network as it is now, measured; None: not of interest.
     """
 
     network: nn.Module
@@ -94,6 +99,8 @@ class Learner:
     validate: Callable[[], Validation | None]
     fit: Callable[[], float] | None = None
     copies: Sequence[Copy] = ()
+    times: LayerTimes | None = None
+    latency: Callable[[], float] | None = None
 
 
 def stamp(
@@ -123,7 +130,7 @@ def stamp(
     run.remember(before)
     target = run.limit(options)
     groups = frozenset(group.name for group in rankable_groups(graph, options.rankable))
-    schedule = make_schedule(options, steps, run.size(target), target.amount, len_of(graph, groups))
+    schedule = make_schedule(options, steps, run.size(target.kind), target.amount, len_of(graph, groups))
     if dropout:
         set_uniform_rate(learner.network, options.dropout_initial)
     if schedule.warmup:
@@ -135,18 +142,18 @@ def stamp(
     while run.unready(options) and run.steps + piece <= steps * LATEST_START:
         yield run.turn("warm-up", piece)
     schedule = make_schedule(
-        options, steps, run.size(target), target.amount, len_of(graph, groups), spent=run.steps
+        options, steps, run.size(target.kind), target.amount, len_of(graph, groups), spent=run.steps
     )
 
     number, spared, failures = 0, set[tuple[str, int]](), 0
-    while run.size(target) > target.amount and steps - run.steps > 0:
+    while run.size(target.kind) > target.amount and steps - run.steps > 0:
         most, limit = schedule.amount(number, removable(run.graph, options.minimum_width, groups), target)
         good, rates = run.snapshot(), run.rates
         scores = run.score()
         cut = choose(
             learner.network, run.graph, scores,
-            limit=limit, most=most, minimum_width=options.minimum_width,
-            groups=groups, spare=spared,
+            limit=run.counted(limit), most=most, minimum_width=options.minimum_width,
+            groups=groups, spare=spared, cost=options.cost, times=learner.times,
         )  # fmt: skip
         if not cut.removed and limit.amount <= target.amount:
             break  # every layer is at its minimum width
@@ -215,16 +222,35 @@ class _Run:
         self.last: Validation | None = None
         self.rates: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
-        self.tally = Tally(learner.network, graph)
+        self._count()
+
+    def _count(self) -> None:
+        """What the network costs as it is now; its latency is measured, where it matters."""
+        self.tally = Tally(self.learner.network, self.graph, self.learner.times)
+        self.latency: float | None = None
+        if self.learner.latency is not None:
+            start = time.perf_counter()
+            self.latency = self.learner.latency()
+            self._timed("measure", start)
 
     def limit(self, options: PruneOptions) -> Limit:
-        """The target as a count; on the way to a Dice floor, a fiftieth of the dense network."""
-        if options.target.floor is not None:
+        """The target as an amount; on the way to a Dice floor, a fiftieth of the dense network."""
+        target = options.target
+        if target.kind == "dice":
             return Limit("parameters", self.tally.parameters // 50)
-        return limit_of(options.target, self.tally)
+        return Limit(target.kind, target.limit(self.size(target.kind)))
 
-    def size(self, limit: Limit) -> int:
-        return int(getattr(self.tally, limit.kind))
+    def size(self, kind: Cost) -> float:
+        """What the network costs; latency as it was measured."""
+        if kind == "latency" and self.latency is not None:
+            return self.latency
+        return float(getattr(self.tally, kind))
+
+    def counted(self, limit: Limit) -> Limit:
+        """The limit in counted terms: the sum over the layers' times is not the time of the whole."""
+        if limit.kind != "latency" or self.latency is None:
+            return limit
+        return Limit(limit.kind, limit.amount * self.tally.latency / self.latency)
 
     def _timed(self, name: str, since: float) -> None:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - since
@@ -239,8 +265,8 @@ class _Run:
         start = time.perf_counter()
         who = self.learner
         self.graph = apply_cut(who.network, self.graph, cut, who.optimizer, copies=who.copies)
-        self.tally = Tally(self.learner.network, self.graph)
         self._timed("cut", start)
+        self._count()
 
     def snapshot(self) -> Snapshot:
         """Everything as it is before a cut."""
@@ -250,6 +276,7 @@ class _Run:
         """Undo a cut and the training since."""
         who = self.learner
         self.graph, self.rates = restore(who.network, who.optimizer, then, who.copies), rates
+        self._count()
 
     def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:
         """Rates from the ranks of the rankable channels that are left; other layers keep theirs."""
@@ -274,13 +301,14 @@ class _Run:
     def _round(
         self, event: Event, loss: float, validation: Validation | None, cut: Cut | None, scores: Scores | None
     ) -> Round:
-        self.tally = Tally(self.learner.network, self.graph)
         turn = Round(
             number=self.rounds,
             event=event,
             widths=self.graph.widths(),
             parameters=self.tally.parameters,
             flops=self.tally.flops,
+            memory=self.tally.memory,
+            latency=self.latency,
             steps=self.steps,
             loss=loss,
             validation=validation,

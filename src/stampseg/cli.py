@@ -14,11 +14,14 @@ from .cli_options import (
     ConfigOption,
     DataArgument,
     DeviceOption,
+    FlopsOption,
     GroupOption,
     ImagesOption,
     JsonOption,
     LabelsOption,
+    LatencyOption,
     MasksOption,
+    MemoryOption,
     MethodOption,
     NetworkOption,
     OutputOption,
@@ -34,6 +37,7 @@ from .cli_options import (
 )
 from .config import Config
 from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
+from .packages import missing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +68,12 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         except StampsegError as error:
             typer.echo(f"stampseg: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            said = missing(error, f"stampseg {command.__name__}")
+            if said is None:
+                raise
+            typer.echo(f"stampseg: {said}", err=True)
+            raise typer.Exit(said.exit_code) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             typer.echo(
@@ -135,6 +145,9 @@ def train(
     seed: SeedOption = None,
     method: MethodOption = None,
     target: TargetOption = None,
+    target_flops: FlopsOption = None,
+    target_latency: LatencyOption = None,
+    target_memory: MemoryOption = None,
     steps: StepsOption = None,
     validation: ValidationOption = None,
     network: NetworkOption = None,
@@ -145,6 +158,7 @@ def train(
     """Train and prune a network; everything is left in the run folder."""
     options = run_config(
         config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
+        costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
         validation=validation, network=network, device=device, group_regex=group_regex,
     )  # fmt: skip
     from .pipeline import run_training
@@ -171,6 +185,9 @@ def prune(
     seed: SeedOption = None,
     method: MethodOption = None,
     target: TargetOption = None,
+    target_flops: FlopsOption = None,
+    target_latency: LatencyOption = None,
+    target_memory: MemoryOption = None,
     steps: StepsOption = None,
     validation: ValidationOption = None,
     network: NetworkOption = None,
@@ -182,6 +199,7 @@ def prune(
     """Prune a network that is already trained, with recovery training on labelled scans."""
     options = run_config(
         config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
+        costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
         validation=validation, network=network, device=device, group_regex=group_regex,
     )  # fmt: skip
     from .pruning import prune_trained
@@ -249,7 +267,9 @@ def inspect(
 @app.command()
 @reported
 def predict(
-    model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
+    model: Annotated[
+        Path, typer.Argument(help="Run folder, model.safetensors, or an exported .onnx, .openvino or .pt2.")
+    ],
     inputs: Annotated[list[Path], typer.Argument(help="Image files, folders of images, or DICOM series.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the masks; names as in the input.")
@@ -258,6 +278,15 @@ def predict(
         Path | None, typer.Option("--overlays", help="Also write pictures of the masks here.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average over all mirrored views: slower, often a little better.")
+    ] = False,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Windows computed at once; more memory.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
+    ] = None,
     trust: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -265,7 +294,48 @@ def predict(
     from .segmenting import segment
 
     segment(
-        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite,
+        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
+        batch_size=batch, threads=threads, trusted=tuple(trust or ()), echo=typer.echo,
+    )  # fmt: skip
+
+
+@app.command()
+@reported
+def export(
+    model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write: .onnx, .openvino or .pt2.", metavar="FILE")
+    ],
+    format: Annotated[
+        str | None, typer.Option("--format", help="onnx, openvino or torch-export; default: as FILE ends.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="f32, bf16 (openvino, torch-export) or int8 (onnx, openvino).")
+    ] = "f32",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data set to check the file on; default: the run's validation cases."),
+    ] = None,
+    images: ImagesOption = None,
+    masks: MasksOption = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--input", help="Image or folder to check the file on instead; may be repeated."),
+    ] = None,
+    cases: Annotated[int, typer.Option("--cases", help="Cases to check it on, at most.")] = 3,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Dice that may be lost; default: f32 0.001, bf16 0.02, int8 0.01."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    trust: TrustOption = None,
+) -> None:
+    """Write a file that runs without PyTorch, if it predicts on real cases what the model predicts."""
+    from .exporting import export_file
+
+    export_file(
+        model, output, format=format, precision=precision, data=data, images=images, masks=masks,
+        inputs=inputs or (), cases=cases, tolerance=tolerance, overwrite=overwrite,
         trusted=tuple(trust or ()), echo=typer.echo,
     )  # fmt: skip
 

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from .config import Config, Target, load_config
+from .config import Config, load_config
 from .errors import ConfigError
+from .target import Cost, Target
 
 DataArgument = Annotated[
     Path,
@@ -59,6 +60,19 @@ MethodOption = Annotated[str | None, typer.Option("--method", help="stamp+ (defa
 TargetOption = Annotated[
     str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")
 ]
+FlopsOption = Annotated[
+    str | None, typer.Option("--target-flops", help="Operations to come down to: 25% or 2G.")
+]
+LatencyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target-latency", help="Time of one window to come down to, measured on this machine: 50ms or 25%."
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option("--target-memory", help="Memory of a window's maps to come down to: 100MB or 25%."),
+]
 StepsOption = Annotated[
     int | None, typer.Option("--steps", help="Optimiser steps of the whole run, cuts included.")
 ]
@@ -83,15 +97,27 @@ def run_config(
     settings: list[str] | None,
     *,
     target: str | None,
+    costs: dict[Cost, str | None],
     steps: int | None,
     validation: str | None,
     network: str | None,
     **options: Any,
 ) -> Config:
     """The same for the named options of `train` and `prune`."""
-    goal = Target.parse(target).model_dump(exclude_none=True) if target else None
+    goal = _goal(target, costs)
     inner = {"train.steps": steps, "train.validation": validation, "network.name": network}
     return config_from(path, settings, {**options, **inner, "prune.target": goal})
+
+
+def _goal(target: str | None, costs: dict[Cost, str | None]) -> dict[str, Any] | None:
+    """The one target among --target, --target-flops, --target-latency and --target-memory."""
+    given = {kind: text for kind, text in costs.items() if text}
+    if len(given) + bool(target) > 1:
+        names = ["--target"] * bool(target) + [f"--target-{kind}" for kind in given]
+        raise ConfigError(f"{' and '.join(names)}: give one target")
+    for kind, text in given.items():
+        return Target.parse(text, kind, f"--target-{kind}").model_dump(exclude_none=True)
+    return Target.parse(target).model_dump(exclude_none=True) if target else None
 
 
 def _value(setting: str, text: str) -> Any:

@@ -7,28 +7,23 @@ resolved one is saved in the run folder.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError
+from .options import Options
+from .target import COSTS, Cost, Target
 
 Method = Literal["stamp+", "stamp", "dense", "flat"]
 Criterion = Literal[
     "taylor", "taylor-abs", "l1", "l2", "l1-std", "random", "weight-l1", "norm-scale", "noise"
 ]
-Normalizer = Literal["l2", "mean", "none", "parameters", "flops"]
-
-
-class Options(BaseModel):
-    """Base of all option sets: frozen, and a misspelt name is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
+Normalizer = Literal["l2", "mean", "none", "parameters", "flops", "memory", "latency"]
 
 
 class DataOptions(Options):
@@ -113,86 +108,24 @@ def as_json(values: dict[str, Any]) -> dict[str, Any]:
         ) from None
 
 
-class Target(Options):
-    """How far to prune: a size to reach, or a floor of validation Dice to stay above."""
-
-    kind: Literal["parameters", "flops", "dice"] = "parameters"
-    share: float | None = Field(None, gt=0, le=1, description="Share of the dense network.")
-    amount: int | None = Field(None, ge=1, description="Absolute count.")
-    floor: float | None = Field(None, ge=0, le=1, description="Lowest validation Dice allowed.")
-
-    @classmethod
-    def parse(cls, text: str) -> Target:
-        """Read `15%`, `50k`, `1.2M`, `flops:25%`, `flops:2G` or `dice:0.85`.
-
-        Raises:
-            ConfigError: the text is none of these.
-        """
-        pattern = r"(?:(flops|parameters|dice):)?\s*(\d+(?:\.\d+)?)\s*([%kKMG]?)"
-        match = re.fullmatch(pattern, text.strip())
-        if not match:
-            raise ConfigError(
-                f"--target {text!r} is not understood; expected a share such as 15%, a count such "
-                "as 50k, flops:25%, flops:2G or dice:0.85"
-            )
-        kind, number, unit = match.group(1) or "parameters", float(match.group(2)), match.group(3)
-        if kind != "dice" and not unit and "." in match.group(2):
-            raise ConfigError(
-                f"--target {text!r} is neither a count nor a share; write 60% or 60k, for example"
-            )
-        try:
-            if kind == "dice":
-                return cls(kind=kind, floor=number / 100 if unit == "%" else number)
-            if unit == "%":
-                return cls(kind=kind, share=number / 100)
-            scale = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}[unit]
-            return cls(kind=kind, amount=round(number * scale))
-        except ValidationError as error:
-            raise ConfigError(
-                f"--target {text!r} is out of range: {error.errors()[0]['msg']}; a share lies "
-                "above 0% and at most 100%, a count is at least 1, a Dice floor between 0 and 1"
-            ) from None
-
-    @model_validator(mode="after")
-    def _one_amount(self) -> Target:
-        given = [v is not None for v in (self.share, self.amount, self.floor)]
-        wanted_floor = self.kind == "dice"
-        if sum(given) != 1 or wanted_floor != (self.floor is not None):
-            raise ValueError("a target needs exactly one of share, amount (sizes) or floor (dice)")
-        return self
-
-    def limit(self, dense: int) -> int:
-        """The count to reach, given the dense network's count."""
-        if self.amount is not None:
-            return self.amount
-        if self.share is None:
-            raise ConfigError("a Dice floor has no size to reach")
-        return int(dense * self.share)
-
-    def __str__(self) -> str:
-        if self.floor is not None:
-            return f"validation Dice of at least {self.floor:g}"
-        if self.share is not None:
-            return f"{self.share:.3g} of the {self.kind}"
-        return f"{self.amount:,} {self.kind}"
-
-
 class PruneOptions(Options):
     """STAMP: what is removed, how much of it, when."""
 
     target: Target = Field(
         Target(share=0.15),
-        description="Size to reach or Dice to keep: 15%, 50k, flops:25%, flops:2G, dice:0.85.",
+        description="Cost to come down to, or Dice to keep: 15%, 50k, flops:25%, flops:2G, memory:200MB, "
+        "latency:50ms, dice:0.85.",
     )
     criterion: Criterion = Field(
         "taylor-abs",
         description="How a channel's importance is measured. taylor is the published one: its signed terms "
         "cancel, so that a vital channel can rank low; taylor-abs takes the absolute value per example.",
     )
-    normalizer: Normalizer = Field(
-        "l2",
-        description="Per-layer scaling before layers compete: l2 as published, mean, none, or the "
-        "score divided by the parameters or flops that go with the channel.",
+    normalizer: Normalizer | None = Field(
+        None,
+        description="Scaling before layers compete: l2 per layer as published, mean, none, or the score "
+        "divided by the parameters, flops, memory or latency that go with the channel. None: l2, or the "
+        "kind of the target where that is flops, memory or latency.",
     )
     rankable: Literal["all", "published"] = Field(
         "all", description="published: up-convolutions and the last block are never cut."
@@ -246,6 +179,28 @@ class PruneOptions(Options):
     score_batches: int | None = Field(
         None, ge=1, description="Batches used for ranking; None: the whole training set."
     )
+    scoring: Literal["training", "pass"] = Field(
+        "training",
+        description="training: the last batches trained on before a cut rank the channels, at no extra pass, "
+        "where the criterion is taylor, taylor-abs, l1 or l2; pass: a pass over the training set without "
+        "augmentation and dropout, as published.",
+    )
+    runtime: Literal["eager", "onnxruntime", "openvino"] = Field(
+        "eager", description="What latency is measured with, on this machine, one image at a time."
+    )
+
+    @property
+    def scaling(self) -> Normalizer:
+        """The normalizer, settled."""
+        if self.normalizer is not None:
+            return self.normalizer
+        kind = self.target.kind
+        return "l2" if kind == "parameters" or kind == "dice" else kind
+
+    @property
+    def cost(self) -> Cost | None:
+        """What a channel's score is divided by, or None."""
+        return self.scaling if self.scaling in COSTS else None
 
     @model_validator(mode="after")
     def _check_amounts(self) -> PruneOptions:

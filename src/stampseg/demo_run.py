@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .config import Config, Method, Target
+from .config import Config, Method
 from .console import ConsoleReporter
 from .data.cases import find_dataset, find_inputs
 from .data.readers import read_image, read_label
@@ -20,6 +20,7 @@ from .overlay import contact_sheet, save_overlay
 from .pipeline import run_training
 from .runs import RunFolder
 from .segmenting import segment
+from .target import Target
 
 METHODS: tuple[Method, ...] = ("dense", "stamp+")
 

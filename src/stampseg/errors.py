@@ -16,6 +16,10 @@ class ConfigError(StampsegError):
     exit_code = 2
 
 
+class MissingPackageError(ConfigError):
+    """A package that is not installed, and is needed for what was asked."""
+
+
 class DataError(StampsegError):
     """A data file or folder that is missing, broken or contradicts another."""
 
@@ -36,5 +40,11 @@ class WiringError(StampsegError):
 
 class TrainingError(StampsegError):
     """Training that cannot go on, as when the loss is not a number."""
+
+    exit_code = 4
+
+
+class ExportError(StampsegError):
+    """A network that cannot be exported, or an exported file that does not do what the network does."""
 
     exit_code = 4

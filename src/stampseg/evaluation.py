@@ -23,8 +23,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_erosion
-from scipy.spatial import KDTree
 
 from .errors import DataError
 
@@ -160,6 +158,8 @@ def surface_distances(
     Returns:
         One distance per surface voxel of `first` (to `second`), and the reverse.
     """
+    from scipy.spatial import KDTree  # only here: overlays need Dice alone
+
     box = _bounding_box(first | second)  # the rest holds no surface, and costs time
     kept = [axis for axis, size in enumerate(first.shape) if size > 1] or [0]
     scale = np.asarray(spacing_mm, dtype=np.float64)[kept]
@@ -182,4 +182,6 @@ def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
 
 def _surface(mask: np.ndarray) -> np.ndarray:
     """Indices (N, axes) of the surface voxels; outside of the array counts as background."""
+    from scipy.ndimage import binary_erosion
+
     return np.argwhere(mask & ~binary_erosion(mask, border_value=0))

@@ -84,7 +84,7 @@ def inspect_network(
     least = smallest(network, graph, 1, {group.name for group in graph.prunable})
     groups = []
     for group in graph.groups:
-        parameters, flops = (None, None) if group.frozen is not None else tally.cost(group.start)
+        parameters, flops = (None, None) if group.frozen is not None else tally.cost(group.start)[:2]
         groups.append(GroupFinding(group.name, group.size, group.producers, parameters, flops, group.frozen))
     return Inspection(
         target=target or spec.name,

@@ -29,11 +29,14 @@ from .channels.importance import Batch, Loss, importance
 from .channels.proof import prove
 from .channels.surgery import Copy, apply_cut, plain_copy
 from .channels.trace import trace as trace_channels
-from .config import Criterion, Normalizer, PruneOptions, Target, parse_config
+from .config import Criterion, Normalizer, PruneOptions, parse_config
 from .errors import ConfigError, WiringError
+from .latency import network_latency
 from .modelfile import Description, load_model, save_model
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
+from .target import Target
+from .timing.layers import LayerTable
 
 Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
 
@@ -117,7 +120,10 @@ class Graph:
             )
         limit = Limit("parameters", 0)
         if target is not None:
-            limit = limit_of(Target.parse(target), Tally(self.network, self.channels))
+            goal = Target.parse(target)
+            if goal.kind in ("dice", "latency"):
+                raise ConfigError(f"lowest: target {target!r}: expected parameters, flops or memory")
+            limit = limit_of(goal, Tally(self.network, self.channels))
             check_reachable(self.network, self.channels, limit, minimum_width, set(scores))
         return choose(
             self.network, self.channels, scores, limit=limit, most=count, minimum_width=minimum_width
@@ -207,7 +213,8 @@ def stamp(
         loss: of the network's output and the label.
         validate: Dice on validation data, between 0 and 1; a cut that does not heal is rolled back.
         steps: optimiser steps of the whole run.
-        target: 15%, 50k, flops:25%, flops:2G, or dice:0.85 with `validate`.
+        target: 15%, 50k, flops:25%, flops:2G, memory:200MB, latency:50ms (of one example on this machine), or
+            dice:0.85 with `validate`.
         dropout: True for STAMP+, False for STAMP.
         copies: averages of the weights, as for `Graph.cut`.
         options: any of `PruneOptions`, such as criterion="l1" or rounds=10.
@@ -226,7 +233,16 @@ def stamp(
         raise ConfigError("stampseg.stamp: a Dice floor as target needs `validate`; give it, or a size")
     graph, randomness = trace_channels(network, example), np.random.default_rng(0)
     copies = _listed(copies)
-    if prune.target.floor is None:
+    times = LayerTable(prune.runtime) if "latency" in (prune.scaling, prune.target.kind) else None
+
+    def latency() -> float:
+        one = example[:1].detach()
+        return network_latency(network, one.ndim - 2, one, prune.runtime).median
+
+    if prune.target.kind not in (
+        "dice",
+        "latency",
+    ):
         groups = {group.name for group in rankable_groups(graph, prune.rankable)}
         limit = limit_of(prune.target, Tally(network, graph))
         check_reachable(network, graph, limit, prune.minimum_width, groups)
@@ -237,11 +253,13 @@ def stamp(
             train=lambda count: _number(train(count)),
             score=lambda channels: importance(
                 network, channels, _batches(batches, network), loss,
-                criterion=prune.criterion, normalizer=prune.normalizer,
-                generator=randomness,
+                criterion=prune.criterion, normalizer=prune.scaling,
+                generator=randomness, times=times,
             ),
             validate=lambda: None if validate is None else Validation(float(validate()), {}),
             copies=copies,
+            times=times,
+            latency=latency if times is not None else None,
         ),
         graph, prune, steps, example if dropout else None,
     )  # fmt: skip

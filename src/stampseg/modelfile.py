@@ -24,11 +24,11 @@ from .atomic import write_whole
 from .channels.dropout import rate_names
 from .channels.graph import ChannelGraph
 from .channels.surgery import replace_tensors, state_of
-from .config import Options
 from .data.plan import Plan
 from .errors import ModelFileError, StampsegError
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
+from .options import Options
 
 FORMAT = 1
 

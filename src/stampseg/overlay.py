@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import binary_erosion
 
 from .errors import DataError
 from .evaluation import dice_score
@@ -230,10 +229,18 @@ def _draw(panel: _Panel, colours: Mapping[int, tuple[int, int, int]]) -> Image.I
     if panel.reference is not None:
         for value, colour in colours.items():
             mask = _enlarge(panel.reference == value, panel.size)
-            dark, line = (mask & ~binary_erosion(mask, iterations=width) for width in (3, 2))
+            dark, line = (mask & ~_eroded(mask, width) for width in (3, 2))
             canvas[dark] = 0  # a black inner rim keeps the line visible on a fill of its own colour
             canvas[line] = colour
     return Image.fromarray(canvas.astype(np.uint8))
+
+
+def _eroded(mask: np.ndarray, times: int) -> np.ndarray:
+    """A mask (rows, columns) without its border pixels, as often as told; outside is background."""
+    for _ in range(times):
+        wide = np.pad(mask, 1)
+        mask = mask & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    return mask
 
 
 def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterator
 from typing import Any, Protocol
@@ -15,24 +16,28 @@ from .algorithm import Learner, Round, Validation, stamp, train_only
 from .channels.choice import check_reachable, limit_of, rankable_groups
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout
+from .channels.gathering import GATHERED, Gathering
 from .channels.graph import ChannelGraph, Scores
 from .channels.importance import importance
 from .channels.surgery import apply_cut
 from .channels.trace import trace
 from .conclusion import conclude
 from .config import Config, dump_config
-from .data.cases import Dataset
+from .data.cases import Case, Dataset
 from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
-from .denormals import start_flushing_workers
+from .denormals import flushing_denormals, start_flushing_workers
 from .errors import ConfigError
+from .latency import network_latency
 from .modelfile import Description, save_model
+from .narrow_layers import narrow_layers
 from .networks.outputs import check_outputs
 from .networks.planned import count, flat_spec, network_spec
 from .networks.registry import NetworkSpec
 from .pretrained.source import Source, fill
 from .runs import RunFolder
 from .surveying import Survey, survey
+from .timing.layers import LayerTable
 from .training import Trainer, lay_out, resolve_device, seed_everything
 from .validation import training_dice, validate
 
@@ -84,8 +89,9 @@ def run_training(
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.allotment.note):
         reporter.note(text)
     network, graph, spec = _begin(seen.plan, config, source, trusted)
-    first = Tally(network, graph)
-    goal = _goal(network, graph, config)
+    times = LayerTable(config.prune.runtime) if _wants_latency(config) else None
+    first = Tally(network, graph, times)
+    goal = _goal(network, graph, config, first)
     reporter.note(
         f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps{goal}"
     )
@@ -101,7 +107,7 @@ def run_training(
             lambda done, loss: reporter.step(done, config.train.steps, loss),
         )  # fmt: skip
         held_out = ValidationCases(cases.validation, cache)
-        learner = _learner(trainer, held_out, seen.plan, config, device)
+        learner = _learner(trainer, graph, held_out, seen, config, device, times)
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
@@ -112,7 +118,10 @@ def run_training(
             )
             folder.append_round(turn)
             reporter.round(turn)
-    before = Round(-1, "train", graph.widths(), first.parameters, first.flops, 0, 0.0, given)
+    before = Round(
+        -1, "train", graph.widths(), first.parameters, first.flops, first.memory, 0, 0.0, given,
+        latency=rounds[0].latency if rounds else None,
+    )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
     result = conclude(folder, rounds, before, dense, seen, config, time.perf_counter() - start)
     for text in result["remarks"]:
@@ -145,17 +154,27 @@ def _begin(
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
 
-def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
+def _wants_latency(config: Config) -> bool:
+    """Whether anything in the run asks how long the network takes."""
+    return config.method in ("stamp", "stamp+") and "latency" in (
+        config.prune.scaling,
+        config.prune.target.kind,
+    )
+
+
+def _goal(network: nn.Module, graph: ChannelGraph, config: Config, dense: Tally) -> str:
     """The target in words; a size that no cut can reach is refused."""
     prune = config.prune
     if config.method not in ("stamp", "stamp+"):
         return ""
     if prune.target.floor is not None:
         return f", target: {prune.target}"
-    limit = limit_of(prune.target, Tally(network, graph))
+    if prune.target.kind == "latency":  # whether it can be reached is known when it has been measured
+        return f", target: {prune.target}"
+    limit = limit_of(prune.target, dense)
     groups = {group.name for group in rankable_groups(graph, prune.rankable)}
     check_reachable(network, graph, limit, prune.minimum_width, groups)
-    return f", target: {limit.amount:,} {limit.kind}"
+    return f", target: {limit}"
 
 
 def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
@@ -184,34 +203,72 @@ def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.write_json(
         "splits.json",
         {
-            part: [
-                {"id": c.id, "group": c.group, "label": str(c.label)} for c in getattr(seen.allotment, part)
-            ]
+            part: [_entry(case) for case in getattr(seen.allotment, part)]
             for part in ("training", "validation")
         },
     )
 
 
+def _entry(case: Case) -> dict[str, Any]:
+    """A line of splits.json; its paths are good from anywhere."""
+    return {
+        "id": case.id,
+        "group": case.group,
+        "images": [str(path.absolute()) for path in case.images],
+        "label": str(case.label.absolute()) if case.label is not None else None,
+    }
+
+
 def _learner(
-    trainer: Trainer, held_out: ValidationCases, plan: Plan, config: Config, device: torch.device
+    trainer: Trainer,
+    graph: ChannelGraph,
+    held_out: ValidationCases,
+    seen: Survey,
+    config: Config,
+    device: torch.device,
+    times: LayerTable | None,
 ) -> Learner:
-    randomness = np.random.default_rng(config.seed)
+    plan = seen.plan
+    prune, randomness = config.prune, np.random.default_rng(config.seed)
+    gathering: Gathering | None = None
+    if config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED:
+        batches = prune.score_batches or math.ceil(len(seen.allotment.training) / config.train.batch_size)
+        trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
 
     def score(graph: ChannelGraph) -> Scores:
-        return importance(
-            trainer.network, graph, trainer.scoring_batches(config.prune.score_batches), trainer.loss,
-            criterion=config.prune.criterion, normalizer=config.prune.normalizer, generator=randomness,
-        )  # fmt: skip
+        with narrow_layers(), flushing_denormals():
+            return importance(
+                trainer.network, graph, trainer.scoring_batches(prune.score_batches), trainer.loss,
+                criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
+                gathered=gathering.raw(graph) if gathering is not None else None,
+            )  # fmt: skip
+
+    def latency() -> float:
+        example = torch.zeros((1, plan.in_channels, *plan.patch_size))
+        taken = network_latency(trainer.network, plan.spatial_dims, example, prune.runtime)
+        if times is not None:
+            times.save()
+        return taken.median
+
+    def check() -> Validation | None:
+        with narrow_layers():
+            return validate(trainer.network, held_out, plan, device)
+
+    def fit() -> float:
+        with narrow_layers():
+            return training_dice(
+                trainer.network, trainer.scoring_batches(prune.score_batches), plan.out_channels
+            )
 
     return Learner(
         network=trainer.network,
         optimizer=trainer.optimizer,
         train=trainer.train,
         score=score,
-        validate=lambda: validate(trainer.network, held_out, plan, device),
-        fit=lambda: training_dice(
-            trainer.network, trainer.scoring_batches(config.prune.score_batches), plan.out_channels
-        ),
+        validate=check,
+        fit=fit,
+        times=times,
+        latency=latency if times is not None else None,
     )
 
 

@@ -1,31 +1,32 @@
-"""Sliding-window prediction, back onto the case's own grid."""
+"""Prediction with a torch network, window by window, back onto the case's own grid."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
-from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from .channels.modes import evaluating
 from .data.cases import Case
 from .data.plan import Plan
-from .data.preprocess import prepare, restore
+from .data.preprocess import Geometry, Prepared, prepare
 from .data.readers import read_image
 from .denormals import flushing_denormals
 from .networks.outputs import main_map
-
-OVERLAP = 0.5
+from .sliding import Scorer, segment_windows, slide
 
 
 def predict_case(
-    network: nn.Module, case: Case, plan: Plan, device: str | torch.device, *, batch_size: int = 1
+    network: nn.Module,
+    case: Case,
+    plan: Plan,
+    device: str | torch.device,
+    *,
+    batch_size: int = 1,
+    mirror: bool = False,
 ) -> np.ndarray:
     """Class index of every voxel, (*S) uint8 on the case's own grid.
 
@@ -36,71 +37,48 @@ def predict_case(
         plan: the plan the network was trained with.
         device: where the network is.
         batch_size: windows per forward pass.
+        mirror: average over all mirrored views.
 
     Raises:
         DataError: a file that cannot be read or does not fit the plan.
     """
     prepared = prepare(read_image(case.images, plan.in_channels), plan)
-    scores = predict_prepared(network, prepared.image, plan, device, batch_size=batch_size)
-    return restore(scores, prepared.geometry)
+    with scoring(network, device) as scorer:
+        return segment_windows(prepared, plan, scorer, batch_size=batch_size, mirror=mirror)
 
 
-def predict_prepared(
-    network: nn.Module, image: torch.Tensor, plan: Plan, device: str | torch.device, *, batch_size: int = 1
-) -> torch.Tensor:
-    """Class scores (K, *S) float32 on the CPU of a prepared image (C, *S).
+def predict_working(
+    network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device, *, batch_size: int = 1
+) -> np.ndarray:
+    """Class index of every voxel, (*S) uint8, of a prepared image (C, *S) on its own grid."""
+    prepared = Prepared(image, None, Geometry.working(image.shape[1:]))
+    with scoring(network, device) as scorer:
+        return segment_windows(prepared, plan, scorer, batch_size=batch_size)
 
-    Windows of the training patch overlap by half and are averaged as probabilities under a
-    Gaussian weight; as logits, at nnU-Net's places and under its weight, where the plan has its
-    convention. An image smaller than the patch is padded to it by zeros on both sides, as in
-    training, even where a smaller multiple of the stride would do: a wide zero border moves the
-    statistics of instance norms and what the deep levels see, so it stays what was learned.
+
+def predict_scores(
+    network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device, *, batch_size: int = 1
+) -> np.ndarray:
+    """Class scores (K, *S) float32 of a prepared image (C, *S): probabilities, logits in nnU-Net's convention.
+
+    All of them in memory, unlike where only the mask is wanted.
     """
-    with evaluating(network), torch.inference_mode(), flushing_denormals():
-        scores = sliding_window_inference(
-            image[None].float(),
-            roi_size=plan.patch_size,
-            sw_batch_size=batch_size,
-            predictor=_scores(network, torch.device(device), logits=plan.convention == "nnunet"),
-            mode="gaussian",
-            padding_mode="constant",
-            sw_device=torch.device("cpu"),
-            device=torch.device("cpu"),
-            **_windows(tuple(image.shape[1:]), plan),
-        )
-    return scores[0].clone()  # a clone outside inference mode may be used anywhere
+    with scoring(network, device) as scorer:
+        return np.concatenate(list(slide(image, plan, scorer, 0, batch_size=batch_size)), axis=1)
 
 
-def _windows(shape: tuple[int, ...], plan: Plan) -> dict[str, Any]:
-    """How windows overlap and are weighted, as `sliding_window_inference` takes it."""
-    if plan.convention != "nnunet":
-        return {"overlap": OVERLAP}
-    overlaps = []
-    for size, window in zip(shape, plan.patch_size, strict=True):
-        rest = max(size - window, 0)  # evenly spread over the fewest windows that overlap by half
-        step = math.ceil(rest / max(math.ceil(rest / (OVERLAP * window)), 1)) or window
-        overlaps.append(max(1 - (step + 0.5) / window, 0.0))
-    return {"overlap": overlaps, "roi_weight_map": _spot(plan.patch_size)}
+@contextmanager
+def scoring(network: nn.Module, device: str | torch.device) -> Iterator[Scorer]:
+    """The network as a scorer of windows, in evaluation mode for as long as it is used."""
+    place = torch.device(device)
 
-
-@lru_cache(maxsize=2)
-def _spot(patch: tuple[int, ...]) -> torch.Tensor:
-    """nnU-Net's weight of a window, (1, 1, *patch): a Gaussian of an eighth of it, never 0."""
-    spot = np.zeros(patch)
-    spot[tuple(size // 2 for size in patch)] = 1
-    spot = gaussian_filter(spot, [size / 8 for size in patch], mode="constant")
-    spot = np.maximum(spot / spot.max(), spot[spot > 0].min() / spot.max())
-    return torch.from_numpy(spot.astype(np.float32))[None, None]
-
-
-def _scores(network: nn.Module, device: torch.device, logits: bool) -> Callable[[torch.Tensor], torch.Tensor]:
-    def predict(windows: torch.Tensor) -> torch.Tensor:
+    def score(windows: np.ndarray) -> np.ndarray:
         # Channels last halves the time of narrow convolutions on the CPU.
         layout = torch.channels_last if windows.ndim == 4 else torch.channels_last_3d
-        if device.type == "mps":
+        if place.type == "mps":
             layout = torch.contiguous_format
-        output = network(windows.to(device).contiguous(memory_format=layout))
-        scores = main_map(output, windows.ndim - 2).float()
-        return (scores if logits else torch.softmax(scores, dim=1)).cpu()
+        given = torch.from_numpy(windows).to(place).contiguous(memory_format=layout)
+        return main_map(network(given), windows.ndim - 2).float().cpu().contiguous().numpy()
 
-    return predict
+    with evaluating(network), torch.inference_mode(), flushing_denormals():
+        yield score

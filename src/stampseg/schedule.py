@@ -20,7 +20,7 @@ class Schedule:
     finish: int
     recovery_steps: int | None
     per_round: int | float | None
-    dense: int  # size of the network before the first cut, in the target's kind
+    dense: float  # cost of the network before the first cut, in the target's kind
 
     def recovery(self, number: int) -> int:
         """Steps after cut `number` (from 0): the rounds' steps, shared out evenly."""
@@ -37,11 +37,11 @@ class Schedule:
             return self.per_round, target
         share = min(1.0, (number + 1) / self.rounds)
         size = self.dense * (target.amount / self.dense) ** share
-        return None, Limit(target.kind, target.amount if share == 1 else max(target.amount, math.floor(size)))
+        return None, target if share == 1 else Limit(target.kind, max(target.amount, size))
 
 
 def make_schedule(
-    options: PruneOptions, steps: int, dense: int, target: int, channels: int, spent: int | None = None
+    options: PruneOptions, steps: int, dense: float, target: float, channels: int, spent: int | None = None
 ) -> Schedule:
     """Lay out the rounds; `spent` are the steps that the warm-up took, where it took longer.
 
@@ -54,7 +54,7 @@ def make_schedule(
     left = steps - (warmup if spent is None else spent)
     finish = int(left * options.final_share / (1 - options.warmup_share))
     between = max(1, left - finish)
-    goal = math.sqrt(min(1.0, target / max(dense, 1)))
+    goal = math.sqrt(min(1.0, target / max(dense, 1e-9)))
     if options.per_round is None:
         rounds = options.rounds
     elif isinstance(options.per_round, float):
@@ -67,7 +67,7 @@ def make_schedule(
         each = options.recovery_steps or 1
         raise ConfigError(
             f"prune.per_round {options.per_round:g} needs about {rounds} rounds of {each} step(s) to reach "
-            f"{target:,} of {dense:,}; warm-up and finish leave {between} steps: raise "
+            f"{target:,.6g} of {dense:,.6g}; warm-up and finish leave {between} steps: raise "
             "train.steps or prune.per_round, or lower prune.recovery_steps"
         )
     rounds = max(1, min(rounds, between))

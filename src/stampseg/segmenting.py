@@ -1,21 +1,56 @@
-"""Segment files with a model: the work behind `stampseg predict`."""
+"""Segment files with a model: the work behind `stampseg predict`.
+
+Files go through as a stream: while one is computed, the next is read and prepared in a thread, and the
+mask of the one before is written in another. At most one file is ahead and one behind.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
 
 from .data.cases import Case, find_inputs
 from .data.labels import to_values
+from .data.plan import Plan
+from .data.preprocess import Prepared, prepare
 from .data.readers import output_name, read_image, write_label
-from .denormals import start_flushing_workers
-from .errors import DataError
-from .modelfile import Model, load_model
-from .overlay import save_overlay
-from .prediction import predict_case
-from .runs import find_model
-from .training import lay_out, resolve_device, seed_everything
+from .data.volume import Volume
+from .errors import DataError, MissingPackageError
+from .scorers import Opened, open_scorer
+from .sliding import segment_windows
+
+BATCH = 1  # windows computed at once, where nothing else is said
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A case on its way: prepared, then segmented; its image is kept where a picture of it is wanted."""
+
+    case: Case
+    prepared: Prepared | None
+    image: Volume | None
+    classes: np.ndarray | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Written:
+    path: Path
+    labelled: int
+    seconds: float
+
+
+Failure = DataError | MissingPackageError  # of one file; the others go on
+FAILURES = (DataError, MissingPackageError)
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def segment(
@@ -27,6 +62,9 @@ def segment(
     device: str = "cpu",
     overwrite: bool = False,
     trusted: Collection[str] = (),
+    batch_size: int | None = None,
+    mirror: bool = False,
+    threads: int | None = None,
     echo: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write one mask per image into `output`, with the values the training labels had.
@@ -35,13 +73,16 @@ def segment(
     stop the others.
 
     Args:
-        model: run folder or model file.
+        model: run folder, model file or exported file.
         inputs: image files, folders of them, or DICOM series.
         output: folder for the masks.
         overlays: folder for pictures of them.
         device: where to compute.
         overwrite: replace masks that are there.
-        trusted: `package.module:Class` names whose code the model may use.
+        trusted: `package.module:Class` names whose code the model may use, or the `.pt2` file.
+        batch_size: windows computed at once.
+        mirror: average over all mirrored views.
+        threads: to compute with.
         echo: is told of every mask.
 
     Returns:
@@ -51,26 +92,21 @@ def segment(
         DataError: at the end, naming every file that could not be segmented.
         ModelFileError: the model cannot be loaded.
     """
-    start_flushing_workers()
-    seed_everything(0)
-    where = resolve_device(device)
-    loaded = load_model(find_model(model), where, trusted=trusted)
-    lay_out(loaded.network, loaded.plan.spatial_dims, where)
-    cases = find_inputs(inputs, loaded.plan.in_channels)
+    opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
+    cases = find_inputs(inputs, opened.plan.in_channels)
     _refuse_overwriting(cases, output, overwrite)
     output.mkdir(parents=True, exist_ok=True)
+
     written, failures, empty = [], [], 0
-    for case in cases:
-        start = time.perf_counter()
-        try:
-            path, found = _segment_one(loaded, case, output, overlays, str(where))
-        except DataError as error:
-            failures.append(str(error))
-            echo(f"failed: {error}")
+    options = {"batch_size": batch_size or BATCH, "mirror": mirror}
+    for result in _stream(cases, opened, output, overlays, options):
+        if isinstance(result, FAILURES):
+            failures.append(str(result))
+            echo(f"failed: {result}")
             continue
-        written.append(path)
-        empty += not found
-        echo(f"{path}  {found:,} labelled voxels  {time.perf_counter() - start:.2f} s")
+        written.append(result.path)
+        empty += not result.labelled
+        echo(f"{result.path}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
     if empty:
         echo(f"WARNING: nothing was found in {empty} of {len(written)} images")
     if failures:
@@ -80,22 +116,76 @@ def segment(
     return written
 
 
-def _segment_one(
-    loaded: Model, case: Case, output: Path, overlays: Path | None, device: str
-) -> tuple[Path, int]:
-    """Write the mask (and the overlay); gives its path and the number of labelled voxels."""
-    plan = loaded.plan
-    classes = predict_case(loaded.network, case, plan, device)
-    labels = to_values(classes, plan.label_values)
-    path = write_label(output / output_name(case.images), labels, case.images)
-    if overlays is not None:
-        volume = read_image(case.images)
-        names = dict(enumerate(plan.label_names))
-        save_overlay(
-            overlays / f"{case.id}.png", volume.array, classes,
-            title=case.id, spacing=volume.header.spacing, label_names=names,
-        )  # fmt: skip
-    return path, int((classes > 0).sum())
+def _stream(
+    cases: Sequence[Case], opened: Opened, output: Path, overlays: Path | None, options: dict[str, Any]
+) -> Iterator[_Written | Failure]:
+    """What came of each case, in their order."""
+
+    def read(case: Case) -> _Job | Failure:
+        return _read(case, opened.plan, overlays is not None)
+
+    def compute(future: Future[_Job | Failure]) -> _Job | Failure:
+        job = future.result()
+        return _compute(job, opened, options) if isinstance(job, _Job) else job
+
+    def write(job: _Job | Failure) -> _Written | Failure:
+        return _write(job, opened.plan, output, overlays) if isinstance(job, _Job) else job
+
+    with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
+        computed = map(compute, _one_ahead(reader, read, cases))
+        for future in _one_ahead(writer, write, computed):
+            yield future.result()
+
+
+def _one_ahead(pool: ThreadPoolExecutor, work: Callable[[A], B], items: Iterable[A]) -> Iterator[Future[B]]:
+    """The work on each item, in order; that on the next one is begun before this one's result is used."""
+    begun: deque[Future[B]] = deque()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) == 2:
+            yield begun.popleft()
+    yield from begun
+
+
+def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
+    start = time.perf_counter()
+    try:
+        volume = read_image(case.images, plan.in_channels)
+        prepared = prepare(volume, plan)
+    except FAILURES as error:
+        return error
+    return _Job(case, prepared, volume if keep_image else None, None, time.perf_counter() - start)
+
+
+def _compute(job: _Job, opened: Opened, options: dict[str, Any]) -> _Job:
+    start = time.perf_counter()
+    assert job.prepared is not None
+    with opened.scoring() as scorer:
+        classes = segment_windows(job.prepared, opened.plan, scorer, **options)
+    return _Job(job.case, None, job.image, classes, job.seconds + time.perf_counter() - start)
+
+
+def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Written | Failure:
+    """Write the mask (and the overlay)."""
+    start = time.perf_counter()
+    case, classes = job.case, job.classes
+    assert classes is not None
+    try:
+        labels = to_values(classes, plan.label_values)
+        path = write_label(output / output_name(case.images), labels, case.images)
+        if overlays is not None and job.image is not None:
+            _draw(overlays / f"{case.id}.png", job.image, classes, case, plan)
+    except FAILURES as error:
+        return error
+    return _Written(path, int(np.count_nonzero(classes)), job.seconds + time.perf_counter() - start)
+
+
+def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
+    from .overlay import save_overlay
+
+    names = dict(enumerate(plan.label_names))
+    spacing = image.header.spacing
+    save_overlay(path, image.array, classes, title=case.id, spacing=spacing, label_names=names)
 
 
 def _refuse_overwriting(cases: Sequence[Case], output: Path, overwrite: bool) -> None:

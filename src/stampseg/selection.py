@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -47,9 +48,8 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
         return Choice(least.number, f"the smallest network with a {target}", True)
     meeting = [r for r in rounds if _meets(r, options, dense)]
     if not meeting:
-        size = "flops" if target.kind == "flops" else "parameters"
-        fewest = min(getattr(r, size) for r in rounds)
-        meeting = [r for r in rounds if getattr(r, size) == fewest]
+        fewest = min(_cost(r, options) for r in rounds)
+        meeting = [r for r in rounds if _cost(r, options) == fewest]
         return Choice(_best(meeting).number, _how("the smallest network", meeting), False)
     finished = [r for r in meeting if r.event == "finish"] or meeting
     return Choice(_best(finished).number, _how(f"within the target ({target})", finished), True)
@@ -69,8 +69,13 @@ def _meets(turn: Round, options: PruneOptions, dense: Round) -> bool:
     target = options.target
     if target.floor is not None:
         return turn.validation is not None and turn.validation.dice >= target.floor
-    size = "flops" if target.kind == "flops" else "parameters"
-    return int(getattr(turn, size)) <= target.limit(getattr(dense, size))
+    return _cost(turn, options) <= target.limit(_cost(dense, options))
+
+
+def _cost(turn: Round, options: PruneOptions) -> float:
+    """Of the kind that the target names."""
+    value = getattr(turn, options.target.kind)
+    return math.inf if value is None else float(value)
 
 
 def smallest_within(rounds: Sequence[Round], tolerance: float) -> Round | None:

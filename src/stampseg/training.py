@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from .config import TrainOptions
 from .denormals import flushing_denormals
 from .errors import ConfigError, TrainingError
-from .narrow_norms import narrow_norms
+from .narrow_layers import narrow_layers
 from .networks.outputs import main_map, score_maps
 
 Batch = Mapping[str, Tensor]
@@ -30,6 +31,14 @@ class Batches(Protocol):
 
     def scoring_batches(self, count: int | None = None) -> Iterable[Batch]:
         """The training set once, without augmentation; incomplete batches included."""
+        ...
+
+
+class StepWatcher(Protocol):
+    """Whoever looks at the passes of training steps."""
+
+    def step(self, left: int) -> AbstractContextManager[None]:
+        """Around a step, of which `left` are left in this call of `train`, this one included."""
         ...
 
 
@@ -138,6 +147,7 @@ class Trainer:
         self.network, self.batches, self.options, self.steps = network, batches, options, steps
         self.device, self.on_step = device, on_step
         self.done = 0
+        self.watcher: StepWatcher | None = None
         self.loss = make_loss(options)
         self.network.to(device)
         self.optimizer = make_optimizer(network, options)
@@ -154,8 +164,9 @@ class Trainer:
         self.network.train()
         total = 0.0
         with flushing_denormals():
-            for _ in range(steps):
-                total += self._guarded_step()
+            for left in range(steps, 0, -1):
+                with self.watcher.step(left) if self.watcher is not None else nullcontext():
+                    total += self._guarded_step()
         return total / max(1, steps)
 
     def _guarded_step(self) -> float:
@@ -173,7 +184,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.done, self.steps, self.options)
         self.optimizer.zero_grad(set_to_none=True)
-        with narrow_norms():
+        with narrow_layers():
             output = self.network(batch["image"])
         loss = self.loss(output, batch["label"])
         loss.backward()

@@ -16,7 +16,7 @@ from .denormals import flushing_denormals
 from .errors import DataError
 from .evaluation import dice_score
 from .networks.outputs import main_map
-from .prediction import predict_prepared
+from .prediction import predict_working
 
 
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
@@ -40,8 +40,7 @@ def validate(
     for case, prepared in cases:
         if prepared.label is None:
             raise DataError(f"validation case {case.id} has no label; name labelled cases")
-        scores = predict_prepared(network, prepared.image, plan, device)
-        found, truth = scores.argmax(0).cpu().numpy(), prepared.label[0].numpy()
+        found, truth = predict_working(network, prepared.image, plan, device), prepared.label[0]
         rows.append([dice_score(found == k, truth == k) for k in range(1, plan.out_channels)])
     if not rows:
         return None

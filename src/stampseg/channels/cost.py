@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch import nn
 
+from ..target import Cost as Kind
 from .graph import FREE, ChannelGraph, LayerCall
 
 BYTES = 4  # of a float32
+LEAST = {"parameters": 1.0, "flops": 1.0, "memory": 1.0, "latency": 1e-4}  # a channel's; not quite nothing
 
 
 class LayerTimes(Protocol):
     """How long layers take on some machine, measured; of grouped ones a plain one of equal FLOPs."""
 
-    def milliseconds(self, call: LayerCall, kernel: tuple[int, ...], in_channels: int, out_channels: int) -> float:
+    def milliseconds(
+        self, call: LayerCall, kernel: tuple[int, ...], in_channels: int, out_channels: int
+    ) -> float:
         """One call with so many channels."""
         ...
 
@@ -90,7 +94,16 @@ class Tally:
         after = _sum(map(self._of, touched))
         for channel in channels:
             self._shift(channel, +1)
-        return Cost(*(b - a for b, a in zip(before, after, strict=True)))
+        return Cost(
+            before.parameters - after.parameters,
+            before.flops - after.flops,
+            before.memory - after.memory,
+            before.latency - after.latency,
+        )
+
+    def tensors(self, channel: int) -> set[str]:
+        """Parameters that a channel lies in."""
+        return {tensor for tensor, _, _ in self._where[channel]}
 
     def drop(self, channel: int) -> None:
         """Take the channel out of the counts."""
@@ -112,3 +125,8 @@ def _sum(costs: Iterator[Cost] | map[Cost]) -> Cost:
         parameters, flops = parameters + cost.parameters, flops + cost.flops
         memory, latency = memory + cost.memory, latency + cost.latency
     return Cost(parameters, flops, memory, latency)
+
+
+def unit_costs(tally: Tally, channels: Sequence[int], cost: Kind) -> np.ndarray:
+    """What goes with each channel (by its number in the graph), alone; never quite nothing."""
+    return np.array([max(float(getattr(tally.cost(c), cost)), LEAST[cost]) for c in channels])

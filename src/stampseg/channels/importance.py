@@ -31,15 +31,16 @@ from torch import Tensor, nn
 
 from ..config import Criterion, Normalizer
 from ..errors import ConfigError, TrainingError, WiringError
-from .cost import Tally
+from ..target import COSTS
+from .cost import LayerTimes, Tally, unit_costs
 from .graph import ChannelGraph, Probe, Scores
 from .modes import evaluating
 
 Loss = Callable[[Any, Tensor], Tensor]
 Batch = Mapping[str, Tensor]
 
-_GRADIENT = ("taylor", "taylor-abs")
-_ACTIVATION = ("l1", "l2", "l1-std", *_GRADIENT)
+GRADIENT = ("taylor", "taylor-abs")
+_ACTIVATION = ("l1", "l2", "l1-std", *GRADIENT)
 
 
 def importance(
@@ -51,6 +52,8 @@ def importance(
     criterion: Criterion = "taylor",
     normalizer: Normalizer = "l2",
     generator: np.random.Generator | None = None,
+    times: LayerTimes | None = None,
+    gathered: np.ndarray | None = None,
 ) -> Scores:
     """Score every prunable channel; low is dispensable.
 
@@ -60,8 +63,11 @@ def importance(
         batches: dictionaries with `image` (B, C, *S) and `label`; an incomplete batch counts too.
         loss: of the network's output and the label; used by the Taylor criteria.
         criterion: see the module.
-        normalizer: l2 as published, mean, none, or per parameter or FLOP that goes with the channel.
+        normalizer: l2 as published, mean, none, or per parameter, FLOP, byte of memory or millisecond that
+            goes with the channel.
         generator: the randomness of `random` and `noise`.
+        times: how long layers take, for the normalizer latency.
+        gathered: raw scores from training steps (see `gathering.py`), which spare the pass over `batches`.
 
     Returns:
         Group name -> (n,) float64.
@@ -71,7 +77,9 @@ def importance(
         TrainingError: a score is not a finite number.
     """
     _check_names(criterion, normalizer)
-    if criterion in _ACTIVATION:
+    if gathered is not None:
+        raw = gathered
+    elif criterion in _ACTIVATION:
         raw = _from_activations(network, graph, batches, loss, criterion)
     elif criterion in ("random", "noise"):
         raw = (generator or np.random.default_rng()).random(graph.channel_count)
@@ -84,7 +92,7 @@ def importance(
         )
     if criterion == "random":
         return graph.per_group(raw)
-    return normalise(raw, network, graph, normalizer)
+    return normalise(raw, network, graph, normalizer, times)
 
 
 def _check_names(criterion: str, normalizer: str) -> None:
@@ -96,13 +104,18 @@ def _check_names(criterion: str, normalizer: str) -> None:
             raise ConfigError(f"{kind} {value!r} is not known; known are {', '.join(known)}")
 
 
-def normalise(raw: np.ndarray, network: nn.Module, graph: ChannelGraph, normalizer: Normalizer) -> Scores:
+def normalise(
+    raw: np.ndarray,
+    network: nn.Module,
+    graph: ChannelGraph,
+    normalizer: Normalizer,
+    times: LayerTimes | None = None,
+) -> Scores:
     """Make the scores of different layers comparable; a layer of zeros stays zero."""
+    if normalizer in COSTS:
+        tally = Tally(network, graph, times)
+        return graph.per_group(raw / unit_costs(tally, range(graph.channel_count), normalizer))
     scores = graph.per_group(raw)
-    if normalizer in ("parameters", "flops"):
-        tally, which = Tally(network, graph), 0 if normalizer == "parameters" else 1
-        costs = np.array([max(1, tally.cost(channel)[which]) for channel in range(graph.channel_count)])
-        return graph.per_group(raw / costs)
     if normalizer == "none":
         return scores
     scale = np.linalg.norm if normalizer == "l2" else np.mean
@@ -112,7 +125,7 @@ def normalise(raw: np.ndarray, network: nn.Module, graph: ChannelGraph, normaliz
 def _from_activations(
     network: nn.Module, graph: ChannelGraph, batches: Iterable[Batch], loss: Loss, criterion: Criterion
 ) -> np.ndarray:
-    """One raw score per channel; channels observed in several places add up."""
+    """One raw score per channel."""
     totals = [np.zeros(len(probe.channels)) for probe in graph.probes]
     examples: list[list[np.ndarray]] = [[] for _ in graph.probes]
     count = 0
@@ -130,6 +143,11 @@ def _from_activations(
         if count < 2:
             raise WiringError("the criterion 'l1-std' needs at least two examples; one was given; use l1")
         totals = [np.concatenate(values).std(axis=0) for values in examples]
+    return sum_probes(graph, totals)
+
+
+def sum_probes(graph: ChannelGraph, totals: list[np.ndarray]) -> np.ndarray:
+    """One score per channel from those of each probe; channels observed in several places add up."""
     scores, seen = np.zeros(graph.channel_count), np.zeros(graph.channel_count, dtype=bool)
     for probe, total in zip(graph.probes, totals, strict=True):
         bound = probe.channels >= 0
@@ -145,18 +163,18 @@ def _per_example(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Index of each probe that was passed, and its (B, C) values."""
     observed.clear()
-    with torch.set_grad_enabled(criterion in _GRADIENT):
+    with torch.set_grad_enabled(criterion in GRADIENT):
         output = network(batch["image"])
         order = sorted(observed)
         maps = [observed[index] for index in order]
         gradients: list[Tensor | None]
-        if criterion in _GRADIENT:
+        if criterion in GRADIENT:
             gradients = _gradients(loss(output, batch["label"]), maps)
         else:
             gradients = [None] * len(maps)
     for index, a, g in zip(order, maps, gradients, strict=True):
         with torch.no_grad():
-            yield index, _reduce(a, g, criterion).double().cpu().numpy()
+            yield index, reduce_map(a, g, criterion).double().cpu().numpy()
 
 
 def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
@@ -169,9 +187,10 @@ def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
         ) from None
 
 
-def _reduce(a: Tensor, g: Tensor | None, criterion: Criterion) -> Tensor:
+def reduce_map(a: Tensor, g: Tensor | None, criterion: Criterion) -> Tensor:
+    """Values (B, C) of maps (B, C, *S) and, for the Taylor criteria, their gradients."""
     space = tuple(range(2, a.ndim))
-    if criterion in _GRADIENT:
+    if criterion in GRADIENT:
         product = torch.zeros_like(a) if g is None else a * g
         summed = product.sum(space) if space else product
         return summed.abs() if criterion == "taylor-abs" else summed

@@ -10,8 +10,8 @@ import numpy as np
 from nibabel.orientations import aff2axcodes
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from ..config import Options
 from ..errors import DataError
+from ..options import Options
 from .cases import Case
 from .labels import LabelTable, to_classes
 from .plan import Intensity

@@ -115,6 +115,8 @@ def to_classes(labels: np.ndarray, values: Sequence[int], path: Path | str) -> n
 
 def to_values(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
     """Class indices (*S) -> file values (*S), of the smallest unsigned type that holds all `values`."""
+    if tuple(values) == tuple(range(len(values))):
+        return classes.astype(np.min_scalar_type(max(values)), copy=False)
     return np.asarray(values, dtype=np.min_scalar_type(max(values)))[classes]
 
 

@@ -34,8 +34,8 @@ class _Entry:
 
     @property
     def bytes(self) -> int:
-        tensors = (self.prepared.image, self.prepared.label)
-        held = sum(t.numel() * t.element_size() for t in tensors if t is not None)
+        label = self.prepared.label
+        held = self.prepared.image.nbytes + (0 if label is None else label.nbytes)
         return held + sum(points.nbytes for points in self.locations.values())
 
 

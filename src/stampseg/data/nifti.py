@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 
 from ..errors import DataError
 from .formats import suffix_of
 from .volume import Header, as_image, as_label, volume_header
+
+if TYPE_CHECKING:
+    import nibabel as nib
 
 # A deflate stream cannot shrink its content by more than this factor.
 MAX_DEFLATE_RATIO = 1032
@@ -56,6 +58,8 @@ def read_label(path: Path) -> np.ndarray:
 
 def write_label(path: Path, labels: np.ndarray, like: Path) -> None:
     """Write (X, Y, Z) unsigned labels with the class of file, affine, qform and sform of `like`."""
+    import nibabel as nib
+
     source = _open(like)
     shape = source.shape if len(source.shape) < 3 else source.shape[:3]
     labels = labels.reshape(shape)
@@ -69,6 +73,8 @@ def write_label(path: Path, labels: np.ndarray, like: Path) -> None:
 
 def write_affine(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
     """Write (X, Y, Z) unsigned labels as NIfTI in scanner coordinates, for a source that is not a NIfTI."""
+    import nibabel as nib
+
     image = nib.Nifti1Image(labels, affine)
     image.set_qform(affine, code="scanner")
     image.set_sform(affine, code="scanner")
@@ -89,6 +95,8 @@ def _label_header(source: Any, dtype: np.dtype) -> Any:
 
 
 def _save_mgh(path: Path, labels: np.ndarray, source: nib.MGHImage) -> None:
+    import nibabel as nib
+
     stored = np.uint8 if labels.dtype == np.uint8 else np.int32  # MGH has no unsigned 16 bits
     header = source.header.copy()
     header.set_data_dtype(stored)
@@ -96,7 +104,9 @@ def _save_mgh(path: Path, labels: np.ndarray, source: nib.MGHImage) -> None:
 
 
 def _open(path: Path) -> Any:
-    source: Any = nib.load(path)
+    import nibabel as nib  # only here and where files are written: pictures need none of it
+
+    source: Any = nib.load(path, mmap=False)  # a mapped file could change under the array
     if source.affine is None:
         raise DataError(f"{path}: has no affine; expected a header that places voxels in space")
     return source

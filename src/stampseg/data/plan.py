@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from ..config import Options
+from ..options import Options
 
 Normalization = Literal["zscore", "ct", "mean-std", "mean-std-mask", "mean-std-nonzero", "min-max"]
 

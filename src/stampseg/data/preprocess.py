@@ -1,9 +1,7 @@
-"""A case as the network sees it, and the way back to the case's own grid.
+"""A case as the network sees it, in numpy alone: the same numbers in training and without PyTorch.
 
-prepare: the planned axes by flips and permutations -> crop -> intensities -> working spacing.
-restore: class scores -> size before resampling -> class of the highest score -> pasted into the
-uncropped grid -> the source's own axes. What was done is kept in a `Geometry`, so every flip is
-undone exactly; nothing is derived twice.
+The planned axes by flips and permutations -> crop -> intensities -> working spacing. What was done is
+kept in a `Geometry`, so that `restoring` undoes every flip exactly; nothing is derived twice.
 """
 
 from __future__ import annotations
@@ -12,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
-from torch.nn.functional import interpolate
 
 from ..errors import DataError
 from .intensities import normalise
 from .labels import to_classes
 from .plan import Plan
+from .resampling import resample
 from .spline import resample_spline, thick_axis
 from .volume import Header, Volume, check_pair
 
@@ -60,8 +56,19 @@ class Geometry:
         """Spatial shape of the crop, before resampling."""
         return tuple(stop - start for start, stop in self.box)
 
+    @property
+    def slices_of_box(self) -> tuple[slice, ...]:
+        """The crop, as an index of the oriented axes."""
+        return tuple(slice(start, stop) for start, stop in self.box)
 
-@dataclass(frozen=True)
+    @classmethod
+    def working(cls, shape: Sequence[int]) -> Geometry:
+        """Of a case that is left as it is, to compare on the grid that the network works on."""
+        size = tuple(int(n) for n in shape)
+        return cls(size, _identity(len(size)), tuple((0, n) for n in size), size)
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """One case ready for the network.
 
@@ -71,8 +78,8 @@ class Prepared:
         geometry: the way back to the source grid.
     """
 
-    image: torch.Tensor
-    label: torch.Tensor | None
+    image: np.ndarray
+    label: np.ndarray | None
     geometry: Geometry
 
 
@@ -100,7 +107,7 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     if label is not None:
         check_pair(volume.header, label.header)
         found = to_classes(orient(label.array, orientation), plan.label_values, label.header.path)
-        classes = resample_classes(torch.from_numpy(np.ascontiguousarray(found[_slices(box)])), shape)[None]
+        classes = resample_classes(np.ascontiguousarray(found[_slices(box)]), shape)[None]
     return Prepared(
         image=_resample_image(image, shape, spacing, plan),
         label=classes,
@@ -115,33 +122,14 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     )
 
 
-def restore(scores: torch.Tensor, geometry: Geometry) -> np.ndarray:
-    """Class scores (K, *prepared_shape) -> class index (*source_shape) uint8 on the source grid.
-
-    Voxels outside the crop become background. One class at a time, so that memory stays at
-    a few volumes however many classes there are.
-
-    Raises:
-        ValueError: `scores` has another shape than the prepared image.
-    """
-    if tuple(scores.shape[1:]) != geometry.prepared_shape:
-        raise ValueError(
-            f"scores have spatial shape {tuple(scores.shape[1:])}, the prepared image had "
-            f"{geometry.prepared_shape}; give the scores of that image, (classes, *spatial)"
-        )
-    inside = _highest(scores, geometry)
-    whole = np.zeros(geometry.oriented_shape, dtype=np.uint8)
-    whole[_slices(geometry.box)] = inside.cpu().numpy()
-    source = ornt_transform(_identity(whole.ndim), np.asarray(geometry.orientation))
-    return np.ascontiguousarray(apply_orientation(whole, source))
-
-
 def find_orientation(header: Header, plan: Plan | None = None) -> Orientation:
     """Flips and permutation from the file's axes to the plan's; to the closest RAS axes without a plan."""
     code = "RAS" if plan is None else plan.orientation
     if header.affine is None or code in (None, "file"):
         orientation = _identity(len(header.shape))
     else:
+        from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+
         to_ras = io_orientation(header.affine)
         turned = ornt_transform(to_ras, axcodes2ornt(tuple(str(code))))
         orientation = tuple((int(axis), int(flip)) for axis, flip in turned)
@@ -151,11 +139,11 @@ def find_orientation(header: Header, plan: Plan | None = None) -> Orientation:
 
 
 def orient(array: np.ndarray, orientation: Orientation) -> np.ndarray:
-    """(C, *S) or (*S) with the spatial axes flipped and permuted; a view where possible."""
-    if array.ndim == len(orientation):
-        return apply_orientation(array, np.asarray(orientation))
-    turned = apply_orientation(np.moveaxis(array, 0, -1), np.asarray(orientation))
-    return np.moveaxis(turned, -1, 0)
+    """(C, *S) or (*S) with the spatial axes flipped and permuted: a view, what is written there is kept."""
+    before = array.ndim - len(orientation)
+    flips = tuple(slice(None, None, flip) for _, flip in orientation)
+    source = [before + [axis for axis, _ in orientation].index(axis) for axis in range(len(orientation))]
+    return array[(..., *flips)].transpose(*range(before), *source)
 
 
 def oriented_spacing(spacing: Sequence[float], orientation: Orientation) -> tuple[float, ...]:
@@ -203,59 +191,26 @@ def working_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequen
     )
 
 
-def resample(image: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """(C, *S) -> (C, *shape), linear, edges of the field of view aligned, averaged where it shrinks.
-
-    One axis after the other: linear interpolation separates, and torch low-passes only in 2D.
-    """
-    image = image.float()
-    for axis, size in enumerate(shape, start=1):
-        if image.shape[axis] == size:
-            continue
-        last = image.movedim(axis, -1)
-        rows = last.reshape(1, 1, -1, last.shape[-1])
-        rows = interpolate(rows, size=(rows.shape[2], size), mode="bilinear", antialias=True)
-        image = rows.reshape(*last.shape[:-1], size).movedim(-1, axis)
-    return image.contiguous()
-
-
-def resample_classes(classes: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+def resample_classes(classes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Class indices (*S) uint8 -> (*shape) uint8: the class that fills most of each new voxel."""
-    if tuple(classes.shape) == tuple(shape):
+    if classes.shape == tuple(shape):
         return classes
-    best = torch.zeros(tuple(shape), dtype=torch.uint8)
-    share = torch.full(tuple(shape), -1.0)
-    for value in torch.unique(classes).tolist():
-        own = resample((classes == value).float()[None], shape)[0]
+    best = np.zeros(tuple(shape), dtype=np.uint8)
+    share = np.full(tuple(shape), -1.0, dtype=np.float32)
+    for value in np.flatnonzero(np.bincount(classes.ravel())):
+        own = resample((classes == value)[None], shape)[0]
         ahead = own > share
-        share[ahead], best[ahead] = own[ahead], value
+        np.copyto(share, own, where=ahead)
+        np.copyto(best, np.uint8(value), where=ahead)
     return best
-
-
-def _highest(scores: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Class (*box_shape) uint8 with the highest interpolated score; the first one wins a tie."""
-    top = _resample_scores(scores[:1], geometry)[0]
-    best = torch.zeros(geometry.box_shape, dtype=torch.uint8, device=scores.device)
-    for value in range(1, scores.shape[0]):
-        own = _resample_scores(scores[value : value + 1], geometry)[0]
-        best[own > top] = value
-        top = torch.maximum(top, own)
-    return best
-
-
-def _resample_scores(scores: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    if geometry.low_pass:
-        return resample(scores, geometry.box_shape)
-    smooth = resample_spline(scores.float().cpu().numpy(), geometry.box_shape, geometry.slices, order=1)
-    return torch.from_numpy(smooth).to(scores.device)
 
 
 def _resample_image(
     image: np.ndarray, shape: tuple[int, ...], spacing: Sequence[float], plan: Plan
-) -> torch.Tensor:
+) -> np.ndarray:
     if plan.convention == "nnunet":
-        return torch.from_numpy(resample_spline(image, shape, thick_axis(spacing, plan.spacing)))
-    return resample(torch.from_numpy(image), shape)
+        return resample_spline(image, shape, thick_axis(spacing, plan.spacing))
+    return resample(image, shape)
 
 
 def _identity(dims: int) -> Orientation:

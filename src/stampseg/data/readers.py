@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from . import itk, nifti, pictures
+from ..packages import require
+from . import nifti, pictures
 from .formats import (
     DICOM_SUFFIXES,
     ITK_SUFFIXES,
@@ -131,14 +132,31 @@ def _label_suffix(source: Path) -> str:
 
 
 def _module(path: Path) -> Any:
+    """What reads the file; packages that only some files need are imported when one comes."""
     suffix = suffix_of(path)
     if path.is_dir() or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
-        return itk
+        return _itk(path)
     if suffix in NIBABEL_SUFFIXES:
         return nifti
+    if suffix in TIFF_SUFFIXES:
+        return _tiff(path)
     if suffix:
         return pictures
     raise DataError(f"{path}: file type not known; expected {READABLE}; convert it")
+
+
+def _itk(path: Path) -> Any:
+    require("SimpleITK", f"{path}: reading and writing MetaImage, NRRD and DICOM")
+    from . import itk
+
+    return itk
+
+
+def _tiff(path: Path) -> Any:
+    require("tifffile", f"{path}: reading and writing TIFF")
+    from . import tiff
+
+    return tiff
 
 
 def _read_header(path: Path) -> Header:
@@ -175,7 +193,7 @@ def _smallest_unsigned(labels: np.ndarray, path: Path) -> np.ndarray:
     whole = labels.dtype.kind in "bui"
     if not whole or lowest < 0 or (highest > 65535 and highest < pictures.COLOUR):
         raise DataError(f"{path}: labels of {labels.dtype} from {lowest} to {highest}; expected 0 to 65535")
-    return labels.astype(np.min_scalar_type(highest))
+    return labels.astype(np.min_scalar_type(highest), copy=False)
 
 
 def _write(place: Path, labels: np.ndarray, source: Path, header: Header) -> None:
@@ -183,8 +201,10 @@ def _write(place: Path, labels: np.ndarray, source: Path, header: Header) -> Non
     if suffix in NIBABEL_SUFFIXES and not source.is_dir():
         nifti.write_label(place, labels, source)
     elif suffix in ITK_SUFFIXES and not source.is_dir():
-        itk.write_label(place, labels, source)
-    elif header.is_picture or suffix in TIFF_SUFFIXES:
+        _itk(source).write_label(place, labels, source)
+    elif suffix in TIFF_SUFFIXES:
+        _tiff(source).write_label(place, labels)
+    elif header.is_picture:
         pictures.write_label(place, labels)
     elif header.affine is not None:
         nifti.write_affine(place, labels, header.affine)

@@ -79,11 +79,11 @@ class TrainingTransform:
         return {"image": sample["image"].contiguous(), "label": sample["label"].long()}
 
 
-def find_locations(label: torch.Tensor | None) -> dict[int, np.ndarray]:
+def find_locations(label: np.ndarray | None) -> dict[int, np.ndarray]:
     """Up to 10,000 evenly chosen voxels (n, dims) of each class but the background in (1, *S)."""
     if label is None:
         return {}
-    classes = label[0].numpy()
+    classes = label[0]
     found = {}
     for value in np.flatnonzero(np.bincount(classes.ravel())):
         if value == 0:
@@ -179,10 +179,10 @@ def _cut(prepared: Prepared, start: Sequence[int], size: Sequence[int]) -> Sampl
     source = (slice(None), *(slice(a, b) for a, b in inside))
     target = (slice(None), *(slice(a - s, b - s) for (a, b), s in zip(inside, start, strict=True)))
     sample = {}
-    for name, tensor in (("image", prepared.image), ("label", prepared.label)):
-        if tensor is None:
+    for name, array in (("image", prepared.image), ("label", prepared.label)):
+        if array is None:
             raise ValueError("a training sample needs a prepared label; prepare the case with its label")
-        window = torch.zeros((tensor.shape[0], *size), dtype=torch.float32)
-        window[target] = tensor[source].float()
-        sample[name] = window
+        window = np.zeros((array.shape[0], *size), dtype=np.float32)
+        window[target] = array[source]
+        sample[name] = torch.from_numpy(window)
     return sample

@@ -118,7 +118,7 @@ def _grid_distance(first: Header, second: Header) -> float:
 
 
 def as_image(array: np.ndarray, path: Path) -> np.ndarray:
-    """Values (C, *S) as contiguous float32, with NaN and infinities set to 0.
+    """Values (C, *S) as float32 in their own memory layout, with NaN and infinities set to 0.
 
     Raises:
         DataError: complex values, or not one finite value.
@@ -126,7 +126,9 @@ def as_image(array: np.ndarray, path: Path) -> np.ndarray:
     if array.dtype.kind not in "buif":
         raise DataError(f"{path}: values of type {array.dtype}; expected real numbers, save the magnitude")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, then 0
-        image = np.ascontiguousarray(array, dtype=np.float32)
+        image = array.astype(np.float32, copy=False)
+    if array.dtype.kind != "f":
+        return image
     finite = np.isfinite(image)
     if finite.all():
         return image

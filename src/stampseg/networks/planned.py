@@ -122,6 +122,10 @@ def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
         )
     if prune.target.floor is not None:
         raise ConfigError("--method flat needs a size as --target (15%, 50k); a Dice floor names none")
+    if prune.target.kind not in ("parameters", "flops"):
+        raise ConfigError(
+            f"--method flat needs parameters or flops as --target, and {prune.target.kind} is given"
+        )
     limit = prune.target.limit(_count(dense, prune))
     levels = len(dense.arguments["strides"])
     sizes: dict[int, int] = {}

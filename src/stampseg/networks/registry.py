@@ -11,9 +11,10 @@ from typing import Any
 from pydantic import field_validator
 from torch import nn
 
-from ..config import NetworkOptions, Options, as_json
+from ..config import NetworkOptions, as_json
 from ..data.plan import Plan
 from ..errors import ConfigError
+from ..options import Options
 from . import imported, monai_networks, nnunet_networks, smp_networks
 from .entry import DATA_ARGUMENTS, Arguments, Entry, data_values, doubled, plan_decides
 from .meta import building_on_meta, real_constants

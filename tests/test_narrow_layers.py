@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from stampseg.narrow_norms import narrow_norms, suits
+from stampseg.narrow_layers import narrow_layers, suits
 from stampseg.networks.unet import UNet
+from stampseg.timing.stopwatch import measure
 from stampseg.training import lay_out
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -35,7 +36,7 @@ def passed(norm, x, dtype=torch.float32, fast=True):
     x = x.to(dtype).contiguous(memory_format=LAYOUTS[x.ndim - 2]).requires_grad_()
     norm = norm.to(dtype)
     if fast:
-        with narrow_norms():
+        with narrow_layers():
             y = norm(x)
     else:
         y = norm(x)
@@ -69,14 +70,14 @@ def test_running_statistics_are_those_of_torch_and_are_used_in_eval_mode(dims):
         ours, theirs, x = nn.BatchNorm2d(3), nn.BatchNorm2d(3), inputs(2, 3)
     for seed in range(3):
         x = inputs(dims, 3, seed=seed)
-        with narrow_norms():
+        with narrow_layers():
             ours(x)
         theirs(x)
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
     assert int(ours.num_batches_tracked) == 3
     ours.eval(), theirs.eval()
-    with narrow_norms():
+    with narrow_layers():
         y = ours(x)
     torch.testing.assert_close(y, theirs(x))
     assert y.is_contiguous(memory_format=LAYOUTS[dims])
@@ -97,14 +98,14 @@ def test_running_statistics_are_those_of_torch_and_are_used_in_eval_mode(dims):
 def test_everything_else_is_left_to_torch(x, why):
     assert not suits(x), why
     if x.ndim == 5:
-        with narrow_norms():
+        with narrow_layers():
             y = F.batch_norm(x, None, None, training=True)
         assert torch.equal(y, F.batch_norm(x, None, None, training=True))
 
 
 def test_instance_norm_of_one_voxel_still_raises():
     x = torch.randn(2, 3, 1, 1, 1).contiguous(memory_format=LAYOUTS[3])
-    with pytest.raises(ValueError, match="more than 1 spatial element"), narrow_norms():
+    with pytest.raises(ValueError, match="more than 1 spatial element"), narrow_layers():
         nn.InstanceNorm3d(3)(x)
 
 
@@ -120,7 +121,7 @@ def test_a_whole_network_trains_the_same(dims, activation, norm):
     def gradients(fast):
         network.zero_grad()
         if fast:
-            with narrow_norms():
+            with narrow_layers():
                 y = network(x)
         else:
             y = network(x)
@@ -129,3 +130,36 @@ def test_a_whole_network_trains_the_same(dims, activation, norm):
 
     for found, expected in zip(gradients(True), gradients(False), strict=True):
         torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"stride": 2}, {"dilation": 2, "padding": 2}, {"groups": 3}, {"padding": "same"}]
+)
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_convolutions_of_one_example_give_the_same_numbers_and_gradients(dims, kernel, options):
+    layer = (nn.Conv2d if dims == 2 else nn.Conv3d)(3, 6, kernel, **options).to(memory_format=LAYOUTS[dims])
+    x = inputs(dims, 3, batch=1).requires_grad_()
+    with narrow_layers():
+        ours = layer(x)
+    theirs = layer(x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    for found, expected in zip(
+        torch.autograd.grad(ours.square().sum(), [x, *layer.parameters()]),
+        torch.autograd.grad(theirs.square().sum(), [x, *layer.parameters()]),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_narrow_convolution_of_one_volume_is_faster():
+    """At a tenth of the time; asked for is half, so that a busy machine does not matter."""
+    layer = nn.Conv3d(4, 8, 3, padding=1).to(memory_format=LAYOUTS[3])
+    x = torch.randn(1, 4, 32, 32, 32).contiguous(memory_format=LAYOUTS[3])
+
+    def fast():
+        with narrow_layers():
+            return layer(x)
+
+    with torch.inference_mode():
+        assert measure(fast, seconds=0.1).least < 0.5 * measure(lambda: layer(x), seconds=0.1).least

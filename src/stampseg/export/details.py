@@ -1,0 +1,42 @@
+"""The JSON that travels in an exported file: all that is needed besides the network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..channels.cost import Tally
+from ..modelfile import Model
+from ..runtime.details import FORMAT
+from .forms import Precision
+
+
+def multiple_of(model: Model) -> tuple[int, ...]:
+    """Per axis, what the sizes of inputs are multiples of: the product of the strides."""
+    plan = model.plan
+    return tuple(math.prod(step[axis] for step in plan.strides) for axis in range(plan.spatial_dims))
+
+
+def details_of(model: Model, precision: Precision, any_size: bool) -> dict[str, Any]:
+    """What the file says of itself, but for the figures of the check, which come later.
+
+    Args:
+        model: whose network is exported.
+        precision: of the numbers it computes in.
+        any_size: whether it takes other sizes than the patch.
+    """
+    tally = Tally(model.network, model.graph)
+    return {
+        "format": FORMAT,
+        "plan": model.plan.model_dump(mode="json"),
+        "precision": precision,
+        "multiple": list(multiple_of(model)),
+        "any_size": any_size,
+        "network": {
+            "name": model.description.network.name,
+            "parameters": tally.parameters,
+            "flops": tally.flops,
+        },
+        "provenance": model.description.provenance,
+        "parity": None,
+    }

@@ -1,0 +1,124 @@
+"""ONNX: one file, its description in the metadata."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import ExportError
+from ..packages import require
+from ..runtime.details import KEY
+from ..sliding import Scorer
+from .score_network import ScoreNetwork
+
+OPSET = 17  # the newest that both engines have had for years; nothing here needs a later one
+
+
+class OnnxForm:
+    """A network as ONNX, in memory."""
+
+    def __init__(self, proto: Any) -> None:
+        self.proto = proto
+
+    def write(self, path: Path, details: Mapping[str, Any]) -> None:
+        """One file, the details under the key "stampseg" of its metadata."""
+        onnx = require("onnx", "exporting")
+        whole = onnx.ModelProto()
+        whole.CopyFrom(self.proto)
+        onnx.helper.set_model_props(whole, {KEY: json.dumps(details)})
+        path.write_bytes(whole.SerializeToString())
+
+    def run(self) -> Scorer:
+        """Image (B, C, *S) -> scores, by ONNX Runtime."""
+        runtime = require("onnxruntime", "checking the exported network")
+        options = runtime.SessionOptions()
+        options.log_severity_level = 4  # what fails is said in our words
+        session = runtime.InferenceSession(
+            self.proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        return lambda image: session.run(["scores"], {"image": image})[0]
+
+
+def onnx_of(scorer: ScoreNetwork, example: torch.Tensor) -> OnnxForm:
+    """Export with free batch and spatial sizes.
+
+    By the exporter that records one pass (dynamo=False): of the 56 networks of tests/zoo.py it exports
+    55 with free sizes, equal to rounding in 2D and 3D and at odd multiples, in 0.1 to 6 s; the one
+    that first makes a program (dynamo=True) takes 4 to 72 s, and refuses free sizes or fails where a
+    network compares sizes, as MONAI's BasicUNet does when it pads what it upsamples.
+
+    Args:
+        scorer: in evaluation mode, float32.
+        example: (B, C, *S) float32.
+
+    Raises:
+        ExportError: the network holds something that ONNX has no operation for.
+    """
+    onnx = require("onnx", "exporting")
+    axes = {0: "batch"} | {axis: f"size_{axis - 2}" for axis in range(2, example.ndim)}
+    place = io.BytesIO()
+    try:
+        with _quiet():
+            torch.onnx.export(
+                scorer, (example,), place, dynamo=False, opset_version=OPSET,  # type: ignore[arg-type]
+                input_names=["image"], output_names=["scores"], dynamic_axes={"image": axes, "scores": axes},
+            )  # fmt: skip
+        proto = onnx.load_from_string(place.getvalue())
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:  # of the exporter, in many classes
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ExportError(
+            f"{type(scorer.network).__name__} cannot be exported to ONNX: {text}; try --format torch-export"
+        ) from error
+    return OnnxForm(proto)
+
+
+def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> OnnxForm:
+    """The same with 8-bit weights (per channel) and activations, ranges taken from the windows."""
+    onnx = require("onnx", "exporting")
+    tools = require("onnxruntime.quantization", "int8")
+    prepare = require("onnxruntime.quantization.shape_inference", "int8").quant_pre_process
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        ready, done = Path(folder) / "ready.onnx", Path(folder) / "int8.onnx"
+        prepare(form.proto, ready, skip_symbolic_shape=True)
+        tools.quantize_static(
+            ready, done, _Windows(windows), quant_format=tools.QuantFormat.QDQ, per_channel=True,
+            activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
+        )  # fmt: skip
+        return OnnxForm(onnx.load(done))
+
+
+class _Windows:
+    """What ONNX Runtime calls a CalibrationDataReader: whatever has `get_next`."""
+
+    def __init__(self, windows: Sequence[np.ndarray]) -> None:
+        self.rest = iter(windows)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        window = next(self.rest, None)
+        return None if window is None else {"image": window}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of the libraries: what they mean for the result is measured afterwards."""
+    logger = logging.getLogger()
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,135 @@
+"""Which cases an export is tried on, and which windows int8 takes its ranges from."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.cases import Case, Dataset
+from ..data.plan import Plan
+from ..data.preprocess import prepare
+from ..data.readers import read_image, read_label
+from ..errors import ConfigError, DataError
+from ..sliding import cut_window, window_starts
+
+CALIBRATION_CASES = 8
+WINDOWS = 3  # of each
+PARTS = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Cases.
+
+    Attributes:
+        checked: they are predicted twice.
+        training: int8 takes its ranges from them.
+        origin: of the checked ones, in words.
+    """
+
+    checked: tuple[Case, ...]
+    training: tuple[Case, ...]
+    origin: str
+
+
+def trial_of_run(model: Path, most: int) -> Trial:
+    """The validation cases of the run that the model file lies in, then its training cases.
+
+    Args:
+        model: the model file.
+        most: cases to check at most.
+
+    Raises:
+        ConfigError: the run does not say where its images are, or they are not there any more.
+    """
+    splits = _splits(model)
+    ask = "name images with --input, or the data set with --data"
+    if splits is None:
+        raise ConfigError(f"{model}: lies in no run folder, so there is no case to check it on; {ask}")
+    place = model.parent / "splits.json"
+    if not any("images" in entry for part in splits.values() for entry in part):
+        raise ConfigError(f"{place}: does not say where the images are; {ask}")
+    parts = {part: [case for e in entries if (case := _case(e))] for part, entries in splits.items()}
+    if not any(parts.values()):
+        raise ConfigError(f"{place}: the images it names are not there any more; {ask}")
+    return _trial(parts.get("training", []), parts.get("validation", []), most, "the run's")
+
+
+def trial_of_data(dataset: Dataset, model: Path, most: int) -> Trial:
+    """The same cases found in a data set; all of its cases where the run does not say which it used."""
+    splits = _splits(model) or {}
+    chosen = {part: {str(entry.get("id")) for entry in splits.get(part, [])} for part in PARTS}
+    training, validation = ([c for c in dataset.cases if c.id in chosen[part]] for part in PARTS)
+    if not training and not validation:
+        training = list(dataset.cases)
+    return _trial(training, validation, most, "the data set's")
+
+
+def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
+    """Images that were named; int8 takes its ranges from the training cases of the run if they are there."""
+    splits = _splits(model) or {}
+    training = [case for entry in splits.get("training", []) if (case := _case(entry))]
+    return Trial(tuple(cases[:most]), tuple(training or cases)[:CALIBRATION_CASES], "named images")
+
+
+def _trial(training: list[Case], validation: list[Case], most: int, whose: str) -> Trial:
+    """Validation cases are checked first: int8 was not fitted to them, nor was the network."""
+    checked = (*validation, *training)[:most]
+    parts = ["validation"] * bool(validation) + ["training"] * (len(checked) > len(validation))
+    return Trial(
+        checked, tuple(training or validation)[:CALIBRATION_CASES], f"{whose} {' and '.join(parts)} cases"
+    )
+
+
+def _splits(model: Path) -> dict[str, list[dict[str, Any]]] | None:
+    """The splits.json of the run folder a model file lies in; None if it lies in none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    folder = model.parent.parent if model.parent.name == "rounds" else model.parent
+    path = folder / "splits.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {part: [dict(entry) for entry in found.get(part, [])] for part in PARTS}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: is damaged ({error}); name images with --input") from None
+
+
+def _case(entry: dict[str, Any]) -> Case | None:
+    """The case of a line of splits.json, if its images are there."""
+    images = tuple(Path(path) for path in entry.get("images", ()))
+    label = Path(entry["label"]) if entry.get("label") else None
+    if not images or not all(path.exists() for path in images):
+        return None
+    name = str(entry.get("id", images[0].name))
+    return Case(name, name, images, label if label is not None and label.exists() else None)
+
+
+def calibration_windows(cases: Sequence[Case], plan: Plan) -> list[np.ndarray]:
+    """Windows (1, C, *patch) float32 of prepared cases: the fullest of labels of each, and others.
+
+    Raises:
+        DataError: a file cannot be read or does not fit the plan.
+    """
+    generator = np.random.default_rng(0)
+    windows = []
+    for case in cases:
+        label = read_label(case.label) if case.label is not None else None
+        prepared = prepare(read_image(case.images, plan.in_channels), plan, label)
+        places = list(itertools.product(*window_starts(prepared.image.shape[1:], plan)))
+        generator.shuffle(places)
+        if prepared.label is not None:
+            foreground = prepared.label > 0
+            places.sort(key=lambda p: -int(cut_window(foreground, p, plan.patch_size).sum()))
+            places = places[:1] + sorted(places[1:])[:: max(1, len(places) // WINDOWS)]
+        windows += [cut_window(prepared.image, place, plan.patch_size)[None] for place in places[:WINDOWS]]
+    return windows

@@ -1,0 +1,146 @@
+"""Export a model and prove the file on real cases: the work behind `stampseg export`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from .atomic import write_whole
+from .data.cases import find_dataset, find_inputs
+from .errors import ConfigError, DataError, ExportError
+from .export.building import build
+from .export.forms import Format, Precision, check_precision, choose_format
+from .export.parity import TOLERANCES, Parity, measure
+from .export.torch_form import open_program
+from .export.trial import Trial, calibration_windows, trial_of_data, trial_of_inputs, trial_of_run
+from .modelfile import load_model
+from .prediction import scoring
+from .runs import find_model
+from .runtime.session import open_session
+from .sliding import Scorer
+from .training import lay_out, resolve_device, seed_everything
+
+
+def export_file(
+    model: Path,
+    output: Path,
+    *,
+    format: str | None = None,
+    precision: str = "f32",
+    data: Path | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    inputs: Sequence[Path] = (),
+    cases: int = 3,
+    tolerance: float | None = None,
+    overwrite: bool = False,
+    trusted: Collection[str] = (),
+    echo: Callable[[str], None] = print,
+) -> Parity:
+    """Write the exported file, if it predicts what the model predicts.
+
+    Args:
+        model: run folder or model file.
+        output: the file.
+        format: None: as the file's name ends.
+        precision: what it computes in.
+        data: data set to try it on, with `images` and `masks` as in training.
+        inputs: images to try it on instead.
+        cases: how many at most.
+        tolerance: Dice that may be lost; None: `TOLERANCES`.
+        overwrite: replace a file that is there.
+        trusted: `package.module:Class` names whose code the model may use.
+        echo: is told what was found.
+
+    Returns:
+        How far the two are from each other.
+
+    Raises:
+        ConfigError: options that contradict each other; no case to try it on.
+        DataError: the file exists already; a case cannot be read.
+        ModelFileError: the model cannot be loaded.
+        ExportError: the network cannot be exported, or the file predicts something else.
+    """
+    kind, numbers = _settled(output, format, precision, cases, tolerance, overwrite)
+    if data is not None and inputs:
+        raise ConfigError("--data and --input both name cases to check the export on; give one of them")
+    seed_everything(0)
+    source = find_model(model)
+    loaded = load_model(source, trusted=trusted)
+    trial = _trial(source, data, images, masks, inputs, loaded.plan.in_channels, cases)
+    windows = calibration_windows(trial.training, loaded.plan) if numbers == "int8" else []
+    write, details = build(loaded, kind, numbers, windows)
+    about = details["network"]
+    echo(f"{about['name']}: {about['parameters']:,} parameters, {about['flops'] / 1e9:.3g} GFLOPs per window")
+    if numbers == "int8":
+        echo(f"ranges taken from {len(windows)} windows of {len(trial.training)} cases")
+    if not details["any_size"]:
+        echo(f"it takes windows of {' x '.join(map(str, loaded.plan.patch_size))} only, in any batch")
+    network = lay_out(loaded.network, loaded.plan.spatial_dims, resolve_device("cpu"))
+    most = TOLERANCES[numbers] if tolerance is None else tolerance
+    with tempfile.TemporaryDirectory() as folder, scoring(network, "cpu") as ours:
+        place = Path(folder) / output.name
+        write(place, details)
+        parity = measure(trial.checked, loaded.plan, ours, _open(place, kind), most)
+    _say(parity, trial, echo)
+    failures = parity.failures(numbers)
+    if failures:
+        raise ExportError(f"{output}: not written: {'; '.join(failures)}; {_advice(kind, numbers)}")
+    write_whole(output, lambda file: write(file, {**details, "parity": parity.to_json()}))
+    echo(f"{output}  {kind} {numbers}  {output.stat().st_size:,} bytes")
+    return parity
+
+
+def _settled(
+    output: Path, format: str | None, precision: str, cases: int, tolerance: float | None, overwrite: bool
+) -> tuple[Format, Precision]:
+    """What was asked, before anything is loaded."""
+    kind = choose_format(output, format)
+    numbers = check_precision(kind, precision)
+    if cases < 1:
+        raise ConfigError(f"--cases {cases}: expected at least 1 case to check the export on")
+    if tolerance is not None and not 0 <= tolerance <= 1:
+        raise ConfigError(f"--tolerance {tolerance:g}: expected the Dice that may be lost, from 0 to 1")
+    if output.exists() and not overwrite:
+        raise DataError(f"{output}: exists already; choose another file with -o, or say --overwrite")
+    return kind, numbers
+
+
+def _trial(
+    model: Path,
+    data: Path | None,
+    images: Path | None,
+    masks: Path | None,
+    inputs: Sequence[Path],
+    channels: int,
+    most: int,
+) -> Trial:
+    if inputs:
+        return trial_of_inputs(find_inputs(inputs, channels), model, most)
+    if data is not None:
+        return trial_of_data(find_dataset(data, images=images, masks=masks), model, most)
+    return trial_of_run(model, most)
+
+
+def _open(path: Path, format: Format) -> Scorer:
+    if format == "torch-export":
+        return open_program(path)
+    return open_session(path)
+
+
+def _say(parity: Parity, trial: Trial, echo: Callable[[str], None]) -> None:
+    names = ", ".join(case.id for case in trial.checked)
+    echo(f"predicted twice, by the network and by the file: {parity.cases} of {trial.origin} ({names})")
+    echo(f"  largest difference of scores   {parity.largest_difference:.2g}")
+    echo(f"  voxels whose label differs     {parity.label_share:.4%}")
+    echo(f"  Dice between the two           {parity.dice:.4f}")
+    if parity.dice_network is not None and parity.dice_exported is not None:
+        echo(f"  Dice against the labels        {parity.dice_network:.4f} -> {parity.dice_exported:.4f}")
+
+
+def _advice(format: Format, precision: Precision) -> str:
+    if precision == "f32":
+        return "try another --format, or allow more with --tolerance"
+    other = "bf16 or f32" if precision == "int8" and format == "openvino" else "f32"
+    return f"use --precision {other}, or allow more with --tolerance"

@@ -1,0 +1,55 @@
+"""Packages that not every installation has, and what to say where one is missing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .errors import MissingPackageError
+
+# The extra of stampseg that brings a package; what only some files need is also installed alone.
+EXTRAS = {
+    "torch": "train",
+    "monai": "train",
+    "safetensors": "train",
+    "scipy": "train",
+    "SimpleITK": "train",
+    "tifffile": "train",
+    "nilearn": "demo",
+    "onnxruntime": "runtime",
+    "openvino": "openvino",
+    "onnx": "export",
+    "onnxscript": "export",
+    "nncf": "int8",
+}
+
+
+def require(module: str, purpose: str) -> Any:
+    """Import a module that a file or a plan turns out to need.
+
+    Args:
+        module: dotted name.
+        purpose: what needs it, the subject of a sentence.
+
+    Raises:
+        MissingPackageError: its package is not installed; says what to install.
+    """
+    package = module.split(".")[0]
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != package:
+            raise
+        raise MissingPackageError(
+            f"{purpose} needs {package}, which is not installed; pip install {package}"
+        ) from None
+
+
+def missing(error: ModuleNotFoundError, purpose: str) -> MissingPackageError | None:
+    """What to say of an import that failed in the middle of a command; None if the package is not known."""
+    package = (error.name or "").split(".")[0]
+    if package not in EXTRAS:
+        return None
+    return MissingPackageError(
+        f'{purpose} needs {package}, which is not installed; pip install "stampseg[{EXTRAS[package]}]"'
+    )

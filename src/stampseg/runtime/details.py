@@ -1,0 +1,57 @@
+"""What an exported file says of itself: JSON under the key "stampseg"."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ..data.plan import Plan
+from ..errors import ModelFileError
+
+FORMAT = 1
+KEY = "stampseg"  # of the metadata; in archives the file of that name
+PRECISIONS = ("f32", "bf16", "int8")
+
+
+def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], Plan]:
+    """The JSON as a dictionary, and its plan.
+
+    Args:
+        text: the JSON, or None if the file has none.
+        path: named in errors.
+
+    Raises:
+        ModelFileError: there is none, it is damaged, or of another format.
+    """
+    if text is None:
+        raise ModelFileError(
+            f"{path}: holds no description of how images are prepared; expected a file written by "
+            "`stampseg export`; export the model again"
+        )
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path}: its description is no JSON; copy or export the file again") from None
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{path}: its description is no JSON object; export the file again")
+    if values.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path}: written in format {values.get('format')!r}; this version reads format {FORMAT}; "
+            "update stampseg, or export the model again"
+        )
+    if values.get("precision") not in PRECISIONS:
+        raise ModelFileError(
+            f"{path}: precision {values.get('precision')!r} is not known; expected one of "
+            f"{', '.join(PRECISIONS)}; export the model again"
+        )
+    try:
+        return values, Plan.model_validate(values.get("plan"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(("plan", *map(str, first["loc"])))
+        raise ModelFileError(
+            f"{path}: its description is damaged ({where}: {first['msg']}); export the model again"
+        ) from None

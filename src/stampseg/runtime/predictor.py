@@ -1,0 +1,63 @@
+"""Files in, masks out, with an exported network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..data.labels import to_values
+from ..data.preprocess import prepare
+from ..data.readers import read_image, write_label
+from ..sliding import segment_windows
+from .session import open_session
+
+
+class Predictor:
+    """Segments images with an exported file."""
+
+    def __init__(
+        self, path: Path | str, *, threads: int | None = None, batch_size: int = 1, mirror: bool = False
+    ) -> None:
+        """Args:
+            path: `.onnx` or `.openvino`, as `stampseg export` writes them.
+            threads: to compute with; None leaves it to the engine.
+            batch_size: windows computed at once.
+            mirror: average over all mirrored views, at 2 to the number of axes times the work.
+
+        Raises:
+            ModelFileError: the file is missing, damaged, or of another format.
+            MissingPackageError: the engine is not installed.
+        """
+        self.session = open_session(Path(path), threads=threads)
+        self.batch_size = batch_size
+        self.mirror = mirror
+
+    def predict(self, images: Path | str | Sequence[Path | str]) -> np.ndarray:
+        """Labels (*S) on the file's own grid, with the values that the training masks had.
+
+        Args:
+            images: the file of one case, or its files, one per channel in the order of training.
+
+        Raises:
+            DataError: a file that cannot be read or does not fit the model.
+        """
+        plan = self.session.plan
+        prepared = prepare(read_image(_paths(images), plan.in_channels), plan)
+        classes = segment_windows(
+            prepared, plan, self.session, batch_size=self.batch_size, mirror=self.mirror
+        )
+        return to_values(classes, plan.label_values)
+
+    def predict_file(self, images: Path | str | Sequence[Path | str], out: Path | str) -> Path:
+        """Write the labels as a file of the image's type; returns its path, the suffix set to that type.
+
+        Raises:
+            DataError: as `predict`, or the file cannot be written.
+        """
+        return write_label(Path(out), self.predict(images), _paths(images))
+
+
+def _paths(images: Path | str | Sequence[Path | str]) -> list[Path]:
+    return [Path(images)] if isinstance(images, str | Path) else [Path(path) for path in images]

@@ -1,0 +1,127 @@
+"""What segments: a run folder, a model file or an exported file, opened as one function of prepared cases.
+
+PyTorch is imported only where the file needs it.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .data.plan import Plan
+from .errors import ConfigError, ModelFileError
+from .runtime import SUFFIXES, open_session
+from .runtime.details import KEY, read_details
+from .sliding import Scorer
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+PROGRAM = ".pt2"
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A network that is ready.
+
+    Attributes:
+        plan: how images are prepared for it.
+        scoring: a context that gives the scorer of windows for as long as it is used.
+    """
+
+    plan: Plan
+    scoring: Callable[[], AbstractContextManager[Scorer]]
+
+
+def open_scorer(
+    model: Path, *, device: str = "cpu", trusted: Collection[str] = (), threads: int | None = None
+) -> Opened:
+    """Open what `stampseg predict` is given.
+
+    Args:
+        model: run folder, `.safetensors`, `.onnx`, `.openvino` or `.pt2`.
+        device: where to compute; exported files compute on the CPU.
+        trusted: `package.module:Class` names whose code the model may use, and the names of `.pt2` files
+            that may be opened.
+        threads: to compute with; None leaves it to the library.
+
+    Raises:
+        ConfigError: another device than the CPU for an exported file.
+        ModelFileError: the model cannot be opened.
+        MissingPackageError: what computes is not installed.
+    """
+    suffix = model.suffix.lower()
+    if suffix not in (*SUFFIXES, PROGRAM) or model.is_dir():
+        return _torch_model(model, device, trusted, threads)
+    if device != "cpu":
+        raise ConfigError(f"--device {device}: {model.name} computes on the CPU; leave out --device")
+    if suffix == PROGRAM:
+        return _exported_program(model, trusted, threads)
+    session = open_session(model, threads=threads)
+    return Opened(session.plan, lambda: nullcontext(session))
+
+
+def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> Opened:
+    from .denormals import start_flushing_workers
+    from .modelfile import load_model
+    from .prediction import scoring
+    from .runs import find_model
+    from .training import lay_out, resolve_device, seed_everything
+
+    _set_threads(threads)
+    start_flushing_workers()
+    seed_everything(0)
+    where = resolve_device(device)
+    loaded = load_model(find_model(model), where, trusted=trusted)
+    network = lay_out(loaded.network, loaded.plan.spatial_dims, where)
+    return Opened(loaded.plan, lambda: scoring(network, where))
+
+
+def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> Opened:
+    """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
+    from .denormals import start_flushing_workers
+
+    _, plan = read_details(_description(path), path)
+    if str(path) not in trusted and path.name not in trusted:
+        raise ModelFileError(
+            f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust who "
+            f"did, say --trust {path.name}; .onnx and .openvino need no trust"
+        )
+    _set_threads(threads)
+    start_flushing_workers()
+    import torch
+
+    from .prediction import scoring
+
+    try:
+        program: ExportedProgram = torch.export.load(path)
+        network = program.module()
+    except Exception as error:  # of PyTorch, in many classes
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
+    return Opened(plan, lambda: scoring(network, "cpu"))
+
+
+def _description(path: Path) -> bytes | None:
+    """The JSON in the archive, read without PyTorch."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(f"/extra/{KEY}.json")]
+            return archive.read(names[0]) if names else None
+    except FileNotFoundError:
+        raise ModelFileError(f"{path}: no such file; check the path") from None
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError):
+        raise ModelFileError(
+            f"{path}: not a readable .pt2 file; copy the file again, or export the model again"
+        ) from None
+
+
+def _set_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)

@@ -1,0 +1,205 @@
+"""Sliding windows in numpy: against MONAI's, slab by slab against all at once, in bounded memory."""
+
+import itertools
+import math
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.inferers import sliding_window_inference
+from scipy.ndimage import gaussian_filter
+
+from stampseg.data.plan import Plan
+from stampseg.data.preprocess import Geometry, Prepared
+from stampseg.data.restoring import Restorer, restore
+from stampseg.sliding import segment_windows, slide, softmax, walking_axis, window_starts, window_weight
+
+
+def plan(patch, convention="stampseg"):
+    dims = len(patch)
+    return Plan(
+        spatial_dims=dims,
+        in_channels=1,
+        label_values=(0, 1, 2),
+        label_names=("background", "one", "two"),
+        orientation="RAS" if dims == 3 else None,
+        spacing=(1.0,) * dims,
+        crop="none",
+        patch_size=patch,
+        normalization="zscore",
+        ct=None,
+        strides=((2,) * dims,),
+        convention=convention,
+    )
+
+
+def noise(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def network_of(dims, classes=3):
+    """A convolution with zero padding: what it gives depends on where the window's border is."""
+    torch.manual_seed(dims)
+    layer = (torch.nn.Conv2d if dims == 2 else torch.nn.Conv3d)(1, classes, 3, padding=1)
+    return layer.requires_grad_(False)
+
+
+def scorer_of(network):
+    return lambda windows: network(torch.from_numpy(windows)).numpy()
+
+
+def monai_scores(network, image, settings):
+    """The oracle: MONAI's sliding window, with nnU-Net's steps and spot for its convention."""
+    options = {"overlap": 0.5}
+    logits = settings.convention == "nnunet"
+    if logits:
+        overlaps = []
+        for size, window in zip(image.shape[1:], settings.patch_size, strict=True):
+            rest = max(size - window, 0)
+            step = math.ceil(rest / max(math.ceil(rest / (0.5 * window)), 1)) or window
+            overlaps.append(max(1 - (step + 0.5) / window, 0.0))
+        spot = np.zeros(settings.patch_size)
+        spot[tuple(size // 2 for size in settings.patch_size)] = 1
+        spot = gaussian_filter(spot, [size / 8 for size in settings.patch_size], mode="constant")
+        spot = np.maximum(spot / spot.max(), spot[spot > 0].min() / spot.max()).astype(np.float32)
+        options = {"overlap": overlaps, "roi_weight_map": torch.from_numpy(spot)[None, None]}
+    return sliding_window_inference(
+        torch.from_numpy(image)[None], settings.patch_size, 1,
+        network if logits else lambda x: torch.softmax(network(x), 1), mode="gaussian", **options,
+    )[0].numpy()  # fmt: skip
+
+
+SHAPES = [
+    ((40, 33), (16, 16)),
+    ((16, 16), (16, 16)),
+    ((7, 40), (16, 24)),
+    ((5, 6, 7), (8, 8, 8)),
+    ((9, 20, 31), (8, 8, 8)),
+    ((30, 17, 8), (9, 7, 12)),
+    ((17, 8, 40), (8, 8, 10)),
+]
+
+
+@pytest.mark.parametrize("convention", ["stampseg", "nnunet"])
+@pytest.mark.parametrize(("shape", "patch"), SHAPES)
+def test_scores_are_those_of_monai(shape, patch, convention):
+    image, settings, network = noise(1, *shape), plan(patch, convention), network_of(len(shape))
+    oracle = monai_scores(network, image, settings)
+    for axis, batch_size in itertools.product(range(len(shape)), (1, 3)):
+        rows = list(slide(image, settings, scorer_of(network), axis, batch_size=batch_size))
+        found = np.moveaxis(np.concatenate(rows, axis=1), 1, 1 + axis)
+        np.testing.assert_allclose(found, oracle, atol=2e-5)
+
+
+@given(st.integers(1, 90), st.integers(2, 40), st.sampled_from(["stampseg", "nnunet"]))
+@settings(max_examples=200, deadline=None)
+def test_every_voxel_lies_in_a_window_and_windows_overlap_by_half(size, window, convention):
+    (starts,) = window_starts((size,), plan((window, 8), convention).model_copy(update={"patch_size": (window,)}))
+    assert len(set(starts)) == len(starts) and starts == sorted(starts)
+    if size <= window:
+        assert starts == [-((window - size) // 2)]
+        return
+    assert starts[0] == 0 and starts[-1] == size - window
+    assert all(1 <= b - a <= max(math.ceil(window / 2), 1) for a, b in itertools.pairwise(starts))
+
+
+@pytest.mark.parametrize("patch", [(16, 24), (8, 9, 12), (48, 64, 48)])
+def test_weights_are_a_spot_in_the_middle(patch):
+    for convention in ("stampseg", "nnunet"):
+        weight = window_weight(patch, convention)
+        assert weight.shape == patch and weight.dtype == np.float32
+        assert weight.min() > 0 and 0.8 < weight.max() <= 1
+        assert np.unravel_index(weight.argmax(), patch) in (
+            tuple(n // 2 for n in patch), tuple((n - 1) // 2 for n in patch)
+        )  # fmt: skip
+
+
+def geometries():
+    whole = ((0, 23), (0, 19), (0, 31))
+    crop = ((2, 20), (3, 19), (0, 30))
+    turned = ((1, -1), (2, 1), (0, -1))  # source axes (19, 31, 23) become (23, 19, 31), two flipped
+    for box, low_pass, slices in itertools.product((whole, crop), (True, False), (None, 1)):
+        size = tuple(stop - start for start, stop in box)
+        for factor in ((1, 1, 1), (0.5, 1.7, 1), (1, 1, 1.3), (0.3, 1, 0.6), (2.1, 0.4, 1.2)):
+            working = tuple(max(1, round(n * f)) for n, f in zip(size, factor, strict=True))
+            if not (low_pass and slices is not None):
+                yield Geometry((19, 31, 23), turned, box, working, low_pass, slices)
+
+
+@pytest.mark.parametrize("geometry", list(geometries()))
+def test_a_mask_made_in_pieces_is_the_mask_made_at_once(geometry):
+    """Oracle: all scores interpolated at once, their argmax, pasted and turned back by hand."""
+    scores = noise(3, *geometry.prepared_shape, seed=1)
+    expected = restore(scores, geometry)
+    for axis, pieces in itertools.product(range(3), (1, 4, 100)):
+        restorer = Restorer(geometry, axis)
+        rows = np.moveaxis(scores, 1 + axis, 1)
+        for part in np.array_split(rows, min(pieces, rows.shape[1]), axis=1):
+            restorer.add(part)
+        assert (restorer.mask == expected).mean() > 0.9999
+    oriented = np.flip(expected, (0, 2)).transpose(2, 0, 1)
+    inside = np.zeros(geometry.oriented_shape, bool)
+    inside[geometry.slices_of_box] = True
+    assert not oriented[~inside].any()
+    if geometry.prepared_shape == geometry.box_shape:
+        assert np.array_equal(oriented[geometry.slices_of_box], scores.argmax(0))
+
+
+def test_mirrored_views_are_averaged():
+    """Oracle: the eight flips, one by one."""
+    image, settings, network = noise(1, 12, 10, 14), plan((8, 8, 8)), network_of(3)
+    found = np.concatenate(list(slide(image, settings, scorer_of(network), 0, mirror=True)), axis=1)
+    views = [v for n in range(4) for v in itertools.combinations((2, 3, 4), n)]
+    assert len(views) == 8
+
+    class Mean(torch.nn.Module):
+        def forward(self, x):
+            return sum(torch.softmax(network(x.flip(v)), 1).flip(v) for v in views) / len(views)
+
+    oracle = sliding_window_inference(torch.from_numpy(image)[None], (8, 8, 8), 1, Mean(), 0.5, "gaussian")
+    np.testing.assert_allclose(found, oracle[0].numpy(), atol=2e-5)
+
+
+def test_the_longest_axis_in_windows_is_walked():
+    assert walking_axis((512, 512, 600), (64, 64, 64)) == 2
+    assert walking_axis((512, 512, 100), (128, 128, 16)) == 2
+    assert walking_axis((10, 40), (64, 32)) == 1
+
+
+def test_rows_of_another_image():
+    restorer = Restorer(Geometry.working((9, 8, 7)))
+    with pytest.raises(ValueError, match=r"scores have \(8, 6\) voxels across the rows, .* had \(8, 7\)"):
+        restorer.add(np.zeros((2, 3, 8, 6), np.float32))
+
+
+def peak_of(shape, spacing_factor):
+    """Bytes that a prediction takes beyond its image and its mask, most at one time."""
+    image = np.zeros((1, *shape), np.float32)
+    working = Geometry.working(shape)
+    size = tuple(round(n * f) for n, f in zip(shape, spacing_factor, strict=True))
+    geometry = replace(working, source_shape=size, box=tuple((0, n) for n in size))
+    prepared = Prepared(image, None, geometry)
+    window_weight((16, 16, 16), "stampseg")
+    tracemalloc.start()
+    mask = segment_windows(
+        prepared, plan((16, 16, 16)), lambda x: np.zeros((len(x), 5, *x.shape[2:]), np.float32)
+    )
+    peak = tracemalloc.get_traced_memory()[1] - mask.nbytes
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("factor", [(1, 1, 1), (1.5, 1.5, 1.5)])
+def test_memory_does_not_grow_with_the_length_of_the_volume(factor):
+    short, long = peak_of((48, 48, 64), factor), peak_of((48, 48, 512), factor)
+    assert long < 1.2 * short + 2**20
+    assert short < 5 * 48 * 48 * 64 * 4 * 3  # far from one float volume per class and step
+
+
+def test_softmax_is_torchs():
+    logits = 30 * noise(2, 4, 5, 6)
+    np.testing.assert_allclose(softmax(logits), torch.softmax(torch.from_numpy(logits), 1), atol=1e-6)
