@@ -3,8 +3,9 @@
     python benchmarks/step_time.py docs/results/step-time.json [--repeats 12]
 
 Random volumes of the hippocampus' patch (4 x 1 x 40 x 64 x 48) and pictures (4 x 1 x 256 x 256), the
-default network. Ours and the bare loop take turns step by step in one process; medians of their ratio
-pair by pair are given. Seconds depend on the machine and what else it does; the ratios do so less.
+default network, pruned by parameters and by FLOPs. Ours, a bare PyTorch loop and MONAI's SupervisedTrainer
+(pip install --no-deps pytorch-ignite==0.4.11) take turns step by step in one process; medians of
+their ratios turn by turn are given. Seconds depend on the machine and what else it does; the ratios do so less.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import logging
 import os
 import platform
 import statistics
@@ -20,21 +22,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from monai.engines import SupervisedTrainer
 from torch import nn
 
-from stampseg.channels.choice import Limit, choose
+from stampseg.channels.choice import Limit, choose, least_widths
 from stampseg.channels.cost import Tally
+from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import TrainOptions
+from stampseg.config import PruneOptions, TrainOptions
 from stampseg.denormals import flushing_denormals
 from stampseg.networks.unet import UNet
+from stampseg.target import Target
 from stampseg.training import Trainer, lay_out, make_loss, make_optimizer, seed_everything
 
 SHAPES = {"3d": (4, 1, 40, 64, 48), "2d": (4, 1, 256, 256)}
 POOLINGS = {"3d": 3, "2d": 4}
-SHARES = (1.0, 0.5, 0.25, 0.15, 0.05)
+SHARES = {"parameters": (1.0, 0.5, 0.25, 0.15, 0.05), "flops": (0.5, 0.25, 0.1)}
+
+
+OVERHEAD = ("score_seconds", "choose_seconds", "cut_and_carry_seconds")
 
 
 class OneBatch:
@@ -74,48 +82,103 @@ def bare_loop(network: nn.Module, batch: dict[str, torch.Tensor]) -> Callable[[]
     return step
 
 
+def monai_trainer(network: nn.Module, batch: dict[str, torch.Tensor]) -> Callable[[], object]:
+    """A step by MONAI's engine, with the same loss, optimiser and memory layout; denormals flushed as well."""
+    options = TrainOptions()
+    image = batch["image"].contiguous(memory_format=_layout(batch["image"]))
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"), max_epochs=1, epoch_length=1, decollate=False,
+        train_data_loader=[{"image": image, "label": batch["label"]}], network=network,
+        optimizer=make_optimizer(network, options), loss_function=make_loss(options),
+    )  # fmt: skip
+    trainer.logger.setLevel(logging.WARNING)
+
+    def step() -> None:
+        trainer.state.max_epochs, trainer.state.epoch = trainer.state.epoch + 1, trainer.state.epoch
+        with flushing_denormals():
+            trainer.run()
+
+    return step
+
+
 def _layout(x: torch.Tensor) -> torch.memory_format:
     return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
 
 
 def measure(kind: str, repeats: int) -> dict:
     """All figures for volumes or pictures."""
-    seed_everything(0)
     shape = SHAPES[kind]
     dims = len(shape) - 2
-    network = lay_out(UNet(dims, 1, 3, 8, [(2,) * dims] * POOLINGS[kind]), dims, torch.device("cpu"))
-    graph, batches = trace(network, torch.zeros((1, *shape[1:]))), OneBatch(shape)
-    dense = Tally(network, graph)
-    rows, limits = [], [(share, Limit("parameters", int(dense.parameters * share))) for share in SHARES]
-    for share, limit in limits:
-        trainer = Trainer(network, batches, TrainOptions(), 10**6, torch.device("cpu"))
-        bare = bare_loop(copy.deepcopy(network), batches.content)
-        pairs = [(seconds(lambda: trainer.train(1)), seconds(bare)) for _ in range(repeats + 2)][2:]  # noqa: B023
-        start = time.perf_counter()
-        scores = importance(network, graph, trainer.scoring_batches(None), trainer.loss)
-        scored = time.perf_counter()
-        following = next((nxt for s, nxt in limits if s < share), limit)
-        cut = choose(network, graph, scores, limit=following)
-        chosen = time.perf_counter()
-        tally = Tally(network, graph)
-        graph = apply_cut(network, graph, cut, trainer.optimizer)
-        done = time.perf_counter()
-        rows.append(
-            {
-                "share": share,
-                "parameters": tally.parameters,
-                "gflops": round(tally.flops / 1e9, 3),
-                "step_seconds": statistics.median(ours for ours, _ in pairs),
-                "bare_step_seconds": statistics.median(theirs for _, theirs in pairs),
-                "ratio_to_bare": statistics.median(ours / theirs for ours, theirs in pairs),
-                "score_seconds": scored - start,
-                "choose_seconds": chosen - scored,
-                "cut_and_carry_seconds": done - chosen,
-                "channels_cut": cut.count,
-            }
-        )
-        print(kind, rows[-1], flush=True)
+    batches, rows = OneBatch(shape), []
+    for cost, shares in SHARES.items():
+        seed_everything(0)
+        network = lay_out(UNet(dims, 1, 3, 8, [(2,) * dims] * POOLINGS[kind]), dims, torch.device("cpu"))
+        graph = trace(network, torch.zeros((1, *shape[1:])))
+        dense = Tally(network, graph)
+        for share in shares:
+            trainer = Trainer(network, batches, TrainOptions(), 10**6, torch.device("cpu"))
+            if share < 1:
+                limit = Limit(cost, int(getattr(dense, cost) * share))
+                graph, times = shrunk(network, graph, trainer, limit)
+            else:
+                times = {}
+            tally = Tally(network, graph)
+            rows.append(
+                {
+                    "by": cost,
+                    "share": share,
+                    "parameters": tally.parameters,
+                    "gflops": round(tally.flops / 1e9, 3),
+                    **side_by_side(trainer, network, batches.content, repeats),
+                    **times,
+                }
+            )
+            print(kind, rows[-1], flush=True)
     return {"shape": shape, "rows": rows}
+
+
+def shrunk(
+    network: nn.Module, graph: ChannelGraph, trainer: Trainer, limit: Limit
+) -> tuple[ChannelGraph, dict[str, float]]:
+    """Score, choose and cut as a run does for such a target; how long each took."""
+    prune = PruneOptions(target=Target(kind=limit.kind, amount=limit.amount))
+    start = time.perf_counter()
+    scores = importance(
+        network, graph, trainer.scoring_batches(None), trainer.loss,
+        criterion=prune.criterion, normalizer=prune.scaling,
+    )  # fmt: skip
+    scored = time.perf_counter()
+    share = limit.amount / getattr(Tally(network, graph), limit.kind)
+    least = least_widths(graph.prunable, prune, share)
+    cut = choose(network, graph, scores, limit=limit, cost=prune.cost, least=least)
+    chosen = time.perf_counter()
+    graph = apply_cut(network, graph, cut, trainer.optimizer)
+    done = time.perf_counter()
+    return graph, {
+        "score_seconds": scored - start,
+        "choose_seconds": chosen - scored,
+        "cut_and_carry_seconds": done - chosen,
+        "channels_cut": cut.count,
+    }
+
+
+def side_by_side(
+    trainer: Trainer, network: nn.Module, batch: dict[str, torch.Tensor], repeats: int
+) -> dict[str, float]:
+    """Seconds of a step of each, taking turns, and the ratios turn by turn."""
+    rivals = {
+        "ours": lambda: trainer.train(1),
+        "bare": bare_loop(copy.deepcopy(network), batch),
+        "monai": monai_trainer(copy.deepcopy(network), batch),
+    }
+    turns = [{name: seconds(step) for name, step in rivals.items()} for _ in range(repeats + 2)][2:]
+    return {
+        "step_seconds": statistics.median(turn["ours"] for turn in turns),
+        "bare_step_seconds": statistics.median(turn["bare"] for turn in turns),
+        "monai_step_seconds": statistics.median(turn["monai"] for turn in turns),
+        "ratio_to_bare": statistics.median(turn["ours"] / turn["bare"] for turn in turns),
+        "ratio_to_monai": statistics.median(turn["ours"] / turn["monai"] for turn in turns),
+    }
 
 
 def main() -> None:
@@ -147,8 +210,8 @@ def page(results: dict) -> str:
         "# What a step and a round cost",
         "",
         f"On {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, "
-        "shared with other work: read the ratios, not the seconds. Ours and a bare PyTorch loop of the same network, "
-        "loss, optimiser and batch take turns step by step; medians are given. The batch is ready in memory for both: "
+        "shared with other work: read the ratios, not the seconds. Ours, a bare PyTorch loop and MONAI's "
+        "SupervisedTrainer with the same network, loss, optimiser and batch take turns step by step; medians are given. The batch is ready in memory for all: "
         "loading and augmentation, which run ahead in a thread, are not in these figures. Made with",
         "",
         f"    {results['command']}",
@@ -159,18 +222,21 @@ def page(results: dict) -> str:
         lines += [
             f"## {title}, batch {' x '.join(map(str, results[kind]['shape']))}",
             "",
-            "| parameters | GFLOPs | seconds a step | against dense | ours / bare loop | score | choose | cut + carry |",
-            "|---:|---:|---:|---:|---:|---:|---:|---:|",
+            "| pruned by | parameters | GFLOPs | FLOPs against dense | seconds a step | against dense | ours / bare loop "
+            "| ours / MONAI | score | choose | cut + carry |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
         ]
-        lines += [
-            f"| {row['parameters']:,} | {row['gflops']:.2f} | {row['step_seconds']:.3f} "
-            f"| {row['step_seconds'] / rows[0]['step_seconds']:.2f} | {row['ratio_to_bare']:.3f} "
-            f"| {row['score_seconds']:.2f} s | {row['choose_seconds']:.3f} s | {row['cut_and_carry_seconds']:.3f} s |"
-            for row in rows
-        ]
+        for row in rows:
+            overhead = [f"{row[name]:.3f} s" if name in row else "" for name in OVERHEAD]
+            lines.append(
+                f"| {row['by'] if row['share'] < 1 else 'not'} | {row['parameters']:,} | {row['gflops']:.2f} "
+                f"| {row['gflops'] / rows[0]['gflops']:.2f} | {row['step_seconds']:.3f} "
+                f"| {row['step_seconds'] / rows[0]['step_seconds']:.2f} | {row['ratio_to_bare']:.3f} "
+                f"| {row['ratio_to_monai']:.3f} | {' | '.join(overhead)} |"
+            )
         lines.append("")
     lines.append(
-        "Score is of three batches, as ten cases in batches of four. The share of a whole run that scoring and "
+        "Score is of a pass over three batches, as ten cases in batches of four; a run gathers it from training steps by default. The share of a whole run that scoring and "
         "cutting take stands in [first-runs.md](first-runs.md)."
     )
     return "\n".join(lines) + "\n"

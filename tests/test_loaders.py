@@ -199,11 +199,16 @@ def test_windows_on_labelled_voxels_reach_every_class():
     label[0, 390, 395] = 2
     prepared = prepared_of(label.float(), label)
     transform = TrainingTransform(PLAN, augment=False, foreground_share=1.0)
-    seen = [set(transform(prepared, find_locations(label.numpy()), s)["label"].unique().tolist()) for s in range(60)]
+    seen = [
+        set(transform(prepared, find_locations(label.numpy()), s)["label"].unique().tolist())
+        for s in range(60)
+    ]
     assert all(found & {1, 2} for found in seen)
     assert 15 < sum(2 in found for found in seen) < 45  # one voxel, as often as the large class
     never = TrainingTransform(PLAN, augment=False, foreground_share=0.0)
-    assert sum(2 in never(prepared, find_locations(label.numpy()), s)["label"].unique() for s in range(60)) < 5
+    assert (
+        sum(2 in never(prepared, find_locations(label.numpy()), s)["label"].unique() for s in range(60)) < 5
+    )
 
 
 @pytest.mark.parametrize(

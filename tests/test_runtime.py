@@ -31,8 +31,8 @@ onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 QUICK = (
-    "--steps", "40", "--validation", "none", "--set", "prune.rounds=2", "--set", "network.width=4",
-    "--set", "train.augment=false",
+    "--steps", "60", "--method", "dense", "--validation", "none", "--set", "network.width=4",
+    "--set", "train.augment=false", "--set", "train.learning_rate=0.01", "--set", "train.batch_size=2",
 )  # fmt: skip
 FORMATS = {".onnx": "onnx", ".openvino": "openvino", ".pt2": "torch-export"}
 HEAVY = ("torch", "monai", "scipy", "SimpleITK", "tifffile")
@@ -73,7 +73,11 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change = ornt_transform(io_orientation(affine), axcodes2ornt("PSR"))
     turned = affine @ inv_ornt_aff(change, plain.shape)
     save_volume(folder / "odd" / "turned.nii", apply_orientation(plain, change), turned)
-    save_volume(folder / "odd" / "finer.nii.gz", scene(rng, (37, 45, 31))[0].astype(np.int16), affine * [.5, .5, .6, 1])
+    save_volume(
+        folder / "odd" / "finer.nii.gz",
+        scene(rng, (37, 45, 31))[0].astype(np.int16),
+        affine * [0.5, 0.5, 0.6, 1],
+    )
     save_volume(folder / "odd" / "larger.nii.gz", scene(rng, (41, 29, 60))[0].astype(np.float32), affine)
     save_volume(folder / "odd" / "smaller.nii.gz", scene(rng, (11, 24, 9))[0].astype(np.uint8), affine)
     return folder
@@ -108,6 +112,8 @@ def models(
         call("train", data, "-o", run, *QUICK, *extra)
         found[dims, "run"] = (run, data / "odd")
         for suffix, format in FORMATS.items():
+            if suffix == ".pt2" and dims == -3:
+                continue  # the slowest to export, and resampling is not its part
             if suffix == ".openvino":
                 pytest.importorskip("openvino")
             export_model(load_model(run / "model.safetensors"), folder / f"m{dims}{suffix}", format=format)
@@ -139,8 +145,9 @@ def assert_same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> Non
         assert (mask != other[name]).mean() <= 1e-4, name
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("dims", [3, 2, -3])
+@pytest.mark.parametrize(
+    ("dims", "suffix"), [key for key in itertools.product((3, 2, -3), FORMATS) if key != (-3, ".pt2")]
+)
 def test_the_same_masks_as_the_model(
     dims: int, suffix: str, models: dict[Any, Any], expected: dict[int, Path], tmp_path: Path
 ) -> None:
@@ -148,7 +155,7 @@ def test_the_same_masks_as_the_model(
     trust = ("--trust", model.name) if suffix == ".pt2" else ()
     call("predict", model, images, "-o", tmp_path, *trust)
     found, wanted = masks_of(tmp_path), masks_of(expected[dims])
-    assert all(len(np.unique(mask)) > 1 for name, mask in wanted.items() if name in ("plain.nii.gz", "plain.png"))
+    assert all(len(np.unique(wanted[name])) > 1 for name in wanted if name.startswith(("plain", "larger")))
     assert_same(found, wanted)
 
 
@@ -167,9 +174,7 @@ def test_from_python_the_same_masks(
         assert_same(written, masks_of(expected[dims]))
 
 
-def test_mirrored_and_in_batches(
-    models: dict[Any, Any], expected: dict[int, Path], tmp_path: Path
-) -> None:
+def test_mirrored_and_in_batches(models: dict[Any, Any], expected: dict[int, Path], tmp_path: Path) -> None:
     run, images = models[3, "run"]
     call("predict", run, images, "-o", tmp_path / "batches", "--batch", "4", "--threads", "1")
     assert_same(masks_of(tmp_path / "batches"), masks_of(expected[3]))
@@ -209,14 +214,20 @@ print(seconds, *(name for name in {heavy} if name in sys.modules))
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     source = str(Path(__file__).resolve().parents[1] / "src")
     code = f"import sys; sys.path.insert(0, {source!r})\n{code}"
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".openvino"])
-def test_it_starts_within_a_second_and_without_the_heavy_packages(suffix: str, models: dict[Any, Any]) -> None:
-    code = START.format(path=models[2, suffix][0].as_posix(), heavy=HEAVY).replace(
-        "open_session(", "open_session(__import__('pathlib').Path("
-    ).replace(")\nseconds", "))\nseconds")
+def test_it_starts_within_a_second_and_without_the_heavy_packages(
+    suffix: str, models: dict[Any, Any]
+) -> None:
+    code = (
+        START.format(path=models[2, suffix][0].as_posix(), heavy=HEAVY)
+        .replace("open_session(", "open_session(__import__('pathlib').Path(")
+        .replace(")\nseconds", "))\nseconds")
+    )
     runs = [python(code) for _ in range(3)]
     assert all(run.returncode == 0 for run in runs), runs[0].stderr
     told = [run.stdout.split() for run in runs]
@@ -250,7 +261,9 @@ def test_predict_needs_no_pytorch(
 
 
 @pytest.mark.parametrize("command", ["train", "predict", "check", "inspect", "evaluate", "prune"])
-def test_commands_say_which_package_is_missing(command: str, models: dict[Any, Any], pictures: Path, tmp_path: Path) -> None:
+def test_commands_say_which_package_is_missing(
+    command: str, models: dict[Any, Any], pictures: Path, tmp_path: Path
+) -> None:
     run = models[2, "run"][0]
     arguments = {
         "train": (pictures, "-o", tmp_path / "r", *QUICK),
@@ -291,7 +304,9 @@ def test_a_missing_engine_is_named(
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingPackageError, match=f"needs {package}, which is not installed; pip install {package}"):
+    with pytest.raises(
+        MissingPackageError, match=f"needs {package}, which is not installed; pip install {package}"
+    ):
         open_session(models[2, suffix][0])
 
 
@@ -502,6 +517,9 @@ def test_broken_files_are_told_in_their_order(models: dict[Any, Any], tmp_path: 
         files[-1].write_bytes(b"no picture" if number % 3 == 1 else source.read_bytes())
     lines = call("predict", model, *files, "-o", tmp_path / "masks", code=3).splitlines()
     for number, line in enumerate(lines[:6]):
-        assert line.startswith("failed: " if number % 3 == 1 else str(tmp_path / "masks")) and f"{number}.png" in line
+        assert (
+            line.startswith("failed: " if number % 3 == 1 else str(tmp_path / "masks"))
+            and f"{number}.png" in line
+        )
     assert "2 of 6 inputs could not be segmented" in lines[-1]
     assert len(list((tmp_path / "masks").iterdir())) == 4

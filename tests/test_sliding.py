@@ -98,7 +98,9 @@ def test_scores_are_those_of_monai(shape, patch, convention):
 @given(st.integers(1, 90), st.integers(2, 40), st.sampled_from(["stampseg", "nnunet"]))
 @settings(max_examples=200, deadline=None)
 def test_every_voxel_lies_in_a_window_and_windows_overlap_by_half(size, window, convention):
-    (starts,) = window_starts((size,), plan((window, 8), convention).model_copy(update={"patch_size": (window,)}))
+    (starts,) = window_starts(
+        (size,), plan((window, 8), convention).model_copy(update={"patch_size": (window,)})
+    )
     assert len(set(starts)) == len(starts) and starts == sorted(starts)
     if size <= window:
         assert starts == [-((window - size) // 2)]

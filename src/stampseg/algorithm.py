@@ -27,7 +27,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from .channels.choice import Limit, choose, rankable_groups, removable
+from .channels.choice import Limit, choose, least_widths, rankable_groups, removable
 from .channels.cost import LayerTimes, Tally
 from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from .channels.graph import ChannelGraph, Cut, Scores
@@ -129,7 +129,9 @@ def stamp(
     run = _Run(learner, graph)
     run.remember(before)
     target = run.limit(options)
-    groups = frozenset(group.name for group in rankable_groups(graph, options.rankable))
+    ranked = rankable_groups(graph, options.rankable)
+    groups = frozenset(group.name for group in ranked)
+    least = least_widths(ranked, options, min(1.0, target.amount / run.size(target.kind)))
     schedule = make_schedule(options, steps, run.size(target.kind), target.amount, len_of(graph, groups))
     if dropout:
         set_uniform_rate(learner.network, options.dropout_initial)
@@ -147,20 +149,22 @@ def stamp(
 
     number, spared, failures = 0, set[tuple[str, int]](), 0
     while run.size(target.kind) > target.amount and steps - run.steps > 0:
-        most, limit = schedule.amount(number, removable(run.graph, options.minimum_width, groups), target)
+        most, limit = schedule.amount(
+            number, removable(run.graph, options.minimum_width, groups, least), target
+        )
         good, rates = run.snapshot(), run.rates
         scores = run.score()
         cut = choose(
             learner.network, run.graph, scores,
-            limit=run.counted(limit), most=most, minimum_width=options.minimum_width,
+            limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
             groups=groups, spare=spared, cost=options.cost, times=learner.times,
         )  # fmt: skip
         if not cut.removed and limit.amount <= target.amount:
             break  # every layer is at its minimum width
         run.cut(cut)
         if dropout:
-            ranked = groups & dropped_groups(learner.network, run.graph)
-            run.target_dropout({name: scores[name] for name in scores if name in ranked}, cut, options)
+            able = groups & dropped_groups(learner.network, run.graph)
+            run.target_dropout({name: scores[name] for name in scores if name in able}, cut, options)
         recovery = min(schedule.recovery(number), steps - run.steps)
         turn = run.turn("cut", recovery, cut, scores)
         if run.hurt(turn.validation, options) and steps - run.steps > recovery:

@@ -52,7 +52,9 @@ NetworkOption = Annotated[
 ]
 TrustOption = Annotated[
     list[str] | None,
-    typer.Option("--trust", help="package.module:Class whose code a model file may run; may be repeated."),
+    typer.Option(
+        "--trust", help="package.module:Class whose code a model may run, or a .pt2 file; may be repeated."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")]

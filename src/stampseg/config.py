@@ -162,6 +162,14 @@ class PruneOptions(Options):
         None, ge=1, description="Optimiser steps after each cut; None: what the shares leave."
     )
     minimum_width: int = Field(1, ge=1, description="Channels every layer keeps.")
+    even: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="No layer keeps less than this times what an even cut of all layers to the target would "
+        "leave it. None: 0.75 where the scores are divided by flops, memory or latency, which would starve "
+        "the layers at full resolution; else 0.",
+    )
     max_drop: float = Field(
         0.20, ge=0, description="A cut that stays this far below the best Dice is rolled back."
     )
@@ -201,6 +209,13 @@ class PruneOptions(Options):
     def cost(self) -> Cost | None:
         """What a channel's score is divided by, or None."""
         return self.scaling if self.scaling in COSTS else None
+
+    @property
+    def evenness(self) -> float:
+        """`even`, settled."""
+        if self.even is not None:
+            return self.even
+        return 0.75 if self.scaling in ("flops", "memory", "latency") else 0.0
 
     @model_validator(mode="after")
     def _check_amounts(self) -> PruneOptions:

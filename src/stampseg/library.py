@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from .algorithm import Learner, Round, Validation
 from .algorithm import stamp as rounds_of
-from .channels.choice import Limit, check_reachable, choose, limit_of, rankable_groups
+from .channels.choice import Limit, check_reachable, choose, least_widths, limit_of, rankable_groups
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout, detach_dropout
 from .channels.graph import ChannelGraph, Cut, Group, Scores
@@ -243,9 +243,10 @@ def stamp(
         "dice",
         "latency",
     ):
-        groups = {group.name for group in rankable_groups(graph, prune.rankable)}
-        limit = limit_of(prune.target, Tally(network, graph))
-        check_reachable(network, graph, limit, prune.minimum_width, groups)
+        dense, ranked = Tally(network, graph), rankable_groups(graph, prune.rankable)
+        limit = limit_of(prune.target, dense)
+        least = least_widths(ranked, prune, min(1.0, limit.amount / getattr(dense, limit.kind)))
+        check_reachable(network, graph, limit, prune.minimum_width, {group.name for group in ranked}, least)
     return _rounds(
         Learner(
             network=network,

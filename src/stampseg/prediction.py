@@ -15,6 +15,7 @@ from .data.plan import Plan
 from .data.preprocess import Geometry, Prepared, prepare
 from .data.readers import read_image
 from .denormals import flushing_denormals
+from .narrow_layers import narrow_layers
 from .networks.outputs import main_map
 from .sliding import Scorer, segment_windows, slide
 
@@ -59,9 +60,9 @@ def predict_working(
 def predict_scores(
     network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device, *, batch_size: int = 1
 ) -> np.ndarray:
-    """Class scores (K, *S) float32 of a prepared image (C, *S): probabilities, logits in nnU-Net's convention.
+    """Class scores (K, *S) float32 of a prepared image (C, *S), all in memory.
 
-    All of them in memory, unlike where only the mask is wanted.
+    Probabilities, or logits in nnU-Net's convention.
     """
     with scoring(network, device) as scorer:
         return np.concatenate(list(slide(image, plan, scorer, 0, batch_size=batch_size)), axis=1)
@@ -80,5 +81,5 @@ def scoring(network: nn.Module, device: str | torch.device) -> Iterator[Scorer]:
         given = torch.from_numpy(windows).to(place).contiguous(memory_format=layout)
         return main_map(network(given), windows.ndim - 2).float().cpu().contiguous().numpy()
 
-    with evaluating(network), torch.inference_mode(), flushing_denormals():
+    with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
         yield score

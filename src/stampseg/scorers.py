@@ -6,20 +6,16 @@ PyTorch is imported only where the file needs it.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .data.plan import Plan
 from .errors import ConfigError, ModelFileError
 from .runtime import SUFFIXES, open_session
 from .runtime.details import KEY, read_details
 from .sliding import Scorer
-
-if TYPE_CHECKING:
-    from torch.export import ExportedProgram
 
 PROGRAM = ".pt2"
 
@@ -67,6 +63,7 @@ def open_scorer(
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> Opened:
     from .denormals import start_flushing_workers
+    from .folding import fold_norms
     from .modelfile import load_model
     from .prediction import scoring
     from .runs import find_model
@@ -77,7 +74,8 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
     seed_everything(0)
     where = resolve_device(device)
     loaded = load_model(find_model(model), where, trusted=trusted)
-    network = lay_out(loaded.network, loaded.plan.spatial_dims, where)
+    dims = loaded.plan.spatial_dims
+    network = lay_out(fold_norms(loaded.network, dims), dims, where)
     return Opened(loaded.plan, lambda: scoring(network, where))
 
 
@@ -93,17 +91,22 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
         )
     _set_threads(threads)
     start_flushing_workers()
-    import torch
-
-    from .prediction import scoring
+    from .export.torch_form import open_program
 
     try:
-        program: ExportedProgram = torch.export.load(path)
-        network = program.module()
+        run = open_program(path)
     except Exception as error:  # of PyTorch, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
-    return Opened(plan, lambda: scoring(network, "cpu"))
+    return Opened(plan, lambda: _without_denormals(run))
+
+
+@contextmanager
+def _without_denormals(run: Scorer) -> Iterator[Scorer]:
+    from .denormals import flushing_denormals
+
+    with flushing_denormals():
+        yield run
 
 
 def _description(path: Path) -> bytes | None:

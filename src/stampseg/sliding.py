@@ -118,12 +118,12 @@ def cut_window(image: np.ndarray, start: Sequence[int], size: Sequence[int]) -> 
 def window_weight(patch: tuple[int, ...], convention: str) -> np.ndarray:
     """Weight of a window's voxels, (*patch) float32: a Gaussian of an eighth of the patch, never 0."""
     if convention != "nnunet":
-        weight = np.float32(1)
+        weight = np.ones((), dtype=np.float32)
         for size in patch:
             apart = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
             weight = np.multiply.outer(weight, np.exp(-(apart**2) / np.float32(2 * (size / 8) ** 2)))
         return np.maximum(weight, np.float32(LEAST))
-    spot = np.float64(1)
+    spot = np.ones(())
     for size in patch:
         spot = np.multiply.outer(spot, np.exp(-0.5 * ((np.arange(size) - size // 2) / (size / 8)) ** 2))
     spot /= spot.max()
@@ -131,7 +131,7 @@ def window_weight(patch: tuple[int, ...], convention: str) -> np.ndarray:
 
 
 class _Slab:
-    """Weighted sums of scores for as many rows as a window is long; row r of the image is at r modulo that."""
+    """Weighted sums of scores, as many rows as a window is long: row r of the image is at r modulo that."""
 
     def __init__(self, shape: Sequence[int], plan: Plan, axis: int, single: bool) -> None:
         self._axis = axis

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+import math
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from torch import nn
 
+from ..config import PruneOptions
 from ..errors import ConfigError, WiringError
 from ..target import Cost, Target, say_amount
 from .cost import LEAST, LayerTimes, Tally, unit_costs
@@ -46,6 +48,21 @@ def rankable_groups(graph: ChannelGraph, scope: Literal["all", "published"]) -> 
     return groups
 
 
+def least_widths(groups: Sequence[Group], options: PruneOptions, share: float) -> dict[str, int]:
+    """Channels that each group keeps in a run, by `prune.even`.
+
+    An even cut to a share s of the FLOPs leaves about the root of s of every layer's channels, one to a
+    share s of the memory s of them. No layer keeps less than `even` times that.
+
+    Args:
+        groups: of the network before the first cut.
+        options: those of the run.
+        share: of the dense network's cost that is to be left.
+    """
+    kept = share if options.target.kind == "memory" else math.sqrt(share)
+    return {g.name: math.ceil(round(options.evenness * kept * g.size, 6)) for g in groups}
+
+
 def choose(
     network: nn.Module,
     graph: ChannelGraph,
@@ -54,6 +71,7 @@ def choose(
     limit: Limit,
     most: int | None = None,
     minimum_width: int = 1,
+    least: Mapping[str, int] | None = None,
     groups: Container[str] | None = None,
     spare: Container[tuple[str, int]] = (),
     cost: Cost | None = None,
@@ -71,6 +89,7 @@ def choose(
         limit: where to stop.
         most: channels to take at most.
         minimum_width: see above.
+        least: channels that a group keeps, beyond that.
         groups: names of those that compete; None: all.
         spare: see above.
         cost: the scores are divided by it, and it falls as layers become narrower: the channel, or the few
@@ -85,7 +104,7 @@ def choose(
                 f"group {group.name!r} has {group.size} channels and {len(scores[group.name])} scores, which "
                 "are of the network before a cut; score it again"
             )
-    room = Room(graph, minimum_width)
+    room = Room(graph, minimum_width, least)
     if cost is None:
         order: Iterator[tuple[Group, Sequence[int]]] = _by_score(candidates, scores)
     else:
@@ -168,12 +187,19 @@ def _offer(
 class Room:
     """How many channels every layer may still lose."""
 
-    def __init__(self, graph: ChannelGraph, minimum_width: int) -> None:
+    def __init__(
+        self, graph: ChannelGraph, minimum_width: int, least: Mapping[str, int] | None = None
+    ) -> None:
         self._left = [len(layer) - minimum_width for layer in graph.layers]
         self._where: list[list[int]] = [[] for _ in range(graph.channel_count)]
         for number, layer in enumerate(graph.layers):
             for channel in layer[layer >= 0].tolist():
                 self._where[channel].append(number)
+        for group in graph.prunable:
+            if group.name in (least or {}):
+                for channel in range(group.start, group.stop):
+                    self._where[channel].append(len(self._left))
+                self._left.append(group.size - least[group.name])  # type: ignore[index]
 
     def take(self, channel: int) -> bool:
         """Take a channel (by its number in the graph) if every layer that makes it can lose one."""
@@ -202,18 +228,23 @@ def smallest(
     graph: ChannelGraph,
     minimum_width: int,
     groups: Container[str],
-    times: LayerTimes | None = None,
+    least: Mapping[str, int] | None = None,
 ) -> Tally:
     """Costs of the network with every layer of `groups` at its minimum width."""
-    tally = Tally(network, graph, times)
-    for channel in Room(graph, minimum_width).take_all(graph, groups):
+    tally = Tally(network, graph)
+    for channel in Room(graph, minimum_width, least).take_all(graph, groups):
         tally.drop(channel)
     return tally
 
 
-def removable(graph: ChannelGraph, minimum_width: int, groups: Container[str]) -> int:
+def removable(
+    graph: ChannelGraph,
+    minimum_width: int,
+    groups: Container[str],
+    least: Mapping[str, int] | None = None,
+) -> int:
     """Channels that could still go."""
-    return len(Room(graph, minimum_width).take_all(graph, groups))
+    return len(Room(graph, minimum_width, least).take_all(graph, groups))
 
 
 def check_reachable(
@@ -222,14 +253,14 @@ def check_reachable(
     limit: Limit,
     minimum_width: int,
     groups: Container[str],
-    times: LayerTimes | None = None,
+    least: Mapping[str, int] | None = None,
 ) -> None:
     """Refuse a cost that no cut can reach.
 
     Raises:
         ConfigError: the smallest network that is left costs more.
     """
-    least = float(getattr(smallest(network, graph, minimum_width, groups, times), limit.kind))
+    least = float(getattr(smallest(network, graph, minimum_width, groups, least), limit.kind))
     if limit.amount < least:
         hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 and limit.kind != "latency" else ""
         raise ConfigError(

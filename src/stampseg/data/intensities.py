@@ -70,9 +70,7 @@ def _zscore(values: np.ndarray, out: np.ndarray) -> None:
     _scaled(values, low - (high - low), high + (high - low), mean, deviation, out)
 
 
-def _scaled(
-    values: np.ndarray, low: float, high: float, centre: float, unit: float, out: np.ndarray
-) -> None:
+def _scaled(values: np.ndarray, low: float, high: float, centre: float, unit: float, out: np.ndarray) -> None:
     """(values limited to low and high, minus centre) / unit, into `out`."""
     for part in _parts(values):
         block = _limited(values[part], low, high)

@@ -141,9 +141,10 @@ def find_orientation(header: Header, plan: Plan | None = None) -> Orientation:
 def orient(array: np.ndarray, orientation: Orientation) -> np.ndarray:
     """(C, *S) or (*S) with the spatial axes flipped and permuted: a view, what is written there is kept."""
     before = array.ndim - len(orientation)
+    whole: tuple[slice, ...] = (slice(None),) * before
     flips = tuple(slice(None, None, flip) for _, flip in orientation)
     source = [before + [axis for axis, _ in orientation].index(axis) for axis in range(len(orientation))]
-    return array[(..., *flips)].transpose(*range(before), *source)
+    return array[(*whole, *flips)].transpose(*range(before), *source)
 
 
 def oriented_spacing(spacing: Sequence[float], orientation: Orientation) -> tuple[float, ...]:

@@ -48,8 +48,8 @@ class Restorer:
         """
         if scores.shape[2:] != self._shape:
             raise ValueError(
-                f"scores have {scores.shape[2:]} voxels across the rows, the prepared image had {self._shape}; "
-                "give the scores of that image"
+                f"scores have {scores.shape[2:]} voxels across the rows, the prepared image had "
+                f"{self._shape}; give the scores of that image"
             )
         kept = scores if self._kept is None else np.concatenate([self._kept, scores], axis=1)
         ready = self._ready(self._first + kept.shape[1])

@@ -1,8 +1,8 @@
 """Predicts from an exported file with numpy, nibabel or Pillow, and ONNX Runtime or OpenVINO; no PyTorch.
 
-    from stampseg.runtime import Predictor
+from stampseg.runtime import Predictor
 
-    Predictor("model.onnx").predict_file("scan.nii.gz", "mask.nii.gz")
+Predictor("model.onnx").predict_file("scan.nii.gz", "mask.nii.gz")
 """
 
 from .predictor import Predictor

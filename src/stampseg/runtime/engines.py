@@ -82,7 +82,8 @@ def read_openvino(path: Path) -> tuple[tuple[bytes, bytes], bytes | None]:
                     )
             if any(found[name].compress_type != zipfile.ZIP_STORED for name in MEMBERS if name in found):
                 raise ModelFileError(
-                    f"{path}: is compressed; expected a zip without compression, as `stampseg export` writes it"
+                    f"{path}: is compressed; expected a zip without compression, as `stampseg export` "
+                    "writes it"
                 )
             parts = [archive.read(name) if name in found else None for name in MEMBERS]
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:

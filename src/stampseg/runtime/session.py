@@ -51,7 +51,8 @@ class Session:
         expected = (len(windows), self.plan.out_channels, *windows.shape[2:])
         if scores.shape != expected:
             raise ModelFileError(
-                f"{self.path}: gives scores of shape {scores.shape}, expected {expected}; export the model again"
+                f"{self.path}: gives scores of shape {scores.shape}, expected {expected}; "
+                "export the model again"
             )
         return scores
 
@@ -71,7 +72,8 @@ def open_session(path: Path, *, threads: int | None = None) -> Session:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ModelFileError(
-            f"{path}: not an exported file; expected {' or '.join(SUFFIXES)}, as `stampseg export` writes them"
+            f"{path}: not an exported file; expected {' or '.join(SUFFIXES)}, as `stampseg export` writes "
+            "them"
         )
     if suffix == ".onnx":
         data, text = read_onnx(path)
