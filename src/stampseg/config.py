@@ -241,6 +241,16 @@ class TrainOptions(Options):
     loss: Literal["dice-ce", "dice"] = Field(
         "dice-ce", description="Soft Dice of all classes over the batch, with or without cross-entropy."
     )
+    precision: Literal["f32", "bf16"] = Field(
+        "f32",
+        description="bf16: forward passes under autocast, weights stay float32. Gains on GPUs and on "
+        "processors with matrix units for it, not on others.",
+    )
+    compile: bool = Field(
+        False,
+        description="Compile the network with torch.compile, anew after every cut; needs a C++ compiler. "
+        "Pays where the stretches between cuts are long.",
+    )
     augment: bool = Field(True, description="Turn, scale, shift, gamma, brightness and noise.")
     foreground_share: float = Field(
         0.5,

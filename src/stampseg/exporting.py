@@ -75,6 +75,8 @@ def export_file(
     echo(f"{about['name']}: {about['parameters']:,} parameters, {about['flops'] / 1e9:.3g} GFLOPs per window")
     if numbers == "int8":
         echo(f"ranges taken from {len(windows)} windows of {len(trial.training)} cases")
+    if "in_8_bits" in details:
+        echo("{} of {} convolutions in 8 bits, the narrow ones in f32".format(*details["in_8_bits"]))
     if not details["any_size"]:
         echo(f"it takes windows of {' x '.join(map(str, loaded.plan.patch_size))} only, in any batch")
     network = lay_out(loaded.network, loaded.plan.spatial_dims, resolve_device("cpu"))
@@ -130,7 +132,7 @@ def _open(path: Path, format: Format) -> Scorer:
 
 
 def _say(parity: Parity, trial: Trial, echo: Callable[[str], None]) -> None:
-    names = ", ".join(case.id for case in trial.checked)
+    names = ", ".join(case.id for case in trial.checked[:3]) + ", ..." * (parity.cases > 3)
     echo(f"predicted twice, by the network and by the file: {parity.cases} of {trial.origin} ({names})")
     echo(f"  largest difference of scores   {parity.largest_difference:.2g}")
     echo(f"  voxels whose label differs     {parity.label_share:.4%}")

@@ -232,7 +232,10 @@ def _learner(
     plan = seen.plan
     prune, randomness = config.prune, np.random.default_rng(config.seed)
     gathering: Gathering | None = None
-    if config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED:
+    gathers = (
+        config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED
+    )
+    if gathers and not config.train.compile:  # hooks of compiled code are not called
         batches = prune.score_batches or math.ceil(len(seen.allotment.training) / config.train.batch_size)
         trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
 

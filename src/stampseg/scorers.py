@@ -86,8 +86,8 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     _, plan = read_details(_description(path), path)
     if str(path) not in trusted and path.name not in trusted:
         raise ModelFileError(
-            f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust who "
-            f"did, say --trust {path.name}; .onnx and .openvino need no trust"
+            f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust "
+            f"who did, say --trust {path.name}; .onnx and .openvino need no trust"
         )
     _set_threads(threads)
     start_flushing_workers()

@@ -123,6 +123,17 @@ def lay_out(network: nn.Module, spatial_dims: int, device: torch.device) -> nn.M
     return network.to(device).to(memory_format=memory_format(spatial_dims, device))  # type: ignore[call-overload]
 
 
+def in_float32(output: Any) -> Any:
+    """Maps of a network, alone or in lists and dictionaries, as float32 for the loss."""
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, Mapping):
+        return {name: in_float32(value) for name, value in output.items()}
+    if isinstance(output, list | tuple):
+        return [in_float32(value) for value in output]
+    return output
+
+
 class Trainer:
     """Trains a network step by step; the schedule runs over the whole run's steps.
 
@@ -148,6 +159,8 @@ class Trainer:
         self.device, self.on_step = device, on_step
         self.done = 0
         self.watcher: StepWatcher | None = None
+        self._call: Callable[[Tensor], Any] | None = None
+        self._compiled_shapes: tuple[torch.Size, ...] = ()
         self.loss = make_loss(options)
         self.network.to(device)
         self.optimizer = make_optimizer(network, options)
@@ -184,8 +197,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.done, self.steps, self.options)
         self.optimizer.zero_grad(set_to_none=True)
-        with narrow_layers():
-            output = self.network(batch["image"])
+        output = self._forward(batch["image"])
         loss = self.loss(output, batch["label"])
         loss.backward()
         value = float(loss.detach())
@@ -199,6 +211,27 @@ class Trainer:
         if self.on_step is not None:
             self.on_step(self.done, value)
         return value
+
+    def _forward(self, image: Tensor) -> Any:
+        bf16 = self.options.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            if self.options.compile:
+                output = self._compiled()(image)
+            else:
+                with narrow_layers():
+                    output = self.network(image)
+        return in_float32(output) if bf16 else output
+
+    def _compiled(self) -> Callable[[Tensor], Any]:
+        """The network compiled as it is now: after a cut what was compiled is thrown away.
+
+        Left to itself torch compiles again when shapes change, and gives up after a few times.
+        """
+        shapes = tuple(p.shape for p in self.network.parameters())
+        if self._call is None or shapes != self._compiled_shapes:
+            torch.compiler.reset()
+            self._call, self._compiled_shapes = torch.compile(self.network, dynamic=False), shapes
+        return self._call
 
     def to_device(self, batch: Batch) -> dict[str, Tensor]:
         """Image in the fast layout and label, on the device."""

@@ -260,10 +260,10 @@ def check_reachable(
     Raises:
         ConfigError: the smallest network that is left costs more.
     """
-    least = float(getattr(smallest(network, graph, minimum_width, groups, least), limit.kind))
-    if limit.amount < least:
+    reached = float(getattr(smallest(network, graph, minimum_width, groups, least), limit.kind))
+    if limit.amount < reached:
         hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 and limit.kind != "latency" else ""
         raise ConfigError(
-            f"target {limit}: the smallest network that is left has {say_amount(limit.kind, least)}; ask "
+            f"target {limit}: the smallest network that is left has {say_amount(limit.kind, reached)}; ask "
             f"for more{hint}"
         )

@@ -15,7 +15,7 @@ from ..modelfile import Model
 from ..sliding import Scorer
 from .details import details_of, multiple_of
 from .forms import Format, Precision, check_precision
-from .onnx_form import OnnxForm, onnx_of, quantised_onnx
+from .onnx_form import onnx_of, quantised_onnx
 from .openvino_form import openvino_of, quantised_openvino
 from .score_network import ScoreNetwork, example_of, score_network_of
 from .torch_form import torch_form_of
@@ -69,16 +69,14 @@ def build(
     scorer = score_network_of(model)
     form = onnx_of(scorer, example_of(model))
     details = details_of(model, precision, _proved(scorer, form.run(), model))
-    return _written_as(form, format, precision, calibration), details
-
-
-def _written_as(
-    form: OnnxForm, format: Format, precision: Precision, windows: Sequence[np.ndarray]
-) -> Writer:
-    if format == "onnx":
-        return (quantised_onnx(form, windows) if precision == "int8" else form).write
-    converted = openvino_of(form)
-    return (quantised_openvino(converted, windows) if precision == "int8" else converted).write
+    if format == "openvino":
+        converted = openvino_of(form)
+        return (
+            quantised_openvino(converted, calibration) if precision == "int8" else converted
+        ).write, details
+    if precision == "int8":
+        form, details["in_8_bits"] = quantised_onnx(form, calibration)
+    return form.write, details
 
 
 def _proved(scorer: ScoreNetwork, run: Scorer, model: Model) -> bool:
