@@ -27,12 +27,12 @@ clean:
 # The marker files are written last, so that an interrupted installation is tried again.
 $(VENV)/.test: pyproject.toml constraints.txt tests/requirements-no-deps.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(PIP) -q -e ".[test,demo]"
+	$(VENV)/bin/python $(PIP) -q -e ".[test,all]"
 	$(VENV)/bin/python $(PIP) -q --no-deps -r tests/requirements-no-deps.txt
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(VENV)/bin/python $(PIP) -q -e ".[test,demo,dev]"
+	$(VENV)/bin/python $(PIP) -q -e ".[test,all,dev]"
 	touch $@
 
 # A copy is installed, as a user would have it; a stale build folder would bring back deleted files.

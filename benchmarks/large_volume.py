@@ -127,7 +127,7 @@ def main() -> None:
         volumes = [tile_volume(given.ct, folder / "volume0.nii.gz", given.shape)]
         for number in range(1, given.files):
             volumes.append(folder / f"volume{number}.nii.gz")
-            volumes[-1].symlink_to(volumes[0])
+            volumes[-1].hardlink_to(volumes[0])  # a symbolic link would count as the same file
         model = make_model(folder / "model.safetensors", given.spacing, given.classes, given.width)
         if given.format != "model":
             model = export(model, folder / f"model.{given.format}")

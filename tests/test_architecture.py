@@ -59,9 +59,12 @@ ROOMS = (
     "scorers",
     "exporting",
     "segmenting",
+    "benching",
     "demo",
     "demo_run",
     "cli_options",
+    "cli_app",
+    "cli_models",
     "cli",
     "__main__",
 )
@@ -202,6 +205,16 @@ def test_the_command_line_starts_without_torch() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split()) & (HEAVY | {"scipy", "SimpleITK"})
     assert not loaded, f"importing the command line loads {loaded}"
+
+
+@pytest.mark.parametrize("module", ["runtime", "sliding", "data.preprocess", "data.readers", "segmenting"])
+def test_what_predicts_is_imported_without_heavy_packages(module: str) -> None:
+    start = f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r})"
+    code = f"{start}; import {PACKAGE}.{module}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    optional = {"scipy", "SimpleITK", "tifffile", "safetensors", "onnxruntime", "openvino", "nibabel"}
+    loaded = set(run.stdout.split()) & (HEAVY | optional)
+    assert not loaded, f"importing {module} loads {loaded}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

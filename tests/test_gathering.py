@@ -93,9 +93,7 @@ def test_a_map_that_is_changed_in_place_is_not_taken() -> None:
 
 def test_other_criteria_are_refused() -> None:
     network, graph, _ = make(2)
-    with pytest.raises(
-        ValueError, match="l1-std cannot be gathered; expected one of taylor, taylor-abs"
-    ):
+    with pytest.raises(ValueError, match="l1-std cannot be gathered; expected one of taylor, taylor-abs"):
         Gathering(network, graph, "l1-std", 1)
 
 

@@ -284,3 +284,18 @@ def test_real_batches(folder):
         assert batch["label"].max() < plan.out_channels
     assert sum(len(batch["image"]) for batch in whole) == 5
     assert all((batch["label"] > 0).flatten(1).any(1).all() for batch in whole)
+
+
+def test_augmentation_leaves_the_threads_of_training_alone() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from stampseg.data.loaders import _compute_alone
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(1, initializer=_compute_alone) as worker:
+            assert worker.submit(torch.get_num_threads).result() == 1
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

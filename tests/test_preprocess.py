@@ -347,6 +347,14 @@ def test_a_label_on_another_grid_or_of_unknown_values():
         prepare(source, plan(), label_of(source, classes + 5))
 
 
+def test_a_voxel_size_that_would_fill_all_memory():
+    image = volume(scene()[0], np.diag([900.0, 900, 900, 1]))
+    with pytest.raises(
+        DataError, match=r"voxels of 900 x 900 x 900 brought to the model's 1 x 1 x 1 make 8100 x"
+    ):
+        prepare(image, plan())
+
+
 def test_scores_of_another_image():
     prepared = prepare(volume(scene()[0]), plan())
     with pytest.raises(

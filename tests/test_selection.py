@@ -6,14 +6,24 @@ import pytest
 
 from stampseg.algorithm import Event, Round, Validation
 from stampseg.config import PruneOptions
-from stampseg.target import Target
 from stampseg.selection import select, smallest_within
+from stampseg.target import Target
 
 
 def rounds(*turns: tuple[Event, int, float | None]) -> list[Round]:
     """(event, parameters, Dice) in order; FLOPs are ten times the parameters."""
     return [
-        Round(i, event, {}, size, 10 * size, 4 * size, 10 * i, 0.1, None if dice is None else Validation(dice, {}))
+        Round(
+            i,
+            event,
+            {},
+            size,
+            10 * size,
+            4 * size,
+            10 * i,
+            0.1,
+            None if dice is None else Validation(dice, {}),
+        )
         for i, (event, size, dice) in enumerate(turns)
     ]
 

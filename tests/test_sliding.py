@@ -202,6 +202,7 @@ def test_memory_does_not_grow_with_the_length_of_the_volume(factor):
     assert short < 5 * 48 * 48 * 64 * 4 * 3  # far from one float volume per class and step
 
 
-def test_softmax_is_torchs():
-    logits = 30 * noise(2, 4, 5, 6)
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_softmax_is_torchs(classes):
+    logits = 60 * noise(2, classes, 5, 6)
     np.testing.assert_allclose(softmax(logits), torch.softmax(torch.from_numpy(logits), 1), atol=1e-6)

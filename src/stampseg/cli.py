@@ -6,10 +6,11 @@ import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .cli_app import app, console, reported
 from .cli_options import (
     ConfigOption,
     DataArgument,
@@ -36,65 +37,16 @@ from .cli_options import (
     shape_from,
 )
 from .config import Config
-from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
-from .packages import missing
+from .errors import ConfigError, DataError, ModelFileError, WiringError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .data.cases import Dataset
     from .pipeline import Reporter
     from .runs import RunFolder
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-app = typer.Typer(
-    name="stampseg",
-    help="Train and prune a segmentation network at the same time, with few labelled scans.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn our errors into one line and an exit code; nobody sees a traceback for a wrong input."""
-
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except StampsegError as error:
-            typer.echo(f"stampseg: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
-        except ModuleNotFoundError as error:
-            said = missing(error, f"stampseg {command.__name__}")
-            if said is None:
-                raise
-            typer.echo(f"stampseg: {said}", err=True)
-            raise typer.Exit(said.exit_code) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            typer.echo(
-                f"stampseg: {where}{error.strerror or error}; check the path and the space left", err=True
-            )
-            raise typer.Exit(DataError.exit_code) from None
-        except KeyboardInterrupt:
-            typer.echo("stampseg: stopped by the user", err=True)
-            raise typer.Exit(130) from None
-
-    return wrapped
-
 
 def _dice(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.3f}"
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(soft_wrap=True)
 
 
 @app.command()
@@ -128,7 +80,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(findings.to_json(), indent=2))
     else:
-        print_findings(findings, _console())
+        print_findings(findings, console())
     if findings.errors:
         raise typer.Exit(DataError.exit_code)
 
@@ -222,7 +174,7 @@ def _run(
 
     dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
     folder = RunFolder.create(output)
-    with ConsoleReporter(_console(), folder.logger()) as reporter:
+    with ConsoleReporter(console(), folder.logger()) as reporter:
         try:
             result = work(dataset, folder, options, reporter)
         except (ConfigError, DataError, ModelFileError, WiringError):
@@ -261,108 +213,7 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
-        print_inspection(found, _console())
-
-
-@app.command()
-@reported
-def predict(
-    model: Annotated[
-        Path, typer.Argument(help="Run folder, model.safetensors, or an exported .onnx, .openvino or .pt2.")
-    ],
-    inputs: Annotated[list[Path], typer.Argument(help="Image files, folders of images, or DICOM series.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the masks; names as in the input.")
-    ],
-    overlays: Annotated[
-        Path | None, typer.Option("--overlays", help="Also write pictures of the masks here.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Average over all mirrored views: slower, often a little better.")
-    ] = False,
-    batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="Windows computed at once; more memory.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
-    ] = None,
-    trust: TrustOption = None,
-    device: DeviceOption = None,
-) -> None:
-    """Segment images; each mask lies on its image's own grid and has its file type."""
-    from .segmenting import segment
-
-    segment(
-        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
-        batch_size=batch, threads=threads, trusted=tuple(trust or ()), echo=typer.echo,
-    )  # fmt: skip
-
-
-@app.command()
-@reported
-def export(
-    model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="File to write: .onnx, .openvino or .pt2.", metavar="FILE")
-    ],
-    format: Annotated[
-        str | None, typer.Option("--format", help="onnx, openvino or torch-export; default: as FILE ends.")
-    ] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", help="f32, bf16 (openvino, torch-export) or int8 (onnx, openvino).")
-    ] = "f32",
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", help="Data set to check the file on; default: the run's validation cases."),
-    ] = None,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option("--input", help="Image or folder to check the file on instead; may be repeated."),
-    ] = None,
-    cases: Annotated[int, typer.Option("--cases", help="Cases to check it on, at most.")] = 3,
-    tolerance: Annotated[
-        float | None,
-        typer.Option("--tolerance", help="Dice that may be lost; default: f32 0.001, bf16 0.02, int8 0.01."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    trust: TrustOption = None,
-) -> None:
-    """Write a file that runs without PyTorch, if it predicts on real cases what the model predicts."""
-    from .exporting import export_file
-
-    export_file(
-        model, output, format=format, precision=precision, data=data, images=images, masks=masks,
-        inputs=inputs or (), cases=cases, tolerance=tolerance, overwrite=overwrite,
-        trusted=tuple(trust or ()), echo=typer.echo,
-    )  # fmt: skip
-
-
-@app.command()
-@reported
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder (or file) of predicted masks.")],
-    labels: Annotated[Path, typer.Argument(help="Folder (or file) of reference masks.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write a .csv (or .json) of every case.")
-    ] = None,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
-    ] = 1.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Dice, HD95, surface Dice and volume error of predictions against labels."""
-    from .evaluation_report import evaluate_folder, print_evaluation
-
-    result = evaluate_folder(predictions, labels, tolerance_mm=tolerance)
-    if output is not None:
-        result.write(output)
-    if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
-    else:
-        print_evaluation(result, _console())
+        print_inspection(found, console())
 
 
 @app.command()
@@ -374,7 +225,10 @@ def demo(
     """Train dense and pruned on a few slices of real anatomy, and show the two side by side."""
     from .demo_run import run_demo
 
-    run_demo(output, steps, _console())
+    run_demo(output, steps, console())
+
+
+from . import cli_models  # noqa: E402, F401 - its commands come after these in the list
 
 
 def main() -> None:

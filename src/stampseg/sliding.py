@@ -68,7 +68,7 @@ def slide(
         tuple(place[order.index(a)] for a in range(len(order)))
         for place in itertools.product(*(starts[a] for a in order))
     ]
-    slab = _Slab(image.shape[1:], plan, axis, single=len(places) == 1)
+    slab = _Slab(image.shape[1:], plan, axis, starts)
     for first in range(0, len(places), batch_size):
         chosen = places[first : first + batch_size]
         windows = np.stack([cut_window(image, place, plan.patch_size) for place in chosen])
@@ -133,30 +133,41 @@ def window_weight(patch: tuple[int, ...], convention: str) -> np.ndarray:
 class _Slab:
     """Weighted sums of scores, as many rows as a window is long: row r of the image is at r modulo that."""
 
-    def __init__(self, shape: Sequence[int], plan: Plan, axis: int, single: bool) -> None:
+    def __init__(self, shape: Sequence[int], plan: Plan, axis: int, starts: Sequence[Sequence[int]]) -> None:
         self._axis = axis
         self._shape = tuple(shape)
         self._patch = plan.patch_size
-        self._weight = None if single else window_weight(plan.patch_size, plan.convention)
         self._room = [max(n, p) for n, p in zip(shape, self._patch, strict=True)]
         self._room[axis] = self._patch[axis]
         self._pads = [max(p - n, 0) // 2 for n, p in zip(shape, self._patch, strict=True)]
         self._scores: np.ndarray | None = None
-        self._weights = np.zeros(0, dtype=np.float32)
+        self._weight: np.ndarray | None = None  # of a window; none where there is only one
+        if math.prod(map(len, starts)) > 1:
+            self._weight = window_weight(plan.patch_size, plan.convention)
+            self._layer = self._layer_weights(self._weight, starts)  # of all windows at one place of the axis
+            self._weights = np.zeros(self._room, dtype=np.float32)
+        self._last: int | None = None  # place of the axis
         self._next = 0  # the first row that is not final yet
 
     def add(self, scores: np.ndarray, place: Sequence[int]) -> None:
-        """Add one window (K, *patch)."""
+        """Add one window (K, *patch), which is overwritten; windows come by their place along the axis."""
         if self._weight is None:
             self._scores = scores
             return
         if self._scores is None:
             self._scores = np.zeros((len(scores), *self._room), dtype=np.float32)
-            self._weights = np.zeros(self._room, dtype=np.float32)
-        weighted = scores * self._weight
-        for target, source in self._halves(place):
-            self._scores[(slice(None), *target)] += weighted[(slice(None), *source)]
-            self._weights[target] += self._weight[source]
+        scores *= self._weight
+        across = [
+            slice(start + pad, start + pad + n)
+            for start, pad, n in zip(place, self._pads, self._patch, strict=True)
+        ]
+        for there, own in self._pieces(place[self._axis]):
+            target, source = (slice(None), *across), self._rows(own)
+            target = (*target[: self._axis + 1], there, *target[self._axis + 2 :])
+            self._scores[target] += scores[(slice(None), *source)]
+            if place[self._axis] != self._last:
+                self._weights[self._rows(there)] += self._layer[source]
+        self._last = place[self._axis]
 
     def finish(self, row: int | None) -> Iterator[np.ndarray]:
         """Rows before `row`, which no window touches any more; None: all that are left."""
@@ -170,27 +181,32 @@ class _Slab:
             found = self._scores[(slice(None), *rows)]
             if self._weight is not None:
                 found = found / self._weights[tuple(rows)]
-                rows = [slice(None)] * len(rows)
-                rows[self._axis] = slice(first, first + count)
-                self._scores[(slice(None), *rows)] = 0
-                self._weights[tuple(rows)] = 0
+                used = self._rows(slice(first, first + count))
+                self._scores[(slice(None), *used)] = 0
+                self._weights[used] = 0
             self._next += count
             yield np.moveaxis(found, 1 + self._axis, 1)
 
-    def _halves(self, place: Sequence[int]) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-        """Where a window goes, and which part of it: two parts where its rows run over the end."""
+    def _pieces(self, start: int) -> Iterator[tuple[slice, slice]]:
+        """Where the rows of a window at `start` go, and which they are: two pieces if they pass the end."""
         thick = self._patch[self._axis]
-        first = (place[self._axis] + self._pads[self._axis]) % thick
-        target = [
-            slice(start + pad, start + pad + n)
-            for start, pad, n in zip(place, self._pads, self._patch, strict=True)
-        ]
-        source = [slice(None)] * len(target)
-        for own, there in ((slice(0, thick - first), first), (slice(thick - first, thick), 0)):
-            count = own.stop - own.start
-            if count > 0:
-                target[self._axis], source[self._axis] = slice(there, there + count), own
-                yield tuple(target), tuple(source)
+        first = (start + self._pads[self._axis]) % thick
+        yield slice(first, thick), slice(0, thick - first)
+        if first:
+            yield slice(0, first), slice(thick - first, thick)
+
+    def _rows(self, rows: slice) -> tuple[slice, ...]:
+        """Those rows along the axis, everything along the others."""
+        return tuple(rows if axis == self._axis else slice(None) for axis in range(len(self._shape)))
+
+    def _layer_weights(self, weight: np.ndarray, starts: Sequence[Sequence[int]]) -> np.ndarray:
+        total = np.zeros(self._room, dtype=np.float32)
+        others = [[0] if axis == self._axis else places for axis, places in enumerate(starts)]
+        for place in itertools.product(*others):
+            pads = (0 if axis == self._axis else pad for axis, pad in enumerate(self._pads))
+            corner = [start + pad for start, pad in zip(place, pads, strict=True)]
+            total[tuple(slice(c, c + n) for c, n in zip(corner, self._patch, strict=True))] += weight
+        return total
 
 
 def _score(windows: np.ndarray, scorer: Scorer, logits: bool, mirror: bool) -> np.ndarray:
@@ -209,7 +225,17 @@ def _score(windows: np.ndarray, scorer: Scorer, logits: bool, mirror: bool) -> n
 
 def softmax(scores: np.ndarray) -> np.ndarray:
     """Probabilities (B, K, *S) of logits."""
-    shares = scores - scores.max(axis=1, keepdims=True)
+    shares = np.empty(scores.shape, dtype=np.float32)
+    if scores.shape[1] == 2:  # one exponential instead of two: it is what takes the time
+        second = shares[:, 1]
+        np.subtract(scores[:, 0], scores[:, 1], out=second)
+        with np.errstate(over="ignore"):  # of infinity comes 0, as it should
+            np.exp(second, out=second)
+        second += 1
+        np.reciprocal(second, out=second)
+        np.subtract(np.float32(1), second, out=shares[:, 0])
+        return shares
+    np.subtract(scores, scores.max(axis=1, keepdims=True), out=shares)
     np.exp(shares, out=shares)
     shares /= shares.sum(axis=1, keepdims=True)
     return shares

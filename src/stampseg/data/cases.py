@@ -179,13 +179,22 @@ def _match_group(pattern: str, name: str) -> str:
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
     """Put cases whose image files are equal byte for byte into one group, and say so."""
-    groups, warnings = {case.id: case.group for case in cases}, []
-    for first, second in find_copies([case.images for case in cases]):
-        one, other = cases[first].id, cases[second].id
-        warnings.append(f"{one} and {other} are the same image; they are kept in one group")
-        kept, merged = groups[one], groups[other]
-        groups = {name: kept if group == merged else group for name, group in groups.items()}
-    return [replace(case, group=groups[case.id]) for case in cases], warnings
+    copies = find_copies([case.images for case in cases])
+    merged: dict[str, str] = {}  # group -> the group it went into
+
+    def last(group: str) -> str:
+        while group in merged:
+            group = merged[group]
+        return group
+
+    warnings = []
+    for first, second in copies:
+        one, other = cases[first], cases[second]
+        warnings.append(f"{one.id} and {other.id} are the same image; they are kept in one group")
+        kept, gone = last(one.group), last(other.group)
+        if kept != gone:
+            merged[gone] = kept
+    return [replace(case, group=last(case.group)) for case in cases], warnings
 
 
 def _images_at(path: Path) -> list[Path]:

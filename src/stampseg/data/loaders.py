@@ -132,7 +132,7 @@ class TrainingBatches:
         share = options.foreground_share
         self._training = TrainingTransform(plan, augment=options.augment, foreground_share=share)
         self._scoring = TrainingTransform(plan, augment=False, foreground_share=1.0)
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="batches", initializer=_compute_alone)
         self._ahead: dict[int, Future[Sample]] = {}
 
     def batch(self, step: int) -> Sample:
@@ -215,6 +215,12 @@ class ValidationCases:
     def __iter__(self) -> Iterator[tuple[Case, Prepared]]:
         for case in self.cases:
             yield case, self.cache.get(case)
+
+
+def _compute_alone() -> None:
+    """One thread of torch's for the thread that calls: augmentation by several costs twice the work, and
+    takes the cores from training."""
+    torch.set_num_threads(1)
 
 
 def _stack(samples: Sequence[Sample]) -> Sample:

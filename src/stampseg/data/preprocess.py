@@ -6,6 +6,7 @@ kept in a `Geometry`, so that `restoring` undoes every flip exactly; nothing is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from .labels import to_classes
 from .plan import Plan
 from .resampling import resample
 from .spline import resample_spline, thick_axis
-from .volume import Header, Volume, check_pair
+from .volume import MAX_VOXELS, Header, Volume, check_pair
 
 SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled
 
@@ -101,6 +102,7 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     box = nonzero_box(image) if plan.crop == "nonzero" else tuple((0, n) for n in image.shape[1:])
     spacing = oriented_spacing(volume.header.spacing, orientation)
     shape = working_shape([stop - start for start, stop in box], spacing, plan.spacing)
+    _check_room(volume.header, shape, spacing, plan)
     # Normalised before it is resampled, so that one wild voxel is limited and not smeared.
     image = normalise(image[(slice(None), *_slices(box))], plan)
     classes = None
@@ -170,6 +172,19 @@ def check_fit(volume: Volume, plan: Plan) -> None:
             f"{header.path}: {channels} channels, expected {plan.in_channels}; "
             "give the channels the model was trained with, in the same order"
         )
+
+
+def _check_room(header: Header, shape: Sequence[int], spacing: Sequence[float], plan: Plan) -> None:
+    """Refuse what a wrong voxel size would blow up beyond any memory."""
+    if math.prod(shape) * plan.in_channels > MAX_VOXELS:
+        raise DataError(
+            f"{header.path}: voxels of {_listed(spacing)} brought to the model's {_listed(plan.spacing)} "
+            f"make {' x '.join(map(str, shape))}, more than {MAX_VOXELS:,}; correct the header's voxel size"
+        )
+
+
+def _listed(sizes: Sequence[float]) -> str:
+    return " x ".join(f"{size:.3g}" for size in sizes)
 
 
 def nonzero_box(image: np.ndarray) -> tuple[tuple[int, int], ...]:

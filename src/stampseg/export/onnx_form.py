@@ -53,10 +53,11 @@ class OnnxForm:
 def onnx_of(scorer: ScoreNetwork, example: torch.Tensor) -> OnnxForm:
     """Export with free batch and spatial sizes.
 
-    By the exporter that records one pass (dynamo=False): of the 56 networks of tests/zoo.py it exports
-    55 with free sizes, equal to rounding in 2D and 3D and at odd multiples, in 0.1 to 6 s; the one
-    that first makes a program (dynamo=True) takes 4 to 72 s, and refuses free sizes or fails where a
-    network compares sizes, as MONAI's BasicUNet does when it pads what it upsamples.
+    By the exporter that records one pass (dynamo=False): of the 56 networks of tests/zoo.py it exports 54,
+    51 of them with free sizes, equal to rounding in 2D and 3D, in 0.1 to 6 s. The one that first makes
+    a program (dynamo=True) takes 4 to 72 s and refuses free sizes or fails where a network compares
+    sizes, as MONAI's BasicUNet does when it pads what it upsamples; what this one cannot export, it
+    cannot either.
 
     Args:
         scorer: in evaluation mode, float32.
@@ -107,8 +108,8 @@ def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> tuple[OnnxF
         wide, narrow = _convolutions(onnx.load(ready).graph)
         if not wide:
             raise ExportError(
-                f"int8 would change nothing: every convolution has fewer than {WIDE} channels on a side, which "
-                "ONNX Runtime computes slower in 8 bits; use --precision f32, or --format openvino"
+                f"int8 would change nothing: every convolution has fewer than {WIDE} channels on a side, "
+                "which ONNX Runtime computes slower in 8 bits; use --precision f32, or --format openvino"
             )
         tools.quantize_static(
             ready, done, _Windows(windows), quant_format=tools.QuantFormat.QDQ, per_channel=True,
@@ -121,7 +122,8 @@ def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> tuple[OnnxF
 def _convolutions(graph: Any) -> tuple[list[str], list[str]]:
     """Names of the wide ones, and of the others, depthwise ones among them."""
     shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
-    wide, narrow = [], []
+    wide: list[str] = []
+    narrow: list[str] = []
     for node in graph.node:
         if node.op_type in ("Conv", "ConvTranspose"):
             few = min(shapes.get(node.input[1], (0, 0))[:2]) < WIDE

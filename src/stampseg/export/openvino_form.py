@@ -5,10 +5,12 @@ Unzipped, it is what OpenVINO writes and reads.
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +72,13 @@ def quantised_openvino(form: OpenvinoForm, windows: Sequence[np.ndarray]) -> Ope
     openvino()
     nncf = _needed("nncf", "--precision int8 with --format openvino", "int8")
     nncf.set_log_level(40)  # errors
-    model = nncf.quantize(
-        form.model,
-        nncf.Dataset(list(windows)),
-        subset_size=len(windows),
-        target_device=nncf.TargetDevice.CPU,
-    )
+    with redirect_stdout(io.StringIO()):  # its bars of progress
+        model = nncf.quantize(
+            form.model,
+            nncf.Dataset(list(windows)),
+            subset_size=len(windows),
+            target_device=nncf.TargetDevice.CPU,
+        )
     return OpenvinoForm(model)
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -106,15 +106,21 @@ class LayerTable:
         return eager(layer, torch.randn(1, in_channels, *call.size))
 
 
-def eager(network: nn.Module, example: torch.Tensor) -> Callable[[], object]:
-    """A forward pass without gradients, channels last where there is such a layout."""
+def eager(network: nn.Module, example: torch.Tensor, *, plain: bool = False) -> Callable[[], object]:
+    """A forward pass without gradients, channels last where there is such a layout.
+
+    Args:
+        network: in evaluation mode.
+        example: its input.
+        plain: without the fast paths of `narrow_layers`; compiled code has its own.
+    """
     if example.ndim in (4, 5):
         layout = torch.channels_last if example.ndim == 4 else torch.channels_last_3d
         network = network.to(memory_format=layout)  # type: ignore[call-overload]
         example = example.contiguous(memory_format=layout)
 
     def run() -> object:
-        with torch.inference_mode(), flushing_denormals(), narrow_layers():
+        with torch.inference_mode(), flushing_denormals(), nullcontext() if plain else narrow_layers():
             return network(example)
 
     return run

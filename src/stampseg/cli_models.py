@@ -1,0 +1,155 @@
+"""Commands for models that are there: predict, export, bench, evaluate."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_app import app, console, reported
+from .cli_options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
+from .errors import DataError
+
+
+@app.command()
+@reported
+def predict(
+    model: Annotated[
+        Path, typer.Argument(help="Run folder, model.safetensors, or an exported .onnx, .openvino or .pt2.")
+    ],
+    inputs: Annotated[list[Path], typer.Argument(help="Image files, folders of images, or DICOM series.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the masks; names as in the input.")
+    ],
+    overlays: Annotated[
+        Path | None, typer.Option("--overlays", help="Also write pictures of the masks here.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average over all mirrored views: slower, often a little better.")
+    ] = False,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Windows computed at once; more memory.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
+    ] = None,
+    trust: TrustOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Segment images; each mask lies on its image's own grid and has its file type."""
+    from .segmenting import segment
+
+    segment(
+        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
+        batch_size=batch, threads=threads, trusted=tuple(trust or ()), echo=typer.echo,
+    )  # fmt: skip
+
+
+@app.command()
+@reported
+def export(
+    model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="File to write: .onnx, .openvino or .pt2.", metavar="FILE")
+    ],
+    format: Annotated[
+        str | None, typer.Option("--format", help="onnx, openvino or torch-export; default: as FILE ends.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="f32, bf16 (openvino, torch-export) or int8 (onnx, openvino).")
+    ] = "f32",
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data set to check the file on; default: the run's validation cases."),
+    ] = None,
+    images: ImagesOption = None,
+    masks: MasksOption = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option("--input", help="Image or folder to check the file on instead; may be repeated."),
+    ] = None,
+    cases: Annotated[int, typer.Option("--cases", help="Cases to check it on, at most.")] = 3,
+    tolerance: Annotated[
+        float | None,
+        typer.Option("--tolerance", help="Dice that may be lost; default: f32 0.001, bf16 0.02, int8 0.01."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    trust: TrustOption = None,
+) -> None:
+    """Write a file that runs without PyTorch, if it predicts on real cases what the model predicts."""
+    from .exporting import export_file
+
+    export_file(
+        model, output, format=format, precision=precision, data=data, images=images, masks=masks,
+        inputs=inputs or (), cases=cases, tolerance=tolerance, overwrite=overwrite,
+        trusted=tuple(trust or ()), echo=typer.echo,
+    )  # fmt: skip
+
+
+@app.command()
+@reported
+def bench(
+    model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
+    image: Annotated[
+        Path | None, typer.Option("--input", help="Also time the whole prediction of this image.")
+    ] = None,
+    runtimes: Annotated[
+        str, typer.Option("--runtimes", help="Some of eager, compiled, onnxruntime, openvino, with commas.")
+    ] = "eager,onnxruntime,openvino",
+    precisions: Annotated[
+        str, typer.Option("--precisions", help="Some of f32, bf16, int8, with commas.")
+    ] = "f32",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="To compute with.")] = 1,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Windows at once, for the throughput.")] = 4,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="For each figure.")] = 1.0,
+    trust: TrustOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Time and memory of a model on this machine, beside the dense network, in every runtime."""
+    from .benching.comparing import Options, bench_model
+    from .benching.table import print_bench
+
+    if image is not None and not image.exists():
+        raise DataError(f"{image}: file not found; check the path")
+    report = bench_model(
+        model,
+        Options(_names(runtimes), _names(precisions), threads, batch, seconds, image),
+        tuple(trust or ()),
+        (lambda text: typer.echo(text, err=True)) if as_json else typer.echo,
+    )
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        print_bench(report, console())
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@app.command()
+@reported
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder (or file) of predicted masks.")],
+    labels: Annotated[Path, typer.Argument(help="Folder (or file) of reference masks.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write a .csv (or .json) of every case.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
+    ] = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Dice, HD95, surface Dice and volume error of predictions against labels."""
+    from .evaluation_report import evaluate_folder, print_evaluation
+
+    result = evaluate_folder(predictions, labels, tolerance_mm=tolerance)
+    if output is not None:
+        result.write(output)
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        print_evaluation(result, console())
