@@ -120,8 +120,8 @@ def page(found: dict[str, Any]) -> str:
         "",
         f"On {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, torch "
         f"{machine['torch']}. Every row is a process of its own with its own peak of resident memory (of which "
-        "PyTorch and the other packages take the first part); imports are not in the times. Cases are links to real "
-        "scans. Predicting 10,000 files was not measured: no more is kept of them than of 100. Exponents are those "
+        "PyTorch and the other packages take the first part); imports are not in the times, loading "
+        "the network is. Cases are links to real scans. Predicting 10,000 files was not measured: no more is kept of them than of 100. Exponents are those "
         "of a power law through all rows: 1 is linear. Made with",
         "",
         f"    {found['command']}",
@@ -138,7 +138,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     parts = list(rows[0]["seconds"])
     more = [name for name in ("parameters", "training_peak_megabytes") if name in rows[0]]
     lines = [
-        "| number | " + " | ".join([*(f"{part}, s" for part in parts), *more]).replace("_", " ") + " | peak MB |",
+        "| number | "
+        + " | ".join([*(f"{part}, s" for part in parts), *more]).replace("_", " ")
+        + " | peak MB |",
         "|---:|" + "---:|" * (len(parts) + len(more) + 1),
     ]
     for row in rows:
@@ -184,10 +186,14 @@ def main() -> None:
     parser.add_argument("ct", type=Path)
     parser.add_argument("--cases", type=int, nargs="+", default=[10, 100, 1000, 10000])
     parser.add_argument("--predicted", type=int, nargs="+", default=[10, 100])
-    parser.add_argument("--only", nargs="+", choices=("cases", "volume", "width"), default=["cases", "volume", "width"])
+    parser.add_argument(
+        "--only", nargs="+", choices=("cases", "volume", "width"), default=["cases", "volume", "width"]
+    )
     parser.add_argument("--out", type=Path, default=Path("docs/results/growth.json"))
     options = parser.parse_args()
-    counts = f"--cases {' '.join(map(str, options.cases))} --predicted {' '.join(map(str, options.predicted))}"
+    counts = (
+        f"--cases {' '.join(map(str, options.cases))} --predicted {' '.join(map(str, options.predicted))}"
+    )
     found: dict[str, Any] = {
         "command": f"python benchmarks/growth.py HIPPOCAMPUS CT {counts} --only {' '.join(options.only)}",
         "machine": {

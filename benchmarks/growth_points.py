@@ -77,7 +77,10 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
 
 
 def predict(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
-    """What `stampseg predict` does with files."""
+    """What `stampseg predict` does with files, the network's loading included."""
+    import stampseg.modelfile
+    import stampseg.prediction
+    import stampseg.training  # noqa: F401 - imported here, before the clock starts
     from stampseg.segmenting import segment
 
     with tempfile.TemporaryDirectory() as place:
@@ -117,7 +120,9 @@ def width(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     tally = Tally(network, graph)
     with narrow_layers():
         _, times = shrunk(network, graph, trainer, Limit("parameters", tally.parameters // 2))
-    clock.seconds |= {name.removesuffix("_seconds"): t for name, t in times.items() if name.endswith("_seconds")}
+    clock.seconds |= {
+        name.removesuffix("_seconds"): t for name, t in times.items() if name.endswith("_seconds")
+    }
     return {
         "parameters": tally.parameters,
         "flops": tally.flops,

@@ -36,6 +36,24 @@ def ours(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     return images, predict
 
 
+def idle(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
+    """Ours with a network that gives zeros at once: what no faster network can save."""
+    import numpy as np
+
+    from stampseg.data.preprocess import prepare
+    from stampseg.data.readers import read_image
+    from stampseg.scorers import open_scorer
+    from stampseg.sliding import segment_windows
+
+    plan = open_scorer(Path(settings["model"]), threads=settings["threads"]).plan
+    images = [read_image([Path(file)], plan.in_channels) for file in settings["images"]]
+
+    def zeros(windows: np.ndarray) -> np.ndarray:
+        return np.zeros((len(windows), plan.out_channels, *windows.shape[2:]), dtype=np.float32)
+
+    return images, lambda image: segment_windows(prepare(image, plan), plan, zeros)
+
+
 def monai(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     """MONAI's sliding window over the network as PyTorch runs it, prepared and brought back as ours."""
     import torch
@@ -87,6 +105,7 @@ def nnunet(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     )
     settings["told"] = {
         "nnunet_parameters": sum(p.numel() for p in network.parameters()),
+        "nnunet_spacing": [float(s) for s in configuration.spacing],
         "nnunet_patch": [int(n) for n in configuration.patch_size],
         "nnunet_features": list(
             configuration.configuration["architecture"]["arch_kwargs"]["features_per_stage"]
@@ -136,6 +155,7 @@ def plan_nnunet(settings: dict[str, Any], place: Path) -> str:
 
 KINDS: dict[str, Callable[[dict[str, Any]], tuple[Sequence[Any], Predict]]] = {
     "ours": ours,
+    "idle": idle,
     "monai": monai,
     "nnunet": nnunet,
 }
@@ -146,7 +166,8 @@ def main() -> None:
     settings = json.loads(Path(sys.argv[1]).read_text())
     answers, sys.stdout = sys.stdout, sys.stderr  # libraries print
     images, predict = KINDS[settings["kind"]](settings)
-    predict(images[0])  # what is built on first use
+    if settings["warm"]:
+        predict(images[0])  # what is built on first use
     print(json.dumps({"ready": True, **settings.get("told", {})}), file=answers, flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()

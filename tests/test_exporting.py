@@ -212,29 +212,28 @@ def test_splits_name_images_that_are_found_from_anywhere(
     call(tmp_path / "run", "-o", tmp_path / "m.onnx")
 
 
+@pytest.fixture(scope="module")
+def hippocampus(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained for a moment: its scores are near each other everywhere, which is harder to keep."""
+    output = tmp_path_factory.mktemp("real") / "run"
+    quick = ("--steps", "30", "--set", "network.width=8", "--set", "train.batch_size=2", "--labels", "6")
+    data = shared_data / "hippocampus_mri"
+    made = CliRunner().invoke(app, ["train", str(data), "-o", str(output), *quick, "--method", "dense"])
+    assert made.exit_code == 0, made.output
+    return output
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "precision"),
-    [
-        ("m.onnx", "f32"),
-        ("m.onnx", "int8"),
-        ("m.openvino", "f32"),
-        ("m.openvino", "bf16"),
-        ("m.openvino", "int8"),
-    ],
+    ("suffix", "precision"),
+    [("onnx", "f32"), ("onnx", "int8"), ("openvino", "f32"), ("openvino", "bf16"), ("openvino", "int8")],
 )
-def test_a_real_hippocampus(name: str, precision: str, shared_data: Path, tmp_path: Path) -> None:
-    """Trained for a moment: its scores are near each other everywhere, which is harder to keep."""
+def test_a_real_hippocampus(suffix: str, precision: str, hippocampus: Path, tmp_path: Path) -> None:
     for package in ("openvino", "nncf"):
         pytest.importorskip(package)
-    data = shared_data / "hippocampus_mri"
-    quick = ("--steps", "60", "--set", "network.width=8", "--set", "train.batch_size=2", "--labels", "6")
-    made = CliRunner().invoke(
-        app, ["train", str(data), "-o", str(tmp_path / "run"), *quick, "--method", "dense"]
-    )
-    assert made.exit_code == 0, made.output
-    call(tmp_path / "run", "-o", tmp_path / name, "--precision", precision)
-    parity = open_session(tmp_path / name).details["parity"]
+    path = tmp_path / f"m.{suffix}"
+    call(hippocampus, "-o", path, "--precision", precision, "--tolerance", 0.1)
+    parity = open_session(path).details["parity"]
     assert parity["dice"] > {"f32": 0.9999, "bf16": 0.98, "int8": 0.9}[precision]
     if precision == "f32":
         assert parity["largest_difference"] < 1e-4

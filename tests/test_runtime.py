@@ -20,6 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stampseg.cli import app
+from stampseg.data.intensities import normalise
 from stampseg.data.readers import read_label
 from stampseg.errors import MissingPackageError, ModelFileError
 from stampseg.export import export_model
@@ -306,6 +307,17 @@ def test_a_missing_engine_is_named(
         MissingPackageError, match=f"needs {package}, which is not installed; pip install {package}"
     ):
         open_session(models[2, suffix][0])
+
+
+def test_a_plan_that_needs_scipy_says_so(models: dict[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = open_session(models[2, ".onnx"][0]).plan
+    for name in [name for name in sys.modules if name.split(".")[0] == "scipy"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    filled = plan.model_copy(update={"normalization": "mean-std-mask"})
+    with pytest.raises(MissingPackageError, match=r"needs scipy, which is not installed; pip install scipy"):
+        normalise(np.ones((1, 8, 8), np.float32), filled)
+    assert normalise(np.ones((1, 8, 8), np.float32), plan).shape == (1, 8, 8)
 
 
 # --- odd and hostile files ---
