@@ -60,7 +60,7 @@ def least_widths(groups: Sequence[Group], options: PruneOptions, share: float) -
         share: of the dense network's cost that is to be left.
     """
     kept = share if options.target.kind == "memory" else math.sqrt(share)
-    return {g.name: math.ceil(round(options.evenness * kept * g.size, 6)) for g in groups}
+    return {g.name: math.floor(round(options.evenness * kept * g.size, 6)) for g in groups}
 
 
 def choose(
