@@ -254,23 +254,15 @@ def _learner(
             times.save()
         return taken.median
 
-    def check() -> Validation | None:
-        with narrow_layers():
-            return validate(trainer.network, held_out, plan, device)
-
-    def fit() -> float:
-        with narrow_layers():
-            return training_dice(
-                trainer.network, trainer.scoring_batches(prune.score_batches), plan.out_channels
-            )
-
     return Learner(
         network=trainer.network,
         optimizer=trainer.optimizer,
         train=trainer.train,
         score=score,
-        validate=check,
-        fit=fit,
+        validate=lambda: validate(trainer.network, held_out, plan, device),
+        fit=lambda: training_dice(
+            trainer.network, trainer.scoring_batches(prune.score_batches), plan.out_channels
+        ),
         times=times,
         latency=latency if times is not None else None,
     )

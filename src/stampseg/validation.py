@@ -15,6 +15,7 @@ from .data.plan import Plan
 from .denormals import flushing_denormals
 from .errors import DataError
 from .evaluation import dice_score
+from .narrow_layers import narrow_layers
 from .networks.outputs import main_map
 from .prediction import predict_working
 
@@ -22,7 +23,7 @@ from .prediction import predict_working
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
     """Mean Dice of the labels over all voxels of training batches, in eval mode."""
     overlap, total = torch.zeros(classes), torch.zeros(classes)
-    with evaluating(network), torch.inference_mode(), flushing_denormals():
+    with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
         for batch in batches:
             truth = batch["label"][:, 0]
             found = main_map(network(batch["image"]), truth.ndim - 1).argmax(1)

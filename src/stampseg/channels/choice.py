@@ -52,7 +52,8 @@ def least_widths(groups: Sequence[Group], options: PruneOptions, share: float) -
     """Channels that each group keeps in a run, by `prune.even`.
 
     An even cut to a share s of the FLOPs leaves about the root of s of every layer's channels, one to a
-    share s of the memory s of them. No layer keeps less than `even` times that.
+    share s of the memory s of them. No layer keeps less than `even` times that,
+    rounded down.
 
     Args:
         groups: of the network before the first cut.
