@@ -167,8 +167,8 @@ class PruneOptions(Options):
         ge=0,
         le=1,
         description="No layer keeps less than this times what an even cut of all layers to the target would "
-        "leave it, rounded down. None: 0.75 where the scores are divided by flops, memory or latency, which would "
-        "starve the layers at full resolution; else 0.",
+        "leave it, rounded down. None: 0.75 where the scores are divided by flops, memory or latency, which "
+        "would starve the layers at full resolution; else 0.",
     )
     max_drop: float = Field(
         0.20, ge=0, description="A cut that stays this far below the best Dice is rolled back."

@@ -18,6 +18,7 @@ import torch
 from ..errors import ExportError
 from ..packages import require
 from ..runtime.details import KEY
+from ..runtime.engines import onnx_run
 from ..sliding import Scorer
 from .score_network import ScoreNetwork
 
@@ -41,13 +42,7 @@ class OnnxForm:
 
     def run(self) -> Scorer:
         """Image (B, C, *S) -> scores, by ONNX Runtime."""
-        runtime = require("onnxruntime", "checking the exported network")
-        options = runtime.SessionOptions()
-        options.log_severity_level = 4  # what fails is said in our words
-        session = runtime.InferenceSession(
-            self.proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        return lambda image: session.run(["scores"], {"image": image})[0]
+        return onnx_run(self.proto.SerializeToString(), Path("the exported network"), None)[0]
 
 
 def onnx_of(scorer: ScoreNetwork, example: torch.Tensor) -> OnnxForm:

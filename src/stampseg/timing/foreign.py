@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..channels.graph import LayerCall
 from ..packages import require
-from ..telemetry import import_quietly
+from ..runtime.engines import onnx_run, openvino_run
 
 OPSET = 17
+NAME = Path("a layer or network to be timed")  # in the errors of the engines
 
 
 def layer_model(call: LayerCall, kernel: Sequence[int], in_channels: int, out_channels: int) -> bytes:
@@ -38,16 +40,7 @@ def layer_model(call: LayerCall, kernel: Sequence[int], in_channels: int, out_ch
 
 
 def runner(model: bytes, runtime: str, threads: int) -> Callable[[np.ndarray], object]:
-    """The ONNX model, ready to run in float32 with so many threads."""
+    """The ONNX model, ready to run in float32 with so many threads, as `stampseg.runtime` runs it."""
     if runtime == "openvino":
-        openvino = import_quietly("openvino")
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-        core = openvino.Core()
-        compiled = core.compile_model(core.read_model(model), "CPU", settings)
-        request = compiled.create_infer_request()
-        return lambda image: request.infer([image], share_inputs=True, share_outputs=True)
-    onnxruntime = require("onnxruntime", "timing layers in ONNX Runtime")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda image: session.run(None, {"image": image})
+        return openvino_run((model, b""), NAME, "f32", threads)[0]
+    return onnx_run(model, NAME, threads)[0]
