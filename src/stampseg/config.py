@@ -144,20 +144,21 @@ class PruneOptions(Options):
         "None: as many as a geometric path to the target asks for in `rounds` rounds.",
     )
     rounds: int = Field(20, ge=1, description="Rounds of the path when per_round is None.")
-    warmup_share: float = Field(
-        0.15, ge=0, lt=1, description="Share of the steps before the first cut, at least; see ready_dice."
-    )
+    warmup_share: float | None = Field(
+        None, ge=0, lt=1,
+        description="Share of the steps before the first cut, at least; see ready_dice. None: 0.15, or 0.10 "
+        "where the scores are divided by flops, memory or latency: an early cut is what saves time.",
+    )  # fmt: skip
     ready_dice: float = Field(
         0.5, ge=0, le=1,
         description="Dice on the training set that the first cut waits for, until half of the steps at most: "
         "before a network has found its structures its channels cannot be told apart.",
     )  # fmt: skip
-    final_share: float = Field(
-        0.40,
-        ge=0,
-        lt=1,
-        description="Share of the steps after the last cut; less where warm-up or recovery took longer.",
-    )
+    final_share: float | None = Field(
+        None, ge=0, lt=1,
+        description="Share of the steps after the last cut; less where warm-up or recovery took longer. "
+        "None: 0.40, or 0.65 where the scores are divided by flops, memory or latency.",
+    )  # fmt: skip
     recovery_steps: int | None = Field(
         None, ge=1, description="Optimiser steps after each cut; None: what the shares leave."
     )
@@ -215,7 +216,21 @@ class PruneOptions(Options):
         """`even`, settled."""
         if self.even is not None:
             return self.even
-        return 0.75 if self.scaling in ("flops", "memory", "latency") else 0.0
+        return 0.75 if self.for_time else 0.0
+
+    @property
+    def for_time(self) -> bool:
+        """Whether channels are ranked by what they cost to run."""
+        return self.scaling in ("flops", "memory", "latency")
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """`warmup_share` and `final_share`, settled."""
+        warmup, final = (0.10, 0.65) if self.for_time else (0.15, 0.40)
+        return (
+            warmup if self.warmup_share is None else self.warmup_share,
+            final if self.final_share is None else self.final_share,
+        )
 
     @model_validator(mode="after")
     def _check_amounts(self) -> PruneOptions:
@@ -223,8 +238,11 @@ class PruneOptions(Options):
             raise ValueError("per_round must be a count of at least 1 or a share between 0 and 1")
         if isinstance(self.per_round, float) and self.per_round >= 1:
             raise ValueError("per_round as a share must lie below 1; write a count without a point")
-        if self.warmup_share + self.final_share >= 1:
-            raise ValueError("warmup_share + final_share must leave room for the rounds (below 1)")
+        if sum(self.shares) >= 1:
+            raise ValueError(
+                "warmup_share + final_share must leave room for the rounds (below 1); "
+                f"they are {self.shares[0]:g} + {self.shares[1]:g}"
+            )
         return self
 
 

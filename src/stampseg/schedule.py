@@ -50,9 +50,10 @@ def make_schedule(
     With `per_round` the number of rounds is estimated from the channels: parameters fall with
     the square of the width, so a share s of the parameters leaves about sqrt(s) of the channels.
     """
-    warmup = int(steps * options.warmup_share)
+    warmup_share, final_share = options.shares
+    warmup = int(steps * warmup_share)
     left = steps - (warmup if spent is None else spent)
-    finish = int(left * options.final_share / (1 - options.warmup_share))
+    finish = int(left * final_share / (1 - warmup_share))
     between = max(1, left - finish)
     goal = math.sqrt(min(1.0, target / max(dense, 1e-9)))
     if options.per_round is None:
