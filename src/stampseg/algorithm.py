@@ -90,6 +90,7 @@ class Learner:
         copies: averages of the weights (EMA), cut and rolled back like the network.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
+        choose: picks the channels of a cut; see `choose`.
     """
 
     network: nn.Module
@@ -101,6 +102,7 @@ class Learner:
     copies: Sequence[Copy] = ()
     times: LayerTimes | None = None
     latency: Callable[[], float] | None = None
+    choose: Callable[..., Cut] = choose
 
 
 def stamp(
@@ -154,7 +156,7 @@ def stamp(
         )
         good, rates = run.snapshot(), run.rates
         scores = run.score()
-        cut = choose(
+        cut = learner.choose(
             learner.network, run.graph, scores,
             limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
             groups=groups, spare=spared, cost=options.cost, times=learner.times,

@@ -20,7 +20,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(place)
+        _to_disk(place)
         os.replace(place, path)
+        _to_disk(path.parent)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); check the folder and the disk"
@@ -28,6 +30,27 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with suppress(OSError):
             place.unlink()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, would outlive a loss of power."""
+    try:
+        number = os.open(path, os.O_RDONLY)
+    except OSError:
+        if path.is_dir():  # Windows opens no folders
+            return
+        raise
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete hidden files that a killed process was writing into the folder."""
+    for path in folder.glob(".*-*"):
+        if path.is_file() and path.name[1:].partition("-")[0].isdigit():
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,7 +23,10 @@ from .cli_options import (
     MemoryOption,
     MethodOption,
     NetworkOption,
+    OptionalDataArgument,
+    OptionalOutputOption,
     OutputOption,
+    ResumeOption,
     SeedOption,
     SetOption,
     StepsOption,
@@ -36,17 +37,9 @@ from .cli_options import (
     run_config,
     shape_from,
 )
-from .config import Config
-from .errors import ConfigError, DataError, ModelFileError, WiringError
-
-if TYPE_CHECKING:
-    from .data.cases import Dataset
-    from .pipeline import Reporter
-    from .runs import RunFolder
-
-
-def _dice(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
+from .cli_runs import resume_run, start_run
+from .errors import ConfigError, DataError
+from .order import Order
 
 
 @app.command()
@@ -88,8 +81,8 @@ def check(
 @app.command()
 @reported
 def train(
-    data: DataArgument,
-    output: OutputOption,
+    data: OptionalDataArgument = None,
+    output: OptionalOutputOption = None,
     images: ImagesOption = None,
     masks: MasksOption = None,
     group_regex: GroupOption = None,
@@ -106,16 +99,25 @@ def train(
     config: ConfigOption = None,
     settings: SetOption = None,
     device: DeviceOption = None,
+    resume: ResumeOption = None,
 ) -> None:
-    """Train and prune a network; everything is left in the run folder."""
+    """Train and prune a network; everything is left in the run folder. A stopped run can be gone on with."""
+    if resume is not None:
+        given = [name for name, value in locals().items() if value not in (None, False, resume)]
+        if given:
+            raise ConfigError(
+                f"--resume goes on with the options and data of the run; leave out {', '.join(sorted(given))}"
+            )
+        resume_run(resume)
+        return
+    if data is None or output is None:
+        raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")
     options = run_config(
         config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
         costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
         validation=validation, network=network, device=device, group_regex=group_regex,
     )  # fmt: skip
-    from .pipeline import run_training
-
-    _run(data, images, masks, output, options, run_training)
+    start_run(Order("train", data, options, images, masks), output)
 
 
 @app.command()
@@ -154,40 +156,7 @@ def prune(
         costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
         validation=validation, network=network, device=device, group_regex=group_regex,
     )  # fmt: skip
-    from .pruning import prune_trained
-
-    _run(data, images, masks, output, options, functools.partial(prune_trained, model, tuple(trust or ())))
-
-
-def _run(
-    data: Path,
-    images: Path | None,
-    masks: Path | None,
-    output: Path,
-    options: Config,
-    work: Callable[[Dataset, RunFolder, Config, Reporter], dict[str, Any]],
-) -> None:
-    """Do the work in a new run folder and say what came of it."""
-    from .console import ConsoleReporter
-    from .data.cases import find_dataset
-    from .runs import RunFolder
-
-    dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
-    folder = RunFolder.create(output)
-    with ConsoleReporter(console(), folder.logger()) as reporter:
-        try:
-            result = work(dataset, folder, options, reporter)
-        except (ConfigError, DataError, ModelFileError, WiringError):
-            folder.discard()  # nothing was trained: the corrected command may use the same name
-            raise
-        before = result["validation_dice_before"]
-        was = f" (as given {before:.3f})" if before is not None else ""
-        reporter.note(
-            f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
-            f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
-            f"validation Dice {_dice(result['validation_dice'])}{was}; "
-            f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
-        )
+    start_run(Order("prune", data, options, images, masks, model, tuple(trust or ())), output)
 
 
 @app.command()

@@ -12,13 +12,12 @@ from .config import Config, load_config
 from .errors import ConfigError
 from .target import Cost, Target
 
-DataArgument = Annotated[
-    Path,
-    typer.Argument(
-        help="Folder (Medical Segmentation Decathlon, nnU-Net raw, images/ + masks/) or a CSV.",
-        metavar="DATA",
-    ),
-]
+_DATA = typer.Argument(
+    help="Folder (Medical Segmentation Decathlon, nnU-Net raw, images/ + masks/) or a CSV.", metavar="DATA"
+)
+_RUN = typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")
+DataArgument = Annotated[Path, _DATA]
+OptionalDataArgument = Annotated[Path | None, _DATA]
 ImagesOption = Annotated[
     Path | None, typer.Option("--images", help="Folder of images, where the layout is your own.")
 ]
@@ -57,7 +56,12 @@ TrustOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-OutputOption = Annotated[Path, typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")]
+OutputOption = Annotated[Path, _RUN]
+OptionalOutputOption = Annotated[Path | None, _RUN]
+ResumeOption = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Go on with the run that was stopped in this folder.", metavar="RUN"),
+]
 MethodOption = Annotated[str | None, typer.Option("--method", help="stamp+ (default), stamp, dense or flat.")]
 TargetOption = Annotated[
     str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")

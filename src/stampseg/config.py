@@ -283,6 +283,9 @@ class TrainOptions(Options):
     patience: int | None = Field(
         None, ge=1, description="Validations without a better Dice after which a stage ends early."
     )
+    checkpoint_minutes: float = Field(
+        10, ge=0, description="Minutes of training between checkpoints within a round; one ends each round."
+    )
 
 
 class Config(Options):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +29,7 @@ from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
 from .denormals import flushing_denormals, start_flushing_workers
 from .errors import ConfigError
+from .keeping import Keeper
 from .latency import network_latency
 from .modelfile import Description, save_model
 from .narrow_layers import narrow_layers
@@ -70,7 +72,7 @@ def run_training(
 
     Args:
         dataset: the labelled cases.
-        folder: a new run folder.
+        folder: a new run folder, or that of a stopped run with the same data and options.
         config: options.
         reporter: is told of decisions, steps and rounds.
         source: a trained network to start from; None: a fresh one.
@@ -79,7 +81,8 @@ def run_training(
     Returns:
         What result.json holds.
     """
-    start = time.perf_counter()
+    keeper = Keeper(folder.path, config.train.checkpoint_minutes)
+    folder.keep_rounds(keeper.kept)
     start_flushing_workers()
     seed_everything(config.seed)
     device = resolve_device(config.device)
@@ -104,29 +107,44 @@ def run_training(
     ) as batches:
         trainer = Trainer(
             network, batches, config.train, config.train.steps, device,
-            lambda done, loss: reporter.step(done, config.train.steps, loss),
+            on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, keeper),
+            warn=reporter.note,
         )  # fmt: skip
         held_out = ValidationCases(cases.validation, cache)
-        learner = _learner(trainer, graph, held_out, seen, config, device, times)
+        randomness, gathering = np.random.default_rng(config.seed), _gathering(trainer, graph, seen, config)
+        keeper.follow(trainer, gathering, randomness)
+        learner = keeper.learner(
+            _learner(trainer, held_out, seen, config, device, times, randomness, gathering)
+        )
+        if keeper.resumed:
+            reporter.note(f"a stopped run goes on: {keeper.kept} round(s) had ended")
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
         for turn in _rounds(learner, graph, config, given):
             rounds.append(turn)
+            if keeper.passed():
+                continue
             save_model(
                 folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn, source)
             )
             folder.append_round(turn)
+            keeper.keep()
             reporter.round(turn)
     before = Round(
         -1, "train", graph.widths(), first.parameters, first.flops, first.memory, 0, 0.0, given,
         latency=rounds[0].latency if rounds else None,
     )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
-    result = conclude(folder, rounds, before, dense, seen, config, time.perf_counter() - start)
+    result = conclude(folder, rounds, before, dense, seen, config, keeper.seconds)
     for text in result["remarks"]:
         reporter.note(text)
     return result
+
+
+def _stepped(done: int, steps: int, loss: float, reporter: Reporter, keeper: Keeper) -> None:
+    reporter.step(done, steps, loss)
+    keeper.step()
 
 
 def _begin(
@@ -200,14 +218,10 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.write_text("config.yaml", dump_config(config))
-    folder.write_json("plan.json", seen.plan.model_dump(mode="json"))
-    folder.write_json(
-        "splits.json",
-        {
-            part: [_entry(case) for case in getattr(seen.allotment, part)]
-            for part in ("training", "validation")
-        },
-    )
+    folder.settle("plan.json", seen.plan.model_dump(mode="json"), "the data, or how they are prepared,")
+    parts = ("training", "validation")
+    splits = {part: [_entry(case) for case in getattr(seen.allotment, part)] for part in parts}
+    folder.settle("splits.json", splits, "the cases, or what is in their files,")
 
 
 def _entry(case: Case) -> dict[str, Any]:
@@ -217,27 +231,43 @@ def _entry(case: Case) -> dict[str, Any]:
         "group": case.group,
         "images": [str(path.absolute()) for path in case.images],
         "label": str(case.label.absolute()) if case.label is not None else None,
+        "digest": _digest((*case.images, *([case.label] if case.label is not None else []))),
     }
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    """Of what is in the files; a stopped run goes on with the same data only."""
+    total = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "blake2b").digest())
+    return total.hexdigest()
+
+
+def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Config) -> Gathering | None:
+    """Whoever collects scores from training steps, where the options allow it."""
+    prune = config.prune
+    gathers = (
+        config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED
+    )
+    if not gathers or config.train.compile:  # hooks of compiled code are not called
+        return None
+    batches = prune.score_batches or math.ceil(len(seen.allotment.training) / config.train.batch_size)
+    trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
+    return gathering
 
 
 def _learner(
     trainer: Trainer,
-    graph: ChannelGraph,
     held_out: ValidationCases,
     seen: Survey,
     config: Config,
     device: torch.device,
     times: LayerTable | None,
+    randomness: np.random.Generator,
+    gathering: Gathering | None,
 ) -> Learner:
-    plan = seen.plan
-    prune, randomness = config.prune, np.random.default_rng(config.seed)
-    gathering: Gathering | None = None
-    gathers = (
-        config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED
-    )
-    if gathers and not config.train.compile:  # hooks of compiled code are not called
-        batches = prune.score_batches or math.ceil(len(seen.allotment.training) / config.train.batch_size)
-        trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
+    plan, prune = seen.plan, config.prune
 
     def score(graph: ChannelGraph) -> Scores:
         with narrow_layers(), flushing_denormals():

@@ -1,21 +1,30 @@
 """The run folder: everything a run leaves behind, each file whole or absent.
 
-config.yaml  plan.json  splits.json  log.txt  rounds.jsonl
+run.json  config.yaml  plan.json  splits.json  log.txt  rounds.jsonl
 rounds/000.safetensors ...   model.safetensors   result.json
+
+While it goes on, also checkpoint/ (see keeping.py): a folder that has it, or no result.json, can be gone on
+with.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock, Timeout
+
 from .algorithm import Round
-from .atomic import write_text, write_whole
+from .atomic import remove_leftovers, write_text, write_whole
 from .errors import ConfigError, DataError, ModelFileError
+from .order import Order
+
+ORDER = "run.json"
 
 
 class RunFolder:
@@ -23,23 +32,94 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock: BaseFileLock | None = None
 
     @classmethod
-    def create(cls, path: Path) -> RunFolder:
-        """Make a new run folder.
+    def create(cls, path: Path, order: Order | None = None) -> RunFolder:
+        """Make a new run folder, and keep other processes out of it.
+
+        Args:
+            path: of a folder that is not there, or is empty.
+            order: what is asked of the run; without it the run cannot be resumed.
 
         Raises:
-            ConfigError: the folder exists and is not empty.
+            ConfigError: the folder exists and is not empty, or another process has it.
             DataError: it cannot be written to.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(not _hidden(each) for each in path.iterdir())):
             raise ConfigError(f"{path}: exists and is not empty; choose another -o or delete it")
+        folder = cls(path)
         try:
-            (path / "rounds").mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            folder._take()
+            if order is not None:
+                folder.write_json(ORDER, order.to_json())
+            (path / "rounds").mkdir(exist_ok=True)
             (path / "log.txt").touch()
         except OSError as error:
             raise DataError(f"{path}: cannot be written to ({error.strerror}); choose another -o") from None
-        return cls(path)
+        return folder
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunFolder:
+        """Take up the folder of a run that was stopped.
+
+        Raises:
+            ConfigError: the run has ended, or another process has the folder.
+            DataError: it is no run folder, or cannot be written to.
+        """
+        Order.read(path / ORDER)
+        folder = cls(path)
+        if folder.ended:
+            raise ConfigError(f"{path}: this run has ended; there is nothing to go on with")
+        try:
+            folder._take()
+            for each in (path, path / "rounds", path / "checkpoint"):
+                remove_leftovers(each)
+            (path / "rounds").mkdir(exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written to ({error.strerror}); mend that first") from None
+        return folder
+
+    def _take(self) -> None:
+        """Keep other processes out for as long as this one lives; the system frees it when it dies."""
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ConfigError(
+                f"{self.path}: another process is at work on this run; wait for it, or stop it"
+            ) from None
+        self._lock = lock
+
+    @property
+    def order(self) -> Order:
+        """What was asked of the run.
+
+        Raises:
+            DataError: the folder does not say.
+        """
+        return Order.read(self.path / ORDER)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run came to its end."""
+        return (self.path / "result.json").exists() and not (self.path / "checkpoint").exists()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is training that would be lost with the folder."""
+        return (self.path / "rounds.jsonl").exists() or any((self.path / "checkpoint").glob("*.safetensors"))
+
+    def finish(self) -> None:
+        """Delete what only a stopped run needs, and let others in."""
+        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let other processes in."""
+        if self._lock is not None:
+            self._lock.release()
 
     @property
     def model(self) -> Path:
@@ -52,7 +132,8 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove the folder of a run that ended before its first round."""
-        if not (self.path / "rounds.jsonl").exists():
+        if not self.begun:
+            self.release()
             shutil.rmtree(self.path)
 
     def write_text(self, name: str, text: str) -> None:
@@ -61,13 +142,36 @@ class RunFolder:
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:
         """Write a JSON file whole."""
-        self.write_text(name, json.dumps(values, indent=2) + "\n")
+        self.write_text(name, _as_text(values))
 
     def append_round(self, turn: Round) -> None:
         """Add one line to rounds.jsonl."""
         with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(turn.to_json()) + "\n")
             file.flush()
+            os.fsync(file.fileno())
+
+    def keep_rounds(self, count: int) -> None:
+        """Forget the lines of rounds that ended after the last checkpoint: they come again."""
+        path = self.path / "rounds.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:count]
+            self.write_text(path.name, "".join(lines))
+
+    def settle(self, name: str, values: Mapping[str, Any], what: str) -> None:
+        """Write a JSON file, or see that a stopped run began with the same.
+
+        Raises:
+            DataError: it began with something else.
+        """
+        path = self.path / name
+        if not path.exists():
+            self.write_json(name, values)
+        elif path.read_text(encoding="utf-8") != _as_text(values):
+            raise DataError(
+                f"{path}: {what} changed since the run began; put things back as they were, or start a "
+                "new run"
+            )
 
     def choose(self, number: int) -> None:
         """Make a round's network the model of the run."""
@@ -85,6 +189,14 @@ class RunFolder:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return logger
+
+
+def _as_text(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=2) + "\n"
+
+
+def _hidden(path: Path) -> bool:
+    return path.name.startswith(".")
 
 
 def find_model(path: Path) -> Path:
@@ -105,7 +217,7 @@ def find_model(path: Path) -> Path:
     return path
 
 
-def read_rounds(path: Path) -> Iterable[dict[str, Any]]:
-    """The lines of rounds.jsonl."""
-    with (path / "rounds.jsonl").open(encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+def read_rounds(path: Path) -> list[dict[str, Any]]:
+    """The lines of rounds.jsonl; the last one is left out where a process was killed while it wrote it."""
+    lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -18,6 +18,9 @@ from .denormals import flushing_denormals
 from .errors import ConfigError, TrainingError
 from .narrow_layers import narrow_layers
 from .networks.outputs import main_map, score_maps
+from .state import put_training, take_training
+
+DAMPING = 0.1  # of the learning rate, after a loss that was not finite
 
 Batch = Mapping[str, Tensor]
 
@@ -134,6 +137,10 @@ def in_float32(output: Any) -> Any:
     return output
 
 
+class NotFiniteError(TrainingError):
+    """A loss that is infinite or not a number."""
+
+
 class Trainer:
     """Trains a network step by step; the schedule runs over the whole run's steps.
 
@@ -144,6 +151,12 @@ class Trainer:
         steps: length of the run, for the schedule.
         device: where to train.
         on_step: called after every step with the step's number (from 1) and loss.
+        warn: told when a loss was not finite and training went back.
+
+    Attributes:
+        done: steps of the run; `taken` of them, with losses adding up to `total`, in the stretch that
+            `train` is in.
+        damping: factor of the learning rate, below 1 once a loss was not finite.
     """
 
     def __init__(
@@ -154,10 +167,12 @@ class Trainer:
         steps: int,
         device: torch.device,
         on_step: Callable[[int, float], None] | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.network, self.batches, self.options, self.steps = network, batches, options, steps
-        self.device, self.on_step = device, on_step
-        self.done = 0
+        self.device, self.on_step, self.warn = device, on_step, warn
+        self.done = self.taken = 0
+        self.total, self.damping = 0.0, 1.0
         self.watcher: StepWatcher | None = None
         self._call: Callable[[Tensor], Any] | None = None
         self._compiled_shapes: tuple[torch.Size, ...] = ()
@@ -166,21 +181,43 @@ class Trainer:
         self.optimizer = make_optimizer(network, options)
 
     def train(self, steps: int) -> float:
-        """Take exactly `steps` optimiser steps.
+        """Take exactly `steps` optimiser steps, less those of the stretch that were taken before a stop.
+
+        The first time a loss is not a finite number, what was learnt in this stretch is undone and it is
+        trained again, with a tenth of the rate from there on.
 
         Returns:
             The mean loss.
 
         Raises:
-            TrainingError: the loss is not a finite number.
+            TrainingError: the loss is not a finite number again.
         """
         self.network.train()
-        total = 0.0
+        if self.damping < 1:
+            return self._stretch(steps)
+        good = take_training(self.network, self.optimizer, copy=True)
+        done, taken, total = self.done, self.taken, self.total
+        try:
+            return self._stretch(steps)
+        except NotFiniteError as error:
+            put_training(self.network, self.optimizer, good)
+            self.done, self.taken, self.total, self.damping = done, taken, total, DAMPING
+            if self.warn is not None:
+                self.warn(f"WARNING: {error}; back to step {done}, with {DAMPING:g} times the learning rate")
+            return self._stretch(steps)
+
+    def _stretch(self, steps: int) -> float:
         with flushing_denormals():
-            for left in range(steps, 0, -1):
+            while self.taken < steps:
+                left = steps - self.taken
                 with self.watcher.step(left) if self.watcher is not None else nullcontext():
-                    total += self._guarded_step()
-        return total / max(1, steps)
+                    value = self._guarded_step()
+                self.total, self.taken = self.total + value, self.taken + 1
+                if self.on_step is not None:
+                    self.on_step(self.done, value)
+        mean = self.total / max(1, steps)
+        self.taken, self.total = 0, 0.0
+        return mean
 
     def _guarded_step(self) -> float:
         try:
@@ -195,21 +232,19 @@ class Trainer:
     def _step(self) -> float:
         batch = self.to_device(self.batches.batch(self.done))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.done, self.steps, self.options)
+            group["lr"] = self.damping * learning_rate(self.done, self.steps, self.options)
         self.optimizer.zero_grad(set_to_none=True)
         output = self._forward(batch["image"])
         loss = self.loss(output, batch["label"])
         loss.backward()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise TrainingError(
+            raise NotFiniteError(
                 f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
                 f"(now {self.options.learning_rate:g}) or look for extreme intensities with `stampseg check`"
             )
         self.optimizer.step()
         self.done += 1
-        if self.on_step is not None:
-            self.on_step(self.done, value)
         return value
 
     def _forward(self, image: Tensor) -> Any:

@@ -7,7 +7,7 @@ zeroed for an example has no gradient there, and the others are scaled up, so th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -53,6 +53,17 @@ class Gathering:
         if any(len(t) != len(p.channels) for t, p in zip(totals, graph.probes, strict=True)):
             return None
         return sum_probes(graph, totals)
+
+    def state(self) -> tuple[dict[int, np.ndarray], dict[str, int]]:
+        """What was collected so far: sums by probe, and counts."""
+        counts = {"batches": self.batches, "spoiled": int(self._spoiled), "left": self._left}
+        return dict(self._sums), counts
+
+    def set_state(self, sums: Mapping[int, np.ndarray], counts: Mapping[str, int]) -> None:
+        """Go on collecting from where `state` was taken."""
+        self._sums = dict(sums)
+        self.batches, self._left = counts["batches"], counts["left"]
+        self._spoiled = bool(counts["spoiled"])
 
     @contextmanager
     def step(self, left: int = 1) -> Iterator[None]:

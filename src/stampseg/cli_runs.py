@@ -1,0 +1,60 @@
+"""What `train` and `prune` share: a run is started or gone on with, and what came of it is said."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .cli_app import console
+from .order import Order
+
+if TYPE_CHECKING:
+    from .runs import RunFolder
+
+
+def start_run(order: Order, output: Path) -> None:
+    """Do what is asked in a new run folder, or in the one where the same was stopped."""
+    from .running import open_run
+
+    words = ("stampseg", *sys.argv[1:])
+    order = replace(order, command=words, directory=str(Path.cwd())).absolute()
+    _carry_out(open_run(order, output), order)
+
+
+def resume_run(path: Path) -> None:
+    """Go on with a run that was stopped."""
+    from .runs import RunFolder
+
+    folder = RunFolder.reopen(path)
+    _carry_out(folder, folder.order)
+
+
+def _carry_out(folder: RunFolder, order: Order) -> None:
+    from .console import ConsoleReporter
+    from .running import carry_out
+
+    try:
+        with ConsoleReporter(console(), folder.logger()) as reporter:
+            result = carry_out(folder, order, reporter)
+            before = result["validation_dice_before"]
+            was = f" (as given {before:.3f})" if before is not None else ""
+            reporter.note(
+                f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
+                f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
+                f"validation Dice {_dice(result['validation_dice'])}{was}; "
+                f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
+            )
+    except BaseException:
+        if folder.begun:
+            typer.echo(f"go on with: stampseg train --resume {folder.path}", err=True)
+        raise
+    finally:
+        folder.release()
+
+
+def _dice(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"

@@ -1,0 +1,100 @@
+"""What the loop was told, so that a run that stopped can be led back to where it was.
+
+The loop (algorithm.py) is a function of what its learner answers: losses, scores, choices, Dice. Every
+answer is written down. Whoever goes on with a stopped run gives the loop the old answers, without any
+training, until they end: its counts, channels and decisions are then those of the old run, and the
+weights are put in from a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .algorithm import Learner, Validation
+from .channels.graph import ChannelGraph, Cut, Scores
+from .errors import ModelFileError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a function of the learner gave: its name, a JSON value, arrays by name."""
+
+    call: str
+    value: Any = None
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Journal:
+    """The answers so far, and how many of the old ones have been given again.
+
+    Attributes:
+        answers: all of them, in order.
+        told: how many the loop has had; fewer than there are while an old run is told again.
+    """
+
+    def __init__(self, answers: list[Answer] | None = None) -> None:
+        self.answers, self.told = list(answers or ()), 0
+
+    def learner(self, live: Learner, before_training: Callable[[], None]) -> Learner:
+        """The learner that answers from the journal first, and is written down afterwards.
+
+        Args:
+            live: trains, scores, validates.
+            before_training: called before training that no old answer replaces.
+        """
+
+        def train(steps: int) -> float:
+            def work() -> Answer:
+                before_training()
+                return Answer("train", live.train(steps))
+
+            return float(self._answer("train", work).value)
+
+        def score(graph: ChannelGraph) -> Scores:
+            answer = self._answer("score", lambda: Answer("score", arrays=live.score(graph)))
+            return {name: np.array(values) for name, values in answer.arrays.items()}
+
+        def choose(*args: Any, **kwargs: Any) -> Cut:
+            def work() -> Answer:
+                removed = live.choose(*args, **kwargs).removed
+                return Answer("choose", {name: [int(i) for i in gone] for name, gone in removed.items()})
+
+            return Cut.of(self._answer("choose", work).value)
+
+        def validate() -> Validation | None:
+            def work() -> Answer:
+                found = live.validate()
+                return Answer("validate", found and [found.dice, dict(found.per_label)])
+
+            value = self._answer("validate", work).value
+            return None if value is None else Validation(value[0], value[1])
+
+        fit, latency = live.fit, live.latency
+        return replace(
+            live, train=train, score=score, choose=choose, validate=validate,
+            fit=None if fit is None else lambda: self._number("fit", fit),
+            latency=None if latency is None else lambda: self._number("latency", latency),
+        )  # fmt: skip
+
+    def _number(self, call: str, work: Callable[[], float]) -> float:
+        return float(self._answer(call, lambda: Answer(call, float(work()))).value)
+
+    def _answer(self, call: str, work: Callable[[], Answer]) -> Answer:
+        if self.told < len(self.answers):
+            answer = self.answers[self.told]
+            if answer.call != call:
+                raise ModelFileError(
+                    f"the checkpoint is of another version of stampseg: it answers {answer.call} where "
+                    f"{call} is asked; start the run again in a new folder"
+                )
+        else:
+            answer = work()
+            self.answers.append(answer)
+        self.told += 1
+        return answer
