@@ -23,10 +23,11 @@ from stampseg.runs import RunFolder
 from stampseg.training import Trainer
 from test_cli import call, disc
 
-OPTIONS = (
+COMMON = (
     "--steps", "12", "--target", "40%", "--validation", "25%", "--set", "prune.rounds=3",
-    "--set", "prune.ready_dice=0", "--set", "network.width=4", "--set", "train.checkpoint_minutes=0",
+    "--set", "prune.ready_dice=0", "--set", "train.checkpoint_minutes=0",
 )  # fmt: skip
+OPTIONS = (*COMMON, "--set", "network.width=4")
 
 
 class Killed(BaseException):
@@ -154,7 +155,7 @@ def test_a_pruned_trained_network_goes_on(
     whole: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def command(name: str) -> tuple[Any, ...]:
-        return ("prune", whole, pictures, "-o", tmp_path / name, *OPTIONS)
+        return ("prune", whole, pictures, "-o", tmp_path / name, *COMMON)
 
     call(*command("whole"))
     killed_run(monkeypatch, command("run"), Trainer, "_step", 7, True)
