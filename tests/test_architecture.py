@@ -44,6 +44,8 @@ ROOMS = (
     "validation",
     "modelfile",
     "runs",
+    "reporters",
+    "trackers",
     "pretrained",
     "evaluation_report",
     "folding",

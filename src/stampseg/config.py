@@ -20,6 +20,7 @@ from .options import Options
 from .target import COSTS, Cost, Target
 
 Method = Literal["stamp+", "stamp", "dense", "flat"]
+Tracker = Literal["tensorboard", "mlflow"]
 Criterion = Literal[
     "taylor", "taylor-abs", "l1", "l2", "l1-std", "random", "weight-l1", "norm-scale", "noise"
 ]
@@ -299,6 +300,9 @@ class Config(Options):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
     labels: int | None = Field(None, ge=1, description="Train on this many labelled cases.")
+    track: tuple[Tracker, ...] = Field(
+        (), description="Also write the figures for tensorboard, mlflow or both, into the run folder."
+    )
     group_regex: str | None = Field(None, description="Its first group in a case's id names the person.")
     data: DataOptions = DataOptions()
     network: NetworkOptions = NetworkOptions()

@@ -21,6 +21,9 @@ EXTRAS = {
     "onnx": "export",
     "onnxscript": "export",
     "nncf": "int8",
+    "tensorboard": "tensorboard",
+    "mlflow": "mlflow",
+    "sqlalchemy": "mlflow",
 }
 
 

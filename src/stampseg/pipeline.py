@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,27 +37,12 @@ from .networks.outputs import check_outputs
 from .networks.planned import count, flat_spec, network_spec
 from .networks.registry import NetworkSpec
 from .pretrained.source import Source, fill
+from .reporters import Reporter
 from .runs import RunFolder
 from .surveying import Survey, survey
 from .timing.layers import LayerTable
 from .training import Trainer, lay_out, resolve_device, seed_everything
 from .validation import training_dice, validate
-
-
-class Reporter(Protocol):
-    """Whoever watches a run."""
-
-    def note(self, text: str) -> None:
-        """A decision, in words."""
-        ...
-
-    def step(self, done: int, total: int, loss: float) -> None:
-        """An optimiser step was taken."""
-        ...
-
-    def round(self, turn: Round) -> None:
-        """A round has ended."""
-        ...
 
 
 def run_training(

@@ -10,9 +10,10 @@ from .config import Config
 from .data.cases import Dataset
 from .errors import ConfigError
 from .modelfile import load_model
-from .pipeline import Reporter, run_training
+from .pipeline import run_training
 from .pretrained.nnunet_export import export_nnunet
 from .pretrained.source import Source, open_source
+from .reporters import Reporter
 from .runs import RunFolder
 
 RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is

@@ -8,8 +8,9 @@ from typing import Any
 from .data.cases import find_dataset
 from .errors import ConfigError, DataError, ModelFileError, WiringError
 from .order import Order
-from .pipeline import Reporter, run_training
+from .pipeline import run_training
 from .pruning import prune_trained
+from .reporters import Reporter
 from .runs import RunFolder
 
 
