@@ -26,11 +26,13 @@ from .cli_options import (
     OptionalDataArgument,
     OptionalOutputOption,
     OutputOption,
+    QuietOption,
     ResumeOption,
     SeedOption,
     SetOption,
     StepsOption,
     TargetOption,
+    TrackOption,
     TrustOption,
     ValidationOption,
     config_from,
@@ -100,24 +102,27 @@ def train(
     settings: SetOption = None,
     device: DeviceOption = None,
     resume: ResumeOption = None,
+    track: TrackOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be gone on with."""
     if resume is not None:
-        given = [name for name, value in locals().items() if value not in (None, False, resume)]
+        kept = ("resume", "quiet")
+        given = [name for name, value in locals().items() if value is not None and name not in kept]
         if given:
             raise ConfigError(
                 f"--resume goes on with the options and data of the run; leave out {', '.join(sorted(given))}"
             )
-        resume_run(resume)
+        resume_run(resume, quiet)
         return
     if data is None or output is None:
         raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")
     options = run_config(
         config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
         costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
-        validation=validation, network=network, device=device, group_regex=group_regex,
+        validation=validation, network=network, device=device, group_regex=group_regex, track=track,
     )  # fmt: skip
-    start_run(Order("train", data, options, images, masks), output)
+    start_run(Order("train", data, options, images, masks), output, quiet)
 
 
 @app.command()
@@ -149,14 +154,16 @@ def prune(
     settings: SetOption = None,
     trust: TrustOption = None,
     device: DeviceOption = None,
+    track: TrackOption = None,
+    quiet: QuietOption = False,
 ) -> None:
     """Prune a network that is already trained, with recovery training on labelled scans."""
     options = run_config(
         config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
         costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
-        validation=validation, network=network, device=device, group_regex=group_regex,
+        validation=validation, network=network, device=device, group_regex=group_regex, track=track,
     )  # fmt: skip
-    start_run(Order("prune", data, options, images, masks, model, tuple(trust or ())), output)
+    start_run(Order("prune", data, options, images, masks, model, tuple(trust or ())), output, quiet)
 
 
 @app.command()

@@ -62,6 +62,15 @@ ResumeOption = Annotated[
     Path | None,
     typer.Option("--resume", help="Go on with the run that was stopped in this folder.", metavar="RUN"),
 ]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track", help="tensorboard or mlflow: also write figures, into the run folder; may be repeated."
+    ),
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", help="Print warnings and errors only; log.txt has everything.")
+]
 MethodOption = Annotated[str | None, typer.Option("--method", help="stamp+ (default), stamp, dense or flat.")]
 TargetOption = Annotated[
     str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")

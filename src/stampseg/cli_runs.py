@@ -16,29 +16,35 @@ if TYPE_CHECKING:
     from .runs import RunFolder
 
 
-def start_run(order: Order, output: Path) -> None:
+def start_run(order: Order, output: Path, quiet: bool) -> None:
     """Do what is asked in a new run folder, or in the one where the same was stopped."""
     from .running import open_run
 
     words = ("stampseg", *sys.argv[1:])
     order = replace(order, command=words, directory=str(Path.cwd())).absolute()
-    _carry_out(open_run(order, output), order)
+    _carry_out(open_run(order, output), order, quiet)
 
 
-def resume_run(path: Path) -> None:
+def resume_run(path: Path, quiet: bool) -> None:
     """Go on with a run that was stopped."""
     from .runs import RunFolder
 
     folder = RunFolder.reopen(path)
-    _carry_out(folder, folder.order)
+    _carry_out(folder, folder.order, quiet)
 
 
-def _carry_out(folder: RunFolder, order: Order) -> None:
+def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
     from .console import ConsoleReporter
+    from .reporters import Reporters
     from .running import carry_out
+    from .trackers import tracking
 
     try:
-        with ConsoleReporter(console(), folder.logger()) as reporter:
+        with (
+            ConsoleReporter(console(), folder.logger(), quiet) as screen,
+            tracking(order.config.track, folder.path, order.config) as trackers,
+        ):
+            reporter = Reporters([screen, *trackers])
             result = carry_out(folder, order, reporter)
             before = result["validation_dice_before"]
             was = f" (as given {before:.3f})" if before is not None else ""
