@@ -19,6 +19,7 @@ from ..errors import WiringError
 from .graph import ChannelGraph, LayerCall, Role
 from .layer_rules import layer_call
 from .layout import Layout, argument, data_input
+from .meta_norm import norm_on_meta
 from .observer import Observer
 from .rules import COUNTED, RULES, rule_name
 from .wiring import Wiring
@@ -116,7 +117,9 @@ class Tracer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = func(*args, **kwargs)
+        out = norm_on_meta(func, args, kwargs)
+        if out is None:
+            out = func(*args, **kwargs)
         outputs = _tensors(out)
         inputs = _tensors((args, kwargs))
         if inputs and (outputs or rule_name(func) in _ESCAPES):
