@@ -33,14 +33,14 @@ class Clock:
 
 def check(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg check` does."""
-    from stampseg.checking import check_data
     from stampseg.config import Config
     from stampseg.data.cases import find_dataset
+    from stampseg.doctor.examination import examine
 
     clock.start = time.perf_counter()
     dataset = find_dataset(Path(settings["data"]))
     clock.done("find")
-    findings = check_data(dataset, Config())
+    findings = examine(dataset, Config(), timing=False)
     clock.done("check")
     return {"cases": len(dataset.cases), "errors": len(findings.errors)}
 

@@ -62,7 +62,7 @@ ROOMS = (
     "pruning",
     "running",
     "library",
-    "checking",
+    "doctor",
     "inspecting",
     "scorers",
     "exporting",

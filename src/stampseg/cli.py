@@ -57,11 +57,16 @@ def check(
     network: NetworkOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
+    timing: Annotated[
+        bool,
+        typer.Option("--timing/--no-timing", help="Take a few steps to tell how long a run takes."),
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is there, what is wrong with it, and what the plan would be."""
-    from .checking import check_data, print_findings
+    """Say what is there, what is wrong with it, what the plan would be and what it would take."""
     from .data.cases import find_dataset
+    from .doctor.examination import examine
+    from .doctor.printing import print_examination
 
     options = config_from(
         config, settings,
@@ -71,12 +76,12 @@ def check(
         },
     )  # fmt: skip
     dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
-    findings = check_data(dataset, options)
+    found = examine(dataset, options, timing=timing)
     if as_json:
-        typer.echo(json.dumps(findings.to_json(), indent=2))
+        typer.echo(json.dumps(found.to_json(), indent=2))
     else:
-        print_findings(findings, console())
-    if findings.errors:
+        print_examination(found, console())
+    if found.errors:
         raise typer.Exit(DataError.exit_code)
 
 

@@ -1,0 +1,1 @@
+"""What `stampseg check` finds in a data set, case by case and between cases."""

@@ -1,0 +1,95 @@
+"""Every case read once, the cases held against each other, then the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import Config
+from ..data.cases import Dataset
+from ..errors import DataError
+from ..networks.planned import count, network_spec
+from ..surveying import Survey, survey
+from .estimates import Estimate, estimate, judge
+from .facts import CaseFacts, read_facts
+from .finding import CODES, Finding, finding, messages
+from .masks import find_empty, find_rare, find_twins
+from .outliers import find_outliers
+from .people import find_people
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was found. Errors mean that training would fail, or be wrong; warnings do not."""
+
+    dataset: Dataset
+    findings: tuple[Finding, ...]
+    survey: Survey | None  # None when the run cannot be planned
+    parameters: int | None
+    flops: int | None
+    estimate: Estimate | None
+
+    @property
+    def errors(self) -> list[str]:
+        """One line each."""
+        return messages(self.findings, "error")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `check --json` prints."""
+        dataset, seen = self.dataset, self.survey
+        return {
+            "data": str(dataset.root),
+            "layout": dataset.layout,
+            "cases": len(dataset.cases),
+            "groups": len({case.group for case in dataset.cases}),
+            "unlabelled": len(dataset.unlabelled),
+            "errors": self.errors,
+            "warnings": messages(self.findings, "warning"),
+            "notes": messages(self.findings, "note"),
+            "findings": [each.to_json() for each in self.findings],
+            "labels": dict(zip(map(str, seen.table.values), seen.table.names, strict=True)) if seen else None,
+            "plan": seen.plan.model_dump(mode="json") if seen else None,
+            "training_cases": [case.id for case in seen.allotment.training] if seen else None,
+            "validation_cases": [case.id for case in seen.allotment.validation] if seen else None,
+            "parameters": self.parameters,
+            "flops": self.flops,
+            "estimate": self.estimate.to_json() if self.estimate else None,
+        }
+
+
+def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examination:
+    """Read every case once and plan the run; every problem is found instead of stopping at the first.
+
+    Args:
+        dataset: what there is.
+        config: options of the run that would follow.
+        timing: False leaves out the few training steps that tell how long the run would take.
+    """
+    facts: list[CaseFacts] = []
+    findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
+    for case in dataset.cases:
+        try:
+            facts.append(read_facts(case))
+        except DataError as error:
+            findings.append(finding("unusable", str(error), files=case.images))
+    ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
+    findings += find_people(ids, groups, config.group_regex is not None)
+    findings += [*find_outliers(facts), *find_empty(facts)]
+    seen: Survey | None = None
+    parameters = flops = None
+    taken: Estimate | None = None
+    if len(facts) == len(dataset.cases):
+        try:
+            seen = survey(dataset, config)
+        except DataError as error:
+            findings.append(finding("no-plan", str(error)))
+    if seen is not None:
+        findings += [finding("data", text) for text in seen.fingerprint.warnings]
+        findings += find_rare(facts, seen.table, seen.allotment)
+        parameters, flops = count(network_spec(seen.plan, config))
+        taken = estimate(seen, config, parameters, timing)
+        findings += judge(taken)
+    findings += find_twins(facts, seen.allotment if seen else None)
+    order = list(CODES)
+    findings.sort(key=lambda each: order.index(each.code))
+    return Examination(dataset, tuple(findings), seen, parameters, flops, taken)

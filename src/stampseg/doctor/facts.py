@@ -1,0 +1,78 @@
+"""What is kept of a case once its voxels are gone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import obliquity
+from nibabel.orientations import aff2axcodes
+
+from ..data.cases import Case
+from ..data.readers import read_header, read_image, read_label
+from ..data.volume import check_pair
+
+SAMPLES = 100_000  # voxels that the intensities of a case are judged by
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """A case that could be read.
+
+    Attributes:
+        shape, spacing: voxels, and mm (1 for pictures), in the file's axis order.
+        orientation: axis codes such as "LPS"; "" for pictures.
+        tilt: largest angle between an axis and the scanner's, in degrees.
+        low, middle, high: 1st, 50th and 99th percentile of a sample of the voxels.
+        constant: whether all voxels are equal.
+        voxels: digest of the image's values; equal for the same image in another file or format.
+        labels: value -> voxels of the mask; empty without a mask.
+    """
+
+    case: Case
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    orientation: str
+    tilt: float
+    low: float
+    middle: float
+    high: float
+    constant: bool
+    voxels: str
+    labels: dict[int, int]
+
+    @property
+    def image(self) -> Path:
+        """The first file of the image."""
+        return self.case.images[0]
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """Size in mm, or pixels."""
+        return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
+
+
+def read_facts(case: Case) -> CaseFacts:
+    """Read a case once.
+
+    Raises:
+        DataError: a file that cannot be used, or a mask that does not fit its image.
+    """
+    labels: dict[int, int] = {}
+    if case.label is not None:
+        check_pair(read_header(case.images), read_header([case.label]))
+        values, counts = np.unique(read_label(case.label).array, return_counts=True)
+        labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    volume = read_image(case.images)
+    header, array = volume.header, np.ascontiguousarray(volume.array)
+    sample = array.ravel()[:: max(1, array.size // SAMPLES)]
+    low, middle, high = np.percentile(sample, (1, 50, 99)).tolist()
+    tilt = 0.0 if header.affine is None else float(np.rad2deg(obliquity(header.affine)).max())
+    return CaseFacts(
+        case, header.shape, header.spacing,
+        "" if header.affine is None else "".join(map(str, aff2axcodes(header.affine))), tilt,
+        low, middle, high, bool(array.min() == array.max()),
+        hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest(), labels,
+    )  # fmt: skip

@@ -1,0 +1,71 @@
+"""One thing that is worth knowing about a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Severity = Literal["error", "warning", "note"]
+
+CODES: dict[str, tuple[Severity, str]] = {
+    "unusable": ("error", "A file cannot be read, or does not belong to its pair."),
+    "no-plan": ("error", "The cases do not make one task: kinds, channels or labels contradict each other."),
+    "leak": ("error", "The same voxels train and validate under two names of person."),
+    "disk": ("error", "The run would not fit on the disk."),
+    "twin": ("warning", "Two cases have the same voxels under different names."),
+    "people": ("warning", "Names look as if several cases were of one person, and nobody said so."),
+    "empty-mask": ("warning", "A mask holds background only."),
+    "rare-class": ("warning", "A class occurs in one or two cases only."),
+    "unvalidated-class": ("warning", "A class occurs in no validation case."),
+    "constant": ("warning", "An image has one value everywhere."),
+    "intensity": ("warning", "An image's values are unlike the other cases'."),
+    "spacing": ("warning", "A voxel is twice or half the size of the other cases'."),
+    "size": ("warning", "An image covers three times more, or less, than the other cases'."),
+    "memory": ("warning", "Training would need more memory than is free."),
+    "data": ("warning", "What was noticed while pairing files."),
+    "orientation": ("note", "Files are stored in several orientations; they are brought to one."),
+    "oblique": ("note", "Axes are turned or sheared against the scanner's; they are kept as they are."),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, in which files, and what to do.
+
+    Attributes:
+        code: a stable name, see `CODES`.
+        found: one line; names the first file where there is one.
+        fix: what to do about it.
+        files: all that it is about.
+    """
+
+    code: str
+    found: str
+    fix: str = ""
+    files: tuple[str, ...] = ()
+
+    @property
+    def severity(self) -> Severity:
+        """error: training would fail or be wrong; warning: look at it; note: good to know."""
+        return CODES[self.code][0]
+
+    def __str__(self) -> str:
+        return f"{self.found}; {self.fix}" if self.fix else self.found
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON-ready dictionary."""
+        return {"severity": self.severity, **asdict(self)}
+
+
+def finding(code: str, found: str, fix: str = "", files: Iterable[Path | str] = ()) -> Finding:
+    """A finding; the code is checked."""
+    if code not in CODES:
+        raise ValueError(f"{code}: not among {', '.join(CODES)}")
+    return Finding(code, found, fix, tuple(map(str, files)))
+
+
+def messages(findings: Sequence[Finding], severity: Severity) -> list[str]:
+    """One line for each finding of that severity."""
+    return [str(each) for each in findings if each.severity == severity]

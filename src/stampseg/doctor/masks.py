@@ -1,0 +1,99 @@
+"""What masks hold, and cases that are the same image."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+from ..allotment import Allotment
+from ..data.labels import LabelTable
+from .facts import CaseFacts
+from .finding import Finding, finding
+
+RARE = 2  # cases
+
+
+def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Masks of one value, where other masks hold more."""
+    labelled = [f for f in facts if f.labels]
+    usual = Counter(value for f in labelled for value in f.labels)
+    if len(usual) < 2:
+        return []
+    background = max(usual, key=lambda value: (usual[value], -abs(value)))
+    return [
+        finding(
+            "empty-mask",
+            f"{f.case.label}: holds background only",
+            "right where the structure is absent; else label the case, or leave it out",
+            [str(f.case.label)],
+        )
+        for f in labelled
+        if set(f.labels) == {background}
+    ]
+
+
+def find_rare(facts: Sequence[CaseFacts], table: LabelTable, allotment: Allotment) -> list[Finding]:
+    """Classes in few cases, or in no validation case."""
+    by_id: Mapping[str, CaseFacts] = {f.case.id: f for f in facts}
+    found = []
+    for value, name in list(zip(table.values, table.names, strict=True))[1:]:
+        holders = [f for f in facts if value in f.labels]
+        if 0 < len(holders) <= RARE < len(facts):
+            where = ", ".join(f.case.id for f in holders)
+            found.append(
+                finding(
+                    "rare-class",
+                    f"class {value} ({name}) occurs in {len(holders)} of {len(facts)} cases ({where})",
+                    "a stray value? clean it; a rare structure? label more of it, else it is hardly learnt",
+                    [str(f.case.label) for f in holders],
+                )
+            )
+        validating = [by_id[case.id] for case in allotment.validation if case.id in by_id]
+        if validating and holders and not any(value in f.labels for f in validating):
+            found.append(
+                finding(
+                    "unvalidated-class",
+                    f"class {value} ({name}) occurs in no validation case",
+                    "its Dice will not be known while training: name cases that have it with --validation "
+                    "CSV, or another --seed",
+                )
+            )
+    return found
+
+
+def find_twins(facts: Sequence[CaseFacts], allotment: Allotment | None) -> list[Finding]:
+    """Images of the same voxels under other names; those that train and validate make validation lie."""
+    same: dict[tuple[str, tuple[int, ...]], list[CaseFacts]] = defaultdict(list)
+    for f in facts:
+        same[f.voxels, f.shape].append(f)
+    parts = {}
+    if allotment is not None:
+        parts = {case.id: "training" for case in allotment.training}
+        parts |= {case.id: "validation" for case in allotment.validation}
+    found = []
+    for group in same.values():
+        people = {f.case.group for f in group}
+        if len(group) < 2 or any(f.constant for f in group):
+            continue
+        split = len({parts[f.case.id] for f in group if f.case.id in parts}) > 1
+        names = ", ".join(f.case.id for f in group[:5])
+        if split and len(people) > 1:
+            found.append(
+                finding(
+                    "leak",
+                    f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names}), and "
+                    "some train while others validate",
+                    "delete the copies, or give them one person in a CSV's group column",
+                    [f.image for f in group],
+                )
+            )
+        else:
+            found.append(
+                finding(
+                    "twin",
+                    f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names})",
+                    "delete the copies: they count twice",
+                    [f.image for f in group],
+                )
+            )
+    return found

@@ -1,0 +1,105 @@
+"""Cases unlike the others."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .facts import CaseFacts
+from .finding import Finding, finding
+
+FEWEST = 4  # cases, below which nothing is usual
+TILTED = 1.0  # degrees
+FAR = 12.0  # times the usual distance from the middle of all cases
+
+
+def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Warnings on single cases, and notes on the set."""
+    found = [
+        finding(
+            "constant",
+            f"{f.image}: every voxel has the value {f.middle:g}",
+            "leave the case out, or export it again",
+            [f.image],
+        )
+        for f in facts
+        if f.constant
+    ]
+    if len(facts) >= FEWEST:
+        found += _by_ratio(facts, "spacing", lambda f: f.spacing, 2.0, "mm voxels", "is the header right?")
+        found += _by_ratio(facts, "size", lambda f: f.extent, 3.0, "mm (or pixels) in extent",
+                           "is it the same part of the body, and is the header right?")  # fmt: skip
+        found += _intensities([f for f in facts if not f.constant])
+    orientations = Counter(f.orientation for f in facts if f.orientation)
+    if len(orientations) > 1:
+        kinds = ", ".join(f"{count} {codes}" for codes, count in orientations.most_common())
+        found.append(
+            finding(
+                "orientation",
+                f"files are stored in several orientations ({kinds})",
+                "nothing to do: all are brought to RAS, and masks back to their own",
+            )
+        )
+    tilted = [f for f in facts if f.tilt > TILTED]
+    if tilted:
+        found.append(
+            finding(
+                "oblique",
+                f"{len(tilted)} file(s) lie obliquely, up to {max(f.tilt for f in tilted):.0f} degrees "
+                f"(first {tilted[0].image})",
+                "nothing to do: their axes are kept as they are",
+                [f.image for f in tilted],
+            )
+        )
+    return found
+
+
+def _by_ratio(
+    facts: Sequence[CaseFacts],
+    code: str,
+    measure: Callable[[CaseFacts], tuple[float, ...]],
+    limit: float,
+    unit: str,
+    question: str,
+) -> list[Finding]:
+    """Cases with an axis that is `limit` times more, or less, than the median of all cases."""
+    values = [sorted(measure(f)) for f in facts]
+    if len({len(v) for v in values}) != 1:
+        return []  # pictures among volumes are an error of their own
+    usual = np.median(np.array(values), axis=0)
+    found = []
+    for f, value in zip(facts, values, strict=True):
+        ratio = np.array(value) / usual
+        if max(ratio.max(), 1 / ratio.min()) > limit:
+            mine, others = (" x ".join(f"{v:.3g}" for v in each) for each in (value, usual))
+            found.append(
+                finding(code, f"{f.image}: {mine} {unit}, in most cases {others}", question, [f.image])
+            )
+    return found if len(found) <= len(facts) / 4 else []  # then there is no usual case
+
+
+def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Cases whose range or middle lies far from all others', measured in the others' own spread."""
+    if len(facts) < FEWEST:
+        return []
+    values = np.array([(f.low, f.middle, f.high) for f in facts])
+    width = np.median(values[:, 2] - values[:, 0])
+    away = np.abs(values - np.median(values, axis=0))
+    spread = np.maximum(np.median(away, axis=0), 0.05 * width + 1e-12)
+    far = (away / spread).max(axis=1)
+    usual = np.median(values, axis=0)
+    found = [
+        finding(
+            "intensity",
+            f"{f.image}: values of {f.low:.4g} to {f.high:.4g} (middle {f.middle:.4g}), in most cases "
+            f"{usual[0]:.4g} to {usual[2]:.4g} ({usual[1]:.4g})",
+            "is it the same modality? another scale alone does no harm where each case is normalised by itself "
+            "(all but CT)",
+            [f.image],
+        )
+        for f, distance in zip(facts, far, strict=True)
+        if distance > FAR
+    ]
+    return found if len(found) <= len(facts) / 4 else []

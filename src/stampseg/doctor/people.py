@@ -1,0 +1,59 @@
+"""Whether names of cases look as if several were of one person, and how to say so."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from .finding import Finding, finding
+
+# What follows a person's name where a person has several cases.
+SIGNS = {
+    "left and right": r"(.+?)[-_. ]?(?:left|right|lh|rh|[lr])$",
+    "several sessions": r"(sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+.*$",
+    "several time points or slices": (
+        r"(.+?)[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$"
+    ),
+    "a number of a person and one of a case": r"(\d+|[A-Za-z]+\d+)[-_. ]\d+(?:[-_.].*)?$",
+}
+LEAST = 0.5  # share of the cases that must be in a group of several
+
+
+def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] | None:
+    """The first sign that many of the names show: in words, as a regex, and the groups that it makes."""
+    for words, pattern in SIGNS.items():
+        groups: dict[str, list[str]] = defaultdict(list)
+        for name in ids:
+            match = re.match(pattern, name, re.IGNORECASE)
+            groups[match.group(1) if match else name].append(name)
+        several = {person: names for person, names in groups.items() if len(names) > 1}
+        if len(groups) > 1 and sum(map(len, several.values())) >= LEAST * len(ids):
+            return words, pattern, several
+    return None
+
+
+def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[Finding]:
+    """A warning where names look alike, and nobody has said who is who.
+
+    Args:
+        ids: of the labelled cases.
+        groups: the person of each.
+        given: whether persons were named by the user.
+    """
+    if given or list(ids) != list(groups):
+        return []
+    found = suggest_groups(ids)
+    if found is None:
+        return []
+    words, pattern, several = found
+    person, names = next(iter(several.items()))
+    return [
+        finding(
+            "people",
+            f"names look like {words} of one person ({', '.join(names[:4])} as {person!r}; {len(several)} "
+            "such), and each case counts as a person of its own: training and validation may share people",
+            f"if they are, say --group-regex '{pattern}'; if not, a CSV with a group column says who is who",
+            [name for names in several.values() for name in names],
+        )
+    ]
