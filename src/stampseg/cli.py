@@ -156,7 +156,8 @@ def prune(
     )  # fmt: skip
     from .pruning import prune_trained
 
-    _run(data, images, masks, output, options, functools.partial(prune_trained, model, tuple(trust or ())))
+    work = functools.partial(prune_trained, model, tuple(trust or ()))
+    _run(data, images, masks, output, options, work, tuple(trust or ()))
 
 
 def _run(
@@ -166,10 +167,12 @@ def _run(
     output: Path,
     options: Config,
     work: Callable[[Dataset, RunFolder, Config, Reporter], dict[str, Any]],
+    trusted: tuple[str, ...] = (),
 ) -> None:
     """Do the work in a new run folder and say what came of it."""
     from .console import ConsoleReporter
     from .data.cases import find_dataset
+    from .report.writing import report_of_run
     from .runs import RunFolder
 
     dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
@@ -188,6 +191,7 @@ def _run(
             f"validation Dice {_dice(result['validation_dice'])}{was}; "
             f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
         )
+        reporter.note(report_of_run(folder.path, options.device, (options.network.name, *trusted)))
 
 
 @app.command()

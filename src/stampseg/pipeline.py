@@ -201,6 +201,7 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.write_text("config.yaml", dump_config(config))
     folder.write_json("plan.json", seen.plan.model_dump(mode="json"))
+    folder.write_json("fingerprint.json", seen.fingerprint.model_dump(mode="json"))
     folder.write_json(
         "splits.json",
         {

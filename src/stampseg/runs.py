@@ -1,7 +1,7 @@
 """The run folder: everything a run leaves behind, each file whole or absent.
 
-config.yaml  plan.json  splits.json  log.txt  rounds.jsonl
-rounds/000.safetensors ...   model.safetensors   result.json
+config.yaml  plan.json  fingerprint.json  splits.json  log.txt  rounds.jsonl
+rounds/000.safetensors ...   model.safetensors   result.json   report.html
 """
 
 from __future__ import annotations

@@ -34,7 +34,11 @@ def library() -> str:
     Raises:
         MissingPackageError: vl-convert-python is not installed.
     """
-    return str(_converter().javascript_bundle("window.vega=vega;"))
+    converter = _converter()
+    # The address is a name in the package's own store; nothing is fetched. Vega has no default export.
+    module = f"https://cdn.jsdelivr.net/npm/vega@{converter.get_vega_version()}/+esm"
+    bundle = converter.javascript_bundle(f'import * as whole from "{module}";window.vega=whole;')
+    return f"(() => {{\n{bundle}\n}})();\n"
 
 
 def charts_of(record: Record) -> dict[str, dict[str, Any]]:
@@ -54,6 +58,7 @@ def _converter() -> Any:
 def _compiled(chart: dict[str, Any]) -> dict[str, Any]:
     whole = {
         "params": _PARAMS,
+        "background": None,
         "width": "container",
         "autosize": {"type": "fit-x", "contains": "padding"},
         **chart,

@@ -77,7 +77,9 @@ def drawing_of(graph: ChannelGraph, dense: dict[str, int]) -> Drawing:
         graph: its channels.
         dense: channels of each group before the first cut, where known; else as in the graph.
     """
-    calls = [call for call in graph.calls if graph.binding(call.weight, 1 if call.transposed else 0) is not None]
+    calls = [
+        call for call in graph.calls if graph.binding(call.weight, 1 if call.transposed else 0) is not None
+    ]
     if not calls:
         return _row((), "", graph)
     made = [_touched(graph, call, 1 if call.transposed else 0) for call in calls]

@@ -38,14 +38,21 @@ def headline(record: Record) -> list[Fact]:
             facts.append(Fact("parameters", f"{before:,} → {after:,} ({after / before:.0%})"))
         if result.flops_before and result.flops_after:
             share = result.flops_after / result.flops_before
-            facts.append(Fact("GFLOPs per window", f"{_giga(result.flops_before)} → {_giga(result.flops_after)} ({share:.0%})"))
+            facts.append(
+                Fact(
+                    "GFLOPs per window",
+                    f"{_giga(result.flops_before)} → {_giga(result.flops_after)} ({share:.0%})",
+                )
+            )
         facts.append(Fact("validation Dice", _score(result.validation_dice)))
         if result.seconds is not None:
             facts.append(Fact("time", _duration(result.seconds)))
     elif last is not None:
         if last.parameters:
             facts.append(Fact("parameters so far", f"{last.parameters:,}"))
-        facts.append(Fact("validation Dice so far", _score(last.validation.dice if last.validation else None)))
+        facts.append(
+            Fact("validation Dice so far", _score(last.validation.dice if last.validation else None))
+        )
     if record.rounds:
         steps = f", {last.steps:,} steps" if last is not None and last.steps is not None else ""
         facts.append(Fact("rounds", f"{len(record.rounds)}{steps}"))
@@ -108,7 +115,9 @@ def command_of(record: Record) -> Command:
 
 def machine_facts(record: Record) -> list[Fact]:
     """Where it was computed."""
-    return [Fact(name, str(value)) for name, value in (record.result.machine if record.result else {}).items()]
+    return [
+        Fact(name, str(value)) for name, value in (record.result.machine if record.result else {}).items()
+    ]
 
 
 def _score(value: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from .. import __version__
 from ..atomic import write_text
 from ..data.cases import Dataset
-from ..errors import DataError
+from ..errors import DataError, StampsegError
 from ..packages import require
 from . import charts
 from .cases import Findings, predict_validation
@@ -59,6 +59,17 @@ def write_report(
     findings = predict_validation(record, device, trusted, data)
     write_text(target, render(record, draw(record, trusted), findings))
     return target
+
+
+def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ()) -> str:
+    """Write the page of a run that has just ended into its folder, and say where it is.
+
+    A run is not lost for its page: where that cannot be written, the words say why.
+    """
+    try:
+        return f"report: {write_report(run, device=device, trusted=trusted, overwrite=True)}"
+    except (StampsegError, OSError) as error:
+        return f"no report was written: {error}; try again with stampseg report {run}"
 
 
 def render(record: Record, drawing: Drawing, findings: Findings) -> str:

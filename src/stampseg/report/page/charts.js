@@ -12,6 +12,27 @@ function inkOfPage() {
   };
 }
 
+// What a point says, beside the pointer.
+function showTip(handler, event, item, values) {
+  const tip = byId("tip");
+  tip.hidden = !values;
+  if (!values) return;
+  tip.textContent = Object.entries(values).map(([name, value]) => `${name}: ${value}`).join("\n");
+  const box = tip.getBoundingClientRect();
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, innerWidth - box.width - 8))}px`;
+  tip.style.top = `${Math.max(4, event.clientY - box.height - 10)}px`;
+}
+
+// The arrow keys go from round to round while a chart has the focus.
+function listenToKeys(place) {
+  place.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    showRound(shown + step);
+  });
+}
+
 function drawChart(name, specification) {
   const place = byId(`chart-${name}`);
   if (!place) return;
@@ -21,6 +42,7 @@ function drawChart(name, specification) {
     container: place,
     hover: true,
     logLevel: vega.Error,
+    tooltip: showTip,
   });
   view.signal("ink", colour("--ink")).signal("accent", colour("--accent"));
   if (run.rounds.length) view.signal("current", run.rounds[shown].number);
@@ -37,6 +59,7 @@ function drawCharts() {
 
 function startCharts() {
   drawCharts();
+  for (const place of document.querySelectorAll(".chart")) listenToKeys(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
   watchers.push((round) => {
     for (const view of views.values()) view.signal("current", round.number).runAsync();

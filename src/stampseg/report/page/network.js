@@ -13,8 +13,6 @@ function drawNetwork() {
   const svg = byId("drawing");
   const gap = Math.max(2, Math.min(GAP, 380 / layers.length));
   const scale = (WIDE - 20 - gap * (layers.length - 1)) / layers.reduce((sum, layer) => sum + dense(layer), 0);
-  const deepest = Math.max(...layers.map((layer) => layer.level));
-  svg.setAttribute("viewBox", `0 0 ${WIDE} ${TOP + FULL + deepest * DROP + 24}`);
   let x = 10;
   const places = layers.map((layer) => {
     const width = Math.max(1.5, dense(layer) * scale);
@@ -23,6 +21,8 @@ function drawNetwork() {
     x += width + gap;
     return place;
   });
+  const lowest = Math.max(...places.map((place) => place.y + place.height));
+  svg.setAttribute("viewBox", `0 0 ${WIDE} ${Math.ceil(lowest) + 22}`);
   for (const [source, target] of run.drawing.links) svg.append(drawLink(places, layers, source, target));
   layers.forEach((layer, i) => drawBlock(svg, layer, places[i]));
 }
