@@ -1,4 +1,4 @@
-"""The validation cases, predicted with the chosen model: Dice of each, worst first, and what they look like."""
+"""The validation cases, predicted with the chosen model: Dice of each, worst first, and their pictures."""
 
 from __future__ import annotations
 
@@ -57,13 +57,19 @@ class Finding:
 class Findings:
     """All validation cases, worst Dice first, those without one at the end.
 
-    `note` says why there are none; `unit` is of the distances.
+    `labels` are the classes but the background; `note` says why there are no cases; `unit` is of the
+    distances.
     """
 
     cases: tuple[Finding, ...]
     labels: tuple[str, ...] = ()
     unit: str = "mm"
     note: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What each case has a Dice of: its labels and, of several, their union."""
+        return (*self.labels, UNION) if len(self.labels) > 1 else self.labels
 
     @property
     def mean(self) -> float | None:

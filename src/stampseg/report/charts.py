@@ -15,10 +15,17 @@ from ..packages import require
 from .record import Record, Turn
 
 OVERALL = "overall"
-EVENTS = ("warm-up", "train", "cut", "recover", "rolled back", "finish")
-SHAPES = ("circle", "circle", "triangle-down", "triangle-up", "cross", "diamond")
 COLOURS = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in PALETTE)
-EVENT_COLOURS = ("#8a8f98", "#8a8f98", COLOURS[5], COLOURS[4], COLOURS[1], COLOURS[2])
+_OTHER = ("#8a8f98", "circle")  # colour and shape of events without a style of their own
+_STYLES = {
+    "warm-up": _OTHER,
+    "train": _OTHER,
+    "cut": (COLOURS[5], "triangle-down"),
+    "recover": (COLOURS[4], "triangle-up"),
+    "rolled back": (COLOURS[1], "cross"),
+    "finish": (COLOURS[2], "diamond"),
+}
+EVENTS = tuple(_STYLES)
 _INK, _ACCENT = {"expr": "ink"}, {"expr": "accent"}
 _PARAMS = [
     {"name": "current", "value": 0},
@@ -81,7 +88,8 @@ def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | No
     ]
     if not points:
         return None
-    events = [event for event in EVENTS if any(point["event"] == event for point in points)]
+    named = {str(point["event"]) for point in points}
+    events = [event for event in EVENTS if event in named] + sorted(named - set(EVENTS))
     place = {
         "x": {
             "field": "parameters", "type": "quantitative", "title": "parameters",
@@ -96,12 +104,12 @@ def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | No
     coloured = {
         "color": {
             "field": "event", "type": "nominal", "title": None,
-            "scale": {"domain": events, "range": _of_events(EVENT_COLOURS, events)},
+            "scale": {"domain": events, "range": [_STYLES.get(event, _OTHER)[0] for event in events]},
             "legend": {"orient": "top", "columns": 3},
         },
         "shape": {
             "field": "event", "type": "nominal", "title": None,
-            "scale": {"domain": events, "range": _of_events(SHAPES, events)},
+            "scale": {"domain": events, "range": [_STYLES.get(event, _OTHER)[1] for event in events]},
         },
         "tooltip": [{"field": name} for name in ("round", "event", "parameters", "steps")]
         + [{"field": "Dice", "format": ".3f"}],
@@ -115,10 +123,6 @@ def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | No
             {
                 "mark": {"type": "line", "color": _INK, "opacity": 0.22, "strokeWidth": 1.2, "aria": False},
                 "encoding": {**place, "order": {"field": "round"}},
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 90, "cursor": "pointer", "opacity": 0.95},
-                "encoding": {**place, **coloured},
             },
             {
                 "transform": [{"filter": "datum.chosen"}],
@@ -137,12 +141,12 @@ def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | No
                     "opacity": {"condition": {"test": "datum.round === current", "value": 1}, "value": 0},
                 },
             },
+            {  # above the rings, which would keep the pointer from them
+                "mark": {"type": "point", "filled": True, "size": 90, "cursor": "pointer", "opacity": 0.95},
+                "encoding": {**place, **coloured},
+            },
         ],
     }
-
-
-def _of_events(values: Sequence[str], events: Sequence[str]) -> list[str]:
-    return [values[EVENTS.index(event)] for event in events]
 
 
 def _loss(rounds: Sequence[Turn]) -> dict[str, Any] | None:
