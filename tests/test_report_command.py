@@ -22,16 +22,8 @@ from stampseg.errors import MissingPackageError
 from stampseg.report import writing
 
 RUNNER = CliRunner()
-QUICK = (
-    "--steps",
-    "8",
-    "--set",
-    "prune.rounds=2",
-    "--set",
-    "network.width=4",
-    "--set",
-    "train.augment=false",
-)
+SHORT = ("--steps", "8", "--set", "prune.rounds=2")
+QUICK = (*SHORT, "--set", "network.width=4", "--set", "train.augment=false")
 
 
 def call(*arguments: object, code: int = 0) -> Result:
