@@ -1,4 +1,4 @@
-"""Commands for models that are there: predict, export, bench, evaluate."""
+"""Commands for models that are there: predict, export, bench, evaluate, report."""
 
 from __future__ import annotations
 
@@ -153,3 +153,31 @@ def evaluate(
         typer.echo(json.dumps(result.to_json(), indent=2))
     else:
         print_evaluation(result, console())
+
+
+@app.command()
+@reported
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder, also of a run that has not ended.", metavar="RUN")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Page to write; default: RUN/report.html.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data set with the validation cases, if the scans have moved."),
+    ] = None,
+    images: ImagesOption = None,
+    masks: MasksOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that is there.")] = False,
+    trust: TrustOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Write one HTML page of a run: the network as it shrank, its curves, and every validation case."""
+    from .data.cases import find_dataset
+    from .report.writing import write_report
+
+    dataset = find_dataset(data, images=images, masks=masks) if data is not None else None
+    page = write_report(
+        run, output, device=device or "cpu", trusted=tuple(trust or ()), data=dataset, overwrite=overwrite
+    )
+    typer.echo(f"{page}  {page.stat().st_size:,} bytes")

@@ -161,17 +161,17 @@ def _panels(
     spacing: Sequence[float] | None,
 ) -> list[_Panel]:
     sizes = tuple(spacing) if spacing is not None else (1.0,) * prediction.ndim
-    window = _window(image)
+    window = grey_window(image)
     if prediction.ndim == 2:
         size = _display_size(prediction.shape, sizes)
-        return [_Panel(_to_rgb(image, window), prediction, reference, size)]
+        return [_Panel(to_rgb(image, window), prediction, reference, size)]
     labelled = prediction != 0 if reference is None else (prediction != 0) | (reference != 0)
     panels = []
     for axis in (2, 1, 0):
         index = _largest_slice(labelled, axis)
-        plane = _upright(np.take(prediction, index, axis))
-        truth = None if reference is None else _upright(np.take(reference, index, axis))
-        grey = _upright(_to_rgb(np.take(image[:1], index, axis + 1), window))
+        plane = upright(np.take(prediction, index, axis))
+        truth = None if reference is None else upright(np.take(reference, index, axis))
+        grey = upright(to_rgb(np.take(image[:1], index, axis + 1), window))
         column_size, row_size = (size for a, size in enumerate(sizes) if a != axis)
         panels.append(_Panel(grey, plane, truth, _display_size(plane.shape, (row_size, column_size))))
     return panels
@@ -183,7 +183,7 @@ def _largest_slice(labelled: np.ndarray, axis: int) -> int:
     return int(area.argmax()) if area.any() else labelled.shape[axis] // 2
 
 
-def _upright(plane: np.ndarray) -> np.ndarray:
+def upright(plane: np.ndarray) -> np.ndarray:
     """(x, y, ...) to (row, column, ...) with y upwards."""
     return plane.swapaxes(0, 1)[::-1]
 
@@ -201,7 +201,7 @@ def _is_colour(image: np.ndarray) -> bool:
     return image.ndim == 3 and image.shape[0] == 3
 
 
-def _window(image: np.ndarray) -> tuple[float, float]:
+def grey_window(image: np.ndarray) -> tuple[float, float]:
     """Values shown as black and white."""
     shown = image if _is_colour(image) else image[:1]
     # A part of them, in the order of memory: a percentile of all takes seconds, and a copy.
@@ -213,7 +213,7 @@ def _window(image: np.ndarray) -> tuple[float, float]:
     return low, max(high, low + 1e-6)
 
 
-def _to_rgb(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+def to_rgb(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     """(C, rows, columns) to (rows, columns, 3) uint8."""
     low, high = window
     shown = image if _is_colour(image) else image[:1]

@@ -15,6 +15,8 @@ EXTRAS = {
     "scipy": "train",
     "SimpleITK": "train",
     "tifffile": "train",
+    "jinja2": "train",
+    "vl_convert": "train",
     "nilearn": "demo",
     "onnxruntime": "runtime",
     "openvino": "openvino",

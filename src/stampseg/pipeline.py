@@ -204,6 +204,7 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.write_text("config.yaml", dump_config(config))
     folder.settle("plan.json", seen.plan.model_dump(mode="json"), "the data, or how they are prepared,")
+    folder.write_json("fingerprint.json", seen.fingerprint.model_dump(mode="json"))
     parts = ("training", "validation")
     splits = {part: [_entry(case) for case in getattr(seen.allotment, part)] for part in parts}
     folder.settle("splits.json", splits, "the cases, or what is in their files,")

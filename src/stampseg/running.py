@@ -10,6 +10,7 @@ from .errors import ConfigError, DataError, ModelFileError, WiringError
 from .order import Order
 from .pipeline import run_training
 from .pruning import prune_trained
+from .report.writing import report_of_run
 from .reporters import Reporter
 from .runs import RunFolder
 
@@ -50,5 +51,7 @@ def carry_out(folder: RunFolder, order: Order, reporter: Reporter) -> dict[str, 
         if not resumed:
             folder.discard()  # nothing was trained: the corrected command may use the same name
         raise
+    trusted = (order.config.network.name, *order.trusted)
+    reporter.note(report_of_run(folder.path, order.config.device, trusted))
     folder.finish()
     return result

@@ -1,7 +1,7 @@
 """The run folder: everything a run leaves behind, each file whole or absent.
 
-run.json  config.yaml  plan.json  splits.json  log.txt  rounds.jsonl
-rounds/000.safetensors ...   model.safetensors   result.json
+run.json  config.yaml  plan.json  fingerprint.json  splits.json  log.txt
+rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
 
 While it goes on, also checkpoint/ (see keeping.py): a folder that has it, or no result.json, can be gone on
 with.

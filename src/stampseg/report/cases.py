@@ -1,0 +1,195 @@
+"""The validation cases, predicted with the chosen model: Dice of each, worst first, and their pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from ..data.cases import Case, Dataset
+from ..data.labels import to_classes
+from ..data.plan import Plan
+from ..data.preprocess import find_orientation, orient, oriented_spacing
+from ..data.readers import read_image, read_label
+from ..data.volume import Volume, check_pair
+from ..denormals import start_flushing_workers
+from ..errors import StampsegError
+from ..evaluation import UNION, evaluate_case
+from ..folding import fold_norms
+from ..modelfile import load_model
+from ..prediction import predict_case
+from ..training import lay_out, resolve_device
+from .record import Entry, Record
+from .slices import View, view_of
+
+MOST_VIEWS = 24  # cases shown in pictures, the worst and the best among them
+MOST_SLICES = 480  # of all of them together
+PER_CASE = 48
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One validation case.
+
+    Attributes:
+        id: of the case.
+        group: the person, or "".
+        dice: mean over its labels; None where it could not be predicted.
+        per_label: Dice by label name.
+        hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels.
+        problem: why there is no Dice, or "".
+        view: pictures, or None.
+    """
+
+    id: str
+    group: str
+    dice: float | None = None
+    per_label: Mapping[str, float] | None = None
+    hd95: Mapping[str, float] | None = None
+    problem: str = ""
+    view: View | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All validation cases, worst Dice first, those without one at the end.
+
+    `labels` are the classes but the background; `note` says why there are no cases; `unit` is of the
+    distances.
+    """
+
+    cases: tuple[Finding, ...]
+    labels: tuple[str, ...] = ()
+    unit: str = "mm"
+    note: str = ""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What each case has a Dice of: its labels and, of several, their union."""
+        return (*self.labels, UNION) if len(self.labels) > 1 else self.labels
+
+    @property
+    def mean(self) -> float | None:
+        """Mean Dice of the cases."""
+        known = [case.dice for case in self.cases if case.dice is not None]
+        return sum(known) / len(known) if known else None
+
+
+def predict_validation(
+    record: Record, device: str = "cpu", trusted: Collection[str] = (), data: Dataset | None = None
+) -> Findings:
+    """Predict and compare the validation cases of a run; what cannot be read is said, case by case.
+
+    Args:
+        record: the run.
+        device: where to compute.
+        trusted: `package.module:Class` names whose code the model may use.
+        data: where the cases are, by their ids; None: where splits.json says.
+    """
+    entries = record.splits.validation if record.splits else ()
+    if not entries:
+        return Findings((), note="no case was held out to validate on")
+    if record.model is None:
+        return Findings((), note="there is no model yet to predict the validation cases with")
+    try:
+        network, plan, place = _opened(record.model, device, trusted)
+    except (StampsegError, ImportError) as error:
+        return Findings((), note=f"the validation cases are not predicted: {error}")
+    most = min(PER_CASE, max(1, MOST_SLICES // min(len(entries), MOST_VIEWS)))
+    found = [_finding(entry, network, plan, place, data, most) for entry in entries]
+    found.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
+    return Findings(_thinned(found), tuple(plan.label_names[1:]), "mm" if plan.orientation else "px")
+
+
+def _thinned(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Pictures of `MOST_VIEWS` cases at most, evenly spaced in rank."""
+    seen = [place for place, case in enumerate(found) if case.view is not None]
+    if len(seen) <= MOST_VIEWS:
+        return tuple(found)
+    kept = {seen[i] for i in np.linspace(0, len(seen) - 1, MOST_VIEWS).round().astype(int)}
+    return tuple(case if place in kept else replace(case, view=None) for place, case in enumerate(found))
+
+
+def _opened(model: Path, device: str, trusted: Collection[str]) -> tuple[nn.Module, Plan, str]:
+    start_flushing_workers()
+    where = resolve_device(device)
+    loaded = load_model(model, where, trusted=trusted)
+    dims = loaded.plan.spatial_dims
+    return lay_out(fold_norms(loaded.network, dims), dims, where), loaded.plan, str(where)
+
+
+def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
+    """The case of a line of splits.json, or why it cannot be had, in words."""
+    if data is not None:
+        named = [case for case in data.cases if case.id == entry.id]
+        return named[0] if named else f"no case of this name with a label in {data.root}"
+    if not entry.images or entry.label is None:
+        return "the run does not say where its image and label are; name the data set with --data"
+    for file in (*entry.images, entry.label):
+        if not Path(file).exists():
+            return f"{file} is not there any more; if the scans have moved, name the data set with --data"
+    return Case(entry.id, entry.group or entry.id, tuple(map(Path, entry.images)), Path(entry.label))
+
+
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    image: Volume
+    prediction: np.ndarray
+    reference: np.ndarray
+
+
+def _compared(case: Case, network: nn.Module, plan: Plan, device: str) -> _Compared:
+    """Class indices on the case's own grid.
+
+    Raises:
+        StampsegError: a file cannot be read or does not fit.
+    """
+    image = read_image(case.images, plan.in_channels)
+    assert case.label is not None
+    label = read_label(case.label)
+    check_pair(image.header, label.header)
+    truth = to_classes(label.array, plan.label_values, case.label)
+    return _Compared(image, predict_case(network, case, plan, device), truth)
+
+
+def _finding(
+    entry: Entry, network: nn.Module, plan: Plan, device: str, data: Dataset | None, most: int
+) -> Finding:
+    group = entry.group or ""
+    case = case_of(entry, data)
+    if isinstance(case, str):
+        return Finding(entry.id, group, problem=case)
+    try:
+        pair = _compared(case, network, plan, device)
+        rows = evaluate_case(
+            pair.prediction, pair.reference, pair.image.header.spacing,
+            dict(enumerate(plan.label_names)), case=entry.id,
+        )  # fmt: skip
+    except (StampsegError, OSError) as error:
+        return Finding(entry.id, group, problem=str(error))
+    own = [row for row in rows if row.value is not None]
+    return Finding(
+        id=entry.id,
+        group=group,
+        dice=sum(row.dice for row in own) / len(own),
+        per_label={row.label: row.dice for row in rows},
+        hd95={row.label: row.hd95_mm for row in rows},
+        view=_view(pair, len(plan.label_values), most),
+    )
+
+
+def _view(pair: _Compared, classes: int, most: int) -> View:
+    """Upright for a person to look at, however the file lies."""
+    header = pair.image.header
+    turn = find_orientation(header)
+    return view_of(
+        orient(pair.image.array, turn),
+        orient(pair.prediction, turn),
+        orient(pair.reference, turn),
+        oriented_spacing(header.spacing, turn),
+        classes,
+        most,
+    )

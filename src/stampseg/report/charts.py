@@ -1,0 +1,219 @@
+"""Charts as Vega specifications, and the library that draws them; all of it lies inside the page.
+
+Written in Vega-Lite, which describes what is shown, and compiled here, so that the page carries Vega's
+drawing part alone. Colours of ink and paper are signals, set by the page for light and dark.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from ..overlay import PALETTE
+from ..packages import require
+from .record import Record, Turn
+
+OVERALL = "overall"
+COLOURS = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in PALETTE)
+_OTHER = ("#8a8f98", "circle")  # colour and shape of events without a style of their own
+_STYLES = {
+    "warm-up": _OTHER,
+    "train": _OTHER,
+    "cut": (COLOURS[5], "triangle-down"),
+    "recover": (COLOURS[4], "triangle-up"),
+    "rolled back": (COLOURS[1], "cross"),
+    "finish": (COLOURS[2], "diamond"),
+}
+EVENTS = tuple(_STYLES)
+_INK, _ACCENT = {"expr": "ink"}, {"expr": "accent"}
+_PARAMS = [
+    {"name": "current", "value": 0},
+    {"name": "ink", "value": "#1d2430"},
+    {"name": "accent", "value": "#2f6fde"},
+]
+
+
+@functools.cache
+def library() -> str:
+    """Vega's JavaScript; it sets `window.vega`.
+
+    Raises:
+        MissingPackageError: vl-convert-python is not installed.
+    """
+    converter = _converter()
+    # The address is a name in the package's own store; nothing is fetched. Vega has no default export.
+    module = f"https://cdn.jsdelivr.net/npm/vega@{converter.get_vega_version()}/+esm"
+    bundle = converter.javascript_bundle(f'import * as whole from "{module}";window.vega=whole;')
+    return f"(() => {{\n{bundle}\n}})();\n"
+
+
+def charts_of(record: Record) -> dict[str, dict[str, Any]]:
+    """Vega specifications by name: tradeoff, loss, dice; those without a point are left out."""
+    drawn = {
+        "tradeoff": _tradeoff(record.rounds, record.chosen),
+        "loss": _loss(record.rounds),
+        "dice": _dice(record.rounds),
+    }
+    return {name: _compiled(chart) for name, chart in drawn.items() if chart is not None}
+
+
+def _converter() -> Any:
+    return require("vl_convert", "drawing the report's charts")
+
+
+def _compiled(chart: dict[str, Any]) -> dict[str, Any]:
+    whole = {
+        "params": _PARAMS,
+        "background": None,
+        "width": "container",
+        "autosize": {"type": "fit-x", "contains": "padding"},
+        **chart,
+    }
+    return dict(_converter().vegalite_to_vega(whole))
+
+
+def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | None:
+    points = [
+        {
+            "round": turn.number,
+            "event": turn.event,
+            "parameters": turn.parameters,
+            "Dice": turn.validation.dice,
+            "steps": turn.steps,
+            "chosen": turn.number == chosen,
+        }
+        for turn in rounds
+        if turn.parameters and turn.validation is not None and turn.validation.dice is not None
+    ]
+    if not points:
+        return None
+    named = {str(point["event"]) for point in points}
+    events = [event for event in EVENTS if event in named] + sorted(named - set(EVENTS))
+    place = {
+        "x": {
+            "field": "parameters", "type": "quantitative", "title": "parameters",
+            "scale": {"type": "log", "nice": False, "padding": 24},
+            "axis": {"format": "~s", "tickCount": 6, "labelOverlap": True},
+        },
+        "y": {
+            "field": "Dice", "type": "quantitative", "title": "validation Dice",
+            "scale": {"zero": False, "padding": 16},
+        },
+    }  # fmt: skip
+    coloured = {
+        "color": {
+            "field": "event", "type": "nominal", "title": None,
+            "scale": {"domain": events, "range": [_STYLES.get(event, _OTHER)[0] for event in events]},
+            "legend": {"orient": "top", "columns": 3},
+        },
+        "shape": {
+            "field": "event", "type": "nominal", "title": None,
+            "scale": {"domain": events, "range": [_STYLES.get(event, _OTHER)[1] for event in events]},
+        },
+        "tooltip": [{"field": name} for name in ("round", "event", "parameters", "steps")]
+        + [{"field": "Dice", "format": ".3f"}],
+    }  # fmt: skip
+    ring = {"type": "point", "shape": "circle", "filled": False, "size": 380, "aria": False, "tooltip": None}
+    return {
+        "description": "Validation Dice against parameters, one point per round",
+        "height": 320,
+        "data": {"values": points},
+        "layer": [
+            {
+                "mark": {"type": "line", "color": _INK, "opacity": 0.22, "strokeWidth": 1.2, "aria": False},
+                "encoding": {**place, "order": {"field": "round"}},
+            },
+            {
+                "transform": [{"filter": "datum.chosen"}],
+                "mark": {**ring, "color": _INK, "strokeWidth": 2, "size": 300},
+                "encoding": place,
+            },
+            {
+                "transform": [{"filter": "datum.chosen"}],
+                "mark": {"type": "text", "color": _INK, "dy": -18, "fontWeight": "bold", "aria": False},
+                "encoding": {**place, "text": {"value": "chosen"}},
+            },
+            {
+                "mark": {**ring, "color": _ACCENT, "strokeWidth": 3, "size": 560},
+                "encoding": {
+                    **place,
+                    "opacity": {"condition": {"test": "datum.round === current", "value": 1}, "value": 0},
+                },
+            },
+            {  # above the rings, which would keep the pointer from them
+                "mark": {"type": "point", "filled": True, "size": 90, "cursor": "pointer", "opacity": 0.95},
+                "encoding": {**place, **coloured},
+            },
+        ],
+    }
+
+
+def _loss(rounds: Sequence[Turn]) -> dict[str, Any] | None:
+    points = [
+        {"round": turn.number, "event": turn.event, "step": turn.steps, "loss": turn.loss}
+        for turn in rounds
+        if turn.steps is not None and turn.loss is not None
+    ]
+    encoding = _by_step("loss", "mean training loss")
+    tooltip = [{"field": name} for name in ("round", "event", "step")] + [{"field": "loss", "format": ".4f"}]
+    return _curve("Training loss by optimiser step", points, encoding, tooltip) if points else None
+
+
+def _dice(rounds: Sequence[Turn]) -> dict[str, Any] | None:
+    points = [
+        {"round": turn.number, "event": turn.event, "step": turn.steps, "label": label, "Dice": value}
+        for turn in rounds
+        if turn.steps is not None and turn.validation is not None
+        for label, value in {**turn.validation.per_label, OVERALL: turn.validation.dice}.items()
+        if value is not None
+    ]
+    if not points:
+        return None
+    labels = [OVERALL, *dict.fromkeys(str(p["label"]) for p in points if p["label"] != OVERALL)]
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
+    encoding = _by_step("Dice", "validation Dice")
+    encoding["color"] = {
+        "field": "label", "type": "nominal", "title": None,
+        "scale": {"domain": labels, "range": ["#8a8f98", *colours[: len(labels) - 1]]},
+        "legend": {"orient": "top", "columns": 3},
+    }  # fmt: skip
+    encoding["strokeDash"] = {
+        "field": "label", "type": "nominal", "legend": None,
+        "scale": {"domain": labels, "range": [[5, 3], *[[1, 0]] * (len(labels) - 1)]},
+    }  # fmt: skip
+    tooltip = [{"field": name} for name in ("round", "event", "step", "label")]
+    tooltip += [{"field": "Dice", "format": ".3f"}]
+    return _curve("Validation Dice by optimiser step, overall and per label", points, encoding, tooltip)
+
+
+def _by_step(field: str, title: str) -> dict[str, Any]:
+    return {
+        "x": {"field": "step", "type": "quantitative", "title": "optimiser step", "axis": {"tickCount": 6}},
+        "y": {"field": field, "type": "quantitative", "title": title, "scale": {"zero": False}},
+    }
+
+
+def _curve(
+    description: str, points: list[dict[str, Any]], encoding: dict[str, Any], tooltip: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A line through the rounds, its points to hover and click, and a rule at the round that is shown."""
+    fixed = {} if "color" in encoding else {"color": COLOURS[0]}
+    dots = {name: value for name, value in encoding.items() if name != "strokeDash"}
+    return {
+        "description": description,
+        "height": 240,
+        "data": {"values": points},
+        "layer": [
+            {
+                "transform": [{"filter": "datum.round === current"}],
+                "mark": {"type": "rule", "color": _ACCENT, "strokeWidth": 1.5, "opacity": 0.7, "aria": False},
+                "encoding": {"x": encoding["x"]},
+            },
+            {"mark": {"type": "line", "strokeWidth": 2, "aria": False, **fixed}, "encoding": encoding},
+            {
+                "mark": {"type": "point", "filled": True, "size": 36, "cursor": "pointer", **fixed},
+                "encoding": {**dots, "tooltip": tooltip},
+            },
+        ],
+    }

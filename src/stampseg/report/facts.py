@@ -1,0 +1,163 @@
+"""What the report says in words and tables: the run in figures, its data, its plan, how to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..data.fingerprint import Fingerprint
+from ..data.plan import Plan
+from .record import Record
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of a table."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """How to repeat the run, and what is uncertain of it."""
+
+    line: str
+    note: str = ""
+
+
+def headline(record: Record) -> list[Fact]:
+    """The run in a few figures."""
+    result, last = record.result, record.rounds[-1] if record.rounds else None
+    facts = []
+    if result is not None:
+        before, after = result.parameters_before, result.parameters_after
+        if before and after:
+            facts.append(Fact("parameters", f"{before:,} → {after:,} ({after / before:.0%})"))
+        if result.flops_before and result.flops_after:
+            share = result.flops_after / result.flops_before
+            facts.append(
+                Fact(
+                    "GFLOPs per window",
+                    f"{_giga(result.flops_before)} → {_giga(result.flops_after)} ({share:.0%})",
+                )
+            )
+        facts.append(Fact("validation Dice", _score(result.validation_dice)))
+        if result.seconds is not None:
+            facts.append(Fact("time", _duration(result.seconds)))
+    elif last is not None:
+        if last.parameters:
+            facts.append(Fact("parameters so far", f"{last.parameters:,}"))
+        facts.append(
+            Fact("validation Dice so far", _score(last.validation.dice if last.validation else None))
+        )
+    if record.rounds:
+        steps = f", {last.steps:,} steps" if last is not None and last.steps is not None else ""
+        facts.append(Fact("rounds", f"{len(record.rounds)}{steps}"))
+    return facts
+
+
+def data_facts(seen: Fingerprint, plan: Plan | None) -> list[Fact]:
+    """The training cases as they were measured."""
+    unit = "px" if set(seen.orientations) <= {""} else "mm"
+    lows, highs = zip(*seen.intensity_ranges, strict=True) if seen.intensity_ranges else ((), ())
+    facts = [
+        Fact("training cases", f"{len(seen.shapes)}, {seen.spatial_dims}D, {seen.in_channels} channel(s)"),
+        Fact("channels", ", ".join(seen.channel_names)),
+        Fact("size", _spread(seen.shapes, "voxels" if seen.spatial_dims == 3 else "pixels")),
+        Fact("voxel size", _spread(seen.spacings, "mm") if unit == "mm" else ""),
+        Fact("orientation in the files", _counted(seen.orientations)),
+        Fact("lowest intensity", _range(lows)),
+        Fact("highest intensity", _range(highs)),
+        *_class_facts(seen, plan, unit),
+    ]
+    return [fact for fact in facts if fact.value]
+
+
+def _class_facts(seen: Fingerprint, plan: Plan | None, unit: str) -> list[Fact]:
+    names = plan.label_names if plan else tuple(f"class {i}" for i in range(len(seen.class_voxels)))
+    total = sum(seen.class_voxels) or 1
+    facts = []
+    for name, voxels, radius in zip(names, seen.class_voxels, (None, *seen.object_radius), strict=False):
+        thick = f", up to {2 * radius:.3g} {unit} thick" if radius is not None else ""
+        facts.append(Fact(name, f"{voxels / total:.2%} of the voxels{thick}"))
+    return facts
+
+
+def plan_facts(plan: Plan) -> list[Fact]:
+    """How every case is prepared."""
+    unit = "mm" if plan.orientation else "px"
+    classes = zip(plan.label_values, plan.label_names, strict=False)
+    return [
+        Fact("classes", ", ".join(f"{value} {name}" for value, name in classes)),
+        Fact("orientation", plan.orientation or "as in the picture"),
+        Fact("spacing", f"{_by(plan.spacing)} {unit}"),
+        Fact("crop", plan.crop),
+        Fact("normalisation", ", ".join(dict.fromkeys(plan.normalizations))),
+        Fact("patch", _by(plan.patch_size)),
+        Fact("poolings", f"{len(plan.strides)} ({'; '.join(_by(stride) for stride in plan.strides)})"),
+    ]
+
+
+def command_of(record: Record) -> Command:
+    """The recorded command; where there is none, one that stands for it."""
+    if record.command:
+        return Command(shlex.join(record.command))
+    config = record.path / "config.yaml"
+    return Command(
+        shlex.join(["stampseg", "train", "DATA", "-o", "NEW_RUN", "--config", str(config)]),
+        "This run did not record its command: put the folder of scans for DATA and a new folder for NEW_RUN. "
+        "A network that was already trained is pruned with `stampseg prune MODEL DATA` and the same options.",
+    )
+
+
+def machine_facts(record: Record) -> list[Fact]:
+    """Where it was computed."""
+    return [
+        Fact(name, str(value)) for name, value in (record.result.machine if record.result else {}).items()
+    ]
+
+
+def _score(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.3f}"
+
+
+def _giga(flops: int) -> str:
+    return f"{flops / 1e9:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _by(sizes: Sequence[float]) -> str:
+    return " × ".join(f"{size:g}" for size in sizes)
+
+
+def _range(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    low, high = min(values), max(values)
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _spread(sizes: Sequence[Sequence[float]], unit: str) -> str:
+    """Each axis's range: 31–43 × 40–59 × 24–47 voxels."""
+    axes = []
+    for values in zip(*sizes, strict=True):
+        low, high = min(values), max(values)
+        axes.append(f"{low:.4g}" if low == high else f"{low:.4g}–{high:.4g}")
+    return f"{' × '.join(axes)} {unit}" if axes else ""
+
+
+def _counted(names: Sequence[str]) -> str:
+    counts = Counter(name for name in names if name)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{name} ({count})" for name, count in counts.most_common())

@@ -1,0 +1,127 @@
+// The table of cases, their gallery, and the slices of one.
+const COLOURS = ["#56b4e9", "#e69f00", "#2fd19f", "#f0e442", "#e48fc0", "#ff7a3c", "#5aa9ff"];
+let openCase = 0;
+
+const labelColour = (label) => COLOURS[(label - 1) % COLOURS.length];
+
+// One slice as a picture with outlines over it, in true proportions.
+function sliceSvg(view, slice, words) {
+  const svg = makeSvg("svg", {
+    viewBox: `0 0 ${view.width * unitsAcross(view)} ${view.height}`,
+    role: "img",
+    "aria-label": words,
+  });
+  const stretched = makeSvg("g", { transform: `scale(${unitsAcross(view)} 1)` });
+  stretched.append(makeSvg("image", {
+    href: slice.picture, width: view.width, height: view.height, preserveAspectRatio: "none",
+  }));
+  for (const lines of slice.outlines) {
+    if (lines.prediction) {
+      stretched.append(makeSvg("path", { class: "prediction", d: lines.prediction, stroke: labelColour(lines.label) }));
+    }
+    if (lines.reference) stretched.append(makeSvg("path", { class: "reference", d: lines.reference }));
+  }
+  svg.append(stretched);
+  return svg;
+}
+
+// How much wider than high a pixel of the picture is.
+function unitsAcross(view) {
+  return (view.ratio * view.height) / view.width;
+}
+
+function showSlice(place) {
+  const found = run.cases[openCase], view = found.view, slice = view.slices[place];
+  const words = view.slices.length > 1 ? `${view.plane} slice ${slice.index + 1} of ${view.depth}` : "";
+  const svg = sliceSvg(view, slice, `${found.id} ${words}: reference and prediction outlined`);
+  const compass = ["left", "right", "above", "below"].map((side, i) =>
+    make("span", { class: `compass ${side}`, "aria-hidden": "true" }, view.compass[i] || ""));
+  byId("canvas").replaceChildren(svg, ...compass);
+  byId("canvas").style.setProperty("--widest", `${Math.round(Math.min(680, 520 * view.ratio))}px`);
+  byId("slice").value = place;
+  byId("slice").setAttribute("aria-valuetext", words);
+  byId("slice-words").textContent = words;
+}
+
+function showCase(place) {
+  openCase = place;
+  const found = run.cases[place], view = found.view;
+  byId("stage-title").textContent = `${found.id} · Dice ${fixed(found.dice, 3)}`;
+  byId("slice").max = view.slices.length - 1;
+  byId("slice-controls").hidden = view.slices.length < 2;
+  byId("slice-controls").style.display = view.slices.length < 2 ? "none" : "";
+  document.querySelectorAll("#gallery button").forEach((button, i) => {
+    button.setAttribute("aria-current", String(i === place));
+  });
+  showSlice(view.start);
+}
+
+function fillGallery() {
+  run.cases.forEach((found, place) => {
+    const view = found.view, entry = make("li"), button = make("button", { type: "button" });
+    const frame = make("span", { class: "frame" });
+    frame.append(sliceSvg(view, view.slices[view.start], ""));
+    frame.firstChild.setAttribute("aria-hidden", "true");
+    button.append(frame, make("strong", {}, fixed(found.dice, 3)), make("span", {}, found.id));
+    button.addEventListener("click", () => showCase(place));
+    entry.append(button);
+    byId("gallery").append(entry);
+  });
+}
+
+function fillLegend() {
+  const dashed = make("li", {}, "reference");
+  dashed.prepend(make("i", { style: "background: repeating-linear-gradient(90deg, var(--quiet) 0 5px, transparent 5px 8px)" }));
+  byId("legend").append(dashed);
+  run.labels.forEach((name, i) => {
+    const entry = make("li", {}, `${name}, predicted`), swatch = make("i");
+    swatch.style.background = labelColour(i + 1);
+    entry.prepend(swatch);
+    byId("legend").append(entry);
+  });
+}
+
+// Rows without a value stay at the end, whichever way is sorted.
+function sortTable(table, header) {
+  const column = header.cellIndex, numbers = header.dataset.sort === "number";
+  const direction = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+  const valueOf = (row) => {
+    const cell = row.cells[column];
+    if (!cell) return null;
+    if (!numbers) return cell.textContent.trim();
+    return cell.dataset.value === undefined ? null : Number(cell.dataset.value);
+  };
+  const compare = (a, b) => {
+    const x = valueOf(a), y = valueOf(b);
+    if (x === null || y === null) return (x === null) - (y === null);
+    return direction * (numbers ? x - y : x.localeCompare(y, "en", { numeric: true }));
+  };
+  for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+  table.tBodies[0].append(...[...table.tBodies[0].rows].sort(compare));
+}
+
+function startCases() {
+  const table = byId("case-table");
+  if (!table) return;
+  for (const header of table.tHead.rows[0].cells) {
+    header.querySelector("button").addEventListener("click", () => sortTable(table, header));
+  }
+  if (!run.cases.length) return;
+  byId("viewer").hidden = false;
+  fillGallery();
+  fillLegend();
+  byId("slice").addEventListener("input", () => showSlice(Number(byId("slice").value)));
+  for (const part of ["reference", "prediction"]) {
+    const box = byId(`show-${part}`);
+    box.addEventListener("change", () => byId("viewer").classList.toggle(`hide-${part}`, !box.checked));
+  }
+  for (const button of document.querySelectorAll("[data-case]")) {
+    button.addEventListener("click", () => {
+      showCase(run.cases.findIndex((found) => found.id === button.dataset.case));
+      byId("stage").scrollIntoView({ block: "nearest" });
+      byId("stage").focus({ preventScroll: true });
+    });
+  }
+  showCase(0);
+}

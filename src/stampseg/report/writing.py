@@ -1,0 +1,148 @@
+"""The page itself: what was read and computed, put into the templates, written as one file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..atomic import write_text
+from ..data.cases import Dataset
+from ..errors import DataError, StampsegError
+from ..packages import require
+from . import charts
+from .cases import Findings, predict_validation
+from .drawing import Drawing, draw
+from .facts import command_of, data_facts, headline, machine_facts, plan_facts
+from .record import Record, Turn, read_record
+
+NAME = "report.html"
+SCRIPTS = ("page.js", "network.js", "charts.js", "cases.js", "start.js")
+
+
+def write_report(
+    run: Path,
+    output: Path | None = None,
+    *,
+    device: str = "cpu",
+    trusted: Collection[str] = (),
+    data: Dataset | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the page of a run; it needs no other file and no network to be read.
+
+    Args:
+        run: run folder, also of a run that has not ended.
+        output: the page; None: report.html in the run folder.
+        device: where the validation cases are predicted.
+        trusted: `package.module:Class` names whose code the model may use.
+        data: where the validation cases are, by their ids; None: where the run says.
+        overwrite: replace a page that is there.
+
+    Returns:
+        The page written.
+
+    Raises:
+        DataError: no run folder; the page exists already or cannot be written.
+        MissingPackageError: a package that the page is made with is not installed.
+    """
+    record = read_record(run)
+    target = run / NAME if output is None else output
+    if target.is_dir():
+        raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
+    if target.exists() and not overwrite:
+        raise DataError(f"{target}: exists already; choose another file with -o, or say --overwrite")
+    findings = predict_validation(record, device, trusted, data)
+    write_text(target, render(record, draw(record, trusted), findings))
+    return target
+
+
+def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ()) -> str:
+    """Write the page of a run that has just ended into its folder, and say where it is.
+
+    A run is not lost for its page: where that cannot be written, the words say why.
+    """
+    try:
+        return f"report: {write_report(run, device=device, trusted=trusted, overwrite=True)}"
+    except Exception as error:  # whatever it is, the network is trained
+        what = str(error) if isinstance(error, StampsegError) else f"{type(error).__name__}: {error}"
+        return f"no report was written: {what}; try again with stampseg report {run}"
+
+
+def render(record: Record, drawing: Drawing, findings: Findings) -> str:
+    """The page as HTML; whatever comes from files is escaped."""
+    drawn = charts.charts_of(record)
+    scripts = [_inline(text) for text in (charts.library(), _own_script())]
+    jinja = require("jinja2", "the report's page")
+    environment = jinja.Environment(
+        loader=jinja.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    return str(
+        environment.get_template("page.html.j2").render(
+            record=record,
+            title=record.path.resolve().name,
+            version=__version__,
+            policy=_policy(scripts),
+            style=environment.filters["safe"](_asset("page.css")),
+            scripts=[environment.filters["safe"](script) for script in scripts],
+            headline=headline(record),
+            data_facts=data_facts(record.fingerprint, record.plan) if record.fingerprint else [],
+            plan_facts=plan_facts(record.plan) if record.plan else [],
+            machine=machine_facts(record),
+            command=command_of(record),
+            charts=sorted(drawn),
+            drawing=drawing,
+            findings=findings,
+            shown={
+                "rounds": [_round(turn) for turn in record.rounds],
+                "chosen": record.chosen,
+                "drawing": drawing.to_json(),
+                "charts": drawn,
+                "labels": list(findings.labels),
+                "cases": [
+                    {"id": case.id, "dice": case.dice, "view": case.view.to_json()}
+                    for case in findings.cases
+                    if case.view is not None
+                ],
+            },
+        )
+    )
+
+
+def _round(turn: Turn) -> dict[str, Any]:
+    """A round for the page, which shows how many channels went and not which."""
+    removed = {name: len(channels) for name, channels in turn.removed.items()}
+    return {**turn.model_dump(mode="json"), "removed": removed}
+
+
+def _own_script() -> str:
+    parts = "\n".join(_asset(name) for name in SCRIPTS)
+    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
+
+
+def _asset(name: str) -> str:
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _inline(script: str) -> str:
+    """A script that can stand between tags: nothing in its strings ends or comments them."""
+    return script.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _policy(scripts: list[str]) -> str:
+    """What the browser may do: run these scripts and no others, show embedded pictures, fetch nothing."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
+    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
