@@ -21,6 +21,7 @@ from test_resuming import OPTIONS, pictures
 
 __all__ = ["pictures"]
 
+SOURCE = str(Path(__file__).resolve().parents[1] / "src")
 TURN = Round(7, "cut", {"a": 3}, 1234567, 10, 20, 40, 0.5, Validation(0.8, {"x": 0.8}))
 
 
@@ -84,7 +85,7 @@ def test_mlflow_stays_in_the_run_folder_and_reports_nothing(pictures: Path, tmp_
     command = [sys.executable, "-m", "stampseg.cli", "train", str(pictures), "-o", str(run), *OPTIONS]
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
     done = subprocess.run(
-        [*command, "--track", "mlflow"], env={**quiet, "HOME": str(home)}, cwd=tmp_path,
+        [*command, "--track", "mlflow"], env={**quiet, "HOME": str(home), "PYTHONPATH": SOURCE}, cwd=tmp_path,
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -95,8 +95,8 @@ def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
             "intensity",
             f"{f.image}: values of {f.low:.4g} to {f.high:.4g} (middle {f.middle:.4g}), in most cases "
             f"{usual[0]:.4g} to {usual[2]:.4g} ({usual[1]:.4g})",
-            "is it the same modality? another scale alone does no harm where each case is normalised by itself "
-            "(all but CT)",
+            "is it the same modality? another scale alone does no harm where each case is normalised "
+            "by itself (all but CT)",
             [f.image],
         )
         for f, distance in zip(facts, far, strict=True)
