@@ -26,11 +26,14 @@ from .channels.graph import ChannelGraph
 from .channels.surgery import replace_tensors, state_of
 from .data.plan import Plan
 from .errors import ModelFileError, StampsegError
+from .networks.layer_count import at_most_layers
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
 from .options import Options
 
 FORMAT = 1
+LAYERS_PER_WEIGHT = 100
+MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
 
 
 class Description(Options):
@@ -98,6 +101,7 @@ def read_description(path: Path) -> Description:
     Raises:
         ModelFileError: the file is missing, not safetensors, or not written by stampseg.
     """
+    _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -123,10 +127,27 @@ def read_description(path: Path) -> Description:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "all of it"
         raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {first['msg']}); copy the file again"
+            f"{path}: its description is damaged ({where}: {first['msg'].removeprefix('Value error, ')}); copy the file again"
         ) from None
     except (ValueError, RecursionError) as error:  # no JSON, a number of endless digits, nested without end
         raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None
+
+
+def _check_header(path: Path) -> None:
+    """Look at the length of the header before anything is made of it."""
+    try:
+        if not path.is_file():
+            return  # said when it is opened
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if length > min(MOST_HEADER, size):
+        raise ModelFileError(
+            f"{path}: not a readable .safetensors file (a header of {length:,} bytes in a file of "
+            f"{size:,}; at most {MOST_HEADER:,} are read); copy the file again"
+        )
 
 
 def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Collection[str] = ()) -> Model:
@@ -145,9 +166,12 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
     with safe_open(path, framework="pt", device=str(device)) as file:
         found = _header(file)
         try:
-            network, graph = skeleton(
-                description.network, description.kept, trusted, lambda dense: _check_dense(path, dense, found)
-            )
+            # A layer has a weight or none, and few have none.
+            with at_most_layers(LAYERS_PER_WEIGHT * (len(found) + 8)):
+                network, graph = skeleton(
+                    *(description.network, description.kept, trusted),
+                    lambda dense: _check_dense(path, dense, found),
+                )
         except ModelFileError:
             raise
         except StampsegError as error:

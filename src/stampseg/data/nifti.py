@@ -10,13 +10,11 @@ import numpy as np
 
 from ..errors import DataError
 from .formats import suffix_of
+from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
 if TYPE_CHECKING:
     import nibabel as nib
-
-# A deflate stream cannot shrink its content by more than this factor.
-MAX_DEFLATE_RATIO = 1032
 
 
 def read_header(path: Path) -> Header:
@@ -106,10 +104,30 @@ def _save_mgh(path: Path, labels: np.ndarray, source: nib.MGHImage) -> None:
 def _open(path: Path) -> Any:
     import nibabel as nib  # only here and where files are written: pictures need none of it
 
+    _check_offset(path)
     source: Any = nib.load(path, mmap=False)  # a mapped file could change under the array
     if source.affine is None:
         raise DataError(f"{path}: has no affine; expected a header that places voxels in space")
     return source
+
+
+def _check_offset(path: Path) -> None:
+    """All that precedes the voxels is read with the header, so that its length is looked at first."""
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(str(path)) as stream:
+        start = np.frombuffer(stream.read(176), np.uint8)
+    for order in "<>":
+        size = int(start[:4].view(f"{order}i4")[0]) if len(start) == 176 else 0
+        kinds = {348: (108, f"{order}f4"), 540: (168, f"{order}i8")}  # of NIfTI-1 and NIfTI-2
+        if size in kinds:
+            place, kind = kinds[size]
+            offset = float(start[place:].view(np.uint8)[: np.dtype(kind).itemsize].view(kind)[0])
+            if not offset <= MOST_BEFORE_VOXELS:
+                raise DataError(
+                    f"{path}: the header says that voxels begin at byte {offset:.0f}; expected at most "
+                    f"{MOST_BEFORE_VOXELS:,}; the header is broken; save the image again"
+                )
 
 
 def _shape(source: Any, path: Path) -> tuple[int, ...]:
@@ -129,8 +147,4 @@ def _check_data_present(source: Any, path: Path) -> None:
         raise DataError(f"{path}: its data file {data.name} is missing; put it beside the header")
     claimed = math.prod(map(int, source.shape)) * source.get_data_dtype().itemsize
     packed = suffix_of(data) in (".nii.gz", ".mgz") or data.suffix.lower() in (".gz", ".bz2", ".zst")
-    if claimed > data.stat().st_size * (MAX_DEFLATE_RATIO if packed else 1):
-        raise DataError(
-            f"{path}: the header promises {claimed:,} bytes of voxels, the file has {data.stat().st_size:,}; "
-            "it is cut short or its header is broken; copy it again"
-        )
+    check_promise(path, claimed, data.stat().st_size, packed=packed)

@@ -26,6 +26,7 @@ from .formats import (
     stem_of,
     suffix_of,
 )
+from .limits import check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
 __all__ = [
@@ -160,8 +161,7 @@ def _tiff(path: Path) -> Any:
 
 
 def _read_header(path: Path) -> Header:
-    if not path.exists():
-        raise DataError(f"{path}: file not found; check the path")
+    check_kind(path)
     with refuse_unreadable(path):
         header: Header = _module(path).read_header(path)
     return header
@@ -212,7 +212,8 @@ def _write(place: Path, labels: np.ndarray, source: Path, header: Header) -> Non
 
 def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
     """Write under a hidden name beside the target, then move it there: no half file is ever seen."""
-    place = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+    # Of a length of its own: the target's name may be as long as names can be.
+    place = target.with_name(f".{uuid.uuid4().hex[:8]}{suffix_of(target) or target.suffix}")
     twins = {".hdr": ".img", ".img": ".hdr"}
     twin = twins.get(target.suffix.lower())
     try:
