@@ -125,9 +125,10 @@ def read_description(path: Path) -> Description:
         return Description.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in first["loc"]) or "all of it"
         raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {first['msg'].removeprefix('Value error, ')}); copy the file again"
+            f"{path}: its description is damaged ({where}: {said}); copy the file again"
         ) from None
     except (ValueError, RecursionError) as error:  # no JSON, a number of endless digits, nested without end
         raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None

@@ -58,7 +58,8 @@ def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], 
         return values, plan
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
         where = ".".join(("plan", *map(str, first["loc"])))
         raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {first['msg'].removeprefix('Value error, ')}); export the model again"
+            f"{path}: its description is damaged ({where}: {said}); export the model again"
         ) from None
