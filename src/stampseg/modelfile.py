@@ -164,6 +164,7 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
             asks for code that is not trusted.
     """
     description = read_description(path)
+    _check_input(path, description)
     with safe_open(path, framework="pt", device=str(device)) as file:
         found = _header(file)
         try:
@@ -186,6 +187,16 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
     rates = {name: torch.zeros(buffer.shape, device=device) for name, buffer in _rates(network).items()}
     put_state(network, {**tensors, **rates})
     return Model(network.eval(), graph, description)
+
+
+def _check_input(path: Path, description: Description) -> None:
+    """The images that the plan makes are those that the network takes."""
+    plan, shape = description.plan, description.network.example_shape
+    if plan is not None and (plan.in_channels, plan.spatial_dims + 2) != (*shape[1:2], len(shape)):
+        raise ModelFileError(
+            f"{path}: its plan gives {plan.spatial_dims}D images of {plan.in_channels} channel(s), its "
+            f"network takes the shape {list(shape)}; copy the file again"
+        )
 
 
 @dataclass(frozen=True)

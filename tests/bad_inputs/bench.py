@@ -126,12 +126,12 @@ class Bench:
 
     def use(self, data: Path, *options: object) -> list[list[object]]:
         """Commands that look at a data set and train on it."""
-        return [["check", data, *options], ["train", data, "-o", self.output, *QUICK, *options]]
+        return [["check", data, *options], ["train", data, "-o", self.output / "run", *QUICK, *options]]
 
     def predict(self, image: Path, dims: int = 3) -> list[list[object]]:
         """Commands that segment an image."""
-        return [["predict", self.clean.model(dims), image, "-o", self.output]]
+        return [["predict", self.clean.model(dims), image, "-o", self.output / "masks"]]
 
     def load(self, model: Path) -> list[list[object]]:
         """Commands that open a model of pictures."""
-        return [["predict", model, self.clean.image(2), "-o", self.output]]
+        return [["predict", model, self.clean.image(2), "-o", self.output / "masks"]]

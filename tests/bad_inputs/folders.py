@@ -157,7 +157,7 @@ def overlays_on_images(bench: Bench) -> Commands:
     Refused(3, r"p0\.png: two files would be written to this name; choose"),
 )
 def overlays_on_masks(bench: Bench) -> Commands:
-    return [[*bench.predict(bench.clean.image(2), 2)[0], "--overlays", bench.output]]
+    return [[*bench.predict(bench.clean.image(2), 2)[0], "--overlays", bench.output / "masks"]]
 
 
 NAMES = {
@@ -166,7 +166,7 @@ NAMES = {
     "control letters for a terminal": "red\x1b[31m\a.nii.gz",
     "a dash in front": "-o.nii.gz",
     "quotes and dollars": 'it\'s "$HOME" `ls` ;&|.nii.gz',
-    "brackets that tables read": "[red]x[/red].nii.gz",
+    "brackets that tables read": "[red]x[bold].nii.gz",
     "as many letters as a name can have": "x" * 248 + ".nii.gz",
     "bytes that are no UTF-8": os.fsdecode(b"caf\xe9.nii.gz"),
 }

@@ -67,8 +67,9 @@ def _not_refused(expected: Refused, bench: Bench, command: Command, result: Resu
         return f"no line with {expected.pattern!r}"
     if command[0] != "check" and not result.output.splitlines()[-1].startswith(OWN):
         return "the last line is not ours"
-    if bench.output.is_dir() and any(bench.output.rglob("*")):
-        return f"left behind: {sorted(path.name for path in bench.output.rglob('*'))}"
+    left = [path.name for path in bench.output.rglob("*") if path.name not in ("run", "masks")]
+    if left:
+        return f"left behind: {sorted(left)}"
     return ""
 
 
@@ -76,13 +77,13 @@ def _differs(bench: Bench, command: Command, dims: int) -> str:
     """Whether the answer is another than that of the clean input."""
     clean = bench.clean
     if command[0] == "predict":
-        written = [path for path in bench.output.rglob("*") if path.is_file()]
+        written = [path for path in (bench.output / "masks").rglob("*") if path.is_file()]
         if len(written) != 1:
             return f"{len(written)} masks"
         found, expected = (read_label(path).array.squeeze() for path in (written[0], clean.mask(dims)))
         return "" if np.array_equal(found, expected) else "another mask"
     if command[0] == "train":
-        pair = (load_file(path) for path in (bench.output / "model.safetensors", clean.model(dims)))
+        pair = (load_file(path) for path in (bench.output / "run" / "model.safetensors", clean.model(dims)))
         found, expected = pair
         same = found.keys() == expected.keys() and all(np.array_equal(found[k], expected[k]) for k in found)
         return "" if same else "other weights"

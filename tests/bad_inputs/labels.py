@@ -22,7 +22,7 @@ def _enter_types() -> None:
     for kind in ("int16", "int32", "uint32", "float32", "float64", "uint16", "int8"):
 
         def make(bench: Bench, kind: str = kind) -> Commands:
-            return _label(bench, CLASSES.astype(kind))
+            return _label(bench, CLASSES.astype(kind))[: 2 if kind == "float32" else 1]
 
         bad(f"label: {kind} of whole numbers", Same())(make)
 

@@ -25,7 +25,7 @@ def to_itself(bench: Bench) -> Commands:
     image = data / "images" / "v0.nii.gz"
     image.unlink()
     image.symlink_to(image)
-    return bench.use(data) + bench.predict(image) + bench.predict(data / "images")
+    return bench.use(data) + bench.predict(image)
 
 
 @bad("link: to nothing", Refused(3, r"v0\.nii\.gz: file not found; check the path"))
@@ -74,7 +74,7 @@ def image_pipe(bench: Bench) -> Commands:
     image = data / "images" / "v0.nii.gz"
     image.unlink()
     os.mkfifo(image)
-    return bench.use(data) + bench.predict(image) + bench.predict(data / "images")
+    return bench.use(data) + bench.predict(image)
 
 
 @bad(

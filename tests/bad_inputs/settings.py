@@ -12,7 +12,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 YAML = r"c\.yaml: "
 CONTENTS: dict[str, tuple[str | bytes, str]] = {
-    "an option that is none": ("stepz: 3", YAML + r"stepz: no such option \(found 3\); did you mean"),
+    "an option that is none": (
+        "train: {stepz: 3}", YAML + r"train\.stepz: no such option \(found 3\); did you mean train\.steps",
+    ),
     "a text for a number": ("train: {steps: many}", YAML + r"train\.steps: Input should be a valid integer.*'many'"),
     "a number out of range": ("train: {steps: -1}", YAML + r"train\.steps: Input should be greater than or equal"),
     "NaN for a number": ("train: {learning_rate: .nan}", YAML + r"train\.learning_rate: Input should be"),
@@ -40,7 +42,7 @@ def _enter(name: str, content: str | bytes, pattern: str) -> None:
     def make(bench: Bench) -> Commands:
         path = bench.folder / "c.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return [["train", bench.clean.data(3), "-o", bench.output, "--config", path]]
+        return [["train", bench.clean.data(3), "-o", bench.output / "run", "--config", path]]
 
 
 for _name, (_content, _pattern) in CONTENTS.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,19 +217,13 @@ def _has_columns(table: Path) -> bool:
 
 def _check_exist(source: Path, entries: list[Entry]) -> None:
     files = [path for entry in entries for path in (*entry.images, entry.label) if path is not None]
-    missing = [str(path) for path in files if not _is_there(path)]
+    # Path.exists raises on names that no file system takes.
+    missing = [str(path)[:200] for path in files if not os.path.exists(path)]
     if missing:
         raise DataError(
             f"{source}: {len(missing)} of the {len(files)} files it names are missing: {some(missing, 3)}; "
             "correct the paths, which start at the folder of the data, or remove the lines"
         )
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that no file system takes
-        return False
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -289,7 +284,7 @@ def _is_first_nnunet(listed: list[Entry]) -> bool:
     """nnU-Net 1 lists x.nii.gz where the file is x_0000.nii.gz."""
     image = listed[0].images[0]
     channel = image.with_name(f"{stem_of(image)}_0000{image.name[len(stem_of(image)) :]}")
-    return not image.exists() and channel.exists()
+    return not os.path.exists(image) and os.path.exists(channel)
 
 
 def _check_listed(folder: Path, entries: list[Entry]) -> tuple[list[Entry], list[str]]:

@@ -22,6 +22,9 @@ def read_header(path: Path) -> Header:
     with open_picture(path) as picture:
         mode = _image_mode(picture)
         shape = (picture.height, picture.width)
+        frames = getattr(picture, "n_frames", 1)
+        if frames != 1:
+            raise DataError(f"{path}: holds {frames} frames; expected one; save each as a file of its own")
         header = picture_header(path, shape, 3 if mode == "RGB" else 1, picture.mode)
         if picture.format == "PNG":
             bits = 1 if picture.mode in ("1", "P") else 8  # of a pixel, at the least
