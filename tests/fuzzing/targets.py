@@ -99,6 +99,8 @@ def _read_scan(path: Path) -> None:
     assert volume.array.shape == (volume.header.channels, *volume.header.shape)
     assert volume.array.dtype == np.float32 and np.isfinite(volume.array).all()
     write_label(path.with_name("mask" + path.suffix), np.zeros(header.shape, np.uint8), path)
+    if path.suffix == ".jpg":
+        return  # no label, whole or not
     label = read_label(path)
     assert label.array.shape == label.header.shape and label.array.dtype.kind in "iu"
 

@@ -5,6 +5,7 @@ Volumes come in nibabel's axis order XYZ with a voxel to RAS+ affine, pictures a
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -117,7 +118,8 @@ def output_name(case_images: Sequence[Path]) -> str:
     first = Path(case_images[0])
     stem = stem_of(first)
     # A lone x_0000 beside x_0001 is a numbered series of images, not a first channel.
-    alone = len(case_images) == 1 and first.with_name(f"{stem[:-1]}1{first.name[len(stem) :]}").exists()
+    second = first.with_name(f"{stem[:-1]}1{first.name[len(stem) :]}")
+    alone = len(case_images) == 1 and os.path.exists(second)
     if stem.endswith("_0000") and len(stem) > 5 and not alone:
         stem = stem[:-5]
     return stem + _label_suffix(first)
