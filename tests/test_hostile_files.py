@@ -90,7 +90,8 @@ def png(width, height):
 
 meta = "ObjectType = Image\\nNDims = 3\\nDimSize = 1000 1000 1000\\nElementType = MET_DOUBLE\\n"
 meta += "CompressedData = True\\nElementDataFile = LOCAL\\n"
-nrrd = "NRRD0004\\ntype: double\\ndimension: 3\\nsizes: 1000 1000 1000\\nencoding: gzip\\nendian: little\\n\\n"
+nrrd = "NRRD0004\\ntype: double\\ndimension: 3\\nsizes: 1000 1000 1000\\nendian: little\\n"
+nrrd += "encoding: gzip\\n\\n"
 files = {
     "after.nii.gz": gzip.compress(whole) + zeros,
     "sizes.nii.gz": gzip.compress(changed(42, "<hhh", 1024, 1024, 1000)),

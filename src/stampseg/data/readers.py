@@ -127,7 +127,7 @@ def output_name(case_images: Sequence[Path]) -> str:
 
 def _label_suffix(source: Path) -> str:
     suffix = suffix_of(source)
-    if source.is_dir() or suffix in DICOM_SUFFIXES:
+    if os.path.isdir(source) or suffix in DICOM_SUFFIXES:
         return ".nii.gz"
     if suffix in (*NIBABEL_SUFFIXES, *TIFF_SUFFIXES):
         return source.name[len(source.name) - len(suffix) :]
@@ -137,7 +137,7 @@ def _label_suffix(source: Path) -> str:
 def _module(path: Path) -> Any:
     """What reads the file; packages that only some files need are imported when one comes."""
     suffix = suffix_of(path)
-    if path.is_dir() or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
+    if os.path.isdir(path) or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
         return _itk(path)
     if suffix in NIBABEL_SUFFIXES:
         return nifti
