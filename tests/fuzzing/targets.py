@@ -19,14 +19,17 @@ import nibabel as nib
 import numpy as np
 from hypothesis import strategies as st
 
-from bad_inputs.bench import AFFINE, Clean, nifti, scan
+from bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 from stampseg.config import Config, dump_config, load_config
 from stampseg.data.cases import find_dataset
+from stampseg.data.labels import to_values
+from stampseg.data.preprocess import prepare
 from stampseg.data.readers import read_header, read_image, read_label, write_label
-from stampseg.modelfile import load_model, read_description
-from stampseg.runtime import open_session
+from stampseg.modelfile import read_description
 from stampseg.runtime.details import KEY, read_details
 from stampseg.runtime.engines import read_onnx, read_openvino
+from stampseg.scorers import open_scorer
+from stampseg.sliding import segment_windows
 
 from .mutation import altered, as_text, damaged
 
@@ -116,13 +119,28 @@ def _models(clean: Clean) -> Iterator[Target]:
         text = json.dumps(header).encode()
         return struct.pack("<Q", len(text)) + text + whole[8 + length :]
 
-    yield Target("model, bytes", damaged(whole), "m.safetensors", load_model)
-    yield Target("model, description", altered(values).map(described), "m.safetensors", load_model)
+    def predict(path: Path) -> None:
+        opened = open_scorer(path, threads=1)
+        plan = opened.plan
+        prepared = prepare(read_image([clean.image(2)], plan.in_channels), plan)
+        if math.prod(plan.patch_size) > 2**16:
+            return  # right, and slow
+        with opened.scoring() as scorer:
+            mask = to_values(segment_windows(prepared, plan, scorer), plan.label_values)
+        assert mask.shape == SIZE and set(np.unique(mask).tolist()) <= set(plan.label_values)
+
+    yield Target("model, bytes", damaged(whole), "m.safetensors", predict)
+    yield Target("model, description", altered(values).map(described), "m.safetensors", predict)
     exported = clean.exported().read_bytes()
-    yield Target("onnx, bytes", damaged(exported), "m.onnx", lambda path: open_session(path, threads=1))
+    yield Target("onnx, bytes", damaged(exported), "m.onnx", predict)
     text = read_onnx(clean.exported())[1]
     assert text is not None
     details = altered(json.loads(text)).map(as_text)
+
+    def described_anew(changed: object) -> bytes:
+        return exported.replace(text, _fitted(changed, text))
+
+    yield Target("onnx, description", altered(json.loads(text)).map(described_anew), "m.onnx", predict)
     yield Target(
         "exported file, description", details, "m", lambda path: read_details(path.read_bytes(), path)
     )
@@ -131,6 +149,11 @@ def _models(clean: Clean) -> Iterator[Target]:
         for name in ("model.xml", "model.bin", f"{KEY}.json"):
             parts.writestr(name, text)
     yield Target("openvino, archive", damaged(archive.getvalue()), "m.openvino", read_openvino)
+
+
+def _fitted(values: object, text: bytes) -> bytes:
+    """JSON as long as the text, so that it can stand in its place; or cut, where it is longer."""
+    return json.dumps(values, separators=(",", ":")).encode().ljust(len(text))[: len(text)]
 
 
 def _lists(clean: Clean, folder: Path) -> Iterator[Target]:

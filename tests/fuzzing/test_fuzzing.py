@@ -23,7 +23,14 @@ KINDS = (
         for suffix in (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd", ".png", ".jpg", ".bmp", ".tif")
     ),
     *("image .nii.gz, unpacked", "image .mgz, unpacked"),
-    *("model, bytes", "model, description", "onnx, bytes", "exported file, description", "openvino, archive"),
+    *(
+        "model, bytes",
+        "model, description",
+        "onnx, bytes",
+        "onnx, description",
+        "exported file, description",
+        "openvino, archive",
+    ),
     *("dataset.json, values", "dataset.json, bytes", "CSV", "config"),
 )
 

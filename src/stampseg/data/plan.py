@@ -12,7 +12,7 @@ from ..options import Options
 MOST_CHANNELS = 4096
 MOST_CLASSES = 256  # masks in work are 8-bit
 MOST_LEVELS = 16
-MOST_VOXELS = 2**27  # of a window: 512 x 512 x 512
+MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
 HIGHEST_LABEL = 2**32 - 1
 LONGEST_NAME = 1000  # letters of a label's name
 
