@@ -164,7 +164,6 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
             asks for code that is not trusted.
     """
     description = read_description(path)
-    _check_input(path, description)
     with safe_open(path, framework="pt", device=str(device)) as file:
         found = _header(file)
         try:
@@ -181,6 +180,7 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
         except Exception as error:  # a description made to harm can fail anywhere
             text = f"{type(error).__name__}: {error}"
             raise ModelFileError(f"{path}: its network cannot be rebuilt: {text}") from error
+        _check_input(path, description)
         stored = _stored(network)
         _check_weights(path, stored, found)
         tensors = {name: file.get_tensor(name) for name in stored}

@@ -18,7 +18,6 @@ import numpy as np
 from .data.plan import Plan
 from .data.preprocess import Prepared
 from .data.restoring import Restorer
-from .errors import ModelFileError
 
 OVERLAP = 0.5
 LEAST = 1e-3  # weight at the corners of a window, of 1 in its middle
@@ -74,7 +73,6 @@ def slide(
         chosen = places[first : first + batch_size]
         windows = np.stack([cut_window(image, place, plan.patch_size) for place in chosen])
         scores = _score(windows, scorer, plan.convention == "nnunet", mirror)
-        _check_scores(scores, plan)
         for place, found in zip(chosen, scores, strict=True):
             yield from slab.finish(place[axis])
             slab.add(found, place)
@@ -209,16 +207,6 @@ class _Slab:
             corner = [start + pad for start, pad in zip(place, pads, strict=True)]
             total[tuple(slice(c, c + n) for c, n in zip(corner, self._patch, strict=True))] += weight
         return total
-
-
-def _check_scores(scores: np.ndarray, plan: Plan) -> None:
-    """A file's plan may have other classes than its network, and masks would hold wrong values."""
-    expected = (plan.out_channels, *plan.patch_size)
-    if scores.shape[1:] != expected:
-        raise ModelFileError(
-            f"the network gives scores of shape {scores.shape[1:]}, its plan needs {expected}; "
-            "its description is wrong; train or export the model again"
-        )
 
 
 def _score(windows: np.ndarray, scorer: Scorer, logits: bool, mirror: bool) -> np.ndarray:
