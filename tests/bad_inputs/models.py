@@ -168,6 +168,7 @@ ROWS: dict[str, tuple[str, Callable[[Bench, Path], object]]] = {
     "a plan of equal labels": (DAMAGED + "plan: 3 label_values", planned(label_values=[0, 1, 1])),
     "a plan of names of a megabyte": (DAMAGED + "plan: ", planned(label_names=["a", "b", "x" * 10**6])),
     "a plan of a thousand levels": (DAMAGED + "plan: strides", planned(strides=[[2, 2]] * 1000)),
+    "a plan of no windows, found by damaging": (DAMAGED + "plan: 0 ct windows for 1", planned(ct=[])),
     "a plan of axes that are none": (DAMAGED + "plan.orientation", planned(orientation="XYZ")),
 }  # fmt: skip
 

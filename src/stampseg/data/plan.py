@@ -78,6 +78,8 @@ class Plan(Options):
             raise ValueError(
                 f"{len(self.normalization)} normalizations for {self.in_channels} channel(s), one each"
             )
+        if self.ct is not None and len(self.ct) != self.in_channels:
+            raise ValueError(f"{len(self.ct)} ct windows for {self.in_channels} channel(s), one each")
         windows = self.ct or ()
         for channel, scheme in enumerate(self.normalizations):
             if scheme == "ct" and (channel >= len(windows) or windows[channel] is None):
