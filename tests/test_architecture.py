@@ -18,6 +18,7 @@ ROOMS = (
     "errors",
     "packages",
     "options",
+    "plain_yaml",
     "target",
     "config",
     "atomic",

@@ -309,7 +309,9 @@ class TestCsv:
         with pytest.raises(DataError, match=r"nowhere: no such file or folder"):
             find_dataset(tmp_path / "nowhere")
         (tmp_path / "latin.csv").write_bytes("image,label\ngrö,ß\n".encode("latin-1"))
-        with pytest.raises(DataError, match=r"latin.csv: cannot be read .*; expected a CSV in UTF-8"):
+        with pytest.raises(
+            DataError, match=r"latin.csv: cannot be read .*; expected text in UTF-8; save it again"
+        ):
             find_dataset(tmp_path / "latin.csv")
 
     def test_only_images_without_labels(self, tmp_path: Path) -> None:

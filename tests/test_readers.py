@@ -14,7 +14,7 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
 
-from stampseg.data import pictures, volume
+from stampseg.data import pictures
 from stampseg.data.readers import (
     check_pair,
     output_name,
@@ -23,7 +23,7 @@ from stampseg.data.readers import (
     read_label,
     write_label,
 )
-from stampseg.errors import DataError
+from stampseg.errors import ConfigError, DataError
 
 SHAPE = (5, 6, 4)
 OBLIQUE = np.array([[0.0, -2.0, 0.1, 10], [1.5, 0.0, 0.2, -20], [0.1, 0.2, 3.0, 5], [0, 0, 0, 1]])
@@ -501,12 +501,15 @@ class TestBrokenFiles:
         raw[42:48] = struct.pack("<hhh", 30000, 30000, 30000)
         path.write_bytes(raw)
         with pytest.raises(
-            DataError, match=r"a.nii: shape \(30000, 30000, 30000\) .* more than 2,147,483,648 values"
+            DataError, match=r"a.nii: shape \(30000, 30000, 30000\) .* more than 1,073,741,824 values"
         ):
             read_header([path])
-        monkeypatch.setattr(volume, "MAX_VOXELS", 50)
+        monkeypatch.setenv("STAMPSEG_MAX_VALUES", "50")
         Image.fromarray(voxels((8, 9), "u1")).save(tmp_path / "a.png")
-        with pytest.raises(DataError, match=r"a.png: shape \(8, 9\) .* more than 50 values"):
+        with pytest.raises(DataError, match=r"a.png: shape \(8, 9\) .* more than 50 values; .*MAX_VALUES=72"):
+            read_image([tmp_path / "a.png"])
+        monkeypatch.setenv("STAMPSEG_MAX_VALUES", "many")
+        with pytest.raises(ConfigError, match=r"STAMPSEG_MAX_VALUES=many: expected a number above 0"):
             read_image([tmp_path / "a.png"])
 
     def test_too_many_pixels_for_pillow(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

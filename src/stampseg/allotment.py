@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def _copies(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
 
 
 def _files(case: Case) -> set[Path]:
-    return {path.resolve() for path in (*case.images, case.label) if path is not None}
+    return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
 
 
 def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allotment:

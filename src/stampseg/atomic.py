@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         DataError: the folder cannot be made or written to, or the disk is full.
     """
-    place = path.with_name(f".{os.getpid()}-{path.name}")
+    # Of a length of its own: the path's name may be as long as names can be.
+    place = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(place)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from .config import Config, load_config
 from .errors import ConfigError
+from .plain_yaml import read_yaml
 from .target import Cost, Target
 
 _DATA = typer.Argument(
@@ -137,8 +137,8 @@ def _goal(target: str | None, costs: dict[Cost, str | None]) -> dict[str, Any] |
 
 def _value(setting: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return read_yaml(text)
+    except ValueError:
         raise ConfigError(f"--set {setting!r}: {text!r} is not a YAML value; quote or close it") from None
 
 

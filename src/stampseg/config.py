@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from .errors import ConfigError
 from .options import Options
+from .plain_yaml import read_yaml
 from .target import COSTS, Cost, Target
 
 Method = Literal["stamp+", "stamp", "dense", "flat"]
@@ -342,7 +343,9 @@ def parse_config(values: object, source: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        findings = "; ".join(_finding(item) for item in error.errors())
+        found = error.errors()
+        more = f"; and {len(found) - 10} more" if len(found) > 10 else ""
+        findings = "; ".join(_finding(item) for item in found[:10]) + more
         raise ConfigError(f"{source}: {findings}") from None
 
 
@@ -350,11 +353,16 @@ def _finding(item: Any) -> str:
     """One error of pydantic in our words, with the nearest name for a misspelt one."""
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{path}: {item['msg']} (found {item['input']!r})"
+        return f"{path}: {item['msg']} (found {_short(item['input'])})"
     known = list(_names(Config, ""))
     near = get_close_matches(path, known, n=1, cutoff=0.6) or [n for n in known if n.endswith(f".{path}")]
     hint = f"did you mean {near[0]}?" if near else "docs/reference/options.md lists all"
-    return f"{path}: no such option (found {item['input']!r}); {hint}"
+    return f"{path}: no such option (found {_short(item['input'])}); {hint}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -372,11 +380,11 @@ def load_config(path: Path) -> Config:
         ConfigError: the file is missing, not YAML, or holds something unknown.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a YAML file ({str(error).splitlines()[0]})") from None
+    except ValueError as error:  # UnicodeDecodeError among them
+        raise ConfigError(f"{path}: not a YAML file of options ({error}); correct it") from None
     return parse_config(values or {}, str(path))
 
 

@@ -4,10 +4,19 @@ A message says which file or option, what was found, what was expected and what 
 """
 
 
+def one_line(text: str) -> str:
+    """Text that a terminal shows as one line, whatever a file's name or content put into it."""
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(shown)
+
+
 class StampsegError(Exception):
-    """Any error that stampseg raises on purpose; shown without a traceback."""
+    """Any error that stampseg raises on purpose; shown without a traceback, in one line."""
 
     exit_code = 4
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class ConfigError(StampsegError):

@@ -26,11 +26,14 @@ from .channels.graph import ChannelGraph
 from .channels.surgery import replace_tensors, state_of
 from .data.plan import Plan
 from .errors import ModelFileError, StampsegError
+from .networks.layer_count import at_most_layers
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
 from .options import Options
 
 FORMAT = 1
+LAYERS_PER_WEIGHT = 100
+MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
 
 
 class Description(Options):
@@ -98,6 +101,7 @@ def read_description(path: Path) -> Description:
     Raises:
         ModelFileError: the file is missing, not safetensors, or not written by stampseg.
     """
+    _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -121,12 +125,30 @@ def read_description(path: Path) -> Description:
         return Description.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in first["loc"]) or "all of it"
         raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {first['msg']}); copy the file again"
+            f"{path}: its description is damaged ({where}: {said}); copy the file again"
         ) from None
     except (ValueError, RecursionError) as error:  # no JSON, a number of endless digits, nested without end
         raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None
+
+
+def _check_header(path: Path) -> None:
+    """Look at the length of the header before anything is made of it."""
+    try:
+        if not path.is_file():
+            return  # said when it is opened
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if length > min(MOST_HEADER, size):
+        raise ModelFileError(
+            f"{path}: not a readable .safetensors file (a header of {length:,} bytes in a file of "
+            f"{size:,}; at most {MOST_HEADER:,} are read); copy the file again"
+        )
 
 
 def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Collection[str] = ()) -> Model:
@@ -145,9 +167,12 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
     with safe_open(path, framework="pt", device=str(device)) as file:
         found = _header(file)
         try:
-            network, graph = skeleton(
-                description.network, description.kept, trusted, lambda dense: _check_dense(path, dense, found)
-            )
+            # A layer has a weight or none, and few have none.
+            with at_most_layers(LAYERS_PER_WEIGHT * (len(found) + 8)):
+                network, graph = skeleton(
+                    *(description.network, description.kept, trusted),
+                    lambda dense: _check_dense(path, dense, found),
+                )
         except ModelFileError:
             raise
         except StampsegError as error:
@@ -155,12 +180,23 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
         except Exception as error:  # a description made to harm can fail anywhere
             text = f"{type(error).__name__}: {error}"
             raise ModelFileError(f"{path}: its network cannot be rebuilt: {text}") from error
+        _check_input(path, description)
         stored = _stored(network)
         _check_weights(path, stored, found)
         tensors = {name: file.get_tensor(name) for name in stored}
     rates = {name: torch.zeros(buffer.shape, device=device) for name, buffer in _rates(network).items()}
     put_state(network, {**tensors, **rates})
     return Model(network.eval(), graph, description)
+
+
+def _check_input(path: Path, description: Description) -> None:
+    """The images that the plan makes are those that the network takes."""
+    plan, shape = description.plan, description.network.example_shape
+    if plan is not None and (plan.in_channels, plan.spatial_dims + 2) != (*shape[1:2], len(shape)):
+        raise ModelFileError(
+            f"{path}: its plan gives {plan.spatial_dims}D images of {plan.in_channels} channel(s), its "
+            f"network takes the shape {list(shape)}; copy the file again"
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from .atomic import write_whole
 from .errors import DataError
 from .evaluation import dice_score
 
@@ -81,10 +82,10 @@ def save_overlay(
     drawn = [_draw(panel, colours) for panel in panels]
     if prediction.ndim == 2:
         drawn.insert(0, Image.fromarray(panels[0].image).resize(panels[0].size, Image.Resampling.BICUBIC))
-    path.parent.mkdir(parents=True, exist_ok=True)
     key = "filled: prediction" + ("" if reference is None else ", outline: reference")
     heading = f"{title}  ({key})" if title else key
-    _assemble(drawn, heading, _legend(prediction, reference, names, colours)).save(path)
+    sheet = _assemble(drawn, heading, _legend(prediction, reference, names, colours))
+    write_whole(path, sheet.save)
     return path
 
 
@@ -117,8 +118,7 @@ def contact_sheet(
         for column, tile in enumerate(row):
             sheet.paste(tile, (_MARGIN + column * (tile_width + _MARGIN), top))
         top += height + _MARGIN
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(path)
+    write_whole(path, sheet.save)
     return path
 
 

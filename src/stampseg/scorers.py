@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from .data.plan import Plan
 from .errors import ConfigError, ModelFileError
 from .runtime import SUFFIXES, open_session
@@ -76,7 +78,7 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
     loaded = load_model(find_model(model), where, trusted=trusted)
     dims = loaded.plan.spatial_dims
     network = lay_out(fold_norms(loaded.network, dims), dims, where)
-    return Opened(loaded.plan, lambda: scoring(network, where))
+    return Opened(loaded.plan, lambda: _as_planned(scoring(network, where), loaded.plan, model))
 
 
 def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> Opened:
@@ -99,6 +101,24 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
     return Opened(plan, lambda: _without_denormals(run))
+
+
+@contextmanager
+def _as_planned(scoring: AbstractContextManager[Scorer], plan: Plan, model: Path) -> Iterator[Scorer]:
+    """A file's plan may have other classes than its network, and masks would hold wrong values."""
+    with scoring as scorer:
+
+        def score(windows: np.ndarray) -> np.ndarray:
+            scores = scorer(windows)
+            expected = (len(windows), plan.out_channels, *windows.shape[2:])
+            if scores.shape != expected:
+                raise ModelFileError(
+                    f"{model}: the network gives scores of shape {scores.shape}, its plan needs {expected}; "
+                    "its description is wrong; copy the file again"
+                )
+            return scores
+
+        yield score
 
 
 @contextmanager

@@ -6,6 +6,7 @@ mask of the one before is written in another. At most one file is ahead and one 
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from .data.plan import Plan
 from .data.preprocess import Prepared, prepare
 from .data.readers import output_name, read_image, write_label
 from .data.volume import Volume
-from .errors import DataError, MissingPackageError
+from .errors import DataError, MissingPackageError, one_line
 from .scorers import Opened, open_scorer
 from .sliding import segment_windows
 
@@ -94,8 +95,9 @@ def segment(
     """
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     cases = find_inputs(inputs, opened.plan.in_channels)
-    _refuse_overwriting(cases, output, overwrite)
-    output.mkdir(parents=True, exist_ok=True)
+    for folder in (output, *([] if overlays is None else [overlays])):
+        _check_folder(folder)
+    _refuse_overwriting(cases, output, overlays, overwrite)
 
     written, failures, empty = [], [], 0
     options = {"batch_size": batch_size or BATCH, "mirror": mirror}
@@ -106,7 +108,7 @@ def segment(
             continue
         written.append(result.path)
         empty += not result.labelled
-        echo(f"{result.path}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
+        echo(f"{one_line(str(result.path))}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
     if empty:
         echo(f"WARNING: nothing was found in {empty} of {len(written)} images")
     if failures:
@@ -174,7 +176,7 @@ def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Writt
         labels = to_values(classes, plan.label_values)
         path = write_label(output / output_name(case.images), labels, case.images)
         if overlays is not None and job.image is not None:
-            _draw(overlays / f"{case.id}.png", job.image, classes, case, plan)
+            _draw(_overlay_of(case, overlays), job.image, classes, case, plan)
     except FAILURES as error:
         return error
     return _Written(path, int(np.count_nonzero(classes)), job.seconds + time.perf_counter() - start)
@@ -188,11 +190,34 @@ def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan
     save_overlay(path, image.array, classes, title=case.id, spacing=spacing, label_names=names)
 
 
-def _refuse_overwriting(cases: Sequence[Case], output: Path, overwrite: bool) -> None:
+def _overlay_of(case: Case, overlays: Path) -> Path:
+    return overlays / f"{case.id}.png"
+
+
+def _check_folder(folder: Path) -> None:
+    """Where masks shall go must be a folder, or a name that is free; it is made with the first of them."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DataError(f"{folder}: is no folder; expected one to write to; choose another name")
+
+
+def _refuse_overwriting(cases: Sequence[Case], output: Path, overlays: Path | None, overwrite: bool) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
+    images = {os.path.realpath(image) for case in cases for image in case.images}
+    taken: set[str] = set()
     for case in cases:
-        target = output / output_name(case.images)
-        if any(target.resolve() == image.resolve() for image in case.images):
-            raise DataError(f"{target}: the mask would replace its own image; choose another folder with -o")
-        if target.exists() and not overwrite:
-            raise DataError(f"{target}: exists already; choose another folder with -o, or say --overwrite")
+        targets = [output / output_name(case.images)]
+        targets += [] if overlays is None else [_overlay_of(case, overlays)]
+        for target in targets:
+            place = os.path.realpath(target)
+            if place in images:
+                raise DataError(
+                    f"{target}: would replace an image that is to be segmented; choose another folder "
+                    "with -o or --overlays"
+                )
+            if place in taken:
+                raise DataError(f"{target}: two files would be written to this name; choose another folder")
+            if os.path.lexists(target) and not overwrite:
+                raise DataError(
+                    f"{target}: exists already; choose another folder with -o, or say --overwrite"
+                )
+            taken.add(place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from ..errors import ConfigError, DataError
 from .copies import find_copies
 from .formats import READABLE, is_dicom_series, is_hidden, list_images, some, stem_of, suffix_of
 from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
+from .limits import check_kind
 from .pairing import group_channels, in_order
 from .readers import output_name
 
@@ -115,15 +117,16 @@ def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case
     """
     files = [file for path in paths for file in _images_at(Path(path))]
     # The same file may be named twice, as by a folder and a pattern.
-    unique = list({file.resolve(): file for file in files}.values())
+    unique = list({os.path.realpath(file): file for file in files}.values())
     cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
     _check_outputs(cases)
     return sorted(cases, key=lambda case: case.id)
 
 
 def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
-    if not data.exists():
+    if not os.path.lexists(data):
         raise DataError(f"{data}: no such file or folder; {EXPECTED}")
+    check_kind(data)
     if data.is_file():
         if data.suffix.lower() != ".csv":
             raise DataError(f"{data}: is a file; expected a folder or a CSV with columns image,label")
@@ -198,8 +201,9 @@ def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
 
 
 def _images_at(path: Path) -> list[Path]:
-    if not path.exists():
+    if not os.path.lexists(path):
         raise DataError(f"{path}: no such file or folder; expected an image or a folder of images")
+    check_kind(path)
     if path.is_file():
         if not suffix_of(path):
             raise DataError(f"{path}: file type not known; expected {READABLE}")

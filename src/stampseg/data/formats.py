@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 NIBABEL_SUFFIXES = (".nii.gz", ".nii", ".hdr", ".img", ".mgz", ".mgh")
@@ -26,7 +27,7 @@ def suffix_of(path: Path) -> str:
 
 def stem_of(path: Path) -> str:
     """The name without its image suffix: `a.b.nii.gz` -> `a.b`; a folder keeps its whole name."""
-    suffix = "" if path.is_dir() else suffix_of(path)
+    suffix = "" if os.path.isdir(path) else suffix_of(path)  # a name too long for Path.is_dir is no folder
     return path.name[: len(path.name) - len(suffix)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
 from ..errors import DataError
-from .formats import DICOM_SUFFIXES, suffix_of
+from .formats import DICOM_SUFFIXES, ITK_SUFFIXES, suffix_of
+from .limits import check_kind, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
 # ITK reports to stderr what is told here through warnings and errors.
@@ -17,6 +20,18 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 POSITION = "0020|0032"  # DICOM's Image Position (Patient), three numbers parted by backslashes
+# Names of the fields that say where the values are, and how they are packed.
+DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
+PACKED = re.compile(rb"^(?:CompressedData\s*=\s*T|encoding\s*:\s*(?:gz|bz))", re.I | re.M)
+_HERE = {b"local", b"list"}
+_VALUE_BYTES = {
+    getattr(sitk, f"sitk{vector}{kind}"): size
+    for vector in ("", "Vector")
+    for kind, size in (
+        *(("UInt8", 1), ("Int8", 1), ("UInt16", 2), ("Int16", 2), ("UInt32", 4), ("Int32", 4)),
+        *(("UInt64", 8), ("Int64", 8), ("Float32", 4), ("Float64", 8)),
+    )
+}
 UNEVEN_SLICES = 0.05  # share of the usual slice distance by which others may differ
 
 
@@ -33,7 +48,10 @@ def read_header(path: Path) -> Header:
         shape = (shape[0], shape[1], len(files))
         affine = _with_slice_distance(affine, first, _information(files[-1]), len(files))
     dtype = sitk.GetPixelIDValueAsString(first.GetPixelID())
-    return volume_header(path, shape, affine, channels, dtype)
+    header = volume_header(path, shape, affine, channels, dtype)
+    if suffix_of(files[0]) in ITK_SUFFIXES:
+        _check_data_present(files[0], math.prod(shape) * channels * _VALUE_BYTES.get(first.GetPixelID(), 1))
+    return header
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -117,6 +135,20 @@ def _information(path: Path) -> sitk.ImageFileReader:
     if not 2 <= reader.GetDimension() <= 4:
         raise DataError(f"{path}: {reader.GetDimension()} axes; expected three, or four with channels last")
     return reader
+
+
+def _check_data_present(path: Path, promised: int) -> None:
+    """Compare the header's claim with the size of the file that holds the values, one or several."""
+    with path.open("rb") as stream:
+        start = stream.read(1 << 16)
+    named = DATA_FILE.search(start)
+    data = path
+    if named and named[1].lower().split()[0] not in _HERE and b"%" not in named[1]:
+        data = path.parent / named[1].decode("utf-8", "surrogateescape")
+        check_kind(data)
+    elif named and named[1].lower() != b"local":
+        return  # a file for each slice: ITK opens one after the other, and says which is short
+    check_promise(path, promised, data.stat().st_size, packed=bool(PACKED.search(start)))
 
 
 def _channels_first(image: sitk.Image) -> np.ndarray:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 from ..errors import DataError
 from .formats import is_hidden, list_images, some, stem_of
+from .limits import read_text_file
 from .pairing import by_stem, group_channels, in_order, pair
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")
@@ -183,11 +186,12 @@ def read_csv_entries(table: Path, root: Path) -> list[Entry]:
 
 def _csv_rows(table: Path) -> list[dict[str, str]] | None:
     """Stripped cells by lower-case column, or None when the columns image and label are not there."""
+    text = read_text_file(table)
     for delimiter in (",", ";", "\t"):  # spreadsheets of some countries write semicolons
         try:
-            with table.open(encoding="utf-8-sig", newline="") as stream:
-                rows = [[cell.strip() for cell in row] for row in csv.reader(stream, delimiter=delimiter)]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            rows = [[cell.strip() for cell in row] for row in lines]
+        except csv.Error as error:
             raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
         cells = [row for row in rows if any(row)]
         columns = [name.lower() for name in cells[0]] if cells else []
@@ -213,7 +217,8 @@ def _has_columns(table: Path) -> bool:
 
 def _check_exist(source: Path, entries: list[Entry]) -> None:
     files = [path for entry in entries for path in (*entry.images, entry.label) if path is not None]
-    missing = [str(path) for path in files if not path.exists()]
+    # Path.exists raises on names that no file system takes.
+    missing = [str(path)[:200] for path in files if not os.path.exists(path)]
     if missing:
         raise DataError(
             f"{source}: {len(missing)} of the {len(files)} files it names are missing: {some(missing, 3)}; "
@@ -225,8 +230,8 @@ def _read_description(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        description = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+        description = json.loads(read_text_file(path))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not readable JSON ({error}); correct it or remove it") from None
     if not isinstance(description, dict):
         raise DataError(f"{path}: holds a {type(description).__name__}; expected names with values")
@@ -242,9 +247,13 @@ def _label_names(description: dict[str, Any]) -> dict[int, str]:
     for key, value in labels.items():
         if isinstance(value, int):
             names[value] = str(key)
-        elif isinstance(value, str) and (key.isdigit() or value.isdigit()):
-            names.update({int(key): value} if key.isdigit() else {int(value): key})
+        elif isinstance(value, str) and (_is_number(key) or _is_number(value)):
+            names.update({int(key): value} if _is_number(key) else {int(value): key})
     return names
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _channel_names(description: dict[str, Any]) -> tuple[str, ...]:
@@ -275,7 +284,7 @@ def _is_first_nnunet(listed: list[Entry]) -> bool:
     """nnU-Net 1 lists x.nii.gz where the file is x_0000.nii.gz."""
     image = listed[0].images[0]
     channel = image.with_name(f"{stem_of(image)}_0000{image.name[len(stem_of(image)) :]}")
-    return not image.exists() and channel.exists()
+    return not os.path.exists(image) and os.path.exists(channel)
 
 
 def _check_listed(folder: Path, entries: list[Entry]) -> tuple[list[Entry], list[str]]:

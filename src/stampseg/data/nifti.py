@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +13,13 @@ import numpy as np
 
 from ..errors import DataError
 from .formats import suffix_of
+from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
 if TYPE_CHECKING:
     import nibabel as nib
 
-# A deflate stream cannot shrink its content by more than this factor.
-MAX_DEFLATE_RATIO = 1032
+MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
 
 
 def read_header(path: Path) -> Header:
@@ -32,7 +35,11 @@ def read_header(path: Path) -> Header:
 
 def read_image(path: Path) -> np.ndarray:
     """Voxels (C, X, Y, Z) float32 with slope and intercept applied; the last axis of a 4D file is C."""
-    source = _open(path)
+    with _opened(path) as source:
+        return _image_of(source, path)
+
+
+def _image_of(source: Any, path: Path) -> np.ndarray:
     shape = _shape(source, path)
     stored = source.get_data_dtype()
     if stored.names:
@@ -46,7 +53,11 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_label(path: Path) -> np.ndarray:
     """Label (X, Y, Z) of the file's own whole numbers."""
-    source = _open(path)
+    with _opened(path) as source:
+        return _label_of(source, path)
+
+
+def _label_of(source: Any, path: Path) -> np.ndarray:
     shape = _shape(source, path)
     if len(shape) == 4:
         raise DataError(
@@ -103,13 +114,59 @@ def _save_mgh(path: Path, labels: np.ndarray, source: nib.MGHImage) -> None:
     nib.save(nib.MGHImage(labels.astype(stored), source.affine, header), path)
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The image, to read its voxels from; afterwards the rest of a gzip file is read for its checksum."""
+    source = _open(path)
+    if suffix_of(path) not in (".nii.gz", ".mgz"):
+        yield source
+        return
+    holder = {name: type(part)(part.filename) for name, part in source.file_map.items()}
+    with gzip.open(path) as stream:
+        holder["image"].fileobj = stream
+        yield type(source).from_file_map(holder, mmap=False)
+        left = MOST_AFTER_VOXELS
+        while left > 0 and (read := len(stream.read(1 << 16))):  # its end raises what is wrong
+            left -= read
+
+
 def _open(path: Path) -> Any:
     import nibabel as nib  # only here and where files are written: pictures need none of it
 
+    _check_start(path)
     source: Any = nib.load(path, mmap=False)  # a mapped file could change under the array
     if source.affine is None:
         raise DataError(f"{path}: has no affine; expected a header that places voxels in space")
     return source
+
+
+def _check_start(path: Path) -> None:
+    """Look at the header before nibabel, which reads all that precedes the voxels and mends sizes of 0."""
+    import nibabel as nib
+    from nibabel.openers import ImageOpener
+
+    with ImageOpener(str(path)) as stream:
+        start = stream.read(540)
+    sizes = {int.from_bytes(start[:4], order) for order in ("little", "big")}
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        length = kind.sizeof_hdr
+        if length in sizes and len(start) >= length:
+            _check_header(kind(start[:length], check=False), path)
+
+
+def _check_header(header: Any, path: Path) -> None:
+    offset = float(header["vox_offset"])
+    if not offset <= MOST_BEFORE_VOXELS:
+        raise DataError(
+            f"{path}: the header says that voxels begin at byte {offset:.0f}; expected at most "
+            f"{MOST_BEFORE_VOXELS:,}; the header is broken; save the image again"
+        )
+    sizes = header["pixdim"][1 : 1 + min(3, max(0, int(header["dim"][0])))]
+    if bytes(header["magic"])[:2] in (b"n+", b"ni") and header["sform_code"] == 0 and not (sizes != 0).all():
+        raise DataError(
+            f"{path}: the header has voxels of size {' x '.join(f'{size:g}' for size in sizes)}; expected "
+            "the millimetres of each axis; correct the header"
+        )
 
 
 def _shape(source: Any, path: Path) -> tuple[int, ...]:
@@ -129,8 +186,4 @@ def _check_data_present(source: Any, path: Path) -> None:
         raise DataError(f"{path}: its data file {data.name} is missing; put it beside the header")
     claimed = math.prod(map(int, source.shape)) * source.get_data_dtype().itemsize
     packed = suffix_of(data) in (".nii.gz", ".mgz") or data.suffix.lower() in (".gz", ".bz2", ".zst")
-    if claimed > data.stat().st_size * (MAX_DEFLATE_RATIO if packed else 1):
-        raise DataError(
-            f"{path}: the header promises {claimed:,} bytes of voxels, the file has {data.stat().st_size:,}; "
-            "it is cut short or its header is broken; copy it again"
-        )
+    check_promise(path, claimed, data.stat().st_size, packed=packed)

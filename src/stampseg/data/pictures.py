@@ -9,6 +9,7 @@ from PIL import Image
 
 from ..errors import DataError
 from .formats import LOSSY_SUFFIXES, suffix_of
+from .limits import check_promise
 from .volume import Header, as_image, as_label, check_size
 
 # A coloured pixel's code is this plus r << 16 | g << 8 | b, so that no colour equals a grey value.
@@ -21,7 +22,16 @@ def read_header(path: Path) -> Header:
     with open_picture(path) as picture:
         mode = _image_mode(picture)
         shape = (picture.height, picture.width)
-        return picture_header(path, shape, 3 if mode == "RGB" else 1, picture.mode)
+        frames = getattr(picture, "n_frames", 1)
+        if frames != 1:
+            raise DataError(f"{path}: holds {frames} frames; expected one; save each as a file of its own")
+        header = picture_header(path, shape, 3 if mode == "RGB" else 1, picture.mode)
+        if picture.format == "PNG":
+            bits = 1 if picture.mode in ("1", "P") else 8  # of a pixel, at the least
+            check_promise(
+                path, header.shape[0] * header.shape[1] * bits // 8, path.stat().st_size, packed=True
+            )
+        return header
 
 
 def read_image(path: Path) -> np.ndarray:

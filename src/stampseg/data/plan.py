@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import field_validator, model_validator
 
 from ..options import Options
+
+MOST_CHANNELS = 4096
+MOST_CLASSES = 256  # masks in work are 8-bit
+MOST_LEVELS = 16
+MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
+HIGHEST_LABEL = 2**32 - 1
+LONGEST_NAME = 1000  # letters of a label's name
 
 Normalization = Literal["zscore", "ct", "mean-std", "mean-std-mask", "mean-std-nonzero", "min-max"]
 
@@ -17,7 +25,7 @@ class Intensity(Options):
     low: float
     high: float
     mean: float
-    std: float
+    std: float  # 0 where all values were equal
 
 
 class Plan(Options):
@@ -65,15 +73,39 @@ class Plan(Options):
     def _fits(self) -> Plan:
         if self.axes is not None and sorted(self.axes) != list(range(self.spatial_dims)):
             raise ValueError(f"axes {list(self.axes)} are no order of {self.spatial_dims} axes")
+        self._check_sizes()
         if isinstance(self.normalization, tuple) and len(self.normalization) != self.in_channels:
             raise ValueError(
                 f"{len(self.normalization)} normalizations for {self.in_channels} channel(s), one each"
             )
+        if self.ct is not None and len(self.ct) != self.in_channels:
+            raise ValueError(f"{len(self.ct)} ct windows for {self.in_channels} channel(s), one each")
         windows = self.ct or ()
         for channel, scheme in enumerate(self.normalizations):
             if scheme == "ct" and (channel >= len(windows) or windows[channel] is None):
                 raise ValueError(f"channel {channel} is normalised by a window, and ct gives none")
         return self
+
+    def _check_sizes(self) -> None:
+        """What memory is asked for, before any is."""
+        dims, values, names = self.spatial_dims, self.label_values, self.label_names
+        sizes = (self.spacing, self.patch_size, *self.strides)
+        if any(len(per_axis) != dims for per_axis in sizes):
+            raise ValueError(f"spacing, patch_size and strides need {dims} numbers each")
+        if not all(1e-6 <= size <= 1e6 for size in self.spacing):
+            raise ValueError(f"spacing {list(self.spacing)} is not within 1e-6 and 1e6")
+        if min(self.patch_size) < 1 or math.prod(self.patch_size) > MOST_VOXELS:
+            raise ValueError(f"patch_size {list(self.patch_size)} is not within 1 and {MOST_VOXELS:,} voxels")
+        if len(self.strides) > MOST_LEVELS or not all(1 <= n <= 64 for step in self.strides for n in step):
+            raise ValueError(f"strides are not within 1 and 64 on at most {MOST_LEVELS} levels")
+        if not 1 <= self.in_channels <= MOST_CHANNELS:
+            raise ValueError(f"in_channels {self.in_channels} is not within 1 and {MOST_CHANNELS}")
+        if not 2 <= len(values) <= MOST_CLASSES or len(set(values)) < len(values):
+            raise ValueError(f"{len(values)} label_values; expected 2 to {MOST_CLASSES} that differ")
+        if not all(0 <= value <= HIGHEST_LABEL for value in values):
+            raise ValueError(f"label_values are not within 0 and {HIGHEST_LABEL}")
+        if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
+            raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 
     @property
     def out_channels(self) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from ..config import DataOptions
 from ..errors import ConfigError, DataError
@@ -66,7 +67,7 @@ def make_plan(
     patch, strides = _plan_patch(shapes, spacing, data.patch_size, poolings, fixed, notes)
     normalization, windows = _plan_intensities(fingerprint, data, notes)
     volumes = fingerprint.spatial_dims == 3
-    return Plan(
+    return _checked(
         spatial_dims=fingerprint.spatial_dims,
         in_channels=fingerprint.in_channels,
         label_values=table.values,
@@ -80,6 +81,17 @@ def make_plan(
         strides=strides,
         notes=tuple(notes),
     )
+
+
+def _checked(**values: Any) -> Plan:
+    try:
+        return Plan(**values)
+    except ValidationError as error:
+        found = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"no plan can be made: {found}; choose another data.patch_size or data.spacing, or correct the "
+            "voxel sizes of the images"
+        ) from None
 
 
 def plan_strides(size: Sequence[int], spacing: Sequence[float], poolings: int | None = None) -> Strides:

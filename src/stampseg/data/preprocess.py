@@ -15,10 +15,11 @@ import numpy as np
 from ..errors import DataError
 from .intensities import normalise
 from .labels import to_classes
+from .limits import VARIABLE, most_values
 from .plan import Plan
 from .resampling import resample
 from .spline import resample_spline, thick_axis
-from .volume import MAX_VOXELS, Header, Volume, check_pair
+from .volume import Header, Volume, check_pair
 
 SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled
 
@@ -176,10 +177,11 @@ def check_fit(volume: Volume, plan: Plan) -> None:
 
 def _check_room(header: Header, shape: Sequence[int], spacing: Sequence[float], plan: Plan) -> None:
     """Refuse what a wrong voxel size would blow up beyond any memory."""
-    if math.prod(shape) * plan.in_channels > MAX_VOXELS:
+    if math.prod(shape) * plan.in_channels > most_values():
         raise DataError(
             f"{header.path}: voxels of {_listed(spacing)} brought to the model's {_listed(plan.spacing)} "
-            f"make {' x '.join(map(str, shape))}, more than {MAX_VOXELS:,}; correct the header's voxel size"
+            f"make {' x '.join(map(str, shape))}, more than {most_values():,}; correct the header's voxel "
+            f"size, or set {VARIABLE} higher if there is memory for it"
         )
 
 

@@ -5,6 +5,7 @@ Volumes come in nibabel's axis order XYZ with a voxel to RAS+ affine, pictures a
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,6 +27,7 @@ from .formats import (
     stem_of,
     suffix_of,
 )
+from .limits import check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
 __all__ = [
@@ -116,7 +118,8 @@ def output_name(case_images: Sequence[Path]) -> str:
     first = Path(case_images[0])
     stem = stem_of(first)
     # A lone x_0000 beside x_0001 is a numbered series of images, not a first channel.
-    alone = len(case_images) == 1 and first.with_name(f"{stem[:-1]}1{first.name[len(stem) :]}").exists()
+    second = first.with_name(f"{stem[:-1]}1{first.name[len(stem) :]}")
+    alone = len(case_images) == 1 and os.path.exists(second)
     if stem.endswith("_0000") and len(stem) > 5 and not alone:
         stem = stem[:-5]
     return stem + _label_suffix(first)
@@ -124,7 +127,7 @@ def output_name(case_images: Sequence[Path]) -> str:
 
 def _label_suffix(source: Path) -> str:
     suffix = suffix_of(source)
-    if source.is_dir() or suffix in DICOM_SUFFIXES:
+    if os.path.isdir(source) or suffix in DICOM_SUFFIXES:
         return ".nii.gz"
     if suffix in (*NIBABEL_SUFFIXES, *TIFF_SUFFIXES):
         return source.name[len(source.name) - len(suffix) :]
@@ -134,7 +137,7 @@ def _label_suffix(source: Path) -> str:
 def _module(path: Path) -> Any:
     """What reads the file; packages that only some files need are imported when one comes."""
     suffix = suffix_of(path)
-    if path.is_dir() or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
+    if os.path.isdir(path) or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
         return _itk(path)
     if suffix in NIBABEL_SUFFIXES:
         return nifti
@@ -160,8 +163,7 @@ def _tiff(path: Path) -> Any:
 
 
 def _read_header(path: Path) -> Header:
-    if not path.exists():
-        raise DataError(f"{path}: file not found; check the path")
+    check_kind(path)
     with refuse_unreadable(path):
         header: Header = _module(path).read_header(path)
     return header
@@ -212,7 +214,8 @@ def _write(place: Path, labels: np.ndarray, source: Path, header: Header) -> Non
 
 def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
     """Write under a hidden name beside the target, then move it there: no half file is ever seen."""
-    place = target.with_name(f".{uuid.uuid4().hex[:8]}-{target.name}")
+    # Of a length of its own: the target's name may be as long as names can be.
+    place = target.with_name(f".{uuid.uuid4().hex[:8]}{suffix_of(target) or target.suffix}")
     twins = {".hdr": ".img", ".img": ".hdr"}
     twin = twins.get(target.suffix.lower())
     try:

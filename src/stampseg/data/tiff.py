@@ -6,12 +6,14 @@ third axis.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
 from ..errors import DataError
+from .limits import check_promise
 from .pictures import as_pixels, label_of, open_picture, picture_header
 from .volume import Header, as_image, volume_header
 
@@ -44,6 +46,7 @@ def _tiff_header(path: Path, file: tifffile.TiffFile) -> Header:
     letters, sizes = _tiff_axes(path, file)
     size = dict(zip(letters, sizes, strict=True))
     channels, dtype = size["C"] - _alphas(file), str(file.series[0].dtype)
+    _check_data_present(path, file, math.prod(sizes))
     if "Z" in size:
         return volume_header(path, (size["X"], size["Y"], size["Z"]), np.eye(4), channels, dtype)
     return picture_header(path, (size["Y"], size["X"]), channels, dtype)
@@ -62,6 +65,15 @@ def _tiff_axes(path: Path, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...
             "at most one axis of pages and one of channels; split the file"
         )
     return (letters, sizes) if "C" in letters else ("C" + letters, (1, *sizes))
+
+
+def _check_data_present(path: Path, file: tifffile.TiffFile, values: int) -> None:
+    page = file.pages.first
+    kinds = (tifffile.COMPRESSION.NONE, tifffile.COMPRESSION.DEFLATE, tifffile.COMPRESSION.ADOBE_DEFLATE)
+    if page.compression in kinds:  # how far the others can shrink has no limit that is known
+        bits = values * (page.bitspersample if isinstance(page.bitspersample, int) else 1)
+        packed = page.compression != tifffile.COMPRESSION.NONE
+        check_promise(path, bits // 8, path.stat().st_size, packed=packed)
 
 
 def _alphas(file: tifffile.TiffFile) -> int:

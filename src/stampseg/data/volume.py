@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, StampsegError
+from .limits import VARIABLE, most_values
 
-MAX_VOXELS = 2**31
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
 
 
@@ -72,15 +72,16 @@ def check_size(header: Header) -> None:
     """Refuse a header that asks for no voxels or for more than any machine here should decode.
 
     Raises:
-        DataError: an empty axis, or more than 2**31 values.
+        DataError: an empty axis, or more values than `most_values`.
     """
     values = math.prod(header.shape) * header.channels
     if values < 1 or min(header.shape) < 1:
         raise DataError(f"{header.path}: shape {header.shape} holds no voxels; the file is empty or broken")
-    if values > MAX_VOXELS:
+    if values > most_values():
         raise DataError(
             f"{header.path}: shape {header.shape} with {header.channels} channel(s) is more than "
-            f"{MAX_VOXELS:,} values; the header is broken or the image must be cut into smaller files"
+            f"{most_values():,} values; the header is broken, or cut the image into smaller files, or set "
+            f"{VARIABLE}={values} if there is memory for it"
         )
 
 

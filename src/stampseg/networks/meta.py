@@ -15,6 +15,10 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from ..errors import ConfigError
+
+MOST_VALUES = 2**26  # of all constants of a network: 256 MiB as float32
+
 # Those that make values, rather than room for them as torch.empty does.
 _FACTORIES = frozenset(
     (torch.arange, torch.eye, torch.full, torch.linspace, torch.logspace, torch.ones, torch.zeros,
@@ -24,13 +28,27 @@ _FACTORIES = frozenset(
 
 
 class _ConstantsOnCpu(TorchFunctionMode):
-    """Every factory of values makes them on the CPU unless it is told where."""
+    """Every factory of values makes them on the CPU unless it is told where, up to a number of values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = MOST_VALUES
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func in _FACTORIES and kwargs.get("device") is None:
+            self._allow(func, args, kwargs)
             kwargs["device"] = "cpu"
         return func(*args, **kwargs)
+
+    def _allow(self, func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        """Count the values on the meta device first, where they take no memory."""
+        try:
+            self.left -= func(*args, **{**kwargs, "device": "meta"}).numel()
+        except (NotImplementedError, TypeError, RuntimeError):
+            return  # what has no form there, or fails here as there
+        if self.left < 0:
+            raise ConfigError(f"its arguments ask for constants of more than {MOST_VALUES:,} values")
 
 
 @contextmanager

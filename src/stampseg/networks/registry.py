@@ -20,6 +20,9 @@ from .entry import DATA_ARGUMENTS, Arguments, Entry, data_values, doubled, plan_
 from .meta import building_on_meta, real_constants
 from .unet import doubling_widths
 
+LARGEST_NUMBER = 2**20  # as an argument: widths, sizes, counts
+DEEPEST = 16
+
 
 def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
     levels = len(plan.strides)
@@ -121,6 +124,7 @@ class NetworkSpec(Options):
         own = imported.is_import_path(self.name)
         cls = imported.import_class(self.name, trusted) if own else entry.load()
         check_arguments(self.name, cls, self.arguments)
+        _check_numbers(self.name, self.arguments)
         arguments = entry.resolve(self.arguments)
         on_meta = building_on_meta()
         if on_meta or self.name not in trusted:
@@ -135,6 +139,18 @@ class NetworkSpec(Options):
         except Exception as error:  # whatever the constructor says of the values
             text = str(error) or type(error).__name__
             raise ConfigError(f"network {self.name!r} does not take these arguments: {text}") from None
+
+
+def _check_numbers(name: str, value: Any, depth: int = 0) -> None:
+    """Refuse numbers and nests that no network has, before a constructor counts up to them."""
+    large = isinstance(value, int | float) and abs(value) > LARGEST_NUMBER
+    if large or depth > DEEPEST:
+        found = str(value)[:20] if large else f"more than {DEEPEST} nests"
+        raise ConfigError(
+            f"network {name!r} does not take {found} in its arguments; numbers go to {LARGEST_NUMBER:,}"
+        )
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _check_numbers(name, inner, depth + 1)
 
 
 def check_arguments(name: str, cls: type[nn.Module], arguments: Mapping[str, Any]) -> None:

@@ -37,6 +37,9 @@ Activation = Literal["relu", "leaky_relu"]
 Order = Literal["norm-activation", "activation-norm"]
 
 
+MOST_LEVELS = 16  # halves more than any image has
+
+
 def unit_names(levels: int) -> list[str]:
     """Names of all layers that own a width, in the order of the forward pass."""
     names = [f"encoder.{i}.{j}" for i in range(levels) for j in (0, 1)]
@@ -127,6 +130,8 @@ class UNet(nn.Module):
         if not steps or any(len(stride) != spatial_dims or min(stride) < 1 for stride in steps):
             raise ConfigError(f"strides {steps} need one tuple of {spatial_dims} factors per level")
         levels = len(steps)
+        if levels > MOST_LEVELS:
+            raise ConfigError(f"{levels} levels of strides; expected at most {MOST_LEVELS}")
         wide = doubling_widths(widths, levels) if isinstance(widths, int) else dict(widths)
         self._check_widths(wide, levels)
         self.spatial_dims = spatial_dims

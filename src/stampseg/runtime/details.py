@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from ..errors import ModelFileError
 
 FORMAT = 1
 KEY = "stampseg"  # of the metadata; in archives the file of that name
-MOST_CLASSES = 256  # masks in work are 8-bit
-MOST_VOXELS = 2**27  # of a window: 512 x 512 x 512
+MOST_BYTES = 2**24  # of the description
 PRECISIONS = ("f32", "bf16", "int8")
 
 
@@ -33,6 +31,11 @@ def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], 
         raise ModelFileError(
             f"{path}: holds no description of how images are prepared; expected a file written by "
             "`stampseg export`; export the model again"
+        )
+    if len(text) > MOST_BYTES:
+        raise ModelFileError(
+            f"{path}: its description has {len(text):,} bytes; expected at most {MOST_BYTES:,}; "
+            "export the model again"
         )
     try:
         values = json.loads(text)
@@ -52,22 +55,11 @@ def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], 
         )
     try:
         plan = Plan.model_validate(values.get("plan"))
-        _check_sizes(plan, path)
         return values, plan
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
         where = ".".join(("plan", *map(str, first["loc"])))
         raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {first['msg']}); export the model again"
+            f"{path}: its description is damaged ({where}: {said}); export the model again"
         ) from None
-
-
-def _check_sizes(plan: Plan, path: Path) -> None:
-    """What memory is asked for, before any is."""
-    sizes, dims = plan.patch_size, plan.spatial_dims
-    fits = len(sizes) == len(plan.spacing) == dims and min(sizes) >= 1 and min(plan.spacing) > 0
-    if not fits or math.prod(sizes) > MOST_VOXELS or not 2 <= plan.out_channels <= MOST_CLASSES:
-        raise ModelFileError(
-            f"{path}: its description is damaged (patch {list(sizes)}, spacing {list(plan.spacing)}, "
-            f"{plan.out_channels} classes); export the model again"
-        )

@@ -17,6 +17,7 @@ from .onnx_file import look_into
 
 Run = Callable[[np.ndarray], np.ndarray]
 MEMBERS = ("model.xml", "model.bin", f"{KEY}.json")  # of an .openvino file
+MOST_BYTES = 2**31  # of a file: what a protocol buffer can hold
 AGAIN = "copy the file again, or export the model again"
 
 
@@ -70,8 +71,7 @@ def read_openvino(path: Path) -> tuple[tuple[bytes, bytes], bytes | None]:
     Raises:
         ModelFileError: missing, cut short, no zip, compressed, or without one of its parts.
     """
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; check the path")
+    _check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             found = {info.filename: info for info in archive.infolist()}
@@ -85,6 +85,8 @@ def read_openvino(path: Path) -> tuple[tuple[bytes, bytes], bytes | None]:
                     f"{path}: is compressed; expected a zip without compression, as `stampseg export` "
                     "writes it"
                 )
+            if any(found[name].file_size > path.stat().st_size for name in MEMBERS if name in found):
+                raise ModelFileError(f"{path}: promises more bytes than it has; {AGAIN}")
             parts = [archive.read(name) if name in found else None for name in MEMBERS]
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelFileError(f"{path}: not a readable .openvino file ({_line(error)}); {AGAIN}") from None
@@ -133,11 +135,20 @@ def _sizes(port: Any) -> list[int | None]:
     return [int(size.get_length()) if size.is_static else None for size in port.get_partial_shape()]
 
 
+def _check_file(path: Path) -> None:
+    """Refuse what cannot be read into memory: nothing there, a pipe, or more bytes than a network has."""
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file; check the path")
+    if path.stat().st_size > MOST_BYTES:
+        raise ModelFileError(
+            f"{path}: {path.stat().st_size:,} bytes; at most {MOST_BYTES:,} are read; is it a model?"
+        )
+
+
 def _bytes_of(path: Path) -> bytes:
+    _check_file(path)
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelFileError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 

@@ -1,0 +1,32 @@
+"""YAML as plain values, from files and option texts that anyone may have written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases: a few lines of them can stand for more values than any memory holds."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read; write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values of YAML: no aliases, no tags that build objects.
+
+    Raises:
+        ValueError: it is something else, said in one line.
+    """
+    try:
+        return yaml.load(text, _PlainLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+    except RecursionError:
+        raise ValueError("nested without end") from None
+    except (TypeError, OverflowError, AttributeError) as error:  # of keys and dates that are none
+        raise ValueError(str(error)) from None
