@@ -65,7 +65,7 @@ def _by_ratio(
     question: str,
 ) -> list[Finding]:
     """Cases with an axis that is `limit` times more, or less, than the median of all cases."""
-    values = [sorted(measure(f)) for f in facts]
+    values = [_by_body_axis(f, measure(f)) for f in facts]
     if len({len(v) for v in values}) != 1:
         return []  # pictures among volumes are an error of their own
     usual = np.median(np.array(values), axis=0)
@@ -78,6 +78,17 @@ def _by_ratio(
                 finding(code, f"{f.image}: {mine} {unit}, in most cases {others}", question, [f.image])
             )
     return found if len(found) <= len(facts) / 4 else []  # then there is no usual case
+
+
+def _by_body_axis(facts: CaseFacts, values: Sequence[float]) -> list[float]:
+    """Values of the file's axes in the order of the body's: left, front, top; pictures as they are."""
+    if not facts.orientation:
+        return list(values)
+    places = ["RL".find, "AP".find, "SI".find]
+    return [
+        next(v for v, code in zip(values, facts.orientation, strict=True) if find(code) >= 0)
+        for find in places
+    ]
 
 
 def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
