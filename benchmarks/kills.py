@@ -1,9 +1,10 @@
 """Runs killed at random moments, and inside each kind of write, gone on with, and compared bit for bit.
 
-    python benchmarks/kills.py DATA WORK docs/results/kills.json [--kills 50] [--steps 24]
+    python benchmarks/kills.py DATA WORK docs/results/kills.json [--kills 50] [--steps 24] [--earliest 0.1]
+                               [--only-random]
 
 DATA is hippocampus_mri. One short run of STAMP+ is never stopped. Then the same run is started in a process of
-its own and killed (SIGKILL) after a random share of the time that the whole one took; every third is killed twice
+its own and killed (SIGKILL) after a random share, from --earliest on, of the time that the whole one took; every third is killed twice
 before it ends. After that once inside each kind of write: while its hidden file is half written, and between that
 file and its move into place. `stampseg train --resume` goes on each time. Compared are the bytes of every model
 file and all JSON and YAML, but for times. WORK keeps what differs; one line is written as each run ends.
@@ -80,6 +81,8 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--earliest", type=float, default=0.1)
+    parser.add_argument("--only-random", action="store_true")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     pool = write_cases(options.work / "pool.csv", hippocampus(options.data, options.steps).pool)
@@ -91,11 +94,11 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for number in range(options.kills):
         folder = options.work / f"random-{number}"
-        moments = [draw.uniform(0.1, 1.0) * seconds for _ in range(2 if number % 3 == 2 else 1)]
+        moments = [draw.uniform(options.earliest, 1.0) * seconds for _ in range(2 if number % 3 == 2 else 1)]
         killed = [kill_after(order, folder, moment, number % 2 == 0) for moment in moments]
         rows.append({"kind": "random", "killed": killed, **ended(order, folder, expected)})
         write(options, rows, seconds)
-    for name in WRITES:
+    for name in () if options.only_random else WRITES:
         for moment in ("half", "whole"):
             folder = options.work / f"aimed-{name}-{moment}"
             extra = ["--set", "train.checkpoint_minutes=0"]
@@ -168,7 +171,7 @@ def write(options: argparse.Namespace, rows: list[dict[str, Any]], seconds: floa
         for kind in ("random", "aimed")
         if (of := [r for r in rows if (r["kind"] == "random") == (kind == "random")])
     }  # fmt: skip
-    command = f"python benchmarks/kills.py DATA WORK {options.output} --kills {options.kills} --steps {options.steps}"
+    command = f"python benchmarks/kills.py DATA WORK {options.output} --kills {options.kills} --steps {options.steps} --earliest {options.earliest}{' --only-random' * options.only_random}"
     values = {
         "command": command,
         "cores": os.cpu_count(),

@@ -165,6 +165,7 @@ def test_a_broken_file_is_an_error_with_its_name(tmp_path: Path) -> None:
     ("ids", "words"),
     [
         (["p1_left", "p1_right", "p2_left", "p2_right"], "left and right"),
+        (["Image_01L", "Image_01R", "Image_02L", "Image_02R"], "left and right"),
         (["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2"], "several sessions"),
         (["anna-IM-001", "anna-IM-002", "bert-IM-001", "bert-IM-007"], "several time points or slices"),
         (["12_1", "12_2", "13_1", "13_2"], "a number of a person and one of a case"),

@@ -10,10 +10,10 @@ from .finding import Finding, finding
 
 # What follows a person's name where a person has several cases.
 SIGNS = {
-    "left and right": r"(.+?)[-_. ]?(?:left|right|lh|rh|[lr])$",
-    "several sessions": r"(sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+.*$",
+    "left and right": r"(?i)(.+?)[-_. ]?(?:left|right|lh|rh|[lr])$",
+    "several sessions": r"(?i)(sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+.*$",
     "several time points or slices": (
-        r"(.+?)[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$"
+        r"(?i)(.+?)[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$"
     ),
     "a number of a person and one of a case": r"(\d+|[A-Za-z]+\d+)[-_. ]\d+(?:[-_.].*)?$",
 }
@@ -25,7 +25,7 @@ def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] 
     for words, pattern in SIGNS.items():
         groups: dict[str, list[str]] = defaultdict(list)
         for name in ids:
-            match = re.match(pattern, name, re.IGNORECASE)
+            match = re.match(pattern, name)
             groups[match.group(1) if match else name].append(name)
         several = {person: names for person, names in groups.items() if len(names) > 1}
         if len(groups) > 1 and sum(map(len, several.values())) >= LEAST * len(ids):
