@@ -54,6 +54,8 @@ class Wiring:
 
     def unite(self, first: np.ndarray, second: np.ndarray) -> None:
         """Tie two layouts of equal length, position by position."""
+        if np.array_equal(first, second):
+            return
         for a, b in zip(first.tolist(), second.tolist(), strict=True):
             root_a, root_b = self.find(a), self.find(b)
             if root_a != root_b:
