@@ -18,7 +18,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -105,14 +105,17 @@ def _layout(x: torch.Tensor) -> torch.memory_format:
     return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
 
 
-def measure(kind: str, repeats: int) -> dict:
+def measure(kind: str, repeats: int, width: int = 8, costs: Sequence[str] = tuple(SHARES)) -> dict:
     """All figures for volumes or pictures."""
     shape = SHAPES[kind]
     dims = len(shape) - 2
     batches, rows = OneBatch(shape), []
-    for cost, shares in SHARES.items():
+    for cost in costs:
+        shares = (
+            SHARES[cost] if cost == costs[0] == "parameters" else (1.0, *SHARES[cost])[cost != costs[0] :]
+        )
         seed_everything(0)
-        network = lay_out(UNet(dims, 1, 3, 8, [(2,) * dims] * POOLINGS[kind]), dims, torch.device("cpu"))
+        network = lay_out(UNet(dims, 1, 3, width, [(2,) * dims] * POOLINGS[kind]), dims, torch.device("cpu"))
         graph = trace(network, torch.zeros((1, *shape[1:])))
         dense = Tally(network, graph)
         for share in shares:
@@ -188,16 +191,25 @@ def main() -> None:
     )
     parser.add_argument("output", type=Path)
     parser.add_argument("--repeats", type=int, default=12)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--kinds", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--costs", nargs="+", choices=list(SHARES), default=list(SHARES))
     options = parser.parse_args()
+    chosen = "" if options.width == 8 else f" --width {options.width}"
+    if options.kinds != list(SHAPES):
+        chosen += f" --kinds {' '.join(options.kinds)}"
+    if options.costs != list(SHARES):
+        chosen += f" --costs {' '.join(options.costs)}"
     results = {
-        "command": f"python benchmarks/step_time.py {options.output} --repeats {options.repeats}",
+        "command": f"python benchmarks/step_time.py {options.output} --repeats {options.repeats}{chosen}",
+        "width": options.width,
         "machine": {
             "processor": _processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         },
-        **{kind: measure(kind, options.repeats) for kind in SHAPES},
+        **{kind: measure(kind, options.repeats, options.width, options.costs) for kind in options.kinds},
     }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
     options.output.with_suffix(".md").write_text(page(results), encoding="utf-8")
@@ -218,9 +230,11 @@ def page(results: dict) -> str:
         "",
     ]
     for kind, title in (("3d", "Volumes"), ("2d", "Pictures")):
+        if kind not in results:
+            continue
         rows = results[kind]["rows"]
         lines += [
-            f"## {title}, batch {' x '.join(map(str, results[kind]['shape']))}",
+            f"## {title}, width {results['width']}, batch {' x '.join(map(str, results[kind]['shape']))}",
             "",
             "| pruned by | parameters | GFLOPs | FLOPs against dense | seconds a step | against dense | ours / bare loop "
             "| ours / MONAI | score | choose | cut + carry |",

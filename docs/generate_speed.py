@@ -175,7 +175,9 @@ def speed_page() -> str:
 
 
 def ratio_to_monai(found: dict[str, Any]) -> float:
-    return next(r for r in found["crops"]["rows"] if r["name"] == "dense, ours eager")["times as fast as dense, MONAI"]
+    return next(r for r in found["crops"]["rows"] if r["name"] == "dense, ours eager")[
+        "times as fast as dense, MONAI"
+    ]
 
 
 if __name__ == "__main__":

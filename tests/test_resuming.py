@@ -99,22 +99,30 @@ def killed_run(
     mend()
 
 
+# What is called, the calls in which every run of the tests stops, and those of the slow tests.
 MOMENTS = [
-    ("step", Trainer, "_step", [1, 2, 5, 9, 12]),
-    ("checkpoint", keeping, "save_checkpoint", [1, 2, 4, 7, 11, 15]),
-    ("move", atomic.os, "replace", [1, 3, 5, 6, 12, 20, 27, 30]),
-    ("round", RunFolder, "append_round", [1, 2, 4]),
-    ("choice", RunFolder, "choose", [1]),
-    ("kept", Keeper, "keep", [1, 3]),
+    ("step", Trainer, "_step", [5], [1, 2, 9, 12]),
+    ("checkpoint", keeping, "save_checkpoint", [7], [1, 2, 4, 11, 15]),
+    ("move", atomic.os, "replace", [3, 12], [1, 5, 6, 20, 27, 30]),
+    ("round", RunFolder, "append_round", [2], [1, 4]),
+    ("choice", RunFolder, "choose", [1], []),
+    ("kept", Keeper, "keep", [3], [1]),
 ]
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "count", "before"),
     [
-        pytest.param(owner, name, count, before, id=f"{label}-{count}-{'before' if before else 'after'}")
-        for label, owner, name, counts in MOMENTS
-        for count in counts
+        pytest.param(
+            owner,
+            name,
+            count,
+            before,
+            id=f"{label}-{count}-{'before' if before else 'after'}",
+            marks=[pytest.mark.slow] if count in slow else [],
+        )
+        for label, owner, name, counts, slow in MOMENTS
+        for count in (*counts, *slow)
         for before in (True, False)
     ],
 )
