@@ -16,6 +16,7 @@ import json
 import logging
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -168,13 +169,17 @@ def shrunk(
 def side_by_side(
     trainer: Trainer, network: nn.Module, batch: dict[str, torch.Tensor], repeats: int
 ) -> dict[str, float]:
-    """Seconds of a step of each, taking turns, and the ratios turn by turn."""
+    """Seconds of a step of each, and the ratios turn by turn; who follows whom changes, for it counts."""
     rivals = {
         "ours": lambda: trainer.train(1),
         "bare": bare_loop(copy.deepcopy(network), batch),
         "monai": monai_trainer(copy.deepcopy(network), batch),
     }
-    turns = [{name: seconds(step) for name, step in rivals.items()} for _ in range(repeats + 2)][2:]
+    draw, turns = random.Random(0), []
+    for _ in range(repeats + 2):
+        names = draw.sample(list(rivals), len(rivals))
+        turns.append({name: seconds(rivals[name]) for name in names})
+    turns = turns[2:]
     return {
         "step_seconds": statistics.median(turn["ours"] for turn in turns),
         "bare_step_seconds": statistics.median(turn["bare"] for turn in turns),
@@ -223,7 +228,7 @@ def page(results: dict) -> str:
         "",
         f"On {machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, torch {machine['torch']}, "
         "shared with other work: read the ratios, not the seconds. Ours, a bare PyTorch loop and MONAI's "
-        "SupervisedTrainer with the same network, loss, optimiser and batch take turns step by step; medians are given. The batch is ready in memory for all: "
+        "SupervisedTrainer with the same network, loss, optimiser and batch take turns step by step, in an order drawn anew each time; medians are given. The batch is ready in memory for all: "
         "loading and augmentation, which run ahead in a thread, are not in these figures. Made with",
         "",
         f"    {results['command']}",

@@ -130,8 +130,20 @@ def hardware() -> str:
         f"arithmetic of 16. Counted so, the bound is {bound:.2f}; measured is "
         f"{flops['step_ms'] / dense['step_ms']:.2f} ([roofline](roofline.md)). The layers at full resolution of this "
         "dense network are 8 wide, narrower than a vector, and give nothing back when they shrink further. With the "
-        "steps before the last cut, which cost more, a whole run cannot come to 0.6 of the dense one on this "
-        "network and processor; wider networks are another matter and were not measured."
+        "steps before the last cut, which cost more, a whole run does not come to 0.6 of the dense one on this "
+        f"network and processor. {wide()}"
+    )
+
+
+def wide() -> str:
+    """Steps of a network of more channels than a vector has lanes."""
+    found = read("step-time-wide")
+    rows = found["3d"]["rows"]
+    quarter = next(row for row in rows if row["share"] == 0.25)
+    return (
+        f"Of width {found['width']}, a network at {quarter['gflops'] / rows[0]['gflops']:.0%} of the FLOPs takes "
+        f"{quarter['step_seconds'] / rows[0]['step_seconds']:.2f} of the dense step "
+        "([step-time-wide](step-time-wide.md)): its layers at full resolution come down to about one vector."
     )
 
 
@@ -170,7 +182,15 @@ def speed_page() -> str:
         "## Commands",
         "",
     ]  # fmt: skip
-    names = ("step-time", "whole-runs", "trace-and-cut", "predict-speed", "growth", "roofline")
+    names = (
+        "step-time",
+        "step-time-wide",
+        "whole-runs",
+        "trace-and-cut",
+        "predict-speed",
+        "growth",
+        "roofline",
+    )
     return "\n".join([*lines, *(f"    {read(name)['command']}" for name in names)]) + "\n"
 
 

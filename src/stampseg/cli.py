@@ -112,8 +112,8 @@ def train(
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be gone on with."""
     if resume is not None:
-        kept = ("resume", "quiet")
-        given = [name for name, value in locals().items() if value is not None and name not in kept]
+        asked = dict(locals())
+        given = [name for name in asked.keys() - {"resume", "quiet"} if asked[name] is not None]
         if given:
             raise ConfigError(
                 f"--resume goes on with the options and data of the run; leave out {', '.join(sorted(given))}"
