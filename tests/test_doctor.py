@@ -97,7 +97,7 @@ def large(made: Made) -> Made:
     ("spoil", "code", "said"),
     [
         (flat, "constant", "every voxel has the value 7"),
-        (scaled, "intensity", "in most cases"),
+        (scaled, "scale", "1 image(s) have values of another scale"),
         (empty, "empty-mask", "holds background only"),
         (coarse, "spacing", "mm voxels, in most cases 1 x 1 x 1.5"),
         (flipped, "orientation", "5 RAS, 1 LAS"),
@@ -239,7 +239,7 @@ def test_codes_are_known_and_on_the_page() -> None:
 @pytest.mark.parametrize(
     ("name", "codes"),
     [
-        ("hippocampus_mri", {"intensity", "data"}),
+        ("hippocampus_mri", {"scale", "data"}),
         ("cardiac_mri", {"people"}),
         ("fetal_head_ultrasound", set()),
         ("nerve_ultrasound", {"data"}),
@@ -250,3 +250,47 @@ def test_real_data_raise_no_false_alarm(name: str, codes: set[str], shared_data:
     result = json.loads(call("check", shared_data / name, "--json", "--no-timing", code=0).stdout)
     assert not result["errors"]
     assert {each["code"] for each in result["findings"]} == codes
+
+
+def hounsfield(made: Made) -> Made:
+    return made[0] * 10 - 1500, made[1], made[2]
+
+
+def test_a_ct_of_other_values_is_a_warning(tmp_path: Path) -> None:
+    data = dataset(tmp_path, **{**dict.fromkeys("abdef", hounsfield), "c": scaled})
+    assert "Hounsfield" in one(data, "intensity", "--validation", "none")["fix"]
+
+
+def test_a_copy_does_not_hide_people(tmp_path: Path) -> None:
+    data = dataset(tmp_path, 4)
+    names = ["p1_left", "p1_right", "p2_left", "p2_right"]
+    for old, new in zip("abcd", names, strict=True):
+        for part in ("images", "labels"):
+            shutil.move(data / part / f"{old}.nii.gz", data / part / f"{new}.nii.gz")
+    for part in ("images", "labels"):
+        shutil.copy(data / part / "p1_left.nii.gz", data / part / "zz.nii.gz")
+    assert "people" in {each["code"] for each in findings(data, "--validation", "none")}
+
+
+def test_a_broken_case_that_is_not_needed_is_a_warning(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    drawn = json.loads(call("check", data, "--json", "--no-timing", "--labels", "2").stdout)
+    needed = {*drawn["training_cases"], *drawn["validation_cases"]}
+    name = next(name for name in "abcdef" if name not in needed)
+    (data / "images" / f"{name}.nii.gz").write_bytes(b"broken")
+    found = json.loads(call("check", data, "--json", "--no-timing", "--labels", "2").stdout)
+    assert [each["code"] for each in found["findings"]] == ["unused"] and found["plan"]
+    assert findings(data, code=3)[0]["code"] == "unusable"
+
+
+def test_a_step_that_fails_is_a_finding_among_others(tmp_path: Path) -> None:
+    data = dataset(tmp_path, c=empty)
+    said = call("check", data, "--json", "--set", "train.learning_rate=1e30", "--validation", "none", code=3)
+    codes = [each["code"] for each in json.loads(said.stdout)["findings"]]
+    assert codes == ["step", "empty-mask"]
+
+
+def test_the_next_command_keeps_the_options(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    said = call("check", data, "--no-timing", "--group-regex", "(.)", "--set", "train.steps=5").output
+    assert f"stampseg train {data} --group-regex '(.)' --set train.steps=5 -o run" in said

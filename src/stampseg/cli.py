@@ -80,7 +80,13 @@ def check(
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
-        print_examination(found, console())
+        given = {
+            "--images": images, "--masks": masks, "--group-regex": group_regex, "--labels": labels,
+            "--seed": seed, "--validation": validation, "--network": network, "--config": config,
+        }  # fmt: skip
+        words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        words += [word for setting in settings or [] for word in ("--set", setting)]
+        print_examination(found, console(), words)
     if found.errors:
         raise typer.Exit(DataError.exit_code)
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 def start_run(order: Order, output: Path, quiet: bool) -> None:
     """Do what is asked in a new run folder, or in the one where the same was stopped."""
+    if not order.data.exists():  # says so, before PyTorch takes its seconds to be imported
+        from .data.cases import find_dataset
+
+        find_dataset(order.data)
     from .running import open_run
 
     words = ("stampseg", *sys.argv[1:])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import Config
-from ..data.cases import Dataset
-from ..errors import DataError
+from ..data.cases import Case, Dataset
+from ..errors import DataError, TrainingError
 from ..networks.planned import count, network_spec
 from ..surveying import Survey, survey
 from .estimates import Estimate, estimate, judge
@@ -66,30 +66,43 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         timing: False leaves out the few training steps that tell how long the run would take.
     """
     facts: list[CaseFacts] = []
+    broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
     for case in dataset.cases:
         try:
             facts.append(read_facts(case))
         except DataError as error:
-            findings.append(finding("unusable", str(error), files=case.images))
+            broken[case] = str(error)
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
     findings += find_people(ids, groups, config.group_regex is not None)
     findings += [*find_outliers(facts), *find_empty(facts)]
     seen: Survey | None = None
     parameters = flops = None
     taken: Estimate | None = None
-    if len(facts) == len(dataset.cases):
-        try:
-            seen = survey(dataset, config)
-        except DataError as error:
+    try:
+        seen = survey(dataset, config)
+    except DataError as error:
+        if not broken:  # else it has been said
             findings.append(finding("no-plan", str(error)))
+    needed = {case.id for case in (*seen.allotment.training, *seen.allotment.validation)} if seen else None
+    for case, said in broken.items():
+        unused = needed is not None and case.id not in needed
+        findings.append(finding("unused" if unused else "unusable", said, files=case.images))
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
         findings += find_rare(facts, seen.table, seen.allotment)
         parameters, flops = count(network_spec(seen.plan, config))
-        taken = estimate(seen, config, parameters, timing)
-        findings += judge(taken)
+        taken, failed = _estimated(seen, config, parameters, timing)
+        findings += [*judge(taken), *failed]
     findings += find_twins(facts, seen.allotment if seen else None)
     order = list(CODES)
     findings.sort(key=lambda each: order.index(each.code))
     return Examination(dataset, tuple(findings), seen, parameters, flops, taken)
+
+
+def _estimated(seen: Survey, config: Config, parameters: int, timing: bool) -> tuple[Estimate, list[Finding]]:
+    """The estimate; without time where a step fails, which is an error of its own."""
+    try:
+        return estimate(seen, config, parameters, timing), []
+    except TrainingError as error:
+        return estimate(seen, config, parameters, False), [finding("step", f"a training step fails: {error}")]

@@ -11,20 +11,26 @@ Severity = Literal["error", "warning", "note"]
 
 CODES: dict[str, tuple[Severity, str]] = {
     "unusable": ("error", "A file cannot be read, or does not belong to its pair."),
+    "step": ("error", "A training step of the planned network fails on this machine."),
     "no-plan": ("error", "The cases do not make one task: kinds, channels or labels contradict each other."),
     "leak": ("error", "The same voxels train and validate under two names of person."),
     "disk": ("error", "The run would not fit on the disk."),
+    "unused": ("warning", "A file cannot be used; the run that was asked for does not need it."),
     "twin": ("warning", "Two cases have the same voxels under different names."),
     "people": ("warning", "Names look as if several cases were of one person, and nobody said so."),
     "empty-mask": ("warning", "A mask holds background only."),
     "rare-class": ("warning", "A class occurs in one or two cases only."),
     "unvalidated-class": ("warning", "A class occurs in no validation case."),
     "constant": ("warning", "An image has one value everywhere."),
-    "intensity": ("warning", "An image's values are unlike the other cases'."),
+    "intensity": ("warning", "A CT's values are unlike the other cases'."),
     "spacing": ("warning", "A voxel is twice or half the size of the other cases'."),
     "size": ("warning", "An image covers three times more, or less, than the other cases'."),
     "memory": ("warning", "Training would need more memory than is free."),
     "data": ("warning", "What was noticed while pairing files."),
+    "scale": (
+        "note",
+        "Images have values of another scale; each is normalised by itself.",
+    ),
     "orientation": ("note", "Files are stored in several orientations; they are brought to one."),
     "oblique": ("note", "Axes are turned or sheared against the scanner's; they are kept as they are."),
 }

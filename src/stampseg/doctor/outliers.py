@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..data.fingerprint import HOUNSFIELD_AIR
 from .facts import CaseFacts
 from .finding import Finding, finding
 
@@ -101,16 +102,33 @@ def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
     spread = np.maximum(np.median(away, axis=0), 0.05 * width + 1e-12)
     far = (away / spread).max(axis=1)
     usual = np.median(values, axis=0)
+    if usual[0] > HOUNSFIELD_AIR:
+        return _of_another_scale([f for f, distance in zip(facts, far, strict=True) if distance > FAR], usual)
     found = [
         finding(
             "intensity",
             f"{f.image}: values of {f.low:.4g} to {f.high:.4g} (middle {f.middle:.4g}), in most cases "
             f"{usual[0]:.4g} to {usual[2]:.4g} ({usual[1]:.4g})",
-            "is it the same modality? another scale alone does no harm where each case is normalised "
-            "by itself (all but CT)",
+            "is it CT in Hounsfield units, of the same part of the body?",
             [f.image],
         )
         for f, distance in zip(facts, far, strict=True)
         if distance > FAR
     ]
     return found if len(found) <= len(facts) / 4 else []
+
+
+def _of_another_scale(facts: Sequence[CaseFacts], usual: np.ndarray) -> list[Finding]:
+    """One note on all images of other values, where each is normalised by its own."""
+    if not facts:
+        return []
+    low, high = min(f.low for f in facts), max(f.high for f in facts)
+    return [
+        finding(
+            "scale",
+            f"{len(facts)} image(s) have values of another scale, {low:.4g} to {high:.4g}, in most cases "
+            f"{usual[0]:.4g} to {usual[2]:.4g} (first {facts[0].image})",
+            "nothing to do if they are of the same modality: each is normalised by itself",
+            [f.image for f in facts],
+        )
+    ]

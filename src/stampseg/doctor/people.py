@@ -41,9 +41,10 @@ def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[
         groups: the person of each.
         given: whether persons were named by the user.
     """
-    if given or list(ids) != list(groups):
+    alone = [name for name, person in zip(ids, groups, strict=True) if name == person]
+    if given or not alone:
         return []
-    found = suggest_groups(ids)
+    found = suggest_groups(alone)
     if found is None:
         return []
     words, pattern, several = found

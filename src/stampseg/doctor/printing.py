@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -17,8 +19,8 @@ SHOWN = 5  # findings of one code
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def print_examination(found: Examination, console: Console) -> None:
-    """Findings, plan, estimate, and the next command."""
+def print_examination(found: Examination, console: Console, options: Sequence[str] = ()) -> None:
+    """Findings, plan, estimate, and the next command, with the options that were given."""
     dataset = found.dataset
     people = len({case.group for case in dataset.cases})
     console.print(
@@ -39,12 +41,13 @@ def print_examination(found: Examination, console: Console) -> None:
         )
     if found.estimate is not None:
         console.print(_words(found.estimate), highlight=False)
+    following = shlex.join(["stampseg", "train", str(dataset.root), *options, "-o", "run"])
     counts = {s: sum(each.severity == s for each in found.findings) for s in COLOURS}
     said = ", ".join(f"{n} {name}(s)" for name, n in counts.items())
     if counts["error"]:
         console.print(f"{said}: training would fail or be wrong; mend the errors first", style="red")
     else:
-        console.print(f"{said}; next: stampseg train {escape(str(dataset.root))} -o run", highlight=False)
+        console.print(f"{said}; next: {escape(following)}", highlight=False)
 
 
 def _print_code(code: str, several: list[Finding], console: Console) -> None:
