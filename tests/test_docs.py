@@ -5,14 +5,19 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import typer.main
+import yaml
+from PIL import Image
 
 from stampseg.cli import app
 from stampseg.config import Config, parse_config
+from test_cli import call, disc
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -42,18 +47,73 @@ def test_every_option_is_explained() -> None:
             assert field.description or hasattr(field.annotation, "model_fields"), f"{model.__name__}.{name}"
 
 
-def readme_commands() -> list[list[str]]:
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines() if line.startswith("stampseg ")]
-    return [shlex.split(line, comments=True) for line in lines]
+def documented_commands() -> list[list[str]]:
+    """Every command line of ours in the README and the documentation."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = {}
+    for page in pages:
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            found |= {line: None for line in lines if line.startswith("stampseg ")}
+    return [shlex.split(line, comments=True) for line in found]
 
 
-@pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
-def test_the_commands_of_the_readme_exist(words: list[str]) -> None:
+@pytest.mark.parametrize("words", documented_commands(), ids=" ".join)
+def test_the_commands_of_the_documents_are_understood(words: list[str]) -> None:
     group = typer.main.get_command(app)
     command = group.commands[words[1]]  # type: ignore[attr-defined]
-    known = {option for parameter in command.params for option in parameter.opts}
-    assert {word for word in words[2:] if word.startswith("-")} <= known
+    command.make_context(words[1], words[2:])  # parses all of it, and runs nothing
+
+
+def test_the_page_of_commands_is_the_program() -> None:
+    generator = load(ROOT / "docs" / "generate_commands.py")
+    assert generator.TARGET.read_text(encoding="utf-8") == generator.commands_page(), (
+        "run python docs/generate_commands.py"
+    )
+
+
+@pytest.mark.parametrize("name", ["speed", "reliability"])
+def test_pages_of_results_are_made_from_their_files(name: str) -> None:
+    generator = load(ROOT / "docs" / f"generate_{name}.py")
+    assert generator.TARGET.read_text(encoding="utf-8") == getattr(generator, f"{name}_page")(), (
+        f"run python docs/generate_{name}.py"
+    )
+
+
+def test_every_page_of_results_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "results"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    assert {p.name for p in folder.glob("*.md")} - {"index.md"} == set(re.findall(r"\((\S+\.md)\)", index))
+
+
+def test_getting_started_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, count in (("scans", 6), ("new", 2)):
+        for index in range(count):
+            image, mask = disc(np.random.default_rng(index), (40, 48))
+            for part, values in (("images", image.clip(0, 255)), ("masks", mask * 255)):
+                place = tmp_path / folder / part
+                place.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values.astype(np.uint8)).save(place / f"{index}.png")
+    shutil.copytree("new/images", "new_scans")
+    shutil.copytree("new/masks", "new_labels")
+    page = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("stampseg ")]
+    assert [line.split()[1] for line in lines] == ["check", "train", "predict", "evaluate", "export"]
+    for line in lines:
+        quick = ["--steps", "8", "--set", "network.width=4"] if " train " in line else []
+        call(*shlex.split(line, comments=True)[1:], *quick)
+    for path in ("run/report.html", "masks/0.png", "metrics.csv", "model.onnx"):
+        assert (tmp_path / path).exists(), path
+
+
+def test_the_hooks_run_the_linters() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0][
+        "hooks"
+    ]
+    assert {hook["entry"].split()[0] for hook in hooks} == {"ruff", "mypy"}
+    assert all(hook["language"] == "system" for hook in hooks)
 
 
 def test_the_options_named_in_the_readme_exist() -> None:
