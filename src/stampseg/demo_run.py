@@ -10,14 +10,15 @@ from rich.table import Table
 
 from .config import Config, Method
 from .console import ConsoleReporter
-from .data.cases import find_dataset, find_inputs
+from .data.cases import find_inputs
 from .data.readers import read_image, read_label
 from .demo import DemoData, make_demo_data
 from .errors import ConfigError
 from .evaluation import UNION
 from .evaluation_report import Evaluation, evaluate_folder
+from .order import Order
 from .overlay import contact_sheet, save_overlay
-from .pipeline import run_training
+from .running import carry_out
 from .runs import RunFolder
 from .segmenting import segment
 from .target import Target
@@ -62,9 +63,10 @@ def _train_and_test(
             "prune": {"target": Target(share=0.15).model_dump(exclude_none=True)},
         }
     )
-    run = RunFolder.create(output / method)
+    order = Order("train", data.training, config).absolute()
+    run = RunFolder.create(output / method, order)
     with ConsoleReporter(console, run.logger()) as reporter:
-        result = run_training(find_dataset(data.training), run, config, reporter)
+        result = carry_out(run, order, reporter)
     segment(run.model, [data.test_images], output / f"{method}-masks", echo=lambda text: None)
     evaluation = evaluate_folder(output / f"{method}-masks", data.test_masks)
     evaluation.write(output / f"{method}-metrics.csv")

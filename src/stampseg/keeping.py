@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 
@@ -80,10 +79,6 @@ class Keeper:
         """After each step of training."""
         if time.monotonic() - self._saved >= 60 * self.minutes:
             self._save(self.place / "step.safetensors")
-
-    def close(self) -> None:
-        """The run has ended: nothing is left to go on with."""
-        shutil.rmtree(self.place, ignore_errors=True)
 
     def _before_training(self) -> None:
         inner, self._step = self._step, None

@@ -112,8 +112,12 @@ class RunFolder:
         return (self.path / "rounds.jsonl").exists() or any((self.path / "checkpoint").glob("*.safetensors"))
 
     def finish(self) -> None:
-        """Delete what only a stopped run needs, and let others in."""
-        shutil.rmtree(self.path / "checkpoint", ignore_errors=True)
+        """Delete what only a stopped run needs, at one stroke, and let others in."""
+        checkpoint, gone = self.path / "checkpoint", self.path / ".ended"
+        shutil.rmtree(gone, ignore_errors=True)
+        if checkpoint.exists():
+            os.replace(checkpoint, gone)
+        shutil.rmtree(gone, ignore_errors=True)
         self.release()
 
     def release(self) -> None:
