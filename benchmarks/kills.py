@@ -1,10 +1,10 @@
 """Runs killed at random moments, and inside each kind of write, gone on with, and compared bit for bit.
 
-    python benchmarks/kills.py DATA WORK docs/results/kills.json [--kills 50] [--steps 24] [--earliest 0.1]
-                               [--only-random]
+    python benchmarks/kills.py DATA WORK docs/results/kills.json [--kills 50] [--steps 24] [--in-training]
 
 DATA is hippocampus_mri. One short run of STAMP+ is never stopped. Then the same run is started in a process of
-its own and killed (SIGKILL) after a random share, from --earliest on, of the time that the whole one took; every third is killed twice
+its own and killed (SIGKILL) after a random share of the time that the whole one took or, with --in-training, a
+random moment after a random one of its rounds has ended; every third is killed twice
 before it ends. After that once inside each kind of write: while its hidden file is half written, and between that
 file and its move into place. `stampseg train --resume` goes on each time. Compared are the bytes of every model
 file and all JSON and YAML, but for times. WORK keeps what differs; one line is written as each run ends.
@@ -81,8 +81,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--earliest", type=float, default=0.1)
-    parser.add_argument("--only-random", action="store_true")
+    parser.add_argument("--in-training", action="store_true", help="no aimed kills, and none before training")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     pool = write_cases(options.work / "pool.csv", hippocampus(options.data, options.steps).pool)
@@ -94,11 +93,15 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for number in range(options.kills):
         folder = options.work / f"random-{number}"
-        moments = [draw.uniform(options.earliest, 1.0) * seconds for _ in range(2 if number % 3 == 2 else 1)]
-        killed = [kill_after(order, folder, moment, number % 2 == 0) for moment in moments]
+        moments = [draw.uniform(0.1, 1.0) * seconds for _ in range(2 if number % 3 == 2 else 1)]
+        if options.in_training:
+            rounds = sorted(draw.sample(range(1, len(expected["rounds"])), len(moments)))
+            killed = [kill_in_training(order, folder, after, draw.uniform(0, 1.5)) for after in rounds]
+        else:
+            killed = [kill_after(order, folder, moment, number % 2 == 0) for moment in moments]
         rows.append({"kind": "random", "killed": killed, **ended(order, folder, expected)})
         write(options, rows, seconds)
-    for name in () if options.only_random else WRITES:
+    for name in () if options.in_training else WRITES:
         for moment in ("half", "whole"):
             folder = options.work / f"aimed-{name}-{moment}"
             extra = ["--set", "train.checkpoint_minutes=0"]
@@ -123,6 +126,19 @@ def kill_after(order: list[str], folder: Path, seconds: float, resume: bool) -> 
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+    return process.wait() == -signal.SIGKILL
+
+
+def kill_in_training(order: list[str], folder: Path, rounds: int, delay: float) -> bool:
+    """Start or go on, and kill a moment after so many rounds have ended."""
+    command = [sys.executable, "-m", "stampseg.cli", *order, "-o", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    lines = folder / "rounds.jsonl"
+    while process.poll() is None and (not lines.exists() or lines.read_text().count("\n") < rounds):
+        time.sleep(0.02)
+    time.sleep(delay)
+    if process.poll() is None:
         process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
 
@@ -171,7 +187,7 @@ def write(options: argparse.Namespace, rows: list[dict[str, Any]], seconds: floa
         for kind in ("random", "aimed")
         if (of := [r for r in rows if (r["kind"] == "random") == (kind == "random")])
     }  # fmt: skip
-    command = f"python benchmarks/kills.py DATA WORK {options.output} --kills {options.kills} --steps {options.steps} --earliest {options.earliest}{' --only-random' * options.only_random}"
+    command = f"python benchmarks/kills.py DATA WORK {options.output} --kills {options.kills} --steps {options.steps}{' --in-training' * options.in_training}"
     values = {
         "command": command,
         "cores": os.cpu_count(),

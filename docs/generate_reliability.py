@@ -18,7 +18,7 @@ def read(name: str) -> dict[str, Any]:
 def kills() -> list[str]:
     """Rows of the studies of kills."""
     lines = []
-    for name, words in (("kills", "anywhere"), ("kills-late", "in the second half")):
+    for name, words in (("kills", "anywhere"), ("kills-in-training", "while training")):
         for kind, row in read(name)["counts"].items():
             moments = f"at random moments, {words}" if kind == "random" else "inside each kind of write"
             lines.append(
@@ -55,7 +55,8 @@ def reliability_page() -> str:
             "gone on with by `stampseg train --resume` (or by the same command, where there was no folder yet), and "
             "compared with the run that was never stopped: the bytes of every model file, and all JSON and YAML, but "
             "for times. Every third random run is killed twice. The middle column counts the runs that had a "
-            "checkpoint to go on from; the others were killed while packages were imported or data were read.",
+            "checkpoint to go on from; the others were killed while packages were imported or data were read, which is most of "
+            "so short a run.",
             "",
             "| killed | runs | kills | went on from a checkpoint | the same, bit for bit |",
             "|---|---:|---:|---:|---:|",
@@ -65,7 +66,7 @@ def reliability_page() -> str:
             "its move into place.",
             "",
             f"    {read('kills')['command']}",
-            f"    {read('kills-late')['command']}",
+            f"    {read('kills-in-training')['command']}",
             "",
             "The tests stop a run in 44 more places (`pytest tests/test_resuming.py -m 'slow or not slow'`), with every "
             "method, criterion and target, with a full disk, vanished and changed data, a damaged checkpoint, a second "

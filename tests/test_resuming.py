@@ -314,3 +314,12 @@ def test_a_loss_that_is_not_finite_goes_back_once_with_a_lower_rate(
     said = call("train", pictures, "-o", tmp_path / "twice", *OPTIONS, code=4).stderr
     assert "the loss of step 7 is nan" in said and "lower train.learning_rate" in said
     assert (tmp_path / "twice" / "rounds.jsonl").exists()
+
+
+def test_folders_may_be_named_from_the_data_on(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ("train", pictures, "-o", "run", "--images", "images", "--masks", "masks", *OPTIONS)
+    killed_run(monkeypatch, command, Trainer, "_step", 5, True)
+    call("train", "--resume", "run")

@@ -36,9 +36,12 @@ class Order:
     directory: str = ""
 
     def absolute(self) -> Order:
-        """The same, good from any directory."""
+        """The same, good from any directory; folders of images and masks may be named from `data` on."""
         found = {name: getattr(self, name) for name in PATHS}
-        return replace(self, **{n: path.absolute() for n, path in found.items() if path is not None})
+        given = {name: path for name, path in found.items() if path is not None}
+        return replace(
+            self, **{n: p.absolute() if n == "data" or p.exists() else p for n, p in given.items()}
+        )
 
     def differences(self, other: Order) -> list[str]:
         """Names of what another order asks otherwise; how it was worded does not count."""
