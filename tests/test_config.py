@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stampseg.config import Config, PruneOptions, dump_config, load_config, parse_config
+from stampseg.config import Config, NetworkOptions, PruneOptions, dump_config, load_config, parse_config
 from stampseg.errors import ConfigError
 from stampseg.target import Target
 
@@ -32,9 +32,28 @@ def test_merging_keeps_what_it_does_not_name() -> None:
 
 
 def test_the_paper_preset_and_its_overrides() -> None:
-    network = parse_config({"network": {"preset": "paper"}}, "test").network
-    assert (network.width, network.poolings, network.norm) == (4, 4, "batch")
-    assert parse_config({"network": {"preset": "paper", "width": 16}}, "test").network.width == 16
+    paper = parse_config({"network": {"preset": "paper"}}, "test").network.settled
+    assert (paper.width, paper.poolings, paper.norm, paper.activation) == (4, 4, "batch", "relu")
+    wide = parse_config({"network": {"preset": "paper", "width": 16}}, "test").network.settled
+    assert (wide.width, wide.poolings) == (16, 4)
+
+
+def test_another_preset_takes_the_place_of_the_files() -> None:
+    filed = parse_config({"network": {"preset": "paper", "norm": "instance"}}, "options.yaml")
+    assert filed.network.model_fields_set == {"preset", "norm"}, "a preset is a default, not something set"
+    changed = filed.merged({"network": {"preset": "default"}}).network
+    assert changed.settled == changed == NetworkOptions(norm="instance")
+
+
+@pytest.mark.parametrize(
+    "spelt_out", [{}, {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu"}]
+)
+def test_a_preset_means_the_same_after_the_run_folder(spelt_out: dict[str, Any], tmp_path: Path) -> None:
+    """Spelt out is how folders of before hold it."""
+    config = parse_config({"network": {"preset": "paper", **spelt_out}}, "test")
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    paper = load_config(tmp_path / "config.yaml").network.settled
+    assert paper == NetworkOptions(preset="paper").settled
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,12 @@ class DataOptions(Options):
     )
 
 
+_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu"},
+}
+
+
 class NetworkOptions(Options):
     """The network to train."""
 
@@ -77,12 +83,11 @@ class NetworkOptions(Options):
         None, description="Activation. None: relu for unet, else the network's own."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _apply_preset(cls, values: object) -> object:
-        if isinstance(values, dict) and values.get("preset") == "paper":
-            return {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu", **values}
-        return values
+    @property
+    def settled(self) -> NetworkOptions:
+        """The same with the preset's values where none is given: what a network is built from."""
+        preset = _PRESETS[self.preset]
+        return self.model_copy(update={n: v for n, v in preset.items() if getattr(self, n) is None})
 
     @field_validator("arguments")
     @classmethod
