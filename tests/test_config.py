@@ -74,14 +74,80 @@ def test_a_named_target_takes_the_place_of_the_files() -> None:
     filed = parse_config({"prune": {"target": {"kind": "parameters", "share": 0.15}}}, "run/config.yaml")
     for text in ("50k", "flops:25%", "dice:0.85"):
         target = Target.parse(text)
-        changed = filed.merged({"prune": {"target": target.model_dump(exclude_none=True)}})
-        assert changed.prune.target == target
+        for given in (target, text, target.model_dump(exclude_none=True)):
+            assert filed.merged({"prune": {"target": given}}).prune.target == target
 
 
-@pytest.mark.parametrize("text", ["0.6", "1.5", "flops:0.25"])
-def test_a_share_without_its_sign_is_not_taken_for_a_count(text: str) -> None:
-    with pytest.raises(ConfigError, match="neither a count nor a share; write 60% or 60k, for example"):
+@pytest.mark.parametrize(
+    ("text", "either"),
+    [("0.6", "60% or 60k"), ("1.5", "60% or 60k"), ("flops:0.25", "flops:25% or flops:60k")],
+)
+def test_a_share_without_its_sign_is_not_taken_for_a_count(text: str, either: str) -> None:
+    with pytest.raises(ConfigError, match=f"neither a count nor a share; write {either}, for example"):
         Target.parse(text)
+
+
+def test_merging_goes_by_what_a_value_is_not_by_its_name() -> None:
+    """Arguments called target are merged like all others; a target is replaced like any single value."""
+    config = parse_config({"network": {"arguments": {"target": {"a": 1}}}}, "test")
+    merged = config.merged({"network": {"arguments": {"target": {"b": 2}}}})
+    assert merged.network.arguments == {"target": {"a": 1, "b": 2}}
+    assert PruneOptions(target="flops:25%") == PruneOptions(target=Target(kind="flops", share=0.25))
+
+
+EXPECTED = r"is not understood; expected a share such as 15%, a count such as 50k, .* or dice:0\.85"
+
+
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [
+        ("50000", Target(amount=50_000)),
+        ("15%", Target(share=0.15)),
+        ("'50'", Target(amount=50)),
+        ("{kind: flops, share: 0.25}", Target(kind="flops", share=0.25)),
+        ("{share: 1}", Target(share=1)),
+    ],
+)
+def test_targets_as_a_file_may_hold_them(written: str, target: Target, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"prune: {{target: {written}}}")
+    assert load_config(tmp_path / "c.yaml").prune.target == target
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("0.15", r"0\.15 is neither a count nor a share; write 15% or 60k, for example"),
+        ("50000.0", r"50000\.0 is neither a count nor a share; write 60% or 60k, for example"),
+        ("1.0", r"1\.0 is neither a count nor a share; write 100% or 60k, for example"),
+        ("0", "0 is out of range: .* above 0, a Dice floor between 0 and 1"),
+        ("-5", f"-5 {EXPECTED}"),
+        ("1.0e-7", f"1e-07 {EXPECTED}"),
+        (".inf", f"inf {EXPECTED}"),
+        ("true", f"True {EXPECTED}"),
+        ("[1]", rf"\[1\] {EXPECTED}"),
+        ("null", f"None {EXPECTED}"),
+        ("2024-05-01", rf"datetime\.date\(2024, 5, 1\) {EXPECTED}"),
+        ("many", f"'many' {EXPECTED}"),
+    ],
+)
+def test_what_is_no_target_is_told_once_in_our_words(written: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"prune: {{target: {written}}}")
+    with pytest.raises(ConfigError, match=rf"^\S+c\.yaml: prune\.target: {message}$"):
+        load_config(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{share: 3}", r"prune\.target\.share: .* less than or equal to 1 \(found 3\)"),
+        ("{shar: 0.1}", r"prune\.target\.shar: no such option \(found 0\.1\)"),
+        ("{}", r"prune\.target: a target needs exactly one of share, amount \(costs\) or floor"),
+    ],
+)
+def test_parts_that_make_no_target(written: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"prune: {{target: {written}}}")
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "c.yaml")
 
 
 @pytest.mark.parametrize(
