@@ -236,6 +236,9 @@ def test_what_is_wrong_is_named_with_its_value(values: object, message: str) -> 
 def test_files_that_are_no_yaml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
         load_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "long.yaml").write_text(f"seed: 0x{'f' * 5000}")  # a number that Python cannot print
+    with pytest.raises(ConfigError, match=r"long\.yaml: .*\(a whole number of 5,002 digits; at most 1,000\)"):
+        load_config(tmp_path / "long.yaml")
     (tmp_path / "odd.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match=r"odd\.yaml: not a YAML file"):
         load_config(tmp_path / "odd.yaml")
