@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_origin
 
-from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from stampseg.config import Config
+from stampseg.options import Options
 
 TARGET = Path(__file__).parent / "reference" / "options.md"
 
@@ -38,10 +38,7 @@ def options_page() -> str:
 
 
 def _is_set(field) -> bool:  # type: ignore[no-untyped-def]
-    annotation = field.annotation
-    return (
-        isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation.__name__ != "Target"
-    )
+    return isinstance(field.annotation, type) and issubclass(field.annotation, Options)
 
 
 def _type(field) -> str:  # type: ignore[no-untyped-def]

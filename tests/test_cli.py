@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +323,12 @@ def test_an_existing_run_is_left_alone(run: Path, pictures: Path) -> None:
     before = (run / "result.json").read_bytes()
     assert "is not empty; choose another -o or delete it" in call("train", pictures, "-o", run, code=2).output
     assert (run / "result.json").read_bytes() == before
+
+
+def test_the_package_runs_as_a_module() -> None:
+    """The same commands, names and exit codes as the script."""
+    start = [sys.executable, "-m", "stampseg"]
+    shown = subprocess.run([*start, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "Usage: stampseg " in shown and "evaluate" in shown
+    refused = subprocess.run([*start, "evaluate", "nowhere", "nowhere"], capture_output=True, text=True)
+    assert refused.returncode == 3 and refused.stderr.startswith("stampseg: nowhere")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stampseg.config import Config, PruneOptions, dump_config, load_config, parse_config
+from stampseg.config import Config, NetworkOptions, PruneOptions, dump_config, load_config, parse_config
 from stampseg.errors import ConfigError
 from stampseg.target import Target
 
@@ -32,9 +32,28 @@ def test_merging_keeps_what_it_does_not_name() -> None:
 
 
 def test_the_paper_preset_and_its_overrides() -> None:
-    network = parse_config({"network": {"preset": "paper"}}, "test").network
-    assert (network.width, network.poolings, network.norm) == (4, 4, "batch")
-    assert parse_config({"network": {"preset": "paper", "width": 16}}, "test").network.width == 16
+    paper = parse_config({"network": {"preset": "paper"}}, "test").network.settled
+    assert (paper.width, paper.poolings, paper.norm, paper.activation) == (4, 4, "batch", "relu")
+    wide = parse_config({"network": {"preset": "paper", "width": 16}}, "test").network.settled
+    assert (wide.width, wide.poolings) == (16, 4)
+
+
+def test_another_preset_takes_the_place_of_the_files() -> None:
+    filed = parse_config({"network": {"preset": "paper", "norm": "instance"}}, "options.yaml")
+    assert filed.network.model_fields_set == {"preset", "norm"}, "a preset is a default, not something set"
+    changed = filed.merged({"network": {"preset": "default"}}).network
+    assert changed.settled == changed == NetworkOptions(norm="instance")
+
+
+@pytest.mark.parametrize(
+    "spelt_out", [{}, {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu"}]
+)
+def test_a_preset_means_the_same_after_the_run_folder(spelt_out: dict[str, Any], tmp_path: Path) -> None:
+    """Spelt out is how folders of before hold it."""
+    config = parse_config({"network": {"preset": "paper", **spelt_out}}, "test")
+    (tmp_path / "config.yaml").write_text(dump_config(config))
+    paper = load_config(tmp_path / "config.yaml").network.settled
+    assert paper == NetworkOptions(preset="paper").settled
 
 
 @pytest.mark.parametrize(
@@ -55,14 +74,80 @@ def test_a_named_target_takes_the_place_of_the_files() -> None:
     filed = parse_config({"prune": {"target": {"kind": "parameters", "share": 0.15}}}, "run/config.yaml")
     for text in ("50k", "flops:25%", "dice:0.85"):
         target = Target.parse(text)
-        changed = filed.merged({"prune": {"target": target.model_dump(exclude_none=True)}})
-        assert changed.prune.target == target
+        for given in (target, text, target.model_dump(exclude_none=True)):
+            assert filed.merged({"prune": {"target": given}}).prune.target == target
 
 
-@pytest.mark.parametrize("text", ["0.6", "1.5", "flops:0.25"])
-def test_a_share_without_its_sign_is_not_taken_for_a_count(text: str) -> None:
-    with pytest.raises(ConfigError, match="neither a count nor a share; write 60% or 60k, for example"):
+@pytest.mark.parametrize(
+    ("text", "either"),
+    [("0.6", "60% or 60k"), ("1.5", "60% or 60k"), ("flops:0.25", "flops:25% or flops:60k")],
+)
+def test_a_share_without_its_sign_is_not_taken_for_a_count(text: str, either: str) -> None:
+    with pytest.raises(ConfigError, match=f"neither a count nor a share; write {either}, for example"):
         Target.parse(text)
+
+
+def test_merging_goes_by_what_a_value_is_not_by_its_name() -> None:
+    """Arguments called target are merged like all others; a target is replaced like any single value."""
+    config = parse_config({"network": {"arguments": {"target": {"a": 1}}}}, "test")
+    merged = config.merged({"network": {"arguments": {"target": {"b": 2}}}})
+    assert merged.network.arguments == {"target": {"a": 1, "b": 2}}
+    assert PruneOptions(target="flops:25%") == PruneOptions(target=Target(kind="flops", share=0.25))
+
+
+EXPECTED = r"is not understood; expected a share such as 15%, a count such as 50k, .* or dice:0\.85"
+
+
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [
+        ("50000", Target(amount=50_000)),
+        ("15%", Target(share=0.15)),
+        ("'50'", Target(amount=50)),
+        ("{kind: flops, share: 0.25}", Target(kind="flops", share=0.25)),
+        ("{share: 1}", Target(share=1)),
+    ],
+)
+def test_targets_as_a_file_may_hold_them(written: str, target: Target, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"prune: {{target: {written}}}")
+    assert load_config(tmp_path / "c.yaml").prune.target == target
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("0.15", r"0\.15 is neither a count nor a share; write 15% or 60k, for example"),
+        ("50000.0", r"50000\.0 is neither a count nor a share; write 60% or 60k, for example"),
+        ("1.0", r"1\.0 is neither a count nor a share; write 100% or 60k, for example"),
+        ("0", "0 is out of range: .* above 0, a Dice floor between 0 and 1"),
+        ("-5", f"-5 {EXPECTED}"),
+        ("1.0e-7", f"1e-07 {EXPECTED}"),
+        (".inf", f"inf {EXPECTED}"),
+        ("true", f"True {EXPECTED}"),
+        ("[1]", rf"\[1\] {EXPECTED}"),
+        ("null", f"None {EXPECTED}"),
+        ("2024-05-01", rf"datetime\.date\(2024, 5, 1\) {EXPECTED}"),
+        ("many", f"'many' {EXPECTED}"),
+    ],
+)
+def test_what_is_no_target_is_told_once_in_our_words(written: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"prune: {{target: {written}}}")
+    with pytest.raises(ConfigError, match=rf"^\S+c\.yaml: prune\.target: {message}$"):
+        load_config(tmp_path / "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("{share: 3}", r"prune\.target\.share: .* less than or equal to 1 \(found 3\)"),
+        ("{shar: 0.1}", r"prune\.target\.shar: no such option \(found 0\.1\)"),
+        ("{}", r"prune\.target: a target needs exactly one of share, amount \(costs\) or floor"),
+    ],
+)
+def test_parts_that_make_no_target(written: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(f"prune: {{target: {written}}}")
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / "c.yaml")
 
 
 @pytest.mark.parametrize(
@@ -151,6 +236,9 @@ def test_what_is_wrong_is_named_with_its_value(values: object, message: str) -> 
 def test_files_that_are_no_yaml(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
         load_config(tmp_path / "nowhere.yaml")
+    (tmp_path / "long.yaml").write_text(f"seed: 0x{'f' * 5000}")  # a number that Python cannot print
+    with pytest.raises(ConfigError, match=r"long\.yaml: .*\(a whole number of 5,002 digits; at most 1,000\)"):
+        load_config(tmp_path / "long.yaml")
     (tmp_path / "odd.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match=r"odd\.yaml: not a YAML file"):
         load_config(tmp_path / "odd.yaml")

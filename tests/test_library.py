@@ -147,7 +147,7 @@ def _once() -> Iterator[dict[str, Tensor]]:
         ({"batches": _once()}, "batches can be gone through only once, .* give a list or a DataLoader"),
         ({"target": "dice:0.8"}, "a Dice floor as target needs `validate`"),
         ({"roundz": 3}, "prune.roundz: no such option .* did you mean prune.rounds"),
-        ({"target": "many"}, "--target 'many' is not understood"),
+        ({"target": "many"}, "stampseg.stamp: prune.target: 'many' is not understood"),
     ],
 )
 def test_wrong_requests_are_refused(options: dict[str, Any], message: str) -> None:

@@ -40,7 +40,7 @@ def options(name: str = "unet", **changes: Any) -> NetworkOptions:
 
 def plan_for(chosen: NetworkOptions, dims: int, shape: tuple[int, ...] = (), **data: Any) -> Plan:
     found = facts([shape or (40, 48, 40)[:dims]])
-    return make_plan(found, TABLE, DataOptions(**data), chosen.poolings, fixed_strides(chosen, dims))
+    return make_plan(found, TABLE, DataOptions(**data), chosen.settled.poolings, fixed_strides(chosen, dims))
 
 
 def need(name: str) -> None:
@@ -98,6 +98,11 @@ def test_nnunet_gets_kernels_of_one_across_thick_slices() -> None:
     ("name", "changes", "argument", "value"),
     [
         ("unet", {"width": 4}, "widths", 4),
+        ("unet", {"preset": "paper"}, "widths", 4),
+        ("unet", {"preset": "paper", "width": 6}, "widths", 6),
+        ("unet", {"preset": "paper"}, "order", "activation-norm"),
+        ("unet", {"preset": "paper"}, "strides", [[2, 2, 2]] * 4),
+        ("unet", {"preset": "paper", "arguments": {"norm": "instance"}}, "norm", "instance"),
         ("monai.UNet", {"width": 4, "poolings": 2}, "channels", [4, 8, 16]),
         ("monai.DynUNet", {"width": 200, "poolings": 2}, "filters", [200, 320, 320]),
         ("monai.BasicUNet", {"width": 5}, "features", [5, 5, 10, 20, 40, 5]),

@@ -59,12 +59,22 @@ def training_step(network: nn.Module, x: Tensor, optimizer: torch.optim.Optimize
 def assert_file_gives_it(
     path: Path, subject: Subject, network: nn.Module, graph: ChannelGraph, x: Tensor
 ) -> None:
-    """Saved and loaded, the network gives the same output bit for bit, and has the same channels."""
+    """Saved and loaded, every tensor is the same bit for bit, the channels too, and so the output.
+
+    The output only to rounding, in double precision: what is loaded lies elsewhere in memory, and
+    libraries take other instructions where addresses are not aligned.
+    """
     save_model(path, network, Description(network=subject.spec, kept=dict(graph.kept), plan=None))
     model = load_model(path, trusted=(subject.name,))
     assert model.graph.widths() == graph.widths()
-    for found, expected in zip(run(model.network, x), run(network, x), strict=True):
-        assert torch.equal(found, expected)
+    stored, given = model.network.state_dict(), network.state_dict()
+    assert stored.keys() == given.keys()
+    for name, tensor in given.items():
+        assert stored[name].dtype == tensor.dtype and torch.equal(stored[name], tensor), name
+    expected = run(network.double(), x.double())
+    network.to(x.dtype)  # as it was: from single to double and back loses nothing
+    largest = max(1.0, *(float(head.abs().max()) for head in expected))
+    assert deviation(run(model.network.double(), x.double()), expected) <= 1e-12 * largest
 
 
 @pytest.mark.parametrize("subject", parameters())

@@ -124,15 +124,15 @@ def run_config(
     return config_from(path, settings, {**options, **inner, "prune.target": goal})
 
 
-def _goal(target: str | None, costs: dict[Cost, str | None]) -> dict[str, Any] | None:
+def _goal(target: str | None, costs: dict[Cost, str | None]) -> Target | None:
     """The one target among --target, --target-flops, --target-latency and --target-memory."""
     given = {kind: text for kind, text in costs.items() if text}
     if len(given) + bool(target) > 1:
         names = ["--target"] * bool(target) + [f"--target-{kind}" for kind in given]
         raise ConfigError(f"{' and '.join(names)}: give one target")
     for kind, text in given.items():
-        return Target.parse(text, kind, f"--target-{kind}").model_dump(exclude_none=True)
-    return Target.parse(target).model_dump(exclude_none=True) if target else None
+        return Target.parse(text, kind, f"--target-{kind}")
+    return Target.parse(target) if target else None
 
 
 def _value(setting: str, text: str) -> Any:

@@ -48,6 +48,12 @@ class DataOptions(Options):
     )
 
 
+_PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "paper": {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu"},
+}
+
+
 class NetworkOptions(Options):
     """The network to train."""
 
@@ -77,12 +83,11 @@ class NetworkOptions(Options):
         None, description="Activation. None: relu for unet, else the network's own."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _apply_preset(cls, values: object) -> object:
-        if isinstance(values, dict) and values.get("preset") == "paper":
-            return {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu", **values}
-        return values
+    @property
+    def settled(self) -> NetworkOptions:
+        """The same with the preset's values where none is given: what a network is built from."""
+        preset = _PRESETS[self.preset]
+        return self.model_copy(update={n: v for n, v in preset.items() if getattr(self, n) is None})
 
     @field_validator("arguments")
     @classmethod
@@ -312,14 +317,20 @@ class Config(Options):
 
     def merged(self, changes: dict) -> Config:
         """A copy with nested `changes` applied and checked again."""
-        return parse_config(_merge(self.model_dump(exclude_unset=True), changes), "command line")
+        return parse_config(_merge(_given(self), changes), "command line")
+
+
+def _given(options: Options) -> dict[str, Any]:
+    """What was set, nested by sets of options; a value of several parts, such as a target, stays one."""
+    values = {n: getattr(options, n) for n in type(options).model_fields if n in options.model_fields_set}
+    return {n: _given(value) if isinstance(value, Options) else value for n, value in values.items()}
 
 
 def _merge(base: dict, changes: dict) -> dict:
     merged = dict(base)
     for key, value in changes.items():
         inner = merged.get(key)
-        if isinstance(inner, dict) and isinstance(value, dict) and key != "target":  # a target is one value
+        if isinstance(inner, dict) and isinstance(value, dict):
             value = _merge(inner, value)
         merged[key] = value
     return merged
@@ -333,13 +344,6 @@ def parse_config(values: object, source: str) -> Config:
     """
     if not isinstance(values, dict):
         raise ConfigError(f"{source}: expected names with values, found {type(values).__name__}")
-    values = dict(values)
-    prune = values.get("prune")
-    if isinstance(prune, dict) and isinstance(prune.get("target"), str | int):
-        values["prune"] = {
-            **prune,
-            "target": Target.parse(str(prune["target"])).model_dump(exclude_none=True),
-        }
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -353,7 +357,8 @@ def _finding(item: Any) -> str:
     """One error of pydantic in our words, with the nearest name for a misspelt one."""
     path = ".".join(str(part) for part in item["loc"])
     if item["type"] != "extra_forbidden":
-        return f"{path}: {item['msg']} (found {_short(item['input'])})"
+        text, found = item["msg"].removeprefix("Value error, "), _short(item["input"])
+        return f"{path}: {text}" if text.startswith(found) else f"{path}: {text} (found {found})"
     known = list(_names(Config, ""))
     near = get_close_matches(path, known, n=1, cutoff=0.6) or [n for n in known if n.endswith(f".{path}")]
     hint = f"did you mean {near[0]}?" if near else "docs/reference/options.md lists all"

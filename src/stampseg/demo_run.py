@@ -60,7 +60,7 @@ def _train_and_test(
     config = Config(method=method).merged(
         {
             "train": {"steps": steps, "validation": "none"},
-            "prune": {"target": Target(share=0.15).model_dump(exclude_none=True)},
+            "prune": {"target": Target(share=0.15)},
         }
     )
     order = Order("train", data.training, config).absolute()

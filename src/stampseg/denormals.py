@@ -7,6 +7,7 @@ worker threads take it from the thread that starts them, and keep it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,12 +16,21 @@ import torch
 
 @contextmanager
 def flushing_denormals() -> Iterator[None]:
-    """Flush denormals to zero in this thread, and in worker threads started meanwhile."""
+    """Flush denormals to zero in this thread, and in worker threads started meanwhile.
+
+    Afterwards the setting is what it was before, so that uses may be nested.
+    """
+    before = _flushed()
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
+
+
+def _flushed() -> bool:
+    """Whether this thread flushes them now; torch sets it, but has no way to ask."""
+    return sys.float_info.min / 2 == 0.0
 
 
 def start_flushing_workers() -> None:

@@ -186,7 +186,7 @@ def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) ->
         patch_size=size,
         normalization="zscore",
         ct=None,
-        strides=fixed_strides(options, dims) or plan_strides(size, (1.0,) * dims, options.poolings),
+        strides=fixed_strides(options, dims) or plan_strides(size, (1.0,) * dims, options.settled.poolings),
     )
     return spec_of(plan, options)
 

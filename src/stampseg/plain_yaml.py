@@ -6,14 +6,24 @@ from typing import Any
 
 import yaml
 
+MOST_DIGITS = 1000  # of a whole number: far more, and Python refuses to print it
+
 
 class _PlainLoader(yaml.SafeLoader):
     """YAML without aliases: a few lines of them can stand for more values than any memory holds."""
+
+    def construct_yaml_int(self, node: Any) -> int:
+        if len(node.value) > MOST_DIGITS:
+            raise yaml.YAMLError(f"a whole number of {len(node.value):,} digits; at most {MOST_DIGITS:,}")
+        return super().construct_yaml_int(node)
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not read; write the value out")
         return super().compose_node(parent, index)
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_yaml_int)
 
 
 def read_yaml(text: str) -> Any:

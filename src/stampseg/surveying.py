@@ -58,7 +58,7 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
         if source is not None and source.spec is not None
         else fixed_strides(config.network, seen.spatial_dims)
     )
-    plan = make_plan(seen, table, config.data, config.network.poolings, strides)
+    plan = make_plan(seen, table, config.data, config.network.settled.poolings, strides)
     if source is None:
         return plan
     given = set(config.data.model_fields_set) - set(source.data)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from reprlib import Repr
 from typing import Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
 from .errors import ConfigError
-from .options import Options
+from .options import Value
 
 Cost = Literal["parameters", "flops", "memory", "latency"]
 COSTS: tuple[Cost, ...] = get_args(Cost)
@@ -19,11 +20,15 @@ _UNITS: dict[str, dict[str, float]] = {
     "latency": {"us": 1e-3, "ms": 1, "s": 1e3},
 }
 
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 
-class Target(Options):
+
+class Target(Value):
     """How far to prune: a cost to come down to, or a floor of validation Dice to stay above.
 
-    Amounts are counts of parameters or FLOPs, bytes of memory, or milliseconds of latency.
+    Amounts are counts of parameters or FLOPs, bytes of memory, or milliseconds of latency. Where a
+    target is validated, a text or a number as `parse` reads it will do.
     """
 
     kind: Literal[Cost, "dice"] = "parameters"
@@ -32,29 +37,49 @@ class Target(Options):
     floor: float | None = Field(None, ge=0, le=1, description="Lowest validation Dice allowed.")
 
     @classmethod
-    def parse(cls, text: str, kind: Cost = "parameters", option: str = "--target") -> Target:
+    def parse(cls, text: str, kind: Cost | None = None, option: str = "--target") -> Target:
         """Read `15%`, `50k`, `flops:25%`, `flops:2G`, `memory:200MB`, `latency:50ms` or `dice:0.85`.
 
         Args:
-            text: with a kind and a colon in front, or of the given kind.
-            kind: of a text without one.
+            text: a number of parameters, or with a kind and a colon in front; only an amount or share where
+                `kind` is given.
+            kind: the one kind that the option is of.
             option: for the error.
 
         Raises:
             ConfigError: the text is none of these.
         """
-        match = re.fullmatch(r"(?:([a-z]+):)?\s*(\d+(?:\.\d+)?)\s*([a-zA-Z%]*)", text.strip())
-        found = (match.group(1) or kind) if match else ""
-        if not match or found not in (*COSTS, "dice") or (match.group(1) and option != "--target"):
-            raise ConfigError(_not_a_target(option, text, kind))
+        try:
+            return cls._read(text, kind)
+        except ValueError as error:
+            raise ConfigError(f"{option} {error}") from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain(cls, value: object) -> object:
+        """A text or a number, as options and files give it; the parts by name pass."""
+        return value if isinstance(value, dict) else cls._read(value, None).model_dump(exclude_none=True)
+
+    @classmethod
+    def _read(cls, value: object, kind: Cost | None) -> Target:
+        """As `parse`.
+
+        Raises:
+            ValueError: the same in words that begin with the value.
+        """
+        shown = _SHORT.repr(value)
+        match = re.fullmatch(r"(?:([a-z]+):)?\s*(\d+(?:\.\d+)?)\s*([a-zA-Z%]*)", str(value).strip())
+        found = (match.group(1) or kind or "parameters") if match else ""
+        if not match or found not in (*COSTS, "dice") or (match.group(1) and kind):
+            raise ValueError(_not_a_target(shown, kind))
         number, unit = float(match.group(2)), match.group(3)
         if found in ("parameters", "flops") and not unit and "." in match.group(2):
-            raise ConfigError(
-                f"{option} {text!r} is neither a count nor a share; write 60% or 60k, for example"
-            )
+            of, share = match.group(1), f"{100 * number:g}%" if 0 < number <= 1 else "60%"
+            either = f"{of}:{share} or {of}:60k" if of else f"{share} or 60k"
+            raise ValueError(f"{shown} is neither a count nor a share; write {either}, for example")
         units = {"": 1.0} if found == "dice" else _UNITS[found]
         if unit != "%" and unit not in units:
-            raise ConfigError(_not_a_target(option, text, kind))
+            raise ValueError(_not_a_target(shown, kind))
         try:
             if found == "dice":
                 return cls(kind="dice", floor=number / 100 if unit == "%" else number)
@@ -62,8 +87,8 @@ class Target(Options):
                 return cls(kind=found, share=number / 100)
             return cls(kind=found, amount=number * units[unit])
         except ValidationError as error:
-            raise ConfigError(
-                f"{option} {text!r} is out of range: {error.errors()[0]['msg']}; a share lies "
+            raise ValueError(
+                f"{shown} is out of range: {error.errors()[0]['msg']}; a share lies "
                 "above 0% and at most 100%, an amount above 0, a Dice floor between 0 and 1"
             ) from None
 
@@ -91,16 +116,16 @@ class Target(Options):
         return say_amount(self.kind, self.amount or 0)
 
 
-def _not_a_target(option: str, text: str, kind: Cost) -> str:
+def _not_a_target(shown: str, kind: Cost | None) -> str:
     examples = {
-        "parameters": "a share such as 15%, a count such as 50k, flops:25%, flops:2G, memory:200MB, "
+        None: "a share such as 15%, a count such as 50k, flops:25%, flops:2G, memory:200MB, "
         "latency:50ms or dice:0.85",
+        "parameters": "a share such as 15% or a count such as 50k",
         "flops": "a share such as 25% or a count such as 2G",
         "memory": "a share such as 25% or an amount such as 200MB",
         "latency": "a share such as 25% or a time such as 50ms",
     }
-    chosen = examples["parameters" if option == "--target" else kind]
-    return f"{option} {text!r} is not understood; expected {chosen}"
+    return f"{shown} is not understood; expected {examples[kind]}"
 
 
 def say_amount(kind: str, amount: float) -> str:

@@ -33,7 +33,7 @@ def spec_of(plan: Plan, options: NetworkOptions) -> NetworkSpec:
     entry = find_entry(options.name)
     _check_options(entry, options)
     _check_dims(entry, plan.spatial_dims)
-    arguments = {**entry.defaults(plan, options), **options.arguments}
+    arguments = {**entry.defaults(plan, options.settled), **options.arguments}
     _check_data(entry, arguments, plan)
     return NetworkSpec(
         name=options.name,
