@@ -217,7 +217,7 @@ def test_the_command_line_starts_without_torch() -> None:
     assert not loaded, f"importing the command line loads {loaded}"
 
 
-@pytest.mark.parametrize("module", ["runtime", "sliding", "data.preprocess", "data.readers", "segmenting"])
+@pytest.mark.parametrize("module", ["runtime", "sliding", "data.preprocess", "data.io.readers", "segmenting"])
 def test_what_predicts_is_imported_without_heavy_packages(module: str) -> None:
     start = f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r})"
     code = f"{start}; import {PACKAGE}.{module}; print(*sys.modules)"

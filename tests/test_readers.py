@@ -14,15 +14,9 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
 
-from stampseg.data import pictures
-from stampseg.data.readers import (
-    check_pair,
-    output_name,
-    read_header,
-    read_image,
-    read_label,
-    write_label,
-)
+from stampseg.data.io import pictures
+from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
+from stampseg.data.io.volume import check_pair
 from stampseg.errors import ConfigError, DataError
 
 SHAPE = (5, 6, 4)

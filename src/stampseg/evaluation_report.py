@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .atomic import write_text
-from .data.formats import READABLE, list_images, some, stem_of, suffix_of
+from .data.io.formats import READABLE, list_images, some, stem_of, suffix_of
+from .data.io.readers import read_label
+from .data.io.volume import check_pair
 from .data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
 from .data.layouts import list_folder
 from .data.pairing import SEPARATORS, by_stem, pair
-from .data.readers import check_pair, read_label
 from .errors import DataError
 from .evaluation import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
 

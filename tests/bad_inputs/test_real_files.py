@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stampseg.data.cases import find_inputs
-from stampseg.data.formats import is_dicom_series, suffix_of
-from stampseg.data.readers import read_header, read_image
+from stampseg.data.io.formats import is_dicom_series, suffix_of
+from stampseg.data.io.readers import read_header, read_image
 from stampseg.errors import DataError
 
 from .bench import call

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
-from .copies import find_copies
-from .formats import READABLE, is_dicom_series, is_hidden, list_images, some, stem_of, suffix_of
+from .duplicates import find_duplicates
+from .io.formats import READABLE, is_dicom_series, is_hidden, list_images, some, stem_of, suffix_of
+from .io.limits import check_kind
+from .io.readers import output_name
 from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
-from .limits import check_kind
 from .pairing import group_channels, in_order
-from .readers import output_name
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _match_group(pattern: str, name: str) -> str:
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
     """Put cases whose image files are equal byte for byte into one group, and say so."""
-    copies = find_copies([case.images for case in cases])
+    duplicates = find_duplicates([case.images for case in cases])
     merged: dict[str, str] = {}  # group -> the group it went into
 
     def last(group: str) -> str:
@@ -191,7 +191,7 @@ def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
         return group
 
     warnings = []
-    for first, second in copies:
+    for first, second in duplicates:
         one, other = cases[first], cases[second]
         warnings.append(f"{one.id} and {other.id} are the same image; they are kept in one group")
         kept, gone = last(one.group), last(other.group)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
-from ..errors import DataError
+from ...errors import DataError
 from .formats import DICOM_SUFFIXES, ITK_SUFFIXES, suffix_of
 from .limits import check_kind, check_promise
 from .volume import Header, as_image, as_label, volume_header

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from ..errors import DataError
+from ...errors import DataError
 from .limits import check_promise
 from .pictures import as_pixels, label_of, open_picture, picture_header
 from .volume import Header, as_image, volume_header

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import DataError
+from ...errors import DataError
 from .formats import LOSSY_SUFFIXES, suffix_of
 from .limits import check_promise
 from .volume import Header, as_image, as_label, check_size

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from ..packages import require
+from ...errors import DataError
+from ...packages import require
 from . import nifti, pictures
 from .formats import (
     DICOM_SUFFIXES,
@@ -29,17 +29,6 @@ from .formats import (
 )
 from .limits import check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
-
-__all__ = [
-    "Header",
-    "Volume",
-    "check_pair",
-    "output_name",
-    "read_header",
-    "read_image",
-    "read_label",
-    "write_label",
-]
 
 
 def read_header(paths: Sequence[Path]) -> Header:
