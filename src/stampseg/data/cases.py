@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError
 from .duplicates import find_duplicates
-from .io.formats import READABLE, is_dicom_series, is_hidden, list_images, some, stem_of, suffix_of
+from .io.formats import is_hidden, list_images, readable, series_format, some, stem_of, suffix_of
 from .io.limits import check_kind
 from .io.readers import output_name
 from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
@@ -206,15 +206,15 @@ def _images_at(path: Path) -> list[Path]:
     check_kind(path)
     if path.is_file():
         if not suffix_of(path):
-            raise DataError(f"{path}: file type not known; expected {READABLE}")
+            raise DataError(f"{path}: file type not known; expected {readable()}")
         return [path]
-    if is_dicom_series(path):
+    if series_format(path):
         return [path]
     found = list_images(path)
     if not found:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
-        raise DataError(f"{path}: no image found; expected {READABLE}{hint}")
+        raise DataError(f"{path}: no image found; expected {readable()}{hint}")
     return found
 
 

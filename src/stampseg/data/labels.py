@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
+from .io.colours import COLOUR
 from .io.formats import some
-from .io.pictures import COLOUR
 from .io.readers import read_label
 
 if TYPE_CHECKING:
