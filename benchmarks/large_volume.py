@@ -51,7 +51,7 @@ def make_model(path: Path, spacing: Sequence[float], classes: int, width: int) -
 
     from stampseg.config import NetworkOptions
     from stampseg.data.plan import Intensity, Plan
-    from stampseg.data.planning import plan_strides
+    from stampseg.data.planner import plan_strides
     from stampseg.modelfile import Description, save_model
     from stampseg.networks.planned import spec_of
     from stampseg.networks.skeleton import skeleton

@@ -21,8 +21,8 @@ Predict = Callable[[Any], Any]  # an image in memory -> labels
 
 def ours(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     """What `stampseg predict` computes, without its reading and writing."""
+    from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.data.readers import read_image
     from stampseg.scorers import open_scorer
     from stampseg.sliding import segment_windows
 
@@ -40,8 +40,8 @@ def idle(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     """Ours with a network that gives zeros at once: what no faster network can save."""
     import numpy as np
 
+    from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.data.readers import read_image
     from stampseg.scorers import open_scorer
     from stampseg.sliding import segment_windows
 
@@ -59,9 +59,9 @@ def monai(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     import torch
     from monai.inferers import SlidingWindowInferer
 
+    from stampseg.data.inverse import Restorer
+    from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.data.readers import read_image
-    from stampseg.data.restoring import Restorer
     from stampseg.modelfile import load_model
     from stampseg.runs import find_model
 

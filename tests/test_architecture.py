@@ -217,12 +217,12 @@ def test_the_command_line_starts_without_torch() -> None:
     assert not loaded, f"importing the command line loads {loaded}"
 
 
-@pytest.mark.parametrize("module", ["runtime", "sliding", "data.preprocess", "data.readers", "segmenting"])
+@pytest.mark.parametrize("module", ["runtime", "sliding", "data.preprocess", "data.io.readers", "segmenting"])
 def test_what_predicts_is_imported_without_heavy_packages(module: str) -> None:
     start = f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r})"
     code = f"{start}; import {PACKAGE}.{module}; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    optional = {"scipy", "SimpleITK", "tifffile", "safetensors", "onnxruntime", "openvino", "nibabel"}
+    optional = {"scipy", "SimpleITK", "tifffile", "safetensors", "onnxruntime", "openvino", "nibabel", "PIL"}
     loaded = set(run.stdout.split()) & (HEAVY | optional)
     assert not loaded, f"importing {module} loads {loaded}"
 

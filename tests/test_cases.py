@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from stampseg.data.cases import find_dataset, find_inputs, read_case_csv
+from stampseg.data.io.readers import output_name, read_header
+from stampseg.data.io.volume import check_pair
 from stampseg.data.pairing import pair
-from stampseg.data.readers import check_pair, output_name, read_header
 from stampseg.errors import ConfigError, DataError
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from stampseg import demo
-from stampseg.data.readers import read_image, read_label
+from stampseg.data.io.readers import read_image, read_label
 from stampseg.demo import DemoData, make_demo_data, tissue_mask
 from stampseg.errors import DataError
 

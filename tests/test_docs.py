@@ -17,6 +17,7 @@ from PIL import Image
 
 from stampseg.cli import app
 from stampseg.config import Config, parse_config
+from stampseg.data.io.formats import FORMATS
 from test_cli import call, disc
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +71,19 @@ def test_the_page_of_commands_is_the_program() -> None:
     assert generator.TARGET.read_text(encoding="utf-8") == generator.commands_page(), (
         "run python docs/generate_commands.py"
     )
+
+
+def test_the_page_of_formats_is_the_table() -> None:
+    generator = load(ROOT / "docs" / "generate_formats.py")
+    assert generator.TARGET.read_text(encoding="utf-8") == generator.formats_page(), (
+        "run python docs/generate_formats.py"
+    )
+
+
+def test_the_readme_names_every_format() -> None:
+    sentence = re.search(r"^NIfTI, .* are read$", README, re.MULTILINE)
+    assert sentence
+    assert re.findall(r"[A-Z]\w+", sentence[0]) == [each.name for each in FORMATS]
 
 
 @pytest.mark.parametrize("name", ["speed", "reliability"])

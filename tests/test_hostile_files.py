@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from stampseg.data.cases import find_inputs
-from stampseg.data.readers import output_name, read_image, write_label
+from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.errors import DataError, StampsegError, one_line
 from stampseg.overlay import save_overlay
 from stampseg.segmenting import _refuse_overwriting
@@ -62,7 +62,7 @@ import gzip, os, resource, struct, sys, zlib
 from pathlib import Path
 import nibabel as nib, numpy as np, SimpleITK, tifffile
 from PIL import Image
-from stampseg.data.readers import read_header, read_image, read_label
+from stampseg.data.io.readers import read_header, read_image, read_label
 from stampseg.errors import StampsegError
 
 folder = Path(sys.argv[1])

@@ -17,7 +17,7 @@ from stampseg.data.fingerprint import fingerprint
 from stampseg.data.labels import label_table
 from stampseg.data.loaders import CaseCache, TrainingBatches, ValidationCases
 from stampseg.data.plan import Plan
-from stampseg.data.planning import make_plan
+from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.data.transforms import TrainingTransform, find_locations
 from stampseg.errors import DataError

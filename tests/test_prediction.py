@@ -13,8 +13,8 @@ from torch import nn
 
 from stampseg.channels.modes import evaluating
 from stampseg.data.cases import Case
+from stampseg.data.io.readers import read_image
 from stampseg.data.plan import Plan
-from stampseg.data.readers import read_image
 from stampseg.errors import DataError
 from stampseg.prediction import predict_case, predict_scores
 

@@ -19,6 +19,9 @@ from nibabel.orientations import (
 from pydantic import ValidationError
 
 from stampseg.data.intensities import normalise
+from stampseg.data.inverse import restore
+from stampseg.data.io.readers import read_image, read_label
+from stampseg.data.io.volume import Header, Volume
 from stampseg.data.plan import Intensity, Plan
 from stampseg.data.preprocess import (
     Geometry,
@@ -27,9 +30,7 @@ from stampseg.data.preprocess import (
     resample_classes,
     working_shape,
 )
-from stampseg.data.readers import Header, Volume, read_image, read_label
 from stampseg.data.resampling import resample
-from stampseg.data.restoring import restore
 from stampseg.errors import DataError
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -14,15 +14,9 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
 
-from stampseg.data import pictures
-from stampseg.data.readers import (
-    check_pair,
-    output_name,
-    read_header,
-    read_image,
-    read_label,
-    write_label,
-)
+from stampseg.data.io.colours import COLOUR
+from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
+from stampseg.data.io.volume import check_pair
 from stampseg.errors import ConfigError, DataError
 
 SHAPE = (5, 6, 4)
@@ -288,7 +282,7 @@ class TestPictures:
         mask = np.uint8([[[0, 0, 0], [255, 0, 0], [0, 0, 255], [7, 7, 7]]])
         Image.fromarray(mask).save(tmp_path / "a.png")
         codes = read_label(tmp_path / "a.png").array
-        red, blue = pictures.COLOUR | 255 << 16, pictures.COLOUR | 255
+        red, blue = COLOUR | 255 << 16, COLOUR | 255
         np.testing.assert_array_equal(codes, [[0, red, blue, 7]])
         for name in ("b.png", "b.tif"):
             source = tmp_path / f"source_{name}"
@@ -589,11 +583,11 @@ class TestWriting:
         Image.fromarray(voxels((8, 9), "u1")).save(path)
         out = write_label(tmp_path / "out" / "a.png", np.ones((8, 9), np.uint8), path)
 
-        def run_full(place: Path, labels: np.ndarray) -> None:
+        def run_full(_: Image.Image, place: Path) -> None:
             place.write_bytes(b"half")
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(pictures, "write_label", run_full)
+        monkeypatch.setattr(Image.Image, "save", run_full)
         with pytest.raises(DataError, match="No space left on device"):
             write_label(out, np.zeros((8, 9), np.uint8), path)
         assert [p.name for p in out.parent.iterdir()] == ["a.png"]

@@ -95,7 +95,7 @@ def test_thin_vessels_in_colour_and_a_palette_of_nerves(shared_data: Path, tmp_p
         picture = next(iter(sorted((data / "images").iterdir())))
         call("predict", output, picture, "-o", tmp_path / f"{folder}-masks")
         (mask,) = (tmp_path / f"{folder}-masks").iterdir()
-        from stampseg.data.readers import read_image, read_label
+        from stampseg.data.io.readers import read_image, read_label
 
         assert mask.suffix == ".png" and set(np.unique(read_label(mask).array)) <= values
         assert read_label(mask).array.shape == read_image([picture]).array.shape[1:]

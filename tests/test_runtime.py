@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from stampseg.cli import app
 from stampseg.data.intensities import normalise
-from stampseg.data.readers import read_label
+from stampseg.data.io.readers import read_label
 from stampseg.errors import MissingPackageError, ModelFileError
 from stampseg.export import export_model
 from stampseg.modelfile import load_model

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 from scipy.ndimage import gaussian_filter
 
+from stampseg.data.inverse import Restorer, restore
 from stampseg.data.plan import Plan
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.data.restoring import Restorer, restore
 from stampseg.sliding import segment_windows, slide, softmax, walking_axis, window_starts, window_weight
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from .config import Config
 from .data.cases import Case, read_case_csv
-from .data.copies import find_copies
-from .data.formats import some
+from .data.duplicates import find_duplicates
+from .data.io.formats import some
 from .data.splits import draw_cases, hold_out
 from .errors import ConfigError, DataError
 
@@ -107,7 +107,7 @@ def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
 
 def _copies(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
     """Ids of the cases whose image is that of a validation case, byte for byte, in another file."""
-    pairs = find_copies([case.images for case in (*validation, *cases)])
+    pairs = find_duplicates([case.images for case in (*validation, *cases)])
     found = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
     files = {file for case in validation for file in _files(case)}
     return [case.id for case in found if not _files(case) & files]

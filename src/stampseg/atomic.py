@@ -2,36 +2,84 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import DataError
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object], *, ending: str = "", twin: str = "") -> None:
     """Let `write` fill a hidden file beside `path`, then move it into place.
+
+    Args:
+        path: of the file.
+        write: is given the hidden file's path.
+        ending: of the hidden file's name, where `write` looks at more of it than the last suffix (.nii.gz).
+        twin: suffix of a second file of the same stem, which `write` fills too, beside the first (.img).
+            Both appear or neither; a process killed between the two moves leaves the second alone.
 
     Raises:
         DataError: the folder cannot be made or written to, or the disk is full.
     """
-    # Of a length of its own: the path's name may be as long as names can be.
-    place = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    place = _hidden(path, ending or path.suffix)
+    moves = [(place, path)]
+    if twin:
+        moves.insert(0, (place.with_suffix(twin), path.with_suffix(twin)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(place)
-        _to_disk(place)
-        os.replace(place, path)
+        for written, _ in moves:
+            _to_disk(written)
+        if twin:
+            _move_all(moves)
+        else:
+            os.replace(place, path)
         _to_disk(path.parent)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); check the folder and the disk"
         ) from None
     finally:
+        for written, _ in moves:
+            with suppress(OSError):
+                written.unlink()
+
+
+def _hidden(path: Path, ending: str) -> Path:
+    # Of a length of its own: the path's name may be as long as names can be.
+    return path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}{ending}")
+
+
+def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
+    """Move files (from, to) into place in their order; where one cannot be, what was there comes back.
+
+    What was there goes aside first, the last before the others: at no moment does an old file stand beside
+    a new one, not even where the process is killed.
+    """
+    for _, path in moves:
+        if path.is_dir() and not path.is_symlink():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    aside = {path: _hidden(path, path.suffix) for _, path in reversed(moves) if os.path.lexists(path)}
+    try:
+        for path, old in aside.items():
+            os.replace(path, old)
+        for place, path in moves:
+            os.replace(place, path)
+    except BaseException:
+        for place, path in moves:
+            if not place.exists():  # it was moved
+                path.unlink()
+        for path, old in aside.items():
+            if os.path.lexists(old):
+                os.replace(old, path)
+        raise
+    for old in aside.values():
         with suppress(OSError):
-            place.unlink()
+            old.unlink()
 
 
 def _to_disk(path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from .config import Config, Method
 from .console import ConsoleReporter
 from .data.cases import find_inputs
-from .data.readers import read_image, read_label
+from .data.io.readers import read_image, read_label
 from .demo import DemoData, make_demo_data
 from .errors import ConfigError
 from .evaluation import UNION

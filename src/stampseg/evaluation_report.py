@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .atomic import write_text
-from .data.formats import READABLE, list_images, some, stem_of, suffix_of
+from .data.io.formats import list_images, readable, some, stem_of, suffix_of
+from .data.io.readers import read_label
+from .data.io.volume import check_pair
 from .data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
 from .data.layouts import list_folder
 from .data.pairing import SEPARATORS, by_stem, pair
-from .data.readers import check_pair, read_label
 from .errors import DataError
 from .evaluation import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
 
@@ -244,7 +245,7 @@ def _files(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
         raise DataError(f"{place}: no such file or folder; expected the {kind}")
     files = [place] if place.is_file() else [path for path in list_images(place) if path.is_file()]
     if not files or not suffix_of(files[0]):
-        raise DataError(f"{place}: no {kind} found; expected {READABLE}")
+        raise DataError(f"{place}: no {kind} found; expected {readable()}")
     first, doubles = by_stem(files)
     warnings = [f"{place}: {some(doubles)} left out, another file has the same stem"] if doubles else []
     return first, warnings

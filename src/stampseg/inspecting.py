@@ -18,7 +18,7 @@ from .channels.cost import Tally
 from .channels.graph import ChannelGraph
 from .config import NetworkOptions
 from .data.plan import Plan
-from .data.planning import plan_strides
+from .data.planner import plan_strides
 from .errors import ConfigError
 from .modelfile import load_model
 from .networks.planned import fixed_strides, spec_of

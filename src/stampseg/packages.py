@@ -29,24 +29,26 @@ EXTRAS = {
 }
 
 
-def require(module: str, purpose: str) -> Any:
+def require(module: str, purpose: str, install: str = "") -> Any:
     """Import a module that a file or a plan turns out to need.
 
     Args:
         module: dotted name.
         purpose: what needs it, the subject of a sentence.
+        install: the package as pip calls it, where that is another name than the module's.
 
     Raises:
         MissingPackageError: its package is not installed; says what to install.
     """
     package = module.split(".")[0]
+    install = install or package
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != package:
             raise
         raise MissingPackageError(
-            f"{purpose} needs {package}, which is not installed; pip install {package}"
+            f"{purpose} needs {install}, which is not installed; pip install {install}"
         ) from None
 
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from .channels.modes import evaluating
 from .data.cases import Case
+from .data.io.readers import read_image
 from .data.plan import Plan
 from .data.preprocess import Geometry, Prepared, prepare
-from .data.readers import read_image
 from .denormals import flushing_denormals
 from .narrow_layers import narrow_layers
 from .networks.outputs import main_map

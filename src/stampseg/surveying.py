@@ -11,7 +11,7 @@ from .data.cases import Dataset
 from .data.fingerprint import Fingerprint, fingerprint
 from .data.labels import LabelTable, label_table
 from .data.plan import Plan
-from .data.planning import make_plan
+from .data.planner import make_plan
 from .errors import DataError
 from .networks.planned import fixed_strides, spec_strides
 from .pretrained.source import Source

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.numpy import load_file
 from typer.testing import Result
 
-from stampseg.data.readers import read_label
+from stampseg.data.io.readers import read_label
 
 from .bench import Bench, call
 from .entry import BadInput, Command, Refused, Works

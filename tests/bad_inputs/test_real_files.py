@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from stampseg.data.cases import find_inputs
-from stampseg.data.formats import is_dicom_series, suffix_of
-from stampseg.data.readers import read_header, read_image
+from stampseg.data.io.formats import series_format, suffix_of
+from stampseg.data.io.readers import read_header, read_image
 from stampseg.errors import DataError
 
 from .bench import call
@@ -84,6 +84,6 @@ def test_misfits_of_the_hippocampus(shared_data: Path, tmp_path: Path) -> None:
     table.write_text(f"image,label\n{image},\n")
     said = call("check", table)
     assert said.exit_code == 3 and "no image with a label found; expected" in said.output
-    assert is_dicom_series(folder / "dicom_crop_series")
+    assert series_format(folder / "dicom_crop_series")
     (case,) = find_inputs([folder / "dicom_crop_series"])
     assert read_image(case.images).array.ndim == 4

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 from stampseg.config import Config, dump_config, load_config
 from stampseg.data.cases import find_dataset
+from stampseg.data.io.readers import read_header, read_image, read_label, write_label
 from stampseg.data.labels import to_values
 from stampseg.data.preprocess import prepare
-from stampseg.data.readers import read_header, read_image, read_label, write_label
 from stampseg.modelfile import read_description
 from stampseg.runtime.details import KEY, read_details
 from stampseg.runtime.engines import read_onnx, read_openvino

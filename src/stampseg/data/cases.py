@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError, DataError
-from .copies import find_copies
-from .formats import READABLE, is_dicom_series, is_hidden, list_images, some, stem_of, suffix_of
+from .duplicates import find_duplicates
+from .io.formats import is_hidden, list_images, readable, series_format, some, stem_of, suffix_of
+from .io.limits import check_kind
+from .io.readers import output_name
 from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
-from .limits import check_kind
 from .pairing import group_channels, in_order
-from .readers import output_name
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _match_group(pattern: str, name: str) -> str:
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
     """Put cases whose image files are equal byte for byte into one group, and say so."""
-    copies = find_copies([case.images for case in cases])
+    duplicates = find_duplicates([case.images for case in cases])
     merged: dict[str, str] = {}  # group -> the group it went into
 
     def last(group: str) -> str:
@@ -191,7 +191,7 @@ def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
         return group
 
     warnings = []
-    for first, second in copies:
+    for first, second in duplicates:
         one, other = cases[first], cases[second]
         warnings.append(f"{one.id} and {other.id} are the same image; they are kept in one group")
         kept, gone = last(one.group), last(other.group)
@@ -206,15 +206,15 @@ def _images_at(path: Path) -> list[Path]:
     check_kind(path)
     if path.is_file():
         if not suffix_of(path):
-            raise DataError(f"{path}: file type not known; expected {READABLE}")
+            raise DataError(f"{path}: file type not known; expected {readable()}")
         return [path]
-    if is_dicom_series(path):
+    if series_format(path):
         return [path]
     found = list_images(path)
     if not found:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
-        raise DataError(f"{path}: no image found; expected {READABLE}{hint}")
+        raise DataError(f"{path}: no image found; expected {readable()}{hint}")
     return found
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import DataError
-from .formats import some
-from .pictures import COLOUR
-from .readers import read_label
+from .io.colours import COLOUR
+from .io.formats import some
+from .io.readers import read_label
 
 if TYPE_CHECKING:
     from .cases import Case

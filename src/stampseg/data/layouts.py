@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .formats import is_hidden, list_images, some, stem_of
-from .limits import read_text_file
+from .io.formats import is_hidden, list_images, some, stem_of
+from .io.limits import read_text_file
 from .pairing import by_stem, group_channels, in_order, pair
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")

@@ -18,9 +18,9 @@ import torch
 from ..config import DataOptions, TrainOptions
 from ..errors import DataError
 from .cases import Case
+from .io.readers import read_image, read_label
 from .plan import Plan
 from .preprocess import Prepared, prepare
-from .readers import read_image, read_label
 from .transforms import Locations, Sample, TrainingTransform, find_locations
 
 # What a seed is used for, so that no two uses share random numbers.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from .formats import some, stem_of
+from .io.formats import some, stem_of
 
 SEPARATORS = "_-. "
 CHANNEL = re.compile(r"(.+)_(\d{4})")

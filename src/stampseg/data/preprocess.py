@@ -14,12 +14,12 @@ import numpy as np
 
 from ..errors import DataError
 from .intensities import normalise
+from .io.limits import VARIABLE, most_values
+from .io.volume import Header, Volume, check_pair
 from .labels import to_classes
-from .limits import VARIABLE, most_values
 from .plan import Plan
 from .resampling import resample
 from .spline import resample_spline, thick_axis
-from .volume import Header, Volume, check_pair
 
 SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled
 

@@ -11,8 +11,8 @@ from nibabel.affines import obliquity
 from nibabel.orientations import aff2axcodes
 
 from ..data.cases import Case
-from ..data.readers import read_header, read_image, read_label
-from ..data.volume import check_pair
+from ..data.io.readers import read_header, read_image, read_label
+from ..data.io.volume import check_pair
 
 SAMPLES = 100_000  # voxels that the intensities of a case are judged by
 

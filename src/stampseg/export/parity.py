@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..data.cases import Case
+from ..data.inverse import Restorer
+from ..data.io.readers import read_image, read_label
 from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
-from ..data.readers import read_image, read_label
-from ..data.restoring import Restorer
 from ..evaluation import dice_score
 from ..sliding import Scorer, slide, walking_axis
 from .forms import Precision

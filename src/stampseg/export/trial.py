@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..data.cases import Case, Dataset
+from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..data.readers import read_image, read_label
 from ..errors import ConfigError, DataError
 from ..sliding import cut_window, window_starts
 

@@ -10,11 +10,11 @@ import numpy as np
 from torch import nn
 
 from ..data.cases import Case, Dataset
+from ..data.io.readers import read_image, read_label
+from ..data.io.volume import Volume, check_pair
 from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import find_orientation, orient, oriented_spacing
-from ..data.readers import read_image, read_label
-from ..data.volume import Volume, check_pair
 from ..denormals import start_flushing_workers
 from ..errors import StampsegError
 from ..evaluation import UNION, evaluate_case

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.io.readers import read_image, write_label
 from ..data.labels import to_values
 from ..data.preprocess import prepare
-from ..data.readers import read_image, write_label
 from ..sliding import segment_windows
 from .session import open_session
 

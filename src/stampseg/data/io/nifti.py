@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DataError
-from .formats import suffix_of
+from ...errors import DataError
+from .format import Format
 from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
 if TYPE_CHECKING:
-    import nibabel as nib
+    pass
 
 MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
 
@@ -67,28 +67,39 @@ def _label_of(source: Any, path: Path) -> np.ndarray:
     return as_label(np.asanyarray(source.dataobj).reshape(shape), path)
 
 
-def write_label(path: Path, labels: np.ndarray, like: Path) -> None:
-    """Write (X, Y, Z) unsigned labels with the class of file, affine, qform and sform of `like`."""
+def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
+    """Write (X, Y, Z) unsigned labels on the grid of `like`; of a NIfTI also its class, qform and sform."""
     import nibabel as nib
 
-    source = _open(like)
-    shape = source.shape if len(source.shape) < 3 else source.shape[:3]
-    labels = labels.reshape(shape)
-    if isinstance(source, nib.MGHImage):
-        _save_mgh(path, labels, source)
-    elif isinstance(source, nib.Nifti1Pair):  # the base of single files, pairs and NIfTI-2 alike
+    if not NIFTI.names(like.path):
+        _write_affine(path, labels, like)
+        return
+    source = _open(like.path)
+    labels = labels.reshape(source.shape if len(source.shape) < 3 else source.shape[:3])
+    if isinstance(source, nib.Nifti1Pair):  # the base of single files, pairs and NIfTI-2 alike
         nib.save(type(source)(labels, source.affine, _label_header(source, labels.dtype)), path)
     else:  # Analyze stores neither unsigned 16 bits nor an affine; the NIfTI pair has the same two files
         nib.save(nib.Nifti1Pair(labels, source.affine), path)
 
 
-def write_affine(path: Path, labels: np.ndarray, affine: np.ndarray) -> None:
-    """Write (X, Y, Z) unsigned labels as NIfTI in scanner coordinates, for a source that is not a NIfTI."""
+def write_mgh_label(path: Path, labels: np.ndarray, like: Header) -> None:
+    """Write (X, Y, Z) unsigned labels with the header of the MGH file of `like`."""
     import nibabel as nib
 
-    image = nib.Nifti1Image(labels, affine)
-    image.set_qform(affine, code="scanner")
-    image.set_sform(affine, code="scanner")
+    source = _open(like.path)
+    stored = np.uint8 if labels.dtype == np.uint8 else np.int32  # MGH has no unsigned 16 bits
+    header = source.header.copy()
+    header.set_data_dtype(stored)
+    nib.save(nib.MGHImage(labels.astype(stored), source.affine, header), path)
+
+
+def _write_affine(path: Path, labels: np.ndarray, like: Header) -> None:
+    """NIfTI in scanner coordinates, for an image of another format."""
+    import nibabel as nib
+
+    image = nib.Nifti1Image(labels, np.eye(4) if like.affine is None else like.affine)
+    image.set_qform(image.affine, code="scanner")
+    image.set_sform(image.affine, code="scanner")
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
 
@@ -105,20 +116,11 @@ def _label_header(source: Any, dtype: np.dtype) -> Any:
     return header
 
 
-def _save_mgh(path: Path, labels: np.ndarray, source: nib.MGHImage) -> None:
-    import nibabel as nib
-
-    stored = np.uint8 if labels.dtype == np.uint8 else np.int32  # MGH has no unsigned 16 bits
-    header = source.header.copy()
-    header.set_data_dtype(stored)
-    nib.save(nib.MGHImage(labels.astype(stored), source.affine, header), path)
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """The image, to read its voxels from; afterwards the rest of a gzip file is read for its checksum."""
     source = _open(path)
-    if suffix_of(path) not in (".nii.gz", ".mgz"):
+    if not path.name.lower().endswith((".nii.gz", ".mgz")):
         yield source
         return
     holder = {name: type(part)(part.filename) for name, part in source.file_map.items()}
@@ -185,5 +187,29 @@ def _check_data_present(source: Any, path: Path) -> None:
     if not data.exists():
         raise DataError(f"{path}: its data file {data.name} is missing; put it beside the header")
     claimed = math.prod(map(int, source.shape)) * source.get_data_dtype().itemsize
-    packed = suffix_of(data) in (".nii.gz", ".mgz") or data.suffix.lower() in (".gz", ".bz2", ".zst")
+    packed = data.suffix.lower() in (".gz", ".mgz", ".bz2", ".zst")
     check_promise(path, claimed, data.stat().st_size, packed=packed)
+
+
+NIFTI = Format(
+    name="NIfTI",
+    listed="NIfTI (.nii, .nii.gz, .hdr/.img)",
+    suffixes=(".nii.gz", ".nii", ".hdr", ".img"),
+    package="nibabel",
+    read_header=read_header,
+    read_image=read_image,
+    read_label=read_label,
+    write_label=write_label,
+    pair=(".hdr", ".img"),
+)
+FREESURFER = Format(
+    name="FreeSurfer",
+    listed=".mgz",
+    suffixes=(".mgz", ".mgh"),
+    package="nibabel",
+    read_header=read_header,
+    read_image=read_image,
+    read_label=read_label,
+    write_label=write_mgh_label,
+)
+FORMATS = (NIFTI, FREESURFER)

@@ -1,19 +1,21 @@
-"""PNG, JPEG and BMP through Pillow; colours of labels as whole numbers."""
+"""PNG, JPEG and BMP, through Pillow."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from ..errors import DataError
-from .formats import LOSSY_SUFFIXES, suffix_of
+from ...errors import DataError
+from .colours import as_pixels, label_of
+from .format import Format
 from .limits import check_promise
-from .volume import Header, as_image, as_label, check_size
+from .volume import Header, as_image, check_size
 
-# A coloured pixel's code is this plus r << 16 | g << 8 | b, so that no colour equals a grey value.
-COLOUR = 1 << 24
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
 
 
@@ -44,46 +46,24 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_label(path: Path) -> np.ndarray:
     """Label (*S): the palette's index, 0 and 1 of one bit, the grey value, or a code per colour."""
-    if suffix_of(path) in LOSSY_SUFFIXES:
-        raise DataError(
-            f"{path}: a mask stored as JPEG has blurred values at every border; expected a lossless file; "
-            "save masks as PNG from their source"
-        )
     return label_of(_label_pixels(path), path)
 
 
-def label_of(channels: np.ndarray, path: Path) -> np.ndarray:
-    """(C, *S) of one grey channel or three 8-bit colours -> label (*S).
-
-    Raises:
-        DataError: other channels, or values that are not whole numbers.
-    """
-    if len(channels) == 1:
-        return as_label(channels[0], path)
-    if len(channels) != 3 or channels.dtype != np.uint8:
-        raise DataError(
-            f"{path}: label of {len(channels)} channels of {channels.dtype}; expected grey values or "
-            "8-bit colours; merge the channels into one label map"
-        )
-    return _code_colours(channels)
-
-
-def write_label(path: Path, labels: np.ndarray) -> None:
+def write_label(path: Path, labels: np.ndarray, _: Header) -> None:
     """Write unsigned labels as grey of 8 or 16 bits, or as the colours that `read_label` coded."""
+    from PIL import Image
+
     Image.fromarray(as_pixels(labels)).save(path)
 
 
-def as_pixels(labels: np.ndarray) -> np.ndarray:
-    """Labels (*S) as they are, or the colours (*S, 3) uint8 that `read_label` coded."""
-    return _decode_colours(labels) if labels.max(initial=0) >= COLOUR else labels
-
-
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path) -> Image:
     """Open with Pillow.
 
     Raises:
         DataError: more pixels than are safe to decode.
     """
+    from PIL import Image
+
     try:
         return Image.open(path)
     except Image.DecompressionBombError as error:
@@ -101,7 +81,7 @@ def picture_header(path: Path, shape: tuple[int, ...], channels: int, dtype: str
     return header
 
 
-def _image_mode(picture: Image.Image) -> str:
+def _image_mode(picture: Image) -> str:
     """Pillow mode that holds the picture's intensities without its palette or transparency."""
     if picture.mode.startswith("I;16"):
         return picture.mode
@@ -121,14 +101,37 @@ def _label_pixels(path: Path) -> np.ndarray:
         return np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)
 
 
-def _code_colours(channels: np.ndarray) -> np.ndarray:
-    """(3, *S) 8-bit colours -> (*S) one whole number per colour; a grey pixel is its grey value."""
-    red, green, blue = channels.astype(np.int64)
-    return np.where((red == green) & (green == blue), red, COLOUR | red << 16 | green << 8 | blue)
-
-
-def _decode_colours(codes: np.ndarray) -> np.ndarray:
-    codes = codes.astype(np.int64)
-    coloured = codes >= COLOUR
-    shifted = [np.where(coloured, codes >> shift & 255, codes) for shift in (16, 8, 0)]
-    return np.stack(shifted, axis=-1).astype(np.uint8)
+FORMATS = (
+    Format(
+        name="PNG",
+        suffixes=(".png",),
+        package="pillow",
+        module="PIL",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        write_label=write_label,
+        mask_suffix=".png",
+    ),
+    Format(
+        name="JPEG",
+        suffixes=(".jpg", ".jpeg"),
+        package="pillow",
+        module="PIL",
+        read_header=read_header,
+        read_image=read_image,
+        no_labels="a mask stored as JPEG has blurred values at every border; expected a lossless file; "
+        "save masks as PNG from their source",
+        mask_suffix=".png",
+    ),
+    Format(
+        name="BMP",
+        suffixes=(".bmp",),
+        package="pillow",
+        module="PIL",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        mask_suffix=".png",
+    ),
+)

@@ -6,40 +6,19 @@ Volumes come in nibabel's axis order XYZ with a voxel to RAS+ affine, pictures a
 from __future__ import annotations
 
 import os
-import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
-from ..packages import require
-from . import nifti, pictures
-from .formats import (
-    DICOM_SUFFIXES,
-    ITK_SUFFIXES,
-    NIBABEL_SUFFIXES,
-    READABLE,
-    TIFF_SUFFIXES,
-    stem_of,
-    suffix_of,
-)
+from ...atomic import write_whole
+from ...errors import DataError
+from .colours import COLOUR
+from .format import Format
+from .formats import format_named, format_of, require_package, stem_of, suffix_of
 from .limits import check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
-
-__all__ = [
-    "Header",
-    "Volume",
-    "check_pair",
-    "output_name",
-    "read_header",
-    "read_image",
-    "read_label",
-    "write_label",
-]
 
 
 def read_header(paths: Sequence[Path]) -> Header:
@@ -68,7 +47,7 @@ def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
     arrays = []
     for path in map(Path, paths):
         with refuse_unreadable(path):
-            arrays.append(_module(path).read_image(path))
+            arrays.append(_format(path).read_image(path))
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     if channels is not None and len(array) != channels:
         array = _convert_channels(array, channels, header)
@@ -84,7 +63,10 @@ def read_label(path: Path) -> Volume:
     path = Path(path)
     header = _read_header(path)
     with refuse_unreadable(path):
-        array = _module(path).read_label(path)
+        kind = _format(path)
+        if kind.read_label is None:
+            raise DataError(f"{path}: {kind.no_labels}")
+        array = kind.read_label(path)
     return Volume(array, replace(header, channels=1))
 
 
@@ -103,9 +85,8 @@ def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> 
     header = _read_header(source)
     if labels.shape != header.shape:
         raise DataError(f"{path}: labels of shape {labels.shape}; expected {header.shape}, that of {source}")
-    target = Path(path).with_name(stem_of(Path(path)) + _label_suffix(source))
-    stored = _smallest_unsigned(labels, target)
-    _write_whole(target, lambda place: _write(place, stored, source, header))
+    target = Path(path).with_name(stem_of(Path(path)) + format_of(source).mask_suffix_of(source))
+    _write(target, _smallest_unsigned(labels, target), header)
     return target
 
 
@@ -122,51 +103,20 @@ def output_name(case_images: Sequence[Path]) -> str:
     alone = len(case_images) == 1 and os.path.exists(second)
     if stem.endswith("_0000") and len(stem) > 5 and not alone:
         stem = stem[:-5]
-    return stem + _label_suffix(first)
+    return stem + format_of(first).mask_suffix_of(first)
 
 
-def _label_suffix(source: Path) -> str:
-    suffix = suffix_of(source)
-    if os.path.isdir(source) or suffix in DICOM_SUFFIXES:
-        return ".nii.gz"
-    if suffix in (*NIBABEL_SUFFIXES, *TIFF_SUFFIXES):
-        return source.name[len(source.name) - len(suffix) :]
-    return {".mhd": ".mha", ".nhdr": ".nrrd"}.get(suffix, suffix) if suffix in ITK_SUFFIXES else ".png"
-
-
-def _module(path: Path) -> Any:
-    """What reads the file; packages that only some files need are imported when one comes."""
-    suffix = suffix_of(path)
-    if os.path.isdir(path) or suffix in (*ITK_SUFFIXES, *DICOM_SUFFIXES):
-        return _itk(path)
-    if suffix in NIBABEL_SUFFIXES:
-        return nifti
-    if suffix in TIFF_SUFFIXES:
-        return _tiff(path)
-    if suffix:
-        return pictures
-    raise DataError(f"{path}: file type not known; expected {READABLE}; convert it")
-
-
-def _itk(path: Path) -> Any:
-    require("SimpleITK", f"{path}: reading and writing MetaImage, NRRD and DICOM")
-    from . import itk
-
-    return itk
-
-
-def _tiff(path: Path) -> Any:
-    require("tifffile", f"{path}: reading and writing TIFF")
-    from . import tiff
-
-    return tiff
+def _format(path: Path) -> Format:
+    """What reads the file; its package, which only such files may need, is there."""
+    kind = format_of(path)
+    require_package(kind, path)
+    return kind
 
 
 def _read_header(path: Path) -> Header:
     check_kind(path)
     with refuse_unreadable(path):
-        header: Header = _module(path).read_header(path)
-    return header
+        return _format(path).read_header(path)
 
 
 def _check_channel_grid(first: Header, other: Header) -> None:
@@ -193,43 +143,16 @@ def _convert_channels(array: np.ndarray, channels: int, header: Header) -> np.nd
 def _smallest_unsigned(labels: np.ndarray, path: Path) -> np.ndarray:
     lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
     whole = labels.dtype.kind in "bui"
-    if not whole or lowest < 0 or (highest > 65535 and highest < pictures.COLOUR):
+    if not whole or lowest < 0 or (highest > 65535 and highest < COLOUR):
         raise DataError(f"{path}: labels of {labels.dtype} from {lowest} to {highest}; expected 0 to 65535")
     return labels.astype(np.min_scalar_type(highest), copy=False)
 
 
-def _write(place: Path, labels: np.ndarray, source: Path, header: Header) -> None:
-    suffix = suffix_of(source)
-    if suffix in NIBABEL_SUFFIXES and not source.is_dir():
-        nifti.write_label(place, labels, source)
-    elif suffix in ITK_SUFFIXES and not source.is_dir():
-        _itk(source).write_label(place, labels, source)
-    elif suffix in TIFF_SUFFIXES:
-        _tiff(source).write_label(place, labels)
-    elif header.is_picture:
-        pictures.write_label(place, labels)
-    elif header.affine is not None:
-        nifti.write_affine(place, labels, header.affine)
-
-
-def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
-    """Write under a hidden name beside the target, then move it there: no half file is ever seen."""
-    # Of a length of its own: the target's name may be as long as names can be.
-    place = target.with_name(f".{uuid.uuid4().hex[:8]}{suffix_of(target) or target.suffix}")
-    twins = {".hdr": ".img", ".img": ".hdr"}
-    twin = twins.get(target.suffix.lower())
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write(place)
-        if twin:
-            place.with_suffix(twin).replace(target.with_suffix(twin))
-        place.replace(target)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
-        raise DataError(f"{target}: cannot be written ({reason}); check the folder and the disk") from None
-    finally:
-        with suppress(OSError):  # the folder may not even exist
-            place.unlink()
-        if twin:
-            with suppress(OSError):
-                place.with_suffix(twin).unlink()
+def _write(target: Path, labels: np.ndarray, like: Header) -> None:
+    """Write (*S) labels as the target's name says, on the grid of `like`, whole or not at all."""
+    kind = format_named(target)
+    if kind is None or kind.write_label is None:
+        raise ValueError(f"{target}: no format writes masks of this name")
+    require_package(kind, target)
+    write, suffix = kind.write_label, suffix_of(target)
+    write_whole(target, lambda place: write(place, labels, like), ending=suffix, twin=kind.twin_of(suffix))

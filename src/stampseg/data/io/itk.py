@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
-from ..errors import DataError
-from .formats import DICOM_SUFFIXES, ITK_SUFFIXES, suffix_of
+from ...errors import DataError
+from .format import Format
 from .limits import check_kind, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
-# ITK reports to stderr what is told here through warnings and errors.
-sitk.ProcessObject.SetGlobalWarningDisplay(False)
+if TYPE_CHECKING:
+    import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 POSITION = "0020|0032"  # DICOM's Image Position (Patient), three numbers parted by backslashes
@@ -25,46 +26,29 @@ DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", 
 PACKED = re.compile(rb"^(?:CompressedData\s*=\s*T|encoding\s*:\s*(?:gz|bz))", re.I | re.M)
 _HERE = {b"local", b"list"}
 _VALUE_BYTES = {
-    getattr(sitk, f"sitk{vector}{kind}"): size
-    for vector in ("", "Vector")
-    for kind, size in (
-        *(("UInt8", 1), ("Int8", 1), ("UInt16", 2), ("Int16", 2), ("UInt32", 4), ("Int32", 4)),
-        *(("UInt64", 8), ("Int64", 8), ("Float32", 4), ("Float64", 8)),
-    )
+    **{"UInt8": 1, "Int8": 1, "UInt16": 2, "Int16": 2, "UInt32": 4, "Int32": 4},
+    **{"UInt64": 8, "Int64": 8, "Float32": 4, "Float64": 8},
 }
 UNEVEN_SLICES = 0.05  # share of the usual slice distance by which others may differ
 
 
 def read_header(path: Path) -> Header:
-    """Header of a MetaImage, NRRD or DICOM file, or of a folder with one DICOM series."""
-    files = series_files(path) if path.is_dir() else [path]
-    first = _information(files[0])
-    size, channels = first.GetSize(), first.GetNumberOfComponents()
-    if len(size) == 4:
-        channels *= size[3]
-    shape = (*size, 1)[:3]
-    affine = _affine(first.GetSpacing(), first.GetDirection(), first.GetOrigin())
-    if len(files) > 1:
-        shape = (shape[0], shape[1], len(files))
-        affine = _with_slice_distance(affine, first, _information(files[-1]), len(files))
-    dtype = sitk.GetPixelIDValueAsString(first.GetPixelID())
-    header = volume_header(path, shape, affine, channels, dtype)
-    if suffix_of(files[0]) in ITK_SUFFIXES:
-        _check_data_present(files[0], math.prod(shape) * channels * _VALUE_BYTES.get(first.GetPixelID(), 1))
+    """Header of a MetaImage or NRRD file."""
+    information = _information(path)
+    header = _header_of(path, [information])
+    promised = math.prod(header.shape) * header.channels * _value_bytes(information.GetPixelID())
+    _check_data_present(path, promised)
     return header
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Voxels (C, X, Y, Z) float32; DICOM's rescale slope and intercept are applied."""
-    image = _read_series(path) if path.is_dir() else sitk.ReadImage(str(path))
-    return as_image(_channels_first(image), path)
+    """Voxels (C, X, Y, Z) float32."""
+    return as_image(_channels_first(_sitk().ReadImage(str(path))), path)
 
 
 def read_label(path: Path) -> np.ndarray:
     """Label (X, Y, Z) of the file's own whole numbers."""
-    if path.is_dir() or suffix_of(path) in DICOM_SUFFIXES:
-        raise DataError(f"{path}: a DICOM label is not read; expected one label file; convert it to .nii.gz")
-    channels = _channels_first(sitk.ReadImage(str(path)))
+    channels = _channels_first(_sitk().ReadImage(str(path)))
     if len(channels) != 1:
         raise DataError(
             f"{path}: label with {len(channels)} channels; expected one class per voxel; merge them"
@@ -72,16 +56,34 @@ def read_label(path: Path) -> np.ndarray:
     return as_label(channels[0], path)
 
 
-def write_label(path: Path, labels: np.ndarray, like: Path) -> None:
-    """Write (X, Y, Z) unsigned labels with the spacing, origin and direction of `like`."""
-    source = _information(like)
+def read_dicom_header(path: Path) -> Header:
+    """Header of a DICOM file, or of a folder with one series."""
+    if not path.is_dir():
+        return _header_of(path, [_information(path)])
+    files = series_files(path)
+    return _header_of(path, [_information(files[0]), *map(_information, files[1:][-1:])], len(files))
+
+
+def read_dicom_image(path: Path) -> np.ndarray:
+    """Voxels (C, X, Y, Z) float32; rescale slope and intercept are applied."""
+    image = _read_series(path) if path.is_dir() else _sitk().ReadImage(str(path))
+    return as_image(_channels_first(image), path)
+
+
+def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
+    """Write (X, Y, Z) unsigned labels with the spacing, origin and direction that the file of `like` has."""
+    sitk = _sitk()
+    source = _information(like.path)
     dimension = min(source.GetDimension(), 3)
     image = sitk.GetImageFromArray(labels.T if dimension == 3 else labels[:, :, 0].T)
     image.SetSpacing(source.GetSpacing()[:dimension])
     image.SetOrigin(source.GetOrigin()[:dimension])
     direction = np.reshape(source.GetDirection(), (source.GetDimension(),) * 2)
     image.SetDirection(direction[:dimension, :dimension].ravel().tolist())
-    sitk.WriteImage(image, str(path), useCompression=True)
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+    except RuntimeError as error:  # a full disk among others, told in the last of many lines
+        raise OSError(str(error).strip().splitlines()[-1]) from None
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -90,6 +92,7 @@ def series_files(folder: Path) -> list[Path]:
     Raises:
         DataError: no series, or several.
     """
+    sitk = _sitk()
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
         raise DataError(
@@ -100,7 +103,7 @@ def series_files(folder: Path) -> list[Path]:
 
 
 def _read_series(folder: Path) -> sitk.Image:
-    reader = sitk.ImageSeriesReader()
+    reader = _sitk().ImageSeriesReader()
     files = series_files(folder)
     reader.SetFileNames([str(path) for path in files])
     reader.MetaDataDictionaryArrayUpdateOn()
@@ -128,8 +131,39 @@ def _warn_of_gaps(folder: Path, positions: np.ndarray) -> None:
         )
 
 
+def _sitk() -> Any:
+    import SimpleITK as sitk  # noqa: N813
+
+    # ITK reports to stderr what is told here through warnings and errors.
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    return sitk
+
+
+def _header_of(path: Path, slices: Sequence[sitk.ImageFileReader], count: int = 1) -> Header:
+    """Header of a file, or of a series of `count` files from the first and the last of them."""
+    first = slices[0]
+    size, channels = first.GetSize(), first.GetNumberOfComponents()
+    if len(size) == 4:
+        channels *= size[3]
+    shape = (*size, 1)[:3]
+    affine = _affine(first.GetSpacing(), first.GetDirection(), first.GetOrigin())
+    if count > 1:
+        shape = (shape[0], shape[1], count)
+        affine = _with_slice_distance(affine, first, slices[-1], count)
+    return volume_header(path, shape, affine, channels, _sitk().GetPixelIDValueAsString(first.GetPixelID()))
+
+
+def _value_bytes(pixel: int) -> int:
+    """Bytes of a value of a pixel type; 1, the least, of one that is not known here."""
+    sitk = _sitk()
+    for kind, size in _VALUE_BYTES.items():
+        if pixel in (getattr(sitk, f"sitk{kind}"), getattr(sitk, f"sitkVector{kind}")):
+            return size
+    return 1
+
+
 def _information(path: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
+    reader = _sitk().ImageFileReader()
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
     if not 2 <= reader.GetDimension() <= 4:
@@ -153,7 +187,7 @@ def _check_data_present(path: Path, promised: int) -> None:
 
 def _channels_first(image: sitk.Image) -> np.ndarray:
     """ITK image -> (C, X, Y, Z), a 2D one as a single slice, the fourth axis of a 4D one as channels."""
-    array = sitk.GetArrayFromImage(image)
+    array = _sitk().GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() == 1:
         array = array[..., None]
     array = array.T  # (C, X, Y[, Z[, T]])
@@ -185,3 +219,40 @@ def _with_slice_distance(
     stretched = affine.copy()
     stretched[:3, 2] *= span / (count - 1) / np.linalg.norm(affine[:3, 2])
     return stretched
+
+
+FORMATS = (
+    Format(
+        name="MetaImage",
+        listed=".mha, .mhd",
+        suffixes=(".mha", ".mhd"),
+        package="SimpleITK",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        write_label=write_label,
+        mask_suffix=".mha",
+    ),
+    Format(
+        name="NRRD",
+        listed=".nrrd",
+        suffixes=(".nrrd", ".nhdr"),
+        package="SimpleITK",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        write_label=write_label,
+        mask_suffix=".nrrd",
+    ),
+    Format(
+        name="DICOM",
+        listed="DICOM (a folder with one series)",
+        suffixes=(".dcm", ".dicom", ".ima"),
+        package="SimpleITK",
+        read_header=read_dicom_header,
+        read_image=read_dicom_image,
+        no_labels="a DICOM label is not read; expected one label file; convert it to .nii.gz",
+        mask_suffix=".nii.gz",
+        series_mark=(128, b"DICM"),
+    ),
+)

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tifffile
 
-from ..errors import DataError
+from ...errors import DataError
+from .colours import as_pixels, label_of
+from .format import Format
 from .limits import check_promise
-from .pictures import as_pixels, label_of, open_picture, picture_header
+from .pictures import open_picture, picture_header
 from .volume import Header, as_image, volume_header
+
+if TYPE_CHECKING:
+    import tifffile
 
 
 def read_header(path: Path) -> Header:
     """Header of a picture, or of a TIFF of several pages; no pixels are decoded."""
+    import tifffile
+
     with tifffile.TiffFile(path) as file:
         return _tiff_header(path, file)
 
@@ -34,8 +41,10 @@ def read_label(path: Path) -> np.ndarray:
     return label_of(_tiff_array(path), path)
 
 
-def write_label(path: Path, labels: np.ndarray) -> None:
+def write_label(path: Path, labels: np.ndarray, _: Header) -> None:
     """Write unsigned labels as grey of 8 or 16 bits, or as the colours that `read_label` coded."""
+    import tifffile
+
     pixels = as_pixels(labels)
     pages = np.swapaxes(pixels, 0, 2) if labels.ndim == 3 else pixels
     coloured = pixels.ndim > labels.ndim
@@ -68,6 +77,8 @@ def _tiff_axes(path: Path, file: tifffile.TiffFile) -> tuple[str, tuple[int, ...
 
 
 def _check_data_present(path: Path, file: tifffile.TiffFile, values: int) -> None:
+    import tifffile
+
     page = file.pages.first
     kinds = (tifffile.COMPRESSION.NONE, tifffile.COMPRESSION.DEFLATE, tifffile.COMPRESSION.ADOBE_DEFLATE)
     if page.compression in kinds:  # how far the others can shrink has no limit that is known
@@ -78,12 +89,16 @@ def _check_data_present(path: Path, file: tifffile.TiffFile, values: int) -> Non
 
 def _alphas(file: tifffile.TiffFile) -> int:
     """Samples of a pixel that are transparency, always the last ones."""
+    import tifffile
+
     alpha = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
     return sum(sample in alpha for sample in file.pages.first.extrasamples)
 
 
 def _tiff_array(path: Path) -> np.ndarray:
     """(C, rows, columns) or (C, X, Y, Z) of the stored values; an alpha channel is dropped."""
+    import tifffile
+
     with tifffile.TiffFile(path) as file:
         channels = _tiff_header(path, file).channels
         letters, sizes = _tiff_axes(path, file)
@@ -93,6 +108,8 @@ def _tiff_array(path: Path) -> np.ndarray:
 
 
 def _tiff_values(path: Path, file: tifffile.TiffFile) -> np.ndarray:
+    import tifffile
+
     page = file.pages.first
     try:
         array = file.series[0].asarray()
@@ -113,3 +130,16 @@ def _pillow_pages(path: Path) -> np.ndarray:
             picture.seek(page)
             pages.append(np.asarray(picture))
     return np.stack(pages)
+
+
+FORMATS = (
+    Format(
+        name="TIFF",
+        suffixes=(".tif", ".tiff"),
+        package="tifffile",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        write_label=write_label,
+    ),
+)

@@ -11,15 +11,15 @@ from pathlib import Path
 SAMPLE_BYTES = 1 << 16
 
 
-def find_copies(items: Sequence[Sequence[Path]]) -> list[tuple[int, int]]:
-    """Pairs (first, copy) of positions in `items` whose files are equal one by one; folders are left out."""
+def find_duplicates(items: Sequence[Sequence[Path]]) -> list[tuple[int, int]]:
+    """Pairs (first, other) of positions in `items` whose files are equal one by one; folders are left out."""
     by_sample: dict[Hashable, list[int]] = defaultdict(list)
     for place, sizes in _of_equal_size(items):
         by_sample[(sizes, _sample(items[place][0]))].append(place)
-    copies = []
+    duplicates = []
     for first, *others in by_sample.values():
-        copies += [(first, other) for other in others if _equal(items[first], items[other])]
-    return sorted(copies)
+        duplicates += [(first, other) for other in others if _equal(items[first], items[other])]
+    return sorted(duplicates)
 
 
 def _of_equal_size(items: Sequence[Sequence[Path]]) -> list[tuple[int, tuple[int, ...]]]:

@@ -1,0 +1,94 @@
+"""A kind of image file, told to the rest of the package by one record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .volume import Header
+
+ReadHeader = Callable[[Path], Header]
+ReadVoxels = Callable[[Path], np.ndarray]
+WriteLabel = Callable[[Path, np.ndarray, Header], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Format:
+    """What the files of one format are called, and what reads and writes them.
+
+    The record stands in the format's own module, which imports its package inside its functions, and in the
+    table of formats.py. Whatever the functions raise on a broken file becomes a DataError of one line.
+
+    Attributes:
+        name: in messages.
+        suffixes: of its files, lower case.
+        package: what its files are read and written with, as pip calls it.
+        read_header: all but the voxels, without decoding them, checked against the size of the file.
+        read_image: (C, *S) float32.
+        read_label: (*S) whole numbers of the file's own; None where such files hold no label maps.
+        no_labels: why they hold none and what to do, in a message that follows the path.
+        write_label: writes (*S) unsigned labels to a path, on the grid of an image's header. None where
+            nothing is written in this format.
+        mask_suffix: suffix of the masks written for its images; "" is the image's own. It may be that of
+            another format whose `write_label` needs no more than the header.
+        listed: how a list of what can be read shows it; the name where nothing is said.
+        module: what is imported of the package, where that is called otherwise.
+        pair: suffixes of the two files, header and voxels, that make one image together.
+        series_mark: byte and content there of every file, where a folder of such files, whatever they are
+            called, is one image.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    package: str
+    read_header: ReadHeader
+    read_image: ReadVoxels
+    read_label: ReadVoxels | None = None
+    no_labels: str = ""
+    write_label: WriteLabel | None = None
+    mask_suffix: str = ""
+    listed: str = ""
+    module: str = ""
+    pair: tuple[str, str] | None = None
+    series_mark: tuple[int, bytes] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.read_label is None) == (not self.no_labels):
+            raise ValueError(f"{self.name}: give read_label, or no_labels, the reason why there is none")
+        if not self.mask_suffix and (self.write_label is None or self.series_mark is not None):
+            raise ValueError(f"{self.name}: masks have no suffix; give mask_suffix")
+
+    def suffix_of(self, path: Path) -> str:
+        """The format's suffix of a file name, lower case, or "" when it has none of them."""
+        name = path.name.lower()
+        found = [suffix for suffix in self.suffixes if name.endswith(suffix) and name != suffix]
+        return max(found, key=len, default="")
+
+    def names(self, path: Path) -> bool:
+        """Whether the path is named as a file of this format, and is no folder."""
+        return bool(self.suffix_of(path)) and not os.path.isdir(path)
+
+    def mask_suffix_of(self, image: Path) -> str:
+        """Suffix of the mask of an image of this format, the image's own in its own case."""
+        return self.mask_suffix or image.name[len(image.name) - len(self.suffix_of(image)) :]
+
+    def twin_of(self, suffix: str) -> str:
+        """Suffix of the file that makes one image with a file of this suffix, or "" where that is alone."""
+        if self.pair is None or suffix not in self.pair:
+            return ""
+        return self.pair[1 - self.pair.index(suffix)]
+
+    def marks(self, path: Path) -> bool:
+        """Whether the file has the content that every file of a series has."""
+        if self.series_mark is None:
+            return False
+        start, content = self.series_mark
+        try:
+            with path.open("rb") as stream:
+                return stream.read(start + len(content))[start:] == content
+        except OSError:
+            return False

@@ -1,0 +1,112 @@
+"""The table of image formats, and what follows from it: which files are images, and which belong together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import DataError
+from ...packages import require
+from . import itk, nifti, pictures, tiff
+from .format import Format
+
+# A new format is a module with its record, and its place here.
+FORMATS: tuple[Format, ...] = (*nifti.FORMATS, *itk.FORMATS, *pictures.FORMATS, *tiff.FORMATS)
+
+
+def readable() -> str:
+    """All formats, as a message lists them."""
+    return _in_words([each.listed or each.name for each in FORMATS], "or")
+
+
+def suffix_of(path: Path) -> str:
+    """The known image suffix of a file name, lower case, or "" when there is none."""
+    return max((each.suffix_of(path) for each in FORMATS), key=len, default="")
+
+
+def format_named(path: Path) -> Format | None:
+    """The format that a file's name says it has."""
+    suffix = suffix_of(path)
+    return next((each for each in FORMATS if suffix in each.suffixes), None)
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file by its name, or of a series by its folder.
+
+    Raises:
+        DataError: the name has none of the known suffixes.
+    """
+    if os.path.isdir(path):
+        # A folder that is no series goes to what reads series, which tells what it lacks.
+        found = series_format(path) or next((each for each in FORMATS if each.series_mark), None)
+    else:
+        found = format_named(path)
+    if found is None:
+        raise DataError(f"{path}: file type not known; expected {readable()}; convert it")
+    return found
+
+
+def require_package(kind: Format, path: Path) -> None:
+    """Import what the format is read and written with.
+
+    Raises:
+        MissingPackageError: it is not installed; says what to install.
+    """
+    names = [each.name for each in FORMATS if each.package == kind.package]
+    purpose = f"{path}: reading and writing {_in_words(names, 'and')}"
+    require(kind.module or kind.package, purpose, kind.package)
+
+
+def stem_of(path: Path) -> str:
+    """The name without its image suffix: `a.b.nii.gz` -> `a.b`; a folder keeps its whole name."""
+    suffix = "" if os.path.isdir(path) else suffix_of(path)  # a name too long for Path.is_dir is no folder
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def is_hidden(path: Path) -> bool:
+    """Hidden files, and the `._x` companions that macOS writes beside every file."""
+    return path.name.startswith(".")
+
+
+def series_format(folder: Path) -> Format | None:
+    """The format of a folder that is one image: it directly holds such files, and no other images.
+
+    Where no file has a known suffix, the content of the first few tells.
+    """
+    if not folder.is_dir():
+        return None
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_hidden(path)]
+    named = {format_named(path) for path in files} - {None}
+    kinds = [each for each in FORMATS if each.series_mark is not None]
+    if named:
+        return next((each for each in kinds if named == {each}), None)
+    return next((each for each in kinds if any(map(each.marks, files[:8]))), None)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files and series directly inside `folder`, by name; a pair such as .hdr/.img counts once."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if not is_hidden(path) and (series_format(path) if path.is_dir() else _is_image(path))
+    ]
+
+
+def _is_image(path: Path) -> bool:
+    kind = format_named(path)
+    if kind is None or kind.pair is None:
+        return kind is not None
+    header, voxels = kind.pair
+    return suffix_of(path) != voxels or not path.with_suffix(header).exists()
+
+
+def some(names: list[str], limit: int = 5) -> str:
+    """A list for a one-line message: the first few names and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _in_words(names: Sequence[str], last: str) -> str:
+    """`a, b and c`."""
+    return f" {last} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
