@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from .call import Pass, argument, data_input
 from .graph import LayerCall
-from .layout import Layout, argument, data_input, tie_within
-
-if TYPE_CHECKING:
-    from .tracer import Tracer
+from .shared_rules import tie_within
+from .wiring import Layout
 
 
-def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def convolution(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """conv1d to conv3d: weight (out, in / groups, *kernel)."""
     x, weight, bias = (
         data_input(args, kwargs),
@@ -22,11 +21,11 @@ def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], o
         argument(args, kwargs, 2, "bias"),
     )
     groups = argument(args, kwargs, 6, "groups", 1)
-    return _layer(tracer, x, weight, bias, groups, out, out_dim=0)
+    return _layer(run, x, weight, bias, groups, out, out_dim=0)
 
 
 def transposed_convolution(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> Layout | None:
     """conv_transpose1d to 3d: weight (in, out / groups, *kernel)."""
     x, weight, bias = (
@@ -37,21 +36,21 @@ def transposed_convolution(
     groups = argument(args, kwargs, 6, "groups", 1)
     if groups != 1:
         return None
-    return _layer(tracer, x, weight, bias, groups, out, out_dim=1)
+    return _layer(run, x, weight, bias, groups, out, out_dim=1)
 
 
-def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def linear(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Linear on (B, features)."""
     x, weight, bias = (
         data_input(args, kwargs),
         argument(args, kwargs, 1, "weight"),
         argument(args, kwargs, 2, "bias"),
     )
-    return _layer(tracer, x, weight, bias, 1, out, out_dim=0) if x.ndim == 2 else None
+    return _layer(run, x, weight, bias, 1, out, out_dim=0) if x.ndim == 2 else None
 
 
 def _layer(
-    tracer: Tracer,
+    run: Pass,
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -60,13 +59,13 @@ def _layer(
     *,
     out_dim: int,
 ) -> Layout | None:
-    name = tracer.state_name(weight)
-    incoming = tracer.layout_or_frozen(x)
-    if name is None or x.ndim != weight.ndim or (bias is not None and tracer.state_name(bias) is None):
+    name = run.state_name(weight)
+    incoming = run.layout_or_frozen(x)
+    if name is None or x.ndim != weight.ndim or (bias is not None and run.state_name(bias) is None):
         return None
-    if groups > 1 and not tracer.runs(nn.modules.conv._ConvNd):
+    if groups > 1 and not run.runs(nn.modules.conv._ConvNd):
         return None  # the number of groups is written where a cut cannot reach it
-    wiring, count = tracer.wiring, out.shape[1]
+    wiring, count = run.wiring, out.shape[1]
     known = wiring.places.get((name, out_dim))
     if groups > 1 and groups == x.shape[1]:  # depthwise: each channel is filtered by itself
         outgoing = np.repeat(incoming, count // groups)
@@ -75,15 +74,15 @@ def _layer(
     else:
         outgoing = wiring.new_block(name.removesuffix(".weight"), count, layer=True, transposed=out_dim == 1)
     if groups > 1:  # the channels of one convolution group, in and out, go together
-        tie_within(tracer, [incoming, outgoing], groups)
+        tie_within(run, [incoming, outgoing], groups)
     wiring.bind(name, out_dim, outgoing, "out")
     if groups == 1:
         wiring.bind(name, 1 - out_dim, incoming, "in")
     if bias is not None:
-        wiring.bind(tracer.state_name(bias) or "", 0, outgoing)
+        wiring.bind(run.state_name(bias) or "", 0, outgoing)
     is_linear = x.ndim == 2 and weight.ndim == 2
-    tracer.count_module("in_features" if is_linear else "in_channels", incoming)
-    tracer.count_module("out_features" if is_linear else "out_channels", outgoing)
+    run.count_module("in_features" if is_linear else "in_channels", incoming)
+    run.count_module("out_features" if is_linear else "out_channels", outgoing)
     return outgoing
 
 
@@ -115,63 +114,61 @@ def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
     return values * axes if len(values) == 1 else values
 
 
-def normalisation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def normalisation(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """batch_norm and instance_norm: (input, running_mean, running_var, weight, bias)."""
-    layout = tracer.layout(data_input(args, kwargs))
+    layout = run.layout(data_input(args, kwargs))
     if layout is None:
         return None
     names = ("running_mean", "running_var", "weight", "bias")
     for index, name in enumerate(names, start=1):
         tensor = argument(args, kwargs, index, name)
-        if tensor is not None and not tracer.bind_state(
+        if tensor is not None and not run.bind_state(
             tensor, layout, "norm-weight" if name == "weight" else "other"
         ):
             return None
-    tracer.count_module("num_features", layout)
+    run.count_module("num_features", layout)
     return layout
 
 
-def group_normalisation(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> Layout | None:
+def group_normalisation(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """group_norm(input, num_groups, weight, bias): cut by whole norm-groups."""
-    layout, groups = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "num_groups")
-    if layout is None or not tracer.runs(nn.GroupNorm):
+    layout, groups = run.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "num_groups")
+    if layout is None or not run.runs(nn.GroupNorm):
         return None
-    tie_within(tracer, [layout], groups)
+    tie_within(run, [layout], groups)
     for index, name in ((2, "weight"), (3, "bias")):
         tensor = argument(args, kwargs, index, name)
-        if tensor is not None and not tracer.bind_state(
+        if tensor is not None and not run.bind_state(
             tensor, layout, "norm-weight" if index == 2 else "other"
         ):
             return None
-    tracer.count_module("num_channels", layout)
+    run.count_module("num_channels", layout)
     return layout
 
 
 def layer_normalisation(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> Layout | str | None:
     """layer_norm(input, normalized_shape): channels pass only where the statistics are over space."""
     x, shape = data_input(args, kwargs), argument(args, kwargs, 1, "normalized_shape")
     if len(shape) > x.ndim - 2:
         return "a layer norm takes its statistics over the channels"
-    return tracer.layout(x)
+    return run.layout(x)
 
 
-def dropped(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def dropped(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Targeted dropout: a rate per channel."""
-    layout, rate = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "rate")
-    return layout if layout is not None and tracer.bind_state(rate, layout, "rate") else None
+    layout, rate = run.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "rate")
+    return layout if layout is not None and run.bind_state(rate, layout, "rate") else None
 
 
-def per_channel(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def per_channel(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """PReLU: a second argument with one number, or one per channel."""
-    layout, tensor = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "weight")
+    layout, tensor = run.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "weight")
     if layout is None:
         return None
     if tensor.numel() == len(layout):
-        if not tracer.bind_state(tensor, layout):
+        if not run.bind_state(tensor, layout):
             return None
-        tracer.count_module("num_parameters", layout)
+        run.count_module("num_parameters", layout)
     return layout if tensor.numel() in (1, len(layout)) else None

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from .layout import Layout, Rule, argument, data_input, equal_parts, flat_ints, keep, tie_within, tied
+from .call import Pass, Rule, argument, data_input
+from .shared_rules import equal_parts, flat_ints, keep, tie_within, tied
+from .wiring import Layout
 
-if TYPE_CHECKING:
-    from .tracer import Tracer
 
-
-def expansion(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def expansion(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """expand without a new dimension."""
-    return keep(tracer, args, kwargs, out) if data_input(args, kwargs).ndim == out.ndim else None
+    return keep(run, args, kwargs, out) if data_input(args, kwargs).ndim == out.ndim else None
 
 
-def concatenation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def concatenation(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """cat: joins layouts along dimension 1, ties them along any other."""
     tensors = argument(args, kwargs, 0, "tensors")
     dim = argument(args, kwargs, 1, "dim", 0)
     if dim % out.ndim == 1:
-        return np.concatenate([tracer.layout_or_frozen(t) for t in tensors])
-    return tied(tracer, list(tensors))
+        return np.concatenate([run.layout_or_frozen(t) for t in tensors])
+    return tied(run, list(tensors))
 
 
-def splitting(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> list[Layout] | None:
+def splitting(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> list[Layout] | None:
     """split, chunk, tensor_split: parts along dimension 1, copies along any other.
 
     Only equal parts given by their number are still right after a cut, when each loses the same
@@ -36,7 +35,7 @@ def splitting(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out
     """
     x, parts = data_input(args, kwargs), args[1] if len(args) > 1 else None
     dim = argument(args, kwargs, 2, "dim", 0)
-    layout = tracer.layout(x)
+    layout = run.layout(x)
     if layout is None:
         return None
     if dim % x.ndim != 1:
@@ -44,21 +43,21 @@ def splitting(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out
     parts = parts if parts is not None else kwargs.get("chunks", kwargs.get("sections"))
     if not isinstance(parts, int) or parts != len(out) or len(layout) % parts:
         return None
-    return equal_parts(tracer, layout, parts)
+    return equal_parts(run, layout, parts)
 
 
 def splitting_by_size(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
 ) -> list[Layout] | None:
     """split along any dimension but 1; its sizes are fixed numbers."""
-    layout, dim = tracer.layout(args[0] if args else None), argument(args, kwargs, 2, "dim", 0)
+    layout, dim = run.layout(args[0] if args else None), argument(args, kwargs, 2, "dim", 0)
     return None if layout is None or dim % args[0].ndim == 1 else [layout] * len(out)
 
 
-def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def indexing(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """x[:, :, ...]: anything over space, new axes behind it. A slice of the channels is in fixed numbers."""
     x, index = args[0], args[1] if isinstance(args[1], tuple) else (args[1],)
-    layout = tracer.layout(x)
+    layout = run.layout(x)
     if layout is None or any(isinstance(i, Tensor | list) for i in index):
         return None
     if any(i is Ellipsis for i in index):
@@ -71,10 +70,10 @@ def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     return layout if isinstance(out, Tensor) and out.ndim > 1 and out.shape[1] == len(layout) else None
 
 
-def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def flattening(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """view, reshape, flatten: keeps (B, C, ...), or merges space into the channels."""
     x = data_input(args, kwargs)
-    layout = tracer.layout(x)
+    layout = run.layout(x)
     if layout is None or out.ndim < 2 or out.shape[0] != x.shape[0]:
         return None
     if out.shape[1] == x.shape[1]:
@@ -83,62 +82,60 @@ def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], ou
     return np.repeat(layout, space) if out.ndim == 2 and out.shape[1] == x.shape[1] * space else None
 
 
-def permutation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def permutation(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """permute that leaves batch and channels in place."""
     x = data_input(args, kwargs)
     order = [dim % x.ndim for dim in flat_ints(args[1:] or kwargs.get("dims", ()))]
-    return tracer.layout(x) if order[:2] == [0, 1] else None
+    return run.layout(x) if order[:2] == [0, 1] else None
 
 
-def transposition(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def transposition(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """transpose of two spatial dimensions."""
     x = data_input(args, kwargs)
     swapped = [dim % x.ndim for dim in flat_ints(args[1:])]
-    return tracer.layout(x) if len(swapped) == 2 and min(swapped) > 1 else None
+    return run.layout(x) if len(swapped) == 2 and min(swapped) > 1 else None
 
 
-def padding(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def padding(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """pad over space only."""
     return (
-        keep(tracer, args, kwargs, out)
-        if len(argument(args, kwargs, 1, "pad")) <= 2 * (out.ndim - 2)
-        else None
+        keep(run, args, kwargs, out) if len(argument(args, kwargs, 1, "pad")) <= 2 * (out.ndim - 2) else None
     )
 
 
-def stacking(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+def stacking(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
     """stack, as of the maps of deep supervision: the channels move to another dimension."""
     return "stacked along a new dimension"
 
 
-def repetition(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def repetition(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """repeat along any dimension that exists; along dimension 1 the layout follows again and again."""
     x, times = data_input(args, kwargs), flat_ints(args[1:] or kwargs.get("repeats", ()))
-    layout = tracer.layout(x)
+    layout = run.layout(x)
     return None if layout is None or len(times) != x.ndim else np.tile(layout, times[1])
 
 
 def turning(first: int) -> Rule:
     """flip and roll over space only; `dims` is their argument number `first`."""
 
-    def rule(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+    def rule(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
         x = data_input(args, kwargs)
         dims = {dim % x.ndim for dim in flat_ints([args[first:] or kwargs.get("dims", ())])}
-        return tracer.layout(x) if dims and not dims & {0, 1} else None
+        return run.layout(x) if dims and not dims & {0, 1} else None
 
     return rule
 
 
-def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def pixel_shuffle(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Each output channel is made of r^2 neighbouring input channels, which go together."""
-    layout = tracer.layout(data_input(args, kwargs))
+    layout = run.layout(data_input(args, kwargs))
     if layout is None:
         return None
-    tie_within(tracer, [layout], out.shape[1])
+    tie_within(run, [layout], out.shape[1])
     return layout.reshape(out.shape[1], -1)[:, 0]
 
 
-def pixel_unshuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def pixel_unshuffle(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
     """Each channel becomes r^2 neighbouring ones."""
-    layout = tracer.layout(data_input(args, kwargs))
+    layout = run.layout(data_input(args, kwargs))
     return None if layout is None else np.repeat(layout, out.shape[1] // len(layout))
