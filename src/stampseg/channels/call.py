@@ -1,9 +1,9 @@
-"""One pass through a network, and the questions that rules ask of it."""
+"""One pass through a network, one call in it, and the questions that rules ask of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -66,29 +66,52 @@ class Pass:
             self.wiring.bind(name, 0, layout, role)
         return name is not None
 
-    def runs(self, kind: type[nn.Module]) -> bool:
-        """Whether the call comes from such a module's own forward."""
+    def inside(self, kind: type[nn.Module]) -> bool:
+        """Whether the module now running is of that kind."""
         return bool(self.observer.stack) and isinstance(self.observer.stack[-1][1], kind)
 
     def count_module(self, attribute: str, layout: Layout) -> None:
         """Record the attribute of the module now running, if it has it."""
-        if any(self.runs(kind) for kind in COUNTED[attribute]):
+        if any(self.inside(kind) for kind in COUNTED[attribute]):
             self.wiring.count_by(self.observer.stack[-1][0], attribute, layout)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a torch function within a pass."""
+
+    run: Pass
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    out: Any
+
+    @property
+    def input(self) -> Any:
+        """The first argument."""
+        return self.argument(0, "input")
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the first argument, or None."""
+        return self.run.layout(self.input)
+
+    def argument(self, index: int, name: str, default: Any = None) -> Any:
+        """An argument given by its place or by its name."""
+        return self.args[index] if len(self.args) > index else self.kwargs.get(name, default)
+
+    def integers(self, first: int, name: str) -> list[int]:
+        """Integers given one by one from place `first` on, in a sequence there, or by name."""
+        return flat_integers(self.args[first:] or (self.kwargs.get(name, ()),))
 
 
 # What a rule gives: the layout of the output (a list of them for several outputs), None when the operation
 # is not understood, or a reason in words why its channels cannot be cut.
-Rule = Callable[[Pass, tuple[Any, ...], dict[str, Any], Any], Layout | list[Layout] | str | None]
+Rule = Callable[[Call], Layout | list[Layout] | str | None]
 
 
-def argument(
-    args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str, default: Any = None
-) -> Any:
-    return args[index] if len(args) > index else kwargs.get(name, default)
-
-
-def data_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return argument(args, kwargs, 0, "input")
+def flat_integers(values: Sequence[Any]) -> list[int]:
+    """The integers of nested tuples and lists, in order."""
+    return [n for v in values for n in (flat_integers(v) if isinstance(v, tuple | list) else [int(v)])]
 
 
 def tensors_in(value: Any) -> list[Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .call import Pass, Rule, argument, data_input
+from .call import Call, Rule, flat_integers
 from .layer_rules import (
     convolution,
     dropped,
@@ -33,28 +33,30 @@ from .shape_rules import (
     transposition,
     turning,
 )
-from .shared_rules import flat_ints, keep, tied
+from .shared_rules import keep, tied
 from .wiring import Layout
 
 
-def keep_alone(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def keep_alone(call: Call) -> Layout | None:
     """pow, clamp: as `keep`, unless a second tensor brings values of its own for each channel."""
-    others = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, Tensor) and a.numel() > 1]
-    return None if others else keep(run, args, kwargs, out)
+    rest = (*call.args[1:], *call.kwargs.values())
+    return None if any(isinstance(a, Tensor) and a.numel() > 1 for a in rest) else keep(call)
 
 
 def over_space(dims: int) -> Rule:
     """Pooling and dropout that know their number of axes: an input of one axis fewer is unbatched."""
 
-    def rule(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-        return keep(run, args, kwargs, out) if data_input(args, kwargs).ndim == dims + 2 else None
+    def rule(call: Call) -> Layout | None:
+        return keep(call) if call.input.ndim == dims + 2 else None
 
     return rule
 
 
-def arithmetic(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def arithmetic(call: Call) -> Layout | None:
     """add, mul, ...: two tensors of the same channels are tied; one value for all channels passes."""
-    operands = [a for a in (*args[:2], kwargs.get("input"), kwargs.get("other")) if isinstance(a, Tensor)]
+    run, out = call.run, call.out
+    given = (*call.args[:2], call.kwargs.get("input"), call.kwargs.get("other"))
+    operands = [a for a in given if isinstance(a, Tensor)]
     wide = [t for t in operands if _channel_dim(t, out) is not None]
     maps = [t for t in wide if run.state_name(t) is None]
     if not any(run.layout(t) is not None for t in maps) or out.ndim < 2:
@@ -86,13 +88,13 @@ def _misplaced(tensor: Tensor, layout: Layout | None, out: Tensor) -> bool:
     return layout is not None and len(layout) > 1 and _channel_dim(tensor, out) != 1
 
 
-def reduction(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def reduction(call: Call) -> Layout | None:
     """mean, sum, amax over space only."""
-    x, dims = data_input(args, kwargs), argument(args, kwargs, 1, "dim")
-    if dims is None or run.layout(x) is None or not isinstance(out, Tensor):
+    layout, dims = call.layout, call.argument(1, "dim")
+    if dims is None or layout is None or not isinstance(call.out, Tensor):
         return None
-    reduced = {d % x.ndim for d in flat_ints([dims])}
-    return run.layout(x) if not reduced & {0, 1} else None
+    reduced = {d % call.input.ndim for d in flat_integers([dims])}
+    return layout if not reduced & {0, 1} else None
 
 
 _ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from .call import Pass, data_input
-from .wiring import Layout
+from .call import Call, Pass
+from .wiring import Layout, Wiring
 
 
-def keep(run: Pass, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def keep(call: Call) -> Layout | None:
     """Element by element, over space, or a view that leaves the first two dimensions alone."""
-    layout = run.layout(data_input(args, kwargs))
+    layout, out = call.layout, call.out
     return layout if layout is not None and out.ndim > 1 and out.shape[1] == len(layout) else None
 
 
-def tie_within(run: Pass, layouts: Sequence[Layout], groups: int) -> None:
+def tie_within(wiring: Wiring, layouts: Sequence[Layout], groups: int) -> None:
     """Unite all atoms that fall into the same of `groups` equal parts."""
     for part in zip(*(np.split(layout, groups) for layout in layouts), strict=True):
         atoms = np.concatenate(part)
-        run.wiring.unite(atoms[1:], np.full(len(atoms) - 1, atoms[0]))
+        wiring.unite(atoms[1:], np.full(len(atoms) - 1, atoms[0]))
 
 
 def tied(run: Pass, tensors: Sequence[Tensor]) -> Layout | None:
@@ -35,13 +34,9 @@ def tied(run: Pass, tensors: Sequence[Tensor]) -> Layout | None:
     return first
 
 
-def equal_parts(run: Pass, layout: Layout, parts: int) -> list[Layout]:
+def equal_parts(wiring: Wiring, layout: Layout, parts: int) -> list[Layout]:
     """The parts, with what lies at the same position of each tied."""
     pieces = np.split(layout, parts)
     for piece in pieces[1:]:
-        run.wiring.unite(pieces[0], piece)
+        wiring.unite(pieces[0], piece)
     return pieces
-
-
-def flat_ints(values: Sequence[Any]) -> list[int]:
-    return [n for v in values for n in (flat_ints(v) if isinstance(v, tuple | list) else [int(v)])]

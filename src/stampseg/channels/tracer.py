@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..errors import WiringError
-from .call import Pass, argument, data_input, output_tensors, tensors_in
+from .call import Call, Pass, output_tensors, tensors_in
 from .graph import ChannelGraph, LayerCall
 from .layer_rules import layer_call
 from .meta_norm import norm_on_meta
@@ -122,26 +122,23 @@ class Tracer(TorchFunctionMode):
         outputs = tensors_in(out)
         inputs = tensors_in((args, kwargs))
         if inputs and (outputs or rule_name(func) in _ESCAPES):
-            self._follow(func, args, kwargs, out, inputs, outputs)
+            self._follow(rule_name(func), Call(self._pass, args, kwargs, out), inputs, outputs)
         for tensor in outputs:
             if not self._pass.follows(tensor):
                 self._others[id(tensor)] = tensor
         return out
 
-    def _follow(
-        self, func: Any, args: Any, kwargs: Any, out: Any, inputs: list[Tensor], outputs: list[Tensor]
-    ) -> None:
-        name = rule_name(func)
+    def _follow(self, name: str, call: Call, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         self._look_for_strangers(inputs)
         states = [t for t in inputs if self._pass.state_name(t) is not None]
         self._used.update(self._names[id(t)] for t in states)
         if not self._training:
-            self._count(name, args, kwargs, out)
+            self._count(name, call)
         self.wiring.touched.clear()
         traced = [t for t in inputs if self._pass.follows(t)]
         origins = {self._origins.get(id(t)) for t in traced}
         rule = RULES.get(name) if traced or name.startswith(("conv", "linear")) else None
-        layouts = rule(self._pass, args, kwargs, out) if rule else None
+        layouts = rule(call) if rule else None
         if layouts is None or isinstance(layouts, str):
             self._give_up(name, inputs, traced, layouts)
             return
@@ -177,17 +174,18 @@ class Tracer(TorchFunctionMode):
         where = f"{name} in {self.observer.place}, which is not understood"
         self.wiring.poisoned.setdefault(self._names[id(tensor)], where)
 
-    def _count(self, name: str, args: Any, kwargs: Any, out: Any) -> None:
+    def _count(self, name: str, call: Call) -> None:
         """Where a weight is applied, followed or not; products without one cost what no cut changes."""
+        args, kwargs, out = call.args, call.kwargs, call.out
         if name.startswith(("conv", "linear")) and isinstance(out, Tensor):
-            x, weight = data_input(args, kwargs), argument(args, kwargs, 1, "weight")
+            x, weight = call.input, call.argument(1, "weight")
             transposed = name.startswith("conv_transpose")
             spread = x if transposed else out
             channels = spread.shape[-1 if name == "linear" else 1]
             places = spread.numel() // max(1, channels * self._batch)
             state = self._pass.state_name(weight)
             if state is not None:
-                self.calls.append(layer_call(args, kwargs, out, state, places, transposed))
+                self.calls.append(layer_call(call, state, places, transposed))
             else:
                 self.fixed_flops += 2 * weight.numel() * places
         elif name in ("matmul", "bmm", "rmatmul") and isinstance(out, Tensor):
