@@ -83,13 +83,13 @@ class Graph:
         criterion: Criterion = "taylor-abs",
         normalizer: Normalizer = "l2",
     ) -> Scores:
-        """Importance of every prunable channel; low is dispensable. See `stampseg.channels.importance`.
+        """Importance of every prunable channel; low is dispensable. See `stampseg.channels.criteria`.
 
         Args:
             batches: dictionaries with `image` (B, C, *S) and `label`, or (image, label) pairs.
             loss: of the network's output and the label.
-            criterion: taylor, taylor-abs, l1, l2, l1-std, weight-l1, norm-scale, random or noise.
-            normalizer: l2, mean, none, parameters or flops.
+            criterion: a name of `CRITERIA` there.
+            normalizer: l2, mean, none, parameters, flops or memory.
 
         Returns:
             Group name -> (n,) float64.

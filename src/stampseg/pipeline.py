@@ -16,10 +16,10 @@ from . import __version__
 from .algorithm import Learner, Round, Validation, stamp, train_only
 from .channels.choice import check_reachable, least_widths, limit_of, rankable_groups
 from .channels.cost import Tally
+from .channels.criteria import CRITERIA, SIMPLEST
 from .channels.dropout import attach_dropout
-from .channels.gathering import GATHERED, Gathering
 from .channels.graph import ChannelGraph, Scores
-from .channels.importance import importance
+from .channels.importance import Gathering, importance
 from .channels.surgery import apply_cut
 from .channels.trace import trace
 from .conclusion import conclude
@@ -184,9 +184,10 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config, dense: Tally)
 def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     """Options that only the data can decide, and combinations it rules out."""
     changes: dict[str, Any] = {}
-    if config.prune.criterion == "l1-std" and len(seen.allotment.training) == 1:
-        reporter.note("l1-std needs two cases and there is one: l1 is used")
-        changes["prune"] = {"criterion": "l1"}
+    criterion = CRITERIA[config.prune.criterion]
+    if criterion.deviation and len(seen.allotment.training) == 1:
+        reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
+        changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.allotment.validation:
         raise ConfigError(
             "a Dice floor as --target needs validation cases; give --validation, or a size such as 15%"
@@ -234,7 +235,9 @@ def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Conf
     """Whoever collects scores from training steps, where the options allow it."""
     prune = config.prune
     gathers = (
-        config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED
+        config.method in ("stamp", "stamp+")
+        and prune.scoring == "training"
+        and CRITERIA[prune.criterion].while_training
     )
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None
