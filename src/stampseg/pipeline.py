@@ -14,7 +14,7 @@ from torch import nn
 
 from . import __version__
 from .algorithm import Learner, Round, Validation, stamp, train_only
-from .channels.choice import check_reachable, least_widths, limit_of, rankable_groups
+from .channels.choice import rankable_groups, reachable_limit
 from .channels.cost import Tally
 from .channels.criteria import CRITERIA, SIMPLEST
 from .channels.dropout import attach_dropout
@@ -79,7 +79,7 @@ def run_training(
     network, graph, spec = _begin(seen.plan, config, source, trusted)
     times = LayerTable(config.prune.runtime) if _wants_latency(config) else None
     first = Tally(network, graph, times)
-    goal = _goal(network, graph, config, first)
+    goal = _goal(network, graph, config)
     reporter.note(
         f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps{goal}"
     )
@@ -165,20 +165,16 @@ def _wants_latency(config: Config) -> bool:
     )
 
 
-def _goal(network: nn.Module, graph: ChannelGraph, config: Config, dense: Tally) -> str:
+def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
     """The target in words; a size that no cut can reach is refused."""
     prune = config.prune
     if config.method not in ("stamp", "stamp+"):
         return ""
-    if prune.target.floor is not None:
-        return f", target: {prune.target}"
-    if prune.target.kind == "latency":  # whether it can be reached is known when it has been measured
-        return f", target: {prune.target}"
-    limit = limit_of(prune.target, dense)
-    ranked = rankable_groups(graph, prune.rankable)
-    least = least_widths(ranked, prune, min(1.0, limit.amount / getattr(dense, limit.kind)))
-    check_reachable(network, graph, limit, prune.minimum_width, {group.name for group in ranked}, least)
-    return f", target: {limit}"
+    limit = reachable_limit(
+        network, graph, prune.target, rankable_groups(graph, prune.rankable),
+        minimum_width=prune.minimum_width, evenness=prune.evenness,
+    )  # fmt: skip
+    return f", target: {limit or prune.target}"
 
 
 def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
