@@ -153,7 +153,7 @@ def shrunk(
     )  # fmt: skip
     scored = time.perf_counter()
     share = limit.amount / getattr(Tally(network, graph), limit.kind)
-    least = least_widths(graph.prunable, prune, share)
+    least = least_widths(graph.prunable, prune.evenness, limit.kind, share)
     cut = choose(network, graph, scores, limit=limit, cost=prune.cost, least=least)
     chosen = time.perf_counter()
     graph = apply_cut(network, graph, cut, trainer.optimizer)

@@ -6,11 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from stampseg.channels.choice import Limit, choose, rankable_groups, removable
+from stampseg.channels.choice import (
+    Limit,
+    bounds_of,
+    choose,
+    least_widths,
+    rankable_groups,
+    reachable_limit,
+    removable,
+    smallest,
+)
 from stampseg.channels.cost import Tally
 from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.trace import trace
+from stampseg.errors import ConfigError
 from stampseg.networks.unet import UNet
+from stampseg.target import Target
 
 NEVER = Limit("parameters", 0)
 
@@ -112,3 +123,59 @@ def test_published_leaves_up_convolutions_and_the_last_layer_alone(case: Case) -
         g.name for g in rankable_groups(graph, "published")
     }
     assert left_out == {"up.0", "up.1", "decoder.0.1.conv"}
+
+
+def test_channels_given_as_protected_stay(case: Case) -> None:
+    network, graph, scores = case
+    protected = {("up.0", 0), ("encoder.0.0.conv", 1)}
+    for cost in (None, "flops"):
+        cut = choose(network, graph, scores, limit=NEVER, protected=protected, cost=cost)
+        assert not {(name, i) for name, gone in cut.removed.items() for i in gone} & protected
+
+
+def test_an_even_cut_leaves_the_root_of_a_share_of_the_flops_and_a_share_of_the_memory(case: Case) -> None:
+    _, graph, _ = case
+    groups = graph.prunable
+    for evenness, kind, share, part in (
+        (1.0, "flops", 0.25, 0.5),
+        (0.5, "parameters", 0.25, 0.25),
+        (1.0, "memory", 0.25, 0.25),
+        (0.0, "latency", 0.25, 0.0),
+    ):
+        assert least_widths(groups, evenness, kind, share) == {g.name: int(part * g.size) for g in groups}
+
+
+def test_the_bounds_of_a_run_follow_from_its_target(case: Case) -> None:
+    network, graph, _ = case
+    tally, groups = Tally(network, graph), graph.prunable[:3]
+    limit, names, least = bounds_of(groups, Target.parse("flops:25%"), tally.total, 1.0)
+    assert limit == Limit("flops", tally.flops // 4) and names == {group.name for group in groups}
+    assert least == {group.name: group.size // 2 for group in groups}
+    floor = bounds_of(groups, Target.parse("dice:0.8"), tally.total, 0.0).limit
+    assert floor == Limit("parameters", tally.parameters // 50)
+    measured = bounds_of(groups, Target.parse("latency:50%"), {"latency": 3.0}.__getitem__, 0.0).limit
+    assert measured == Limit("latency", 1.5)
+
+
+@pytest.mark.parametrize("kind", ["parameters", "flops", "memory"])
+def test_a_limit_is_reachable_down_to_the_smallest_network(case: Case, kind: str) -> None:
+    network, graph, scores = case
+    groups = graph.prunable[:3]
+    least = int(smallest(network, graph, 2, {group.name for group in groups}).total(kind))
+    target = Target(kind=kind, amount=least)
+    found = reachable_limit(network, graph, target, groups, minimum_width=2)
+    assert found == Limit(kind, least)
+    cut = choose(
+        network, graph, scores, limit=found, minimum_width=2, groups={group.name for group in groups}
+    )
+    assert cut.count == sum(group.size - 2 for group in groups)
+    with pytest.raises(ConfigError, match="the smallest network that is left has"):
+        reachable_limit(network, graph, Target(kind=kind, amount=least - 1), groups, minimum_width=2)
+    with pytest.raises(ConfigError, match="the smallest network that is left has"):  # even cuts keep more
+        reachable_limit(network, graph, target, groups, minimum_width=2, evenness=1.0)
+
+
+@pytest.mark.parametrize("target", ["dice:0.8", "latency:1us"])
+def test_whether_a_floor_or_a_latency_is_reachable_is_not_known_before(case: Case, target: str) -> None:
+    network, graph, _ = case
+    assert reachable_limit(network, graph, Target.parse(target), graph.prunable) is None

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stampseg.channels.gathering import GATHERED, Gathering
-from stampseg.channels.importance import importance
+from stampseg.channels.criteria import CRITERIA
+from stampseg.channels.importance import Gathering, importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.config import TrainOptions
@@ -23,18 +23,18 @@ def backward(network: nn.Module, batch: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("order", ["activation-norm", "norm-activation"])
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("criterion", GATHERED)
+@pytest.mark.parametrize("criterion", [row.name for row in CRITERIA.values() if row.while_training])
 def test_in_eval_mode_it_is_the_pass(criterion: str, dims: int, order: str) -> None:
     network, graph, batches = make(dims, order)
     network.eval()
-    gathering = Gathering(network, graph, criterion, 3)  # type: ignore[arg-type]
+    gathering = Gathering(network, graph, criterion, 3)
     for left, batch in zip((3, 2, 1), batches, strict=True):
         with gathering.step(left):
             backward(network, batch)
     raw = gathering.raw(graph)
     assert raw is not None and gathering.batches == 3
-    expected = importance(network, graph, batches, loss, criterion=criterion, normalizer="none")  # type: ignore[arg-type]
-    gathered = importance(network, graph, [], loss, criterion=criterion, normalizer="none", gathered=raw)  # type: ignore[arg-type]
+    expected = importance(network, graph, batches, loss, criterion=criterion, normalizer="none")
+    gathered = importance(network, graph, [], loss, criterion=criterion, normalizer="none", gathered=raw)
     for name, values in expected.items():
         np.testing.assert_allclose(gathered[name], values, rtol=1e-9)
 
@@ -70,6 +70,23 @@ def test_nothing_gathered_before_a_step_nor_across_a_cut() -> None:
     with gathering.step():
         backward(network, batches[0])
     assert gathering.raw(smaller) is not None and gathering.raw(graph) is None
+
+
+def test_what_was_collected_is_taken_from_and_put_back_into_checkpoints() -> None:
+    """In the form that is on disk: sums by the number of the probe, and three counts."""
+    network, graph, batches = make(2)
+    gathering, other = (Gathering(network, graph, "l1", 2) for _ in range(2))
+    with gathering.step(2):
+        backward(network, batches[0])
+    sums, counts = gathering.state()
+    assert counts == {"batches": 1, "spoiled": 0, "left": 2}
+    assert {i: len(s) for i, s in sums.items()} == {i: len(p.channels) for i, p in enumerate(graph.probes)}
+    other.set_state(sums, counts)
+    for each in (gathering, other):
+        with each.step(1):
+            backward(network, batches[1])
+    assert gathering.batches == other.batches == 2
+    np.testing.assert_allclose(other.raw(graph), gathering.raw(graph))
 
 
 def test_a_map_that_is_changed_in_place_is_not_taken() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,14 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from stampseg.channels.cost import Tally
+from stampseg.channels.criteria import CRITERIA
 from stampseg.channels.graph import ChannelGraph
-from stampseg.channels.importance import Batch, importance, normalise
+from stampseg.channels.importance import NORMALIZERS, Batch, importance, normalise
 from stampseg.channels.trace import trace
+from stampseg.config import Criterion, Normalizer, PruneOptions
 from stampseg.errors import TrainingError, WiringError
 from stampseg.networks.unet import UNet
 
 SIDE = {2: 8, 3: 4}
-ACTIVATION = ("l1", "l2", "l1-std", "taylor", "taylor-abs")
+SEED = 7  # of the criteria of chance
 
 
 def loss(output: Tensor, label: Tensor) -> Tensor:
@@ -47,8 +51,11 @@ def watched(network: UNet, group: str) -> nn.Module:
     return getattr(module, "activation", module)
 
 
-def slow_twin(network: UNet, group: str, batches: list[Batch], criterion: str) -> list[float]:
-    """One channel at a time, in the words of the paper."""
+Twin = Callable[[UNet, ChannelGraph, str, list[Batch]], list[float]]
+
+
+def maps_and_gradients(network: UNet, group: str, batches: list[Batch]) -> list[tuple[Tensor, Tensor]]:
+    """(B, C, N) of every batch."""
     network = copy.deepcopy(network).eval()
     seen: list[Tensor] = []
 
@@ -60,35 +67,80 @@ def slow_twin(network: UNet, group: str, batches: list[Batch], criterion: str) -
     watched(network, group).register_forward_hook(look)
     for batch in batches:
         loss(network(batch["image"]), batch["label"]).backward()
-    scores = []
-    for channel in range(seen[0].shape[1]):
-        per_batch = []
-        for maps in seen:
-            assert maps.grad is not None
-            a, g = maps[:, channel].flatten(1), maps.grad[:, channel].flatten(1)
-            per_batch.append(
-                {
-                    "l1": [row.abs().sum().item() for row in a],
-                    "l2": [row.square().sum().sqrt().item() for row in a],
-                    "taylor": [(x * y).sum().item() for x, y in zip(a, g, strict=True)],
-                    "taylor-abs": [(x * y).sum().abs().item() for x, y in zip(a, g, strict=True)],
-                }[criterion.removesuffix("-std")]
-            )
-        if criterion == "l1-std":
-            scores.append(float(np.std(np.concatenate(per_batch))))
-        else:
-            scores.append(abs(sum(float(np.mean(values)) for values in per_batch)))
-    return scores
+    return [(maps.detach().flatten(2), maps.grad.flatten(2)) for maps in seen if maps.grad is not None]
+
+
+def of_maps(value: Callable[[Tensor, Tensor], Tensor], deviation: bool = False) -> Twin:
+    """One channel and one example at a time, as in the paper; `value` is of a map and its gradient."""
+
+    def twin(network: UNet, graph: ChannelGraph, group: str, batches: list[Batch]) -> list[float]:
+        seen, scores = maps_and_gradients(network, group, batches), []
+        for channel in range(seen[0][0].shape[1]):
+            values = [[float(value(a[i, channel], g[i, channel])) for i in range(len(a))] for a, g in seen]
+            if deviation:
+                scores.append(float(np.std([v for batch in values for v in batch])))
+            else:
+                scores.append(abs(sum(float(np.mean(batch)) for batch in values)))
+        return scores
+
+    return twin
+
+
+def filters(network: UNet, graph: ChannelGraph, group: str, batches: list[Batch]) -> list[float]:
+    weight = network.get_submodule(group).weight.detach()
+    by_output = weight.transpose(0, 1) if graph[group].transposed else weight
+    return [sum(abs(float(w)) for w in kernel.flatten()) for kernel in by_output]
+
+
+def scales(network: UNet, graph: ChannelGraph, group: str, batches: list[Batch]) -> list[float]:
+    """An up-convolution has no norm: it competes at the mean of those that have."""
+    norm = getattr(network.get_submodule(group.removesuffix(".conv")), "norm", None)
+    if norm is not None:
+        return [abs(float(gamma)) for gamma in norm.weight.detach()]
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    everything = [abs(float(gamma)) for norm in norms for gamma in norm.weight.detach()]
+    return [sum(everything) / len(everything)] * graph[group].size
+
+
+def chance(network: UNet, graph: ChannelGraph, group: str, batches: list[Batch]) -> list[float]:
+    rng = np.random.default_rng(SEED)
+    numbers = [rng.random() for _ in range(graph.channel_count)]
+    return numbers[graph[group].start : graph[group].stop]
+
+
+TWINS: dict[str, Twin] = {
+    "taylor": of_maps(lambda a, g: (a * g).sum()),
+    "taylor-abs": of_maps(lambda a, g: (a * g).sum().abs()),
+    "l1": of_maps(lambda a, g: a.abs().sum()),
+    "l2": of_maps(lambda a, g: a.square().sum().sqrt()),
+    "l1-std": of_maps(lambda a, g: a.abs().sum(), deviation=True),
+    "random": chance,
+    "weight-l1": filters,
+    "norm-scale": scales,
+    "noise": chance,
+}
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("criterion", ACTIVATION)
-def test_activations_as_in_the_formulas(dims: int, criterion: str) -> None:
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_is_its_slow_twin(dims: int, criterion: str) -> None:
+    assert criterion in TWINS, f"{criterion} has no slow twin; write one and put it into TWINS"
     network, graph, batches = make(dims)
-    scores = importance(network, graph, batches, loss, criterion=criterion, normalizer="none")
+    rng = np.random.default_rng(SEED)
+    scores = importance(network, graph, batches, loss, criterion=criterion, normalizer="none", generator=rng)
     assert list(scores) == [group.name for group in graph.prunable]
     for name, values in scores.items():
-        np.testing.assert_allclose(values, slow_twin(network, name, batches, criterion), rtol=1e-9)
+        np.testing.assert_allclose(values, TWINS[criterion](network, graph, name, batches), rtol=1e-9)
+
+
+def test_the_options_name_every_criterion_and_normalizer() -> None:
+    assert set(CRITERIA) == set(get_args(Criterion)) == set(TWINS)
+    assert set(NORMALIZERS) == set(get_args(Normalizer))
+    text = PruneOptions.model_fields["scoring"].description or ""
+    found = re.search("where the criterion is (.*?);", text)
+    assert found, "the option no longer says which criteria training steps can gather"
+    able = [row.name for row in CRITERIA.values() if row.while_training]
+    assert re.split(", | or ", found.group(1)) == able
 
 
 def test_an_in_place_activation_does_not_change_the_map_of_a_bare_convolution() -> None:
@@ -122,7 +174,7 @@ def test_the_signs_of_taylor_cancel_and_those_of_taylor_abs_do_not() -> None:
         return (output * label).sum()
 
     def score(criterion: str, batches: list[Batch]) -> list[float]:
-        found = importance(network, graph, batches, signed, criterion=criterion, normalizer="none")  # type: ignore[arg-type]
+        found = importance(network, graph, batches, signed, criterion=criterion, normalizer="none")
         return found["0"].tolist()
 
     together = [{"image": x, "label": label}]
@@ -145,19 +197,6 @@ def test_fewer_examples_than_a_batch_and_incomplete_batches_count() -> None:
         np.testing.assert_allclose(whole[name], rest[name] + values)
 
 
-def test_weights_and_scales() -> None:
-    network, graph, _ = make(3)
-    unit = network.encoder[0][1]
-    by_weight = importance(network, graph, [], loss, criterion="weight-l1", normalizer="none")
-    np.testing.assert_allclose(
-        by_weight["encoder.0.1.conv"], unit.conv.weight.detach().abs().sum((1, 2, 3, 4))
-    )
-    np.testing.assert_allclose(by_weight["up.0"], network.up[0].weight.detach().abs().sum((0, 2, 3, 4)))
-    by_scale = importance(network, graph, [], loss, criterion="norm-scale", normalizer="none")
-    np.testing.assert_allclose(by_scale["encoder.0.1.conv"], unit.norm.weight.detach().abs())
-    assert np.ptp(by_scale["up.0"]) == 0 and by_scale["up.0"][0] > 0
-
-
 NORMALS: dict[str, Callable[[np.ndarray], float]] = {
     "l2": lambda v: np.sqrt(np.sum(v**2)),
     "mean": lambda v: np.sum(v) / len(v),
@@ -170,7 +209,7 @@ def test_normalisers_of_a_layer(normalizer: str) -> None:
     network, graph, _ = make(2)
     raw = np.random.default_rng(0).random(graph.channel_count)
     raw[graph["up.0"].start : graph["up.0"].stop] = 0
-    for name, values in normalise(raw, network, graph, normalizer).items():  # type: ignore[arg-type]
+    for name, values in normalise(raw, network, graph, normalizer).items():
         group = graph[name]
         part = raw[group.start : group.stop]
         np.testing.assert_allclose(values, part / (NORMALS[normalizer](part) or 1))
@@ -179,7 +218,7 @@ def test_normalisers_of_a_layer(normalizer: str) -> None:
 @pytest.mark.parametrize("which", ["parameters", "flops"])
 def test_a_score_can_be_divided_by_what_its_channel_costs(which: str) -> None:
     network, graph, _ = make(2)
-    scores = normalise(np.ones(graph.channel_count), network, graph, which)  # type: ignore[arg-type]
+    scores = normalise(np.ones(graph.channel_count), network, graph, which)
     tally = Tally(network, graph)
     before = getattr(tally, which)
     tally.drop(graph["bottleneck.0.conv"].start)
@@ -191,7 +230,7 @@ def test_random_is_raw_noise_is_normalised_and_both_follow_the_generator() -> No
 
     def draw(criterion: str, seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
-        found = importance(network, graph, [], loss, criterion=criterion, generator=rng)  # type: ignore[arg-type]
+        found = importance(network, graph, [], loss, criterion=criterion, generator=rng)
         return np.concatenate(list(found.values()))
 
     for criterion in ("random", "noise"):
@@ -203,7 +242,7 @@ def test_random_is_raw_noise_is_normalised_and_both_follow_the_generator() -> No
     np.testing.assert_allclose(norms, 1)
 
 
-@pytest.mark.parametrize("criterion", ACTIVATION)
+@pytest.mark.parametrize("criterion", CRITERIA)
 def test_scoring_touches_neither_network_nor_gradients_nor_chance(criterion: str) -> None:
     network, graph, batches = make(2)
     network.train().bottleneck.eval()
@@ -211,7 +250,7 @@ def test_scoring_touches_neither_network_nor_gradients_nor_chance(criterion: str
     gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
     state, modes = copy.deepcopy(network.state_dict()), [m.training for m in network.modules()]
     chance = torch.get_rng_state()
-    importance(network, graph, batches, loss, criterion=criterion)  # type: ignore[arg-type]
+    importance(network, graph, batches, loss, criterion=criterion)
     assert [m.training for m in network.modules()] == modes
     assert all(torch.equal(v, state[k]) for k, v in network.state_dict().items())
     assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), gradients, strict=True))

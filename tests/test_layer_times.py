@@ -103,7 +103,7 @@ def test_where_time_falls_in_steps_channels_go_in_steps() -> None:
     graph = trace(network, torch.randn(1, 1, 16, 16))
     scores = {g.name: np.random.default_rng(0).uniform(1, 1.1, g.size) for g in graph.prunable}
     dense = Tally(network, graph, Steps())
-    limit = limit_of(Target.parse("latency:60%"), dense)
+    limit = limit_of(Target.parse("latency:60%"), dense.total)
     assert limit == Limit("latency", 0.6 * dense.latency)
     cut = choose(network, graph, scores, limit=limit, cost="latency", times=Steps())
     left = graph.without(cut)

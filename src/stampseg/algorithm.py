@@ -27,7 +27,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from .channels.choice import Limit, choose, least_widths, rankable_groups, removable
+from .channels.choice import Limit, bounds_of, choose, rankable_groups, removable
 from .channels.cost import LayerTimes, Tally
 from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from .channels.graph import ChannelGraph, Cut, Scores
@@ -130,10 +130,8 @@ def stamp(
     """
     run = _Run(learner, graph)
     run.remember(before)
-    target = run.limit(options)
     ranked = rankable_groups(graph, options.rankable)
-    groups = frozenset(group.name for group in ranked)
-    least = least_widths(ranked, options, min(1.0, target.amount / run.size(target.kind)))
+    target, groups, least = bounds_of(ranked, options.target, run.size, options.evenness)
     schedule = make_schedule(options, steps, run.size(target.kind), target.amount, len_of(graph, groups))
     if dropout:
         set_uniform_rate(learner.network, options.dropout_initial)
@@ -159,7 +157,7 @@ def stamp(
         cut = learner.choose(
             learner.network, run.graph, scores,
             limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
-            groups=groups, spare=spared, cost=options.cost, times=learner.times,
+            groups=groups, protected=spared, cost=options.cost, times=learner.times,
         )  # fmt: skip
         if not cut.removed and limit.amount <= target.amount:
             break  # every layer is at its minimum width
@@ -239,18 +237,11 @@ class _Run:
             self.latency = self.learner.latency()
             self._timed("measure", start)
 
-    def limit(self, options: PruneOptions) -> Limit:
-        """The target as an amount; on the way to a Dice floor, a fiftieth of the dense network."""
-        target = options.target
-        if target.kind == "dice":
-            return Limit("parameters", self.tally.parameters // 50)
-        return Limit(target.kind, target.limit(self.size(target.kind)))
-
     def size(self, kind: Cost) -> float:
         """What the network costs; latency as it was measured."""
         if kind == "latency" and self.latency is not None:
             return self.latency
-        return float(getattr(self.tally, kind))
+        return self.tally.total(kind)
 
     def counted(self, limit: Limit) -> Limit:
         """The limit in counted terms: the sum over the layers' times is not the time of the whole."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .algorithm import Learner
-from .channels.gathering import Gathering
+from .channels.importance import Gathering
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .journal import Journal
 from .state import put_randomness, put_training, take_randomness, take_training

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from .algorithm import Learner, Round, Validation
 from .algorithm import stamp as rounds_of
-from .channels.choice import Limit, check_reachable, choose, least_widths, limit_of, rankable_groups
+from .channels.choice import Limit, choose, rankable_groups, reachable_limit
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout, detach_dropout
 from .channels.graph import ChannelGraph, Cut, Group, Scores
@@ -83,13 +83,13 @@ class Graph:
         criterion: Criterion = "taylor-abs",
         normalizer: Normalizer = "l2",
     ) -> Scores:
-        """Importance of every prunable channel; low is dispensable. See `stampseg.channels.importance`.
+        """Importance of every prunable channel; low is dispensable. See `stampseg.channels.criteria`.
 
         Args:
             batches: dictionaries with `image` (B, C, *S) and `label`, or (image, label) pairs.
             loss: of the network's output and the label.
-            criterion: taylor, taylor-abs, l1, l2, l1-std, weight-l1, norm-scale, random or noise.
-            normalizer: l2, mean, none, parameters or flops.
+            criterion: a name of `CRITERIA` there.
+            normalizer: l2, mean, none, parameters, flops or memory.
 
         Returns:
             Group name -> (n,) float64.
@@ -120,11 +120,13 @@ class Graph:
             )
         limit = Limit("parameters", 0)
         if target is not None:
-            goal = Target.parse(target)
-            if goal.kind in ("dice", "latency"):
+            scored = [group for group in self.channels.prunable if group.name in scores]
+            found = reachable_limit(
+                self.network, self.channels, Target.parse(target), scored, minimum_width=minimum_width
+            )
+            if found is None:
                 raise ConfigError(f"lowest: target {target!r}: expected parameters, flops or memory")
-            limit = limit_of(goal, Tally(self.network, self.channels))
-            check_reachable(self.network, self.channels, limit, minimum_width, set(scores))
+            limit = found
         return choose(
             self.network, self.channels, scores, limit=limit, most=count, minimum_width=minimum_width
         )
@@ -239,14 +241,10 @@ def stamp(
         one = example[:1].detach()
         return network_latency(network, one.ndim - 2, one, prune.runtime).median
 
-    if prune.target.kind not in (
-        "dice",
-        "latency",
-    ):
-        dense, ranked = Tally(network, graph), rankable_groups(graph, prune.rankable)
-        limit = limit_of(prune.target, dense)
-        least = least_widths(ranked, prune, min(1.0, limit.amount / getattr(dense, limit.kind)))
-        check_reachable(network, graph, limit, prune.minimum_width, {group.name for group in ranked}, least)
+    reachable_limit(
+        network, graph, prune.target, rankable_groups(graph, prune.rankable),
+        minimum_width=prune.minimum_width, evenness=prune.evenness,
+    )  # fmt: skip
     return _rounds(
         Learner(
             network=network,

@@ -14,12 +14,12 @@ from torch import nn
 
 from . import __version__
 from .algorithm import Learner, Round, Validation, stamp, train_only
-from .channels.choice import check_reachable, least_widths, limit_of, rankable_groups
+from .channels.choice import rankable_groups, reachable_limit
 from .channels.cost import Tally
+from .channels.criteria import CRITERIA, SIMPLEST
 from .channels.dropout import attach_dropout
-from .channels.gathering import GATHERED, Gathering
 from .channels.graph import ChannelGraph, Scores
-from .channels.importance import importance
+from .channels.importance import Gathering, importance
 from .channels.surgery import apply_cut
 from .channels.trace import trace
 from .conclusion import conclude
@@ -79,7 +79,7 @@ def run_training(
     network, graph, spec = _begin(seen.plan, config, source, trusted)
     times = LayerTable(config.prune.runtime) if _wants_latency(config) else None
     first = Tally(network, graph, times)
-    goal = _goal(network, graph, config, first)
+    goal = _goal(network, graph, config)
     reporter.note(
         f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps{goal}"
     )
@@ -165,28 +165,25 @@ def _wants_latency(config: Config) -> bool:
     )
 
 
-def _goal(network: nn.Module, graph: ChannelGraph, config: Config, dense: Tally) -> str:
+def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
     """The target in words; a size that no cut can reach is refused."""
     prune = config.prune
     if config.method not in ("stamp", "stamp+"):
         return ""
-    if prune.target.floor is not None:
-        return f", target: {prune.target}"
-    if prune.target.kind == "latency":  # whether it can be reached is known when it has been measured
-        return f", target: {prune.target}"
-    limit = limit_of(prune.target, dense)
-    ranked = rankable_groups(graph, prune.rankable)
-    least = least_widths(ranked, prune, min(1.0, limit.amount / getattr(dense, limit.kind)))
-    check_reachable(network, graph, limit, prune.minimum_width, {group.name for group in ranked}, least)
-    return f", target: {limit}"
+    limit = reachable_limit(
+        network, graph, prune.target, rankable_groups(graph, prune.rankable),
+        minimum_width=prune.minimum_width, evenness=prune.evenness,
+    )  # fmt: skip
+    return f", target: {limit or prune.target}"
 
 
 def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     """Options that only the data can decide, and combinations it rules out."""
     changes: dict[str, Any] = {}
-    if config.prune.criterion == "l1-std" and len(seen.allotment.training) == 1:
-        reporter.note("l1-std needs two cases and there is one: l1 is used")
-        changes["prune"] = {"criterion": "l1"}
+    criterion = CRITERIA[config.prune.criterion]
+    if criterion.deviation and len(seen.allotment.training) == 1:
+        reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
+        changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.allotment.validation:
         raise ConfigError(
             "a Dice floor as --target needs validation cases; give --validation, or a size such as 15%"
@@ -234,7 +231,9 @@ def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Conf
     """Whoever collects scores from training steps, where the options allow it."""
     prune = config.prune
     gathers = (
-        config.method in ("stamp", "stamp+") and prune.scoring == "training" and prune.criterion in GATHERED
+        config.method in ("stamp", "stamp+")
+        and prune.scoring == "training"
+        and CRITERIA[prune.criterion].while_training
     )
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None

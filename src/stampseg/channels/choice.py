@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from torch import nn
 
-from ..config import PruneOptions
 from ..errors import ConfigError, WiringError
 from ..target import Cost, Target, say_amount
 from .cost import LEAST, LayerTimes, Tally, unit_costs
 from .graph import ChannelGraph, Cut, Group, Scores
 
 LARGEST_STEP = 8  # channels of a layer that go at once, where time does not fall with every one
+FLOOR_PART = 50  # a fiftieth of the parameters is what cuts head for on the way to a Dice floor
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,46 @@ class Limit:
 
     def met(self, tally: Tally) -> bool:
         """Whether the counted network is small enough."""
-        return float(getattr(tally, self.kind)) <= self.amount
+        return tally.total(self.kind) <= self.amount
 
     def __str__(self) -> str:
         return say_amount(self.kind, self.amount)
 
 
-def limit_of(target: Target, dense: Tally) -> Limit:
-    """The cost that a target names, as an amount."""
-    kind: Cost = "parameters" if target.kind == "dice" else target.kind
-    return Limit(kind, target.limit(getattr(dense, kind)))
+class Bounds(NamedTuple):
+    """How far a run may cut."""
+
+    limit: Limit  # where the cuts stop
+    groups: frozenset[str]  # names of those that compete
+    least: Mapping[str, int]  # channels that each of them keeps
+
+
+def bounds_of(
+    groups: Sequence[Group], target: Target, size: Callable[[Cost], float], evenness: float
+) -> Bounds:
+    """What a target asks for of the network before its first cut; whether cuts can reach it is not checked.
+
+    Args:
+        groups: that compete.
+        target: of the run.
+        size: what the network costs, by the kind of cost.
+        evenness: see `least_widths`.
+    """
+    limit = limit_of(target, size)
+    least = least_widths(groups, evenness, limit.kind, min(1.0, limit.amount / size(limit.kind)))
+    return Bounds(limit, frozenset(group.name for group in groups), least)
+
+
+def limit_of(target: Target, size: Callable[[Cost], float]) -> Limit:
+    """The cost that a target names, as an amount; on the way to a Dice floor, next to nothing.
+
+    Args:
+        target: a cost or a Dice floor.
+        size: what the dense network costs, by the kind of cost.
+    """
+    if target.kind == "dice":
+        return Limit("parameters", size("parameters") // FLOOR_PART)
+    return Limit(target.kind, target.limit(size(target.kind)))
 
 
 def rankable_groups(graph: ChannelGraph, scope: Literal["all", "published"]) -> tuple[Group, ...]:
@@ -48,20 +78,20 @@ def rankable_groups(graph: ChannelGraph, scope: Literal["all", "published"]) -> 
     return groups
 
 
-def least_widths(groups: Sequence[Group], options: PruneOptions, share: float) -> dict[str, int]:
-    """Channels that each group keeps in a run, by `prune.even`.
+def least_widths(groups: Sequence[Group], evenness: float, kind: Cost, share: float) -> dict[str, int]:
+    """Channels that each group keeps in a run.
 
     An even cut to a share s of the FLOPs leaves about the root of s of every layer's channels, one to a
-    share s of the memory s of them. No layer keeps less than `even` times that,
-    rounded down.
+    share s of the memory s of them. No layer keeps less than `evenness` times that, rounded down.
 
     Args:
         groups: of the network before the first cut.
-        options: those of the run.
+        evenness: see above.
+        kind: the cost that is to come down.
         share: of the dense network's cost that is to be left.
     """
-    kept = share if options.target.kind == "memory" else math.sqrt(share)
-    return {g.name: math.floor(round(options.evenness * kept * g.size, 6)) for g in groups}
+    kept = share if kind == "memory" else math.sqrt(share)
+    return {g.name: math.floor(round(evenness * kept * g.size, 6)) for g in groups}
 
 
 def choose(
@@ -74,14 +104,14 @@ def choose(
     minimum_width: int = 1,
     least: Mapping[str, int] | None = None,
     groups: Container[str] | None = None,
-    spare: Container[tuple[str, int]] = (),
+    protected: Container[tuple[str, int]] = (),
     cost: Cost | None = None,
     times: LayerTimes | None = None,
 ) -> Cut:
     """The least important channels, until the network meets `limit` or `most` are chosen.
 
     Equal scores go in the order of the network. A layer keeps `minimum_width` channels, and those in
-    `spare`: (group, index in the network as first traced).
+    `protected`: (group, index in the network as first traced).
 
     Args:
         network: as it is now.
@@ -92,7 +122,7 @@ def choose(
         minimum_width: see above.
         least: channels that a group keeps, beyond that.
         groups: names of those that compete; None: all.
-        spare: see above.
+        protected: see above.
         cost: the scores are divided by it, and it falls as layers become narrower: the channel, or the few
             of one layer together, with the least importance for what they cost goes first.
         times: how long layers take, where the limit or the cost is latency.
@@ -109,13 +139,13 @@ def choose(
     if cost is None:
         order: Iterator[tuple[Group, Sequence[int]]] = _by_score(candidates, scores)
     else:
-        order = _by_worth(candidates, scores, tally, cost, room, graph, spare)
+        order = _by_score_per_cost(candidates, scores, tally, cost, room, graph, protected)
     removed: dict[str, list[int]] = {}
     for group, indices in order:
         for index in indices:
             if limit.met(tally) or (most is not None and sum(map(len, removed.values())) >= most):
                 return Cut.of(removed)
-            if (group.name, graph.kept[group.name][index]) in spare or not room.take(group.start + index):
+            if (group.name, graph.kept[group.name][index]) in protected or not room.take(group.start + index):
                 continue
             tally.drop(group.start + index)
             removed.setdefault(group.name, []).append(index)
@@ -133,55 +163,68 @@ def _by_score(candidates: Sequence[Group], scores: Scores) -> Iterator[tuple[Gro
         yield candidates[int(owners[position])], [int(indices[position])]
 
 
-def _by_worth(
+def _by_score_per_cost(
     candidates: Sequence[Group],
     scores: Scores,
     tally: Tally,
     cost: Cost,
     room: Room,
     graph: ChannelGraph,
-    spare: Container[tuple[str, int]],
+    protected: Container[tuple[str, int]],
 ) -> Iterator[tuple[Group, Sequence[int]]]:
     """The channels with the least importance for what they cost in the network as it is by then."""
-    queues = {}
+    queues = {}  # of each group: the importance of its channels, and those that are left, the lowest first
     for group in candidates:
-        prices = unit_costs(tally, range(group.start, group.stop), cost)
-        values = scores[group.name] * prices  # importance, whatever it costs
-        line = [int(i) for i in np.argsort(values, kind="stable")]
-        line = [i for i in line if (group.name, graph.kept[group.name][i]) not in spare]
-        queues[group.name] = (group, values, line)
+        importance = scores[group.name] * unit_costs(tally, range(group.start, group.stop), cost)
+        queue = [int(i) for i in np.argsort(importance, kind="stable")]
+        queue = [i for i in queue if (group.name, graph.kept[group.name][i]) not in protected]
+        queues[group.name] = (group, importance, queue)
     largest = LARGEST_STEP if cost == "latency" else 1
-    offers: dict[str, tuple[float, int]] = {}
+    steps: dict[str, Step] = {}
     while True:
-        for name, (group, values, line) in queues.items():
-            if name not in offers:
-                offers[name] = _offer(group, values, line, tally, cost, room, largest)
-        name = min(offers, key=lambda key: offers[key][0], default="")
-        if not name or not offers[name][1]:
+        for name, (group, importance, queue) in queues.items():
+            if name not in steps:
+                steps[name] = _next_step(group, importance, queue, tally, cost, room, largest)
+        name = min(steps, key=lambda key: steps[key].importance_per_cost, default="")
+        if not name or not steps[name].count:
             return
-        group, _, line = queues[name]
-        taken = line[: offers[name][1]]
-        del line[: len(taken)]
+        group, _, queue = queues[name]
+        taken = queue[: steps[name].count]
+        del queue[: len(taken)]
         touched = tally.tensors(group.start + taken[0])
         yield group, taken
-        for other, (_, _, left) in queues.items():
-            if not left or tally.tensors(queues[other][0].start + left[0]) & touched:
-                offers.pop(other, None)
+        for other, (neighbour, _, left) in queues.items():  # whose costs have changed
+            if not left or tally.tensors(neighbour.start + left[0]) & touched:
+                steps.pop(other, None)
 
 
-def _offer(
-    group: Group, values: np.ndarray, line: list[int], tally: Tally, cost: Cost, room: Room, largest: int
-) -> tuple[float, int]:
-    """The least importance per cost that the next channels of a group give up, and how many those are."""
-    best = (np.inf, 0)
-    for count in range(1, min(largest, len(line)) + 1):
-        channels = [group.start + index for index in line[:count]]
+@dataclass(frozen=True)
+class Step:
+    """The next channels of one group that would go together."""
+
+    importance_per_cost: float
+    count: int
+
+
+def _next_step(
+    group: Group,
+    importance: np.ndarray,
+    queue: list[int],
+    tally: Tally,
+    cost: Cost,
+    room: Room,
+    largest: int,
+) -> Step:
+    """As many of the queue's first channels as have the least importance per cost; none where none may go."""
+    best = Step(np.inf, 0)
+    for count in range(1, min(largest, len(queue)) + 1):
+        channels = [group.start + index for index in queue[:count]]
         if not room.has(channels):
             break
-        price = max(float(getattr(tally.cost_of(channels), cost)), LEAST[cost])
-        worth = float(values[line[:count]].sum()) / price
-        if worth < best[0]:
-            best = (worth, count)
+        saved = max(float(getattr(tally.cost_of(channels), cost)), LEAST[cost])
+        ratio = float(importance[queue[:count]].sum()) / saved
+        if ratio < best.importance_per_cost:
+            best = Step(ratio, count)
     return best
 
 
@@ -248,23 +291,39 @@ def removable(
     return len(Room(graph, minimum_width, least).take_all(graph, groups))
 
 
-def check_reachable(
+def reachable_limit(
     network: nn.Module,
     graph: ChannelGraph,
-    limit: Limit,
-    minimum_width: int,
-    groups: Container[str],
-    least: Mapping[str, int] | None = None,
-) -> None:
-    """Refuse a cost that no cut can reach.
+    target: Target,
+    groups: Sequence[Group],
+    *,
+    minimum_width: int = 1,
+    evenness: float = 0.0,
+) -> Limit | None:
+    """The cost that a target names, as an amount; one that no cut can reach is refused.
+
+    Args:
+        network: before its first cut.
+        graph: its channels.
+        target: of the run.
+        groups: that compete.
+        minimum_width: channels that every layer keeps.
+        evenness: see `least_widths`.
+
+    Returns:
+        None for a Dice floor or a latency: whether they can be reached shows when they have been measured.
 
     Raises:
         ConfigError: the smallest network that is left costs more.
     """
-    reached = float(getattr(smallest(network, graph, minimum_width, groups, least), limit.kind))
+    if target.kind == "dice" or target.kind == "latency":
+        return None
+    limit, names, least = bounds_of(groups, target, Tally(network, graph).total, evenness)
+    reached = smallest(network, graph, minimum_width, names, least).total(limit.kind)
     if limit.amount < reached:
-        hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 and limit.kind != "latency" else ""
+        hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 else ""
         raise ConfigError(
             f"target {limit}: the smallest network that is left has {say_amount(limit.kind, reached)}; ask "
             f"for more{hint}"
         )
+    return limit

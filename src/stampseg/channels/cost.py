@@ -81,6 +81,10 @@ class Tally:
                 latency += self.times.milliseconds(call, tuple(shape[2:]), taken, made)
         return Cost(parameters, flops, memory, latency)
 
+    def total(self, kind: Kind) -> float:
+        """One of the costs, by its name."""
+        return float(getattr(self, kind))
+
     def cost(self, channel: int) -> Cost:
         """What would go with a channel (by its number in the graph)."""
         return self.cost_of([channel])

@@ -1,46 +1,37 @@
-"""How much each channel matters, by the criteria of the paper and the controls it lacks.
+"""How much each channel matters, measured by a criterion of `criteria.py`.
 
-Activations are observed behind the activation that follows a convolution, in eval mode, over
-the training set. Let a be a channel's map for one example, g the gradient of the batch's loss
-with respect to it, and sums run over space (Dinsdale et al. 2022, section 3.2):
-
-    l1         |a|_1,    mean over the batch, summed over batches
-    l2         |a|_2,    the same
-    l1-std     standard deviation of |a|_1 over all examples
-    taylor     | sum over batches of mean over the batch of sum a g |     signs may cancel
-    taylor-abs   sum over batches of mean over the batch of |sum a g|     Molchanov et al. 2017
-    weight-l1  |w|_1 of the convolution's filter (Li et al. 2017)
-    norm-scale |gamma| of the norm that follows (Liu et al. 2017)
-    random     uniform noise, never normalised
-    noise      uniform noise under the same normaliser: what the normaliser does by itself
-
-The paper averages over space where `taylor` sums here: the same after any per-layer scaling,
-and comparable between layers without it.
+Activations are observed behind the activation that follows a convolution: in eval mode over the
+training set, or gathered while the network trains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..config import Criterion, Normalizer
 from ..errors import ConfigError, TrainingError, WiringError
 from ..target import COSTS
 from .cost import LayerTimes, Tally, unit_costs
+from .criteria import CRITERIA, SIMPLEST, Criterion
 from .graph import ChannelGraph, Probe, Scores
 from .modes import evaluating
 
 Loss = Callable[[Any, Tensor], Tensor]
 Batch = Mapping[str, Tensor]
+Look = Callable[[int, Tensor], Tensor | None]  # number of a probe, its map -> what replaces the map
 
-GRADIENT = ("taylor", "taylor-abs")
-_ACTIVATION = ("l1", "l2", "l1-std", *GRADIENT)
+_SCALES: dict[str, Callable[[np.ndarray], Any]] = {
+    "l2": np.linalg.norm,
+    "mean": np.mean,
+    "none": lambda values: 1.0,
+}
+NORMALIZERS = (*_SCALES, *COSTS)
 
 
 def importance(
@@ -49,8 +40,8 @@ def importance(
     batches: Iterable[Batch],
     loss: Loss,
     *,
-    criterion: Criterion = "taylor",
-    normalizer: Normalizer = "l2",
+    criterion: str = "taylor",
+    normalizer: str = "l2",
     generator: np.random.Generator | None = None,
     times: LayerTimes | None = None,
     gathered: np.ndarray | None = None,
@@ -61,13 +52,13 @@ def importance(
         network: left in the mode it was in, its gradients untouched.
         graph: its channels, as they are now.
         batches: dictionaries with `image` (B, C, *S) and `label`; an incomplete batch counts too.
-        loss: of the network's output and the label; used by the Taylor criteria.
-        criterion: see the module.
+        loss: of the network's output and the label; used by the criteria of gradients.
+        criterion: a name of `CRITERIA`.
         normalizer: l2 as published, mean, none, or per parameter, FLOP, byte of memory or millisecond that
             goes with the channel.
-        generator: the randomness of `random` and `noise`.
+        generator: the randomness of criteria of chance.
         times: how long layers take, for the normalizer latency.
-        gathered: raw scores from training steps (see `gathering.py`), which spare the pass over `batches`.
+        gathered: raw scores from training steps (see `Gathering`), in place of a pass over `batches`.
 
     Returns:
         Group name -> (n,) float64.
@@ -76,105 +67,96 @@ def importance(
         WiringError: no batch was given, or the criterion does not apply to the network.
         TrainingError: a score is not a finite number.
     """
-    _check_names(criterion, normalizer)
+    _check_name("criterion", criterion, CRITERIA)
+    _check_name("normalizer", normalizer, NORMALIZERS)
+    row = CRITERIA[criterion]
     if gathered is not None:
         raw = gathered
-    elif criterion in _ACTIVATION:
-        raw = _from_activations(network, graph, batches, loss, criterion)
-    elif criterion in ("random", "noise"):
-        raw = (generator or np.random.default_rng()).random(graph.channel_count)
+    elif row.from_maps:
+        raw = _from_maps(network, graph, batches, loss, row)
+    elif row.source == "chance":
+        numbers = (generator or np.random.default_rng()).random((1, graph.channel_count))
+        raw = row.values(torch.from_numpy(numbers))[0].numpy()
     else:
-        raw = _from_weights(network, graph, criterion)
+        raw = _from_weights(network, graph, row)
     if not np.isfinite(raw).all():
         raise TrainingError(
             f"the {criterion} importance of {int((~np.isfinite(raw)).sum())} channels is not a number: the "
             "network has diverged; try a lower train.learning_rate"
         )
-    if criterion == "random":
-        return graph.per_group(raw)
-    return normalise(raw, network, graph, normalizer, times)
+    return normalise(raw, network, graph, normalizer, times) if row.normalised else graph.per_group(raw)
 
 
-def _check_names(criterion: str, normalizer: str) -> None:
-    for kind, value, known in (
-        ("criterion", criterion, get_args(Criterion)),
-        ("normalizer", normalizer, get_args(Normalizer)),
-    ):
-        if value not in known:
-            raise ConfigError(f"{kind} {value!r} is not known; known are {', '.join(known)}")
+def _check_name(kind: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise ConfigError(f"{kind} {name!r} is not known; known are {', '.join(known)}")
 
 
 def normalise(
     raw: np.ndarray,
     network: nn.Module,
     graph: ChannelGraph,
-    normalizer: Normalizer,
+    normalizer: str,
     times: LayerTimes | None = None,
 ) -> Scores:
     """Make the scores of different layers comparable; a layer of zeros stays zero."""
-    if normalizer in COSTS:
+    cost = next((cost for cost in COSTS if cost == normalizer), None)
+    if cost is not None:
         tally = Tally(network, graph, times)
-        return graph.per_group(raw / unit_costs(tally, range(graph.channel_count), normalizer))
-    scores = graph.per_group(raw)
-    if normalizer == "none":
-        return scores
-    scale = np.linalg.norm if normalizer == "l2" else np.mean
-    return {name: values / (float(scale(values)) or 1.0) for name, values in scores.items()}
+        return graph.per_group(raw / unit_costs(tally, range(graph.channel_count), cost))
+    scale = _SCALES[normalizer]
+    return {name: values / (float(scale(values)) or 1.0) for name, values in graph.per_group(raw).items()}
 
 
-def _from_activations(
+def _from_maps(
     network: nn.Module, graph: ChannelGraph, batches: Iterable[Batch], loss: Loss, criterion: Criterion
 ) -> np.ndarray:
     """One raw score per channel."""
     totals = [np.zeros(len(probe.channels)) for probe in graph.probes]
     examples: list[list[np.ndarray]] = [[] for _ in graph.probes]
     count = 0
-    with evaluating(network), _observing(network, graph.probes) as observed:
+    with evaluating(network):
         for batch in batches:
             count += len(batch["image"])
-            for index, values in _per_example(network, batch, loss, criterion, observed):
-                if criterion == "l1-std":
+            for index, values in _per_example(network, graph.probes, batch, loss, criterion):
+                if criterion.deviation:
                     examples[index].append(values)
                 else:
                     totals[index] += values.mean(axis=0)
     if count == 0:
-        raise WiringError(f"the criterion {criterion!r} needs at least one batch; none was given")
-    if criterion == "l1-std":
+        raise WiringError(f"the criterion {criterion.name!r} needs at least one batch; none was given")
+    if criterion.deviation:
         if count < 2:
-            raise WiringError("the criterion 'l1-std' needs at least two examples; one was given; use l1")
+            raise WiringError(
+                f"the criterion {criterion.name!r} needs at least two examples; one was given; use {SIMPLEST}"
+            )
         totals = [np.concatenate(values).std(axis=0) for values in examples]
-    return sum_probes(graph, totals)
-
-
-def sum_probes(graph: ChannelGraph, totals: list[np.ndarray]) -> np.ndarray:
-    """One score per channel from those of each probe; channels observed in several places add up."""
-    scores, seen = np.zeros(graph.channel_count), np.zeros(graph.channel_count, dtype=bool)
-    for probe, total in zip(graph.probes, totals, strict=True):
-        bound = probe.channels >= 0
-        np.add.at(scores, probe.channels[bound], np.abs(total[bound]))
-        seen[probe.channels[bound]] = True
-    # a layer that runs only in training mode competes at the mean of those that were observed
-    scores[~seen] = scores[seen].mean() if seen.any() else 1.0
-    return scores
+    return _sum_probes(graph, totals)
 
 
 def _per_example(
-    network: nn.Module, batch: Batch, loss: Loss, criterion: Criterion, observed: dict[int, Tensor]
+    network: nn.Module, probes: tuple[Probe, ...], batch: Batch, loss: Loss, criterion: Criterion
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Index of each probe that was passed, and its (B, C) values."""
-    observed.clear()
-    with torch.set_grad_enabled(criterion in GRADIENT):
+    maps: dict[int, Tensor] = {}
+
+    def look(index: int, output: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and not output.requires_grad:
+            output = output.detach().requires_grad_()  # behind layers that are not trained
+        maps[index] = output
+        return output.clone()  # an in-place operation that follows would change the map
+
+    gradients: list[Tensor | None]
+    with torch.set_grad_enabled(criterion.needs_gradients), observed(network, probes, look):
         output = network(batch["image"])
-        order = sorted(observed)
-        maps = [observed[index] for index in order]
-        gradients: list[Tensor | None]
-        if criterion in GRADIENT:
-            gradients = _gradients(loss(output, batch["label"]), maps)
+        order = sorted(maps)
+        if criterion.needs_gradients:
+            gradients = _gradients(loss(output, batch["label"]), [maps[index] for index in order])
         else:
-            gradients = [None] * len(maps)
-    for index, a, g in zip(order, maps, gradients, strict=True):
+            gradients = [None] * len(order)
+    for index, g in zip(order, gradients, strict=True):
         with torch.no_grad():
-            yield index, reduce_map(a, g, criterion).double().cpu().numpy()
+            yield index, criterion.values(maps[index], g).double().cpu().numpy()
 
 
 def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
@@ -183,66 +165,154 @@ def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
     except RuntimeError as error:
         raise WiringError(
             f"the gradients of the activations cannot be taken ({str(error).splitlines()[0]}); switch "
-            "gradient checkpointing off while scoring, or use a criterion without gradients, such as l1"
+            "gradient checkpointing off while scoring, or use a criterion without gradients, such as "
+            f"{SIMPLEST}"
         ) from None
 
 
-def reduce_map(a: Tensor, g: Tensor | None, criterion: Criterion) -> Tensor:
-    """Values (B, C) of maps (B, C, *S) and, for the Taylor criteria, their gradients."""
-    space = tuple(range(2, a.ndim))
-    if criterion in GRADIENT:
-        product = torch.zeros_like(a) if g is None else a * g
-        summed = product.sum(space) if space else product
-        return summed.abs() if criterion == "taylor-abs" else summed
-    flat = a.flatten(2) if space else a.unsqueeze(-1)
-    return torch.linalg.vector_norm(flat, 2 if criterion == "l2" else 1, dim=-1)
-
-
 @contextmanager
-def _observing(network: nn.Module, probes: tuple[Probe, ...]) -> Iterator[dict[int, Tensor]]:
-    """Collect probe index -> activation during every forward pass."""
-    observed: dict[int, Tensor] = {}
-    calls: dict[str, int] = {}
-    wanted: dict[str, dict[int, int]] = {}
+def observed(network: nn.Module, probes: tuple[Probe, ...], look: Look) -> Iterator[None]:
+    """Show `look` the map of every probe that a forward pass goes by."""
+    wanted: dict[str, dict[int, int]] = {}  # module -> number of the call -> number of the probe
     for index, probe in enumerate(probes):
         wanted.setdefault(probe.module, {})[probe.call] = index
+    calls: dict[str, int] = {}  # of each module in this pass
 
-    def watch(name: str, module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
+    def hook(name: str, module: nn.Module, args: Any, output: Tensor) -> Tensor | None:
         call = calls.get(name, 0)
         calls[name] = call + 1
         index = wanted[name].get(call)
-        if index is None:
-            return None
-        if torch.is_grad_enabled() and not output.requires_grad:
-            output = output.detach().requires_grad_()  # behind layers that are not trained
-        observed[index] = output
-        return output.clone()  # an in-place operation that follows would change the map
+        return None if index is None else look(index, output)
 
     modules = dict(network.named_modules())
-    hooks = [modules[name].register_forward_hook(partial(watch, name)) for name in wanted]
+    hooks = [modules[name].register_forward_hook(partial(hook, name)) for name in wanted]
     hooks.append(network.register_forward_pre_hook(lambda module, args: calls.clear()))
     try:
-        yield observed
+        yield
     finally:
-        for hook in hooks:
-            hook.remove()
+        for handle in hooks:
+            handle.remove()
+
+
+def _sum_probes(graph: ChannelGraph, totals: list[np.ndarray]) -> np.ndarray:
+    """One score per channel from those of each probe; channels observed in several places add up."""
+    places = ((p.channels, np.abs(total)) for p, total in zip(graph.probes, totals, strict=True))
+    scores, seen = _scatter(graph, places)
+    # a layer that runs only in training mode competes at the mean of those that were observed
+    scores[~seen] = scores[seen].mean() if seen.any() else 1.0
+    return scores
 
 
 def _from_weights(network: nn.Module, graph: ChannelGraph, criterion: Criterion) -> np.ndarray:
-    role = "out" if criterion == "weight-l1" else "norm-weight"
+    role = "out" if criterion.source == "filters" else "norm-weight"
     parameters = dict(network.named_parameters())
-    scores, seen = np.zeros(graph.channel_count), np.zeros(graph.channel_count, dtype=bool)
-    for binding in graph.bindings:
-        if binding.role != role:
-            continue
-        weight = parameters[binding.tensor].detach().abs().double()
-        others = [d for d in range(weight.ndim) if d != binding.dim]
-        values = (weight.sum(others) if others else weight).cpu().numpy()
-        bound = binding.channels >= 0
-        np.add.at(scores, binding.channels[bound], values[bound])
-        seen[binding.channels[bound]] = True
+
+    def values(tensor: str, dim: int) -> np.ndarray:
+        weight = parameters[tensor].detach().double().movedim(dim, 0)
+        return criterion.values(weight[None])[0].cpu().numpy()
+
+    places = ((b.channels, values(b.tensor, b.dim)) for b in graph.bindings if b.role == role)
+    scores, seen = _scatter(graph, places)
     if not seen.any():
-        raise WiringError(f"the criterion {criterion!r} finds no weights: the network's norms have no scale")
+        raise WiringError(
+            f"the criterion {criterion.name!r} finds no weights: the network's norms have no scale"
+        )
     # an up-convolution has no norm: it competes at the mean of those that have
     scores[~seen] = scores[seen].mean()
     return scores
+
+
+def _scatter(
+    graph: ChannelGraph, places: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums per channel of values given with the channels they are of, and which channels had any."""
+    sums, seen = np.zeros(graph.channel_count), np.zeros(graph.channel_count, dtype=bool)
+    for channels, values in places:
+        bound = channels >= 0
+        np.add.at(sums, channels[bound], values[bound])
+        seen[channels[bound]] = True
+    return sums, seen
+
+
+class Gathering:
+    """Collects raw scores from training steps: no extra pass over the training set.
+
+    They come from the passes that training makes anyway: with its augmentation, its batch statistics and
+    its dropout. A channel that dropout has zeroed for an example has no gradient there, and the others are
+    scaled up, so that the mean stays.
+
+    Args:
+        network: trained and cut meanwhile; a cut keeps its modules.
+        graph: its channels, for where to look.
+        criterion: one that may be gathered while training.
+        steps: to collect from: the last ones of every stretch of training.
+    """
+
+    def __init__(self, network: nn.Module, graph: ChannelGraph, criterion: str, steps: int) -> None:
+        able = [row.name for row in CRITERIA.values() if row.while_training]
+        if criterion not in able:
+            raise ValueError(f"{criterion} cannot be gathered; expected one of {', '.join(able)}")
+        self.network, self.probes, self.steps = network, graph.probes, steps
+        self.criterion = CRITERIA[criterion]
+        self._clear()
+
+    def _clear(self) -> None:
+        self._sums: dict[int, np.ndarray] = {}
+        self.batches = 0
+        self._spoiled = False
+        self._left = 0
+
+    def raw(self, graph: ChannelGraph) -> np.ndarray | None:
+        """One raw score per channel of the graph as it is now; None where the network was cut since."""
+        if not self.batches or self._spoiled:
+            return None
+        totals = [self._sums.get(i, np.zeros(len(p.channels))) for i, p in enumerate(graph.probes)]
+        if any(len(t) != len(p.channels) for t, p in zip(totals, graph.probes, strict=True)):
+            return None
+        return _sum_probes(graph, totals)
+
+    def state(self) -> tuple[dict[int, np.ndarray], dict[str, int]]:
+        """What was collected so far: sums by probe, and counts."""
+        counts = {"batches": self.batches, "spoiled": int(self._spoiled), "left": self._left}
+        return dict(self._sums), counts
+
+    def set_state(self, sums: Mapping[int, np.ndarray], counts: Mapping[str, int]) -> None:
+        """Go on collecting from where `state` was taken."""
+        self._sums = dict(sums)
+        self.batches, self._left = counts["batches"], counts["left"]
+        self._spoiled = bool(counts["spoiled"])
+
+    @contextmanager
+    def step(self, left: int = 1) -> Iterator[None]:
+        """Around the forward and backward pass of an optimiser step.
+
+        Args:
+            left: steps left in this stretch of training, this one included; what was collected before the
+                last ones is forgotten.
+        """
+        if left > self.steps or left >= self._left:  # another stretch has begun
+            self._clear()
+        self._left = left
+        if left > self.steps:
+            yield
+            return
+        with observed(self.network, self.probes, self._look):
+            yield
+            self.batches += 1
+
+    def _look(self, index: int, a: Tensor) -> None:
+        if not self.criterion.needs_gradients:
+            self._add(index, a.detach(), None)
+        elif a.requires_grad:
+            a.register_hook(partial(self._from_gradient, index, a.detach(), a._version))
+
+    def _from_gradient(self, index: int, a: Tensor, version: int, gradient: Tensor) -> None:
+        if a._version != version:  # an operation in place has changed the map since
+            self._spoiled = True
+            return
+        self._add(index, a, gradient)
+
+    def _add(self, index: int, a: Tensor, gradient: Tensor | None) -> None:
+        with torch.no_grad():
+            values = self.criterion.values(a, gradient).double().mean(dim=0).cpu().numpy()
+        self._sums[index] = self._sums.get(index, 0.0) + values

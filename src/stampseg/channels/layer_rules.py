@@ -2,71 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from .graph import LayerCall
-from .layout import Layout, argument, data_input, tie_within
+from .call import Call
+from .graph import LayerCall, Role
+from .shared_rules import tie_within
+from .wiring import Layout
 
-if TYPE_CHECKING:
-    from .tracer import Tracer
 
-
-def convolution(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def convolution(call: Call) -> Layout | None:
     """conv1d to conv3d: weight (out, in / groups, *kernel)."""
-    x, weight, bias = (
-        data_input(args, kwargs),
-        argument(args, kwargs, 1, "weight"),
-        argument(args, kwargs, 2, "bias"),
-    )
-    groups = argument(args, kwargs, 6, "groups", 1)
-    return _layer(tracer, x, weight, bias, groups, out, out_dim=0)
+    return _layer(call, call.argument(6, "groups", 1), out_dim=0)
 
 
-def transposed_convolution(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> Layout | None:
+def transposed_convolution(call: Call) -> Layout | None:
     """conv_transpose1d to 3d: weight (in, out / groups, *kernel)."""
-    x, weight, bias = (
-        data_input(args, kwargs),
-        argument(args, kwargs, 1, "weight"),
-        argument(args, kwargs, 2, "bias"),
-    )
-    groups = argument(args, kwargs, 6, "groups", 1)
-    if groups != 1:
-        return None
-    return _layer(tracer, x, weight, bias, groups, out, out_dim=1)
+    return _layer(call, 1, out_dim=1) if call.argument(6, "groups", 1) == 1 else None
 
 
-def linear(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def linear(call: Call) -> Layout | None:
     """Linear on (B, features)."""
-    x, weight, bias = (
-        data_input(args, kwargs),
-        argument(args, kwargs, 1, "weight"),
-        argument(args, kwargs, 2, "bias"),
-    )
-    return _layer(tracer, x, weight, bias, 1, out, out_dim=0) if x.ndim == 2 else None
+    return _layer(call, 1, out_dim=0) if call.input.ndim == 2 else None
 
 
-def _layer(
-    tracer: Tracer,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    groups: int,
-    out: Tensor,
-    *,
-    out_dim: int,
-) -> Layout | None:
-    name = tracer.state_name(weight)
-    incoming = tracer.layout_or_frozen(x)
-    if name is None or x.ndim != weight.ndim or (bias is not None and tracer.state_name(bias) is None):
+def _layer(call: Call, groups: int, *, out_dim: int) -> Layout | None:
+    """A layer of (input, weight, bias); the output channels lie along `out_dim` of its weight."""
+    x, run, count = call.input, call.run, call.out.shape[1]
+    weight, bias = call.argument(1, "weight"), call.argument(2, "bias")
+    name = run.state_name(weight)
+    incoming = run.layout_or_frozen(x)
+    if name is None or x.ndim != weight.ndim or (bias is not None and run.state_name(bias) is None):
         return None
-    if groups > 1 and not tracer.runs(nn.modules.conv._ConvNd):
+    if groups > 1 and not run.inside(nn.modules.conv._ConvNd):
         return None  # the number of groups is written where a cut cannot reach it
-    wiring, count = tracer.wiring, out.shape[1]
+    wiring = run.wiring
     known = wiring.places.get((name, out_dim))
     if groups > 1 and groups == x.shape[1]:  # depthwise: each channel is filtered by itself
         outgoing = np.repeat(incoming, count // groups)
@@ -75,35 +47,33 @@ def _layer(
     else:
         outgoing = wiring.new_block(name.removesuffix(".weight"), count, layer=True, transposed=out_dim == 1)
     if groups > 1:  # the channels of one convolution group, in and out, go together
-        tie_within(tracer, [incoming, outgoing], groups)
+        tie_within(wiring, [incoming, outgoing], groups)
     wiring.bind(name, out_dim, outgoing, "out")
     if groups == 1:
         wiring.bind(name, 1 - out_dim, incoming, "in")
     if bias is not None:
-        wiring.bind(tracer.state_name(bias) or "", 0, outgoing)
+        run.bind_state(bias, outgoing)
     is_linear = x.ndim == 2 and weight.ndim == 2
-    tracer.count_module("in_features" if is_linear else "in_channels", incoming)
-    tracer.count_module("out_features" if is_linear else "out_channels", outgoing)
+    run.count_module("in_features" if is_linear else "in_channels", incoming)
+    run.count_module("out_features" if is_linear else "out_channels", outgoing)
     return outgoing
 
 
-def layer_call(
-    args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor, weight: str, places: int, transposed: bool
-) -> LayerCall:
+def layer_call(call: Call, weight: str, places: int, transposed: bool) -> LayerCall:
     """What a call of a convolution or linear layer is, for its cost."""
-    x, w = data_input(args, kwargs), argument(args, kwargs, 1, "weight")
+    x, w = call.input, call.argument(1, "weight")
     if w.ndim <= 2 or x.ndim != w.ndim:
         return LayerCall(weight, places, places)
     axes, kernel = x.ndim - 2, w.shape[2:]
-    dilation = _per_axis(argument(args, kwargs, 7 if transposed else 5, "dilation", 1), axes)
-    padding = argument(args, kwargs, 4, "padding", 0)
+    dilation = _per_axis(call.argument(7 if transposed else 5, "dilation", 1), axes)
+    padding = call.argument(4, "padding", 0)
     if padding == "same":
         padding = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
-    stride = _per_axis(argument(args, kwargs, 3, "stride", 1), axes)
+    stride = _per_axis(call.argument(3, "stride", 1), axes)
     return LayerCall(
         weight,
         places,
-        voxels=out.shape[2:].numel(),
+        voxels=call.out.shape[2:].numel(),
         size=tuple(x.shape[2:]),
         options=(stride, _per_axis(0 if padding == "valid" else padding, axes), dilation),
         transposed=transposed,
@@ -115,63 +85,57 @@ def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
     return values * axes if len(values) == 1 else values
 
 
-def normalisation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def normalisation(call: Call) -> Layout | None:
     """batch_norm and instance_norm: (input, running_mean, running_var, weight, bias)."""
-    layout = tracer.layout(data_input(args, kwargs))
-    if layout is None:
+    layout = call.layout
+    if layout is None or not _bind_vectors(call, layout, "running_mean", "running_var", "weight", "bias"):
         return None
-    names = ("running_mean", "running_var", "weight", "bias")
-    for index, name in enumerate(names, start=1):
-        tensor = argument(args, kwargs, index, name)
-        if tensor is not None and not tracer.bind_state(
-            tensor, layout, "norm-weight" if name == "weight" else "other"
-        ):
-            return None
-    tracer.count_module("num_features", layout)
+    call.run.count_module("num_features", layout)
     return layout
 
 
-def group_normalisation(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> Layout | None:
+def group_normalisation(call: Call) -> Layout | None:
     """group_norm(input, num_groups, weight, bias): cut by whole norm-groups."""
-    layout, groups = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "num_groups")
-    if layout is None or not tracer.runs(nn.GroupNorm):
+    layout = call.layout
+    if layout is None or not call.run.inside(nn.GroupNorm):
         return None
-    tie_within(tracer, [layout], groups)
-    for index, name in ((2, "weight"), (3, "bias")):
-        tensor = argument(args, kwargs, index, name)
-        if tensor is not None and not tracer.bind_state(
-            tensor, layout, "norm-weight" if index == 2 else "other"
-        ):
-            return None
-    tracer.count_module("num_channels", layout)
+    tie_within(call.run.wiring, [layout], call.argument(1, "num_groups"))
+    if not _bind_vectors(call, layout, "weight", "bias", first=2):
+        return None
+    call.run.count_module("num_channels", layout)
     return layout
 
 
-def layer_normalisation(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> Layout | str | None:
+def _bind_vectors(call: Call, layout: Layout, *names: str, first: int = 1) -> bool:
+    """Bind a norm's vectors, arguments from number `first` on; False where one is not the network's own."""
+    for index, name in enumerate(names, start=first):
+        tensor = call.argument(index, name)
+        role: Role = "norm-weight" if name == "weight" else "other"
+        if tensor is not None and not call.run.bind_state(tensor, layout, role):
+            return False
+    return True
+
+
+def layer_normalisation(call: Call) -> Layout | str | None:
     """layer_norm(input, normalized_shape): channels pass only where the statistics are over space."""
-    x, shape = data_input(args, kwargs), argument(args, kwargs, 1, "normalized_shape")
-    if len(shape) > x.ndim - 2:
+    if len(call.argument(1, "normalized_shape")) > call.input.ndim - 2:
         return "a layer norm takes its statistics over the channels"
-    return tracer.layout(x)
+    return call.layout
 
 
-def dropped(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def dropped(call: Call) -> Layout | None:
     """Targeted dropout: a rate per channel."""
-    layout, rate = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "rate")
-    return layout if layout is not None and tracer.bind_state(rate, layout, "rate") else None
+    layout, rate = call.layout, call.argument(1, "rate")
+    return layout if layout is not None and call.run.bind_state(rate, layout, "rate") else None
 
 
-def per_channel(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def per_channel(call: Call) -> Layout | None:
     """PReLU: a second argument with one number, or one per channel."""
-    layout, tensor = tracer.layout(data_input(args, kwargs)), argument(args, kwargs, 1, "weight")
+    layout, tensor = call.layout, call.argument(1, "weight")
     if layout is None:
         return None
     if tensor.numel() == len(layout):
-        if not tracer.bind_state(tensor, layout):
+        if not call.run.bind_state(tensor, layout):
             return None
-        tracer.count_module("num_parameters", layout)
+        call.run.count_module("num_parameters", layout)
     return layout if tensor.numel() in (1, len(layout)) else None

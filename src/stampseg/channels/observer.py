@@ -9,12 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .layout import Layout
-from .rules import ACTIVATIONS, COUNTED
+from .module_kinds import ACTIVATIONS, LAYERS
+from .wiring import Layout
 
 Find = Callable[[Tensor], tuple[int, Layout] | None]  # tensor -> the layer call it comes from, its layout
-
-_LAYERS = tuple({kind for kinds in COUNTED.values() for kind in kinds})
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Observer:
             if found is not None:
                 origin, layout = found
                 activated = isinstance(module, ACTIVATIONS)
-                single = not module._modules and (activated or isinstance(module, _LAYERS))
+                single = not module._modules and (activated or isinstance(module, LAYERS))
                 sight = Sight(name, call, layout, activated, single)
                 self._sights.setdefault(origin, []).append(sight)
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .call import output_tensors
 from .choice import Room
 from .graph import ChannelGraph, Cut
 from .surgery import apply_cut, state_of
-from .tracer import output_tensors
 
 
 def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str, float]:

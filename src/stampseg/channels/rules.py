@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from .call import Call, Rule, flat_integers
 from .layer_rules import (
     convolution,
     dropped,
@@ -16,7 +17,6 @@ from .layer_rules import (
     per_channel,
     transposed_convolution,
 )
-from .layout import Layout, Rule, argument, data_input, flat_ints, keep, tied
 from .shape_rules import (
     concatenation,
     expansion,
@@ -33,46 +33,47 @@ from .shape_rules import (
     transposition,
     turning,
 )
+from .shared_rules import keep, tied
+from .wiring import Layout
 
-if TYPE_CHECKING:
-    from .tracer import Tracer
 
-
-def keep_alone(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def keep_alone(call: Call) -> Layout | None:
     """pow, clamp: as `keep`, unless a second tensor brings values of its own for each channel."""
-    others = [a for a in (*args[1:], *kwargs.values()) if isinstance(a, Tensor) and a.numel() > 1]
-    return None if others else keep(tracer, args, kwargs, out)
+    rest = (*call.args[1:], *call.kwargs.values())
+    return None if any(isinstance(a, Tensor) and a.numel() > 1 for a in rest) else keep(call)
 
 
 def over_space(dims: int) -> Rule:
     """Pooling and dropout that know their number of axes: an input of one axis fewer is unbatched."""
 
-    def rule(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-        return keep(tracer, args, kwargs, out) if data_input(args, kwargs).ndim == dims + 2 else None
+    def rule(call: Call) -> Layout | None:
+        return keep(call) if call.input.ndim == dims + 2 else None
 
     return rule
 
 
-def arithmetic(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def arithmetic(call: Call) -> Layout | None:
     """add, mul, ...: two tensors of the same channels are tied; one value for all channels passes."""
-    operands = [a for a in (*args[:2], kwargs.get("input"), kwargs.get("other")) if isinstance(a, Tensor)]
+    run, out = call.run, call.out
+    given = (*call.args[:2], call.kwargs.get("input"), call.kwargs.get("other"))
+    operands = [a for a in given if isinstance(a, Tensor)]
     wide = [t for t in operands if _channel_dim(t, out) is not None]
-    maps = [t for t in wide if tracer.state_name(t) is None]
-    if not any(tracer.layout(t) is not None for t in maps) or out.ndim < 2:
+    maps = [t for t in wide if run.state_name(t) is None]
+    if not any(run.layout(t) is not None for t in maps) or out.ndim < 2:
         return None
-    if any(_misplaced(t, tracer.layout(t), out) for t in operands) or any(
+    if any(_misplaced(t, run.layout(t), out) for t in operands) or any(
         _channel_dim(t, out) != 1 for t in maps
     ):
         return None
-    result = tied(tracer, maps)
+    result = tied(run, maps)
     for tensor in wide:
-        name, dim = tracer.state_name(tensor), _channel_dim(tensor, out)
+        name, dim = run.state_name(tensor), _channel_dim(tensor, out)
         if name is not None and dim is not None and result is not None:
-            tracer.wiring.bind(name, dim, result)
+            run.wiring.bind(name, dim, result)
     for tensor in operands:  # a gate of one channel for all: it stays
-        layout = tracer.layout(tensor)
+        layout = run.layout(tensor)
         if layout is not None and len(layout) == 1 and out.shape[1] > 1:
-            tracer.wiring.freeze(layout, "one channel that scales all others")
+            run.wiring.freeze(layout, "one channel that scales all others")
     return result
 
 
@@ -87,13 +88,13 @@ def _misplaced(tensor: Tensor, layout: Layout | None, out: Tensor) -> bool:
     return layout is not None and len(layout) > 1 and _channel_dim(tensor, out) != 1
 
 
-def reduction(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def reduction(call: Call) -> Layout | None:
     """mean, sum, amax over space only."""
-    x, dims = data_input(args, kwargs), argument(args, kwargs, 1, "dim")
-    if dims is None or tracer.layout(x) is None or not isinstance(out, Tensor):
+    layout, dims = call.layout, call.argument(1, "dim")
+    if dims is None or layout is None or not isinstance(call.out, Tensor):
         return None
-    reduced = {d % x.ndim for d in flat_ints([dims])}
-    return tracer.layout(x) if not reduced & {0, 1} else None
+    reduced = {d % call.input.ndim for d in flat_integers([dims])}
+    return layout if not reduced & {0, 1} else None
 
 
 _ELEMENTWISE = """relu leaky_relu rrelu elu selu celu gelu silu mish hardswish hardtanh relu6
@@ -139,24 +140,8 @@ RULES: dict[str, Rule] = {
     "data": keep,
 }
 
-# Convolution-like modules and norms whose attributes repeat a size that a cut changes.
-COUNTED = {
-    "in_channels": (nn.modules.conv._ConvNd,),
-    "out_channels": (nn.modules.conv._ConvNd,),
-    "in_features": (nn.Linear,),
-    "out_features": (nn.Linear,),
-    "num_features": (nn.modules.batchnorm._NormBase,),
-    "num_channels": (nn.GroupNorm,),
-    "num_parameters": (nn.PReLU,),
-}
-
 
 def rule_name(func: Any) -> str:
     """The operation's plain name: `add` for torch.add, Tensor.add_ and Tensor.__add__, `data` for x.data."""
     name = getattr(func, "__name__", str(func))
     return getattr(func.__self__, "__name__", name) if name == "__get__" else name.strip("_")
-
-
-_ACTIVATIONS = """ReLU LeakyReLU PReLU RReLU ELU SELU CELU GELU SiLU Mish Hardswish ReLU6 Softplus
-Sigmoid Tanh"""
-ACTIVATIONS = tuple(getattr(nn, name) for name in _ACTIVATIONS.split())

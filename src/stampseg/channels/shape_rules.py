@@ -3,63 +3,55 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from .layout import Layout, Rule, argument, data_input, equal_parts, flat_ints, keep, tie_within, tied
+from .call import Call, Rule, flat_integers
+from .shared_rules import equal_parts, keep, tie_within, tied
+from .wiring import Layout
 
-if TYPE_CHECKING:
-    from .tracer import Tracer
 
-
-def expansion(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def expansion(call: Call) -> Layout | None:
     """expand without a new dimension."""
-    return keep(tracer, args, kwargs, out) if data_input(args, kwargs).ndim == out.ndim else None
+    return keep(call) if call.input.ndim == call.out.ndim else None
 
 
-def concatenation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def concatenation(call: Call) -> Layout | None:
     """cat: joins layouts along dimension 1, ties them along any other."""
-    tensors = argument(args, kwargs, 0, "tensors")
-    dim = argument(args, kwargs, 1, "dim", 0)
-    if dim % out.ndim == 1:
-        return np.concatenate([tracer.layout_or_frozen(t) for t in tensors])
-    return tied(tracer, list(tensors))
+    tensors, dim = call.argument(0, "tensors"), call.argument(1, "dim", 0)
+    if dim % call.out.ndim == 1:
+        return np.concatenate([call.run.layout_or_frozen(t) for t in tensors])
+    return tied(call.run, list(tensors))
 
 
-def splitting(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> list[Layout] | None:
+def splitting(call: Call) -> list[Layout] | None:
     """split, chunk, tensor_split: parts along dimension 1, copies along any other.
 
     Only equal parts given by their number are still right after a cut, when each loses the same
     positions; sizes are written in the network's code, where a cut cannot reach them.
     """
-    x, parts = data_input(args, kwargs), args[1] if len(args) > 1 else None
-    dim = argument(args, kwargs, 2, "dim", 0)
-    layout = tracer.layout(x)
+    layout, count = call.layout, len(call.out)
     if layout is None:
         return None
-    if dim % x.ndim != 1:
-        return [layout] * len(out)
-    parts = parts if parts is not None else kwargs.get("chunks", kwargs.get("sections"))
-    if not isinstance(parts, int) or parts != len(out) or len(layout) % parts:
+    if call.argument(2, "dim", 0) % call.input.ndim != 1:
+        return [layout] * count
+    parts = call.argument(1, "chunks", call.kwargs.get("sections"))
+    if not isinstance(parts, int) or parts != count or len(layout) % parts:
         return None
-    return equal_parts(tracer, layout, parts)
+    return equal_parts(call.run.wiring, layout, parts)
 
 
-def splitting_by_size(
-    tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
-) -> list[Layout] | None:
+def splitting_by_size(call: Call) -> list[Layout] | None:
     """split along any dimension but 1; its sizes are fixed numbers."""
-    layout, dim = tracer.layout(args[0] if args else None), argument(args, kwargs, 2, "dim", 0)
-    return None if layout is None or dim % args[0].ndim == 1 else [layout] * len(out)
+    layout, dim = call.layout, call.argument(2, "dim", 0)
+    return None if layout is None or dim % call.input.ndim == 1 else [layout] * len(call.out)
 
 
-def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def indexing(call: Call) -> Layout | None:
     """x[:, :, ...]: anything over space, new axes behind it. A slice of the channels is in fixed numbers."""
-    x, index = args[0], args[1] if isinstance(args[1], tuple) else (args[1],)
-    layout = tracer.layout(x)
-    if layout is None or any(isinstance(i, Tensor | list) for i in index):
+    x, index = call.args[0], call.args[1] if isinstance(call.args[1], tuple) else (call.args[1],)
+    if call.layout is None or any(isinstance(i, Tensor | list) for i in index):
         return None
     if any(i is Ellipsis for i in index):
         at = next(position for position, i in enumerate(index) if i is Ellipsis)
@@ -68,13 +60,12 @@ def indexing(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out:
     whole = [isinstance(i, slice) and i == slice(None) for i in index[:2]]
     if len(index) < 2 or not all(whole):
         return None
-    return layout if isinstance(out, Tensor) and out.ndim > 1 and out.shape[1] == len(layout) else None
+    return keep(call) if isinstance(call.out, Tensor) else None
 
 
-def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def flattening(call: Call) -> Layout | None:
     """view, reshape, flatten: keeps (B, C, ...), or merges space into the channels."""
-    x = data_input(args, kwargs)
-    layout = tracer.layout(x)
+    x, out, layout = call.input, call.out, call.layout
     if layout is None or out.ndim < 2 or out.shape[0] != x.shape[0]:
         return None
     if out.shape[1] == x.shape[1]:
@@ -83,62 +74,54 @@ def flattening(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], ou
     return np.repeat(layout, space) if out.ndim == 2 and out.shape[1] == x.shape[1] * space else None
 
 
-def permutation(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def permutation(call: Call) -> Layout | None:
     """permute that leaves batch and channels in place."""
-    x = data_input(args, kwargs)
-    order = [dim % x.ndim for dim in flat_ints(args[1:] or kwargs.get("dims", ()))]
-    return tracer.layout(x) if order[:2] == [0, 1] else None
+    order = [dim % call.input.ndim for dim in call.integers(1, "dims")]
+    return call.layout if order[:2] == [0, 1] else None
 
 
-def transposition(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def transposition(call: Call) -> Layout | None:
     """transpose of two spatial dimensions."""
-    x = data_input(args, kwargs)
-    swapped = [dim % x.ndim for dim in flat_ints(args[1:])]
-    return tracer.layout(x) if len(swapped) == 2 and min(swapped) > 1 else None
+    swapped = [dim % call.input.ndim for dim in flat_integers(call.args[1:])]
+    return call.layout if len(swapped) == 2 and min(swapped) > 1 else None
 
 
-def padding(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def padding(call: Call) -> Layout | None:
     """pad over space only."""
-    return (
-        keep(tracer, args, kwargs, out)
-        if len(argument(args, kwargs, 1, "pad")) <= 2 * (out.ndim - 2)
-        else None
-    )
+    return keep(call) if len(call.argument(1, "pad")) <= 2 * (call.out.ndim - 2) else None
 
 
-def stacking(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> str:
+def stacking(call: Call) -> str:
     """stack, as of the maps of deep supervision: the channels move to another dimension."""
     return "stacked along a new dimension"
 
 
-def repetition(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def repetition(call: Call) -> Layout | None:
     """repeat along any dimension that exists; along dimension 1 the layout follows again and again."""
-    x, times = data_input(args, kwargs), flat_ints(args[1:] or kwargs.get("repeats", ()))
-    layout = tracer.layout(x)
-    return None if layout is None or len(times) != x.ndim else np.tile(layout, times[1])
+    layout, times = call.layout, call.integers(1, "repeats")
+    return None if layout is None or len(times) != call.input.ndim else np.tile(layout, times[1])
 
 
 def turning(first: int) -> Rule:
     """flip and roll over space only; `dims` is their argument number `first`."""
 
-    def rule(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
-        x = data_input(args, kwargs)
-        dims = {dim % x.ndim for dim in flat_ints([args[first:] or kwargs.get("dims", ())])}
-        return tracer.layout(x) if dims and not dims & {0, 1} else None
+    def rule(call: Call) -> Layout | None:
+        dims = {dim % call.input.ndim for dim in call.integers(first, "dims")}
+        return call.layout if dims and not dims & {0, 1} else None
 
     return rule
 
 
-def pixel_shuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def pixel_shuffle(call: Call) -> Layout | None:
     """Each output channel is made of r^2 neighbouring input channels, which go together."""
-    layout = tracer.layout(data_input(args, kwargs))
+    layout, count = call.layout, call.out.shape[1]
     if layout is None:
         return None
-    tie_within(tracer, [layout], out.shape[1])
-    return layout.reshape(out.shape[1], -1)[:, 0]
+    tie_within(call.run.wiring, [layout], count)
+    return layout.reshape(count, -1)[:, 0]
 
 
-def pixel_unshuffle(tracer: Tracer, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> Layout | None:
+def pixel_unshuffle(call: Call) -> Layout | None:
     """Each channel becomes r^2 neighbouring ones."""
-    layout = tracer.layout(data_input(args, kwargs))
-    return None if layout is None else np.repeat(layout, out.shape[1] // len(layout))
+    layout = call.layout
+    return None if layout is None else np.repeat(layout, call.out.shape[1] // len(layout))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .graph import ChannelGraph
-from .rules import COUNTED
+from .module_kinds import COUNTED
 from .surgery import Copy, plain_copy, replace_tensors, state_of, successor
 
 _ATTRIBUTES = (*COUNTED, "groups", "num_groups")

@@ -7,7 +7,6 @@ channels that reach it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from ..errors import WiringError
-from .graph import ChannelGraph, LayerCall, Role
+from .call import Call, Pass, output_tensors, tensors_in
+from .graph import ChannelGraph, LayerCall
 from .layer_rules import layer_call
-from .layout import Layout, argument, data_input
 from .meta_norm import norm_on_meta
 from .observer import Observer
-from .rules import COUNTED, RULES, rule_name
-from .wiring import Wiring
+from .rules import RULES, rule_name
+from .wiring import Layout, Wiring
 
 # Calls that return no tensor, and yet write one or carry one out of sight.
 _ESCAPES = ("setitem", "set", "numpy", "array", "tolist", "item", "dlpack")
@@ -48,7 +47,7 @@ class Tracer(TorchFunctionMode):
 
     def _set_constants(self) -> None:
         """What modules hold outside their state comes from no channel, and is not replaced by a cut."""
-        held = _tensors(
+        held = tensors_in(
             [v for m in self.network.modules() for k, v in vars(m).items() if k not in REGISTRIES]
         )
         self._constants = {id(t): t for t in held}
@@ -59,7 +58,7 @@ class Tracer(TorchFunctionMode):
 
     def _reset(self, training: bool) -> None:
         self._training = training
-        self._layouts: dict[int, tuple[Tensor, Layout]] = {}  # holds the tensor so that its id stays its own
+        self._pass = Pass(self._names, self.wiring, self.observer)
         self._others = dict(self._constants)  # seen to be made, but from no channels that are followed
         self._origins: dict[int, int] = {}  # tensor -> number of the layer call it comes from, unmixed
         self._layer_calls = 0
@@ -72,7 +71,7 @@ class Tracer(TorchFunctionMode):
         for module in self.network.modules():  # with batch statistics one example may be too little
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
-        self._set(example, self._frozen("input", example.shape[1], "the network's input"))
+        self._pass.follow(example, self._pass.frozen("input", example.shape[1], "the network's input"))
         try:
             with self.observer.watching(self.network, None if training else self._origin), self:
                 if self.state is None:
@@ -92,7 +91,7 @@ class Tracer(TorchFunctionMode):
     def _origin(self, tensor: Tensor) -> tuple[int, Layout] | None:
         if id(tensor) not in self._origins:
             return None
-        return self._origins[id(tensor)], self._layouts[id(tensor)][1]
+        return self._origins[id(tensor)], self._pass.layouts[id(tensor)][1]
 
     def _freeze_outputs(self, outputs: list[Tensor]) -> None:
         if not outputs:
@@ -103,7 +102,7 @@ class Tracer(TorchFunctionMode):
         self._look_for_strangers(outputs)
         self.output_shapes += [tuple(output.shape) for output in outputs]
         for output in outputs:
-            layout = self.layout(output)
+            layout = self._pass.layout(output)
             if layout is not None:
                 self.wiring.freeze(layout, "the network's output")
 
@@ -120,29 +119,26 @@ class Tracer(TorchFunctionMode):
         out = norm_on_meta(func, args, kwargs)
         if out is None:
             out = func(*args, **kwargs)
-        outputs = _tensors(out)
-        inputs = _tensors((args, kwargs))
+        outputs = tensors_in(out)
+        inputs = tensors_in((args, kwargs))
         if inputs and (outputs or rule_name(func) in _ESCAPES):
-            self._follow(func, args, kwargs, out, inputs, outputs)
+            self._follow(rule_name(func), Call(self._pass, args, kwargs, out), inputs, outputs)
         for tensor in outputs:
-            if id(tensor) not in self._layouts:
+            if not self._pass.follows(tensor):
                 self._others[id(tensor)] = tensor
         return out
 
-    def _follow(
-        self, func: Any, args: Any, kwargs: Any, out: Any, inputs: list[Tensor], outputs: list[Tensor]
-    ) -> None:
-        name = rule_name(func)
+    def _follow(self, name: str, call: Call, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         self._look_for_strangers(inputs)
-        states = [t for t in inputs if self.state_name(t) is not None]
+        states = [t for t in inputs if self._pass.state_name(t) is not None]
         self._used.update(self._names[id(t)] for t in states)
         if not self._training:
-            self._count(name, args, kwargs, out)
+            self._count(name, call)
         self.wiring.touched.clear()
-        traced = [t for t in inputs if id(t) in self._layouts]
+        traced = [t for t in inputs if self._pass.follows(t)]
         origins = {self._origins.get(id(t)) for t in traced}
         rule = RULES.get(name) if traced or name.startswith(("conv", "linear")) else None
-        layouts = rule(self, args, kwargs, out) if rule else None
+        layouts = rule(call) if rule else None
         if layouts is None or isinstance(layouts, str):
             self._give_up(name, inputs, traced, layouts)
             return
@@ -153,7 +149,7 @@ class Tracer(TorchFunctionMode):
             layouts = [layouts] * len(outputs)
         unmixed = origins.pop() if len(traced) == 1 else None
         for tensor, layout in zip(outputs, layouts, strict=True):
-            self._set(tensor, layout)
+            self._pass.follow(tensor, layout)
             if name.startswith(("conv", "linear")):
                 self._origins[id(tensor)] = self._layer_calls
                 self._layer_calls += 1
@@ -167,9 +163,9 @@ class Tracer(TorchFunctionMode):
         place = self.observer.place
         for tensor in traced:
             why = f"{reason} in {place}" if reason else f"{name} in {place} is not understood"
-            self.wiring.freeze(self._layouts[id(tensor)][1], why)
+            self.wiring.freeze(self._pass.layouts[id(tensor)][1], why)
         for tensor in inputs:
-            if self.state_name(tensor) is not None:
+            if self._pass.state_name(tensor) is not None:
                 self._poison(tensor, name)
         if traced and not reason:
             self.unknown.append(f"{name} in {place}")
@@ -178,17 +174,18 @@ class Tracer(TorchFunctionMode):
         where = f"{name} in {self.observer.place}, which is not understood"
         self.wiring.poisoned.setdefault(self._names[id(tensor)], where)
 
-    def _count(self, name: str, args: Any, kwargs: Any, out: Any) -> None:
+    def _count(self, name: str, call: Call) -> None:
         """Where a weight is applied, followed or not; products without one cost what no cut changes."""
+        args, kwargs, out = call.args, call.kwargs, call.out
         if name.startswith(("conv", "linear")) and isinstance(out, Tensor):
-            x, weight = data_input(args, kwargs), argument(args, kwargs, 1, "weight")
+            x, weight = call.input, call.argument(1, "weight")
             transposed = name.startswith("conv_transpose")
             spread = x if transposed else out
             channels = spread.shape[-1 if name == "linear" else 1]
             places = spread.numel() // max(1, channels * self._batch)
-            state = self.state_name(weight)
+            state = self._pass.state_name(weight)
             if state is not None:
-                self.calls.append(layer_call(args, kwargs, out, state, places, transposed))
+                self.calls.append(layer_call(call, state, places, transposed))
             else:
                 self.fixed_flops += 2 * weight.numel() * places
         elif name in ("matmul", "bmm", "rmatmul") and isinstance(out, Tensor):
@@ -201,57 +198,13 @@ class Tracer(TorchFunctionMode):
     def _look_for_strangers(self, tensors: list[Tensor]) -> None:
         """A tensor that no observed operation made may come from any channels: freeze them all."""
         for tensor in tensors:
-            known = id(tensor) in self._layouts or id(tensor) in self._others or self.state_name(tensor)
+            known = self._pass.follows(tensor) or id(tensor) in self._others or self._pass.state_name(tensor)
             if not known:
                 self._others[id(tensor)] = tensor
                 where = self.observer.place
-                for _, layout in self._layouts.values():
+                for _, layout in self._pass.layouts.values():
                     self.wiring.freeze(layout, f"a tensor in {where} comes from code that cannot be followed")
                 self.unknown.append(f"a tensor from code that cannot be followed in {where}")
-
-    def runs(self, kind: type[nn.Module]) -> bool:
-        """Whether the call comes from such a module's own forward."""
-        return bool(self.observer.stack) and isinstance(self.observer.stack[-1][1], kind)
-
-    def _set(self, tensor: Tensor, layout: Layout) -> None:
-        self._layouts[id(tensor)] = (tensor, layout)
-
-    def _frozen(self, name: str, count: int, reason: str) -> Layout:
-        atoms = self.wiring.new_block(name, count, layer=False)
-        self.wiring.freeze(atoms, reason)
-        return atoms
-
-    def layout(self, tensor: Any) -> Layout | None:
-        """The layout of a tensor of this pass, or None."""
-        known = self._layouts.get(id(tensor))
-        return None if known is None else known[1]
-
-    def layout_or_frozen(self, tensor: Tensor) -> Layout:
-        """The layout, or new frozen atoms for a tensor that was not followed."""
-        layout = self.layout(tensor)
-        return (
-            layout
-            if layout is not None
-            else self._frozen(
-                "constant", tensor.shape[1], "it meets a tensor that does not come from cuttable channels"
-            )
-        )
-
-    def state_name(self, tensor: Any) -> str | None:
-        """The name of a parameter or buffer of the network."""
-        return self._names.get(id(tensor))
-
-    def bind_state(self, tensor: Tensor, layout: Layout, role: Role = "other") -> bool:
-        """Bind a vector of the network's state; False when it is not one."""
-        name = self.state_name(tensor)
-        if name is not None:
-            self.wiring.bind(name, 0, layout, role)
-        return name is not None
-
-    def count_module(self, attribute: str, layout: Layout) -> None:
-        """Record the attribute of the module now running, if it has it."""
-        if any(self.runs(kind) for kind in COUNTED[attribute]):
-            self.wiring.count_by(self.observer.stack[-1][0], attribute, layout)
 
 
 REGISTRIES = frozenset(vars(nn.Module()))
@@ -260,26 +213,3 @@ REGISTRIES = frozenset(vars(nn.Module()))
 def _named_state(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from network.named_parameters()
     yield from network.named_buffers()
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, tuple | list):
-        return [t for item in value for t in _tensors(item)]
-    if isinstance(value, dict):
-        return [t for item in value.values() for t in _tensors(item)]
-    return []
-
-
-def output_tensors(value: Any) -> list[Tensor]:
-    """As `_tensors`, and in mappings, data classes and other objects that a network may give back."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        return [t for item in value.values() for t in output_tensors(item)]
-    if isinstance(value, tuple | list):
-        return [t for item in value for t in output_tensors(item)]
-    if is_dataclass(value) or hasattr(value, "__dict__"):
-        return [t for item in vars(value).values() for t in output_tensors(item)]
-    return []

@@ -12,6 +12,8 @@ import numpy as np
 
 from .graph import FREE, Binding, ChannelGraph, Group, LayerCall, Probe, Role, Sized
 
+Layout = np.ndarray  # integers: the atom at every position of dimension 1 of a tensor
+
 
 @dataclass
 class Block:
