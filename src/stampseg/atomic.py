@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import DataError
+
+_LEFTOVER = re.compile(r"\.\d+-[0-9a-f]{8}(\..*)?", re.DOTALL)  # as write_whole names its hidden files
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -51,8 +54,13 @@ def _to_disk(path: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete hidden files that a killed process was writing into the folder."""
     for path in folder.glob(".*-*"):
-        if path.is_file() and path.name[1:].partition("-")[0].isdigit():
+        if is_leftover(path):
             path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether it is a hidden file that a killed process was writing."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 def write_text(path: Path, text: str) -> None:
