@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg import runs
+from stampseg import demo, runs
 from stampseg.atomic import remove_leftovers
+from stampseg.checkpoint import delete_checkpoints, round_files
 from stampseg.config import Config
 from stampseg.errors import ConfigError, DataError
 from stampseg.order import Order
@@ -187,7 +188,38 @@ def test_a_tracker_that_is_not_installed_leaves_no_folder(
     assert not tree(tmp_path)
 
 
+def test_the_end_of_a_run_deletes_its_checkpoints_only(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path / "run")
+    kept = ("round-0003-copy.safetensors", "notes.txt")
+    put(
+        folder.path / "checkpoint",
+        "round-0003.safetensors",
+        "round-0004.safetensors",
+        "step.safetensors",
+        *kept,
+    )
+    names = [path.name for path in round_files(folder.path / "checkpoint")]
+    assert names == ["round-0003.safetensors", "round-0004.safetensors"]
+    folder.finish()
+    assert tree(folder.path / ".ended") == sorted(kept) and not (folder.path / "checkpoint").exists()
+
+
+def test_checkpoints_behind_a_link_are_deleted_and_nothing_else_is(tmp_path: Path) -> None:
+    put(tmp_path / "disk", "round-0001.safetensors", "photo.png")
+    (tmp_path / "checkpoint").symlink_to(tmp_path / "disk")
+    delete_checkpoints(tmp_path / "checkpoint")
+    assert tree(tmp_path / "disk") == ["photo.png"]
+
+
 def test_the_demo_asks_for_a_free_folder(tmp_path: Path) -> None:
     put(tmp_path, "notes.txt")
     said = call("demo", "-o", tmp_path, code=2).stderr
     assert f"{tmp_path}: is not empty, it holds notes.txt; choose another -o" in said
+
+
+def test_the_demo_replaces_its_own_pictures_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_read_map", lambda name: np.zeros((197, 233, 189), np.uint8))
+    demo.make_demo_data(tmp_path, 3, 1)
+    put(tmp_path / "train" / "images", "slice_of_mine.png", "slice_007.png")
+    demo.make_demo_data(tmp_path, 1, 1)
+    assert tree(tmp_path / "train" / "images") == ["slice_007.png", "slice_076.png", "slice_of_mine.png"]

@@ -23,6 +23,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from .algorithm import Round
 from .atomic import is_leftover, remove_leftovers, write_text, write_whole
+from .checkpoint import delete_checkpoints
 from .data.formats import some
 from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from .order import Order
@@ -154,10 +155,10 @@ class RunFolder:
     def finish(self) -> None:
         """Delete what only a stopped run needs, at one stroke, and let others in."""
         checkpoint, gone = self.path / "checkpoint", self.path / ".ended"
-        shutil.rmtree(gone, ignore_errors=True)
-        if checkpoint.exists():
+        with suppress(OSError):  # the name is taken, or there is no checkpoint
             os.replace(checkpoint, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        for place in (gone, checkpoint):
+            delete_checkpoints(place)
         self.release()
 
     def release(self) -> None:
