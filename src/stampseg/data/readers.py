@@ -125,6 +125,12 @@ def output_name(case_images: Sequence[Path]) -> str:
     return stem + _label_suffix(first)
 
 
+def twin_of(target: Path) -> Path | None:
+    """The other file of the pair that is written for a `.hdr` or `.img`; None for other names."""
+    suffix = {".hdr": ".img", ".img": ".hdr"}.get(target.suffix.lower())
+    return target.with_suffix(suffix) if suffix is not None else None
+
+
 def _label_suffix(source: Path) -> str:
     suffix = suffix_of(source)
     if os.path.isdir(source) or suffix in DICOM_SUFFIXES:
@@ -216,13 +222,13 @@ def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
     """Write under a hidden name beside the target, then move it there: no half file is ever seen."""
     # Of a length of its own: the target's name may be as long as names can be.
     place = target.with_name(f".{uuid.uuid4().hex[:8]}{suffix_of(target) or target.suffix}")
-    twins = {".hdr": ".img", ".img": ".hdr"}
-    twin = twins.get(target.suffix.lower())
+    beside = twin_of(target)
+    twin = beside.suffix if beside is not None else ""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(place)
-        if twin:
-            place.with_suffix(twin).replace(target.with_suffix(twin))
+        if beside is not None:
+            place.with_suffix(twin).replace(beside)
         place.replace(target)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
