@@ -37,6 +37,16 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             place.unlink()
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """See that nothing is lost by writing a file; a link counts whatever it leads to.
+
+    Raises:
+        DataError: something has that name, and `overwrite` is false.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise DataError(f"{path}: exists already; choose another file with -o, or say --overwrite")
+
+
 def _to_disk(path: Path) -> None:
     """Wait until a file, or a folder's list of names, would outlive a loss of power."""
     try:
