@@ -128,7 +128,7 @@ def test(task: Task, model: Path, place: Path, name: str) -> tuple[dict, float]:
     shutil.rmtree(masks, ignore_errors=True)
     images = [image for image, _, _ in task.test]
     seconds = stampseg("predict", model, *images, "-o", masks)
-    stampseg("evaluate", masks, task.test[0][1].parent, "-o", metrics)
+    stampseg("evaluate", masks, task.test[0][1].parent, "-o", metrics, "--overwrite")
     evaluation = json.loads(metrics.read_text())
     people = {image.name.split(".")[0]: group for image, _, group in task.test}
     for row in evaluation["rows"]:

@@ -321,7 +321,7 @@ def test_drawn_labels_are_not_replaced_unless_asked(run: Path, pictures: Path, t
 
 def test_an_existing_run_is_left_alone(run: Path, pictures: Path) -> None:
     before = (run / "result.json").read_bytes()
-    assert "is not empty; choose another -o or delete it" in call("train", pictures, "-o", run, code=2).output
+    assert "is not empty, it holds " in call("train", pictures, "-o", run, code=2).output
     assert (run / "result.json").read_bytes() == before
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from stampseg.errors import DataError
 from stampseg.evaluation import EMPTY_MASK_RULE, evaluate_case
 from stampseg.evaluation_report import Evaluation, evaluate_folder, print_evaluation
+from test_cli import call
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -280,6 +281,25 @@ def test_writing_elsewhere_fails_clearly(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"m\.csv: cannot be written"):
         result.write(tmp_path / "file" / "m.csv")
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = tmp_path / "cases.csv"
+    cases.write_text("image,label\n")
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "nowhere")
+    with monkeypatch.context() as patch:
+        patch.setattr("stampseg.evaluation_report.evaluate_folder", None)  # it is refused before
+        for place in (cases, link):
+            said = call("evaluate", *folders, "-o", place, code=3).stderr
+            assert f"{place}: exists already; choose another file with -o, or say --overwrite" in said
+    assert cases.read_text() == "image,label\n" and link.is_symlink()
+    call("evaluate", *folders, "-o", cases, "--overwrite")
+    assert cases.read_text().startswith("case,")
+    with pytest.raises(DataError, match=r"cases\.csv: exists already"):
+        Evaluation((), 1.0, "mm").write(cases)
 
 
 def test_table_shows_labels_units_and_warnings(folders: tuple[Path, Path]) -> None:

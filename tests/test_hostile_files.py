@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -184,6 +185,18 @@ def test_overlays_replace_nothing_unasked(
     else:
         with pytest.raises(DataError, match=message):
             check()
+
+
+def test_the_other_file_of_a_pair_is_not_replaced_unasked(tmp_path: Path) -> None:
+    image = nib.Nifti1Pair(np.zeros((4, 4, 4), np.uint8), np.eye(4))
+    (tmp_path / "in").mkdir()
+    nib.save(image, tmp_path / "in" / "a.hdr")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.img").write_text("mine")
+    cases = find_inputs([tmp_path / "in" / "a.hdr"])
+    with pytest.raises(DataError, match=r"out/a\.img: exists already; choose another folder with -o"):
+        _refuse_overwriting(cases, tmp_path / "out", None, False)
+    _refuse_overwriting(cases, tmp_path / "out", None, True)
 
 
 @pytest.mark.parametrize(

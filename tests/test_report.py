@@ -109,6 +109,9 @@ def test_a_page_that_is_there_is_kept_unless_told(tmp_path: Path) -> None:
         DataError, match=r"report\.html: exists already; choose another file with -o, or say --over"
     ):
         write_report(run)
+    (run / "link.html").symlink_to(run / "nowhere")
+    with pytest.raises(DataError, match=r"link\.html: exists already"):
+        write_report(run, run / "link.html")
     page.write_text("old")
     assert write_report(run, overwrite=True).read_text() != "old"
     with pytest.raises(DataError, match="is a folder; name a file to write"):

@@ -323,3 +323,44 @@ def test_folders_may_be_named_from_the_data_on(
     command = ("train", pictures, "-o", "run", "--images", "images", "--masks", "masks", *OPTIONS)
     killed_run(monkeypatch, command, Trainer, "_step", 5, True)
     call("train", "--resume", "run")
+
+
+@pytest.fixture
+def decoys(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data in `scans`, named from a working directory that has black images/ and masks/ of its own."""
+    shutil.copytree(pictures, tmp_path / "scans")
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        for path in (pictures / part).iterdir():
+            Image.new("L", (48, 40)).save(tmp_path / part / path.name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+NAMED = ("scans", "--images", "images", "--masks", "masks")
+
+
+def test_train_reads_the_folders_that_check_reads(decoys: Path) -> None:
+    checked = json.loads(call("check", *NAMED, "--no-timing", "--json").stdout)
+    assert not checked["errors"]  # of black masks it would say that nothing is labelled
+    call("train", *NAMED, "-o", "run", "--steps", "2", "--method", "dense", "--set", "network.width=4")
+    splits = json.loads((decoys / "run" / "splits.json").read_text())
+    for entry in (*splits["training"], *splits["validation"]):
+        for path in (*entry["images"], entry["label"]):
+            assert Path(path).parent.parent == decoys / "scans"
+
+
+def test_named_folders_are_found_again_from_another_directory(
+    decoys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_run(monkeypatch, ("train", *NAMED, "-o", "run", *OPTIONS), Trainer, "_step", 5, True)
+    monkeypatch.chdir(decoys / "masks")
+    call("train", "--resume", "../run")
+
+
+def test_the_same_command_goes_on_however_the_folders_were_named(
+    decoys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_run(monkeypatch, ("train", *NAMED, "-o", "run", *OPTIONS), Trainer, "_step", 5, True)
+    absolute = [decoys / "scans" / part for part in ("images", "masks")]
+    call("train", "scans", "--images", absolute[0], "--masks", absolute[1], "-o", "run", *OPTIONS)

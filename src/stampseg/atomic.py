@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import DataError
+
+_LEFTOVER = re.compile(r"\.\d+-[0-9a-f]{8}(\..*)?", re.DOTALL)  # as write_whole names its hidden files
 
 
 def write_whole(path: Path, write: Callable[[Path], object], *, ending: str = "", twin: str = "") -> None:
@@ -82,6 +85,16 @@ def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
             old.unlink()
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """See that nothing is lost by writing a file; a link counts whatever it leads to.
+
+    Raises:
+        DataError: something has that name, and `overwrite` is false.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise DataError(f"{path}: exists already; choose another file with -o, or say --overwrite")
+
+
 def _to_disk(path: Path) -> None:
     """Wait until a file, or a folder's list of names, would outlive a loss of power."""
     try:
@@ -99,8 +112,13 @@ def _to_disk(path: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete hidden files that a killed process was writing into the folder."""
     for path in folder.glob(".*-*"):
-        if path.is_file() and path.name[1:].partition("-")[0].isdigit():
+        if is_leftover(path):
             path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether it is a hidden file that a killed process was writing."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 def write_text(path: Path, text: str) -> None:

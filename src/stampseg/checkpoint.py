@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .atomic import write_whole
+from .atomic import remove_leftovers, write_whole
 from .errors import ModelFileError
 from .journal import Answer
 from .state import State
 
 FORMAT = 1
 KEY = "stampseg-checkpoint"
+STEP = "step.safetensors"  # within a round
+_ROUND = re.compile(r"round-\d{4,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,20 @@ class Checkpoint:
     randomness: State
     sums: Mapping[int, np.ndarray] | None = None
     counts: Mapping[str, int] | None = None
+
+
+def round_files(folder: Path) -> list[Path]:
+    """Checkpoints after rounds, the oldest first; whatever else is in the folder is the user's."""
+    return sorted(path for path in folder.glob("round-*.safetensors") if _ROUND.fullmatch(path.name))
+
+
+def delete_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints in a folder, and the folder if nothing else is in it."""
+    with suppress(OSError):
+        for path in (*round_files(folder), folder / STEP):
+            path.unlink(missing_ok=True)
+        remove_leftovers(folder)
+        folder.rmdir()
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

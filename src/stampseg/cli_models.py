@@ -141,14 +141,17 @@ def evaluate(
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
     ] = 1.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Dice, HD95, surface Dice and volume error of predictions against labels."""
-    from .evaluation_report import evaluate_folder, print_evaluation
+    from .evaluation_report import check_output, evaluate_folder, print_evaluation
 
+    if output is not None:
+        check_output(output, overwrite)
     result = evaluate_folder(predictions, labels, tolerance_mm=tolerance)
     if output is not None:
-        result.write(output)
+        result.write(output, overwrite)
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=2))
     else:

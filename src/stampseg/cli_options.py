@@ -19,10 +19,10 @@ _RUN = typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")
 DataArgument = Annotated[Path, _DATA]
 OptionalDataArgument = Annotated[Path | None, _DATA]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="Folder of images, where the layout is your own.")
+    Path | None, typer.Option("--images", help="Folder of images in DATA, where the layout is your own.")
 ]
 MasksOption = Annotated[
-    Path | None, typer.Option("--masks", help="Folder of masks, where the layout is your own.")
+    Path | None, typer.Option("--masks", help="Folder of masks in DATA, where the layout is your own.")
 ]
 GroupOption = Annotated[
     str | None,

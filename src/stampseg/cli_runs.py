@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -43,27 +43,29 @@ def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
     from .running import carry_out
     from .trackers import tracking
 
-    try:
-        with (
-            ConsoleReporter(console(), folder.logger(), quiet) as screen,
-            tracking(order.config.track, folder.path, order.config) as trackers,
-        ):
-            reporter = Reporters([screen, *trackers])
-            result = carry_out(folder, order, reporter)
-            before = result["validation_dice_before"]
-            was = f" (as given {before:.3f})" if before is not None else ""
-            reporter.note(
-                f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
-                f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
-                f"validation Dice {_dice(result['validation_dice'])}{was}; "
-                f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
-            )
-    except BaseException:
-        if folder.begun:
-            typer.echo(f"go on with: stampseg train --resume {folder.path}", err=True)
-        raise
-    finally:
-        folder.release()
+    with folder:  # left last: trackers write until they are closed
+        try:
+            with (
+                ConsoleReporter(console(), folder.logger(), quiet) as screen,
+                tracking(order.config.track, folder.path, order.config) as trackers,
+            ):
+                reporter = Reporters([screen, *trackers])
+                reporter.note(_outcome(carry_out(folder, order, reporter), folder))
+        except BaseException:
+            if folder.begun:
+                typer.echo(f"go on with: stampseg train --resume {folder.path}", err=True)
+            raise
+
+
+def _outcome(result: dict[str, Any], folder: RunFolder) -> str:
+    before = result["validation_dice_before"]
+    was = f" (as given {before:.3f})" if before is not None else ""
+    return (
+        f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
+        f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
+        f"validation Dice {_dice(result['validation_dice'])}{was}; "
+        f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
+    )
 
 
 def _dice(value: float | None) -> str:

@@ -61,10 +61,10 @@ def make_demo_data(folder: Path, training_slices: int = 8, test_slices: int = 12
         images, masks = folder / part / "images", folder / part / "masks"
         for place in (images, masks):
             place.mkdir(parents=True, exist_ok=True)
-            for old in place.glob("slice_*.png"):
-                old.unlink()
+            for index in range(_SLABS[part][0], _SLABS[part][1] + 1):
+                (place / _name(index)).unlink(missing_ok=True)
         for index in indices:
-            name = f"slice_{index:03d}.png"
+            name = _name(index)
             Image.fromarray(_picture(t1, index)).save(images / name)
             label = Image.fromarray(_picture(mask, index))
             label.putpalette(_PALETTE)  # the values stay 0, 1, 2; viewers show them in colour
@@ -75,6 +75,10 @@ def make_demo_data(folder: Path, training_slices: int = 8, test_slices: int = 12
 def tissue_mask(grey: np.ndarray, white: np.ndarray) -> np.ndarray:
     """Classes (uint8, same shape) where a tissue's probability, stored as 0 to 255, is above one half."""
     return np.where(white > 127, 2, np.where(grey > 127, 1, 0)).astype(np.uint8)
+
+
+def _name(index: int) -> str:
+    return f"slice_{index:03d}.png"
 
 
 def _spread(slab: tuple[int, int], count: int) -> list[int]:

@@ -13,13 +13,12 @@ from .console import ConsoleReporter
 from .data.cases import find_inputs
 from .data.io.readers import read_image, read_label
 from .demo import DemoData, make_demo_data
-from .errors import ConfigError
 from .evaluation import UNION
 from .evaluation_report import Evaluation, evaluate_folder
 from .order import Order
 from .overlay import contact_sheet, save_overlay
 from .running import carry_out
-from .runs import RunFolder
+from .runs import RunFolder, check_free
 from .segmenting import segment
 from .target import Target
 
@@ -30,11 +29,10 @@ def run_demo(output: Path, steps: int, console: Console) -> None:
     """Make the data, train both networks, segment the test slices, print the table, write pictures.
 
     Raises:
-        ConfigError: the folder exists and is not empty.
+        ConfigError: the folder is there and is not free.
         DataError: the anatomy is not installed.
     """
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ConfigError(f"{output}: exists and is not empty; choose another -o or delete it")
+    check_free(output)
     console.print(
         "Grey and white matter in slices of the MNI ICBM152 T1 template: "
         "8 labelled slices train, 12 others test."
@@ -64,8 +62,7 @@ def _train_and_test(
         }
     )
     order = Order("train", data.training, config).absolute()
-    run = RunFolder.create(output / method, order)
-    with ConsoleReporter(console, run.logger()) as reporter:
+    with RunFolder.create(output / method, order) as run, ConsoleReporter(console, run.logger()) as reporter:
         result = carry_out(run, order, reporter)
     segment(run.model, [data.test_images], output / f"{method}-masks", echo=lambda text: None)
     evaluation = evaluate_folder(output / f"{method}-masks", data.test_masks)

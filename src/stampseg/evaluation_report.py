@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .atomic import write_text
+from .atomic import refuse_existing, write_text
 from .data.io.formats import list_images, readable, some, stem_of, suffix_of
 from .data.io.readers import read_label
 from .data.io.volume import check_pair
@@ -79,18 +79,14 @@ class Evaluation:
             "warnings": list(self.warnings),
         }
 
-    def write(self, path: Path) -> Path:
+    def write(self, path: Path, overwrite: bool = False) -> Path:
         """Write `.json` (everything) or `.csv` (the rows, with a column for the unit), whole or not at all.
 
         Raises:
-            DataError: another suffix, or a folder that cannot be written.
+            DataError: as `check_output`, or a folder that cannot be written.
         """
-        suffix = path.suffix.lower()
-        if suffix not in (".csv", ".json"):
-            raise DataError(
-                f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
-            )
-        text = self._csv() if suffix == ".csv" else json.dumps(self.to_json(), indent=2) + "\n"
+        check_output(path, overwrite)
+        text = self._csv() if path.suffix.lower() == ".csv" else json.dumps(self.to_json(), indent=2) + "\n"
         write_text(path, text)
         return path
 
@@ -100,6 +96,20 @@ class Evaluation:
         table.writerow([*(field.name for field in fields(Metrics)), "unit"])
         table.writerows([*asdict(row).values(), self.unit] for row in self.rows)
         return stream.getvalue()
+
+
+def check_output(path: Path, overwrite: bool = False) -> None:
+    """See that metrics can be written to a file, before they are computed.
+
+    Raises:
+        DataError: a suffix other than .csv and .json, or a file that is there and not to be replaced.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".json"):
+        raise DataError(
+            f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
+        )
+    refuse_existing(path, overwrite)
 
 
 def evaluate_folder(

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from .atomic import write_whole
+from .atomic import refuse_existing, write_whole
 from .data.cases import find_dataset, find_inputs
-from .errors import ConfigError, DataError, ExportError
+from .errors import ConfigError, ExportError
 from .export.building import build
 from .export.forms import Format, Precision, check_precision, choose_format
 from .export.parity import TOLERANCES, Parity, measure
@@ -104,8 +104,7 @@ def _settled(
         raise ConfigError(f"--cases {cases}: expected at least 1 case to check the export on")
     if tolerance is not None and not 0 <= tolerance <= 1:
         raise ConfigError(f"--tolerance {tolerance:g}: expected the Dice that may be lost, from 0 to 1")
-    if output.exists() and not overwrite:
-        raise DataError(f"{output}: exists already; choose another file with -o, or say --overwrite")
+    refuse_existing(output, overwrite)
     return kind, numbers
 
 

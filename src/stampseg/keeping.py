@@ -9,7 +9,7 @@ import numpy as np
 
 from .algorithm import Learner
 from .channels.importance import Gathering
-from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .checkpoint import STEP, Checkpoint, load_checkpoint, round_files, save_checkpoint
 from .journal import Journal
 from .state import put_randomness, put_training, take_randomness, take_training
 from .training import Trainer
@@ -28,9 +28,8 @@ class Keeper:
 
     def __init__(self, folder: Path, minutes: float) -> None:
         self.place, self.minutes = folder / "checkpoint", minutes
-        files = sorted(self.place.glob("round-*.safetensors"))
-        self._rounds = {kept.rounds: kept for kept in map(load_checkpoint, files)}
-        inner = self.place / "step.safetensors"
+        self._rounds = {kept.rounds: kept for kept in map(load_checkpoint, round_files(self.place))}
+        inner = self.place / STEP
         self._step = load_checkpoint(inner) if inner.is_file() else None
         newest = max(self._rounds.values(), key=lambda kept: kept.rounds, default=None)
         if self._step is not None and newest is not None and self._step.rounds < newest.rounds:
@@ -71,14 +70,14 @@ class Keeper:
     def keep(self) -> None:
         """After each new round, when its files are written."""
         self._save(self.place / f"round-{self._passed:04d}.safetensors")
-        (self.place / "step.safetensors").unlink(missing_ok=True)
-        for path in sorted(self.place.glob("round-*.safetensors"))[:-2]:
+        (self.place / STEP).unlink(missing_ok=True)
+        for path in round_files(self.place)[:-2]:
             path.unlink(missing_ok=True)
 
     def step(self) -> None:
         """After each step of training."""
         if time.monotonic() - self._saved >= 60 * self.minutes:
-            self._save(self.place / "step.safetensors")
+            self._save(self.place / STEP)
 
     def _before_training(self) -> None:
         inner, self._step = self._step, None

@@ -36,11 +36,14 @@ class Order:
     directory: str = ""
 
     def absolute(self) -> Order:
-        """The same, good from any directory; folders of images and masks may be named from `data` on."""
-        found = {name: getattr(self, name) for name in PATHS}
-        given = {name: path for name, path in found.items() if path is not None}
+        """The same, good from any directory; images and masks are found in `data`, as by `find_dataset`."""
+        data, model = self.data.absolute(), self.model
         return replace(
-            self, **{n: p.absolute() if n == "data" or p.exists() else p for n, p in given.items()}
+            self,
+            data=data,
+            images=data / self.images if self.images is not None else None,
+            masks=data / self.masks if self.masks is not None else None,
+            model=model.absolute() if model is not None else None,
         )
 
     def differences(self, other: Order) -> list[str]:

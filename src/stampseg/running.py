@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .data.cases import find_dataset
-from .errors import ConfigError, DataError, ModelFileError, WiringError
+from .errors import ConfigError
 from .order import Order
 from .pipeline import run_training
 from .pruning import prune_trained
@@ -38,19 +38,13 @@ def carry_out(folder: RunFolder, order: Order, reporter: Reporter) -> dict[str, 
     Returns:
         What result.json holds.
     """
-    resumed = folder.begun
-    try:
-        dataset = find_dataset(
-            order.data, images=order.images, masks=order.masks, group_regex=order.config.group_regex
-        )
-        if order.work == "prune" and order.model is not None:
-            result = prune_trained(order.model, order.trusted, dataset, folder, order.config, reporter)
-        else:
-            result = run_training(dataset, folder, order.config, reporter)
-    except (ConfigError, DataError, ModelFileError, WiringError):
-        if not resumed:
-            folder.discard()  # nothing was trained: the corrected command may use the same name
-        raise
+    dataset = find_dataset(
+        order.data, images=order.images, masks=order.masks, group_regex=order.config.group_regex
+    )
+    if order.work == "prune" and order.model is not None:
+        result = prune_trained(order.model, order.trusted, dataset, folder, order.config, reporter)
+    else:
+        result = run_training(dataset, folder, order.config, reporter)
     trusted = (order.config.network.name, *order.trusted)
     reporter.note(report_of_run(folder.path, order.config.device, trusted))
     folder.finish()

@@ -14,49 +14,79 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from .algorithm import Round
-from .atomic import remove_leftovers, write_text, write_whole
-from .errors import ConfigError, DataError, ModelFileError
+from .atomic import is_leftover, remove_leftovers, write_text, write_whole
+from .checkpoint import delete_checkpoints
+from .data.io.formats import some
+from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from .order import Order
 
 ORDER = "run.json"
+LOCK = ".lock"
+# What a run writes before its first round. The order goes last: while it is there, the run can go on.
+_EARLY = ("config.yaml", "plan.json", "fingerprint.json", "splits.json", "log.txt", "mlflow.db", ORDER)
+_REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
 
 
 class RunFolder:
-    """A folder that holds one run."""
+    """A folder that holds one run.
+
+    Entered, it is this process's until it is left; a refusal on the way out takes back what was written, if
+    nothing was trained: the corrected command may use the same name.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: BaseFileLock | None = None
+        self._new = False  # whether this process began the run
+        self._made: list[Path] = []  # folders and the lock, as this process made them
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, _REFUSALS):
+            self.discard()
+        self._close_log()
+        self.release()
 
     @classmethod
     def create(cls, path: Path, order: Order | None = None) -> RunFolder:
         """Make a new run folder, and keep other processes out of it.
 
         Args:
-            path: of a folder that is not there, or is empty.
+            path: of a folder that is not there, or is free (see `check_free`).
             order: what is asked of the run; without it the run cannot be resumed.
 
         Raises:
-            ConfigError: the folder exists and is not empty, or another process has it.
+            ConfigError: the folder is not free, or another process has it.
             DataError: it cannot be written to.
         """
-        if path.exists() and (not path.is_dir() or any(not _hidden(each) for each in path.iterdir())):
-            raise ConfigError(f"{path}: exists and is not empty; choose another -o or delete it")
+        check_free(path)
         folder = cls(path)
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            folder._make(path)
             folder._take()
+            check_free(path)  # a run of another process may have come and gone in the meantime
+            folder._new = True
             if order is not None:
                 folder.write_json(ORDER, order.to_json())
-            (path / "rounds").mkdir(exist_ok=True)
+            folder._make(path / "rounds")
             (path / "log.txt").touch()
+        except StampsegError:
+            folder.discard()
+            raise
         except OSError as error:
+            folder.discard()
             raise DataError(f"{path}: cannot be written to ({error.strerror}); choose another -o") from None
         return folder
 
@@ -83,7 +113,8 @@ class RunFolder:
 
     def _take(self) -> None:
         """Keep other processes out for as long as this one lives; the system frees it when it dies."""
-        lock = FileLock(self.path / ".lock", timeout=0)
+        place = self.path / LOCK
+        lock, there = FileLock(place, timeout=0), place.exists()
         try:
             lock.acquire()
         except Timeout:
@@ -91,6 +122,16 @@ class RunFolder:
                 f"{self.path}: another process is at work on this run; wait for it, or stop it"
             ) from None
         self._lock = lock
+        if not there:
+            self._made.append(place)
+
+    def _make(self, path: Path) -> None:
+        """Make a folder with those above it, and remember which were not there."""
+        for each in (*reversed(path.parents), path):
+            if not os.path.lexists(each):
+                with suppress(FileExistsError):  # another process was quicker
+                    each.mkdir()
+                    self._made.append(each)
 
     @property
     def order(self) -> Order:
@@ -114,10 +155,10 @@ class RunFolder:
     def finish(self) -> None:
         """Delete what only a stopped run needs, at one stroke, and let others in."""
         checkpoint, gone = self.path / "checkpoint", self.path / ".ended"
-        shutil.rmtree(gone, ignore_errors=True)
-        if checkpoint.exists():
+        with suppress(OSError):  # the name is taken, or there is no checkpoint
             os.replace(checkpoint, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        for place in (gone, checkpoint):
+            delete_checkpoints(place)
         self.release()
 
     def release(self) -> None:
@@ -135,10 +176,24 @@ class RunFolder:
         return self.path / "rounds" / f"{number:03d}.safetensors"
 
     def discard(self) -> None:
-        """Remove the folder of a run that ended before its first round."""
-        if not self.begun:
-            self.release()
-            shutil.rmtree(self.path)
+        """Delete what this process wrote of a run that ended before its first round, and nothing else.
+
+        Folders go if they were made for the run and are empty.
+        """
+        if self.begun:
+            return
+        self._close_log()
+        self.release()
+        if self._new:
+            events = self.path / "tensorboard"
+            for path in (*(self.path / name for name in _EARLY), *events.glob("events.out.tfevents.*")):
+                with suppress(OSError):
+                    path.unlink()
+            self._made += [self.path / "checkpoint", events]
+        for path in reversed(self._made):
+            with suppress(OSError):
+                path.unlink() if path.name == LOCK else path.rmdir()
+        self._new, self._made = False, []
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole."""
@@ -183,24 +238,46 @@ class RunFolder:
 
     def logger(self) -> logging.Logger:
         """A logger that writes log.txt of this run."""
-        logger = logging.getLogger(f"stampseg.run.{self.path.resolve()}")
+        self._close_log()
+        logger = self._logger()
         logger.setLevel(logging.INFO)
         logger.propagate = False
-        for old in list(logger.handlers):
-            logger.removeHandler(old)
-            old.close()
         handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return logger
+
+    def _logger(self) -> logging.Logger:
+        return logging.getLogger(f"stampseg.run.{self.path.resolve()}")
+
+    def _close_log(self) -> None:
+        logger = self._logger()
+        for old in list(logger.handlers):
+            logger.removeHandler(old)
+            old.close()
 
 
 def _as_text(values: Mapping[str, Any]) -> str:
     return json.dumps(values, indent=2) + "\n"
 
 
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
+def check_free(path: Path) -> None:
+    """See that a folder can become a run's: it is not there, or holds nothing but what a killed run left.
+
+    Raises:
+        ConfigError: something else is there.
+    """
+    if not os.path.lexists(path):
+        return
+    if not path.is_dir():
+        raise ConfigError(f"{path}: is no folder; expected a new or an empty one; choose another -o")
+    found = sorted(each.name for each in path.iterdir() if not (is_leftover(each) or _is_old_lock(each)))
+    if found:
+        raise ConfigError(f"{path}: is not empty, it holds {some(found)}; choose another -o or empty it")
+
+
+def _is_old_lock(path: Path) -> bool:
+    return path.name == LOCK and path.is_file() and not path.is_symlink() and not path.stat().st_size
 
 
 def find_model(path: Path) -> Path:

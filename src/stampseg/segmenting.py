@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from .data.cases import Case, find_inputs
-from .data.io.readers import output_name, read_image, write_label
+from .data.io.readers import output_name, read_image, twin_of, write_label
 from .data.io.volume import Volume
 from .data.labels import to_values
 from .data.plan import Plan
@@ -205,7 +205,9 @@ def _refuse_overwriting(cases: Sequence[Case], output: Path, overlays: Path | No
     images = {os.path.realpath(image) for case in cases for image in case.images}
     taken: set[str] = set()
     for case in cases:
-        targets = [output / output_name(case.images)]
+        mask = output / output_name(case.images)
+        twin = twin_of(mask)
+        targets = [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [_overlay_of(case, overlays)]
         for target in targets:
             place = os.path.realpath(target)

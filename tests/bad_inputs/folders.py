@@ -126,7 +126,7 @@ def output_below_a_file(bench: Bench) -> Commands:
 
 @bad(
     "output: the run folder is a file",
-    Refused(2, r"run: exists and is not empty; choose another -o or delete it"),
+    Refused(2, r"run: is no folder; expected a new or an empty one; choose another -o"),
 )
 def run_is_a_file(bench: Bench) -> Commands:
     (bench.folder / "run").write_text("mine")

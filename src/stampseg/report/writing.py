@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..atomic import write_text
+from ..atomic import refuse_existing, write_text
 from ..data.cases import Dataset
 from ..errors import DataError, StampsegError
 from ..packages import require
@@ -54,8 +54,7 @@ def write_report(
     target = run / NAME if output is None else output
     if target.is_dir():
         raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
-    if target.exists() and not overwrite:
-        raise DataError(f"{target}: exists already; choose another file with -o, or say --overwrite")
+    refuse_existing(target, overwrite)
     findings = predict_validation(record, device, trusted, data)
     write_text(target, render(record, draw(record, trusted), findings))
     return target

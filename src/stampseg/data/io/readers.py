@@ -106,6 +106,13 @@ def output_name(case_images: Sequence[Path]) -> str:
     return stem + format_of(first).mask_suffix_of(first)
 
 
+def twin_of(target: Path) -> Path | None:
+    """The other file of the pair that is written for a `.hdr` or `.img`; None for other names."""
+    kind, suffix = format_named(target), suffix_of(target)
+    twin = kind.twin_of(suffix) if kind is not None else ""
+    return target.with_name(stem_of(target) + twin) if twin else None
+
+
 def _format(path: Path) -> Format:
     """What reads the file; its package, which only such files may need, is there."""
     kind = format_of(path)
