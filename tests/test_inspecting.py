@@ -184,6 +184,16 @@ def test_nothing_is_computed_or_held_for_a_large_network() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "classes"), [(SHAPE, 1), (SHAPE, 300), ((1, 5000, 32, 32), 2), ((1, 1, 8192, 8192, 8), 2)]
+)
+def test_a_named_network_need_not_fit_data(shape: tuple[int, ...], classes: int) -> None:
+    """One class, or more classes, channels and voxels than any plan of data may have."""
+    found = inspect_target("monai.UNet", shape, NetworkOptions(arguments={"out_channels": classes}))
+    assert found.shape == shape and found.groups[-1].channels == classes
+    assert found.arguments["in_channels"] == shape[1]
+
+
+@pytest.mark.parametrize(
     ("target", "shape", "options", "error", "message"),
     [
         ("monai.unett", None, None, ConfigError, "did you mean monai.UNet? Known"),
@@ -193,6 +203,7 @@ def test_nothing_is_computed_or_held_for_a_large_network() -> None:
         ("monai.VNet", SHAPE, NetworkOptions(width=3), ConfigError, "monai.VNet does not take it"),
         ("monai.UNet", SHAPE, NetworkOptions(preset="paper"), ConfigError, "preset paper is of network unet"),
         ("monai.UNet", SHAPE, NetworkOptions(arguments={"out_channels": ""}), ConfigError, "expected a"),
+        ("monai.UNet", SHAPE, NetworkOptions(arguments={"out_channels": True}), ConfigError, "expected a"),
         ("absent.safetensors", None, None, ModelFileError, "absent.safetensors: no such file or folder"),
         ("some/where", None, None, ModelFileError, "some/where: no such file or folder"),
     ],

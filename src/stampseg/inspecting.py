@@ -17,10 +17,10 @@ from .channels.choice import smallest
 from .channels.cost import Tally
 from .channels.graph import ChannelGraph
 from .config import NetworkOptions
-from .data.plan import Plan
 from .data.planner import plan_strides
 from .errors import ConfigError
 from .modelfile import load_model
+from .networks.entry import Strides
 from .networks.planned import fixed_strides, spec_of
 from .networks.registry import NetworkSpec, find_entry
 from .networks.skeleton import skeleton
@@ -29,6 +29,18 @@ from .pretrained.source import fill, find_own, open_source
 USUAL_SIDE = {2: 256, 3: 64}  # of the input, where none is given
 USUAL_CLASSES = 2
 SHOWN_LAYERS = 4
+
+
+@dataclass(frozen=True)
+class _NamedTask:
+    """What a network given by name alone is built for; a `networks.entry.Task`."""
+
+    spatial_dims: int
+    in_channels: int
+    out_channels: int
+    patch_size: tuple[int, ...]
+    spacing: tuple[float, ...]
+    strides: Strides
 
 
 @dataclass(frozen=True)
@@ -152,7 +164,7 @@ def _inspect_path(path: Path, target: str, trusted: Collection[str]) -> Inspecti
 
 
 def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) -> NetworkSpec:
-    """The network of this name for an input of this shape, as a plan for such data would have it."""
+    """The network of this name for an input of this shape, with as many poolings as would be planned."""
     entry = find_entry(name)
     if shape is None:
         dims = max(entry.dims)
@@ -169,26 +181,21 @@ def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) ->
         options = NetworkOptions.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"network: {error.errors()[0]['msg']}") from None
-    if not isinstance(classes, int) or classes < 1:
+    if type(classes) is not int or classes < 1:
         raise ConfigError(
             f"network.arguments.{entry.data['out_channels']}: found {classes!r}; expected a count"
         )
     size = shape[2:]
     dims = len(size)
-    plan = Plan(
-        spatial_dims=3 if dims == 3 else 2,
+    task = _NamedTask(
+        spatial_dims=dims,
         in_channels=shape[1],
-        label_values=tuple(range(classes)),
-        label_names=("background", *(f"class {i}" for i in range(1, classes))),
-        orientation="RAS" if dims == 3 else None,
-        spacing=(1.0,) * dims,
-        crop="none",
+        out_channels=classes,
         patch_size=size,
-        normalization="zscore",
-        ct=None,
+        spacing=(1.0,) * dims,
         strides=fixed_strides(options, dims) or plan_strides(size, (1.0,) * dims, options.settled.poolings),
     )
-    return spec_of(plan, options)
+    return spec_of(task, options)
 
 
 def print_inspection(findings: Inspection, console: Console) -> None:

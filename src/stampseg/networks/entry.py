@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from ..config import NetworkOptions
-from ..data.plan import Plan
 from ..errors import ConfigError
 
 Strides = tuple[tuple[int, ...], ...]
@@ -18,6 +17,23 @@ Arguments = dict[str, Any]
 
 DATA_ARGUMENTS = {name: name for name in ("spatial_dims", "in_channels", "out_channels")}
 DEFAULT_WIDTH = 8  # channels of the first level where neither the user nor the network says
+
+
+class Task(Protocol):
+    """What a network is built for, as far as it must know; a plan says it all."""
+
+    @property
+    def spatial_dims(self) -> int: ...
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...  # classes, background included
+    @property
+    def patch_size(self) -> tuple[int, ...]: ...
+    @property
+    def spacing(self) -> tuple[float, ...]: ...  # per axis, in one unit
+    @property
+    def strides(self) -> Strides: ...  # pooling per level and axis
 
 
 def as_they_are(arguments: Mapping[str, Any]) -> Arguments:
@@ -70,7 +86,7 @@ class Entry:
         name: as in `network.name`.
         module: where the class is; imported only when the network is built.
         attribute: the name of the class there.
-        defaults: arguments, as JSON, for a plan and the options.
+        defaults: arguments, as JSON, for a task and the options.
         drives: option of NetworkOptions -> the argument it sets; an option that is not here has no
             meaning for the network.
         strides: of a network that decides them itself, from its arguments and the axes; else None.
@@ -85,7 +101,7 @@ class Entry:
     name: str
     module: str
     attribute: str
-    defaults: Callable[[Plan, NetworkOptions], Arguments]
+    defaults: Callable[[Task, NetworkOptions], Arguments]
     drives: Mapping[str, str] = field(default_factory=dict)
     strides: Callable[[Mapping[str, Any], int], Strides | None] = own_strides
     extra: str | None = None
@@ -122,12 +138,12 @@ class Entry:
         )
 
 
-def data_values(plan: Plan) -> dict[str, int]:
+def data_values(task: Task) -> dict[str, int]:
     """What the data decide of any network."""
     return {
-        "spatial_dims": plan.spatial_dims,
-        "in_channels": plan.in_channels,
-        "out_channels": plan.out_channels,
+        "spatial_dims": task.spatial_dims,
+        "in_channels": task.in_channels,
+        "out_channels": task.out_channels,
     }
 
 
@@ -138,11 +154,11 @@ def doubled(width: int | None, levels: int, most: int | None = None) -> list[int
     return channels if most is None else [min(n, max(most, first)) for n in channels]
 
 
-def kernel_sizes(plan: Plan) -> list[list[int]]:
+def kernel_sizes(task: Task) -> list[list[int]]:
     """Per level and axis 3, or 1 across slices twice as thick as the pixels there, as in nnU-Net."""
-    kernels, spacing = [], list(plan.spacing)
-    kernel = [1] * plan.spatial_dims
-    for step in ((1,) * plan.spatial_dims, *plan.strides):
+    kernels, spacing = [], list(task.spacing)
+    kernel = [1] * task.spatial_dims
+    for step in ((1,) * task.spatial_dims, *task.strides):
         spacing = [value * factor for value, factor in zip(spacing, step, strict=True)]
         fine = [value < 2 * min(spacing) for value in spacing]
         kernel = [3 if size == 3 or near else 1 for size, near in zip(kernel, fine, strict=True)]

@@ -17,9 +17,8 @@ from pathlib import Path
 from torch import nn
 
 from ..config import NetworkOptions
-from ..data.plan import Plan
 from ..errors import ConfigError
-from .entry import Arguments, data_values
+from .entry import Arguments, Task, data_values
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
@@ -77,7 +76,7 @@ def _current_directory() -> Iterator[None]:
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(here)]
 
 
-def defaults(cls: type[nn.Module], plan: Plan, options: NetworkOptions) -> Arguments:
+def defaults(cls: type[nn.Module], task: Task, options: NetworkOptions) -> Arguments:
     """What the data decide, as far as the constructor names it."""
     named = inspect.signature(cls).parameters
-    return {name: value for name, value in data_values(plan).items() if name in named}
+    return {name: value for name, value in data_values(task).items() if name in named}

@@ -9,11 +9,11 @@ from typing import Any
 from torch import nn
 
 from ..config import NetworkOptions
-from ..data.plan import Plan
 from .entry import (
     DEFAULT_WIDTH,
     Arguments,
     Entry,
+    Task,
     data_values,
     doubled,
     halvings,
@@ -41,65 +41,65 @@ def act_argument(options: NetworkOptions, name: str = "act") -> Arguments:
     return {name: [options.activation.replace("_", ""), {**slope, "inplace": True}]}
 
 
-def levels_below(plan: Plan) -> int:
+def levels_below(task: Task) -> int:
     """Levels below the first."""
-    return len(plan.strides)
+    return len(task.strides)
 
 
-def _strided(plan: Plan, options: NetworkOptions) -> Arguments:
+def _strided(task: Task, options: NetworkOptions) -> Arguments:
     return {
-        **data_values(plan),
-        "channels": doubled(options.width, levels_below(plan)),
-        "strides": [list(step) for step in plan.strides],
+        **data_values(task),
+        "channels": doubled(options.width, levels_below(task)),
+        "strides": [list(step) for step in task.strides],
     }
 
 
-def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
+def _unet(task: Task, options: NetworkOptions) -> Arguments:
     return {
-        **_strided(plan, options),
+        **_strided(task, options),
         "num_res_units": 2,
         **norm_argument(options, "norm"),
         **act_argument(options),
     }
 
 
-def _basic(plan: Plan, options: NetworkOptions) -> Arguments:
+def _basic(task: Task, options: NetworkOptions) -> Arguments:
     width = options.width or DEFAULT_WIDTH
     return {
-        **data_values(plan),
+        **data_values(task),
         "features": [width, width, 2 * width, 4 * width, 8 * width, width],
         **norm_argument(options, "norm"),
         **act_argument(options),
     }
 
 
-def _dynunet(plan: Plan, options: NetworkOptions) -> Arguments:
-    steps = [list(step) for step in plan.strides]
+def _dynunet(task: Task, options: NetworkOptions) -> Arguments:
+    steps = [list(step) for step in task.strides]
     return {
-        **data_values(plan),
-        "kernel_size": kernel_sizes(plan),
-        "strides": [[1] * plan.spatial_dims, *steps],
+        **data_values(task),
+        "kernel_size": kernel_sizes(task),
+        "strides": [[1] * task.spatial_dims, *steps],
         "upsample_kernel_size": steps,
-        "filters": doubled(options.width, levels_below(plan), 512 if plan.spatial_dims == 2 else 320),
+        "filters": doubled(options.width, levels_below(task), 512 if task.spatial_dims == 2 else 320),
         **norm_argument(options, "norm_name"),
         **act_argument(options, "act_name"),
     }
 
 
-def _segresnet(plan: Plan, options: NetworkOptions) -> Arguments:
+def _segresnet(task: Task, options: NetworkOptions) -> Arguments:
     width = options.width or DEFAULT_WIDTH
     # The groups must divide every width, and all others are multiples of the first.
     group_norm = {"norm": ["group", {"num_groups": math.gcd(width, _GROUPS)}]}
     return {
-        **data_values(plan),
+        **data_values(task),
         "init_filters": width,
         **(norm_argument(options, "norm") or group_norm),
         **act_argument(options),
     }
 
 
-def _vnet(plan: Plan, options: NetworkOptions) -> Arguments:
-    return {**data_values(plan), "dropout_dim": plan.spatial_dims, **act_argument(options)}
+def _vnet(task: Task, options: NetworkOptions) -> Arguments:
+    return {**data_values(task), "dropout_dim": task.spatial_dims, **act_argument(options)}
 
 
 def _mend_vnet(network: nn.Module, arguments: Mapping[str, Any]) -> None:
@@ -114,9 +114,9 @@ def _mend_vnet(network: nn.Module, arguments: Mapping[str, Any]) -> None:
                 setattr(module, name, kind(child.p))
 
 
-def _flexible(plan: Plan, options: NetworkOptions) -> Arguments:
+def _flexible(task: Task, options: NetworkOptions) -> Arguments:
     return {
-        **data_values(plan),
+        **data_values(task),
         "backbone": "resnet18",
         "decoder_channels": [(options.width or DEFAULT_WIDTH) * factor for factor in _DECODER],
         **norm_argument(options, "norm"),
@@ -124,25 +124,25 @@ def _flexible(plan: Plan, options: NetworkOptions) -> Arguments:
     }
 
 
-def _unetr(plan: Plan, options: NetworkOptions) -> Arguments:
+def _unetr(task: Task, options: NetworkOptions) -> Arguments:
     return {
-        **data_values(plan),
-        "img_size": list(plan.patch_size),
+        **data_values(task),
+        "img_size": list(task.patch_size),
         "feature_size": options.width or 16,
         **norm_argument(options, "norm_name"),
     }
 
 
-def _swin(plan: Plan, options: NetworkOptions) -> Arguments:
+def _swin(task: Task, options: NetworkOptions) -> Arguments:
     return {
-        **data_values(plan),
+        **data_values(task),
         "feature_size": options.width or 24,
         **norm_argument(options, "norm_name"),
     }
 
 
-def _mednext(plan: Plan, options: NetworkOptions) -> Arguments:
-    return {**data_values(plan), "init_filters": options.width or DEFAULT_WIDTH}
+def _mednext(task: Task, options: NetworkOptions) -> Arguments:
+    return {**data_values(task), "init_filters": options.width or DEFAULT_WIDTH}
 
 
 def _levels_of_blocks(default: int, first: int) -> Any:

@@ -11,9 +11,8 @@ from typing import Any
 from torch import nn
 
 from ..config import NetworkOptions
-from ..data.plan import Plan
 from ..errors import ConfigError
-from .entry import Arguments, Entry, doubled, kernel_sizes
+from .entry import Arguments, Entry, Task, doubled, kernel_sizes
 
 _MODULE = "dynamic_network_architectures.architectures.unet"
 _CLASSES = ("conv_op", "norm_op", "dropout_op", "nonlin")
@@ -27,18 +26,18 @@ def convolution_name(spatial_dims: int) -> str:
     return f"torch.nn.modules.conv.Conv{spatial_dims}d"
 
 
-def _shared(plan: Plan, options: NetworkOptions) -> Arguments:
-    dims, levels = plan.spatial_dims, len(plan.strides)
+def _shared(task: Task, options: NetworkOptions) -> Arguments:
+    dims, levels = task.spatial_dims, len(task.strides)
     norm = "batchnorm.BatchNorm" if options.norm == "batch" else "instancenorm.InstanceNorm"
     activation = "ReLU" if options.activation == "relu" else "LeakyReLU"
     return {
-        "input_channels": plan.in_channels,
-        "num_classes": plan.out_channels,
+        "input_channels": task.in_channels,
+        "num_classes": task.out_channels,
         "n_stages": levels + 1,
         "features_per_stage": doubled(options.width, levels, 512 if dims == 2 else 320),
         "conv_op": convolution_name(dims),
-        "kernel_sizes": kernel_sizes(plan),
-        "strides": [[1] * dims, *(list(step) for step in plan.strides)],
+        "kernel_sizes": kernel_sizes(task),
+        "strides": [[1] * dims, *(list(step) for step in task.strides)],
         "conv_bias": True,
         "norm_op": f"torch.nn.modules.{norm}{dims}d",
         "norm_op_kwargs": {"eps": 1e-5, "affine": True},
@@ -47,19 +46,19 @@ def _shared(plan: Plan, options: NetworkOptions) -> Arguments:
     }
 
 
-def _plain(plan: Plan, options: NetworkOptions) -> Arguments:
-    levels = len(plan.strides)
+def _plain(task: Task, options: NetworkOptions) -> Arguments:
+    levels = len(task.strides)
     return {
-        **_shared(plan, options),
+        **_shared(task, options),
         "n_conv_per_stage": [2] * (levels + 1),
         "n_conv_per_stage_decoder": [2] * levels,
     }
 
 
-def _residual(plan: Plan, options: NetworkOptions) -> Arguments:
-    levels = len(plan.strides)
+def _residual(task: Task, options: NetworkOptions) -> Arguments:
+    levels = len(task.strides)
     return {
-        **_shared(plan, options),
+        **_shared(task, options),
         "n_blocks_per_stage": list(_BLOCKS[: levels + 1]),
         "n_conv_per_stage_decoder": [1] * levels,
     }

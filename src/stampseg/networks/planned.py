@@ -10,7 +10,7 @@ from ..channels.cost import Tally
 from ..config import Config, NetworkOptions, PruneOptions
 from ..data.plan import Plan
 from ..errors import ConfigError
-from .entry import Entry, Strides, data_values
+from .entry import Entry, Strides, Task, data_values
 from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton
 from .unet import flat_widths
@@ -28,17 +28,17 @@ def network_spec(plan: Plan, config: Config) -> NetworkSpec:
     return spec_of(plan, config.network)
 
 
-def spec_of(plan: Plan, options: NetworkOptions) -> NetworkSpec:
-    """The same for the options of the network alone."""
+def spec_of(task: Task, options: NetworkOptions) -> NetworkSpec:
+    """The same for the options of the network alone, and for anything a network is built for."""
     entry = find_entry(options.name)
     _check_options(entry, options)
-    _check_dims(entry, plan.spatial_dims)
-    arguments = {**entry.defaults(plan, options.settled), **options.arguments}
-    _check_data(entry, arguments, plan)
+    _check_dims(entry, task.spatial_dims)
+    arguments = {**entry.defaults(task, options.settled), **options.arguments}
+    _check_data(entry, arguments, task)
     return NetworkSpec(
         name=options.name,
         arguments=arguments,
-        example_shape=(1, plan.in_channels, *plan.patch_size),
+        example_shape=(1, task.in_channels, *task.patch_size),
     )
 
 
@@ -95,10 +95,10 @@ def _check_options(entry: Entry, options: NetworkOptions) -> None:
             )
 
 
-def _check_data(entry: Entry, arguments: dict[str, Any], plan: Plan) -> None:
+def _check_data(entry: Entry, arguments: dict[str, Any], task: Task) -> None:
     """What the data decide cannot be asked for otherwise."""
-    decided = entry.defaults(plan, NetworkOptions(name=entry.name))
-    for fact in data_values(plan):
+    decided = entry.defaults(task, NetworkOptions(name=entry.name))
+    for fact in data_values(task):
         argument = entry.data.get(fact, "")
         if argument not in decided:
             continue

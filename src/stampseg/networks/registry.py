@@ -12,11 +12,10 @@ from pydantic import field_validator
 from torch import nn
 
 from ..config import NetworkOptions, as_json
-from ..data.plan import Plan
 from ..errors import ConfigError
 from ..options import Options
 from . import imported, monai_networks, nnunet_networks, smp_networks
-from .entry import DATA_ARGUMENTS, Arguments, Entry, data_values, doubled, plan_decides
+from .entry import DATA_ARGUMENTS, Arguments, Entry, Task, data_values, doubled, plan_decides
 from .meta import building_on_meta, real_constants
 from .unet import doubling_widths
 
@@ -24,12 +23,12 @@ LARGEST_NUMBER = 2**20  # as an argument: widths, sizes, counts
 DEEPEST = 16
 
 
-def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
-    levels = len(plan.strides)
+def _unet(task: Task, options: NetworkOptions) -> Arguments:
+    levels = len(task.strides)
     return {
-        **data_values(plan),
+        **data_values(task),
         "widths": doubling_widths(doubled(options.width, 0)[0], levels),
-        "strides": [list(step) for step in plan.strides],
+        "strides": [list(step) for step in task.strides],
         "norm": options.norm or "batch",
         "activation": options.activation or "relu",
         "order": "activation-norm" if options.preset == "paper" else "norm-activation",
@@ -88,8 +87,8 @@ def _own_place(name: str) -> tuple[str, str]:
     return module, attribute
 
 
-def _own_defaults(plan: Plan, options: NetworkOptions) -> Arguments:
-    return imported.defaults(imported.import_class(options.name, (options.name,)), plan, options)
+def _own_defaults(task: Task, options: NetworkOptions) -> Arguments:
+    return imported.defaults(imported.import_class(options.name, (options.name,)), task, options)
 
 
 class NetworkSpec(Options):

@@ -6,33 +6,32 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import NetworkOptions
-from ..data.plan import Plan
 from ..errors import ConfigError
-from .entry import DEFAULT_WIDTH, Arguments, Entry, Strides
+from .entry import DEFAULT_WIDTH, Arguments, Entry, Strides, Task
 
 _MODULE = "segmentation_models_pytorch"
 _DATA = {"in_channels": "in_channels", "out_channels": "classes"}
 _NO_WEIGHTS = {"encoder_weights": None}
 
 
-def _shared(plan: Plan) -> Arguments:
+def _shared(task: Task) -> Arguments:
     return {
         "encoder_name": "resnet18",
         "encoder_weights": None,  # the package's own default fetches them
-        "in_channels": plan.in_channels,
-        "classes": plan.out_channels,
+        "in_channels": task.in_channels,
+        "classes": task.out_channels,
     }
 
 
-def _unet(plan: Plan, options: NetworkOptions) -> Arguments:
+def _unet(task: Task, options: NetworkOptions) -> Arguments:
     width = options.width or DEFAULT_WIDTH
     depth = int(options.arguments.get("encoder_depth", 5))
     channels = [width * 2**level for level in reversed(range(depth))]
-    return {**_shared(plan), "decoder_channels": channels}
+    return {**_shared(task), "decoder_channels": channels}
 
 
-def _fpn(plan: Plan, options: NetworkOptions) -> Arguments:
-    return _shared(plan)
+def _fpn(task: Task, options: NetworkOptions) -> Arguments:
+    return _shared(task)
 
 
 def _depth(arguments: Mapping[str, Any], spatial_dims: int) -> Strides:
