@@ -22,7 +22,7 @@ from torch import nn
 from stampseg.channels.graph import Cut
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
-from stampseg.config import load_config
+from stampseg.core.config import load_config
 from stampseg.data.cases import find_dataset
 from stampseg.data.loaders import TrainingBatches
 from stampseg.modelfile import load_model

@@ -29,8 +29,8 @@ import torch
 from large_volume import make_model, tile_volume
 
 import stampseg
+from stampseg.core.machine import processor
 from stampseg.data.cases import find_dataset
-from stampseg.timing.layers import processor
 
 SHAPES = ((128, 128, 78), (256, 256, 78), (256, 256, 156), (256, 256, 312))
 SPACING = (1.453125, 1.453125, 2.0)

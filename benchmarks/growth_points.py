@@ -33,7 +33,7 @@ class Clock:
 
 def check(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg check` does."""
-    from stampseg.config import Config
+    from stampseg.core.config import Config
     from stampseg.data.cases import find_dataset
     from stampseg.doctor.examination import examine
 
@@ -49,7 +49,7 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg train` does before its first step, and a few steps of a narrow network."""
     import torch
 
-    from stampseg.config import Config, NetworkOptions
+    from stampseg.core.config import Config, NetworkOptions
     from stampseg.data.cases import find_dataset
     from stampseg.data.loaders import CaseCache, TrainingBatches
     from stampseg.networks.planned import spec_of
@@ -99,7 +99,7 @@ def width(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.channels.choice import Limit
     from stampseg.channels.cost import Tally
     from stampseg.channels.trace import trace
-    from stampseg.config import TrainOptions
+    from stampseg.core.config import TrainOptions
     from stampseg.narrow_layers import narrow_layers
     from stampseg.networks.unet import UNet
     from stampseg.training import Trainer, lay_out, seed_everything

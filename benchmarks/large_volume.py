@@ -25,7 +25,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-COMMAND = "from stampseg.cli import main; main()"
+COMMAND = "from stampseg.cli.commands import main; main()"
 
 
 def tile_volume(source: Path, target: Path, shape: Sequence[int]) -> Path:
@@ -49,7 +49,7 @@ def make_model(path: Path, spacing: Sequence[float], classes: int, width: int) -
     """Write a model file of a U-Net with random weights, planned for CT at that spacing."""
     import torch
 
-    from stampseg.config import NetworkOptions
+    from stampseg.core.config import NetworkOptions
     from stampseg.data.plan import Intensity, Plan
     from stampseg.data.planner import plan_strides
     from stampseg.modelfile import Description, save_model

@@ -33,14 +33,14 @@ from typing import Any
 
 import stampseg
 from stampseg.channels.cost import Tally
-from stampseg.config import Config
+from stampseg.core.config import Config
+from stampseg.core.machine import processor
 from stampseg.data.cases import Case, Dataset, find_dataset
 from stampseg.data.plan import Plan
 from stampseg.export import export_model
 from stampseg.modelfile import Description, load_model, save_model
 from stampseg.runs import find_model
 from stampseg.surveying import survey
-from stampseg.timing.layers import processor
 
 CROPS = 20
 PAUSE = 0.5  # seconds, for the threads of the one before to go to sleep

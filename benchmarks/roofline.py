@@ -27,9 +27,9 @@ from torch import nn
 
 from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.trace import trace
-from stampseg.config import TrainOptions
+from stampseg.core.config import TrainOptions
+from stampseg.core.machine import processor
 from stampseg.modelfile import load_model
-from stampseg.timing.layers import processor
 from stampseg.timing.stopwatch import measure
 from stampseg.training import Trainer, lay_out
 

@@ -32,10 +32,11 @@ from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import PruneOptions, TrainOptions
+from stampseg.core.config import TrainOptions
+from stampseg.core.prune_options import PruneOptions
+from stampseg.core.target import Target
 from stampseg.denormals import flushing_denormals
 from stampseg.networks.unet import UNet
-from stampseg.target import Target
 from stampseg.training import Trainer, lay_out, make_loss, make_optimizer, seed_everything
 
 SHAPES = {"3d": (4, 1, 40, 64, 48), "2d": (4, 1, 256, 256)}

@@ -28,8 +28,8 @@ from torch import nn
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
+from stampseg.core.machine import processor
 from stampseg.networks.unet import UNet
-from stampseg.timing.layers import processor
 
 SUBJECTS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "stampseg UNet 3D, width 8": (lambda: UNet(3, 1, 3, 8, [(2, 2, 2)] * 3), (1, 1, 32, 32, 32), "head"),

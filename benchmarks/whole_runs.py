@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from first_runs import hippocampus, stampseg, test, write_cases
 
-from stampseg.timing.layers import processor
+from stampseg.core.machine import processor
 
 RUNS = {
     "dense": ("--method", "dense"),

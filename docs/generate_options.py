@@ -7,8 +7,8 @@ from typing import get_origin
 
 from pydantic_core import PydanticUndefined
 
-from stampseg.config import Config
-from stampseg.options import Options
+from stampseg.core.config import Config
+from stampseg.core.options import Options
 
 TARGET = Path(__file__).parent / "reference" / "options.md"
 

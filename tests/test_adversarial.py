@@ -24,7 +24,7 @@ from stampseg.channels.proof import prove
 from stampseg.channels.snapshot import restore, snapshot
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.errors import ConfigError, WiringError
+from stampseg.core.errors import ConfigError, WiringError
 
 
 class Base(nn.Module):

@@ -23,10 +23,10 @@ from stampseg.channels.graph import ChannelGraph, Scores
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import PruneOptions
+from stampseg.core.prune_options import PruneOptions
+from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
 from stampseg.selection import select
-from stampseg.target import Target
 
 
 class Bench:

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from stampseg.allotment import AUTO_MOST, Allotment, allot
-from stampseg.config import Config
+from stampseg.core.config import Config
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
-from stampseg.errors import ConfigError, DataError
 from stampseg.surveying import survey
 
 

@@ -146,7 +146,7 @@ MODULES = {module_name(path): path for path in FILES}
 def test_the_parser_resolves_relative_imports() -> None:
     tree = ast.parse("from ..config import Options\nfrom . import plan\nimport torch.nn\nfrom .a.b import c")
     found = set(imports(tree, "data.cases", is_package=False))
-    assert {"stampseg.config", "stampseg.data.plan", "torch.nn", "stampseg.data.a.b"} <= found
+    assert {"stampseg.core.config", "stampseg.data.plan", "torch.nn", "stampseg.data.a.b"} <= found
     assert "stampseg.data.plan" in set(imports(ast.parse("from .plan import Plan"), "data", True))
     assert "stampseg.data" in set(imports(ast.parse("from . import data"), "", True))
 

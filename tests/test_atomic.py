@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from stampseg import atomic
-from stampseg.atomic import remove_leftovers, write_whole
-from stampseg.errors import DataError
+from stampseg.core import files as atomic
+from stampseg.core.errors import DataError
+from stampseg.core.files import remove_leftovers, write_whole
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from stampseg.benching.comparing import in_words
 from stampseg.benching.worker import Job, Worker, peak_megabytes
 from stampseg.cli import app
-from stampseg.errors import TrainingError
+from stampseg.core.errors import TrainingError
 from test_cli import QUICK, call, pictures  # noqa: F401 - a fixture
 
 

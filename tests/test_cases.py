@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import find_dataset, find_inputs, read_case_csv
 from stampseg.data.io.readers import output_name, read_header
 from stampseg.data.io.volume import check_pair
 from stampseg.data.pairing import pair
-from stampseg.errors import ConfigError, DataError
 
 
 def make_files(root: Path, *names: str) -> Path:

@@ -19,9 +19,9 @@ from stampseg.channels.choice import (
 from stampseg.channels.cost import Tally
 from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.trace import trace
-from stampseg.errors import ConfigError
+from stampseg.core.errors import ConfigError
+from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.target import Target
 
 NEVER = Limit("parameters", 0)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from stampseg.config import Config, NetworkOptions, PruneOptions, dump_config, load_config, parse_config
-from stampseg.errors import ConfigError
-from stampseg.target import Target
+from stampseg.core.config import Config, NetworkOptions, dump_config, load_config, parse_config
+from stampseg.core.errors import ConfigError
+from stampseg.core.prune_options import PruneOptions
+from stampseg.core.target import Target
 
 
 def test_a_config_survives_yaml(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from stampseg import demo
+from stampseg.core.errors import DataError
 from stampseg.data.io.readers import read_image, read_label
 from stampseg.demo import DemoData, make_demo_data, tissue_mask
-from stampseg.errors import DataError
 
 needs_nilearn = pytest.mark.skipif(
     importlib.util.find_spec("nilearn") is None, reason="nilearn is not installed"

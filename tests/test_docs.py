@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from stampseg.cli import app
-from stampseg.config import Config, parse_config
+from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
 from test_cli import call, disc
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stampseg import evaluation
-from stampseg.errors import DataError
+from stampseg.core.errors import DataError
 from stampseg.evaluation import evaluate_case, surface_distances
 
 SPACINGS = {2: (0.7, 1.9), 3: (0.5, 1.25, 3.0)}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.errors import DataError
+from stampseg.core.errors import DataError
 from stampseg.evaluation import EMPTY_MASK_RULE, evaluate_case
 from stampseg.evaluation_report import Evaluation, evaluate_folder, print_evaluation
 from test_cli import call

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from stampseg.channels.trace import trace
+from stampseg.core.errors import ConfigError, ExportError
 from stampseg.data.plan import Plan
-from stampseg.errors import ConfigError, ExportError
 from stampseg.export import export_model
 from stampseg.export.forms import choose_format
 from stampseg.export.torch_form import open_program
@@ -249,7 +249,7 @@ def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
     """A fresh process with a home of its own: no identity is left there, the reporter is not imported."""
     pytest.importorskip("openvino")
     code = (
-        "import sys; from stampseg.telemetry import import_quietly; import_quietly('openvino');"
+        "import sys; from stampseg.core.packages import import_quietly; import_quietly('openvino');"
         "print(sorted(name for name in sys.modules if 'openvino_telemetry' in name))"
     )
     source = str(Path(__file__).resolve().parents[1] / "src")

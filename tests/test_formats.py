@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stampseg.core.errors import DataError, MissingPackageError
 from stampseg.data.cases import find_dataset, find_inputs
 from stampseg.data.io import formats
 from stampseg.data.io.format import Format
 from stampseg.data.io.formats import list_images, readable, series_format, stem_of
 from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
 from stampseg.data.io.volume import Header, as_image, as_label, check_pair, volume_header
-from stampseg.errors import DataError, MissingPackageError
 
 AFFINE = np.diag([2.0, 3, 4, 1])
 GRID = np.arange(24).reshape(2, 3, 4)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.core.errors import DataError, StampsegError, one_line
 from stampseg.data.cases import find_inputs
 from stampseg.data.io.readers import output_name, read_image, write_label
-from stampseg.errors import DataError, StampsegError, one_line
 from stampseg.overlay import save_overlay
 from stampseg.segmenting import _refuse_overwriting
 
@@ -64,7 +64,7 @@ from pathlib import Path
 import nibabel as nib, numpy as np, SimpleITK, tifffile
 from PIL import Image
 from stampseg.data.io.readers import read_header, read_image, read_label
-from stampseg.errors import StampsegError
+from stampseg.core.errors import StampsegError
 
 folder = Path(sys.argv[1])
 small = folder / "small.nii.gz"

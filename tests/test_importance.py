@@ -17,8 +17,8 @@ from stampseg.channels.criteria import CRITERIA
 from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.importance import NORMALIZERS, Batch, importance, normalise
 from stampseg.channels.trace import trace
-from stampseg.config import Criterion, Normalizer, PruneOptions
-from stampseg.errors import TrainingError, WiringError
+from stampseg.core.errors import TrainingError, WiringError
+from stampseg.core.prune_options import Criterion, Normalizer, PruneOptions
 from stampseg.networks.unet import UNet
 
 SIDE = {2: 8, 3: 4}

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import NetworkOptions
-from stampseg.errors import ConfigError, ModelFileError
+from stampseg.core.config import NetworkOptions
+from stampseg.core.errors import ConfigError, ModelFileError
 from stampseg.inspecting import Inspection, inspect_network, inspect_target, print_inspection
 from stampseg.modelfile import Description, save_model
 from stampseg.networks.registry import NetworkSpec

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from stampseg.core.errors import DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.labels import describe, label_table, to_classes, to_values
-from stampseg.errors import DataError
 
 
 def cases_of(folder: Path, *masks: np.ndarray) -> list[Case]:

@@ -14,8 +14,8 @@ from stampseg.channels.choice import Limit, choose, limit_of
 from stampseg.channels.cost import Tally
 from stampseg.channels.graph import LayerCall
 from stampseg.channels.trace import trace
+from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.target import Target
 from stampseg.timing.layers import GRID, LayerTable
 from stampseg.timing.stopwatch import measure
 

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import stampseg
 from stampseg.channels.dropout import TargetedDropout
-from stampseg.errors import ConfigError, WiringError
+from stampseg.core.errors import ConfigError, WiringError
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 ARGUMENTS = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": [4, 4, 8, 8, 8, 4]}

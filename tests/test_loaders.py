@@ -11,7 +11,8 @@ import torch
 from monai.data import get_track_meta
 from PIL import Image
 
-from stampseg.config import DataOptions, TrainOptions
+from stampseg.core.config import DataOptions, TrainOptions
+from stampseg.core.errors import DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint
 from stampseg.data.labels import label_table
@@ -20,7 +21,6 @@ from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.data.transforms import TrainingTransform, find_locations
-from stampseg.errors import DataError
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PLAN = Plan(

@@ -20,8 +20,8 @@ from stampseg import modelfile
 from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
+from stampseg.core.errors import ModelFileError
 from stampseg.data.plan import Plan
-from stampseg.errors import ModelFileError
 from stampseg.modelfile import Description, load_model, read_description, save_model
 from stampseg.networks import skeleton
 from stampseg.networks.meta import on_meta

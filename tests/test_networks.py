@@ -17,10 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import Config, DataOptions, NetworkOptions, dump_config, parse_config
+from stampseg.core.config import Config, DataOptions, NetworkOptions, dump_config, parse_config
+from stampseg.core.errors import ConfigError, WiringError
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan, plan_strides, total_stride
-from stampseg.errors import ConfigError, WiringError
 from stampseg.modelfile import Description, load_model, save_model
 from stampseg.networks.meta import on_meta
 from stampseg.networks.outputs import main_map

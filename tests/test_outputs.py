@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from stampseg.config import TrainOptions
-from stampseg.errors import WiringError
+from stampseg.core.config import TrainOptions
+from stampseg.core.errors import WiringError
 from stampseg.networks.outputs import check_outputs, main_map, score_maps
 from stampseg.training import make_loss
 

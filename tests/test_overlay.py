@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.errors import DataError
+from stampseg.core.errors import DataError
 from stampseg.overlay import PALETTE, contact_sheet, save_overlay
 
 MARGIN = 8

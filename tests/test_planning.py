@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.config import DataOptions
+from stampseg.core.config import DataOptions
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import Fingerprint, fingerprint, object_radius
 from stampseg.data.labels import LabelTable, label_table
 from stampseg.data.plan import Intensity
 from stampseg.data.planner import PATCH_BUDGET, make_plan, plan_strides, total_stride
-from stampseg.errors import ConfigError, DataError
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TABLE = LabelTable((0, 1), ("background", "organ"), ())

@@ -18,20 +18,14 @@ from nibabel.orientations import (
 )
 from pydantic import ValidationError
 
+from stampseg.core.errors import DataError
 from stampseg.data.intensities import normalise
 from stampseg.data.inverse import restore
 from stampseg.data.io.readers import read_image, read_label
 from stampseg.data.io.volume import Header, Volume
 from stampseg.data.plan import Intensity, Plan
-from stampseg.data.preprocess import (
-    Geometry,
-    nonzero_box,
-    prepare,
-    resample_classes,
-    working_shape,
-)
+from stampseg.data.preprocess import Geometry, nonzero_box, prepare, resample_classes, working_shape
 from stampseg.data.resampling import resample
-from stampseg.errors import DataError
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

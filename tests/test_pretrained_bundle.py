@@ -13,9 +13,9 @@ import torch
 import yaml
 from monai.transforms import NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
 
+from stampseg.core.errors import ModelFileError
 from stampseg.data.intensities import normalise
 from stampseg.data.plan import Intensity, Plan
-from stampseg.errors import ModelFileError
 from stampseg.networks.skeleton import skeleton
 from stampseg.pretrained.bundle_config import BundleConfig
 from stampseg.pretrained.bundle_preprocessing import read_preprocessing

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from stampseg.errors import ModelFileError
+from stampseg.core.errors import ModelFileError
 from stampseg.pretrained.checkpoint import find_weights, read_checkpoint, without_prefixes
 
 TENSORS = {"conv.weight": torch.arange(4.0), "conv.bias": torch.ones(2)}

@@ -17,10 +17,10 @@ from scipy.ndimage import map_coordinates
 
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
+from stampseg.core.errors import ModelFileError
 from stampseg.data.cases import Case
 from stampseg.data.plan import Intensity
 from stampseg.data.spline import resample_spline
-from stampseg.errors import ModelFileError
 from stampseg.modelfile import Description
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton

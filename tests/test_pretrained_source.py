@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from stampseg.errors import ModelFileError
+from stampseg.core.errors import ModelFileError
 from stampseg.modelfile import load_model, save_model
 from stampseg.networks.skeleton import skeleton
 from stampseg.pretrained.source import fill, open_source

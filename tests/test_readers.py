@@ -14,10 +14,10 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 from PIL import Image
 
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.io.colours import COLOUR
 from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
 from stampseg.data.io.volume import check_pair
-from stampseg.errors import ConfigError, DataError
 
 SHAPE = (5, 6, 4)
 OBLIQUE = np.array([[0.0, -2.0, 0.1, 10], [1.5, 0.0, 0.2, -20], [0.1, 0.2, 3.0, 5], [0, 0, 0, 1]])

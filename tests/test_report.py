@@ -17,8 +17,8 @@ from PIL import Image
 
 from report_runs import LAYERS, make_drawing, make_findings, make_run, round_line
 from stampseg.channels.trace import trace
+from stampseg.core.errors import DataError
 from stampseg.data.fingerprint import Fingerprint
-from stampseg.errors import DataError
 from stampseg.networks.unet import UNet
 from stampseg.report.cases import MOST_VIEWS, Finding, predict_validation
 from stampseg.report.cases import _thinned as thinned

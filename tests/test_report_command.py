@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 import stampseg.report
 from report_runs import make_run
 from stampseg.cli import app
-from stampseg.errors import MissingPackageError
+from stampseg.core.errors import MissingPackageError
 from stampseg.report import writing
 
 RUNNER = CliRunner()

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from stampseg import demo, runs
-from stampseg.atomic import remove_leftovers
 from stampseg.checkpoint import delete_checkpoints, round_files
-from stampseg.config import Config
-from stampseg.errors import ConfigError, DataError
+from stampseg.core.config import Config
+from stampseg.core.errors import ConfigError, DataError
+from stampseg.core.files import remove_leftovers
 from stampseg.order import Order
 from stampseg.runs import RunFolder
 from test_cli import call, disc

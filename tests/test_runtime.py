@@ -20,9 +20,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from stampseg.cli import app
+from stampseg.core.errors import MissingPackageError, ModelFileError
 from stampseg.data.intensities import normalise
 from stampseg.data.io.readers import read_label
-from stampseg.errors import MissingPackageError, ModelFileError
 from stampseg.export import export_model
 from stampseg.modelfile import load_model
 from stampseg.runtime import Predictor, open_session
@@ -240,7 +240,7 @@ class Absent:
         if name.split(".")[0] in {names}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from stampseg.cli import main
+from stampseg.cli.commands import main
 main()
 """
 

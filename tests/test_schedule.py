@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from stampseg.channels.choice import Limit
-from stampseg.config import PruneOptions
+from stampseg.core.prune_options import PruneOptions
 from stampseg.schedule import make_schedule
 
 STEPS = [1, 2, 3, 7, 19, 20, 21, 100, 999, 1000]

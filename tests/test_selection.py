@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from stampseg.algorithm import Event, Round, Validation
-from stampseg.config import PruneOptions
+from stampseg.core.prune_options import PruneOptions
+from stampseg.core.target import Target
 from stampseg.selection import select, smallest_within
-from stampseg.target import Target
 
 
 def rounds(*turns: tuple[Event, int, float | None]) -> list[Round]:

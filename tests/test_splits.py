@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stampseg.core.errors import ConfigError
 from stampseg.data.cases import Case
 from stampseg.data.splits import draw_cases, hold_out
-from stampseg.errors import ConfigError
 
 
 def make_cases(groups: list[int]) -> list[Case]:

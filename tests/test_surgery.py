@@ -15,7 +15,7 @@ from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.snapshot import restore, snapshot
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.errors import WiringError
+from stampseg.core.errors import WiringError
 from stampseg.networks.unet import UNet
 
 SIDE = {2: 16, 3: 8}

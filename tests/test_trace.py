@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.errors import WiringError
+from stampseg.core.errors import WiringError
 from stampseg.networks.unet import UNet
 from test_surgery import mask, random_cut
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.config import TrainOptions
+from stampseg.core.config import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.training import Trainer, in_float32
 

@@ -14,7 +14,7 @@ from stampseg.channels.cost import Tally
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.errors import ConfigError
+from stampseg.core.errors import ConfigError
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import UNet, doubling_widths, flat_widths, unit_names
 

@@ -33,9 +33,9 @@ from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targe
 from .channels.graph import ChannelGraph, Cut, Scores
 from .channels.snapshot import Snapshot, restore, snapshot
 from .channels.surgery import Copy, apply_cut
-from .config import PruneOptions
+from .core.prune_options import PruneOptions
+from .core.target import Cost
 from .schedule import make_schedule
-from .target import Cost
 
 LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
 

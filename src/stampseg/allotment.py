@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .config import Config
+from .core.config import Config
+from .core.errors import ConfigError, DataError
+from .core.text import some
 from .data.cases import Case, read_case_csv
 from .data.duplicates import find_duplicates
-from .data.io.formats import some
 from .data.splits import draw_cases, hold_out
-from .errors import ConfigError, DataError
 
 AUTO_SHARE = 0.2
 AUTO_GROUPS = 5  # fewer people than this all train

@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .atomic import remove_leftovers, write_whole
-from .errors import ModelFileError
+from .core.errors import ModelFileError
+from .core.files import remove_leftovers, write_whole
 from .journal import Answer
 from .state import State
 

@@ -40,7 +40,7 @@ from .cli_options import (
     shape_from,
 )
 from .cli_runs import resume_run, start_run
-from .errors import ConfigError, DataError
+from .core.errors import ConfigError, DataError
 from .order import Order
 
 

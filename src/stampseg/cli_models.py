@@ -10,7 +10,7 @@ import typer
 
 from .cli_app import app, console, reported
 from .cli_options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
-from .errors import DataError
+from .core.errors import DataError
 
 
 @app.command()

@@ -9,7 +9,7 @@ import torch
 
 from . import __version__
 from .algorithm import Round
-from .config import Config
+from .core.config import Config
 from .runs import RunFolder
 from .selection import select, smallest_within
 from .surveying import Survey

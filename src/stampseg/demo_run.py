@@ -8,8 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from .config import Config, Method
 from .console import ConsoleReporter
+from .core.config import Config, Method
+from .core.target import Target
 from .data.cases import find_inputs
 from .data.io.readers import read_image, read_label
 from .demo import DemoData, make_demo_data
@@ -20,7 +21,6 @@ from .overlay import contact_sheet, save_overlay
 from .running import carry_out
 from .runs import RunFolder, check_free
 from .segmenting import segment
-from .target import Target
 
 METHODS: tuple[Method, ...] = ("dense", "stamp+")
 

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from .atomic import refuse_existing, write_whole
+from .core.errors import ConfigError, ExportError
+from .core.files import refuse_existing, write_whole
 from .data.cases import find_dataset, find_inputs
-from .errors import ConfigError, ExportError
 from .export.building import build
 from .export.forms import Format, Precision, check_precision, choose_format
 from .export.parity import TOLERANCES, Parity, measure

@@ -16,9 +16,9 @@ from torch import nn
 from .channels.choice import smallest
 from .channels.cost import Tally
 from .channels.graph import ChannelGraph
-from .config import NetworkOptions
+from .core.config import NetworkOptions
+from .core.errors import ConfigError
 from .data.planner import plan_strides
-from .errors import ConfigError
 from .modelfile import load_model
 from .networks.entry import Strides
 from .networks.planned import fixed_strides, spec_of

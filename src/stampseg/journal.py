@@ -16,7 +16,7 @@ import numpy as np
 
 from .algorithm import Learner, Validation
 from .channels.graph import ChannelGraph, Cut, Scores
-from .errors import ModelFileError
+from .core.errors import ModelFileError
 
 T = TypeVar("T")
 

@@ -29,13 +29,14 @@ from .channels.importance import Batch, Loss, importance
 from .channels.proof import prove
 from .channels.surgery import Copy, apply_cut, plain_copy
 from .channels.trace import trace as trace_channels
-from .config import Criterion, Normalizer, PruneOptions, parse_config
-from .errors import ConfigError, WiringError
+from .core.config import parse_config
+from .core.errors import ConfigError, WiringError
+from .core.prune_options import Criterion, Normalizer, PruneOptions
+from .core.target import Target
 from .latency import network_latency
 from .modelfile import Description, load_model, save_model
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
-from .target import Target
 from .timing.layers import LayerTable
 
 Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]

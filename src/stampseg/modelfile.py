@@ -20,16 +20,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .atomic import write_whole
 from .channels.dropout import rate_names
 from .channels.graph import ChannelGraph
 from .channels.surgery import replace_tensors, state_of
+from .core.errors import ModelFileError, StampsegError
+from .core.files import write_whole
+from .core.options import Options
 from .data.plan import Plan
-from .errors import ModelFileError, StampsegError
 from .networks.layer_count import at_most_layers
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
-from .options import Options
 
 FORMAT = 1
 LAYERS_PER_WEIGHT = 100

@@ -23,12 +23,12 @@ from .channels.importance import Gathering, importance
 from .channels.surgery import apply_cut
 from .channels.trace import trace
 from .conclusion import conclude
-from .config import Config, dump_config
+from .core.config import Config, dump_config
+from .core.errors import ConfigError
 from .data.cases import Case, Dataset
 from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
 from .denormals import flushing_denormals, start_flushing_workers
-from .errors import ConfigError
 from .keeping import Keeper
 from .latency import network_latency
 from .modelfile import Description, save_model

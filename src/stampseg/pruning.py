@@ -6,9 +6,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from .config import Config
+from .core.config import Config
+from .core.errors import ConfigError
 from .data.cases import Dataset
-from .errors import ConfigError
 from .modelfile import load_model
 from .pipeline import run_training
 from .pretrained.nnunet_export import export_nnunet

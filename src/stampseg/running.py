@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .core.errors import ConfigError
 from .data.cases import find_dataset
-from .errors import ConfigError
 from .order import Order
 from .pipeline import run_training
 from .pruning import prune_trained

@@ -22,10 +22,10 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from .algorithm import Round
-from .atomic import is_leftover, remove_leftovers, write_text, write_whole
 from .checkpoint import delete_checkpoints
-from .data.io.formats import some
-from .errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
+from .core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
+from .core.files import is_leftover, remove_leftovers, write_text, write_whole
+from .core.text import some
 from .order import Order
 
 ORDER = "run.json"

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from .channels.choice import Limit
-from .config import PruneOptions
-from .errors import ConfigError
+from .core.errors import ConfigError
+from .core.prune_options import PruneOptions
 
 
 @dataclass(frozen=True)

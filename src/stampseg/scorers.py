@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .core.errors import ConfigError, ModelFileError
 from .data.plan import Plan
-from .errors import ConfigError, ModelFileError
 from .runtime import SUFFIXES, open_session
 from .runtime.details import KEY, read_details
 from .sliding import Scorer

@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .core.errors import DataError, MissingPackageError, one_line
 from .data.cases import Case, find_inputs
 from .data.io.readers import output_name, read_image, twin_of, write_label
 from .data.io.volume import Volume
 from .data.labels import to_values
 from .data.plan import Plan
 from .data.preprocess import Prepared, prepare
-from .errors import DataError, MissingPackageError, one_line
 from .scorers import Opened, open_scorer
 from .sliding import segment_windows
 

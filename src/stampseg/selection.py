@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .algorithm import Round
-from .config import PruneOptions
+from .core.prune_options import PruneOptions
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from .channels.surgery import state_of
-from .errors import ModelFileError
+from .core.errors import ModelFileError
 
 
 @dataclass(frozen=True)

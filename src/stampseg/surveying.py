@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .allotment import Allotment, allot
-from .config import Config
+from .core.config import Config
+from .core.errors import DataError
 from .data.cases import Dataset
 from .data.fingerprint import Fingerprint, fingerprint
 from .data.labels import LabelTable, label_table
 from .data.plan import Plan
 from .data.planner import make_plan
-from .errors import DataError
 from .networks.planned import fixed_strides, spec_strides
 from .pretrained.source import Source
 

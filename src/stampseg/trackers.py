@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .algorithm import Round
-from .config import Config, Tracker
-from .packages import require
+from .core.config import Config, Tracker
+from .core.packages import require
 from .reporters import Reporter
 
 

@@ -13,9 +13,9 @@ import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss
 from torch import Tensor, nn
 
-from .config import TrainOptions
+from .core.config import TrainOptions
+from .core.errors import ConfigError, TrainingError
 from .denormals import flushing_denormals
-from .errors import ConfigError, TrainingError
 from .narrow_layers import narrow_layers
 from .networks.outputs import main_map, score_maps
 from .state import put_training, take_training

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from .algorithm import Validation
 from .channels.modes import evaluating
+from .core.errors import DataError
 from .data.loaders import ValidationCases
 from .data.plan import Plan
 from .denormals import flushing_denormals
-from .errors import DataError
 from .evaluation import dice_score
 from .narrow_layers import narrow_layers
 from .networks.outputs import main_map

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stampseg.core.errors import DataError
 from stampseg.data.cases import find_inputs
 from stampseg.data.io.formats import series_format, suffix_of
 from stampseg.data.io.readers import read_header, read_image
-from stampseg.errors import DataError
 
 from .bench import call
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from hypothesis import HealthCheck, Phase, given, settings
 
-from stampseg.errors import StampsegError
+from stampseg.core.errors import StampsegError
 
 from .targets import Target, quiet
 

@@ -20,7 +20,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
-from stampseg.config import Config, dump_config, load_config
+from stampseg.core.config import Config, dump_config, load_config
 from stampseg.data.cases import find_dataset
 from stampseg.data.io.readers import read_header, read_image, read_label, write_label
 from stampseg.data.labels import to_values

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ConfigError, StampsegError
+from ..core.errors import ConfigError, StampsegError
+from ..core.machine import processor
 from ..export.building import export_model
 from ..export.forms import check_precision
 from ..modelfile import Description, Model, load_model, save_model
 from ..networks.planned import count
 from ..runs import find_model
-from ..timing.layers import processor
 from .worker import RUNTIMES, Job, Worker
 
 PRECISIONS = ("f32", "bf16", "int8")

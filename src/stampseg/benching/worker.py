@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import StampsegError, TrainingError
+from ..core.errors import StampsegError, TrainingError
 from ..timing.stopwatch import Timing, measure
 
 RUNTIMES = ("eager", "compiled", "onnxruntime", "openvino")

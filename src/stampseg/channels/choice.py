@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from torch import nn
 
-from ..errors import ConfigError, WiringError
-from ..target import Cost, Target, say_amount
+from ..core.errors import ConfigError, WiringError
+from ..core.target import Cost, Target, say_amount
 from .cost import LEAST, LayerTimes, Tally, unit_costs
 from .graph import ChannelGraph, Cut, Group, Scores
 

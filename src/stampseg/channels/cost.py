@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch import nn
 
-from ..target import Cost as Kind
+from ..core.target import Cost as Kind
 from .graph import FREE, ChannelGraph, LayerCall
 
 BYTES = 4  # of a float32

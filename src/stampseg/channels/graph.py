@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..errors import WiringError
+from ..core.errors import WiringError
 
 FREE = -1  # a position that no cut ever touches
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError, TrainingError, WiringError
-from ..target import COSTS
+from ..core.errors import ConfigError, TrainingError, WiringError
+from ..core.target import COSTS
 from .cost import LayerTimes, Tally, unit_costs
 from .criteria import CRITERIA, SIMPLEST, Criterion
 from .graph import ChannelGraph, Probe, Scores

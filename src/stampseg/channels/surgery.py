@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from ..errors import WiringError
+from ..core.errors import WiringError
 from .graph import ChannelGraph, Cut, survives
 
 Copy = nn.Module | MutableMapping[str, Tensor]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from ..errors import WiringError
+from ..core.errors import WiringError
 from .graph import ChannelGraph
 from .rehearsal import rehearsed
 from .tracer import REGISTRIES, Tracer

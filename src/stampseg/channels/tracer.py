@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
-from ..errors import WiringError
+from ..core.errors import WiringError
 from .call import Call, Pass, output_tensors, tensors_in
 from .graph import ChannelGraph, LayerCall
 from .layer_rules import layer_call

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import ConfigError, DataError
+from ..core.errors import ConfigError, DataError
+from ..core.text import some
 from .duplicates import find_duplicates
-from .io.formats import is_hidden, list_images, readable, series_format, some, stem_of, suffix_of
+from .io.formats import is_hidden, list_images, readable, series_format, stem_of, suffix_of
 from .io.limits import check_kind
 from .io.readers import output_name
 from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries

@@ -10,8 +10,8 @@ import numpy as np
 from nibabel.orientations import aff2axcodes
 from scipy.ndimage import distance_transform_edt, find_objects
 
-from ..errors import DataError
-from ..options import Options
+from ..core.errors import DataError
+from ..core.options import Options
 from .cases import Case
 from .io.readers import read_image, read_label
 from .io.volume import Header, Volume, check_pair

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..packages import require
+from ..core.packages import require
 from .plan import Intensity, Plan
 
 LEAST = 1e-8  # a deviation or range below it counts as this

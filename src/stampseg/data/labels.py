@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import DataError
+from ..core.errors import DataError
+from ..core.text import some
 from .io.colours import COLOUR
-from .io.formats import some
 from .io.readers import read_label
 
 if TYPE_CHECKING:

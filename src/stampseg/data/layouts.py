@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from .io.formats import is_hidden, list_images, some, stem_of
+from ..core.errors import DataError
+from ..core.text import some
+from .io.formats import is_hidden, list_images, stem_of
 from .io.limits import read_text_file
 from .pairing import by_stem, group_channels, in_order, pair
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..config import DataOptions, TrainOptions
-from ..errors import DataError
+from ..core.config import DataOptions, TrainOptions
+from ..core.errors import DataError
 from .cases import Case
 from .io.readers import read_image, read_label
 from .plan import Plan

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DataError
-from .io.formats import some, stem_of
+from ..core.errors import DataError
+from ..core.text import some
+from .io.formats import stem_of
 
 SEPARATORS = "_-. "
 CHANNEL = re.compile(r"(.+)_(\d{4})")

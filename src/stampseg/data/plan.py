@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
-from ..options import Options
+from ..core.options import Options
 
 MOST_CHANNELS = 4096
 MOST_CLASSES = 256  # masks in work are 8-bit

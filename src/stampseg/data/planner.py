@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from ..config import DataOptions
-from ..errors import ConfigError, DataError
+from ..core.config import DataOptions
+from ..core.errors import ConfigError, DataError
 from .fingerprint import Fingerprint
 from .labels import LabelTable
 from .plan import Intensity, Plan

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import DataError
+from ..core.errors import DataError
 from .intensities import normalise
 from .io.limits import VARIABLE, most_values
 from .io.volume import Header, Volume, check_pair

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from ..config import Config
+from ..core.config import Config
 from ..data.plan import Plan
 from ..networks.planned import network_spec
 from ..surveying import Survey

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import Config
+from ..core.config import Config
+from ..core.errors import DataError, TrainingError
 from ..data.cases import Case, Dataset
-from ..errors import DataError, TrainingError
 from ..networks.planned import count, network_spec
 from ..surveying import Survey, survey
 from .estimates import Estimate, estimate, judge

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..atomic import write_whole
-from ..errors import ExportError
+from ..core.errors import ExportError
+from ..core.files import write_whole
 from ..modelfile import Model
 from ..sliding import Scorer
 from .details import details_of, multiple_of

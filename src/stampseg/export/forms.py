@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 
 Format = Literal["onnx", "openvino", "torch-export"]
 Precision = Literal["f32", "bf16", "int8"]

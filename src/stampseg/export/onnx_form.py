@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ExportError
-from ..packages import require
+from ..core.errors import ExportError
+from ..core.packages import require
 from ..runtime.details import KEY
 from ..runtime.engines import onnx_run
 from ..sliding import Scorer

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ExportError, MissingPackageError
+from ..core.errors import ExportError, MissingPackageError
+from ..core.packages import import_quietly
 from ..runtime.details import KEY
-from ..telemetry import import_quietly
 from .onnx_form import OnnxForm
 
 

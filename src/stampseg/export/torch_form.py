@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.export import Dim, ExportedProgram
 
-from ..errors import ExportError
+from ..core.errors import ExportError
 from ..runtime.details import KEY
 from ..sliding import Scorer
 from .score_network import ScoreNetwork

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.errors import ConfigError, DataError
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..errors import ConfigError, DataError
 from ..sliding import cut_window, window_starts
 
 CALIBRATION_CASES = 8

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from ..config import NetworkOptions
-from ..errors import ConfigError
+from ..core.config import NetworkOptions
+from ..core.errors import ConfigError
 
 Strides = tuple[tuple[int, ...], ...]
 Arguments = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 
 
 @contextmanager

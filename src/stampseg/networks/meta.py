@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 
 MOST_VALUES = 2**26  # of all constants of a network: 256 MiB as float32
 

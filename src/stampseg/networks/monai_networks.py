@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..config import NetworkOptions
+from ..core.config import NetworkOptions
 from .entry import (
     DEFAULT_WIDTH,
     Arguments,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..channels.modes import evaluating
-from ..errors import WiringError
+from ..core.errors import WiringError
 
 
 def score_maps(output: Any, spatial_dims: int) -> list[Tensor]:

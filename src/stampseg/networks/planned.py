@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..channels.cost import Tally
-from ..config import Config, NetworkOptions, PruneOptions
+from ..core.config import Config, NetworkOptions
+from ..core.errors import ConfigError
+from ..core.prune_options import PruneOptions
 from ..data.plan import Plan
-from ..errors import ConfigError
 from .entry import Entry, Strides, Task, data_values
 from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton

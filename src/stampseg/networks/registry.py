@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import field_validator
 from torch import nn
 
-from ..config import NetworkOptions, as_json
-from ..errors import ConfigError
-from ..options import Options
+from ..core.config import NetworkOptions, as_json
+from ..core.errors import ConfigError
+from ..core.options import Options
 from . import imported, monai_networks, nnunet_networks, smp_networks
 from .entry import DATA_ARGUMENTS, Arguments, Entry, Task, data_values, doubled, plan_decides
 from .meta import building_on_meta, real_constants

@@ -11,7 +11,7 @@ from torch import nn
 from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
-from ..errors import ConfigError, WiringError
+from ..core.errors import ConfigError, WiringError
 from .imported import is_import_path
 from .meta import on_meta
 from .registry import NetworkSpec

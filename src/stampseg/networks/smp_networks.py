@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..config import NetworkOptions
-from ..errors import ConfigError
+from ..core.config import NetworkOptions
+from ..core.errors import ConfigError
 from .entry import DEFAULT_WIDTH, Arguments, Entry, Strides, Task
 
 _MODULE = "segmentation_models_pytorch"

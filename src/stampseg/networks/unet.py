@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..channels.dropout import TargetedDropout
-from ..errors import ConfigError
+from ..core.errors import ConfigError
 
 _CONV = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}

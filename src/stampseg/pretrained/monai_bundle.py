@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import ModelFileError
+from ..core.errors import ModelFileError
 from ..networks import monai_networks
 from ..networks.registry import NetworkSpec, find_entry
 from .bundle_config import BundleConfig, Unsaid

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ConfigError, ModelFileError, WiringError
+from ..core.errors import ConfigError, ModelFileError, WiringError
 from ..networks.meta import on_meta
 from ..networks.registry import NetworkSpec, find_entry
 from ..networks.skeleton import check_example, skeleton

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..atomic import write_text, write_whole
 from ..channels.dropout import rate_names
-from ..errors import ModelFileError
+from ..core.errors import ModelFileError
+from ..core.files import write_text, write_whole
 from ..modelfile import Description
 from .nnunet_architecture import PRUNED
 from .nnunet_results import CHECKPOINTS, Results, find_results, read_results

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
+from ..core.errors import ModelFileError
 from ..data.plan import Intensity, Normalization, Plan
-from ..errors import ModelFileError
 from ..networks.registry import NetworkSpec
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
 from .kinds import Source

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..channels.dropout import rate_names
 from ..channels.surgery import state_of
-from ..errors import ConfigError, ModelFileError
+from ..core.errors import ConfigError, ModelFileError
 from ..modelfile import put_state, read_description
 from ..networks.imported import is_import_path
 from ..networks.skeleton import check_example

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.io.volume import Volume, check_pair
@@ -16,7 +17,6 @@ from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..denormals import start_flushing_workers
-from ..errors import StampsegError
 from ..evaluation import UNION, evaluate_case
 from ..folding import fold_norms
 from ..modelfile import load_model

@@ -10,8 +10,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.packages import require
 from ..overlay import PALETTE
-from ..packages import require
 from .record import Record, Turn
 
 OVERALL = "overall"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..channels.graph import ChannelGraph, Group, LayerCall
-from ..errors import StampsegError
+from ..core.errors import StampsegError
 from ..modelfile import read_description
 from ..networks.skeleton import skeleton
 from .record import Record, Turn

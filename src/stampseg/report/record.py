@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
+from ..core.errors import DataError
+from ..core.options import _Lenient
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
-from ..errors import DataError
 
 FILES = ("config.yaml", "rounds.jsonl")  # a run folder has at least one of them
 NO_RESULT = "this run has not ended, or was stopped: there is no result.json, and no model is chosen yet"
@@ -26,12 +27,6 @@ def _finite(value: Any) -> Any:
 
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
-
-
-class _Lenient(BaseModel):
-    """What other versions wrote beside it is no error."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Validated(_Lenient):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..atomic import refuse_existing, write_text
+from ..core.errors import DataError, StampsegError
+from ..core.files import refuse_existing, write_text
+from ..core.packages import require
 from ..data.cases import Dataset
-from ..errors import DataError, StampsegError
-from ..packages import require
 from . import charts
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ..core.errors import ModelFileError
 from ..data.plan import Plan
-from ..errors import ModelFileError
 
 FORMAT = 1
 KEY = "stampseg"  # of the metadata; in archives the file of that name

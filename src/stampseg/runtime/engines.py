@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import MissingPackageError, ModelFileError
-from ..packages import require
-from ..telemetry import import_quietly
+from ..core.errors import MissingPackageError, ModelFileError
+from ..core.packages import import_quietly, require
 from .details import KEY
 from .onnx_file import look_into
 

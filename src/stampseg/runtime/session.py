@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..core.errors import ModelFileError
 from ..data.plan import Plan
-from ..errors import ModelFileError
 from .details import read_details
 from .engines import Run, onnx_run, openvino_run, read_onnx, read_openvino
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..channels.graph import LayerCall
-from ..packages import require
+from ..core.packages import require
 from ..runtime.engines import onnx_run, openvino_run
 
 OPSET = 17

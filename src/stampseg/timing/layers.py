@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import json
 import os
-import platform
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -20,10 +19,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..atomic import write_text
 from ..channels.graph import LayerCall
+from ..core.errors import DataError
+from ..core.files import write_text
+from ..core.machine import processor
 from ..denormals import flushing_denormals
-from ..errors import DataError
 from ..narrow_layers import narrow_layers
 from .foreign import layer_model, runner
 from .stopwatch import measure
@@ -152,15 +152,6 @@ def _machine(runtime: Runtime) -> str:
         release = "unknown"
     words = f"{processor()} {runtime} {release} {torch.get_num_threads()} threads"
     return "-".join("".join(c if c.isalnum() or c == "." else " " for c in words).split())
-
-
-def processor() -> str:
-    """The processor's name."""
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _read(path: Path) -> dict[str, float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError
+from ...core.errors import DataError
 from .volume import as_label
 
 # A coloured pixel's code is this plus r << 16 | g << 8 | b, so that no colour equals a grey value.

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...errors import DataError
-from ...packages import require
+from ...core.errors import DataError
+from ...core.packages import require
 from . import itk, nifti, pictures, tiff
 from .format import Format
 
@@ -99,12 +99,6 @@ def _is_image(path: Path) -> bool:
         return kind is not None
     header, voxels = kind.pair
     return suffix_of(path) != voxels or not path.with_suffix(header).exists()
-
-
-def some(names: list[str], limit: int = 5) -> str:
-    """A list for a one-line message: the first few names and how many more there are."""
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def _in_words(names: Sequence[str], last: str) -> str:

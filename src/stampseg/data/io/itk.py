@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import DataError
+from ...core.errors import DataError
 from .format import Format
 from .limits import check_kind, check_promise
 from .volume import Header, as_image, as_label, volume_header

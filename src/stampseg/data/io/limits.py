@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ...errors import ConfigError, DataError
+from ...core.errors import ConfigError, DataError
 
 VARIABLE = "STAMPSEG_MAX_VALUES"
 MOST_VALUES = 2**30  # of one image, all channels: 4 GiB as float32

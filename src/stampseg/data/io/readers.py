@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...atomic import write_whole
-from ...errors import DataError
+from ...core.errors import DataError
+from ...core.files import write_whole
 from .colours import COLOUR
 from .format import Format
 from .formats import format_named, format_of, require_package, stem_of, suffix_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import DataError
+from ...core.errors import DataError
 from .colours import as_pixels, label_of
 from .format import Format
 from .limits import check_promise

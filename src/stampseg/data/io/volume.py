@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import DataError, StampsegError
+from ...core.errors import DataError, StampsegError
 from .limits import VARIABLE, most_values
 
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 from .errors import MissingPackageError
@@ -60,3 +62,21 @@ def missing(error: ModuleNotFoundError, purpose: str) -> MissingPackageError | N
     return MissingPackageError(
         f'{purpose} needs {package}, which is not installed; pip install "stampseg[{EXTRAS[package]}]"'
     )
+
+
+REPORTER = "openvino_telemetry"
+
+
+def import_quietly(name: str) -> ModuleType:
+    """Import a module; while it is imported, `openvino_telemetry` counts as not installed.
+
+    Raises:
+        ImportError: the module is not installed.
+    """
+    hidden = {key: sys.modules.pop(key) for key in list(sys.modules) if key.split(".")[0] == REPORTER}
+    sys.modules[REPORTER] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module(name)
+    finally:
+        del sys.modules[REPORTER]
+        sys.modules.update(hidden)

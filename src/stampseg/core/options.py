@@ -13,3 +13,9 @@ class Value(BaseModel):
 
 class Options(Value):
     """Base of all option sets: frozen, a misspelt name is an error, and options are set one by one."""
+
+
+class _Lenient(BaseModel):
+    """What other versions wrote beside it is no error."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)

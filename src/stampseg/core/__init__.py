@@ -1,0 +1,1 @@
+"""Errors, options, whole files and words that every room uses; no torch, no numpy."""
