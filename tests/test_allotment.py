@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.allotment import AUTO_MOST, Allotment, allot
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
+from stampseg.data.splits import AUTO_MOST, Allotment, allot
 from stampseg.surveying import survey
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg import demo
 from stampseg.core.errors import DataError
+from stampseg.data import demo
+from stampseg.data.demo import DemoData, make_demo_data, tissue_mask
 from stampseg.data.io.readers import read_image, read_label
-from stampseg.demo import DemoData, make_demo_data, tissue_mask
 
 needs_nilearn = pytest.mark.skipif(
     importlib.util.find_spec("nilearn") is None, reason="nilearn is not installed"
@@ -72,7 +72,7 @@ def test_a_second_call_replaces_the_slices_of_the_first(tmp_path: Path) -> None:
 
 @needs_nilearn
 def test_nilearn_is_found_without_being_imported() -> None:
-    code = "import sys, stampseg.demo as d; d._template_folder(); assert 'nilearn' not in sys.modules"
+    code = "import sys, stampseg.data.demo as d; d._template_folder(); assert 'nilearn' not in sys.modules"
     source = str(Path(demo.__file__).parents[1])
     subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r}); {code}"], check=True)
 

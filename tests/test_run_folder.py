@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg import demo, runs
+from stampseg import runs
 from stampseg.checkpoint import delete_checkpoints, round_files
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.files import remove_leftovers
+from stampseg.data import demo
 from stampseg.order import Order
 from stampseg.runs import RunFolder
 from test_cli import call, disc

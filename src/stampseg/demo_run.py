@@ -12,8 +12,8 @@ from .console import ConsoleReporter
 from .core.config import Config, Method
 from .core.target import Target
 from .data.cases import find_inputs
+from .data.demo import DemoData, make_demo_data
 from .data.io.readers import read_image, read_label
-from .demo import DemoData, make_demo_data
 from .evaluation import UNION
 from .evaluation_report import Evaluation, evaluate_folder
 from .order import Order

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,9 +23,10 @@ from .channels.trace import trace
 from .conclusion import conclude
 from .core.config import Config, dump_config
 from .core.errors import ConfigError
-from .data.cases import Case, Dataset
+from .data.cases import Dataset
 from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
+from .data.splits import _entry
 from .denormals import flushing_denormals, start_flushing_workers
 from .keeping import Keeper
 from .latency import network_latency
@@ -205,26 +204,6 @@ def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     parts = ("training", "validation")
     splits = {part: [_entry(case) for case in getattr(seen.allotment, part)] for part in parts}
     folder.settle("splits.json", splits, "the cases, or what is in their files,")
-
-
-def _entry(case: Case) -> dict[str, Any]:
-    """A line of splits.json; its paths are good from anywhere."""
-    return {
-        "id": case.id,
-        "group": case.group,
-        "images": [str(path.absolute()) for path in case.images],
-        "label": str(case.label.absolute()) if case.label is not None else None,
-        "digest": _digest((*case.images, *([case.label] if case.label is not None else []))),
-    }
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    """Of what is in the files; a stopped run goes on with the same data only."""
-    total = hashlib.blake2b(digest_size=16)
-    for path in paths:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "blake2b").digest())
-    return total.hexdigest()
 
 
 def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Config) -> Gathering | None:

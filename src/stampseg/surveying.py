@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .allotment import Allotment, allot
 from .core.config import Config
 from .core.errors import DataError
 from .data.cases import Dataset
@@ -13,6 +12,7 @@ from .data.fingerprint import Fingerprint, fingerprint
 from .data.labels import LabelTable, label_table
 from .data.plan import Plan
 from .data.planner import make_plan
+from .data.splits import Allotment, allot
 from .networks.planned import fixed_strides, spec_strides
 from .pretrained.source import Source
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from ..allotment import Allotment
 from ..data.labels import LabelTable
+from ..data.splits import Allotment
 from .facts import CaseFacts
 from .finding import Finding, finding
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..core.errors import ConfigError, DataError
+from ..core.errors import ConfigError
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
+from ..data.splits import PARTS, _case, _splits
 from ..sliding import cut_window, window_starts
 
 CALIBRATION_CASES = 8
 WINDOWS = 3  # of each
-PARTS = ("training", "validation")
 
 
 @dataclass(frozen=True)
@@ -85,33 +83,6 @@ def _trial(training: list[Case], validation: list[Case], most: int, whose: str) 
     return Trial(
         checked, tuple(training or validation)[:CALIBRATION_CASES], f"{whose} {' and '.join(parts)} cases"
     )
-
-
-def _splits(model: Path) -> dict[str, list[dict[str, Any]]] | None:
-    """The splits.json of the run folder a model file lies in; None if it lies in none.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    folder = model.parent.parent if model.parent.name == "rounds" else model.parent
-    path = folder / "splits.json"
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {part: [dict(entry) for entry in found.get(part, [])] for part in PARTS}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); name images with --input") from None
-
-
-def _case(entry: dict[str, Any]) -> Case | None:
-    """The case of a line of splits.json, if its images are there."""
-    images = tuple(Path(path) for path in entry.get("images", ()))
-    label = Path(entry["label"]) if entry.get("label") else None
-    if not images or not all(path.exists() for path in images):
-        return None
-    name = str(entry.get("id", images[0].name))
-    return Case(name, name, images, label if label is not None and label.exists() else None)
 
 
 def calibration_windows(cases: Sequence[Case], plan: Plan) -> list[np.ndarray]:

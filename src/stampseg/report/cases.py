@@ -16,13 +16,14 @@ from ..data.io.volume import Volume, check_pair
 from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import find_orientation, orient, oriented_spacing
+from ..data.splits import Entry
 from ..denormals import start_flushing_workers
 from ..evaluation import UNION, evaluate_case
 from ..folding import fold_norms
 from ..modelfile import load_model
 from ..prediction import predict_case
 from ..training import lay_out, resolve_device
-from .record import Entry, Record
+from .record import Record
 from .slices import View, view_of
 
 MOST_VIEWS = 24  # cases shown in pictures, the worst and the best among them

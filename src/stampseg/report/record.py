@@ -14,6 +14,7 @@ from ..core.errors import DataError
 from ..core.options import _Lenient
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
+from ..data.splits import Splits
 
 FILES = ("config.yaml", "rounds.jsonl")  # a run folder has at least one of them
 NO_RESULT = "this run has not ended, or was stopped: there is no result.json, and no model is chosen yet"
@@ -72,22 +73,6 @@ class Result(_Lenient):
     rule: str | None = None
     remarks: tuple[str, ...] = ()
     machine: dict[str, str | int | float | None] = {}
-
-
-class Entry(_Lenient):
-    """A case in splits.json."""
-
-    id: str
-    group: str | None = None
-    images: tuple[str, ...] = ()
-    label: str | None = None
-
-
-class Splits(_Lenient):
-    """Who trained, who validates."""
-
-    training: tuple[Entry, ...] = ()
-    validation: tuple[Entry, ...] = ()
 
 
 class _Invocation(_Lenient):

@@ -21,7 +21,7 @@ import nibabel
 import numpy as np
 from PIL import Image
 
-from .core.errors import DataError
+from ..core.errors import DataError
 
 LABEL_NAMES = {0: "background", 1: "grey matter", 2: "white matter"}
 
