@@ -111,7 +111,7 @@ def write_tenth(path: Path) -> None:
     from stampseg.channels.choice import Limit, choose
     from stampseg.channels.surgery import apply_cut
     from stampseg.channels.trace import trace
-    from stampseg.modelfile import Description, save_model
+    from stampseg.networks.model_file import Description, save_model
 
     description = spec()
     network = description.build()
@@ -130,7 +130,7 @@ def measure_load(path: Path) -> dict:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     from stampseg.channels.trace import trace
-    from stampseg.modelfile import load_model
+    from stampseg.networks.model_file import load_model
 
     small = spec([4, 8], 8)  # what torch imports on first use is not the network's
     trace(small.build(), torch.zeros(small.example_shape))

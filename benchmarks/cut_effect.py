@@ -25,10 +25,11 @@ from stampseg.channels.surgery import apply_cut
 from stampseg.core.config import load_config
 from stampseg.data.cases import find_dataset
 from stampseg.data.loaders import TrainingBatches
-from stampseg.modelfile import load_model
+from stampseg.networks.device import lay_out, resolve_device
+from stampseg.networks.model_file import load_model
 from stampseg.runs import read_rounds
 from stampseg.surveying import survey
-from stampseg.training import lay_out, make_loss, resolve_device
+from stampseg.training import make_loss
 
 CRITERIA = ("taylor", "taylor-abs", "l1", "weight-l1", "norm-scale")
 

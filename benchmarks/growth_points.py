@@ -52,9 +52,10 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.core.config import Config, NetworkOptions
     from stampseg.data.cases import find_dataset
     from stampseg.data.loaders import CaseCache, TrainingBatches
-    from stampseg.networks.planned import spec_of
+    from stampseg.networks.device import lay_out
+    from stampseg.networks.factory import spec_of
     from stampseg.surveying import survey
-    from stampseg.training import Trainer, lay_out
+    from stampseg.training import Trainer
 
     config = Config()
     clock.start = time.perf_counter()
@@ -79,6 +80,7 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
 def predict(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg predict` does with files, the network's loading included."""
     import stampseg.modelfile
+
     import stampseg.prediction
     import stampseg.training  # noqa: F401 - imported here, before the clock starts
     from stampseg.segmenting import segment
@@ -100,9 +102,10 @@ def width(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.channels.cost import Tally
     from stampseg.channels.trace import trace
     from stampseg.core.config import TrainOptions
-    from stampseg.narrow_layers import narrow_layers
+    from stampseg.networks.device import lay_out, seed_everything
+    from stampseg.networks.narrow_layers import narrow_layers
     from stampseg.networks.unet import UNet
-    from stampseg.training import Trainer, lay_out, seed_everything
+    from stampseg.training import Trainer
 
     seed_everything(0)
     shape = (2, 1, 40, 64, 48)

@@ -52,8 +52,8 @@ def make_model(path: Path, spacing: Sequence[float], classes: int, width: int) -
     from stampseg.core.config import NetworkOptions
     from stampseg.data.plan import Intensity, Plan
     from stampseg.data.planner import plan_strides
-    from stampseg.modelfile import Description, save_model
-    from stampseg.networks.planned import spec_of
+    from stampseg.networks.factory import spec_of
+    from stampseg.networks.model_file import Description, save_model
     from stampseg.networks.skeleton import skeleton
 
     patch = (64, 64, 64)
@@ -81,7 +81,7 @@ def make_model(path: Path, spacing: Sequence[float], classes: int, width: int) -
 def export(model: Path, path: Path) -> Path:
     """The same as an exported file, of the kind that the name ends in."""
     from stampseg.export import export_model
-    from stampseg.modelfile import load_model
+    from stampseg.networks.model_file import load_model
 
     formats = {".onnx": "onnx", ".openvino": "openvino"}
     export_model(load_model(model), path, format=formats[path.suffix])

@@ -36,12 +36,12 @@ import stampseg
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.data.cases import Case
-from stampseg.modelfile import Description
+from stampseg.networks.model_file import Description
+from stampseg.networks.pretrained.nnunet_export import export_nnunet
+from stampseg.networks.pretrained.nnunet_results import find_results, read_results
+from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
 from stampseg.prediction import predict_case
-from stampseg.pretrained.nnunet_export import export_nnunet
-from stampseg.pretrained.nnunet_results import find_results, read_results
-from stampseg.pretrained.source import fill, open_source
 
 SPACING = (1.25, 0.8, 1.4)  # times the planned one, along nnU-Net's axes
 TRANSPOSE = [2, 0, 1]

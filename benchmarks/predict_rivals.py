@@ -62,8 +62,7 @@ def monai(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     from stampseg.data.inverse import Restorer
     from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.modelfile import load_model
-    from stampseg.runs import find_model
+    from stampseg.networks.model_file import find_model, load_model
 
     torch.set_num_threads(settings["threads"])
     model = load_model(find_model(Path(settings["model"])))

@@ -38,8 +38,7 @@ from stampseg.core.machine import processor
 from stampseg.data.cases import Case, Dataset, find_dataset
 from stampseg.data.plan import Plan
 from stampseg.export import export_model
-from stampseg.modelfile import Description, load_model, save_model
-from stampseg.runs import find_model
+from stampseg.networks.model_file import Description, find_model, load_model, save_model
 from stampseg.surveying import survey
 
 CROPS = 20

@@ -29,9 +29,10 @@ from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
 from stampseg.core.machine import processor
-from stampseg.modelfile import load_model
+from stampseg.networks.device import lay_out
+from stampseg.networks.model_file import load_model
 from stampseg.timing.stopwatch import measure
-from stampseg.training import Trainer, lay_out
+from stampseg.training import Trainer
 
 BATCH = 4
 LANES = 16  # float32 in a vector register

@@ -35,9 +35,10 @@ from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
-from stampseg.denormals import flushing_denormals
+from stampseg.networks.denormals import flushing_denormals
+from stampseg.networks.device import lay_out, seed_everything
 from stampseg.networks.unet import UNet
-from stampseg.training import Trainer, lay_out, make_loss, make_optimizer, seed_everything
+from stampseg.training import Trainer, make_loss, make_optimizer
 
 SHAPES = {"3d": (4, 1, 40, 64, 48), "2d": (4, 1, 256, 256)}
 POOLINGS = {"3d": 3, "2d": 4}

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from stampseg.cli import app
 from stampseg.latency import network_latency
-from stampseg.modelfile import load_model
+from stampseg.networks.model_file import load_model
 from stampseg.runs import read_rounds
 from stampseg.timing.stopwatch import Timing
 

@@ -8,7 +8,7 @@ import sys
 CODE = """
 import torch
 torch.set_num_threads(2)
-from stampseg.denormals import flushing_denormals, start_flushing_workers
+from stampseg.networks.denormals import flushing_denormals, start_flushing_workers
 tiny = 1e-39
 start_flushing_workers()
 assert float(torch.tensor(tiny) * 1) > 0, "outside, this thread keeps denormals"
@@ -20,7 +20,7 @@ assert float(torch.tensor(tiny) * 1) > 0
 
 NESTED = """
 import torch
-from stampseg.denormals import flushing_denormals
+from stampseg.networks.denormals import flushing_denormals
 def flushed():
     return not float(torch.tensor(1e-39) * 1) > 0
 with flushing_denormals():

@@ -21,7 +21,7 @@ from stampseg.data.plan import Plan
 from stampseg.export import export_model
 from stampseg.export.forms import choose_format
 from stampseg.export.torch_form import open_program
-from stampseg.modelfile import Description, Model
+from stampseg.networks.model_file import Description, Model
 from stampseg.networks.outputs import main_map
 from stampseg.runtime.session import open_session
 from test_modelfile import make

@@ -15,7 +15,7 @@ from stampseg import exporting
 from stampseg.cli import app
 from stampseg.export.parity import Parity
 from stampseg.export.trial import calibration_windows, trial_of_run
-from stampseg.modelfile import load_model
+from stampseg.networks.model_file import load_model
 from stampseg.runtime.session import open_session
 from test_cli import QUICK, disc, pictures, run, volumes
 

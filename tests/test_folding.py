@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stampseg.folding import fold_norms
+from stampseg.networks.folding import fold_norms
 from stampseg.networks.outputs import main_map
 from zoo import SUBJECTS, Subject
 
@@ -97,5 +97,5 @@ def test_a_fold_that_changed_the_scores_would_not_be_used(monkeypatch: pytest.Mo
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).eval()
     x = torch.randn(1, 1, 4, 4)
     assert fold_norms(network, 2, x) is not network
-    monkeypatch.setattr("stampseg.folding._fold", lambda conv, norm: nn.init.ones_(conv.weight))
+    monkeypatch.setattr("stampseg.networks.folding._fold", lambda conv, norm: nn.init.ones_(conv.weight))
     assert fold_norms(network, 2, x) is network

@@ -19,11 +19,11 @@ from stampseg.channels.trace import trace
 from stampseg.core.config import NetworkOptions
 from stampseg.core.errors import ConfigError, ModelFileError
 from stampseg.inspecting import Inspection, inspect_network, inspect_target, print_inspection
-from stampseg.modelfile import Description, save_model
+from stampseg.networks.model_file import Description, save_model
+from stampseg.networks.pretrained.nnunet_export import export_nnunet
+from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
-from stampseg.pretrained.nnunet_export import export_nnunet
-from stampseg.pretrained.source import fill, open_source
 from test_pretrained_bundle import bundle
 from test_pretrained_nnunet import results
 

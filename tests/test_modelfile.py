@@ -16,15 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stampseg import modelfile
 from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.errors import ModelFileError
 from stampseg.data.plan import Plan
-from stampseg.modelfile import Description, load_model, read_description, save_model
+from stampseg.networks import model_file as modelfile
 from stampseg.networks import skeleton
 from stampseg.networks.meta import on_meta
+from stampseg.networks.model_file import Description, load_model, read_description, save_model
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import doubling_widths
 from test_surgery import random_cut

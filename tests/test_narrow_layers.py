@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from stampseg.narrow_layers import narrow_layers, suits
+from stampseg.networks.device import lay_out
+from stampseg.networks.narrow_layers import narrow_layers, suits
 from stampseg.networks.unet import UNet
 from stampseg.timing.stopwatch import measure
-from stampseg.training import lay_out
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
 NORMS = {

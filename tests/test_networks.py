@@ -21,10 +21,10 @@ from stampseg.core.config import Config, DataOptions, NetworkOptions, dump_confi
 from stampseg.core.errors import ConfigError, WiringError
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan, plan_strides, total_stride
-from stampseg.modelfile import Description, load_model, save_model
+from stampseg.networks.factory import count, fixed_strides, flat_spec, network_spec, spec_of
 from stampseg.networks.meta import on_meta
+from stampseg.networks.model_file import Description, load_model, save_model
 from stampseg.networks.outputs import main_map
-from stampseg.networks.planned import count, fixed_strides, flat_spec, network_spec, spec_of
 from stampseg.networks.registry import NetworkSpec, find_entry, names
 from stampseg.networks.skeleton import skeleton
 from test_planning import TABLE, facts

@@ -16,10 +16,10 @@ from monai.transforms import NormalizeIntensity, ScaleIntensity, ScaleIntensityR
 from stampseg.core.errors import ModelFileError
 from stampseg.data.intensities import normalise
 from stampseg.data.plan import Intensity, Plan
+from stampseg.networks.pretrained.bundle_config import BundleConfig
+from stampseg.networks.pretrained.bundle_preprocessing import read_preprocessing
+from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
-from stampseg.pretrained.bundle_config import BundleConfig
-from stampseg.pretrained.bundle_preprocessing import read_preprocessing
-from stampseg.pretrained.source import fill, open_source
 
 NETWORK = {
     "_target_": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": "@classes",

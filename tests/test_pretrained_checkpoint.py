@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stampseg.core.errors import ModelFileError
-from stampseg.pretrained.checkpoint import find_weights, read_checkpoint, without_prefixes
+from stampseg.networks.pretrained.checkpoint import find_weights, read_checkpoint, without_prefixes
 
 TENSORS = {"conv.weight": torch.arange(4.0), "conv.bias": torch.ones(2)}
 

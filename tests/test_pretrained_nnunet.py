@@ -21,13 +21,13 @@ from stampseg.core.errors import ModelFileError
 from stampseg.data.cases import Case
 from stampseg.data.plan import Intensity
 from stampseg.data.spline import resample_spline
-from stampseg.modelfile import Description
+from stampseg.networks.model_file import Description
+from stampseg.networks.pretrained.nnunet_architecture import PRUNED
+from stampseg.networks.pretrained.nnunet_export import export_nnunet
+from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
 from stampseg.prediction import predict_case
-from stampseg.pretrained.nnunet_architecture import PRUNED
-from stampseg.pretrained.nnunet_export import export_nnunet
-from stampseg.pretrained.source import fill, open_source
 
 pytest.importorskip("dynamic_network_architectures")
 

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stampseg.core.errors import ModelFileError
-from stampseg.modelfile import load_model, save_model
+from stampseg.networks.model_file import load_model, save_model
+from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
-from stampseg.pretrained.source import fill, open_source
 from test_modelfile import make
 
 

@@ -12,7 +12,7 @@ import torch
 from monai.networks.nets import BasicUNet
 from PIL import Image
 
-from stampseg.modelfile import load_model
+from stampseg.networks.model_file import load_model
 from stampseg.runs import read_rounds
 from test_cli import call, disc
 

@@ -24,7 +24,7 @@ from stampseg.core.errors import MissingPackageError, ModelFileError
 from stampseg.data.intensities import normalise
 from stampseg.data.io.readers import read_label
 from stampseg.export import export_model
-from stampseg.modelfile import load_model
+from stampseg.networks.model_file import load_model
 from stampseg.runtime import Predictor, open_session
 from stampseg.runtime.onnx_file import look_into
 

@@ -14,8 +14,8 @@ import network_table
 from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.modelfile import Description, load_model, save_model
 from stampseg.networks.meta import on_meta
+from stampseg.networks.model_file import Description, load_model, save_model
 from test_surgery import mask
 from zoo import SUBJECTS, Subject, heads, parameters
 

@@ -14,12 +14,11 @@ from .export.forms import Format, Precision, check_precision, choose_format
 from .export.parity import TOLERANCES, Parity, measure
 from .export.torch_form import open_program
 from .export.trial import Trial, calibration_windows, trial_of_data, trial_of_inputs, trial_of_run
-from .modelfile import load_model
+from .networks.device import lay_out, resolve_device, seed_everything
+from .networks.model_file import find_model, load_model
 from .prediction import scoring
-from .runs import find_model
 from .runtime.session import open_session
 from .sliding import Scorer
-from .training import lay_out, resolve_device, seed_everything
 
 
 def export_file(

@@ -19,12 +19,12 @@ from .channels.graph import ChannelGraph
 from .core.config import NetworkOptions
 from .core.errors import ConfigError
 from .data.planner import plan_strides
-from .modelfile import load_model
 from .networks.entry import Strides
-from .networks.planned import fixed_strides, spec_of
+from .networks.factory import fixed_strides, spec_of
+from .networks.model_file import load_model
+from .networks.pretrained.source import fill, find_own, open_source
 from .networks.registry import NetworkSpec, find_entry
 from .networks.skeleton import skeleton
-from .pretrained.source import fill, find_own, open_source
 
 USUAL_SIDE = {2: 256, 3: 64}  # of the input, where none is given
 USUAL_CLASSES = 2

@@ -11,7 +11,7 @@ from torch import nn
 from .channels.dropout import detach_dropout
 from .export.onnx_form import onnx_of
 from .export.score_network import ScoreNetwork
-from .folding import fold_norms
+from .networks.folding import fold_norms
 from .timing.foreign import runner
 from .timing.layers import Runtime, eager
 from .timing.stopwatch import Timing, measure

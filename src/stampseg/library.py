@@ -34,7 +34,7 @@ from .core.errors import ConfigError, WiringError
 from .core.prune_options import Criterion, Normalizer, PruneOptions
 from .core.target import Target
 from .latency import network_latency
-from .modelfile import Description, load_model, save_model
+from .networks.model_file import Description, load_model, save_model
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
 from .timing.layers import LayerTable

@@ -27,20 +27,21 @@ from .data.cases import Dataset
 from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
 from .data.splits import _entry
-from .denormals import flushing_denormals, start_flushing_workers
 from .keeping import Keeper
 from .latency import network_latency
-from .modelfile import Description, save_model
-from .narrow_layers import narrow_layers
+from .networks.denormals import flushing_denormals, start_flushing_workers
+from .networks.device import lay_out, resolve_device, seed_everything
+from .networks.factory import count, flat_spec, network_spec
+from .networks.model_file import Description, save_model
+from .networks.narrow_layers import narrow_layers
 from .networks.outputs import check_outputs
-from .networks.planned import count, flat_spec, network_spec
+from .networks.pretrained.source import Source, fill
 from .networks.registry import NetworkSpec
-from .pretrained.source import Source, fill
 from .reporters import Reporter
 from .runs import RunFolder
 from .surveying import Survey, survey
 from .timing.layers import LayerTable
-from .training import Trainer, lay_out, resolve_device, seed_everything
+from .training import Trainer
 from .validation import training_dice, validate
 
 

@@ -14,8 +14,8 @@ from .data.cases import Case
 from .data.io.readers import read_image
 from .data.plan import Plan
 from .data.preprocess import Geometry, Prepared, prepare
-from .denormals import flushing_denormals
-from .narrow_layers import narrow_layers
+from .networks.denormals import flushing_denormals
+from .networks.narrow_layers import narrow_layers
 from .networks.outputs import main_map
 from .sliding import Scorer, segment_windows, slide
 

@@ -9,10 +9,10 @@ from typing import Any
 from .core.config import Config
 from .core.errors import ConfigError
 from .data.cases import Dataset
-from .modelfile import load_model
+from .networks.model_file import load_model
+from .networks.pretrained.nnunet_export import export_nnunet
+from .networks.pretrained.source import Source, open_source
 from .pipeline import run_training
-from .pretrained.nnunet_export import export_nnunet
-from .pretrained.source import Source, open_source
 from .reporters import Reporter
 from .runs import RunFolder
 

@@ -280,24 +280,6 @@ def _is_old_lock(path: Path) -> bool:
     return path.name == LOCK and path.is_file() and not path.is_symlink() and not path.stat().st_size
 
 
-def find_model(path: Path) -> Path:
-    """The model file of a run folder, or the file itself.
-
-    Raises:
-        ModelFileError: there is none.
-    """
-    if path.is_dir():
-        model = path / "model.safetensors"
-        if not model.is_file():
-            raise ModelFileError(
-                f"{path}: holds no model.safetensors; the run has not ended or is not a run folder"
-            )
-        return model
-    if not path.is_file():
-        raise ModelFileError(f"{path}: no such file or run folder")
-    return path
-
-
 def read_rounds(path: Path) -> list[dict[str, Any]]:
     """The lines of rounds.jsonl; the last one is left out where a process was killed while it wrote it."""
     lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)

@@ -64,12 +64,11 @@ def open_scorer(
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> Opened:
-    from .denormals import start_flushing_workers
-    from .folding import fold_norms
-    from .modelfile import load_model
+    from .networks.denormals import start_flushing_workers
+    from .networks.device import lay_out, resolve_device, seed_everything
+    from .networks.folding import fold_norms
+    from .networks.model_file import find_model, load_model
     from .prediction import scoring
-    from .runs import find_model
-    from .training import lay_out, resolve_device, seed_everything
 
     _set_threads(threads)
     start_flushing_workers()
@@ -83,7 +82,7 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
 
 def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> Opened:
     """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
-    from .denormals import start_flushing_workers
+    from .networks.denormals import start_flushing_workers
 
     _, plan = read_details(_description(path), path)
     if str(path) not in trusted and path.name not in trusted:
@@ -123,7 +122,7 @@ def _as_planned(scoring: AbstractContextManager[Scorer], plan: Plan, model: Path
 
 @contextmanager
 def _without_denormals(run: Scorer) -> Iterator[Scorer]:
-    from .denormals import flushing_denormals
+    from .networks.denormals import flushing_denormals
 
     with flushing_denormals():
         yield run

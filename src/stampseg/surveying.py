@@ -13,8 +13,8 @@ from .data.labels import LabelTable, label_table
 from .data.plan import Plan
 from .data.planner import make_plan
 from .data.splits import Allotment, allot
-from .networks.planned import fixed_strides, spec_strides
-from .pretrained.source import Source
+from .networks.factory import fixed_strides, spec_strides
+from .networks.pretrained.source import Source
 
 
 @dataclass(frozen=True)

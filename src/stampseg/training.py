@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss
 from torch import Tensor, nn
 
 from .core.config import TrainOptions
-from .core.errors import ConfigError, TrainingError
-from .denormals import flushing_denormals
-from .narrow_layers import narrow_layers
+from .core.errors import TrainingError
+from .networks.denormals import flushing_denormals
+from .networks.device import memory_format
+from .networks.narrow_layers import narrow_layers
 from .networks.outputs import main_map, score_maps
 from .state import put_training, take_training
 
@@ -88,42 +87,6 @@ def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
     if options.schedule == "constant":
         return options.learning_rate * rise
     return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        ConfigError: the name is unknown, or the machine has no such device.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name}: not usable here ({reason}); use cpu, cuda or mps") from None
-    return device
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and torch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
-
-
-def memory_format(spatial_dims: int, device: torch.device) -> torch.memory_format:
-    """Channels last: two to four times faster than contiguous in narrow networks on CPU."""
-    if device.type == "mps":  # has no 3D channels last
-        return torch.contiguous_format
-    return torch.channels_last if spatial_dims == 2 else torch.channels_last_3d
-
-
-def lay_out(network: nn.Module, spatial_dims: int, device: torch.device) -> nn.Module:
-    """The network on the device, its convolution weights laid out as `memory_format` says."""
-    return network.to(device).to(memory_format=memory_format(spatial_dims, device))  # type: ignore[call-overload]
 
 
 def in_float32(output: Any) -> Any:

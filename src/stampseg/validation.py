@@ -13,9 +13,9 @@ from .channels.modes import evaluating
 from .core.errors import DataError
 from .data.loaders import ValidationCases
 from .data.plan import Plan
-from .denormals import flushing_denormals
 from .evaluation import dice_score
-from .narrow_layers import narrow_layers
+from .networks.denormals import flushing_denormals
+from .networks.narrow_layers import narrow_layers
 from .networks.outputs import main_map
 from .prediction import predict_working
 

@@ -99,7 +99,7 @@ def make_clean(folder: Path) -> Clean:
 
 def _export(clean: Clean) -> None:
     from stampseg.export import export_model
-    from stampseg.modelfile import load_model
+    from stampseg.networks.model_file import load_model
 
     export_model(load_model(clean.model(2)), clean.exported(), format="onnx")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from stampseg.modelfile import read_description
+from stampseg.networks.model_file import read_description
 
 from .bench import Bench
 from .entry import Refused, bad

@@ -25,7 +25,7 @@ from stampseg.data.cases import find_dataset
 from stampseg.data.io.readers import read_header, read_image, read_label, write_label
 from stampseg.data.labels import to_values
 from stampseg.data.preprocess import prepare
-from stampseg.modelfile import read_description
+from stampseg.networks.model_file import read_description
 from stampseg.runtime.details import KEY, read_details
 from stampseg.runtime.engines import read_onnx, read_openvino
 from stampseg.scorers import open_scorer

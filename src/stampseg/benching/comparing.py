@@ -17,9 +17,8 @@ from ..core.errors import ConfigError, StampsegError
 from ..core.machine import processor
 from ..export.building import export_model
 from ..export.forms import check_precision
-from ..modelfile import Description, Model, load_model, save_model
-from ..networks.planned import count
-from ..runs import find_model
+from ..networks.factory import count
+from ..networks.model_file import Description, Model, find_model, load_model, save_model
 from .worker import RUNTIMES, Job, Worker
 
 PRECISIONS = ("f32", "bf16", "int8")

@@ -172,7 +172,7 @@ def ready(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
     import torch
 
     from ..export.score_network import score_network_of
-    from ..modelfile import load_model
+    from ..networks.model_file import load_model
     from ..timing.layers import eager
 
     torch.set_num_threads(job.threads)

@@ -13,9 +13,10 @@ import torch
 
 from ..core.config import Config
 from ..data.plan import Plan
-from ..networks.planned import network_spec
+from ..networks.device import lay_out, resolve_device
+from ..networks.factory import network_spec
 from ..surveying import Survey
-from ..training import Trainer, lay_out, resolve_device
+from ..training import Trainer
 from .finding import Finding, finding
 
 STEPS = 3  # after one that warms up

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Case, Dataset
-from ..networks.planned import count, network_spec
+from ..networks.factory import count, network_spec
 from ..surveying import Survey, survey
 from .estimates import Estimate, estimate, judge
 from .facts import CaseFacts, read_facts

@@ -11,7 +11,7 @@ import torch
 
 from ..core.errors import ExportError
 from ..core.files import write_whole
-from ..modelfile import Model
+from ..networks.model_file import Model
 from ..sliding import Scorer
 from .details import details_of, multiple_of
 from .forms import Format, Precision, check_precision

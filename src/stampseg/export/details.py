@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..channels.cost import Tally
-from ..modelfile import Model
+from ..networks.model_file import Model
 from ..runtime.details import FORMAT
 from .forms import Precision
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..channels.dropout import detach_dropout
-from ..folding import fold_norms
-from ..modelfile import Model
+from ..networks.folding import fold_norms
+from ..networks.model_file import Model
 from ..networks.outputs import main_map
 
 

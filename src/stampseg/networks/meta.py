@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from ..core.errors import ConfigError
@@ -73,3 +75,25 @@ def on_meta() -> Iterator[None]:
 def building_on_meta() -> bool:
     """Whether tensors are made on the meta device at the moment."""
     return torch.empty(0).device.type == "meta"  # torch.get_default_device() does not see through other modes
+
+
+@contextmanager
+def at_most_layers(limit: int) -> Iterator[None]:
+    """Within it, the layer after the last one allowed is refused.
+
+    Raises:
+        ConfigError: more than `limit` layers are put into others.
+    """
+    made = 0
+
+    def count(parent: nn.Module, name: str, layer: Any) -> None:
+        nonlocal made
+        made += 1
+        if made > limit:
+            raise ConfigError(f"its arguments make more than {limit:,} layers")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -14,7 +14,8 @@ from torch import nn
 from ..core.config import NetworkOptions, as_json
 from ..core.errors import ConfigError
 from ..core.options import Options
-from . import imported, monai_networks, nnunet_networks, smp_networks
+from . import custom as imported
+from . import monai_networks, nnunet_networks, smp_networks
 from .entry import DATA_ARGUMENTS, Arguments, Entry, Task, data_values, doubled, plan_decides
 from .meta import building_on_meta, real_constants
 from .unet import doubling_widths

@@ -12,7 +12,7 @@ from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.errors import ConfigError, WiringError
-from .imported import is_import_path
+from .custom import is_import_path
 from .meta import on_meta
 from .registry import NetworkSpec
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..channels.graph import ChannelGraph, Group, LayerCall
 from ..core.errors import StampsegError
-from ..modelfile import read_description
+from ..networks.model_file import read_description
 from ..networks.skeleton import skeleton
 from .record import Record, Turn
 

@@ -23,8 +23,8 @@ from ..channels.graph import LayerCall
 from ..core.errors import DataError
 from ..core.files import write_text
 from ..core.machine import processor
-from ..denormals import flushing_denormals
-from ..narrow_layers import narrow_layers
+from ..networks.denormals import flushing_denormals
+from ..networks.narrow_layers import narrow_layers
 from .foreign import layer_model, runner
 from .stopwatch import measure
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..data.plan import Plan
-from ..networks.registry import NetworkSpec
+from ...data.plan import Plan
+from ..registry import NetworkSpec
 
 
 @dataclass(frozen=True)

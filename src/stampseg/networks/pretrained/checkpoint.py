@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..core.errors import ModelFileError
+from ...core.errors import ModelFileError
 
 _WRAPPERS = ("network_weights", "state_dict", "model_state_dict", "model", "network", "net")
 _PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.")

@@ -8,14 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..core.errors import ModelFileError
-from ..networks import monai_networks
-from ..networks.registry import NetworkSpec, find_entry
+from ...core.errors import ModelFileError
+from .. import monai_networks
+from ..registry import NetworkSpec, find_entry
 from .bundle_config import BundleConfig, Unsaid
 from .bundle_preprocessing import Preparation, read_preprocessing
 from .checkpoint import find_weights, read_checkpoint
-from .kinds import Source
 from .parts import is_count
+from .trained_network import Source
 
 CONFIGS = "configs"
 _FILES = tuple(f"{name}.{suffix}" for name in ("inference", "train") for suffix in ("json", "yaml", "yml"))

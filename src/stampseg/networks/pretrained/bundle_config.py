@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ..core.errors import ModelFileError
+from ...core.errors import ModelFileError
 
 DEEPEST = 20  # references that lead to references
 NESTED = 100  # lists and mappings within each other, references followed

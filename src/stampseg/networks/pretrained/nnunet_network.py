@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..channels.surgery import state_of
-from ..modelfile import put_state
-from ..networks.registry import NetworkSpec
-from ..networks.skeleton import skeleton
+from ...channels.surgery import state_of
+from ..model_file import put_state
+from ..registry import NetworkSpec
+from ..skeleton import skeleton
 
 
 def pruned_network(

@@ -20,16 +20,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from .channels.dropout import rate_names
-from .channels.graph import ChannelGraph
-from .channels.surgery import replace_tensors, state_of
-from .core.errors import ModelFileError, StampsegError
-from .core.files import write_whole
-from .core.options import Options
-from .data.plan import Plan
-from .networks.layer_count import at_most_layers
-from .networks.registry import NetworkSpec
-from .networks.skeleton import skeleton
+from ..channels.dropout import rate_names
+from ..channels.graph import ChannelGraph
+from ..channels.surgery import replace_tensors, state_of
+from ..core.errors import ModelFileError, StampsegError
+from ..core.files import write_whole
+from ..core.options import Options
+from ..data.plan import Plan
+from .meta import at_most_layers
+from .registry import NetworkSpec
+from .skeleton import skeleton
 
 FORMAT = 1
 LAYERS_PER_WEIGHT = 100
@@ -278,3 +278,21 @@ def put_state(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
         for name, tensor in tensors.items()
     }
     replace_tensors(network, old, new)
+
+
+def find_model(path: Path) -> Path:
+    """The model file of a run folder, or the file itself.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    if path.is_dir():
+        model = path / "model.safetensors"
+        if not model.is_file():
+            raise ModelFileError(
+                f"{path}: holds no model.safetensors; the run has not ended or is not a run folder"
+            )
+        return model
+    if not path.is_file():
+        raise ModelFileError(f"{path}: no such file or run folder")
+    return path

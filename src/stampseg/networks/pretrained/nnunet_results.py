@@ -13,13 +13,13 @@ from typing import Any, cast
 
 from pydantic import ValidationError
 
-from ..core.errors import ModelFileError
-from ..data.plan import Intensity, Normalization, Plan
-from ..networks.registry import NetworkSpec
+from ...core.errors import ModelFileError
+from ...data.plan import Intensity, Normalization, Plan
+from ..registry import NetworkSpec
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
-from .kinds import Source
 from .nnunet_architecture import levels, read_architecture
 from .parts import Part, is_count, is_number, is_text, is_whole, read_part
+from .trained_network import Source
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth", "checkpoint_latest.pth")
 _READERS = {  # how a reader turns a volume before its axes are ordered ZYX

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..channels.dropout import rate_names
-from ..core.errors import ModelFileError
-from ..core.files import write_text, write_whole
-from ..modelfile import Description
+from ...channels.dropout import rate_names
+from ...core.errors import ModelFileError
+from ...core.files import write_text, write_whole
+from ..model_file import Description
 from .nnunet_architecture import PRUNED
 from .nnunet_results import CHECKPOINTS, Results, find_results, read_results
 

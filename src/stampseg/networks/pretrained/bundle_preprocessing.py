@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..data.plan import Intensity
+from ...data.plan import Intensity
 from .bundle_config import BundleConfig, Unsaid
 
 _ANY = 3.4e38  # a window this wide clips nothing

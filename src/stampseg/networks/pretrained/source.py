@@ -10,16 +10,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from ..channels.dropout import rate_names
-from ..channels.surgery import state_of
-from ..core.errors import ConfigError, ModelFileError
-from ..modelfile import put_state, read_description
-from ..networks.imported import is_import_path
-from ..networks.skeleton import check_example
+from ...channels.dropout import rate_names
+from ...channels.surgery import state_of
+from ...core.errors import ConfigError, ModelFileError
+from ..custom import is_import_path
+from ..model_file import put_state, read_description
+from ..skeleton import check_example
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
-from .kinds import Source
 from .monai_bundle import CONFIGS, is_bundle, open_bundle
 from .nnunet_results import find_results, open_results
+from .trained_network import Source
 
 LISTED = 5  # names of each kind in the message of a misfit
 

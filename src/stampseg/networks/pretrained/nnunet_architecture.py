@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.errors import ConfigError, ModelFileError, WiringError
-from ..networks.meta import on_meta
-from ..networks.registry import NetworkSpec, find_entry
-from ..networks.skeleton import check_example, skeleton
+from ...core.errors import ConfigError, ModelFileError, WiringError
+from ..meta import on_meta
+from ..registry import NetworkSpec, find_entry
+from ..skeleton import check_example, skeleton
 from .parts import Part, is_count, is_whole
 
-PRUNED = "stampseg.pretrained.nnunet_network.pruned_network"
+PRUNED = "stampseg.networks.pretrained.nnunet_network.pruned_network"
 _NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 
 
