@@ -41,7 +41,7 @@ from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.nnunet_results import find_results, read_results
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
-from stampseg.prediction import predict_case
+from stampseg.runtime.torch_scorer import predict_case
 
 SPACING = (1.25, 0.8, 1.4)  # times the planned one, along nnU-Net's axes
 TRANSPOSE = [2, 0, 1]

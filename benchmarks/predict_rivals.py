@@ -23,8 +23,8 @@ def ours(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     """What `stampseg predict` computes, without its reading and writing."""
     from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.scorers import open_scorer
-    from stampseg.sliding import segment_windows
+    from stampseg.runtime.model import open_scorer
+    from stampseg.runtime.sliding import segment_windows
 
     opened = open_scorer(Path(settings["model"]), threads=settings["threads"])
     images = [read_image([Path(file)], opened.plan.in_channels) for file in settings["images"]]
@@ -42,8 +42,8 @@ def idle(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
 
     from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.scorers import open_scorer
-    from stampseg.sliding import segment_windows
+    from stampseg.runtime.model import open_scorer
+    from stampseg.runtime.sliding import segment_windows
 
     plan = open_scorer(Path(settings["model"]), threads=settings["threads"]).plan
     images = [read_image([Path(file)], plan.in_channels) for file in settings["images"]]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stampseg.benching.comparing import in_words
-from stampseg.benching.worker import Job, Worker, peak_megabytes
 from stampseg.cli import app
 from stampseg.core.errors import TrainingError
+from stampseg.timing.comparison import in_words
+from stampseg.timing.worker import Job, Worker, peak_megabytes
 from test_cli import QUICK, call, pictures  # noqa: F401 - a fixture
 
 

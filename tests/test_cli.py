@@ -15,9 +15,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from stampseg.cli import app
-from stampseg.latency import network_latency
 from stampseg.networks.model_file import load_model
 from stampseg.runs import read_rounds
+from stampseg.timing.latency import network_latency
 from stampseg.timing.stopwatch import Timing
 
 RUNNER = CliRunner()

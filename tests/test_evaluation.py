@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stampseg import evaluation
 from stampseg.core.errors import DataError
-from stampseg.evaluation import evaluate_case, surface_distances
+from stampseg.evaluation import metrics as evaluation
+from stampseg.evaluation.metrics import evaluate_case, surface_distances
 
 SPACINGS = {2: (0.7, 1.9), 3: (0.5, 1.25, 3.0)}
 SHAPES = {2: (9, 7), 3: (6, 7, 4)}
@@ -187,7 +187,7 @@ def test_tolerance_holds_for_a_spacing_rounded_to_float32() -> None:
 
 def test_works_while_denormals_are_flushed_to_zero() -> None:
     code = (
-        "import numpy as np, torch; from stampseg.evaluation import evaluate_case\n"
+        "import numpy as np, torch; from stampseg.evaluation.metrics import evaluate_case\n"
         "a = np.zeros((20, 20, 20), int); a[2:9, 3:9, 4:15] = 1\n"
         "torch.set_flush_denormal(True)\n"
         "print(evaluate_case(a, np.roll(a, 1, 0), (1, 1, 1), {1: 'a'})[0].hd95_mm)"

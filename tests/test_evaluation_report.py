@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
-from stampseg.evaluation import EMPTY_MASK_RULE, evaluate_case
-from stampseg.evaluation_report import Evaluation, evaluate_folder, print_evaluation
+from stampseg.evaluation.folders import Evaluation, evaluate_folder, print_evaluation
+from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
 from test_cli import call
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -291,7 +291,7 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(
     link = tmp_path / "link.json"
     link.symlink_to(tmp_path / "nowhere")
     with monkeypatch.context() as patch:
-        patch.setattr("stampseg.evaluation_report.evaluate_folder", None)  # it is refused before
+        patch.setattr("stampseg.evaluation.folders.evaluate_folder", None)  # it is refused before
         for place in (cases, link):
             said = call("evaluate", *folders, "-o", place, code=3).stderr
             assert f"{place}: exists already; choose another file with -o, or say --overwrite" in said

@@ -20,10 +20,10 @@ from stampseg.core.errors import ConfigError, ExportError
 from stampseg.data.plan import Plan
 from stampseg.export import export_model
 from stampseg.export.forms import choose_format
-from stampseg.export.torch_form import open_program
 from stampseg.networks.model_file import Description, Model
 from stampseg.networks.outputs import main_map
 from stampseg.runtime.session import open_session
+from stampseg.runtime.torch_program import open_program
 from test_modelfile import make
 from zoo import SUBJECTS, Subject
 

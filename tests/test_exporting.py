@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from stampseg import exporting
 from stampseg.cli import app
+from stampseg.export import export as exporting
 from stampseg.export.parity import Parity
 from stampseg.export.trial import calibration_windows, trial_of_run
 from stampseg.networks.model_file import load_model

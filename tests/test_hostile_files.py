@@ -15,8 +15,8 @@ from PIL import Image
 from stampseg.core.errors import DataError, StampsegError, one_line
 from stampseg.data.cases import find_inputs
 from stampseg.data.io.readers import output_name, read_image, write_label
-from stampseg.overlay import save_overlay
-from stampseg.segmenting import _refuse_overwriting
+from stampseg.evaluation.overlay import save_overlay
+from stampseg.runtime.segmentation import _refuse_overwriting
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "stampseg"
 FILES = sorted(SOURCE.rglob("*.py"))

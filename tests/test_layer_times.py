@@ -16,7 +16,7 @@ from stampseg.channels.graph import LayerCall
 from stampseg.channels.trace import trace
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.timing.layers import GRID, LayerTable
+from stampseg.timing.layer_table import GRID, LayerTable
 from stampseg.timing.stopwatch import measure
 
 CALL = LayerCall("w", 36, 36, (6, 6), ((1, 1), (1, 1), (1, 1)))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
-from stampseg.overlay import PALETTE, contact_sheet, save_overlay
+from stampseg.evaluation.overlay import PALETTE, contact_sheet, save_overlay
 
 MARGIN = 8
 

@@ -16,7 +16,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.readers import read_image
 from stampseg.data.plan import Plan
-from stampseg.prediction import predict_case, predict_scores
+from stampseg.runtime.torch_scorer import predict_case, predict_scores
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

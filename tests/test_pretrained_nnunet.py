@@ -27,7 +27,7 @@ from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
-from stampseg.prediction import predict_case
+from stampseg.runtime.torch_scorer import predict_case
 
 pytest.importorskip("dynamic_network_architectures")
 

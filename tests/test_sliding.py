@@ -16,7 +16,14 @@ from scipy.ndimage import gaussian_filter
 from stampseg.data.inverse import Restorer, restore
 from stampseg.data.plan import Plan
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.sliding import segment_windows, slide, softmax, walking_axis, window_starts, window_weight
+from stampseg.runtime.sliding import (
+    segment_windows,
+    slide,
+    softmax,
+    walking_axis,
+    window_starts,
+    window_weight,
+)
 
 
 def plan(patch, convention="stampseg"):

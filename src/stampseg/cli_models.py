@@ -40,7 +40,7 @@ def predict(
     device: DeviceOption = None,
 ) -> None:
     """Segment images; each mask lies on its image's own grid and has its file type."""
-    from .segmenting import segment
+    from .runtime.segmentation import segment
 
     segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
@@ -80,7 +80,7 @@ def export(
     trust: TrustOption = None,
 ) -> None:
     """Write a file that runs without PyTorch, if it predicts on real cases what the model predicts."""
-    from .exporting import export_file
+    from .export.export import export_file
 
     export_file(
         model, output, format=format, precision=precision, data=data, images=images, masks=masks,
@@ -109,8 +109,8 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time and memory of a model on this machine, beside the dense network, in every runtime."""
-    from .benching.comparing import Options, bench_model
     from .benching.table import print_bench
+    from .timing.comparison import Options, bench_model
 
     if image is not None and not image.exists():
         raise DataError(f"{image}: file not found; check the path")
@@ -145,7 +145,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Dice, HD95, surface Dice and volume error of predictions against labels."""
-    from .evaluation_report import check_output, evaluate_folder, print_evaluation
+    from .evaluation.folders import check_output, evaluate_folder, print_evaluation
 
     if output is not None:
         check_output(output, overwrite)

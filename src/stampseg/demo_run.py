@@ -14,13 +14,13 @@ from .core.target import Target
 from .data.cases import find_inputs
 from .data.demo import DemoData, make_demo_data
 from .data.io.readers import read_image, read_label
-from .evaluation import UNION
-from .evaluation_report import Evaluation, evaluate_folder
+from .evaluation.folders import Evaluation, evaluate_folder
+from .evaluation.metrics import UNION
+from .evaluation.overlay import contact_sheet, save_overlay
 from .order import Order
-from .overlay import contact_sheet, save_overlay
 from .running import carry_out
 from .runs import RunFolder, check_free
-from .segmenting import segment
+from .runtime.segmentation import segment
 
 METHODS: tuple[Method, ...] = ("dense", "stamp+")
 

@@ -33,11 +33,11 @@ from .core.config import parse_config
 from .core.errors import ConfigError, WiringError
 from .core.prune_options import Criterion, Normalizer, PruneOptions
 from .core.target import Target
-from .latency import network_latency
 from .networks.model_file import Description, load_model, save_model
 from .networks.registry import NetworkSpec
 from .networks.skeleton import skeleton
-from .timing.layers import LayerTable
+from .timing.latency import network_latency
+from .timing.layer_table import LayerTable
 
 Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
 

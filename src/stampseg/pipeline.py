@@ -28,7 +28,6 @@ from .data.loaders import CaseCache, TrainingBatches, ValidationCases
 from .data.plan import Plan
 from .data.splits import _entry
 from .keeping import Keeper
-from .latency import network_latency
 from .networks.denormals import flushing_denormals, start_flushing_workers
 from .networks.device import lay_out, resolve_device, seed_everything
 from .networks.factory import count, flat_spec, network_spec
@@ -40,7 +39,8 @@ from .networks.registry import NetworkSpec
 from .reporters import Reporter
 from .runs import RunFolder
 from .surveying import Survey, survey
-from .timing.layers import LayerTable
+from .timing.latency import network_latency
+from .timing.layer_table import LayerTable
 from .training import Trainer
 from .validation import training_dice, validate
 

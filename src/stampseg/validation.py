@@ -13,11 +13,11 @@ from .channels.modes import evaluating
 from .core.errors import DataError
 from .data.loaders import ValidationCases
 from .data.plan import Plan
-from .evaluation import dice_score
+from .evaluation.metrics import dice_score
 from .networks.denormals import flushing_denormals
 from .networks.narrow_layers import narrow_layers
 from .networks.outputs import main_map
-from .prediction import predict_working
+from .runtime.torch_scorer import predict_working
 
 
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:

@@ -28,8 +28,8 @@ from stampseg.data.preprocess import prepare
 from stampseg.networks.model_file import read_description
 from stampseg.runtime.details import KEY, read_details
 from stampseg.runtime.engines import read_onnx, read_openvino
-from stampseg.scorers import open_scorer
-from stampseg.sliding import segment_windows
+from stampseg.runtime.model import open_scorer
+from stampseg.runtime.sliding import segment_windows
 
 from .mutation import altered, as_text, damaged
 

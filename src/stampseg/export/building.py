@@ -12,7 +12,7 @@ import torch
 from ..core.errors import ExportError
 from ..core.files import write_whole
 from ..networks.model_file import Model
-from ..sliding import Scorer
+from ..runtime.sliding import Scorer
 from .details import details_of, multiple_of
 from .forms import Format, Precision, check_precision
 from .onnx_form import onnx_of, quantised_onnx

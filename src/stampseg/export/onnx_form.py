@@ -19,7 +19,7 @@ from ..core.errors import ExportError
 from ..core.packages import require
 from ..runtime.details import KEY
 from ..runtime.engines import onnx_run
-from ..sliding import Scorer
+from ..runtime.sliding import Scorer
 from .score_network import ScoreNetwork
 
 WIDE = 16  # channels on both sides; narrower convolutions are three times slower in 8 bits (measured, 3D)

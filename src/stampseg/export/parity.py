@@ -14,8 +14,8 @@ from ..data.io.readers import read_image, read_label
 from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
-from ..evaluation import dice_score
-from ..sliding import Scorer, slide, walking_axis
+from ..evaluation.metrics import dice_score
+from ..runtime.sliding import Scorer, slide, walking_axis
 from .forms import Precision
 
 # Dice that may be lost. Rounding of f32 moves a voxel here and there where two classes are equal.

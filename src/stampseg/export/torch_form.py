@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.export import Dim, ExportedProgram
 
 from ..core.errors import ExportError
 from ..runtime.details import KEY
-from ..sliding import Scorer
+from ..runtime.sliding import Scorer
+from ..runtime.torch_program import _run
 from .score_network import ScoreNetwork
 
 
@@ -68,18 +68,3 @@ def torch_form_of(scorer: ScoreNetwork, example: torch.Tensor, multiple: Sequenc
     raise ExportError(
         f"{type(scorer.network).__name__} cannot be exported by torch.export: {text}; try --format onnx"
     ) from failure
-
-
-def open_program(path: Path) -> Scorer:
-    """The network of a file that was just written, as a function of windows (B, C, *S)."""
-    return _run(torch.export.load(path))
-
-
-def _run(program: ExportedProgram) -> Scorer:
-    module = program.module()
-
-    def scores(image: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return module(torch.from_numpy(image)).numpy()
-
-    return scores

@@ -15,7 +15,7 @@ from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits import PARTS, _case, _splits
-from ..sliding import cut_window, window_starts
+from ..runtime.sliding import cut_window, window_starts
 
 CALIBRATION_CASES = 8
 WINDOWS = 3  # of each

@@ -17,12 +17,12 @@ from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
-from ..evaluation import UNION, evaluate_case
+from ..evaluation.metrics import UNION, evaluate_case
 from ..networks.denormals import start_flushing_workers
 from ..networks.device import lay_out, resolve_device
 from ..networks.folding import fold_norms
 from ..networks.model_file import load_model
-from ..prediction import predict_case
+from ..runtime.torch_scorer import predict_case
 from .record import Record
 from .slices import View, view_of
 

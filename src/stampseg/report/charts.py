@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.packages import require
-from ..overlay import PALETTE
+from ..evaluation.overlay import PALETTE
 from .record import Record, Turn
 
 OVERALL = "overall"

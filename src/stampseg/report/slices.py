@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..overlay import grey_window, to_rgb, upright
+from ..evaluation.overlay import grey_window, to_rgb, upright
 from .outlines import outline
 
 LARGEST = 384  # pixels of a picture's longer side

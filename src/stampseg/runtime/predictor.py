@@ -10,8 +10,8 @@ import numpy as np
 from ..data.io.readers import read_image, write_label
 from ..data.labels import to_values
 from ..data.preprocess import prepare
-from ..sliding import segment_windows
 from .session import open_session
+from .sliding import segment_windows
 
 
 class Predictor:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .core.errors import DataError
+from ..core.errors import DataError
 
 UNION = "union"
 METRIC_NAMES = ("dice", "hd95_mm", "surface_dice", "volume_error")

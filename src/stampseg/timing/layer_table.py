@@ -25,7 +25,7 @@ from ..core.files import write_text
 from ..core.machine import processor
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
-from .foreign import layer_model, runner
+from .onnx_layer import layer_model, runner
 from .stopwatch import measure
 
 Runtime = Literal["eager", "onnxruntime", "openvino"]

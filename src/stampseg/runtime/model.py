@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .core.errors import ConfigError, ModelFileError
-from .data.plan import Plan
-from .runtime import SUFFIXES, open_session
-from .runtime.details import KEY, read_details
+from ..core.errors import ConfigError, ModelFileError
+from ..data.plan import Plan
+from . import SUFFIXES, open_session
+from .details import KEY, read_details
 from .sliding import Scorer
 
 PROGRAM = ".pt2"
@@ -64,11 +64,11 @@ def open_scorer(
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> Opened:
-    from .networks.denormals import start_flushing_workers
-    from .networks.device import lay_out, resolve_device, seed_everything
-    from .networks.folding import fold_norms
-    from .networks.model_file import find_model, load_model
-    from .prediction import scoring
+    from ..networks.denormals import start_flushing_workers
+    from ..networks.device import lay_out, resolve_device, seed_everything
+    from ..networks.folding import fold_norms
+    from ..networks.model_file import find_model, load_model
+    from .torch_scorer import scoring
 
     _set_threads(threads)
     start_flushing_workers()
@@ -82,7 +82,7 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
 
 def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> Opened:
     """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
-    from .networks.denormals import start_flushing_workers
+    from ..networks.denormals import start_flushing_workers
 
     _, plan = read_details(_description(path), path)
     if str(path) not in trusted and path.name not in trusted:
@@ -92,7 +92,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
         )
     _set_threads(threads)
     start_flushing_workers()
-    from .export.torch_form import open_program
+    from .torch_program import open_program
 
     try:
         run = open_program(path)
@@ -122,7 +122,7 @@ def _as_planned(scoring: AbstractContextManager[Scorer], plan: Plan, model: Path
 
 @contextmanager
 def _without_denormals(run: Scorer) -> Iterator[Scorer]:
-    from .networks.denormals import flushing_denormals
+    from ..networks.denormals import flushing_denormals
 
     with flushing_denormals():
         yield run

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .core.errors import DataError, MissingPackageError, one_line
-from .data.cases import Case, find_inputs
-from .data.io.readers import output_name, read_image, twin_of, write_label
-from .data.io.volume import Volume
-from .data.labels import to_values
-from .data.plan import Plan
-from .data.preprocess import Prepared, prepare
-from .scorers import Opened, open_scorer
+from ..core.errors import DataError, MissingPackageError, one_line
+from ..data.cases import Case, find_inputs
+from ..data.io.readers import output_name, read_image, twin_of, write_label
+from ..data.io.volume import Volume
+from ..data.labels import to_values
+from ..data.plan import Plan
+from ..data.preprocess import Prepared, prepare
+from .model import Opened, open_scorer
 from .sliding import segment_windows
 
 BATCH = 1  # windows computed at once, where nothing else is said
@@ -183,7 +183,7 @@ def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Writt
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
-    from .overlay import save_overlay
+    from ..evaluation.overlay import save_overlay
 
     names = dict(enumerate(plan.label_names))
     spacing = image.header.spacing

@@ -15,9 +15,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from .data.inverse import Restorer
-from .data.plan import Plan
-from .data.preprocess import Prepared
+from ..data.inverse import Restorer
+from ..data.plan import Plan
+from ..data.preprocess import Prepared
 
 OVERLAP = 0.5
 LEAST = 1e-3  # weight at the corners of a window, of 1 in its middle

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import StampsegError, TrainingError
-from ..timing.stopwatch import Timing, measure
+from .stopwatch import Timing, measure
 
 RUNTIMES = ("eager", "compiled", "onnxruntime", "openvino")
 
@@ -148,7 +148,7 @@ def peak_megabytes() -> float:
 
 
 def _whole(job: Job, image: Path) -> float:
-    from ..segmenting import segment
+    from ..runtime.segmentation import segment
 
     with tempfile.TemporaryDirectory() as folder:
         timing = measure(
@@ -173,7 +173,7 @@ def ready(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
 
     from ..export.score_network import score_network_of
     from ..networks.model_file import load_model
-    from ..timing.layers import eager
+    from .layer_table import eager
 
     torch.set_num_threads(job.threads)
     model = load_model(job.file, trusted=job.trusted)

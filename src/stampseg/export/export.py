@@ -6,19 +6,19 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from .core.errors import ConfigError, ExportError
-from .core.files import refuse_existing, write_whole
-from .data.cases import find_dataset, find_inputs
-from .export.building import build
-from .export.forms import Format, Precision, check_precision, choose_format
-from .export.parity import TOLERANCES, Parity, measure
-from .export.torch_form import open_program
-from .export.trial import Trial, calibration_windows, trial_of_data, trial_of_inputs, trial_of_run
-from .networks.device import lay_out, resolve_device, seed_everything
-from .networks.model_file import find_model, load_model
-from .prediction import scoring
-from .runtime.session import open_session
-from .sliding import Scorer
+from ..core.errors import ConfigError, ExportError
+from ..core.files import refuse_existing, write_whole
+from ..data.cases import find_dataset, find_inputs
+from ..networks.device import lay_out, resolve_device, seed_everything
+from ..networks.model_file import find_model, load_model
+from ..runtime.session import open_session
+from ..runtime.sliding import Scorer
+from ..runtime.torch_program import open_program
+from ..runtime.torch_scorer import scoring
+from .building import build
+from .forms import Format, Precision, check_precision, choose_format
+from .parity import TOLERANCES, Parity, measure
+from .trial import Trial, calibration_windows, trial_of_data, trial_of_inputs, trial_of_run
 
 
 def export_file(

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from .channels.dropout import detach_dropout
-from .export.onnx_form import onnx_of
-from .export.score_network import ScoreNetwork
-from .networks.folding import fold_norms
-from .timing.foreign import runner
-from .timing.layers import Runtime, eager
-from .timing.stopwatch import Timing, measure
+from ..channels.dropout import detach_dropout
+from ..export.onnx_form import onnx_of
+from ..export.score_network import ScoreNetwork
+from ..networks.folding import fold_norms
+from .layer_table import Runtime, eager
+from .onnx_layer import runner
+from .stopwatch import Timing, measure
 
 
 def network_latency(

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from .channels.modes import evaluating
-from .data.cases import Case
-from .data.io.readers import read_image
-from .data.plan import Plan
-from .data.preprocess import Geometry, Prepared, prepare
-from .networks.denormals import flushing_denormals
-from .networks.narrow_layers import narrow_layers
-from .networks.outputs import main_map
+from ..channels.modes import evaluating
+from ..data.cases import Case
+from ..data.io.readers import read_image
+from ..data.plan import Plan
+from ..data.preprocess import Geometry, Prepared, prepare
+from ..networks.denormals import flushing_denormals
+from ..networks.narrow_layers import narrow_layers
+from ..networks.outputs import main_map
 from .sliding import Scorer, segment_windows, slide
 
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .core.errors import DataError
-from .core.files import refuse_existing, write_text
-from .core.text import some
-from .data.io.formats import list_images, readable, stem_of, suffix_of
-from .data.io.readers import read_label
-from .data.io.volume import check_pair
-from .data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
-from .data.layouts import list_folder
-from .data.pairing import SEPARATORS, by_stem, pair
-from .evaluation import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
+from ..core.errors import DataError
+from ..core.files import refuse_existing, write_text
+from ..core.text import some
+from ..data.io.formats import list_images, readable, stem_of, suffix_of
+from ..data.io.readers import read_label
+from ..data.io.volume import check_pair
+from ..data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
+from ..data.layouts import list_folder
+from ..data.pairing import SEPARATORS, by_stem, pair
+from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
 
 if TYPE_CHECKING:
     from rich.console import Console

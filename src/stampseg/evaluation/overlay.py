@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .core.errors import DataError
-from .core.files import write_whole
-from .evaluation import dice_score
+from ..core.errors import DataError
+from ..core.files import write_whole
+from .metrics import dice_score
 
 # Okabe and Ito's palette, told apart with every common form of colour blindness.
 PALETTE = (

@@ -1,0 +1,1 @@
+"""Masks against masks, and pictures of both."""
