@@ -29,7 +29,7 @@ from stampseg.networks.device import lay_out, resolve_device
 from stampseg.networks.model_file import load_model
 from stampseg.runs import read_rounds
 from stampseg.surveying import survey
-from stampseg.training import make_loss
+from stampseg.train.loss import make_loss
 
 CRITERIA = ("taylor", "taylor-abs", "l1", "weight-l1", "norm-scale")
 

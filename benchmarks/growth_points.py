@@ -55,7 +55,7 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.networks.device import lay_out
     from stampseg.networks.factory import spec_of
     from stampseg.surveying import survey
-    from stampseg.training import Trainer
+    from stampseg.train.trainer import Trainer
 
     config = Config()
     clock.start = time.perf_counter()
@@ -81,8 +81,8 @@ def predict(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg predict` does with files, the network's loading included."""
     import stampseg.modelfile
     import stampseg.prediction
-
     import stampseg.training  # noqa: F401 - imported here, before the clock starts
+
     from stampseg.runtime.segmentation import segment
 
     with tempfile.TemporaryDirectory() as place:
@@ -105,7 +105,7 @@ def width(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.networks.device import lay_out, seed_everything
     from stampseg.networks.narrow_layers import narrow_layers
     from stampseg.networks.unet import UNet
-    from stampseg.training import Trainer
+    from stampseg.train.trainer import Trainer
 
     seed_everything(0)
     shape = (2, 1, 40, 64, 48)

@@ -32,7 +32,7 @@ from stampseg.core.machine import processor
 from stampseg.networks.device import lay_out
 from stampseg.networks.model_file import load_model
 from stampseg.timing.stopwatch import measure
-from stampseg.training import Trainer
+from stampseg.train.trainer import Trainer
 
 BATCH = 4
 LANES = 16  # float32 in a vector register

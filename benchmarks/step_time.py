@@ -38,7 +38,8 @@ from stampseg.core.target import Target
 from stampseg.networks.denormals import flushing_denormals
 from stampseg.networks.device import lay_out, seed_everything
 from stampseg.networks.unet import UNet
-from stampseg.training import Trainer, make_loss, make_optimizer
+from stampseg.train.loss import make_loss
+from stampseg.train.trainer import Trainer, make_optimizer
 
 SHAPES = {"3d": (4, 1, 40, 64, 48), "2d": (4, 1, 256, 256)}
 POOLINGS = {"3d": 3, "2d": 4}

@@ -15,7 +15,6 @@ import torch
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
-from stampseg.algorithm import Learner, Round, Validation, stamp, train_only
 from stampseg.channels.choice import Limit, choose, rankable_groups
 from stampseg.channels.cost import Tally
 from stampseg.channels.dropout import TargetedDropout
@@ -26,7 +25,8 @@ from stampseg.channels.trace import trace
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.selection import select
+from stampseg.train.selection import select
+from stampseg.train.stamp import Learner, Round, Validation, stamp, train_only
 
 
 class Bench:

@@ -12,7 +12,7 @@ from stampseg.channels.importance import Gathering, importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
-from stampseg.training import Trainer
+from stampseg.train.trainer import Trainer
 from test_importance import loss, make
 from test_surgery import random_cut
 

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from stampseg.core.config import TrainOptions
 from stampseg.core.errors import WiringError
 from stampseg.networks.outputs import check_outputs, main_map, score_maps
-from stampseg.training import make_loss
+from stampseg.train.loss import make_loss
 
 FULL, HALF = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
 

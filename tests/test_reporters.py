@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stampseg.algorithm import Round, Validation
 from stampseg.console import ConsoleReporter
 from stampseg.runs import read_rounds
+from stampseg.train.stamp import Round, Validation
 from test_cli import call
 from test_resuming import OPTIONS, pictures
 

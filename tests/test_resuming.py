@@ -21,7 +21,7 @@ from stampseg import keeping
 from stampseg.core import files as atomic
 from stampseg.keeping import Keeper
 from stampseg.runs import RunFolder
-from stampseg.training import Trainer
+from stampseg.train.trainer import Trainer
 from test_cli import call, disc
 
 COMMON = (

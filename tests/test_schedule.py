@@ -8,7 +8,7 @@ import pytest
 
 from stampseg.channels.choice import Limit
 from stampseg.core.prune_options import PruneOptions
-from stampseg.schedule import make_schedule
+from stampseg.train.schedule import make_schedule
 
 STEPS = [1, 2, 3, 7, 19, 20, 21, 100, 999, 1000]
 SHARES = [(0.15, 0.40), (0.0, 0.0), (0.5, 0.49), (0.9, 0.05), (0.0, 0.99)]

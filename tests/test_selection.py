@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stampseg.algorithm import Event, Round, Validation
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
-from stampseg.selection import select, smallest_within
+from stampseg.train.selection import select, smallest_within
+from stampseg.train.stamp import Event, Round, Validation
 
 
 def rounds(*turns: tuple[Event, int, float | None]) -> list[Round]:

@@ -13,7 +13,8 @@ from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
 from stampseg.networks.unet import UNet
-from stampseg.training import Trainer, in_float32
+from stampseg.train.loss import in_float32
+from stampseg.train.trainer import Trainer
 
 
 class Discs:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .channels.graph import Cut
-    from .library import Graph, load, save, stamp, trace
+    from .train.library import Graph, load, save, stamp, trace
 
 __version__ = "0.1.0"
 __all__ = ["Cut", "Graph", "__version__", "load", "save", "stamp", "trace"]
@@ -20,6 +20,6 @@ def __getattr__(name: str) -> Any:
     """Import the library when it is first used, so that the command line starts without torch."""
     if name not in __all__:
         raise AttributeError(f"module 'stampseg' has no attribute {name!r}")
-    from . import library
+    from .train import library
 
     return getattr(library, name)

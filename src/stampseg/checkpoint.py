@@ -19,7 +19,7 @@ from torch import Tensor
 from .core.errors import ModelFileError
 from .core.files import remove_leftovers, write_whole
 from .journal import Answer
-from .state import State
+from .train.state import State
 
 FORMAT = 1
 KEY = "stampseg-checkpoint"

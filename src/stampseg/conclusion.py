@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from . import __version__
-from .algorithm import Round
 from .core.config import Config
 from .runs import RunFolder
-from .selection import select, smallest_within
 from .surveying import Survey
+from .train.selection import select, smallest_within
+from .train.stamp import Round
 
 USELESS_DICE = 0.1
 

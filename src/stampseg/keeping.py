@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .algorithm import Learner
 from .channels.importance import Gathering
 from .checkpoint import STEP, Checkpoint, load_checkpoint, round_files, save_checkpoint
 from .journal import Journal
-from .state import put_randomness, put_training, take_randomness, take_training
-from .training import Trainer
+from .train.stamp import Learner
+from .train.state import put_randomness, put_training, take_randomness, take_training
+from .train.trainer import Trainer
 
 
 class Keeper:

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from . import __version__
-from .algorithm import Learner, Round, Validation, stamp, train_only
 from .channels.choice import rankable_groups, reachable_limit
 from .channels.cost import Tally
 from .channels.criteria import CRITERIA, SIMPLEST
@@ -41,8 +40,9 @@ from .runs import RunFolder
 from .surveying import Survey, survey
 from .timing.latency import network_latency
 from .timing.layer_table import LayerTable
-from .training import Trainer
-from .validation import training_dice, validate
+from .train.stamp import Learner, Round, Validation, stamp, train_only
+from .train.trainer import Trainer
+from .train.validation import training_dice, validate
 
 
 def run_training(

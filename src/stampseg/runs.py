@@ -21,12 +21,12 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from .algorithm import Round
 from .checkpoint import delete_checkpoints
 from .core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from .core.files import is_leftover, remove_leftovers, write_text, write_whole
 from .core.text import some
 from .order import Order
+from .train.stamp import Round
 
 ORDER = "run.json"
 LOCK = ".lock"

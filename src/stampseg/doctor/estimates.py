@@ -16,7 +16,7 @@ from ..data.plan import Plan
 from ..networks.device import lay_out, resolve_device
 from ..networks.factory import network_spec
 from ..surveying import Survey
-from ..training import Trainer
+from ..train.trainer import Trainer
 from .finding import Finding, finding
 
 STEPS = 3  # after one that warms up

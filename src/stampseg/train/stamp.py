@@ -27,14 +27,14 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from .channels.choice import Limit, bounds_of, choose, rankable_groups, removable
-from .channels.cost import LayerTimes, Tally
-from .channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
-from .channels.graph import ChannelGraph, Cut, Scores
-from .channels.snapshot import Snapshot, restore, snapshot
-from .channels.surgery import Copy, apply_cut
-from .core.prune_options import PruneOptions
-from .core.target import Cost
+from ..channels.choice import Limit, bounds_of, choose, rankable_groups, removable
+from ..channels.cost import LayerTimes, Tally
+from ..channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
+from ..channels.graph import ChannelGraph, Cut, Scores
+from ..channels.snapshot import Snapshot, restore, snapshot
+from ..channels.surgery import Copy, apply_cut
+from ..core.prune_options import PruneOptions
+from ..core.target import Cost
 from .schedule import make_schedule
 
 LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not

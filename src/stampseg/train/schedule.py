@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from .channels.choice import Limit
-from .core.errors import ConfigError
-from .core.prune_options import PruneOptions
+from ..channels.choice import Limit
+from ..core.errors import ConfigError
+from ..core.prune_options import PruneOptions
 
 
 @dataclass(frozen=True)

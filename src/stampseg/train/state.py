@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .channels.surgery import state_of
-from .core.errors import ModelFileError
+from ..channels.surgery import state_of
+from ..core.errors import ModelFileError
 
 
 @dataclass(frozen=True)

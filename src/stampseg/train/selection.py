@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .algorithm import Round
-from .core.prune_options import PruneOptions
+from ..core.prune_options import PruneOptions
+from .stamp import Round
 
 
 @dataclass(frozen=True)

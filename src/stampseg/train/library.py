@@ -19,25 +19,25 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from .algorithm import Learner, Round, Validation
-from .algorithm import stamp as rounds_of
-from .channels.choice import Limit, choose, rankable_groups, reachable_limit
-from .channels.cost import Tally
-from .channels.dropout import attach_dropout, detach_dropout
-from .channels.graph import ChannelGraph, Cut, Group, Scores
-from .channels.importance import Batch, Loss, importance
-from .channels.proof import prove
-from .channels.surgery import Copy, apply_cut, plain_copy
-from .channels.trace import trace as trace_channels
-from .core.config import parse_config
-from .core.errors import ConfigError, WiringError
-from .core.prune_options import Criterion, Normalizer, PruneOptions
-from .core.target import Target
-from .networks.model_file import Description, load_model, save_model
-from .networks.registry import NetworkSpec
-from .networks.skeleton import skeleton
-from .timing.latency import network_latency
-from .timing.layer_table import LayerTable
+from ..channels.choice import Limit, choose, rankable_groups, reachable_limit
+from ..channels.cost import Tally
+from ..channels.dropout import attach_dropout, detach_dropout
+from ..channels.graph import ChannelGraph, Cut, Group, Scores
+from ..channels.importance import Batch, Loss, importance
+from ..channels.proof import prove
+from ..channels.surgery import Copy, apply_cut, plain_copy
+from ..channels.trace import trace as trace_channels
+from ..core.config import parse_config
+from ..core.errors import ConfigError, WiringError
+from ..core.prune_options import Criterion, Normalizer, PruneOptions
+from ..core.target import Target
+from ..networks.model_file import Description, load_model, save_model
+from ..networks.registry import NetworkSpec
+from ..networks.skeleton import skeleton
+from ..timing.latency import network_latency
+from ..timing.layer_table import LayerTable
+from .stamp import Learner, Round, Validation
+from .stamp import stamp as rounds_of
 
 Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
 

@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .algorithm import Validation
-from .channels.modes import evaluating
-from .core.errors import DataError
-from .data.loaders import ValidationCases
-from .data.plan import Plan
-from .evaluation.metrics import dice_score
-from .networks.denormals import flushing_denormals
-from .networks.narrow_layers import narrow_layers
-from .networks.outputs import main_map
-from .runtime.torch_scorer import predict_working
+from ..channels.modes import evaluating
+from ..core.errors import DataError
+from ..data.loaders import ValidationCases
+from ..data.plan import Plan
+from ..evaluation.metrics import dice_score
+from ..networks.denormals import flushing_denormals
+from ..networks.narrow_layers import narrow_layers
+from ..networks.outputs import main_map
+from ..runtime.torch_scorer import predict_working
+from .stamp import Validation
 
 
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
