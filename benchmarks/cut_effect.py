@@ -27,8 +27,8 @@ from stampseg.data.cases import find_dataset
 from stampseg.data.loaders import TrainingBatches
 from stampseg.networks.device import lay_out, resolve_device
 from stampseg.networks.model_file import load_model
-from stampseg.runs import read_rounds
-from stampseg.surveying import survey
+from stampseg.run.records import read_rounds
+from stampseg.run.survey import survey
 from stampseg.train.loss import make_loss
 
 CRITERIA = ("taylor", "taylor-abs", "l1", "weight-l1", "norm-scale")

@@ -54,7 +54,7 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.data.loaders import CaseCache, TrainingBatches
     from stampseg.networks.device import lay_out
     from stampseg.networks.factory import spec_of
-    from stampseg.surveying import survey
+    from stampseg.run.survey import survey
     from stampseg.train.trainer import Trainer
 
     config = Config()

@@ -39,7 +39,7 @@ from stampseg.data.cases import Case, Dataset, find_dataset
 from stampseg.data.plan import Plan
 from stampseg.export import export_model
 from stampseg.networks.model_file import Description, find_model, load_model, save_model
-from stampseg.surveying import survey
+from stampseg.run.survey import survey
 
 CROPS = 20
 PAUSE = 0.5  # seconds, for the threads of the one before to go to sleep

@@ -13,7 +13,7 @@ from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits import AUTO_MOST, Allotment, allot
-from stampseg.surveying import survey
+from stampseg.run.survey import survey
 
 
 def make_cases(people: int, each: int = 1, root: Path = Path("data")) -> list[Case]:

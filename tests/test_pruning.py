@@ -13,7 +13,7 @@ from monai.networks.nets import BasicUNet
 from PIL import Image
 
 from stampseg.networks.model_file import load_model
-from stampseg.runs import read_rounds
+from stampseg.run.records import read_rounds
 from test_cli import call, disc
 
 QUICK = (

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from stampseg.console import ConsoleReporter
-from stampseg.runs import read_rounds
+from stampseg.run.records import read_rounds
 from stampseg.train.stamp import Round, Validation
 from test_cli import call
 from test_resuming import OPTIONS, pictures

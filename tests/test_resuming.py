@@ -17,10 +17,10 @@ import pytest
 import torch
 from PIL import Image
 
-from stampseg import keeping
 from stampseg.core import files as atomic
-from stampseg.keeping import Keeper
-from stampseg.runs import RunFolder
+from stampseg.run import checkpoint as keeping
+from stampseg.run.checkpoint import Keeper
+from stampseg.run.folder import RunFolder
 from stampseg.train.trainer import Trainer
 from test_cli import call, disc
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg import runs
-from stampseg.checkpoint import delete_checkpoints, round_files
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.files import remove_leftovers
 from stampseg.data import demo
-from stampseg.order import Order
-from stampseg.runs import RunFolder
+from stampseg.run import folder as runs
+from stampseg.run.checkpoint import delete_checkpoints, round_files
+from stampseg.run.folder import RunFolder
+from stampseg.run.spec import Order
 from test_cli import call, disc
 
 LEFTOVER = ".123-0a1b2c3d.json"  # as atomic.py names what it is writing

@@ -41,7 +41,7 @@ from .cli_options import (
 )
 from .cli_runs import resume_run, start_run
 from .core.errors import ConfigError, DataError
-from .order import Order
+from .run.spec import Order
 
 
 @app.command()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from .cli_app import console
-from .order import Order
+from .run.spec import Order
 
 if TYPE_CHECKING:
-    from .runs import RunFolder
+    from .run.folder import RunFolder
 
 
 def start_run(order: Order, output: Path, quiet: bool) -> None:
@@ -22,7 +22,7 @@ def start_run(order: Order, output: Path, quiet: bool) -> None:
         from .data.cases import find_dataset
 
         find_dataset(order.data)
-    from .running import open_run
+    from .run.launch import open_run
 
     words = ("stampseg", *sys.argv[1:])
     order = replace(order, command=words, directory=str(Path.cwd())).absolute()
@@ -31,7 +31,7 @@ def start_run(order: Order, output: Path, quiet: bool) -> None:
 
 def resume_run(path: Path, quiet: bool) -> None:
     """Go on with a run that was stopped."""
-    from .runs import RunFolder
+    from .run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
     _carry_out(folder, folder.order, quiet)
@@ -39,9 +39,9 @@ def resume_run(path: Path, quiet: bool) -> None:
 
 def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
     from .console import ConsoleReporter
-    from .reporters import Reporters
-    from .running import carry_out
-    from .trackers import tracking
+    from .run.launch import carry_out
+    from .run.reporters import Reporters
+    from .run.trackers import tracking
 
     with folder:  # left last: trackers write until they are closed
         try:

@@ -17,9 +17,9 @@ from .data.io.readers import read_image, read_label
 from .evaluation.folders import Evaluation, evaluate_folder
 from .evaluation.metrics import UNION
 from .evaluation.overlay import contact_sheet, save_overlay
-from .order import Order
-from .running import carry_out
-from .runs import RunFolder, check_free
+from .run.folder import RunFolder, check_free
+from .run.launch import carry_out
+from .run.spec import Order
 from .runtime.segmentation import segment
 
 METHODS: tuple[Method, ...] = ("dense", "stamp+")

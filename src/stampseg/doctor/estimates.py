@@ -15,7 +15,7 @@ from ..core.config import Config
 from ..data.plan import Plan
 from ..networks.device import lay_out, resolve_device
 from ..networks.factory import network_spec
-from ..surveying import Survey
+from ..run.survey import Survey
 from ..train.trainer import Trainer
 from .finding import Finding, finding
 

@@ -9,7 +9,7 @@ from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Case, Dataset
 from ..networks.factory import count, network_spec
-from ..surveying import Survey, survey
+from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
 from .facts import CaseFacts, read_facts
 from .finding import CODES, Finding, finding, messages

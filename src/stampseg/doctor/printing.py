@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..surveying import Survey
+from ..run.survey import Survey
 from .estimates import Estimate
 from .examination import Examination
 from .finding import Finding

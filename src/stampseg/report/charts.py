@@ -12,7 +12,8 @@ from typing import Any
 
 from ..core.packages import require
 from ..evaluation.overlay import PALETTE
-from .record import Record, Turn
+from ..run.records import Turn
+from .record import Record
 
 OVERALL = "overall"
 COLOURS = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in PALETTE)

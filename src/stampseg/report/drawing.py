@@ -16,7 +16,8 @@ from ..channels.graph import ChannelGraph, Group, LayerCall
 from ..core.errors import StampsegError
 from ..networks.model_file import read_description
 from ..networks.skeleton import skeleton
-from .record import Record, Turn
+from ..run.records import Turn
+from .record import Record
 
 
 @dataclass(frozen=True)

@@ -3,80 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ..core.errors import DataError
-from ..core.options import _Lenient
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
 from ..data.splits import Splits
+from ..run.records import Result, Turn, _Invocation
 
 FILES = ("config.yaml", "rounds.jsonl")  # a run folder has at least one of them
 NO_RESULT = "this run has not ended, or was stopped: there is no result.json, and no model is chosen yet"
 
 M = TypeVar("M", bound=BaseModel)
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON does not know become None."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-
-
-class Validated(_Lenient):
-    """Dice over the validation cases."""
-
-    dice: Number = None
-    per_label: dict[str, Number] = {}
-
-
-class Turn(_Lenient):
-    """A line of rounds.jsonl."""
-
-    number: int
-    event: str = ""
-    widths: dict[str, int] = {}
-    parameters: int | None = None
-    flops: int | None = None
-    steps: int | None = None
-    loss: Number = None
-    validation: Validated | None = None
-    removed: dict[str, tuple[int, ...]] = {}
-    dropout: dict[str, Number] = {}
-    scores: dict[str, Number] = {}
-
-
-class Result(_Lenient):
-    """What result.json says, as far as the report shows it."""
-
-    method: str | None = None
-    parameters_before: int | None = None
-    parameters_after: int | None = None
-    parameters_dense: int | None = None
-    flops_before: int | None = None
-    flops_after: int | None = None
-    validation_dice: Number = None
-    validation_dice_before: Number = None
-    rounds: int | None = None
-    steps: int | None = None
-    seconds: Number = None
-    target: str | None = None
-    target_reached: bool | None = None
-    chosen_round: int | None = None
-    rule: str | None = None
-    remarks: tuple[str, ...] = ()
-    machine: dict[str, str | int | float | None] = {}
-
-
-class _Invocation(_Lenient):
-    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from ..core.errors import DataError, StampsegError
 from ..core.files import refuse_existing, write_text
 from ..core.packages import require
 from ..data.cases import Dataset
+from ..run.records import Turn
 from . import charts
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
-from .record import Record, Turn, read_record
+from .record import Record, read_record
 
 NAME = "report.html"
 SCRIPTS = ("page.js", "network.js", "charts.js", "cases.js", "start.js")

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from . import __version__
-from .core.config import Config
-from .runs import RunFolder
-from .surveying import Survey
-from .train.selection import select, smallest_within
-from .train.stamp import Round
+from .. import __version__
+from ..core.config import Config
+from ..train.selection import select, smallest_within
+from ..train.stamp import Round
+from .folder import RunFolder
+from .survey import Survey
 
 USELESS_DICE = 0.1
 

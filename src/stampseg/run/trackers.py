@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .core.config import Config, Tracker
-from .core.packages import require
+from ..core.config import Config, Tracker
+from ..core.packages import require
+from ..train.stamp import Round
 from .reporters import Reporter
-from .train.stamp import Round
 
 
 @contextmanager

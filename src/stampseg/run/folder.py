@@ -21,12 +21,12 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
+from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
+from ..core.text import some
+from ..train.stamp import Round
 from .checkpoint import delete_checkpoints
-from .core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
-from .core.files import is_leftover, remove_leftovers, write_text, write_whole
-from .core.text import some
-from .order import Order
-from .train.stamp import Round
+from .spec import Order
 
 ORDER = "run.json"
 LOCK = ".lock"
@@ -278,9 +278,3 @@ def check_free(path: Path) -> None:
 
 def _is_old_lock(path: Path) -> bool:
     return path.name == LOCK and path.is_file() and not path.is_symlink() and not path.stat().st_size
-
-
-def read_rounds(path: Path) -> list[dict[str, Any]]:
-    """The lines of rounds.jsonl; the last one is left out where a process was killed while it wrote it."""
-    lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]

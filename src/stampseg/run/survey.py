@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .core.config import Config
-from .core.errors import DataError
-from .data.cases import Dataset
-from .data.fingerprint import Fingerprint, fingerprint
-from .data.labels import LabelTable, label_table
-from .data.plan import Plan
-from .data.planner import make_plan
-from .data.splits import Allotment, allot
-from .networks.factory import fixed_strides, spec_strides
-from .networks.pretrained.source import Source
+from ..core.config import Config
+from ..core.errors import DataError
+from ..data.cases import Dataset
+from ..data.fingerprint import Fingerprint, fingerprint
+from ..data.labels import LabelTable, label_table
+from ..data.plan import Plan
+from ..data.planner import make_plan
+from ..data.splits import Allotment, allot
+from ..networks.factory import fixed_strides, spec_strides
+from ..networks.pretrained.source import Source
 
 
 @dataclass(frozen=True)

@@ -10,39 +10,39 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import __version__
-from .channels.choice import rankable_groups, reachable_limit
-from .channels.cost import Tally
-from .channels.criteria import CRITERIA, SIMPLEST
-from .channels.dropout import attach_dropout
-from .channels.graph import ChannelGraph, Scores
-from .channels.importance import Gathering, importance
-from .channels.surgery import apply_cut
-from .channels.trace import trace
-from .conclusion import conclude
-from .core.config import Config, dump_config
-from .core.errors import ConfigError
-from .data.cases import Dataset
-from .data.loaders import CaseCache, TrainingBatches, ValidationCases
-from .data.plan import Plan
-from .data.splits import _entry
-from .keeping import Keeper
-from .networks.denormals import flushing_denormals, start_flushing_workers
-from .networks.device import lay_out, resolve_device, seed_everything
-from .networks.factory import count, flat_spec, network_spec
-from .networks.model_file import Description, save_model
-from .networks.narrow_layers import narrow_layers
-from .networks.outputs import check_outputs
-from .networks.pretrained.source import Source, fill
-from .networks.registry import NetworkSpec
+from .. import __version__
+from ..channels.choice import rankable_groups, reachable_limit
+from ..channels.cost import Tally
+from ..channels.criteria import CRITERIA, SIMPLEST
+from ..channels.dropout import attach_dropout
+from ..channels.graph import ChannelGraph, Scores
+from ..channels.importance import Gathering, importance
+from ..channels.surgery import apply_cut
+from ..channels.trace import trace
+from ..core.config import Config, dump_config
+from ..core.errors import ConfigError
+from ..data.cases import Dataset
+from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
+from ..data.plan import Plan
+from ..data.splits import _entry
+from ..networks.denormals import flushing_denormals, start_flushing_workers
+from ..networks.device import lay_out, resolve_device, seed_everything
+from ..networks.factory import count, flat_spec, network_spec
+from ..networks.model_file import Description, save_model
+from ..networks.narrow_layers import narrow_layers
+from ..networks.outputs import check_outputs
+from ..networks.pretrained.source import Source, fill
+from ..networks.registry import NetworkSpec
+from ..timing.latency import network_latency
+from ..timing.layer_table import LayerTable
+from ..train.stamp import Learner, Round, Validation, stamp, train_only
+from ..train.trainer import Trainer
+from ..train.validation import training_dice, validate
+from .checkpoint import Keeper
+from .folder import RunFolder
 from .reporters import Reporter
-from .runs import RunFolder
-from .surveying import Survey, survey
-from .timing.latency import network_latency
-from .timing.layer_table import LayerTable
-from .train.stamp import Learner, Round, Validation, stamp, train_only
-from .train.trainer import Trainer
-from .train.validation import training_dice, validate
+from .result import conclude
+from .survey import Survey, survey
 
 
 def run_training(

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .channels.graph import ChannelGraph, Cut, Scores
-from .core.errors import ModelFileError
-from .train.stamp import Learner, Validation
+from ..channels.graph import ChannelGraph, Cut, Scores
+from ..core.errors import ModelFileError
+from ..train.stamp import Learner, Validation
 
 T = TypeVar("T")
 

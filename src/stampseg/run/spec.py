@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from .core.config import Config, parse_config
-from .core.errors import DataError
+from ..core.config import Config, parse_config
+from ..core.errors import DataError
 
 PATHS = ("data", "images", "masks", "model")
 

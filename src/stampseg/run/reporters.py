@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .train.stamp import Round
+from ..train.stamp import Round
 
 
 class Reporter(Protocol):
