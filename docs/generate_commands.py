@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import typer.main
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 
 TARGET = Path(__file__).resolve().parent / "reference" / "commands.md"
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 from stampseg.core.errors import TrainingError
 from stampseg.timing.comparison import in_words
 from stampseg.timing.worker import Job, Worker, peak_megabytes

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
 from stampseg.timing.latency import network_latency

@@ -15,7 +15,7 @@ import typer.main
 import yaml
 from PIL import Image
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
 from test_cli import call, disc

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.cli.tables import print_evaluation
 from stampseg.core.errors import DataError
-from stampseg.evaluation.folders import Evaluation, evaluate_folder, print_evaluation
+from stampseg.evaluation.folders import Evaluation, evaluate_folder
 from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
 from test_cli import call
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 from stampseg.export import export as exporting
 from stampseg.export.parity import Parity
 from stampseg.export.trial import calibration_windows, trial_of_run

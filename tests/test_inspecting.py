@@ -16,9 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
+from stampseg.cli.tables import print_inspection
 from stampseg.core.config import NetworkOptions
 from stampseg.core.errors import ConfigError, ModelFileError
-from stampseg.inspecting import Inspection, inspect_network, inspect_target, print_inspection
+from stampseg.doctor.network import Inspection, inspect_network, inspect_target
 from stampseg.networks.model_file import Description, save_model
 from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.source import fill, open_source

@@ -11,7 +11,7 @@ import pytest
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from typer.testing import CliRunner
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 
 QUICK = ("--steps", "8", "--set", "prune.rounds=2", "--set", "network.width=4", "--set", "train.batch_size=2")
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 import stampseg.report
 from report_runs import make_run
-from stampseg.cli import app
+from stampseg.cli.commands import app
 from stampseg.core.errors import MissingPackageError
 from stampseg.report import writing
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stampseg.console import ConsoleReporter
+from stampseg.cli.console import ConsoleReporter
 from stampseg.run.records import read_rounds
 from stampseg.train.stamp import Round, Validation
 from test_cli import call

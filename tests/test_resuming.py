@@ -265,9 +265,7 @@ def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:
 
 def test_a_second_process_is_refused(stopped: Path, tmp_path: Path) -> None:
     first = RunFolder.reopen(stopped)
-    code = (
-        "import sys; from stampseg.cli.commands import main; sys.argv = ['stampseg', *sys.argv[1:]]; main()"
-    )
+    code = "import sys; from stampseg.cli.commands.commands import main; sys.argv = ['stampseg', *sys.argv[1:]]; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "train", "--resume", str(stopped)], capture_output=True, text=True
     )

@@ -19,7 +19,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, 
 from PIL import Image
 from typer.testing import CliRunner
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 from stampseg.core.errors import MissingPackageError, ModelFileError
 from stampseg.data.intensities import normalise
 from stampseg.data.io.readers import read_label
@@ -240,7 +240,7 @@ class Absent:
         if name.split(".")[0] in {names}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Absent())
-from stampseg.cli.commands import main
+from stampseg.cli.commands.commands import main
 main()
 """
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from stampseg.cli import app
+from stampseg.cli.commands import app
 
 AFFINE = np.array([[-1.0, 0, 0, 5], [0, 1.0, 0, 6], [0, 0, 1.5, 7], [0, 0, 0, 1]])
 SHAPE, SIZE = (12, 14, 10), (24, 32)

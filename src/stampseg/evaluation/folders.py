@@ -25,7 +25,7 @@ from ..data.pairing import SEPARATORS, by_stem, pair
 from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 
 @dataclass(frozen=True)
@@ -167,32 +167,6 @@ def evaluate_folder(
         rows += [_with_file_value(row, table) for row in metrics]
     unit = "px" if units == {"px"} else "mm"
     return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings))
-
-
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Show the summary as a table, then notes and warnings."""
-    from rich.table import Table
-
-    count = len({row.case for row in evaluation.rows})
-    title = f"{count} case{'' if count == 1 else 's'}, mean ± standard deviation (median)"
-    table = Table(title=title)
-    headings = ("label", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
-    for heading in headings:
-        table.add_column(heading.replace("[", r"\["), justify="left" if heading == "label" else "right")
-    for label, metrics in evaluation.summary().items():
-        table.add_row(label, *(_cell(metrics[name]) for name in METRIC_NAMES))
-    console.print(table)
-    console.print(
-        f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
-        markup=False,
-    )
-    for line in (*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)):
-        console.print(line, markup=False)
-
-
-def _cell(numbers: Statistics) -> str:
-    spread = "" if numbers.std is None else f" ± {numbers.std:.3f}"
-    return f"{numbers.mean:.3f}{spread} ({numbers.median:.3f})"
 
 
 def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:

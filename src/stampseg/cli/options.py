@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from .core.config import Config, load_config
-from .core.errors import ConfigError
-from .core.target import Cost, Target
-from .core.yaml import read_yaml
+from ..core.config import Config, load_config
+from ..core.errors import ConfigError
+from ..core.target import Cost, Target
+from ..core.yaml import read_yaml
 
 _DATA = typer.Argument(
     help="Folder (Medical Segmentation Decathlon, nnU-Net raw, images/ + masks/) or a CSV.", metavar="DATA"

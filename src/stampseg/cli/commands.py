@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from .cli_app import app, console, reported
-from .cli_options import (
+from ..core.errors import ConfigError, DataError
+from ..run.spec import Order
+from .app import app, console, reported
+from .options import (
     ConfigOption,
     DataArgument,
     DeviceOption,
@@ -39,9 +41,7 @@ from .cli_options import (
     run_config,
     shape_from,
 )
-from .cli_runs import resume_run, start_run
-from .core.errors import ConfigError, DataError
-from .run.spec import Order
+from .train import resume_run, start_run
 
 
 @app.command()
@@ -64,9 +64,9 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Say what is there, what is wrong with it, what the plan would be and what it would take."""
-    from .data.cases import find_dataset
-    from .doctor.examination import examine
-    from .doctor.printing import print_examination
+    from ..data.cases import find_dataset
+    from ..doctor.examination import examine
+    from .tables import print_examination
 
     options = config_from(
         config, settings,
@@ -193,7 +193,8 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Show the channel groups of a network: what lives and dies together, what is frozen and why."""
-    from .inspecting import inspect_target, print_inspection
+    from ..doctor.network import inspect_target
+    from .tables import print_inspection
 
     options = config_from(None, settings, {})
     found = inspect_target(target, shape_from(shape), options.network, tuple(trust or ()))
@@ -210,12 +211,12 @@ def demo(
     steps: Annotated[int, typer.Option("--steps", help="Optimiser steps of each of the two runs.")] = 300,
 ) -> None:
     """Train dense and pruned on a few slices of real anatomy, and show the two side by side."""
-    from .demo_run import run_demo
+    from .demo import run_demo
 
     run_demo(output, steps, console())
 
 
-from . import cli_models  # noqa: E402, F401 - its commands come after these in the list
+from . import models as cli_models  # noqa: E402, F401 - its commands come after these in the list
 
 
 def main() -> None:

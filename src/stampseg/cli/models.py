@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from .cli_app import app, console, reported
-from .cli_options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
-from .core.errors import DataError
+from ..core.errors import DataError
+from .app import app, console, reported
+from .options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
 
 
 @app.command()
@@ -40,7 +40,7 @@ def predict(
     device: DeviceOption = None,
 ) -> None:
     """Segment images; each mask lies on its image's own grid and has its file type."""
-    from .runtime.segmentation import segment
+    from ..runtime.segmentation import segment
 
     segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
@@ -80,7 +80,7 @@ def export(
     trust: TrustOption = None,
 ) -> None:
     """Write a file that runs without PyTorch, if it predicts on real cases what the model predicts."""
-    from .export.export import export_file
+    from ..export.export import export_file
 
     export_file(
         model, output, format=format, precision=precision, data=data, images=images, masks=masks,
@@ -109,8 +109,8 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time and memory of a model on this machine, beside the dense network, in every runtime."""
-    from .benching.table import print_bench
-    from .timing.comparison import Options, bench_model
+    from ..timing.comparison import Options, bench_model
+    from .tables import print_bench
 
     if image is not None and not image.exists():
         raise DataError(f"{image}: file not found; check the path")
@@ -145,7 +145,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Dice, HD95, surface Dice and volume error of predictions against labels."""
-    from .evaluation.folders import check_output, evaluate_folder, print_evaluation
+    from ..evaluation.folders import check_output, evaluate_folder
+    from .tables import print_evaluation
 
     if output is not None:
         check_output(output, overwrite)
@@ -176,8 +177,8 @@ def report(
     device: DeviceOption = None,
 ) -> None:
     """Write one HTML page of a run: the network as it shrank, its curves, and every validation case."""
-    from .data.cases import find_dataset
-    from .report.writing import write_report
+    from ..data.cases import find_dataset
+    from ..report.writing import write_report
 
     dataset = find_dataset(data, images=images, masks=masks) if data is not None else None
     page = write_report(

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .cli_app import console
-from .run.spec import Order
+from ..run.spec import Order
+from .app import console
 
 if TYPE_CHECKING:
-    from .run.folder import RunFolder
+    from ..run.folder import RunFolder
 
 
 def start_run(order: Order, output: Path, quiet: bool) -> None:
     """Do what is asked in a new run folder, or in the one where the same was stopped."""
     if not order.data.exists():  # says so, before PyTorch takes its seconds to be imported
-        from .data.cases import find_dataset
+        from ..data.cases import find_dataset
 
         find_dataset(order.data)
-    from .run.launch import open_run
+    from ..run.launch import open_run
 
     words = ("stampseg", *sys.argv[1:])
     order = replace(order, command=words, directory=str(Path.cwd())).absolute()
@@ -31,17 +31,17 @@ def start_run(order: Order, output: Path, quiet: bool) -> None:
 
 def resume_run(path: Path, quiet: bool) -> None:
     """Go on with a run that was stopped."""
-    from .run.folder import RunFolder
+    from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
     _carry_out(folder, folder.order, quiet)
 
 
 def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
+    from ..run.launch import carry_out
+    from ..run.reporters import Reporters
+    from ..run.trackers import tracking
     from .console import ConsoleReporter
-    from .run.launch import carry_out
-    from .run.reporters import Reporters
-    from .run.trackers import tracking
 
     with folder:  # left last: trackers write until they are closed
         try:

@@ -8,19 +8,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..core.config import Config, Method
+from ..core.target import Target
+from ..data.cases import find_inputs
+from ..data.demo import DemoData, make_demo_data
+from ..data.io.readers import read_image, read_label
+from ..evaluation.folders import Evaluation, evaluate_folder
+from ..evaluation.metrics import UNION
+from ..evaluation.overlay import contact_sheet, save_overlay
+from ..run.folder import RunFolder, check_free
+from ..run.launch import carry_out
+from ..run.spec import Order
+from ..runtime.segmentation import segment
 from .console import ConsoleReporter
-from .core.config import Config, Method
-from .core.target import Target
-from .data.cases import find_inputs
-from .data.demo import DemoData, make_demo_data
-from .data.io.readers import read_image, read_label
-from .evaluation.folders import Evaluation, evaluate_folder
-from .evaluation.metrics import UNION
-from .evaluation.overlay import contact_sheet, save_overlay
-from .run.folder import RunFolder, check_free
-from .run.launch import carry_out
-from .run.spec import Order
-from .runtime.segmentation import segment
 
 METHODS: tuple[Method, ...] = ("dense", "stamp+")
 

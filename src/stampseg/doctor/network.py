@@ -8,27 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from torch import nn
 
-from .channels.choice import smallest
-from .channels.cost import Tally
-from .channels.graph import ChannelGraph
-from .core.config import NetworkOptions
-from .core.errors import ConfigError
-from .data.planner import plan_strides
-from .networks.entry import Strides
-from .networks.factory import fixed_strides, spec_of
-from .networks.model_file import load_model
-from .networks.pretrained.source import fill, find_own, open_source
-from .networks.registry import NetworkSpec, find_entry
-from .networks.skeleton import skeleton
+from ..channels.choice import smallest
+from ..channels.cost import Tally
+from ..channels.graph import ChannelGraph
+from ..core.config import NetworkOptions
+from ..core.errors import ConfigError
+from ..data.planner import plan_strides
+from ..networks.entry import Strides
+from ..networks.factory import fixed_strides, spec_of
+from ..networks.model_file import load_model
+from ..networks.pretrained.source import fill, find_own, open_source
+from ..networks.registry import NetworkSpec, find_entry
+from ..networks.skeleton import skeleton
 
 USUAL_SIDE = {2: 256, 3: 64}  # of the input, where none is given
 USUAL_CLASSES = 2
-SHOWN_LAYERS = 4
 
 
 @dataclass(frozen=True)
@@ -198,57 +194,5 @@ def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) ->
     return spec_of(task, options)
 
 
-def print_inspection(findings: Inspection, console: Console) -> None:
-    """For people."""
-    console.print(
-        f"{escape(findings.target)}: {escape(findings.network)} for an input of {_by(findings.shape)}",
-        highlight=False,
-    )
-    table = Table(title="Channels that live and die together", title_justify="left")
-    table.add_column("group, and other layers of it", overflow="fold")
-    for column in ("channels", "parameters each", "MFLOPs each"):
-        table.add_column(column, justify="right")
-    able = [group for group in findings.groups if group.frozen is None]
-    for group in able:
-        table.add_row(
-            escape(_listed(group.layers)), str(group.channels), f"{group.parameters:,}",
-            f"{(group.flops or 0) / 1e6:,.2f}",
-        )  # fmt: skip
-    console.print(table)
-    for reason, frozen in _by_reason(findings.groups).items():
-        names = ", ".join(f"{group.name} ({group.channels})" for group in frozen)
-        console.print(f"[yellow]frozen[/yellow]  {escape(names)}: {escape(reason)}", highlight=False)
-    if findings.unreached:
-        names = ", ".join(findings.unreached)
-        console.print(f"[yellow]not used[/yellow]  {escape(names)}: cuts do not follow them", highlight=False)
-    for text in findings.unknown:
-        console.print(f"[yellow]not understood[/yellow]  {escape(text)}", highlight=False)
-    console.print(
-        f"{findings.parameters:,} parameters, {findings.flops / 1e9:.2f} GFLOPs; {len(able)} of "
-        f"{len(findings.groups)} groups with {sum(group.channels for group in able):,} channels can be cut",
-        highlight=False,
-    )
-    console.print(
-        f"{findings.prunable_share:.1%} of the parameters can go: with one channel left of each, "
-        f"{findings.least_parameters:,} remain",
-        highlight=False,
-    )
-
-
-def _by_reason(groups: tuple[GroupFinding, ...]) -> dict[str, list[GroupFinding]]:
-    """Frozen groups under the reason why."""
-    found: dict[str, list[GroupFinding]] = {}
-    for group in groups:
-        if group.frozen is not None:
-            found.setdefault(group.frozen, []).append(group)
-    return found
-
-
 def _by(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _listed(layers: tuple[str, ...]) -> str:
-    shown = ", ".join(layers[:SHOWN_LAYERS])
-    more = len(layers) - SHOWN_LAYERS
-    return f"{shown} and {more} more" if more > 0 else shown

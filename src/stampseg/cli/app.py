@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import typer
 
-from .core.errors import DataError, StampsegError
-from .core.packages import missing
+from ..core.errors import DataError, StampsegError
+from ..core.packages import missing
 
 if TYPE_CHECKING:
     from rich.console import Console

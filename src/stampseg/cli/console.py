@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from .train.stamp import Round
+from ..train.stamp import Round
 
 WARNING = "WARNING"  # what a note begins with that is said even when all else is left out
 

@@ -1,0 +1,222 @@
+"""The figures of `stampseg bench` for people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..doctor.estimates import Estimate
+from ..doctor.examination import Examination
+from ..doctor.finding import Finding
+from ..doctor.network import GroupFinding, Inspection, _by
+from ..evaluation.folders import Evaluation, Statistics
+from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES
+from ..run.survey import Survey
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_bench(report: dict[str, Any], console: Console) -> None:
+    """A table of every network and runtime, then what it comes to."""
+    machine, window = report["machine"], report["window"]
+    console.print(
+        f"{escape(machine['processor'])}, {machine['threads']} thread(s), torch {machine['torch']}; windows "
+        f"{' x '.join(map(str, window))}, batches of {report['batch']}",
+        highlight=False,
+    )
+    whole = any("image_seconds" in f for row in report["rows"] for f in row["networks"].values())
+    table = Table(
+        "runtime", "network", "parameters", "ms / window", "10% to 90%", "windows / s", "peak MB", "file MB"
+    )
+    if whole:
+        table.add_column("s / image")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in report["rows"]:
+        for name, figures in row["networks"].items():
+            cells = [
+                f"{row['runtime']} {row['precision']}",
+                name,
+                f"{report['parameters'][name]:,}",
+                f"{figures['ms']:.2f}",
+                f"{figures['low_ms']:.2f} to {figures['high_ms']:.2f}",
+                f"{figures['windows_per_second']:.1f}",
+                f"{figures['peak_megabytes']:.0f}",
+                f"{figures['file_bytes'] / 1e6:.2f}",
+            ]
+            if whole:
+                cells.append(f"{figures['image_seconds']:.2f}" if "image_seconds" in figures else "")
+            table.add_row(*cells)
+    console.print(table)
+    for line in report["words"]:
+        console.print(escape(line), highlight=False)
+    if any(row["precision"] == "int8" for row in report["rows"]):
+        console.print("int8 ranges are of noise here: only the time means something", highlight=False)
+    if any("dense" in row["networks"] for row in report["rows"]):
+        console.print("dense is the same network before any cut, with random weights", highlight=False)
+
+
+SHOWN_LAYERS = 4
+
+
+def print_inspection(findings: Inspection, console: Console) -> None:
+    """For people."""
+    console.print(
+        f"{escape(findings.target)}: {escape(findings.network)} for an input of {_by(findings.shape)}",
+        highlight=False,
+    )
+    table = Table(title="Channels that live and die together", title_justify="left")
+    table.add_column("group, and other layers of it", overflow="fold")
+    for column in ("channels", "parameters each", "MFLOPs each"):
+        table.add_column(column, justify="right")
+    able = [group for group in findings.groups if group.frozen is None]
+    for group in able:
+        table.add_row(
+            escape(_listed(group.layers)), str(group.channels), f"{group.parameters:,}",
+            f"{(group.flops or 0) / 1e6:,.2f}",
+        )  # fmt: skip
+    console.print(table)
+    for reason, frozen in _by_reason(findings.groups).items():
+        names = ", ".join(f"{group.name} ({group.channels})" for group in frozen)
+        console.print(f"[yellow]frozen[/yellow]  {escape(names)}: {escape(reason)}", highlight=False)
+    if findings.unreached:
+        names = ", ".join(findings.unreached)
+        console.print(f"[yellow]not used[/yellow]  {escape(names)}: cuts do not follow them", highlight=False)
+    for text in findings.unknown:
+        console.print(f"[yellow]not understood[/yellow]  {escape(text)}", highlight=False)
+    console.print(
+        f"{findings.parameters:,} parameters, {findings.flops / 1e9:.2f} GFLOPs; {len(able)} of "
+        f"{len(findings.groups)} groups with {sum(group.channels for group in able):,} channels can be cut",
+        highlight=False,
+    )
+    console.print(
+        f"{findings.prunable_share:.1%} of the parameters can go: with one channel left of each, "
+        f"{findings.least_parameters:,} remain",
+        highlight=False,
+    )
+
+
+def _by_reason(groups: tuple[GroupFinding, ...]) -> dict[str, list[GroupFinding]]:
+    """Frozen groups under the reason why."""
+    found: dict[str, list[GroupFinding]] = {}
+    for group in groups:
+        if group.frozen is not None:
+            found.setdefault(group.frozen, []).append(group)
+    return found
+
+
+def _listed(layers: tuple[str, ...]) -> str:
+    shown = ", ".join(layers[:SHOWN_LAYERS])
+    more = len(layers) - SHOWN_LAYERS
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+SHOWN = 5  # findings of one code
+
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def print_examination(found: Examination, console: Console, options: Sequence[str] = ()) -> None:
+    """Findings, plan, estimate, and the next command, with the options that were given."""
+    dataset = found.dataset
+    people = len({case.group for case in dataset.cases})
+    console.print(
+        f"{escape(str(dataset.root))}: layout {dataset.layout}, {len(dataset.cases)} labelled cases of "
+        f"{people} groups, {len(dataset.unlabelled)} without a label",
+        highlight=False,
+    )
+    for code, several in groupby(found.findings, key=lambda each: each.code):
+        _print_code(code, list(several), console)
+    seen = found.survey
+    if seen is not None:
+        console.print(_plan_table(seen))
+        for text in (*seen.table.notes, *seen.plan.notes, seen.allotment.note):
+            console.print(escape(text), highlight=False)
+        console.print(
+            f"network: {found.parameters:,} parameters, {(found.flops or 0) / 1e9:.2f} GFLOPs per patch",
+            highlight=False,
+        )
+    if found.estimate is not None:
+        console.print(_words(found.estimate), highlight=False)
+    following = shlex.join(["stampseg", "train", str(dataset.root), *options, "-o", "run"])
+    counts = {s: sum(each.severity == s for each in found.findings) for s in COLOURS}
+    said = ", ".join(f"{n} {name}(s)" for name, n in counts.items())
+    if counts["error"]:
+        console.print(f"{said}: training would fail or be wrong; mend the errors first", style="red")
+    else:
+        console.print(f"{said}; next: {escape(following)}", highlight=False)
+
+
+def _print_code(code: str, several: list[Finding], console: Console) -> None:
+    severity = several[0].severity
+    for each in several[:SHOWN]:
+        console.print(
+            f"[{COLOURS[severity]}]{severity}[/{COLOURS[severity]}] \\[{code}] {escape(str(each))}",
+            highlight=False,
+        )
+    if len(several) > SHOWN:
+        console.print(f"        and {len(several) - SHOWN} more like these; --json lists all")
+
+
+def _words(found: Estimate) -> str:
+    disk = f"at most {found.disk_megabytes:,.0f} MB on the disk ({found.free_disk_megabytes:,.0f} free)"
+    if found.step_seconds is None or found.run_minutes is None or found.peak_megabytes is None:
+        return f"estimate: {disk}"
+    return (
+        f"estimate, from a few steps on this machine: {found.step_seconds:.2f} s a step of the dense "
+        f"network, {found.run_minutes:.0f} min for all of them, {found.peak_megabytes:,.0f} MB of memory "
+        f"({found.free_megabytes:,.0f} free), {disk}"
+    )
+
+
+def _plan_table(seen: Survey) -> Table:
+    plan = seen.plan
+    table = Table(title="Plan", show_header=False)
+    rows = {
+        "spatial dims": str(plan.spatial_dims),
+        "channels": str(plan.in_channels),
+        "classes": ", ".join(f"{v} {n}" for v, n in zip(plan.label_values, plan.label_names, strict=True)),
+        "orientation": plan.orientation or "as in the picture",
+        "spacing": " x ".join(f"{s:g}" for s in plan.spacing) + (" mm" if plan.orientation else " px"),
+        "crop": plan.crop,
+        "normalisation": ", ".join(dict.fromkeys(plan.normalizations)),
+        "patch": " x ".join(map(str, plan.patch_size)),
+        "poolings": f"{len(plan.strides)} ({', '.join('x'.join(map(str, s)) for s in plan.strides)})",
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    return table
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Show the summary as a table, then notes and warnings."""
+    from rich.table import Table
+
+    count = len({row.case for row in evaluation.rows})
+    title = f"{count} case{'' if count == 1 else 's'}, mean ± standard deviation (median)"
+    table = Table(title=title)
+    headings = ("label", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
+    for heading in headings:
+        table.add_column(heading.replace("[", r"\["), justify="left" if heading == "label" else "right")
+    for label, metrics in evaluation.summary().items():
+        table.add_row(label, *(_cell(metrics[name]) for name in METRIC_NAMES))
+    console.print(table)
+    console.print(
+        f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
+        markup=False,
+    )
+    for line in (*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)):
+        console.print(line, markup=False)
+
+
+def _cell(numbers: Statistics) -> str:
+    spread = "" if numbers.std is None else f" ± {numbers.std:.3f}"
+    return f"{numbers.mean:.3f}{spread} ({numbers.median:.3f})"
