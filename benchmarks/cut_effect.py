@@ -63,7 +63,7 @@ def main() -> None:
     model = load_model(options.run / "rounds" / f"{options.round - 1:03d}.safetensors")
     plan = model.description.plan
     lay_out(model.network, plan.spatial_dims, cpu)
-    cases = survey(find_dataset(options.data, group_regex=config.group_regex), config).allotment.training
+    cases = survey(find_dataset(options.data, group_regex=config.group_regex), config).split.training
     with TrainingBatches(cases, plan, config.train, config.data, config.seed) as source:
         batches = list(source.scoring_batches())
     loss = make_loss(config.train)

@@ -65,7 +65,7 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     clock.done("survey")
     network = spec_of(seen.plan, NetworkOptions(width=4)).build()
     cache = CaseCache(seen.plan, config.data.cache_megabytes)
-    training = seen.allotment.training
+    training = seen.split.training
     with TrainingBatches(training, seen.plan, config.train, config.data, 0, cache=cache) as batches:
         laid = lay_out(network, seen.plan.spatial_dims, torch.device("cpu"))
         trainer = Trainer(laid, batches, config.train, STEPS + 1, torch.device("cpu"))
@@ -74,7 +74,7 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
         trainer.train(STEPS)
         clock.done("steps")
     clock.seconds["step"] = clock.seconds.pop("steps") / STEPS
-    return {"training": len(training), "validation": len(seen.allotment.validation)}
+    return {"training": len(training), "validation": len(seen.split.validation)}
 
 
 def predict(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from PIL import Image
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
-from stampseg.data.splits import AUTO_MOST, Allotment, allot
+from stampseg.data.splits import AUTO_MOST, Split, split_cases
 from stampseg.run.survey import survey
 
 
@@ -24,8 +24,8 @@ def make_cases(people: int, each: int = 1, root: Path = Path("data")) -> list[Ca
     ]
 
 
-def run(cases: list[Case], validation: str = "auto", **options: Any) -> Allotment:
-    found = allot(cases, Config.model_validate({**options, "train": {"validation": validation}}))
+def run(cases: list[Case], validation: str = "auto", **options: Any) -> Split:
+    found = split_cases(cases, Config.model_validate({**options, "train": {"validation": validation}}))
     assert not {c.group for c in found.training} & {c.group for c in found.validation}
     assert not {c.id for c in found.training} & {c.id for c in found.validation}
     return found
@@ -181,7 +181,7 @@ def disc_mask(*values: int) -> np.ndarray:
 def test_labels_that_are_not_drawn_are_not_read(tmp_path: Path) -> None:
     dataset = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 6))
     config = Config.model_validate({"labels": 2, "train": {"validation": "none"}})
-    drawn = {case.label for case in survey(dataset, config).allotment.training}
+    drawn = {case.label for case in survey(dataset, config).split.training}
     broken = [case.label for case in dataset.cases if case.label and case.label not in drawn]
     for path in broken:
         path.write_bytes(b"broken")

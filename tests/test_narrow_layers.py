@@ -6,7 +6,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from stampseg.networks.device import lay_out
-from stampseg.networks.narrow_layers import narrow_layers, suits
+from stampseg.networks.narrow_layers import is_narrow, narrow_layers
 from stampseg.networks.unet import UNet
 from stampseg.timing.stopwatch import measure
 
@@ -50,7 +50,7 @@ def passed(norm, x, dtype=torch.float32, fast=True):
 @pytest.mark.parametrize("kind", NORMS)
 def test_same_numbers_and_gradients_as_in_double_precision(kind, dims, channels, affine):
     norm, x = make(kind, dims, channels, affine), inputs(dims, channels)
-    assert suits(x)
+    assert is_narrow(x)
     ours = passed(norm, x)
     exact = passed(make_like(norm, kind, dims, channels, affine), x, torch.float64, fast=False)
     for found, expected in zip(ours, exact, strict=True):
@@ -96,7 +96,7 @@ def test_running_statistics_are_those_of_torch_and_are_used_in_eval_mode(dims):
     ],
 )
 def test_everything_else_is_left_to_torch(x, why):
-    assert not suits(x), why
+    assert not is_narrow(x), why
     if x.ndim == 5:
         with narrow_layers():
             y = F.batch_norm(x, None, None, training=True)

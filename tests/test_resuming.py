@@ -19,7 +19,7 @@ from PIL import Image
 
 from stampseg.core import files as atomic
 from stampseg.run import checkpoint as keeping
-from stampseg.run.checkpoint import Keeper
+from stampseg.run.checkpoint import Checkpointer
 from stampseg.run.folder import RunFolder
 from stampseg.train.trainer import Trainer
 from test_cli import call, disc
@@ -107,7 +107,7 @@ MOMENTS = [
     ("move", atomic.os, "replace", [3, 12], [1, 5, 6, 20, 27, 30]),
     ("round", RunFolder, "append_round", [2], [1, 4]),
     ("choice", RunFolder, "choose", [1], []),
-    ("kept", Keeper, "keep", [3], [1]),
+    ("kept", Checkpointer, "keep", [3], [1]),
 ]
 
 

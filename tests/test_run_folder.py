@@ -17,7 +17,7 @@ from stampseg.data import demo
 from stampseg.run import folder as runs
 from stampseg.run.checkpoint import delete_checkpoints, round_files
 from stampseg.run.folder import RunFolder
-from stampseg.run.spec import Order
+from stampseg.run.spec import RunSpec
 from test_cli import call, disc
 
 LEFTOVER = ".123-0a1b2c3d.json"  # as atomic.py names what it is writing
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_begun_is_left_as_it_was(
 
     monkeypatch.setattr(runs, "write_text", full)
     with pytest.raises(DataError, match="the disk is full"):
-        RunFolder.create(tmp_path / "a" / "run", Order("train", tmp_path, Config()))
+        RunFolder.create(tmp_path / "a" / "run", RunSpec("train", tmp_path, Config()))
     assert not tree(tmp_path)
 
 
@@ -161,8 +161,8 @@ def test_a_folder_of_another_process_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_run_that_was_taken_up_is_never_discarded(pictures: Path, tmp_path: Path) -> None:
-    order = Order("train", tmp_path / "gone", Config())
-    RunFolder.create(tmp_path / "run", order).release()
+    spec = RunSpec("train", tmp_path / "gone", Config())
+    RunFolder.create(tmp_path / "run", spec).release()
     before = tree(tmp_path)
     assert "gone: no such file or folder" in call("train", "--resume", tmp_path / "run", code=3).stderr
     assert tree(tmp_path) == before

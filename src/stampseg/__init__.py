@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .core.version import __version__
+
 if TYPE_CHECKING:
     from .channels.graph import Cut
     from .train.library import Graph, load, save, stamp, trace
 
-__version__ = "0.1.0"
 __all__ = ["Cut", "Graph", "__version__", "load", "save", "stamp", "trace"]
 
 

@@ -1,1 +1,5 @@
-"""The command line."""
+"""The command line; commands appear in the help in the order in which they are imported here."""
+
+from . import commands as commands
+
+from . import models as models  # isort: skip

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import ConfigError, DataError
-from ..run.spec import Order
+from ..run.spec import RunSpec
 from .app import app, console, reported
 from .options import (
     ConfigOption,
@@ -133,7 +133,7 @@ def train(
         costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
         validation=validation, network=network, device=device, group_regex=group_regex, track=track,
     )  # fmt: skip
-    start_run(Order("train", data, options, images, masks), output, quiet)
+    start_run(RunSpec("train", data, options, images, masks), output, quiet)
 
 
 @app.command()
@@ -174,7 +174,7 @@ def prune(
         costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
         validation=validation, network=network, device=device, group_regex=group_regex, track=track,
     )  # fmt: skip
-    start_run(Order("prune", data, options, images, masks, model, tuple(trust or ())), output, quiet)
+    start_run(RunSpec("prune", data, options, images, masks, model, tuple(trust or ())), output, quiet)
 
 
 @app.command()
@@ -216,13 +216,6 @@ def demo(
     run_demo(output, steps, console())
 
 
-from . import models as cli_models  # noqa: E402, F401 - its commands come after these in the list
-
-
 def main() -> None:
     """Entry point of the `stampseg` command."""
     app(prog_name="stampseg")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,10 +17,10 @@ from ..evaluation.folders import Evaluation, evaluate_folder
 from ..evaluation.metrics import UNION
 from ..evaluation.overlay import contact_sheet, save_overlay
 from ..run.folder import RunFolder, check_free
-from ..run.launch import carry_out
-from ..run.spec import Order
+from ..run.spec import RunSpec
 from ..runtime.segmentation import segment
 from .console import ConsoleReporter
+from .train import run_and_report
 
 METHODS: tuple[Method, ...] = ("dense", "stamp+")
 
@@ -61,9 +61,9 @@ def _train_and_test(
             "prune": {"target": Target(share=0.15)},
         }
     )
-    order = Order("train", data.training, config).absolute()
-    with RunFolder.create(output / method, order) as run, ConsoleReporter(console, run.logger()) as reporter:
-        result = carry_out(run, order, reporter)
+    spec = RunSpec("train", data.training, config).absolute()
+    with RunFolder.create(output / method, spec) as run, ConsoleReporter(console, run.logger()) as reporter:
+        result = run_and_report(run, spec, reporter)
     segment(run.model, [data.test_images], output / f"{method}-masks", echo=lambda text: None)
     evaluation = evaluate_folder(output / f"{method}-masks", data.test_masks)
     evaluation.write(output / f"{method}-metrics.csv")

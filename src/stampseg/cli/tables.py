@@ -138,7 +138,7 @@ def print_examination(found: Examination, console: Console, options: Sequence[st
     seen = found.survey
     if seen is not None:
         console.print(_plan_table(seen))
-        for text in (*seen.table.notes, *seen.plan.notes, seen.allotment.note):
+        for text in (*seen.table.notes, *seen.plan.notes, seen.split.note):
             console.print(escape(text), highlight=False)
         console.print(
             f"network: {found.parameters:,} parameters, {(found.flops or 0) / 1e9:.2f} GFLOPs per patch",

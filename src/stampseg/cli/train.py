@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ..run.spec import Order
+from ..run.spec import RunSpec
 from .app import console
 
 if TYPE_CHECKING:
     from ..run.folder import RunFolder
+    from ..run.reporters import Reporter
 
 
-def start_run(order: Order, output: Path, quiet: bool) -> None:
+def start_run(spec: RunSpec, output: Path, quiet: bool) -> None:
     """Do what is asked in a new run folder, or in the one where the same was stopped."""
-    if not order.data.exists():  # says so, before PyTorch takes its seconds to be imported
+    if not spec.data.exists():  # says so, before PyTorch takes its seconds to be imported
         from ..data.cases import find_dataset
 
-        find_dataset(order.data)
+        find_dataset(spec.data)
     from ..run.launch import open_run
 
     words = ("stampseg", *sys.argv[1:])
-    order = replace(order, command=words, directory=str(Path.cwd())).absolute()
-    _carry_out(open_run(order, output), order, quiet)
+    spec = replace(spec, command=words, directory=str(Path.cwd())).absolute()
+    _carry_out(open_run(spec, output), spec, quiet)
 
 
 def resume_run(path: Path, quiet: bool) -> None:
@@ -34,11 +35,10 @@ def resume_run(path: Path, quiet: bool) -> None:
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
-    _carry_out(folder, folder.order, quiet)
+    _carry_out(folder, folder.spec, quiet)
 
 
-def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
-    from ..run.launch import carry_out
+def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
     from ..run.reporters import Reporters
     from ..run.trackers import tracking
     from .console import ConsoleReporter
@@ -47,14 +47,30 @@ def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
         try:
             with (
                 ConsoleReporter(console(), folder.logger(), quiet) as screen,
-                tracking(order.config.track, folder.path, order.config) as trackers,
+                tracking(spec.config.track, folder.path, spec.config) as trackers,
             ):
                 reporter = Reporters([screen, *trackers])
-                reporter.note(_outcome(carry_out(folder, order, reporter), folder))
+                reporter.note(_outcome(run_and_report(folder, spec, reporter), folder))
         except BaseException:
             if folder.begun:
                 typer.echo(f"go on with: stampseg train --resume {folder.path}", err=True)
             raise
+
+
+def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> dict[str, Any]:
+    """Do what is asked, write the page, and end the run.
+
+    Returns:
+        What result.json holds.
+    """
+    from ..report.writing import report_of_run
+    from ..run.launch import execute
+
+    result = execute(folder, spec, reporter)
+    trusted = (spec.config.network.name, *spec.trusted)
+    reporter.note(report_of_run(folder.path, spec.config.device, trusted))
+    folder.finish()
+    return result
 
 
 def _outcome(result: dict[str, Any], folder: RunFolder) -> str:

@@ -97,7 +97,7 @@ AUTO_MOST = 20  # validation runs every round
 
 
 @dataclass(frozen=True)
-class Allotment:
+class Split:
     """Cases of a run; no person is in both. `note` says in words what was decided."""
 
     training: tuple[Case, ...]
@@ -105,7 +105,7 @@ class Allotment:
     note: str
 
 
-def allot(cases: Sequence[Case], config: Config) -> Allotment:
+def split_cases(cases: Sequence[Case], config: Config) -> Split:
     """Draw the training and the validation cases.
 
     With `labels` N, exactly N cases train, and validation cases come from other people; without,
@@ -129,14 +129,14 @@ def allot(cases: Sequence[Case], config: Config) -> Allotment:
             if share == 0
             else f"only {people} people are labelled, of {AUTO_GROUPS} that auto asks for"
         )
-        return Allotment(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
+        return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
     most = AUTO_MOST / len(cases)
     training, validation = hold_out(cases, share or min(AUTO_SHARE, most), config.seed)
     if share is None:
         validation = validation[:AUTO_MOST]  # whole groups can come out above it
     if not validation:
-        return Allotment(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
-    return Allotment(tuple(training), tuple(validation), _words(training, validation, "held out"))
+        return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
+    return Split(tuple(training), tuple(validation), _words(training, validation, "held out"))
 
 
 def _share(choice: str) -> float | None:
@@ -155,7 +155,7 @@ def _share(choice: str) -> float | None:
     return value
 
 
-def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
+def _given(cases: Sequence[Case], path: Path, config: Config) -> Split:
     validation = read_case_csv(path, group_regex=config.group_regex)
     nameless = next((case for case in validation if case.label is None), None)
     if nameless is not None:
@@ -179,7 +179,7 @@ def _given(cases: Sequence[Case], path: Path, config: Config) -> Allotment:
             f"; {some(copies)} in the training data has the image of a validation case, "
             "so its person does not train"
         )
-    return Allotment(tuple(training), tuple(validation), note)
+    return Split(tuple(training), tuple(validation), note)
 
 
 def _copies(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
@@ -194,7 +194,7 @@ def _files(case: Case) -> set[Path]:
     return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
 
 
-def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allotment:
+def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Split:
     """N training cases, and validation cases from other people beside them."""
     count = config.labels or 0
     training = draw_cases(cases, count, config.seed)
@@ -202,7 +202,7 @@ def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allot
     rest = [case for case in cases if case.group not in people]
     if share == 0 or (not rest and share is None):
         why = "validation none was asked for" if share == 0 else "no other person is labelled"
-        return Allotment(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
+        return Split(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
     if not rest:
         raise ConfigError(
             f"--validation {config.train.validation}: the {count} training cases of --labels come from all "
@@ -211,7 +211,7 @@ def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Allot
     wanted = max(1, round(count * (share or AUTO_SHARE)))
     wanted = min(wanted, len(rest), AUTO_MOST if share is None else len(rest))
     validation = draw_cases(rest, wanted, config.seed)
-    return Allotment(
+    return Split(
         tuple(training), tuple(validation), _words(training, validation, "drawn from the other people")
     )
 

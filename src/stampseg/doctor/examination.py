@@ -49,8 +49,8 @@ class Examination:
             "findings": [each.to_json() for each in self.findings],
             "labels": dict(zip(map(str, seen.table.values), seen.table.names, strict=True)) if seen else None,
             "plan": seen.plan.model_dump(mode="json") if seen else None,
-            "training_cases": [case.id for case in seen.allotment.training] if seen else None,
-            "validation_cases": [case.id for case in seen.allotment.validation] if seen else None,
+            "training_cases": [case.id for case in seen.split.training] if seen else None,
+            "validation_cases": [case.id for case in seen.split.validation] if seen else None,
             "parameters": self.parameters,
             "flops": self.flops,
             "estimate": self.estimate.to_json() if self.estimate else None,
@@ -84,17 +84,17 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     except DataError as error:
         if not broken:  # else it has been said
             findings.append(finding("no-plan", str(error)))
-    needed = {case.id for case in (*seen.allotment.training, *seen.allotment.validation)} if seen else None
+    needed = {case.id for case in (*seen.split.training, *seen.split.validation)} if seen else None
     for case, said in broken.items():
         unused = needed is not None and case.id not in needed
         findings.append(finding("unused" if unused else "unusable", said, files=case.images))
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
-        findings += find_rare(facts, seen.table, seen.allotment)
+        findings += find_rare(facts, seen.table, seen.split)
         parameters, flops = count(network_spec(seen.plan, config))
         taken, failed = _estimated(seen, config, parameters, timing)
         findings += [*judge(taken), *failed]
-    findings += find_twins(facts, seen.allotment if seen else None)
+    findings += find_twins(facts, seen.split if seen else None)
     order = list(CODES)
     findings.sort(key=lambda each: order.index(each.code))
     return Examination(dataset, tuple(findings), seen, parameters, flops, taken)

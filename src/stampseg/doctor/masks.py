@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..data.labels import LabelTable
-from ..data.splits import Allotment
+from ..data.splits import Split
 from .facts import CaseFacts
 from .finding import Finding, finding
 
@@ -32,7 +32,7 @@ def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
     ]
 
 
-def find_rare(facts: Sequence[CaseFacts], table: LabelTable, allotment: Allotment) -> list[Finding]:
+def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> list[Finding]:
     """Classes in few cases, or in no validation case."""
     by_id: Mapping[str, CaseFacts] = {f.case.id: f for f in facts}
     found = []
@@ -48,7 +48,7 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, allotment: Allotmen
                     [str(f.case.label) for f in holders],
                 )
             )
-        validating = [by_id[case.id] for case in allotment.validation if case.id in by_id]
+        validating = [by_id[case.id] for case in split.validation if case.id in by_id]
         if validating and holders and not any(value in f.labels for f in validating):
             found.append(
                 finding(
@@ -61,23 +61,23 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, allotment: Allotmen
     return found
 
 
-def find_twins(facts: Sequence[CaseFacts], allotment: Allotment | None) -> list[Finding]:
+def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]:
     """Images of the same voxels under other names; those that train and validate make validation lie."""
     same: dict[tuple[str, tuple[int, ...]], list[CaseFacts]] = defaultdict(list)
     for f in facts:
         same[f.voxels, f.shape].append(f)
     parts = {}
-    if allotment is not None:
-        parts = {case.id: "training" for case in allotment.training}
-        parts |= {case.id: "validation" for case in allotment.validation}
+    if split is not None:
+        parts = {case.id: "training" for case in split.training}
+        parts |= {case.id: "validation" for case in split.validation}
     found = []
     for group in same.values():
         people = {f.case.group for f in group}
         if len(group) < 2 or any(f.constant for f in group):
             continue
-        split = len({parts[f.case.id] for f in group if f.case.id in parts}) > 1
+        leaks = len({parts[f.case.id] for f in group if f.case.id in parts}) > 1
         names = ", ".join(f.case.id for f in group[:5])
-        if split and len(people) > 1:
+        if leaks and len(people) > 1:
             found.append(
                 finding(
                     "leak",

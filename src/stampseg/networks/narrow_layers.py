@@ -105,7 +105,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    if not suits(x):
+    if not is_narrow(x):
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training and running_mean is not None and running_var is not None:
         return _affine(x, running_mean, torch.rsqrt(running_var + eps), weight, bias)
@@ -128,7 +128,7 @@ def _instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    if not use_input_stats or running_mean is not None or not suits(x):
+    if not use_input_stats or running_mean is not None or not is_narrow(x):
         return F.instance_norm(x, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
     return _Norm.apply(x, weight, bias, eps, True)[0]
 
@@ -142,7 +142,7 @@ def _affine(x: Tensor, mean: Tensor, inverse: Tensor, weight: Tensor | None, bia
     return y.view(x.shape[0], *x.shape[2:], x.shape[1]).movedim(-1, 1)
 
 
-def suits(x: Tensor) -> bool:
+def is_narrow(x: Tensor) -> bool:
     """Whether a norm of (B, C, *S) is narrow, float32, on the CPU and laid out channels last."""
     narrow = x.ndim > 2 and 1 < x.shape[1] < WIDEST and x.shape[1] != 8
     return narrow and x[0, 0].numel() > 1 and _on_cpu_channels_last(x)

@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..core.errors import DataError, StampsegError
 from ..core.files import refuse_existing, write_text
 from ..core.packages import require
+from ..core.version import __version__
 from ..data.cases import Dataset
 from ..run.records import Turn
 from . import charts

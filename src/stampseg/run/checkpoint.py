@@ -23,10 +23,10 @@ from ..core.files import remove_leftovers, write_whole
 from ..train.stamp import Learner
 from ..train.state import State, put_randomness, put_training, take_randomness, take_training
 from ..train.trainer import Trainer
-from .replay import Answer, Journal
+from .replay import Answer, Replay
 
 
-class Keeper:
+class Checkpointer:
     """Writes checkpoints after every round and within long ones, and leads a new process to the last one.
 
     The last two rounds are kept: a cut that has not healed is undone to the round before it. A checkpoint
@@ -47,7 +47,7 @@ class Keeper:
             self._step = None  # the process was killed before it could delete it
         last = self._step or newest
         self.kept = newest.rounds if newest is not None else 0
-        self.journal = Journal(list(last.answers) if last is not None else [])
+        self.replay = Replay(list(last.answers) if last is not None else [])
         self._before = last.seconds if last is not None else 0.0
         self._start = self._saved = time.monotonic()
         self._passed = 0
@@ -55,7 +55,7 @@ class Keeper:
     @property
     def resumed(self) -> bool:
         """Whether there is something to go on from."""
-        return bool(self.journal.answers)
+        return bool(self.replay.answers)
 
     @property
     def seconds(self) -> float:
@@ -68,7 +68,7 @@ class Keeper:
 
     def learner(self, live: Learner) -> Learner:
         """The learner that repeats what it answered before the stop, then works."""
-        return self.journal.learner(live, self._before_training)
+        return self.replay.learner(live, self._before_training)
 
     def passed(self) -> bool:
         """After each round: whether it had ended before the stop, and is on disk."""
@@ -103,7 +103,7 @@ class Keeper:
             Checkpoint(
                 rounds=self._passed,
                 seconds=self.seconds,
-                answers=tuple(self.journal.answers),
+                answers=tuple(self.replay.answers),
                 trainer={name: getattr(trainer, name) for name in ("done", "taken", "total", "damping")},
                 training=take_training(trainer.network, trainer.optimizer),
                 randomness=take_randomness(self.randomness, trainer.device),

@@ -26,12 +26,12 @@ from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.text import some
 from ..train.stamp import Round
 from .checkpoint import delete_checkpoints
-from .spec import Order
+from .spec import RunSpec
 
-ORDER = "run.json"
+SPEC_FILE = "run.json"
 LOCK = ".lock"
-# What a run writes before its first round. The order goes last: while it is there, the run can go on.
-_EARLY = ("config.yaml", "plan.json", "fingerprint.json", "splits.json", "log.txt", "mlflow.db", ORDER)
+# What a run writes before its first round. The specification goes last: while it is there, the run can go on.
+_EARLY = ("config.yaml", "plan.json", "fingerprint.json", "splits.json", "log.txt", "mlflow.db", SPEC_FILE)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
 
 
@@ -60,12 +60,12 @@ class RunFolder:
         self.release()
 
     @classmethod
-    def create(cls, path: Path, order: Order | None = None) -> RunFolder:
+    def create(cls, path: Path, spec: RunSpec | None = None) -> RunFolder:
         """Make a new run folder, and keep other processes out of it.
 
         Args:
             path: of a folder that is not there, or is free (see `check_free`).
-            order: what is asked of the run; without it the run cannot be resumed.
+            spec: what is asked of the run; without it the run cannot be resumed.
 
         Raises:
             ConfigError: the folder is not free, or another process has it.
@@ -78,8 +78,8 @@ class RunFolder:
             folder._take()
             check_free(path)  # a run of another process may have come and gone in the meantime
             folder._new = True
-            if order is not None:
-                folder.write_json(ORDER, order.to_json())
+            if spec is not None:
+                folder.write_json(SPEC_FILE, spec.to_json())
             folder._make(path / "rounds")
             (path / "log.txt").touch()
         except StampsegError:
@@ -98,7 +98,7 @@ class RunFolder:
             ConfigError: the run has ended, or another process has the folder.
             DataError: it is no run folder, or cannot be written to.
         """
-        Order.read(path / ORDER)
+        RunSpec.read(path / SPEC_FILE)
         folder = cls(path)
         if folder.ended:
             raise ConfigError(f"{path}: this run has ended; there is nothing to go on with")
@@ -134,13 +134,13 @@ class RunFolder:
                     self._made.append(each)
 
     @property
-    def order(self) -> Order:
+    def spec(self) -> RunSpec:
         """What was asked of the run.
 
         Raises:
             DataError: the folder does not say.
         """
-        return Order.read(self.path / ORDER)
+        return RunSpec.read(self.path / SPEC_FILE)
 
     @property
     def ended(self) -> bool:

@@ -1,4 +1,4 @@
-"""From an order to a finished run folder: started, or gone on with where a process was stopped."""
+"""From what was asked to a finished run folder: started, or taken up where a process was stopped."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from ..data.cases import Dataset, find_dataset
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import Source, open_source
-from ..report.writing import report_of_run
 from .folder import RunFolder
 from .pipeline import run_training
 from .reporters import Reporter
-from .spec import Order
+from .spec import RunSpec
 
 
-def open_run(order: Order, output: Path) -> RunFolder:
-    """A new folder for the order, or the one in which the same order was stopped.
+def open_run(spec: RunSpec, output: Path) -> RunFolder:
+    """A new folder for the run, or the one in which the same run was stopped.
 
     Raises:
         ConfigError: the folder holds something else, such as a run that has ended or of other options.
     """
     if not (output / "run.json").is_file() or (folder := RunFolder(output)).ended:
-        return RunFolder.create(output, order)
-    other = order.differences(folder.order)
+        return RunFolder.create(output, spec)
+    other = spec.differences(folder.spec)
     if other:
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); go on with it by "
@@ -36,22 +35,19 @@ def open_run(order: Order, output: Path) -> RunFolder:
     return RunFolder.reopen(output)
 
 
-def carry_out(folder: RunFolder, order: Order, reporter: Reporter) -> dict[str, Any]:
+def execute(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> dict[str, Any]:
     """Do what is asked, from the last checkpoint on if there is one.
 
     Returns:
         What result.json holds.
     """
     dataset = find_dataset(
-        order.data, images=order.images, masks=order.masks, group_regex=order.config.group_regex
+        spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
-    if order.work == "prune" and order.model is not None:
-        result = prune_trained(order.model, order.trusted, dataset, folder, order.config, reporter)
+    if spec.work == "prune" and spec.model is not None:
+        result = prune_trained(spec.model, spec.trusted, dataset, folder, spec.config, reporter)
     else:
-        result = run_training(dataset, folder, order.config, reporter)
-    trusted = (order.config.network.name, *order.trusted)
-    reporter.note(report_of_run(folder.path, order.config.device, trusted))
-    folder.finish()
+        result = run_training(dataset, folder, spec.config, reporter)
     return result
 
 

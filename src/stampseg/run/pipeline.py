@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import __version__
 from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
 from ..channels.criteria import CRITERIA, SIMPLEST
@@ -21,6 +20,7 @@ from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.config import Config, dump_config
 from ..core.errors import ConfigError
+from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
 from ..data.plan import Plan
@@ -38,10 +38,10 @@ from ..timing.layer_table import LayerTable
 from ..train.stamp import Learner, Round, Validation, stamp, train_only
 from ..train.trainer import Trainer
 from ..train.validation import training_dice, validate
-from .checkpoint import Keeper
+from .checkpoint import Checkpointer
 from .folder import RunFolder
 from .reporters import Reporter
-from .result import conclude
+from .result import write_result
 from .survey import Survey, survey
 
 
@@ -66,15 +66,15 @@ def run_training(
     Returns:
         What result.json holds.
     """
-    keeper = Keeper(folder.path, config.train.checkpoint_minutes)
-    folder.keep_rounds(keeper.kept)
+    checkpointer = Checkpointer(folder.path, config.train.checkpoint_minutes)
+    folder.keep_rounds(checkpointer.kept)
     start_flushing_workers()
     seed_everything(config.seed)
     device = resolve_device(config.device)
     seen = survey(dataset, config, source)
     config = _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.allotment.note):
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.split.note):
         reporter.note(text)
     network, graph, spec = _begin(seen.plan, config, source, trusted)
     times = LayerTable(config.prune.runtime) if _wants_latency(config) else None
@@ -84,7 +84,7 @@ def run_training(
         f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps{goal}"
     )
 
-    cases = seen.allotment
+    cases = seen.split
     rounds: list[Round] = []
     cache = CaseCache(seen.plan, config.data.cache_megabytes)
     with TrainingBatches(
@@ -92,44 +92,44 @@ def run_training(
     ) as batches:
         trainer = Trainer(
             network, batches, config.train, config.train.steps, device,
-            on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, keeper),
+            on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, checkpointer),
             warn=reporter.note,
         )  # fmt: skip
         held_out = ValidationCases(cases.validation, cache)
         randomness, gathering = np.random.default_rng(config.seed), _gathering(trainer, graph, seen, config)
-        keeper.follow(trainer, gathering, randomness)
-        learner = keeper.learner(
+        checkpointer.follow(trainer, gathering, randomness)
+        learner = checkpointer.learner(
             _learner(trainer, held_out, seen, config, device, times, randomness, gathering)
         )
-        if keeper.resumed:
-            reporter.note(f"a stopped run goes on: {keeper.kept} round(s) had ended")
+        if checkpointer.resumed:
+            reporter.note(f"a stopped run goes on: {checkpointer.kept} round(s) had ended")
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
         for turn in _rounds(learner, graph, config, given):
             rounds.append(turn)
-            if keeper.passed():
+            if checkpointer.passed():
                 continue
             save_model(
                 folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn, source)
             )
             folder.append_round(turn)
-            keeper.keep()
+            checkpointer.keep()
             reporter.round(turn)
     before = Round(
         -1, "train", graph.widths(), first.parameters, first.flops, first.memory, 0, 0.0, given,
         latency=rounds[0].latency if rounds else None,
     )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
-    result = conclude(folder, rounds, before, dense, seen, config, keeper.seconds)
+    result = write_result(folder, rounds, before, dense, seen, config, checkpointer.seconds)
     for text in result["remarks"]:
         reporter.note(text)
     return result
 
 
-def _stepped(done: int, steps: int, loss: float, reporter: Reporter, keeper: Keeper) -> None:
+def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointer: Checkpointer) -> None:
     reporter.step(done, steps, loss)
-    keeper.step()
+    checkpointer.step()
 
 
 def _begin(
@@ -181,18 +181,18 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     """Options that only the data can decide, and combinations it rules out."""
     changes: dict[str, Any] = {}
     criterion = CRITERIA[config.prune.criterion]
-    if criterion.deviation and len(seen.allotment.training) == 1:
+    if criterion.deviation and len(seen.split.training) == 1:
         reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
         changes["prune"] = {"criterion": SIMPLEST}
-    if config.prune.target.floor is not None and not seen.allotment.validation:
+    if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
             "a Dice floor as --target needs validation cases; give --validation, or a size such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size
-    if len(seen.allotment.training) < batch:
+    if len(seen.split.training) < batch:
         reporter.note(
-            f"{len(seen.allotment.training)} case(s) are fewer than a batch of {batch}: "
+            f"{len(seen.split.training)} case(s) are fewer than a batch of {batch}: "
             "each is drawn several times"
         )
     return settled
@@ -203,7 +203,7 @@ def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.settle("plan.json", seen.plan.model_dump(mode="json"), "the data, or how they are prepared,")
     folder.write_json("fingerprint.json", seen.fingerprint.model_dump(mode="json"))
     parts = ("training", "validation")
-    splits = {part: [_entry(case) for case in getattr(seen.allotment, part)] for part in parts}
+    splits = {part: [_entry(case) for case in getattr(seen.split, part)] for part in parts}
     folder.settle("splits.json", splits, "the cases, or what is in their files,")
 
 
@@ -217,7 +217,7 @@ def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Conf
     )
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None
-    batches = prune.score_batches or math.ceil(len(seen.allotment.training) / config.train.batch_size)
+    batches = prune.score_batches or math.ceil(len(seen.split.training) / config.train.batch_size)
     trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
     return gathering
 

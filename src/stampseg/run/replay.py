@@ -30,7 +30,7 @@ class Answer:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-class Journal:
+class Replay:
     """The answers so far, and how many of the old ones have been given again.
 
     Attributes:
@@ -42,7 +42,7 @@ class Journal:
         self.answers, self.told = list(answers or ()), 0
 
     def learner(self, live: Learner, before_training: Callable[[], None]) -> Learner:
-        """The learner that answers from the journal first, and is written down afterwards.
+        """The learner that answers from the replay first, and is written down afterwards.
 
         Args:
             live: trains, scores, validates.

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .. import __version__
 from ..core.config import Config
+from ..core.version import __version__
 from ..train.selection import select, smallest_within
 from ..train.stamp import Round
 from .folder import RunFolder
@@ -17,7 +17,7 @@ from .survey import Survey
 USELESS_DICE = 0.1
 
 
-def conclude(
+def write_result(
     folder: RunFolder,
     rounds: list[Round],
     before: Round,
@@ -64,8 +64,8 @@ def conclude(
         "rounds": len(rounds),
         "steps": rounds[-1].steps,
         "seconds": round(seconds, 1),
-        "training_cases": len(seen.allotment.training),
-        "validation_cases": len(seen.allotment.validation),
+        "training_cases": len(seen.split.training),
+        "validation_cases": len(seen.split.validation),
         "target": str(config.prune.target) if config.method != "dense" else None,
         "target_reached": choice.target_reached,
         "chosen_round": choice.number,

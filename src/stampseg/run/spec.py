@@ -14,7 +14,7 @@ PATHS = ("data", "images", "masks", "model")
 
 
 @dataclass(frozen=True)
-class Order:
+class RunSpec:
     """A command of the user's, its paths absolute.
 
     Attributes:
@@ -35,7 +35,7 @@ class Order:
     command: tuple[str, ...] = ()
     directory: str = ""
 
-    def absolute(self) -> Order:
+    def absolute(self) -> RunSpec:
         """The same, good from any directory; images and masks are found in `data`, as by `find_dataset`."""
         data, model = self.data.absolute(), self.model
         return replace(
@@ -46,8 +46,8 @@ class Order:
             model=model.absolute() if model is not None else None,
         )
 
-    def differences(self, other: Order) -> list[str]:
-        """Names of what another order asks otherwise; how it was worded does not count."""
+    def differences(self, other: RunSpec) -> list[str]:
+        """Names of what another spec asks otherwise; how it was worded does not count."""
         mine, others = self.to_json(), other.to_json()
         names = {n for n in mine if n not in ("command", "directory", "config") and mine[n] != others[n]}
         ours, theirs = _flat(self.config.model_dump(mode="json")), _flat(other.config.model_dump(mode="json"))
@@ -60,7 +60,7 @@ class Order:
         return values | {name: str(values[name]) for name in PATHS if values[name] is not None}
 
     @classmethod
-    def read(cls, path: Path) -> Order:
+    def read(cls, path: Path) -> RunSpec:
         """From run.json.
 
         Raises:

@@ -12,7 +12,7 @@ from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.labels import LabelTable, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
-from ..data.splits import Allotment, allot
+from ..data.splits import Split, split_cases
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.source import Source
 
@@ -23,7 +23,7 @@ class Survey:
 
     dataset: Dataset
     table: LabelTable
-    allotment: Allotment
+    split: Split
     fingerprint: Fingerprint
     plan: Plan
 
@@ -39,14 +39,14 @@ def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Su
     Raises:
         DataError: the data do not fit the source's plan.
     """
-    allotment = allot(dataset.cases, config)
+    split = split_cases(dataset.cases, config)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*allotment.training, *allotment.validation), dataset.label_names)
-    seen = fingerprint(allotment.training, table, dataset.channel_names)
+    table = label_table((*split.training, *split.validation), dataset.label_names)
+    seen = fingerprint(split.training, table, dataset.channel_names)
     plan = _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    return Survey(dataset, table, allotment, seen, plan)
+    return Survey(dataset, table, split, seen, plan)
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:

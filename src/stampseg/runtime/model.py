@@ -23,7 +23,7 @@ PROGRAM = ".pt2"
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenModel:
     """A network that is ready.
 
     Attributes:
@@ -37,7 +37,7 @@ class Opened:
 
 def open_scorer(
     model: Path, *, device: str = "cpu", trusted: Collection[str] = (), threads: int | None = None
-) -> Opened:
+) -> OpenModel:
     """Open what `stampseg predict` is given.
 
     Args:
@@ -60,10 +60,10 @@ def open_scorer(
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
-    return Opened(session.plan, lambda: nullcontext(session))
+    return OpenModel(session.plan, lambda: nullcontext(session))
 
 
-def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> Opened:
+def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:
     from ..networks.denormals import start_flushing_workers
     from ..networks.device import lay_out, resolve_device, seed_everything
     from ..networks.folding import fold_norms
@@ -77,10 +77,10 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
     loaded = load_model(find_model(model), where, trusted=trusted)
     dims = loaded.plan.spatial_dims
     network = lay_out(fold_norms(loaded.network, dims), dims, where)
-    return Opened(loaded.plan, lambda: _as_planned(scoring(network, where), loaded.plan, model))
+    return OpenModel(loaded.plan, lambda: _as_planned(scoring(network, where), loaded.plan, model))
 
 
-def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> Opened:
+def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> OpenModel:
     """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
     from ..networks.denormals import start_flushing_workers
 
@@ -99,7 +99,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     except Exception as error:  # of PyTorch, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
-    return Opened(plan, lambda: _without_denormals(run))
+    return OpenModel(plan, lambda: _without_denormals(run))
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ..data.io.volume import Volume
 from ..data.labels import to_values
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
-from .model import Opened, open_scorer
+from .model import OpenModel, open_scorer
 from .sliding import segment_windows
 
 BATCH = 1  # windows computed at once, where nothing else is said
@@ -119,7 +119,7 @@ def segment(
 
 
 def _stream(
-    cases: Sequence[Case], opened: Opened, output: Path, overlays: Path | None, options: dict[str, Any]
+    cases: Sequence[Case], opened: OpenModel, output: Path, overlays: Path | None, options: dict[str, Any]
 ) -> Iterator[_Written | Failure]:
     """What came of each case, in their order."""
 
@@ -159,7 +159,7 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
     return _Job(case, prepared, volume if keep_image else None, None, time.perf_counter() - start)
 
 
-def _compute(job: _Job, opened: Opened, options: dict[str, Any]) -> _Job:
+def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     start = time.perf_counter()
     assert job.prepared is not None
     with opened.scoring() as scorer:

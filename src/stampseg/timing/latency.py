@@ -32,10 +32,10 @@ def network_latency(
     Raises:
         ExportError: the runtime cannot have the network.
     """
-    return measure(ready(network, spatial_dims, example, runtime), seconds=seconds)
+    return measure(prepared_call(network, spatial_dims, example, runtime), seconds=seconds)
 
 
-def ready(
+def prepared_call(
     network: nn.Module, spatial_dims: int, example: torch.Tensor, runtime: Runtime
 ) -> Callable[[], object]:
     """A call of the network on the example."""

@@ -132,7 +132,9 @@ def stamp(
     run.remember(before)
     ranked = rankable_groups(graph, options.rankable)
     target, groups, least = bounds_of(ranked, options.target, run.size, options.evenness)
-    schedule = make_schedule(options, steps, run.size(target.kind), target.amount, len_of(graph, groups))
+    schedule = make_schedule(
+        options, steps, run.size(target.kind), target.amount, channel_count(graph, groups)
+    )
     if dropout:
         set_uniform_rate(learner.network, options.dropout_initial)
     if schedule.warmup:
@@ -144,7 +146,7 @@ def stamp(
     while run.unready(options) and run.steps + piece <= steps * LATEST_START:
         yield run.turn("warm-up", piece)
     schedule = make_schedule(
-        options, steps, run.size(target.kind), target.amount, len_of(graph, groups), spent=run.steps
+        options, steps, run.size(target.kind), target.amount, channel_count(graph, groups), spent=run.steps
     )
 
     number, spared, failures = 0, set[tuple[str, int]](), 0
@@ -211,7 +213,7 @@ def finish(
             return
 
 
-def len_of(graph: ChannelGraph, groups: frozenset[str]) -> int:
+def channel_count(graph: ChannelGraph, groups: frozenset[str]) -> int:
     """Channels of the named groups."""
     return sum(group.size for group in graph.groups if group.name in groups)
 

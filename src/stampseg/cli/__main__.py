@@ -1,0 +1,5 @@
+"""`python -m stampseg.cli`."""
+
+from .commands import main
+
+main()
