@@ -55,7 +55,7 @@ def half_a_line(self, turn):
         die()
     append(self, turn)
 runs.RunFolder.append_round = half_a_line
-from stampseg.cli.commands.commands import main
+from stampseg.cli.commands import main
 main()
 """
 

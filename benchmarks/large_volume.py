@@ -25,7 +25,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-COMMAND = "from stampseg.cli.commands.commands import main; main()"
+COMMAND = "from stampseg.cli.commands import main; main()"
 
 
 def tile_volume(source: Path, target: Path, shape: Sequence[int]) -> Path:

@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 TARGET = ROOT / "docs" / "results" / "bad-inputs.md"
 
 
 def main() -> None:
-    from bad_inputs.bench import Bench, make_clean
-    from bad_inputs.corpus import INPUTS
-    from bad_inputs.judge import judge
+    from tests.bad_inputs.bench import Bench, make_clean
+    from tests.bad_inputs.corpus import INPUTS
+    from tests.bad_inputs.judge import judge
 
     rows, wrong = [], 0
     with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 TARGET = ROOT / "docs" / "results" / "fuzz"
 ROUND = 500  # files between looks at the clock
 
@@ -30,10 +30,10 @@ def main() -> None:
     if given.kind:
         print(json.dumps(hunt_one(given.kind, given.clean, given.minutes * 60)))
         return
-    from fuzzing.test_fuzzing import KINDS
+    from tests.fuzzing.test_fuzzing import KINDS
 
     with tempfile.TemporaryDirectory() as folder:
-        from bad_inputs.bench import make_clean
+        from tests.bad_inputs.bench import make_clean
 
         make_clean(Path(folder))
         rows = [_in_process(kind, Path(folder), given.minutes / len(KINDS)) for kind in KINDS]
@@ -46,9 +46,9 @@ def main() -> None:
 
 def hunt_one(kind: str, clean: Path, seconds: float) -> dict:
     """Files opened of one kind, what came of them, and what should not have come."""
-    from bad_inputs.bench import Clean
-    from fuzzing.hunt import hunt, peak
-    from fuzzing.targets import MOST_VALUES, targets
+    from tests.bad_inputs.bench import Clean
+    from tests.fuzzing.hunt import hunt, peak
+    from tests.fuzzing.targets import MOST_VALUES, targets
 
     os.environ["STAMPSEG_MAX_VALUES"] = str(MOST_VALUES)
     ends, found, start = Counter(), Counter(), time.monotonic()

@@ -68,7 +68,7 @@ def reliability_page() -> str:
             f"    {read('kills')['command']}",
             f"    {read('kills-in-training')['command']}",
             "",
-            "The tests stop a run in 50 more places (`pytest tests/test_resuming.py -m 'slow or not slow'`), with every "
+            "The tests stop a run in 50 more places (`pytest tests/run/test_resuming.py -m 'slow or not slow'`), with every "
             "method, criterion and target, with a full disk, vanished and changed data, a damaged checkpoint, a second "
             "process, and a loss that is not a number.",
             "",

@@ -19,9 +19,9 @@ def shared_data() -> Path:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`pytest tests/test_zoo.py --write-network-table -m "slow or not slow"`."""
+    """`pytest tests/networks/test_zoo.py --write-network-table -m "slow or not slow"`."""
     parser.addoption(
         "--write-network-table",
         action="store_true",
-        help="measure every network of tests/zoo.py and write docs/reference/networks.md",
+        help="measure every network of tests/networks/zoo.py and write docs/reference/networks.md",
     )

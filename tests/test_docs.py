@@ -18,7 +18,7 @@ from PIL import Image
 from stampseg.cli.commands import app
 from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
-from test_cli import call, disc
+from tests.cli.test_cli import call, disc
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -19,7 +19,6 @@ import nibabel as nib
 import numpy as np
 from hypothesis import strategies as st
 
-from bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 from stampseg.core.config import Config, dump_config, load_config
 from stampseg.data.cases import find_dataset
 from stampseg.data.io.readers import read_header, read_image, read_label, write_label
@@ -30,6 +29,7 @@ from stampseg.runtime.details import KEY, read_details
 from stampseg.runtime.engines import read_onnx, read_openvino
 from stampseg.runtime.model import open_scorer
 from stampseg.runtime.sliding import segment_windows
+from tests.bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 
 from .mutation import altered, as_text, damaged
 

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from bad_inputs.bench import Clean, make_clean
+from tests.bad_inputs.bench import Clean, make_clean
 
 from .hunt import hunt
 from .targets import MOST_VALUES, Target, targets

@@ -1,0 +1,296 @@
+"""What `stampseg check` finds, kind by kind, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.doctor.estimates import Estimate, judge
+from stampseg.doctor.finding import CODES, finding
+from stampseg.doctor.people import suggest_groups
+from tests.cli.test_cli import call, disc
+
+ROOT = Path(__file__).resolve().parents[2]
+Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, mask, affine
+
+
+def volume(seed: int) -> Made:
+    image, mask = disc(np.random.default_rng(seed), (16, 18, 12))
+    return image.astype(np.float32), mask.astype(np.uint8), np.diag([1.0, 1, 1.5, 1])
+
+
+def dataset(folder: Path, count: int = 6, **spoiled: Callable[[Made], Made]) -> Path:
+    """Volumes a, b, c, ...; those named are changed before they are written."""
+    for index in range(count):
+        name = chr(ord("a") + index)
+        image, mask, affine = spoiled.get(name, lambda made: made)(volume(index))
+        for part, array in (("images", image), ("labels", mask)):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            nib.Nifti1Image(array, affine).to_filename(folder / part / f"{name}.nii.gz")
+    return folder
+
+
+def findings(folder: Path, *options: object, code: int = 0) -> list[dict[str, Any]]:
+    said = call("check", folder, "--json", "--no-timing", *options, code=code)
+    return json.loads(said.stdout)["findings"]
+
+
+def one(folder: Path, code: str, *options: object) -> dict[str, Any]:
+    """The only finding of the code; nothing else is wrong."""
+    severity = CODES[code][0]
+    found = findings(folder, *options, code=3 if severity == "error" else 0)
+    assert [each["code"] for each in found] == [code], found
+    assert found[0]["severity"] == severity
+    return found[0]
+
+
+def test_clean_data_have_no_findings(tmp_path: Path) -> None:
+    assert findings(dataset(tmp_path)) == []
+    said = call("check", tmp_path, "--no-timing").output
+    assert f"0 error(s), 0 warning(s), 0 note(s); next: stampseg train {tmp_path} -o run" in said
+
+
+def flat(made: Made) -> Made:
+    return np.full_like(made[0], 7), made[1], made[2]
+
+
+def scaled(made: Made) -> Made:
+    return made[0] * 1000 + 50000, made[1], made[2]
+
+
+def empty(made: Made) -> Made:
+    return made[0], np.zeros_like(made[1]), made[2]
+
+
+def extra(made: Made) -> Made:
+    made[1][5:9, 5:9, 5:9] = 2
+    return made
+
+
+def coarse(made: Made) -> Made:
+    return made[0], made[1], made[2] @ np.diag([2.5, 1, 1, 1])
+
+
+def flipped(made: Made) -> Made:
+    return made[0], made[1], made[2] @ np.diag([-1.0, 1, 1, 1])
+
+
+def turned(made: Made) -> Made:
+    c, s = np.cos(0.3), np.sin(0.3)
+    return made[0], made[1], np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]) @ made[2]
+
+
+def large(made: Made) -> Made:
+    return np.tile(made[0], (4, 1, 1)), np.tile(made[1], (4, 1, 1)), made[2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "said"),
+    [
+        (flat, "constant", "every voxel has the value 7"),
+        (scaled, "scale", "1 image(s) have values of another scale"),
+        (empty, "empty-mask", "holds background only"),
+        (coarse, "spacing", "mm voxels, in most cases 1 x 1 x 1.5"),
+        (flipped, "orientation", "5 RAS, 1 LAS"),
+        (turned, "oblique", "up to 17 degrees"),
+        (large, "size", "in extent, in most cases"),
+    ],
+)
+def test_a_case_unlike_the_others(
+    spoil: Callable[[Made], Made], code: str, said: str, tmp_path: Path
+) -> None:
+    found = one(dataset(tmp_path, c=spoil), code, "--validation", "none")
+    assert said in found["found"]
+    if code != "orientation":
+        assert len(found["files"]) == 1 and Path(found["files"][0]).name == "c.nii.gz"
+        assert found["fix"]
+
+
+def test_a_rare_class_is_named_with_its_cases(tmp_path: Path) -> None:
+    found = one(dataset(tmp_path, c=extra), "rare-class", "--validation", "none")
+    assert "class 2" in found["found"] and "1 of 6 cases (c)" in found["found"]
+
+
+def test_a_class_that_nobody_validates(tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data", a=extra, b=extra, c=extra)
+    table = tmp_path / "validation.csv"
+    table.write_text("image,label\n" + "".join(
+        f"{data}/images/{n}.nii.gz,{data}/labels/{n}.nii.gz\n" for n in "ef"))  # fmt: skip
+    found = one(data, "unvalidated-class", "--validation", table)
+    assert "class 2" in found["found"]
+
+
+def same_voxels(folder: Path) -> Path:
+    """Image b is image a, stored uncompressed under another header."""
+    source = nib.load(folder / "images" / "a.nii.gz")
+    again = nib.Nifti1Image(np.asarray(source.dataobj, np.float64), source.affine)
+    again.header["descrip"] = b"again"
+    again.to_filename(folder / "images" / "b.nii")
+    (folder / "images" / "b.nii.gz").unlink()
+    return folder
+
+
+def test_the_same_voxels_under_two_names(tmp_path: Path) -> None:
+    found = one(same_voxels(dataset(tmp_path)), "twin", "--validation", "none")
+    assert len(found["files"]) == 2 and "count twice" in found["fix"]
+
+
+def test_the_same_voxels_that_train_and_validate_are_an_error(tmp_path: Path) -> None:
+    data = same_voxels(dataset(tmp_path / "data"))
+    table = tmp_path / "validation.csv"
+    table.write_text(f"image,label\n{data}/images/a.nii.gz,{data}/labels/a.nii.gz\n")
+    found = one(data, "leak", "--validation", table)
+    assert "some train while others validate" in found["found"]
+    said = call("check", data, "--no-timing", "--validation", table, code=3).output
+    assert "mend the errors first" in said
+
+
+def test_a_broken_file_is_an_error_with_its_name(tmp_path: Path) -> None:
+    path = dataset(tmp_path) / "images" / "b.nii.gz"
+    path.write_bytes(path.read_bytes()[:200])
+    found = findings(tmp_path, code=3)
+    assert [each["code"] for each in found] == ["unusable"] and str(path) in found[0]["found"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (["p1_left", "p1_right", "p2_left", "p2_right"], "left and right"),
+        (["Image_01L", "Image_01R", "Image_02L", "Image_02R"], "left and right"),
+        (["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2"], "several sessions"),
+        (["anna-IM-001", "anna-IM-002", "bert-IM-001", "bert-IM-007"], "several time points or slices"),
+        (["12_1", "12_2", "13_1", "13_2"], "a number of a person and one of a case"),
+    ],
+)
+def test_names_of_one_person(ids: list[str], words: str, tmp_path: Path) -> None:
+    found = suggest_groups(ids)
+    assert found is not None and found[0] == words and len(found[2]) == 2
+    data = dataset(tmp_path, 4)
+    for old, new in zip("abcd", ids, strict=True):
+        for part in ("images", "labels"):
+            shutil.move(data / part / f"{old}.nii.gz", data / part / f"{new}.nii.gz")
+    advice = one(data, "people", "--validation", "none")["fix"]
+    regex = re.search(r"--group-regex '(.+?)';", advice)
+    assert regex and findings(data, "--group-regex", regex.group(1)) == []
+
+
+@pytest.mark.parametrize(
+    "ids", [["case_001", "case_002", "case_003"], ["a", "b", "c"], ["p1_left", "p2_right", "p3_left"]]
+)
+def test_names_of_several_people(ids: list[str]) -> None:
+    assert suggest_groups(ids) is None
+
+
+def test_many_equal_findings_are_shortened_in_words_only(tmp_path: Path) -> None:
+    data = dataset(tmp_path, 16, **dict.fromkeys("abcdefg", empty))
+    assert len(findings(data, "--validation", "none")) == 7
+    said = call("check", data, "--no-timing", "--validation", "none").output
+    assert said.count("[empty-mask]") == 5 and "and 2 more like these; --json lists all" in said
+
+
+def test_time_and_space_are_estimated(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    said = json.loads(call("check", data, "--json", "--set", "train.steps=600").stdout)
+    found, dense = said["estimate"], 4 * said["parameters"] / 1e6  # MB of one model file
+    assert found["run_minutes"] == pytest.approx(10 * found["step_seconds"])
+    assert found["peak_megabytes"] > 100 and found["free_disk_megabytes"] > 0
+    assert 20 * dense < found["disk_megabytes"] < 60 * dense  # twenty rounds, checkpoints, the chosen one
+    assert "estimate, from a few steps on this machine" in call("check", data).output
+    said = call("check", data, "--no-timing").output
+    assert "estimate: at most" in said and "a step of the dense" not in said
+
+
+def test_what_does_not_fit_is_said() -> None:
+    found = judge(Estimate(0.1, 1.0, 5000.0, 100.0, 900.0, 800.0))
+    assert [each.code for each in found] == ["disk", "memory"]
+    assert "900 MB and 800 MB are free" in str(found[0]) and "choose -o on another disk" in str(found[0])
+    assert "lower train.batch_size" in str(found[1])
+    assert judge(Estimate(0.1, 1.0, 5000.0, 9000.0, 900.0, 8000.0)) == []
+
+
+def test_pictures_are_examined_too(tmp_path: Path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for index in range(5):
+        image, mask = disc(np.random.default_rng(index), (40, 48))
+        shade = image * 0 + 3 if index == 2 else image
+        Image.fromarray(shade.clip(0, 255).astype(np.uint8)).save(tmp_path / "images" / f"k{index}.png")
+        Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / "masks" / f"k{index}.png")
+    assert "value 3" in one(tmp_path, "constant", "--validation", "none")["found"]
+
+
+def test_codes_are_known_and_on_the_page() -> None:
+    with pytest.raises(ValueError, match="not among"):
+        finding("nonsense", "x")
+    page = (ROOT / "docs" / "how-to" / "check-your-data.md").read_text(encoding="utf-8")
+    for code, (severity, words) in CODES.items():
+        assert f"| `{code}` | {severity} | {words} |" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("hippocampus_mri", {"scale", "data"}),
+        ("cardiac_mri", {"people"}),
+        ("fetal_head_ultrasound", set()),
+        ("nerve_ultrasound", {"data"}),
+    ],
+)
+@pytest.mark.slow
+def test_real_data_raise_no_false_alarm(name: str, codes: set[str], shared_data: Path) -> None:
+    result = json.loads(call("check", shared_data / name, "--json", "--no-timing", code=0).stdout)
+    assert not result["errors"]
+    assert {each["code"] for each in result["findings"]} == codes
+
+
+def hounsfield(made: Made) -> Made:
+    return made[0] * 10 - 1500, made[1], made[2]
+
+
+def test_a_ct_of_other_values_is_a_warning(tmp_path: Path) -> None:
+    data = dataset(tmp_path, **{**dict.fromkeys("abdef", hounsfield), "c": scaled})
+    assert "Hounsfield" in one(data, "intensity", "--validation", "none")["fix"]
+
+
+def test_a_copy_does_not_hide_people(tmp_path: Path) -> None:
+    data = dataset(tmp_path, 4)
+    names = ["p1_left", "p1_right", "p2_left", "p2_right"]
+    for old, new in zip("abcd", names, strict=True):
+        for part in ("images", "labels"):
+            shutil.move(data / part / f"{old}.nii.gz", data / part / f"{new}.nii.gz")
+    for part in ("images", "labels"):
+        shutil.copy(data / part / "p1_left.nii.gz", data / part / "zz.nii.gz")
+    assert "people" in {each["code"] for each in findings(data, "--validation", "none")}
+
+
+def test_a_broken_case_that_is_not_needed_is_a_warning(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    drawn = json.loads(call("check", data, "--json", "--no-timing", "--labels", "2").stdout)
+    needed = {*drawn["training_cases"], *drawn["validation_cases"]}
+    name = next(name for name in "abcdef" if name not in needed)
+    (data / "images" / f"{name}.nii.gz").write_bytes(b"broken")
+    found = json.loads(call("check", data, "--json", "--no-timing", "--labels", "2").stdout)
+    assert [each["code"] for each in found["findings"]] == ["unused"] and found["plan"]
+    assert findings(data, code=3)[0]["code"] == "unusable"
+
+
+def test_a_step_that_fails_is_a_finding_among_others(tmp_path: Path) -> None:
+    data = dataset(tmp_path, c=empty)
+    said = call("check", data, "--json", "--set", "train.learning_rate=1e30", "--validation", "none", code=3)
+    codes = [each["code"] for each in json.loads(said.stdout)["findings"]]
+    assert codes == ["step", "empty-mask"]
+
+
+def test_the_next_command_keeps_the_options(tmp_path: Path) -> None:
+    data = dataset(tmp_path)
+    said = call("check", data, "--no-timing", "--group-regex", "(.)", "--set", "train.steps=5").output
+    assert f"stampseg train {data} --group-regex '(.)' --set train.steps=5 -o run" in said

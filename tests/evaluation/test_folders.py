@@ -1,0 +1,345 @@
+"""Folders of predictions against folders of labels: pairing, values, units, files written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.cli.tables import print_evaluation
+from stampseg.core.errors import DataError
+from stampseg.evaluation.folders import Evaluation, evaluate_folder
+from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
+from tests.cli.test_cli import call
+
+DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+
+
+def write_png(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array.astype(np.uint8)).save(path)
+
+
+def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([1.0, 2.0, 3.0, 1.0]) if affine is None else affine
+    nibabel.Nifti1Image(array.astype(np.uint8), affine).to_filename(path)
+
+
+def square(low: int, high: int, size: int = 12) -> np.ndarray:
+    array = np.zeros((size, size), np.uint8)
+    array[low:high, low:high] = 1
+    return array
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Three predictions and their labels, of masks 0 and 1."""
+    for number in range(3):
+        write_png(tmp_path / "pred" / f"case{number}.png", square(2, 8))
+        write_png(tmp_path / "labels" / f"case{number}.png", square(2, 8 - number))
+    return tmp_path / "pred", tmp_path / "labels"
+
+
+def test_rows_equal_those_of_the_arrays(folders: tuple[Path, Path]) -> None:
+    result = evaluate_folder(*folders)
+    expected = [
+        evaluate_case(square(2, 8), square(2, 8 - n), (1, 1), {1: "foreground"}, case=f"case{n}")[0]
+        for n in range(3)
+    ]
+    assert list(result.rows) == expected
+    assert (result.unit, result.warnings) == ("px", ())
+
+
+def test_summary_is_mean_median_and_sample_deviation(folders: tuple[Path, Path]) -> None:
+    result = evaluate_folder(*folders)
+    dice = [row.dice for row in result.rows]
+    numbers = result.summary()["foreground"]["dice"]
+    assert (numbers.mean, numbers.median) == pytest.approx((np.mean(dice), np.median(dice)))
+    assert numbers.std == pytest.approx(np.std(dice, ddof=1))
+    single = Evaluation(result.rows[:1], 1.0, "px").summary()["foreground"]["dice"]
+    assert (single.mean, single.std) == (dice[0], None)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label"),
+    [
+        ("000_HC.png", "000_HC_Annotation.png"),
+        ("Image_01L.png", "Image_01L_1stHO.png"),
+        ("a_seg.png", "a.png"),
+        ("scan.png", "scan.tif"),
+    ],
+)
+def test_names_may_differ_by_a_suffix(tmp_path: Path, prediction: str, label: str) -> None:
+    write_png(tmp_path / "p" / prediction, square(2, 8))
+    write_png(tmp_path / "l" / label, square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.case, row.dice) for row in result.rows] == [(Path(prediction).stem, 1.0)]
+
+
+def test_masks_of_two_observers_pair(tmp_path: Path) -> None:
+    for eye in ("01L", "01R"):
+        write_png(tmp_path / "p" / f"Image_{eye}_2ndHO.png", square(2, 8))
+        write_png(tmp_path / "l" / f"Image_{eye}_1stHO.png", square(2, 8))
+    write_png(tmp_path / "l" / "Image_02L_1stHO.png", square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [row.case for row in result.rows] == ["Image_01L_2ndHO", "Image_01R_2ndHO"]
+    assert "1 label(s) without a prediction: Image_02L_1stHO.png" in result.warnings[0]
+
+
+def test_one_file_is_not_paired_with_another_case(tmp_path: Path) -> None:
+    write_png(tmp_path / "p" / "case_1.png", square(2, 8))
+    write_png(tmp_path / "l" / "case_2.png", square(2, 8))
+    with pytest.raises(DataError, match="no prediction fits a label"):
+        evaluate_folder(tmp_path / "p", tmp_path / "l")
+
+
+def test_two_files_need_no_common_name(tmp_path: Path) -> None:
+    write_png(tmp_path / "one.png", square(2, 8))
+    write_png(tmp_path / "other.png", square(2, 8))
+    assert evaluate_folder(tmp_path / "one.png", tmp_path / "other.png").rows[0].dice == 1
+
+
+def test_volumes_use_the_spacing_of_the_label(tmp_path: Path) -> None:
+    array = np.zeros((6, 6, 6))
+    array[2, 2, 2] = 1
+    write_nifti(tmp_path / "p" / "scan.nii.gz", np.roll(array, 1, axis=2))
+    write_nifti(tmp_path / "l" / "scan.nii.gz", array)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    row = result.rows[0]
+    assert (row.case, row.hd95_mm, row.reference_volume) == ("scan", 3.0, pytest.approx(0.006))
+    assert (result.unit, result.to_json()["units"]) == ("mm", {"length": "mm", "volume": "ml"})
+
+
+def test_another_place_in_space_is_a_warning(tmp_path: Path) -> None:
+    array = np.zeros((6, 6, 6))
+    array[2, 2, 2] = 1
+    shifted = np.diag([1.0, 2.0, 3.0, 1.0])
+    shifted[0, 3] = 50
+    write_nifti(tmp_path / "p" / "scan.nii.gz", array, shifted)
+    write_nifti(tmp_path / "l" / "scan.nii.gz", array)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert result.rows[0].dice == 1
+    assert "affine" in result.warnings[0] and "compared voxel by voxel" in result.warnings[0]
+
+
+def test_masks_of_255_and_predictions_of_class_indices(tmp_path: Path) -> None:
+    write_png(tmp_path / "p" / "a.png", square(2, 8))
+    write_png(tmp_path / "l" / "a.png", square(2, 8) * 255)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.dice, row.value) for row in result.rows] == [(1.0, 255)]
+    assert "class indices 0 to 1" in result.warnings[0]
+    write_png(tmp_path / "p" / "a.png", square(2, 8) * 255)
+    again = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.dice, row.value) for row in again.rows] == [(1.0, 255)] and not again.warnings
+
+
+def test_a_value_that_no_label_has_counts_against(tmp_path: Path) -> None:
+    invented = square(2, 8)
+    invented[0, 0] = 2
+    write_png(tmp_path / "p" / "a.png", invented)
+    write_png(tmp_path / "l" / "a.png", square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names={1: "cord"})
+    assert [(row.label, row.value, row.dice) for row in result.rows] == [
+        ("cord", 1, 1.0), ("union", None, pytest.approx(72 / 73))
+    ]  # fmt: skip
+    assert result.warnings == (
+        "predictions hold 2, which no label does; 2 counts as foreground in the union only",
+    )
+    declared = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names={1: "cord", 2: "cyst"})
+    assert [(row.label, row.dice) for row in declared.rows][:2] == [("cord", 1.0), ("cyst", 0.0)]
+    assert declared.warnings == ("predictions hold 2, which no label does",)
+
+
+def test_a_foreign_value_is_no_class_of_the_other_cases(tmp_path: Path) -> None:
+    two = square(2, 8)
+    two[2:4, 2:8] = 2
+    for name in "ab":
+        write_png(tmp_path / "l" / f"{name}.png", two)
+        write_png(tmp_path / "p" / f"{name}.png", np.where(two == 2, 9, two) if name == "a" else two)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert result.labels == ("label_1", "label_2", "union")
+    assert [(row.case, row.dice) for row in result.rows] == [
+        ("a", 1.0), ("a", 0.0), ("a", 1.0), ("b", 1.0), ("b", 1.0), ("b", 1.0)
+    ]  # fmt: skip
+
+
+def test_masks_of_1_and_predictions_of_255(tmp_path: Path) -> None:
+    write_png(tmp_path / "p" / "a.png", square(2, 8) * 255)
+    write_png(tmp_path / "l" / "a.png", square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.label, row.value, row.dice) for row in result.rows] == [("foreground", 1, 1.0)]
+    assert result.warnings == ("predictions hold 255, which no label does; taken as the 1 of the labels",)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "names", "expected"),
+    [
+        (0, 0, {}, [("foreground", 1, 1.0)]),
+        (0, 0, {0: "background", 7: "cord"}, [("cord", 7, 1.0)]),
+        (0, 0, {1: "cord", 2: "cyst"}, [("cord", 1, 1.0), ("cyst", 2, 1.0), ("union", None, 1.0)]),
+        (255, 255, {}, [("foreground", 255, 1.0)]),
+        (0, 255, {}, [("foreground", 255, 0.0)]),
+        (255, 0, {}, [("foreground", 255, 0.0)]),
+        (9, 0, {1: "cord"}, [("cord", 1, 1.0), ("union", None, 0.0)]),
+    ],
+)
+def test_labels_of_one_value_follow_the_rule_for_empty_masks(
+    tmp_path: Path, prediction: int, label: int, names: dict[int, str], expected: list[tuple[object, ...]]
+) -> None:
+    write_png(tmp_path / "p" / "a.png", np.full((12, 12), prediction))
+    write_png(tmp_path / "l" / "a.png", np.full((12, 12), label))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names=names)
+    assert [(row.label, row.value, row.dice) for row in result.rows] == expected
+    assert result.warnings[0] == f"every label holds {label} alone; empty masks: {EMPTY_MASK_RULE}"
+
+
+def test_stray_values_in_labels_are_a_warning(tmp_path: Path) -> None:
+    label = square(2, 38, size=40) * 255
+    label[2, 2] = 254
+    write_png(tmp_path / "l" / "a.png", label)
+    write_png(tmp_path / "p" / "a.png", square(2, 38, size=40) * 255)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert "a.png: stray label values 254 (1 voxel) beside 0, 255" in result.warnings[0]
+
+
+def test_empty_prediction_and_empty_label(tmp_path: Path) -> None:
+    write_png(tmp_path / "p" / "a.png", square(2, 8) * 0)
+    write_png(tmp_path / "p" / "b.png", square(2, 8) * 0)
+    write_png(tmp_path / "l" / "a.png", square(2, 8))
+    write_png(tmp_path / "l" / "b.png", square(2, 8) * 0)
+    rows = evaluate_folder(tmp_path / "p", tmp_path / "l").rows
+    assert [row.dice for row in rows] == [0.0, 1.0]
+
+
+def test_names_come_from_the_dataset_json_beside_the_labels(tmp_path: Path) -> None:
+    labels = np.zeros((6, 6, 6))
+    labels[2:4, 2, 2], labels[2:4, 3, 2] = 1, 2
+    for folder in ("p", "imagesTr", "labelsTr"):
+        write_nifti(tmp_path / folder / "a.nii.gz", labels)
+    description = {
+        "labels": {"0": "background", "1": "anterior", "2": "posterior"},
+        "training": [{"image": "./imagesTr/a.nii.gz", "label": "./labelsTr/a.nii.gz"}],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    found = evaluate_folder(tmp_path / "p", tmp_path / "labelsTr")
+    assert found.labels == ("anterior", "posterior", "union")
+    (tmp_path / "dataset.json").write_text("{")
+    assert evaluate_folder(tmp_path / "p", tmp_path / "labelsTr").labels == ("label_1", "label_2", "union")
+
+
+def test_files_without_partner_are_listed(folders: tuple[Path, Path]) -> None:
+    write_png(folders[0] / "lonely.png", square(2, 8))
+    write_png(folders[1] / "unused.png", square(2, 8))
+    result = evaluate_folder(*folders)
+    assert len(result.rows) == 3
+    assert any("prediction(s) without a label left out: lonely.png" in text for text in result.warnings)
+    assert any("1 label(s) without a prediction: unused.png" in text for text in result.warnings)
+
+
+def test_the_same_stem_twice_is_told(folders: tuple[Path, Path]) -> None:
+    write_png(folders[0] / "case0.bmp", square(2, 8))
+    assert any("same stem" in text for text in evaluate_folder(*folders).warnings)
+
+
+def test_errors(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predictions, labels = folders
+    with pytest.raises(DataError, match="nowhere: no such file or folder; expected the labels"):
+        evaluate_folder(predictions, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty: no predictions found; expected NIfTI"):
+        evaluate_folder(tmp_path / "empty", labels)
+    write_png(tmp_path / "others" / "x.png", square(2, 8))
+    with pytest.raises(DataError, match=r"no prediction fits a label in .*x\.png.*case0\.png.*equal names"):
+        evaluate_folder(tmp_path / "others", labels)
+    write_png(predictions / "case1.png", square(2, 8, size=15))
+    with pytest.raises(DataError, match=r"case1\.png: shape \(15, 15\), but its label .* has \(12, 12\)"):
+        evaluate_folder(predictions, labels)
+
+
+def test_written_files_read_back(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    result = evaluate_folder(*folders)
+    rows = list(csv.DictReader(result.write(tmp_path / "out" / "m.csv").read_text("utf-8").splitlines()))
+    assert [float(row["dice"]) for row in rows] == [row.dice for row in result.rows]
+    assert {row["unit"] for row in rows} == {"px"} and rows[0]["case"] == "case0"
+    values = json.loads(result.write(tmp_path / "out" / "m.json").read_text("utf-8"))
+    assert values == json.loads(json.dumps(result.to_json()))
+    assert values["empty_mask_rule"] == EMPTY_MASK_RULE and values["cases"] == 3
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["m.csv", "m.json"]
+
+
+def test_writing_elsewhere_fails_clearly(tmp_path: Path) -> None:
+    result = Evaluation((), 1.0, "mm")
+    with pytest.raises(DataError, match=r"metrics are written as \.csv or \.json, found \.xlsx"):
+        result.write(tmp_path / "m.xlsx")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"m\.csv: cannot be written"):
+        result.write(tmp_path / "file" / "m.csv")
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = tmp_path / "cases.csv"
+    cases.write_text("image,label\n")
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "nowhere")
+    with monkeypatch.context() as patch:
+        patch.setattr("stampseg.evaluation.folders.evaluate_folder", None)  # it is refused before
+        for place in (cases, link):
+            said = call("evaluate", *folders, "-o", place, code=3).stderr
+            assert f"{place}: exists already; choose another file with -o, or say --overwrite" in said
+    assert cases.read_text() == "image,label\n" and link.is_symlink()
+    call("evaluate", *folders, "-o", cases, "--overwrite")
+    assert cases.read_text().startswith("case,")
+    with pytest.raises(DataError, match=r"cases\.csv: exists already"):
+        Evaluation((), 1.0, "mm").write(cases)
+
+
+def test_table_shows_labels_units_and_warnings(folders: tuple[Path, Path]) -> None:
+    from rich.console import Console
+
+    write_png(folders[0] / "lonely.png", square(2, 8))
+    stream = io.StringIO()
+    print_evaluation(evaluate_folder(*folders), Console(file=stream, width=120))
+    shown = stream.getvalue()
+    for part in (
+        "3 cases",
+        "foreground",
+        "HD95 [px]",
+        "volume error",
+        "both empty: dice 1",
+        "warning: 1 prediction(s)",
+    ):
+        assert part in " ".join(shown.split())
+
+
+@pytest.mark.skipif(not (DATA / "hippocampus_mri").is_dir(), reason="no real data: set STAMPSEG_DATA")
+def test_real_labels_against_themselves_and_shifted(tmp_path: Path) -> None:
+    source = DATA / "hippocampus_mri" / "labelsTr"
+    for path in sorted(source.glob("*.nii.gz"))[:3]:
+        image = nibabel.load(path)
+        write_nifti(tmp_path / path.name, np.roll(np.asarray(image.dataobj), 1, axis=0), image.affine)
+    result = evaluate_folder(tmp_path, source)
+    assert result.labels == ("Anterior", "Posterior", "union") and result.unit == "mm"
+    for row in result.rows:
+        assert (
+            0.8 < row.dice < 1 and row.surface_dice == 1 and row.hd95_mm == 1 and abs(row.volume_error) < 1e-9
+        )
+        assert 0.3 < row.reference_volume < 6  # ml, the size of a hippocampus
+    assert "200 label(s) without a prediction" in result.warnings[0]
+
+
+@pytest.mark.skipif(not (DATA / "retina_vessels").is_dir(), reason="no real data: set STAMPSEG_DATA")
+def test_two_real_observers_agree_about_as_published(tmp_path: Path) -> None:
+    for path in sorted((DATA / "retina_vessels" / "second_observer").glob("*_2ndHO.png"))[:2]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    result = evaluate_folder(tmp_path, DATA / "retina_vessels" / "first_observer")
+    assert len(result.rows) == 2 and all(0.7 < row.dice < 0.85 for row in result.rows)

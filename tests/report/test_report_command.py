@@ -1,0 +1,186 @@
+"""`stampseg report` and the page that `train` and `prune` leave, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import stampseg.report
+from stampseg.cli.commands import app
+from stampseg.core.errors import MissingPackageError
+from stampseg.report import writing
+from tests.report.runs import make_run
+
+RUNNER = CliRunner()
+SHORT = ("--steps", "8", "--set", "prune.rounds=2")
+QUICK = (*SHORT, "--set", "network.width=4", "--set", "train.augment=false")
+
+
+def call(*arguments: object, code: int = 0) -> Result:
+    result = RUNNER.invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
+    return result
+
+
+def shown_of(page: Path) -> dict[str, Any]:
+    """The data that the page's scripts read."""
+    found = re.search(r'id="run">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six volumes, thick slices from left to right, stored with flipped axes, of two classes."""
+    folder, rng = tmp_path_factory.mktemp("scans"), np.random.default_rng(1)
+    affine = np.diag([-4.0, -1.0, 1.0, 1.0])
+    for part in ("images", "labels"):
+        (folder / part).mkdir()
+    for index in range(6):
+        mask = np.zeros((8, 24, 16), np.uint8)
+        mask[2:6, 6:18, 4:12] = 1
+        mask[2:6, 12:18, 4:12] = 2
+        image = mask * 50 + rng.normal(60, 10, mask.shape)
+        nib.Nifti1Image(image.astype(np.float32), affine).to_filename(folder / "images" / f"v{index}.nii.gz")
+        nib.Nifti1Image(mask, affine).to_filename(folder / "labels" / f"v{index}.nii.gz")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    call("train", scans, "-o", folder, *QUICK)
+    return folder
+
+
+def test_training_leaves_a_page_with_every_case(run: Path) -> None:
+    shown = shown_of(run / "report.html")
+    splits = json.loads((run / "splits.json").read_text())
+    assert {case["id"] for case in shown["cases"]} == {case["id"] for case in splits["validation"]}
+    assert shown["chosen"] == json.loads((run / "result.json").read_text())["chosen_round"]
+    assert max(layer["level"] for layer in shown["drawing"]["layers"]) >= 1
+    assert f"report: {run / 'report.html'}" in (run / "log.txt").read_text()
+
+
+def test_thick_slices_are_shown_in_plane_and_in_proportion(run: Path) -> None:
+    view = shown_of(run / "report.html")["cases"][0]["view"]
+    assert (view["plane"], view["compass"], view["depth"]) == ("sagittal", "PASI", 8)
+    assert (view["width"], view["height"]) == (24, 16) and view["ratio"] == pytest.approx(1.5)
+
+
+def test_the_fingerprint_is_recorded_and_told(run: Path) -> None:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "8 × 24 × 16 voxels" in page and "4 × 1 × 1 mm" in page
+
+
+def test_pruning_leaves_a_page(run: Path, scans: Path, tmp_path: Path) -> None:
+    call("prune", run, scans, "-o", tmp_path / "small", *SHORT, "--target", "60%")
+    assert shown_of(tmp_path / "small" / "report.html")["cases"]
+
+
+def test_a_page_elsewhere_and_the_policy_for_one_that_is_there(run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "deep" / "page.html"
+    assert str(page) in call("report", run, "-o", page).output
+    said = call("report", run, "-o", page, code=3).output
+    assert said == f"stampseg: {page}: exists already; choose another file with -o, or say --overwrite\n"
+    call("report", run, "-o", page, "--overwrite")
+
+
+def test_wrong_folders_end_in_one_line(tmp_path: Path) -> None:
+    assert call("report", tmp_path / "none", code=3).output == (
+        f"stampseg: {tmp_path / 'none'}: no such folder; name a run folder, as `stampseg train` and `prune` "
+        "make\n"
+    )
+    assert call("report", tmp_path, code=3).output == (
+        f"stampseg: {tmp_path}: holds neither config.yaml nor rounds.jsonl; expected a run folder, as "
+        "`stampseg train` and `prune` make\n"
+    )
+
+
+def test_a_page_that_cannot_be_written_ends_in_one_line(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (tmp_path / "file").write_text("")
+    said = call("report", run, "-o", tmp_path / "file" / "page.html", code=3).output
+    assert said.count("\n") == 1 and "page.html: cannot be written (" in said
+
+
+def test_vanished_scans_are_said_and_found_elsewhere(run: Path, scans: Path, tmp_path: Path) -> None:
+    moved, copy = tmp_path / "moved", tmp_path / "run"
+    shutil.copytree(scans, moved)
+    shutil.copytree(run, copy)
+    splits = json.loads((copy / "splits.json").read_text())
+    for case in splits["validation"]:
+        case["images"] = [str(tmp_path / "gone" / Path(path).name) for path in case["images"]]
+    (copy / "splits.json").write_text(json.dumps(splits))
+    call("report", copy, "--overwrite")
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "is not there any more; if the scans have moved, name the data set with --data" in page
+    assert not shown_of(copy / "report.html")["cases"] and shown_of(copy / "report.html")["rounds"]
+    call("report", copy, "--overwrite", "--data", moved)
+    assert len(shown_of(copy / "report.html")["cases"]) == len(splits["validation"])
+
+
+def test_a_run_that_has_not_ended_is_shown_by_its_last_round(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    for name in ("result.json", "model.safetensors", "report.html"):
+        (copy / name).unlink()
+    call("report", copy)
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "this run has not ended" in page and "Predicted with the network of the last round" in page
+    shown = shown_of(copy / "report.html")
+    assert shown["chosen"] is None and shown["cases"]
+
+
+def test_a_damaged_model_costs_its_part_of_the_page_alone(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "model.safetensors").write_bytes(b"nothing")
+    call("report", copy, "--overwrite")
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "the validation cases are not predicted" in page and "its layers in a row" in page
+    assert shown_of(copy / "report.html")["rounds"]
+
+
+def test_pictures_are_shown_in_colour_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / "data" / part).mkdir(parents=True)
+    for index in range(6):
+        mask = np.zeros((32, 48), np.uint8)
+        mask[8:24, 10:30] = 255
+        image = np.stack([mask // 2, 0 * mask, mask // 3], -1) + rng.integers(0, 60, (32, 48, 3))
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / "data" / "images" / f"{index}.png")
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{index}.png")
+    call("train", tmp_path / "data", "-o", tmp_path / "run", *QUICK, "--method", "dense")
+    view = shown_of(tmp_path / "run" / "report.html")["cases"][0]["view"]
+    assert view["plane"] == "picture" and len(view["slices"]) == 1 and view["ratio"] == pytest.approx(1.5)
+
+
+def test_a_run_is_not_lost_for_its_page(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Path:
+        raise MissingPackageError("drawing the report's charts needs vl_convert, which is not installed")
+
+    monkeypatch.setattr(writing, "write_report", refuse)
+    said = call("train", scans, "-o", tmp_path / "run", *QUICK, "--method", "dense").output
+    assert "no report was written: drawing the report's charts needs vl_convert" in said
+    assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_wheel_holds_the_templates() -> None:
+    """The patterns in pyproject.toml name every file that the page is made of."""
+    text = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    patterns = tomllib.loads(text)["tool"]["setuptools"]["package-data"]["stampseg.report"]
+    folder = Path(stampseg.report.__file__).parent
+    held = {path.name for pattern in patterns for path in folder.glob(pattern)}
+    assert {"page.html.j2", "page.css", *writing.SCRIPTS} == held

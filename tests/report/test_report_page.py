@@ -1,0 +1,278 @@
+"""The report in a real browser: it works, asks for nothing, and obeys the keyboard."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampseg.report.record import read_record
+from stampseg.report.writing import render
+from tests.report.runs import make_drawing, make_findings, make_run, round_line
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with playwright.sync_playwright() as driver:
+        place = found or driver.chromium.executable_path
+        if not Path(place).exists():
+            pytest.skip("no Chromium is installed; install the package chromium")
+        started = driver.chromium.launch(executable_path=place, args=list(QUIET))
+        yield started
+        started.close()
+
+
+@dataclass
+class Seen:
+    """An open page, what it complained of, and what it asked the network for."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def shown(self) -> str:
+        return str(self.page.locator("#round-words").inner_text())
+
+
+Opener = Callable[..., Seen]
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Opener]:
+    contexts = []
+
+    def start(file: Path, width: int = 1200, scheme: str = "light") -> Seen:
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        seen = Seen(context.new_page())
+        seen.page.on("console", lambda message: seen.complaints.append(message.text))
+        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        seen.page.on("request", lambda request: seen.requests.append(request.url))
+        seen.page.goto(file.as_uri())
+        seen.page.wait_for_timeout(300)
+        return seen
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(tmp_path_factory.mktemp("runs") / "run")
+    page = run / "report.html"
+    page.write_text(render(read_record(run), make_drawing(), make_findings()), encoding="utf-8")
+    return page
+
+
+@pytest.fixture
+def page(report: Path, open_page: Opener) -> Seen:
+    return open_page(report)
+
+
+def test_it_opens_without_an_error_and_without_a_request(page: Seen, report: Path) -> None:
+    assert page.complaints == []
+    assert [url for url in page.requests if not url.startswith("data:")] == [report.as_uri()]
+    assert page.page.locator("#chart-tradeoff svg, #chart-loss svg, #chart-dice svg").count() == 3
+    assert page.page.locator("#drawing rect.block").count() == 3
+
+
+def test_the_network_outside_is_closed(page: Seen) -> None:
+    """Even a script that got in could not send anything."""
+    blocked = page.page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'blocked')")
+    assert blocked == "blocked" and any("Content Security Policy" in text for text in page.complaints)
+
+
+def test_it_opens_at_the_chosen_round(page: Seen) -> None:
+    assert "Round 3" in page.shown() and "chosen" in page.shown()
+
+
+def test_the_slider_shrinks_the_layer_that_loses_channels(page: Seen) -> None:
+    def widths() -> list[float]:
+        return [float(r.get_attribute("width")) for r in page.page.locator("#drawing rect.block").all()]
+
+    page.page.locator("#round").fill("0")
+    full = widths()
+    page.page.locator("#round").fill("4")
+    left = widths()
+    assert left[0] == full[0] and left[2] == full[2]
+    assert left[1] == pytest.approx(full[1] / 2)
+    assert page.page.locator("#drawing rect.cut").count() == 1
+    row = page.page.locator("#layers tbody tr").nth(1).text_content()
+    assert "8 of 16" in row and "−2" in row and "0.080" in row and "0.400" in row
+
+
+def test_the_arrow_keys_move_the_slider_and_the_charts(page: Seen) -> None:
+    page.page.locator("#round").focus()
+    page.page.keyboard.press("ArrowRight")
+    assert "Round 4" in page.shown()
+    page.page.keyboard.press("Home")
+    assert "Round 0" in page.shown()
+    page.page.locator("#chart-tradeoff").focus()
+    page.page.keyboard.press("ArrowRight")
+    page.page.keyboard.press("ArrowRight")
+    assert "Round 2" in page.shown()
+    assert page.page.locator("#round").get_attribute("aria-valuetext") == page.shown()
+
+
+def test_a_click_on_a_point_moves_the_slider(page: Seen) -> None:
+    point = page.page.locator("#chart-tradeoff path[aria-roledescription=point]").nth(1)
+    point.hover()
+    assert "round: 1" in page.page.locator("#tip").inner_text()
+    point.click()
+    assert "Round 1" in page.shown() and page.page.locator("#round").input_value() == "1"
+    page.page.locator("#chart-loss path[aria-roledescription=point]").nth(2).click()
+    assert "Round 2" in page.shown()
+
+
+def test_the_table_of_rounds_moves_the_slider(page: Seen) -> None:
+    page.page.locator("section#tradeoff summary").click()
+    page.page.get_by_role("button", name="Show round 0").press("Enter")
+    assert "Round 0" in page.shown()
+    assert page.page.locator("#rounds tr.current th").inner_text() == "0"
+
+
+def test_the_rounds_play_to_the_end(page: Seen) -> None:
+    page.page.locator("#round").fill("3")
+    page.page.locator("#play").press("Enter")
+    assert page.page.locator("#play").get_attribute("aria-pressed") == "true"
+    page.page.wait_for_function("document.getElementById('play').getAttribute('aria-pressed') === 'false'")
+    assert "Round 4" in page.shown()
+
+
+def test_the_cases_are_sorted_by_buttons(page: Seen) -> None:
+    def names() -> list[str]:
+        return [text.strip() for text in page.page.locator("#case-table tbody th").all_inner_texts()]
+
+    def sorting() -> str | None:
+        return str(page.page.locator("#case-table th[aria-sort]").get_attribute("aria-sort"))
+
+    worst = ["case0", "case1", "case2", "case-lost"]
+    assert names() == worst and sorting() == "ascending"
+    button = page.page.locator("#case-table thead button", has_text="Dice").first
+    button.press("Enter")
+    assert names() == ["case2", "case1", "case0", "case-lost"] and sorting() == "descending"
+    button.press("Space")
+    assert names() == worst
+    page.page.locator("#case-table thead button", has_text="HD95 liver").click()
+    assert names() == ["case2", "case1", "case0", "case-lost"] and sorting() == "ascending"
+
+
+def test_slices_are_scrolled_and_outlines_hidden(page: Seen) -> None:
+    page.page.get_by_role("button", name="Show case2").press("Enter")
+    assert "case2 · Dice 0.900" in page.page.locator("#stage-title").inner_text()
+    before = page.page.locator("#canvas image").get_attribute("href")
+    page.page.locator("#slice").focus()
+    page.page.keyboard.press("ArrowRight")
+    assert page.page.locator("#canvas image").get_attribute("href") != before
+    assert "axial slice" in page.page.locator("#slice-words").inner_text()
+    box = page.page.locator("#canvas svg").bounding_box()
+    assert box["width"] / box["height"] == pytest.approx(12 / 16, rel=0.02)
+    assert page.page.locator("#canvas path.reference").first.is_visible()
+    page.page.locator("#show-reference").uncheck()
+    assert not page.page.locator("#canvas path.reference").first.is_visible()
+    assert page.page.locator("#canvas path.prediction").first.is_visible()
+
+
+def test_everything_is_reached_by_tab(page: Seen) -> None:
+    reached = set()
+    for _ in range(60):
+        page.page.keyboard.press("Tab")
+        reached.add(
+            page.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+        )
+    wanted = {
+        "play",
+        "round",
+        "chart-tradeoff",
+        "chart-loss",
+        "chart-dice",
+        "case",
+        "Dice",
+        "slice",
+        "show-reference",
+    }
+    assert wanted <= reached
+    nameless = page.page.evaluate(
+        "[...document.querySelectorAll('button, input')].filter(e => !(e.getAttribute('aria-label') ||"
+        " e.textContent.trim() || (e.labels && e.labels.length))).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_needs_no_sideways_scrolling(report: Path, open_page: Opener, scheme: str) -> None:
+    seen = open_page(report, width=360, scheme=scheme)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+    for text in seen.page.locator("summary").all():
+        text.click()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def luminance(seen: Seen, selector: str, name: str) -> float:
+    code = "([s, n]) => getComputedStyle(document.querySelector(s))[n]"
+    colour = seen.page.evaluate(code, [selector, name])
+    red, green, blue = (int(part) / 255 for part in colour.split("(")[1].rstrip(")").split(",")[:3])
+    return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_are_told_from_the_paper(report: Path, open_page: Opener, scheme: str) -> None:
+    seen = open_page(report, scheme=scheme)
+    paper = luminance(seen, "body", "backgroundColor")
+    assert (paper < 0.05) == (scheme == "dark")
+    inks = [
+        ("body", "color"),
+        (".quiet", "color"),
+        ("a[href='#data']", "color"),
+        ("#chart-tradeoff text", "fill"),
+    ]
+    for selector, name in inks:
+        low, high = sorted((paper, luminance(seen, selector, name)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, selector
+
+
+def test_charts_follow_a_change_to_dark(page: Seen) -> None:
+    light = luminance(page, "#chart-tradeoff text", "fill")
+    page.page.emulate_media(color_scheme="dark")
+    page.page.wait_for_timeout(300)
+    assert luminance(page, "#chart-tradeoff text", "fill") > light + 0.1
+    assert page.page.locator("#chart-tradeoff svg").count() == 1 and page.complaints == []
+
+
+def test_hostile_names_do_nothing(tmp_path: Path, open_page: Opener) -> None:
+    turn = round_line(0, event=EVIL, widths={EVIL: 3}, validation={"dice": 0.5, "per_label": {EVIL: 1}})
+    run = make_run(
+        tmp_path / "run", config_yaml=EVIL, rounds_jsonl=json.dumps(turn), run_json={"command": [EVIL]}
+    )
+    file = run / "report.html"
+    drawing, findings = make_drawing((EVIL, "b", "c")), make_findings((EVIL, "x"), EVIL)
+    file.write_text(render(read_record(run), drawing, findings), encoding="utf-8")
+    seen = open_page(file)
+    assert seen.complaints == []
+    assert [url for url in seen.requests if not url.startswith("data:")] == [file.as_uri()]
+    assert seen.page.evaluate("window.evil === undefined")
+    assert seen.page.locator("#case-table button[data-case]").first.inner_text() == f"{EVIL}0"
+    assert seen.page.locator("#command").inner_text() == f"'{EVIL}'".replace(
+        "'window.evil=2'", "'\"'\"'window.evil=2'\"'\"'"
+    )
+
+
+def test_a_run_without_rounds_still_opens(tmp_path: Path, open_page: Opener) -> None:
+    run = make_run(tmp_path / "run", rounds_jsonl=None, result_json=None)
+    file = run / "report.html"
+    file.write_text(render(read_record(run), make_drawing(), make_findings()), encoding="utf-8")
+    seen = open_page(file)
+    assert seen.complaints == [] and "No round has ended yet" in seen.page.inner_text("main")
+    assert seen.page.locator("#canvas svg").count() == 1

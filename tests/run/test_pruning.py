@@ -1,0 +1,181 @@
+"""`stampseg prune`, as a user types it, on networks that were trained here a moment before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.networks.nets import BasicUNet
+from PIL import Image
+
+from stampseg.networks.model_file import load_model
+from stampseg.run.records import read_rounds
+from tests.cli.test_cli import call, disc
+
+QUICK = (
+    "--steps", "8", "--set", "prune.rounds=2", "--set", "prune.ready_dice=0", "--set", "train.augment=false",
+    "--validation", "25%",
+)  # fmt: skip
+FEATURES = [4, 4, 8, 8, 8, 4]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight PNG with masks of 0 and 255."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for index in range(8):
+        image, mask = disc(rng, (40, 48))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dense run of our own network."""
+    output = tmp_path_factory.mktemp("runs") / "dense"
+    call("train", pictures, "-o", output, "--method", "dense", *QUICK, "--set", "network.width=4")
+    return output
+
+
+def result_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_a_run_of_ours_is_pruned_and_predicts(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    before = load_model(trained / "model.safetensors")
+    said = call("prune", trained, pictures, "-o", tmp_path / "run", "--target", "40%", *QUICK).output
+    assert "as given: validation Dice" in said and "(as given 0." in said
+    result, after = result_of(tmp_path / "run"), load_model(tmp_path / "run" / "model.safetensors")
+    count = sum(p.numel() for p in before.network.parameters())
+    assert result["parameters_before"] == result["parameters_dense"] == count
+    assert result["parameters_after"] == sum(p.numel() for p in after.network.parameters()) <= 0.4 * count
+    assert result["validation_dice_before"] == result_of(trained)["validation_dice"]
+    assert after.plan == before.plan, "images are prepared as they were when it was trained"
+    assert after.description.provenance["pruned_from"] == "stampseg model dense"
+    first = next(iter(read_rounds(tmp_path / "run")))
+    assert first["event"] == "cut", "a trained network needs no warm-up"
+    call("predict", tmp_path / "run", pictures / "images", "-o", tmp_path / "masks")
+    assert len(list((tmp_path / "masks").iterdir())) == 8
+
+
+def test_a_pruned_network_is_pruned_on(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    call("prune", trained, pictures, "-o", tmp_path / "one", "--target", "60%", *QUICK)
+    call("prune", tmp_path / "one", pictures, "-o", tmp_path / "two", "--target", "50%", *QUICK)
+    first, second = result_of(tmp_path / "one"), result_of(tmp_path / "two")
+    assert second["parameters_before"] == first["parameters_after"]
+    assert second["parameters_after"] <= 0.5 * second["parameters_before"]
+    assert second["parameters_dense"] == first["parameters_dense"]
+    dense = load_model(trained / "model.safetensors").network.state_dict()
+    kept = load_model(tmp_path / "two" / "model.safetensors").description.kept
+    assert all(
+        max(indices) < len(dense[f"{name}.weight"]) for name, indices in kept.items() if name.endswith("conv")
+    )
+
+
+def test_a_state_dict_of_another_network_is_pruned(pictures: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save({"state_dict": BasicUNet(2, 1, 2, FEATURES).state_dict()}, tmp_path / "weights.pt")
+    arguments = ("--network", "monai.BasicUNet", "--set", f"network.arguments={{features: {FEATURES}}}")
+    call(
+        "prune",
+        tmp_path / "weights.pt",
+        pictures,
+        "-o",
+        tmp_path / "run",
+        "--target",
+        "50%",
+        *arguments,
+        *QUICK,
+    )
+    assert (
+        result_of(tmp_path / "run")["parameters_after"]
+        <= 0.5 * result_of(tmp_path / "run")["parameters_dense"]
+    )
+    call("predict", tmp_path / "run", pictures / "images" / "0.png", "-o", tmp_path / "masks")
+    said = call("inspect", tmp_path / "run").output
+    assert "monai.BasicUNet" in said
+
+
+def test_another_network_is_trained_by_name(pictures: Path, tmp_path: Path) -> None:
+    call(
+        "train", pictures, "-o", tmp_path / "run", "--target", "50%", "--network", "monai.BasicUNet",
+        "--set", f"network.arguments={{features: {FEATURES}}}", *QUICK,
+    )  # fmt: skip
+    result = result_of(tmp_path / "run")
+    assert result["parameters_after"] <= 0.5 * result["parameters_before"]
+    rates = [r["dropout"] for r in read_rounds(tmp_path / "run")]
+    assert any(max(rate.values(), default=0) > 0 for rate in rates), "targeted dropout reaches any network"
+    call("predict", tmp_path / "run", pictures / "images" / "0.png", "-o", tmp_path / "masks")
+
+
+OWN = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, in_channels, out_channels, width=8):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU(),
+                                  nn.Conv2d(width, width, 3, padding=1), nn.ReLU())
+        self.head = nn.Conv2d(width, out_channels, 1)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+"""
+
+
+def test_a_network_of_ones_own_needs_trust_to_be_loaded(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_nets.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    call("train", pictures, "-o", "run", "--target", "60%", "--network", "my_nets:Net", *QUICK)
+    refused = call("predict", "run", pictures / "images" / "0.png", "-o", "masks", code=3).output
+    assert "my_nets:Net" in refused and "--trust" in refused
+    call("predict", "run", pictures / "images" / "0.png", "-o", "masks", "--trust", "my_nets:Net")
+    call("inspect", "run", "--trust", "my_nets:Net")
+    call("prune", "run", pictures, "-o", "less", "--target", "60%", *QUICK, "--trust", "my_nets:Net")
+    assert result_of(tmp_path / "less")["parameters_after"] < result_of(tmp_path / "run")["parameters_after"]
+    assert "--trust" in call("prune", "run", pictures, "-o", "no", *QUICK, code=3).output
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--method", "dense"), 2, "--method dense does not prune; use stamp+ or stamp"),
+        (("--network", "monai.BasicUNet"), 2, "brings its own network (unet); leave out network.name"),
+        (("--target", "3"), 2, "the smallest network that is left has"),
+    ],
+)
+def test_wrong_requests_leave_nothing_behind(
+    trained: Path, pictures: Path, tmp_path: Path, options: tuple[str, ...], code: int, message: str
+) -> None:
+    said = call("prune", trained, pictures, "-o", tmp_path / "run", *QUICK, *options, code=code).output
+    assert message in said.replace("\n", " ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_another_kind_are_refused(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for index in range(4):
+        image, mask = disc(np.random.default_rng(index), (40, 48))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(tmp_path / "images" / f"{index}.png")
+        Image.fromarray(mask.astype(np.uint8) * 7).save(tmp_path / "masks" / f"{index}.png")
+    said = call("prune", trained, tmp_path, "-o", tmp_path / "run", *QUICK, code=3).output
+    assert "knows the label values [0, 255], the masks also hold [7]" in said
+    weights = tmp_path / "weights.pt"
+    torch.save(BasicUNet(2, 1, 2, FEATURES).state_dict(), weights)
+    said = call("prune", weights, pictures, "-o", tmp_path / "run", *QUICK, code=2).output
+    assert "does not say which network it is of; give --network" in said
+    said = call(
+        "prune", weights, pictures, "-o", tmp_path / "run", "--network", "unet", *QUICK, code=3
+    ).output
+    assert "weights.pt" in said and not (tmp_path / "run").exists()

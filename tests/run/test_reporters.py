@@ -1,0 +1,109 @@
+"""What is seen of a run while it goes on, and what trackers keep of it."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from stampseg.cli.console import ConsoleReporter
+from stampseg.run.records import read_rounds
+from stampseg.train.stamp import Round, Validation
+from tests.cli.test_cli import call
+from tests.run.test_resuming import OPTIONS, pictures
+
+__all__ = ["pictures"]
+
+SOURCE = str(Path(__file__).resolve().parents[2] / "src")
+TURN = Round(7, "cut", {"a": 3}, 1234567, 10, 20, 40, 0.5, Validation(0.8, {"x": 0.8}))
+
+
+def screen(terminal: bool, quiet: bool = False) -> tuple[ConsoleReporter, io.StringIO]:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=160)
+    return ConsoleReporter(console, logging.getLogger("test"), quiet), text
+
+
+def test_a_terminal_shows_round_parameters_dice_and_time_left() -> None:
+    reporter, text = screen(terminal=True)
+    with reporter:
+        reporter.step(1, 100, 0.7)
+        reporter.round(TURN)
+        reporter.step(41, 100, 0.25)
+        reporter.progress.refresh()
+    seen = text.getvalue()
+    for part in ("round 8", "1,234,567 parameters", "Dice 0.800", "loss 0.250", "41/100", "left"):
+        assert part in seen
+
+
+def test_elsewhere_there_are_plain_lines() -> None:
+    reporter, text = screen(terminal=False)
+    with reporter:
+        reporter.step(1, 100, 0.7)
+        reporter.round(TURN)
+    assert text.getvalue().count("\n") == 1 and "\x1b" not in text.getvalue()
+
+
+def test_quiet_says_warnings_only(pictures: Path, tmp_path: Path) -> None:
+    reporter, text = screen(terminal=True, quiet=True)
+    with reporter:
+        reporter.note("a decision")
+        reporter.round(TURN)
+        reporter.note("WARNING: look here")
+    assert text.getvalue().strip() == "WARNING: look here"
+    said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, "--quiet")
+    lines = [line for line in said.output.splitlines() if not line.startswith("WARNING")]
+    assert not lines
+    assert "round   1" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def test_tensorboard_has_every_round(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = tmp_path / "run"
+    call("train", pictures, "-o", run, *OPTIONS, "--track", "tensorboard")
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    turns = list(read_rounds(run))
+    assert [e.value for e in events.Scalars("round/parameters")] == [t["parameters"] for t in turns]
+    assert [e.step for e in events.Scalars("round/dice")] == [t["steps"] for t in turns]
+    assert len(events.Scalars("step/loss")) == 12
+
+
+def test_mlflow_stays_in_the_run_folder_and_reports_nothing(pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    run, home = tmp_path / "run", tmp_path / "home"
+    home.mkdir()
+    command = [sys.executable, "-m", "stampseg.cli", "train", str(pictures), "-o", str(run), *OPTIONS]
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW")}
+    done = subprocess.run(
+        [*command, "--track", "mlflow"], env={**quiet, "HOME": str(home), "PYTHONPATH": SOURCE}, cwd=tmp_path,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(run / "mlflow.db") as store:
+        kept = store.execute("select value from metrics where key = 'parameters' order by step").fetchall()
+        params = dict(store.execute("select key, value from params").fetchall())
+        status = store.execute("select status from runs").fetchall()
+    assert [int(value) for (value,) in kept] == [turn["parameters"] for turn in read_rounds(run)]
+    assert params["train.steps"] == "12" and status == [("FINISHED",)]
+    assert not list(home.rglob("*telemetry*")) and not (tmp_path / "mlruns").exists()
+
+
+def test_an_unknown_tracker_is_named(pictures: Path, tmp_path: Path) -> None:
+    said = call("train", pictures, "-o", tmp_path / "run", "--track", "wandb", code=2).stderr
+    assert "wandb" in said or "tensorboard" in said
+
+
+def test_a_missing_package_is_named(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, "--track", "tensorboard", code=2).stderr
+    assert "--track tensorboard needs tensorboard, which is not installed" in said

@@ -1,0 +1,367 @@
+"""A run that is stopped at any moment goes on, and ends as if it had never been stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stampseg.core import files as atomic
+from stampseg.run import checkpoint as keeping
+from stampseg.run.checkpoint import Checkpointer
+from stampseg.run.folder import RunFolder
+from stampseg.train.trainer import Trainer
+from tests.cli.test_cli import call, disc
+
+COMMON = (
+    "--steps", "12", "--target", "40%", "--validation", "25%", "--set", "prune.rounds=3",
+    "--set", "prune.ready_dice=0", "--set", "train.checkpoint_minutes=0",
+)  # fmt: skip
+OPTIONS = (*COMMON, "--set", "network.width=4")
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing in the program catches it."""
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for index in range(6):
+        image, mask = disc(rng, (40, 48))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that was never stopped."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    call("train", pictures, "-o", output, *OPTIONS)
+    return output
+
+
+def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """All that a run leaves but for its times: bytes of the models, and the JSON."""
+    rounds = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    models = sorted(run.rglob("*.safetensors"))
+    return {
+        "models": {str(path.relative_to(run)): path.read_bytes() for path in models},
+        "rounds": [without(turn, "seconds") for turn in rounds],
+        "result": without(json.loads((run / "result.json").read_text()), "seconds"),
+        "inputs": [(run / name).read_text() for name in ("config.yaml", "plan.json", "splits.json")],
+        "files": sorted(p.relative_to(run).as_posix() for p in run.rglob("*") if p.name != ".lock"),
+    }
+
+
+def stop_after(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, count: int, before: bool = True
+) -> Callable[[], None]:
+    """Let the process end when a function is called for the n-th time, before or after its work."""
+    original, calls = getattr(owner, name), []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        calls.append(name)
+        if before and len(calls) == count:
+            raise Killed
+        result = original(*args, **kwargs)
+        if not before and len(calls) == count:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(owner, name, counted)
+    return lambda: monkeypatch.setattr(owner, name, original)
+
+
+def killed_run(
+    monkeypatch: pytest.MonkeyPatch, command: tuple[Any, ...], owner: Any, name: str, count: int, before: bool
+) -> None:
+    mend = stop_after(monkeypatch, owner, name, count, before)
+    with pytest.raises(Killed):
+        call(*command)
+    mend()
+
+
+# What is called, the calls in which every run of the tests stops, and those of the slow tests.
+MOMENTS = [
+    ("step", Trainer, "_step", [5], [1, 2, 9, 12]),
+    ("checkpoint", keeping, "save_checkpoint", [7], [1, 2, 4, 11, 15]),
+    ("move", atomic.os, "replace", [3, 12], [1, 5, 6, 20, 27, 30]),
+    ("round", RunFolder, "append_round", [2], [1, 4]),
+    ("choice", RunFolder, "choose", [1], []),
+    ("kept", Checkpointer, "keep", [3], [1]),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "count", "before"),
+    [
+        pytest.param(
+            owner,
+            name,
+            count,
+            before,
+            id=f"{label}-{count}-{'before' if before else 'after'}",
+            marks=[pytest.mark.slow] if count in slow else [],
+        )
+        for label, owner, name, counts, slow in MOMENTS
+        for count in (*counts, *slow)
+        for before in (True, False)
+    ],
+)
+def test_stopped_anywhere_it_ends_the_same(
+    owner: Any, name: str, count: int, before: bool, pictures: Path, whole: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run = tmp_path / "run"
+    killed_run(monkeypatch, ("train", pictures, "-o", run, *OPTIONS), owner, name, count, before)
+    if (run / "run.json").exists() and count % 2:
+        call("train", "--resume", run)
+    else:
+        call("train", pictures, "-o", run, *OPTIONS)
+    assert outcome(run) == outcome(whole)
+
+
+@pytest.mark.parametrize("extra", [
+    ("--method", "dense"), ("--method", "stamp"), ("--set", "prune.criterion=random"),
+    ("--set", "prune.scoring=pass", "--set", "prune.criterion=l1-std"), ("--target", "dice:0.3"),
+    ("--set", "prune.max_drop=0", "--set", "prune.rounds=4"), ("--set", "train.optimizer=sgd"),
+    ("--set", "prune.normalizer=flops"), ("--set", "train.patience=1"),
+])  # fmt: skip
+def test_every_method_goes_on(
+    extra: tuple[str, ...], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("train", pictures, "-o", tmp_path / "whole", *OPTIONS, *extra)
+    command = ("train", pictures, "-o", tmp_path / "run", *OPTIONS, *extra)
+    for count in (4, 3, 2):  # three times in a row
+        mend = stop_after(monkeypatch, Trainer, "_step", count)
+        with pytest.raises(Killed):
+            call(*command)
+        mend()
+    call(*command)
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_a_pruned_trained_network_goes_on(
+    whole: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(name: str) -> tuple[Any, ...]:
+        return ("prune", whole, pictures, "-o", tmp_path / name, *COMMON)
+
+    call(*command("whole"))
+    killed_run(monkeypatch, command("run"), Trainer, "_step", 7, True)
+    call("train", "--resume", tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+@pytest.fixture
+def stopped(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A run stopped in its seventh step, and its own copy of the data."""
+    data = shutil.copytree(pictures, tmp_path / "data")
+    killed_run(monkeypatch, ("train", data, "-o", tmp_path / "run", *OPTIONS), Trainer, "_step", 7, True)
+    return tmp_path / "run"
+
+
+def test_it_says_how_to_go_on(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "choose", interrupted)
+    said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, code=130)
+    assert f"go on with: stampseg train --resume {tmp_path / 'run'}" in said.stderr
+    assert "stopped by the user" in said.stderr
+
+
+def test_a_full_disk_leaves_a_folder_that_goes_on(
+    pictures: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = keeping.save_checkpoint, []
+
+    def full(path: Path, *rest: Any) -> None:
+        calls.append(path)
+        if len(calls) == 9:
+            monkeypatch.setattr(atomic.os, "fsync", no_space)
+        real(path, *rest)
+
+    def no_space(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "save_checkpoint", full)
+        patch.setattr(atomic.os, "fsync", os.fsync)
+        said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, code=3)
+    assert "No space left on device" in said.stderr and "check the folder and the disk" in said.stderr
+    monkeypatch.undo()
+    call("train", "--resume", tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(whole)
+
+
+def test_changed_data_are_refused(stopped: Path, tmp_path: Path) -> None:
+    first = sorted((tmp_path / "data" / "images").iterdir())[0]
+    was = first.read_bytes()
+    picture = np.asarray(Image.open(first)).copy()
+    picture[0, 0] ^= 1
+    Image.fromarray(picture).save(first)
+    said = call("train", "--resume", stopped, code=3).stderr
+    assert "changed since the run began" in said and "put things back" in said
+    first.write_bytes(was)
+    call("train", "--resume", stopped)
+
+
+def test_vanished_data_are_named_and_the_run_is_kept(stopped: Path, tmp_path: Path) -> None:
+    shutil.move(tmp_path / "data", tmp_path / "away")
+    said = call("train", "--resume", stopped, code=3).stderr
+    assert str(tmp_path / "data") in said
+    shutil.move(tmp_path / "away", tmp_path / "data")
+    call("train", "--resume", stopped)
+
+
+def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: Path) -> None:
+    said = call("train", tmp_path / "data", "-o", stopped, *OPTIONS, "--seed", "1", code=2).stderr
+    assert "stopped run of other options (seed)" in said and "--resume" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["train", "--resume", "{none}"], 3, "not a run folder"),
+        (["train", "--resume", "{run}", "--steps", "5"], 2, "leave out steps"),
+        (["train"], 2, "give DATA and -o RUN, or --resume RUN"),
+        (["train", "--resume", "{whole}"], 2, "this run has ended"),
+    ],
+)
+def test_wrong_requests(
+    words: list[str], code: int, message: str, stopped: Path, whole: Path, tmp_path: Path
+) -> None:
+    places = {"none": tmp_path / "none", "run": stopped, "whole": whole}
+    said = call(*(word.format(**places) for word in words), code=code)
+    assert message in said.stderr
+
+
+def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:
+    path = max((stopped / "checkpoint").glob("round-*"))
+    path.write_bytes(path.read_bytes()[:-100])
+    said = call("train", "--resume", stopped, code=3).stderr
+    assert str(path) in said and "start the run again" in said
+
+
+def test_a_second_process_is_refused(stopped: Path, tmp_path: Path) -> None:
+    first = RunFolder.reopen(stopped)
+    code = "import sys; from stampseg.cli.commands import main; sys.argv[0] = 'stampseg'; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "--resume", str(stopped)], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "another process is at work on this run" in done.stderr
+    first.release()
+    call("train", "--resume", stopped)
+
+
+def test_a_real_kill(pictures: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "stampseg.cli", "train", str(pictures), "-o", str(run), *OPTIONS]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (run / "checkpoint" / "round-0002.safetensors").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    call("train", "--resume", run)
+    assert outcome(run) == outcome(whole)
+
+
+def test_a_loss_that_is_not_finite_goes_back_once_with_a_lower_rate(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    real = Trainer._step
+
+    def spoiled(times: int) -> Callable[[Trainer], float]:
+        left = [times]
+
+        def step(self: Trainer) -> float:
+            if self.done == 6 and left[0]:
+                left[0] -= 1
+                with torch.no_grad():
+                    next(self.network.parameters()).fill_(float("nan"))
+            value = real(self)
+            rates.append(self.optimizer.param_groups[0]["lr"])
+            return value
+
+        return step
+
+    monkeypatch.setattr(Trainer, "_step", spoiled(1))
+    said = call("train", pictures, "-o", tmp_path / "once", *OPTIONS).output
+    assert "the loss of step 7 is nan" in said and "with 0.1 times the learning rate" in said
+    assert max(rates[7:]) < 0.2 * max(rates[:6])
+    assert json.loads((tmp_path / "once" / "result.json").read_text())["steps"] == 12
+    monkeypatch.setattr(Trainer, "_step", spoiled(2))
+    said = call("train", pictures, "-o", tmp_path / "twice", *OPTIONS, code=4).stderr
+    assert "the loss of step 7 is nan" in said and "lower train.learning_rate" in said
+    assert (tmp_path / "twice" / "rounds.jsonl").exists()
+
+
+def test_folders_may_be_named_from_the_data_on(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ("train", pictures, "-o", "run", "--images", "images", "--masks", "masks", *OPTIONS)
+    killed_run(monkeypatch, command, Trainer, "_step", 5, True)
+    call("train", "--resume", "run")
+
+
+@pytest.fixture
+def decoys(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data in `scans`, named from a working directory that has black images/ and masks/ of its own."""
+    shutil.copytree(pictures, tmp_path / "scans")
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        for path in (pictures / part).iterdir():
+            Image.new("L", (48, 40)).save(tmp_path / part / path.name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+NAMED = ("scans", "--images", "images", "--masks", "masks")
+
+
+def test_train_reads_the_folders_that_check_reads(decoys: Path) -> None:
+    checked = json.loads(call("check", *NAMED, "--no-timing", "--json").stdout)
+    assert not checked["errors"]  # of black masks it would say that nothing is labelled
+    call("train", *NAMED, "-o", "run", "--steps", "2", "--method", "dense", "--set", "network.width=4")
+    splits = json.loads((decoys / "run" / "splits.json").read_text())
+    for entry in (*splits["training"], *splits["validation"]):
+        for path in (*entry["images"], entry["label"]):
+            assert Path(path).parent.parent == decoys / "scans"
+
+
+def test_named_folders_are_found_again_from_another_directory(
+    decoys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_run(monkeypatch, ("train", *NAMED, "-o", "run", *OPTIONS), Trainer, "_step", 5, True)
+    monkeypatch.chdir(decoys / "masks")
+    call("train", "--resume", "../run")
+
+
+def test_the_same_command_goes_on_however_the_folders_were_named(
+    decoys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_run(monkeypatch, ("train", *NAMED, "-o", "run", *OPTIONS), Trainer, "_step", 5, True)
+    absolute = [decoys / "scans" / part for part in ("images", "masks")]
+    call("train", "scans", "--images", absolute[0], "--masks", absolute[1], "-o", "run", *OPTIONS)

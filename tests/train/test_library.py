@@ -1,0 +1,193 @@
+"""The face for one's own training code, first of all as the README shows it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+import stampseg
+from stampseg.channels.dropout import TargetedDropout
+from stampseg.core.errors import ConfigError, WiringError
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+ARGUMENTS = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": [4, 4, 8, 8, 8, 4]}
+EXAMPLE = torch.zeros(1, 1, 32, 32)
+
+
+def discs(count: int = 2) -> list[dict[str, Tensor]]:
+    """Batches of bright discs on noise, and their masks."""
+    generator = torch.Generator().manual_seed(0)
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    batches = []
+    for _ in range(count):
+        centres = 10 + 12 * torch.rand(4, 2, generator=generator)
+        label = torch.stack([((y - a) ** 2 + (x - b) ** 2 < 36).float() for a, b in centres])[:, None]
+        batches.append({"image": label + 0.5 * torch.randn(label.shape, generator=generator), "label": label})
+    return batches
+
+
+def loss(output: Tensor, label: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(output, label[:, 0].long())
+
+
+def make() -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    network = BasicUNet(**ARGUMENTS)
+    return network, torch.optim.AdamW(network.parameters(), lr=3e-3)
+
+
+class Training:
+    """A user's own training function."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self.network, self.optimizer, self.steps, self.data = network, optimizer, 0, discs()
+
+    def __call__(self, steps: int) -> float:
+        for _ in range(steps):
+            batch = self.data[self.steps % 2]
+            self.optimizer.zero_grad()
+            value = loss(self.network.train()(batch["image"]), batch["label"])
+            value.backward()
+            self.optimizer.step()
+            self.steps += 1
+        return float(value.detach())
+
+
+def test_the_example_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    written = [line for line in code.splitlines() if line.strip()]
+    assert len(written) < 20
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, Any] = {"loader": discs(), "example": EXAMPLE}
+    exec(compile(code, "README.md", "exec"), names)
+    network, turn = names["network"], names["turn"]
+    dense = sum(p.numel() for p in BasicUNet(**names["arguments"]).parameters())
+    assert turn.parameters == sum(p.numel() for p in network.parameters()) <= 0.15 * dense
+    assert "finish" in capsys.readouterr().out
+    again, x = stampseg.load("small.safetensors"), discs()[0]["image"]
+    assert torch.equal(again(x), network.eval()(x))
+    found = network(x).argmax(1)
+    assert (found == discs()[0]["label"][:, 0]).float().mean() > 0.9
+
+
+def test_score_choose_cut_by_hand() -> None:
+    network, optimizer = make()
+    train = Training(network, optimizer)
+    ema = AveragedModel(network)
+    train(3)
+    graph = stampseg.trace(network, EXAMPLE)
+    before, flops = graph.parameters, graph.flops
+    assert before == sum(p.numel() for p in network.parameters())
+    pairs = [(b["image"], b["label"]) for b in discs()]
+    scores = graph.score(pairs, loss)
+    same = graph.score(discs(), loss)
+    assert all(np.array_equal(scores[name], same[name]) for name in scores)
+    assert {g.name for g in graph.groups if g.frozen is None} == set(scores)
+    few = graph.lowest(scores, count=3)
+    assert few.count == 3
+    graph.cut(few, optimizer, copies=[ema])
+    graph.cut(
+        graph.lowest(graph.score(discs(), loss), target="flops:60%", minimum_width=2), optimizer, copies=[ema]
+    )
+    assert graph.flops <= 0.6 * flops
+    assert graph.parameters == sum(p.numel() for p in network.parameters()) < before
+    assert min(g.size for g in graph.groups) >= 2
+    train(2)
+    ema.update_parameters(network)
+
+
+def test_rounds_around_a_training_function() -> None:
+    network, optimizer = make()
+    train = Training(network, optimizer)
+    with_dropout = []
+    turns = []
+    for turn in stampseg.stamp(
+        network, EXAMPLE, optimizer, train, batches=discs(), loss=loss, steps=40, target="30%", rounds=4,
+        validate=lambda: 0.5, max_drop=1.0,
+    ):  # fmt: skip
+        turns.append(turn)
+        with_dropout.append(any(isinstance(m, TargetedDropout) for m in network.modules()))
+    assert train.steps == turns[-1].steps == 40
+    assert [t.event for t in turns].count("cut") >= 3
+    assert turns[-1].validation is not None and turns[-1].validation.dice == 0.5
+    assert all(with_dropout) and not any(isinstance(m, TargetedDropout) for m in network.modules())
+    assert any(max(t.dropout.values(), default=0) > 0.05 for t in turns)
+    assert stampseg.trace(network, EXAMPLE).channels.widths() == turns[-1].widths
+
+
+def test_an_abandoned_run_leaves_no_dropout_behind() -> None:
+    network, optimizer = make()
+    run = stampseg.stamp(
+        network, EXAMPLE, optimizer, Training(network, optimizer), batches=discs(), loss=loss, steps=20
+    )
+    next(run)
+    run.close()  # type: ignore[attr-defined]
+    assert not any(isinstance(m, TargetedDropout) for m in network.modules())
+
+
+def _once() -> Iterator[dict[str, Tensor]]:
+    yield from discs()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batches": _once()}, "batches can be gone through only once, .* give a list or a DataLoader"),
+        ({"target": "dice:0.8"}, "a Dice floor as target needs `validate`"),
+        ({"roundz": 3}, "prune.roundz: no such option .* did you mean prune.rounds"),
+        ({"target": "many"}, "stampseg.stamp: prune.target: 'many' is not understood"),
+    ],
+)
+def test_wrong_requests_are_refused(options: dict[str, Any], message: str) -> None:
+    network, optimizer = make()
+    given = {"batches": discs(), "loss": loss, **options}
+    with pytest.raises(ConfigError, match=message):
+        next(stampseg.stamp(network, EXAMPLE, optimizer, Training(network, optimizer), **given))
+
+
+def test_a_batch_of_images_alone_is_refused() -> None:
+    network, _ = make()
+    with pytest.raises(
+        ConfigError, match="a batch holds 1 tensor; expected a dictionary with image and label"
+    ):
+        stampseg.trace(network, EXAMPLE).score([(discs()[0]["image"],)], loss)
+
+
+def test_lowest_needs_an_amount() -> None:
+    network, _ = make()
+    graph = stampseg.trace(network, EXAMPLE)
+    with pytest.raises(ConfigError, match="neither count nor target"):
+        graph.lowest({})
+
+
+def test_saving_what_the_arguments_do_not_build_is_refused(tmp_path: Path) -> None:
+    network, _ = make()
+    graph = stampseg.trace(network, EXAMPLE)
+    graph.cut({"conv_0.conv_0.conv": [0]})
+    for wrong, message in (
+        ({"out_channels": 3}, "cannot be cut to this network: .*; give the name and the arguments"),
+        ({"bias": False}, r"cut alike, has .*bias of shape None, this network \(\d+,\); give the name and"),
+    ):
+        with pytest.raises(WiringError, match=message):
+            graph.save(tmp_path / "m.safetensors", "monai.BasicUNet", {**ARGUMENTS, **wrong})
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ConfigError, match="no graph; give the round's graph"):
+        stampseg.save(tmp_path / "m.safetensors", network, None, "monai.BasicUNet", ARGUMENTS, EXAMPLE.shape)
+
+
+def test_the_library_has_only_what_it_names() -> None:
+    assert not hasattr(stampseg, "nothing")
+    for name in stampseg.__all__:
+        assert getattr(stampseg, name) is not None
