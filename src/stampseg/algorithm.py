@@ -131,7 +131,7 @@ def stamp(
     run = _Run(learner, graph)
     run.remember(before)
     target = run.limit(options)
-    ranked = rankable_groups(graph, options.rankable)
+    ranked = rankable_groups(graph, options.scope)
     groups = frozenset(group.name for group in ranked)
     least = least_widths(ranked, options, min(1.0, target.amount / run.size(target.kind)))
     schedule = make_schedule(options, steps, run.size(target.kind), target.amount, len_of(graph, groups))

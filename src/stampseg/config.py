@@ -25,6 +25,7 @@ Tracker = Literal["tensorboard", "mlflow"]
 Criterion = Literal[
     "taylor", "taylor-abs", "l1", "l2", "l1-std", "random", "weight-l1", "norm-scale", "noise"
 ]
+Scope = Literal["all", "published"]
 Normalizer = Literal["l2", "mean", "none", "parameters", "flops", "memory", "latency"]
 
 
@@ -64,11 +65,10 @@ class NetworkOptions(Options):
         "default", description="paper: unet of width 4, 4 poolings, conv-ReLU-BatchNorm, as published."
     )
     width: int | None = Field(
-        None,
-        ge=1,
+        None, ge=1,
         description="Channels of the first level; each level doubles them. None: 8, or what is usual for the "
         "network.",
-    )
+    )  # fmt: skip
     poolings: int | None = Field(None, ge=1, le=6, description="Levels below the first; None: planned.")
     norm: Literal["batch", "instance"] | None = Field(
         None, description="Normalisation layer. None: batch for unet, else the network's own."
@@ -129,8 +129,12 @@ class PruneOptions(Options):
         "divided by the parameters, flops, memory or latency that go with the channel. None: l2, or the "
         "kind of the target where that is flops, memory or latency.",
     )
-    rankable: Literal["all", "published"] = Field(
-        "all", description="published: up-convolutions and the last block are never cut."
+    rankable: Scope | None = Field(
+        None,
+        description="Layers that may be cut. published: neither up-convolutions nor the last layer before "
+        "the classes, found by following any network, whatever its names; all: these too, and a class can "
+        "be lost for good with a channel. None: published, but all where the scores are divided by flops, "
+        "memory or latency, which lie in those layers: there `even` keeps them from starving.",
     )
     dropout: Literal["layer", "channel"] = Field(
         "layer", description="STAMP+: one rate per layer as published, or one per channel."
@@ -166,13 +170,11 @@ class PruneOptions(Options):
     )
     minimum_width: int = Field(1, ge=1, description="Channels every layer keeps.")
     even: float | None = Field(
-        None,
-        ge=0,
-        le=1,
+        None, ge=0, le=1,
         description="No layer keeps less than this times what an even cut of all layers to the target would "
         "leave it, rounded down. None: 0.75 where the scores are divided by flops, memory or latency, which "
         "would starve the layers at full resolution; else 0.",
-    )
+    )  # fmt: skip
     max_drop: float = Field(
         0.20, ge=0, description="A cut that stays this far below the best Dice is rolled back."
     )
@@ -182,10 +184,9 @@ class PruneOptions(Options):
         "the smallest of all rounds within `tolerance` of the best.",
     )
     rollbacks: int = Field(
-        3,
-        ge=0,
+        3, ge=0,
         description="Rolled-back cuts after which pruning ends; their channels are spared afterwards.",
-    )
+    )  # fmt: skip
     tolerance: float = Field(0.01, ge=0, description="Validation Dice that `smallest` may give away.")
     score_batches: int | None = Field(
         None, ge=1, description="Batches used for ranking; None: the whole training set."
@@ -219,6 +220,11 @@ class PruneOptions(Options):
         if self.even is not None:
             return self.even
         return 0.75 if self.for_time else 0.0
+
+    @property
+    def scope(self) -> Scope:
+        """`rankable`, settled."""
+        return self.rankable or ("all" if self.for_time else "published")
 
     @property
     def for_time(self) -> bool:

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 
 from .algorithm import Learner, Round, Validation
 from .algorithm import stamp as rounds_of
-from .channels.choice import Limit, check_reachable, choose, least_widths, limit_of, rankable_groups
+from .channels.choice import Limit, check_reachable, check_target, choose, limit_of
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout, detach_dropout
 from .channels.graph import ChannelGraph, Cut, Group, Scores
@@ -239,14 +239,8 @@ def stamp(
         one = example[:1].detach()
         return network_latency(network, one.ndim - 2, one, prune.runtime).median
 
-    if prune.target.kind not in (
-        "dice",
-        "latency",
-    ):
-        dense, ranked = Tally(network, graph), rankable_groups(graph, prune.rankable)
-        limit = limit_of(prune.target, dense)
-        least = least_widths(ranked, prune, min(1.0, limit.amount / getattr(dense, limit.kind)))
-        check_reachable(network, graph, limit, prune.minimum_width, {group.name for group in ranked}, least)
+    if prune.target.kind not in ("dice", "latency"):
+        check_target(network, graph, limit_of(prune.target, Tally(network, graph)), prune)
     return _rounds(
         Learner(
             network=network,

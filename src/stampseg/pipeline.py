@@ -14,7 +14,7 @@ from torch import nn
 
 from . import __version__
 from .algorithm import Learner, Round, Validation, stamp, train_only
-from .channels.choice import check_reachable, least_widths, limit_of, rankable_groups
+from .channels.choice import check_target, limit_of
 from .channels.cost import Tally
 from .channels.dropout import attach_dropout
 from .channels.gathering import GATHERED, Gathering
@@ -175,9 +175,7 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config, dense: Tally)
     if prune.target.kind == "latency":  # whether it can be reached is known when it has been measured
         return f", target: {prune.target}"
     limit = limit_of(prune.target, dense)
-    ranked = rankable_groups(graph, prune.rankable)
-    least = least_widths(ranked, prune, min(1.0, limit.amount / getattr(dense, limit.kind)))
-    check_reachable(network, graph, limit, prune.minimum_width, {group.name for group in ranked}, least)
+    check_target(network, graph, limit, prune)
     return f", target: {limit}"
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from torch import nn
 
-from ..config import PruneOptions
+from ..config import PruneOptions, Scope
 from ..errors import ConfigError, WiringError
 from ..target import Cost, Target, say_amount
 from .cost import LEAST, LayerTimes, Tally, unit_costs
@@ -40,12 +40,17 @@ def limit_of(target: Target, dense: Tally) -> Limit:
     return Limit(kind, target.limit(getattr(dense, kind)))
 
 
-def rankable_groups(graph: ChannelGraph, scope: Literal["all", "published"]) -> tuple[Group, ...]:
-    """Groups that compete. `published`: neither up-convolutions nor the last layer before the head."""
-    groups = graph.prunable
-    if scope == "published":
-        groups = tuple(group for group in groups if not group.transposed)[:-1]
-    return groups
+def rankable_groups(graph: ChannelGraph, scope: Scope) -> tuple[Group, ...]:
+    """Groups that may be cut.
+
+    Args:
+        graph: the network's channels.
+        scope: `all`; or `published`, as in the published code: neither up-convolutions nor the last layer,
+            whose channels are what each class is told by. Both are found by following the network.
+    """
+    if scope == "all":
+        return graph.prunable
+    return tuple(group for group in graph.prunable if not group.transposed and not group.before_head)
 
 
 def least_widths(groups: Sequence[Group], options: PruneOptions, share: float) -> dict[str, int]:
@@ -255,16 +260,38 @@ def check_reachable(
     minimum_width: int,
     groups: Container[str],
     least: Mapping[str, int] | None = None,
+    remedy: str = "",
 ) -> None:
     """Refuse a cost that no cut can reach.
 
     Raises:
-        ConfigError: the smallest network that is left costs more.
+        ConfigError: the smallest network that is left costs more; `remedy` is what else to do.
     """
     reached = float(getattr(smallest(network, graph, minimum_width, groups, least), limit.kind))
     if limit.amount < reached:
         hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 and limit.kind != "latency" else ""
         raise ConfigError(
             f"target {limit}: the smallest network that is left has {say_amount(limit.kind, reached)}; ask "
-            f"for more{hint}"
+            f"for more{remedy}{hint}"
         )
+
+
+def check_target(network: nn.Module, graph: ChannelGraph, limit: Limit, options: PruneOptions) -> None:
+    """Refuse a cost that no cut of a run can reach.
+
+    Raises:
+        ConfigError: the smallest network that is left costs more.
+    """
+    share = min(1.0, limit.amount / float(getattr(Tally(network, graph), limit.kind)))
+
+    def check(scope: Scope, remedy: str = "") -> None:
+        ranked = rankable_groups(graph, scope)
+        names, least = {group.name for group in ranked}, least_widths(ranked, options, share)
+        check_reachable(network, graph, limit, options.minimum_width, names, least, remedy)
+
+    remedy = ""
+    if options.scope == "published":
+        with suppress(ConfigError):
+            check("all")
+            remedy = ", or set prune.rankable=all: then up-convolutions and the last layer are cut too"
+    check(options.scope, remedy)
