@@ -23,9 +23,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Calls that can run what a file holds, and the one place of each, where that is shut off.
 RUNNING = {
-    "torch.load": "pretrained/checkpoint.py",  # weights_only=True, held by test_architecture
-    "yaml.load": "plain_yaml.py pretrained/bundle_config.py",  # with loaders made from SafeLoader
-    "torch.export.load": "export/torch_form.py",  # .pt2, only where the user says --trust
+    "torch.load": "networks/pretrained/checkpoint.py",  # weights_only=True, held by test_architecture
+    "yaml.load": "core/yaml.py networks/pretrained/bundle_config.py",  # with loaders made from SafeLoader
+    "torch.export.load": "runtime/torch_program.py",  # .pt2, only where the user says --trust
     "eval": "", "exec": "", "compile": "", "__import__": "", "os.system": "", "os.popen": "",
     "yaml.unsafe_load": "", "yaml.full_load": "", "np.load": "", "numpy.load": "", "pd.read_pickle": "",
     "torch.jit.load": "", "torch.hub.load": "", "torch.package.PackageImporter": "", "runpy.run_path": "",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from stampseg.channels.choice import (
     Limit,
@@ -20,9 +24,12 @@ from stampseg.channels.cost import Tally
 from stampseg.channels.graph import ChannelGraph, Cut
 from stampseg.channels.trace import trace
 from stampseg.core.errors import ConfigError
+from stampseg.core.prune_options import PruneOptions, Scope
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
+from tests.networks.zoo import SUBJECTS, Subject
 
+SCOPES: tuple[Scope, Scope] = ("all", "published")
 NEVER = Limit("parameters", 0)
 
 
@@ -117,12 +124,15 @@ def test_only_named_groups_and_none_when_the_limit_is_met(case: Case) -> None:
     assert choose(network, graph, scores, limit=Limit("parameters", 10**9)).removed == {}
 
 
+def left_out(network: nn.Module, example: Tensor) -> set[str]:
+    """Groups that may be cut, but not in the published scope."""
+    graph = trace(network, example)
+    ranked = [{g.name for g in rankable_groups(graph, scope)} for scope in SCOPES]
+    return ranked[0] - ranked[1]
+
+
 def test_published_leaves_up_convolutions_and_the_last_layer_alone(case: Case) -> None:
-    _, graph, _ = case
-    left_out = {g.name for g in rankable_groups(graph, "all")} - {
-        g.name for g in rankable_groups(graph, "published")
-    }
-    assert left_out == {"up.0", "up.1", "decoder.0.1.conv"}
+    assert left_out(case[0], torch.randn(1, 1, 8, 8)) == {"up.0", "up.1", "decoder.0.1.conv"}
 
 
 def test_channels_given_as_protected_stay(case: Case) -> None:
@@ -179,3 +189,98 @@ def test_a_limit_is_reachable_down_to_the_smallest_network(case: Case, kind: str
 def test_whether_a_floor_or_a_latency_is_reachable_is_not_known_before(case: Case, target: str) -> None:
     network, graph, _ = case
     assert reachable_limit(network, graph, Target.parse(target), graph.prunable) is None
+
+
+class HeadFirst(nn.Module):
+    """Names and order of definition say nothing: what the head reads is made before other layers run."""
+
+    def __init__(self, deep: bool = False, summed: bool = False, lost: bool = False) -> None:
+        super().__init__()
+        self.deep, self.summed, self.lost = deep, summed, lost
+        self.tail = nn.Conv2d(6, 2, 1)
+        self.a, self.b, self.c = nn.Conv2d(1, 6, 1), nn.Conv2d(6, 6, 1), nn.Conv2d(6, 5, 1)
+        self.up, self.add = nn.ConvTranspose2d(6, 6, 2, 2), nn.ConvTranspose2d(6, 6, 2, 2)
+        self.gate, self.side = nn.Conv2d(5, 6, 1), nn.Conv2d(5, 2, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        first = self.a(x).relu()
+        last = self.b(first).relu()
+        scores = self.tail(self.add(functional.avg_pool2d(last, 2)) + last if self.summed else last)
+        deep = self.c(self.up(functional.avg_pool2d(first, 2)).relu()).relu()
+        scores = scores * self.gate(deep).mean(1, keepdim=True).sigmoid()
+        return [scores, self.side(deep)] if self.deep else scores.softmax(1) if self.lost else scores
+
+
+def test_the_layer_before_the_head_is_found_by_the_wiring() -> None:
+    example = torch.randn(1, 1, 8, 8)
+    assert left_out(HeadFirst(), example) == {"up", "b"}
+    # the other maps of deep supervision are for training: their layers may be cut
+    assert left_out(HeadFirst(deep=True), example) == {"up", "b"}
+    # an up-convolution that is added to another layer lives and dies with it
+    assert left_out(HeadFirst(summed=True), example) == {"up", "b"}
+    # a softmax mixes the classes and the output is not followed to the end: what leads nowhere counts
+    assert left_out(HeadFirst(lost=True), example) == {"up", "b", "c"}
+
+
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if not s.slow], ids=lambda s: s.label)
+def test_every_network_has_a_layer_before_its_head(subject: Subject) -> None:
+    subject.skip_without_package()
+    with torch.device("meta"):
+        network = subject.spec.build(trusted=(subject.name,))
+        graph = trace(network, torch.empty(subject.spec.example_shape), rehearse=False)
+    assert any(group.before_head for group in graph.prunable)
+    assert not any(group.before_head for group in graph.groups if group.frozen == "the network's output")
+    ranked = rankable_groups(graph, "published")
+    assert ranked and not any(group.before_head or group.transposed for group in ranked)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("poolings", [2, 3, 5])
+@pytest.mark.parametrize("target", ["15%", "2%", "flops:25%", "memory:25%"])
+def test_the_networks_of_the_defaults_reach_what_is_usual(dims: int, poolings: int, target: str) -> None:
+    options = PruneOptions(target=Target.parse(target))
+    with torch.device("meta"):
+        network = UNet(dims, 1, 3, 8, [(2,) * dims] * poolings)
+        graph = trace(network, torch.empty(1, 1, *[64] * dims), rehearse=False)
+    reach(network, graph, options)
+
+
+def reach(network: nn.Module, graph: ChannelGraph, options: PruneOptions) -> Limit | None:
+    """The limit of a run, as train and prune look for it."""
+    return reachable_limit(
+        network, graph, options.target, rankable_groups(graph, options.scope),
+        minimum_width=options.minimum_width, evenness=options.evenness,
+    )  # fmt: skip
+
+
+def test_a_target_that_only_all_layers_reach_names_the_option(case: Case) -> None:
+    network, graph, _ = case
+    sizes = [smallest(network, graph, 1, {g.name for g in rankable_groups(graph, s)}) for s in SCOPES]
+    least, published = (size.parameters for size in sizes)
+    remedy = "; ask for more, or set prune.rankable=all: then up-convolutions and the last layer are cut too"
+    left = f"the smallest network that is left has {published:,} parameters"
+    for scope, amount, message in (
+        (None, published, None),
+        (None, published - 1, left + remedy),
+        ("published", least, left + remedy),
+        ("all", least, None),
+        ("published", least - 1, left + "; ask for more"),
+        ("all", least - 1, f"the smallest network that is left has {least:,} parameters; ask for more"),
+    ):
+        options = PruneOptions(target=Target(amount=amount), rankable=scope)  # type: ignore[arg-type]
+        if message is None:
+            reach(network, graph, options)
+            continue
+        with pytest.raises(ConfigError) as caught:
+            reach(network, graph, options)
+        said = str(caught.value).partition("; did you mean")[0]
+        assert said == f"target {amount:,} parameters: {message}"
+
+
+@pytest.mark.parametrize("target", ["15%", "50k", "flops:25%", "memory:25%", "latency:50ms", "dice:0.8"])
+def test_the_last_layer_is_safe_unless_the_cost_lies_there(target: str) -> None:
+    kind = target.partition(":")[0]
+    options = PruneOptions(target=Target.parse(target))
+    assert options.scope == ("all" if kind in ("flops", "memory", "latency") else "published")
+    assert PruneOptions(target=options.target, rankable="all").scope == "all"
+    assert PruneOptions(target=options.target, rankable="published").scope == "published"

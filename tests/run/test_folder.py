@@ -20,7 +20,7 @@ from stampseg.run.folder import RunFolder
 from stampseg.run.spec import RunSpec
 from tests.cli.test_cli import call, disc
 
-LEFTOVER = ".123-0a1b2c3d.json"  # as atomic.py names what it is writing
+LEFTOVER = ".123-0a1b2c3d.json"  # as core/files.py names what it is writing
 WRONG = ("--target", "1")  # smaller than any network: refused when the folder has been written to
 
 

@@ -136,7 +136,7 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
     bench = Bench(lambda bench: 0.9 if bench.size > 0.6 * bench.dense else 0.2)
     good: dict[str, torch.Tensor] = {}
     rounds, events = [], []
-    for turn in bench.run(max_drop=0.1, rollbacks=0):
+    for turn in bench.run(max_drop=0.1, rollbacks=0, rankable="all"):
         rounds.append(turn)
         events.append(turn.event)
         if turn.event == "rolled back":
@@ -172,7 +172,7 @@ def test_channels_that_did_not_heal_are_spared_and_the_target_is_still_met() -> 
         return judged
 
     bench.score = misjudged  # type: ignore[method-assign]
-    rounds = list(bench.run(200, target=Target(share=0.5), rounds=10))
+    rounds = list(bench.run(200, target=Target(share=0.5), rounds=10, rankable="all"))
     events = [turn.event for turn in rounds]
     assert events[:5] == ["warm-up", "cut", "rolled back", "cut", "cut"] and events.count("rolled back") == 1
     assert rounds[-1].widths[vital] == 4 and bench.size <= 0.5 * bench.dense and bench.steps == 200
@@ -185,7 +185,7 @@ def test_a_cut_that_heals_the_second_time_stands() -> None:
         asked.append(bench.size)
         return 0.2 if asked.count(bench.size) == 1 and bench.size < 0.6 * bench.dense else 0.9
 
-    events = [turn.event for turn in Bench(dice).run()]
+    events = [turn.event for turn in Bench(dice).run(rankable="all")]
     assert events[:7] == ["warm-up", "cut", "cut", "cut", "recover", "cut", "recover"]
 
 
@@ -200,12 +200,13 @@ def test_a_floor_of_dice_is_reached_first_and_never_left(warmup: float) -> None:
     assert any(turn.event == "rolled back" for turn in rounds)
 
 
+@pytest.mark.parametrize("rankable", ["all", "published", None])
 @pytest.mark.parametrize("width", [2, 3])
-def test_every_layer_keeps_its_minimum_width(width: int) -> None:
+def test_every_layer_keeps_its_minimum_width_and_some_all_they_have(width: int, rankable: Any) -> None:
     bench = Bench()
-    rounds = list(bench.run(minimum_width=width, target=Target(amount=1)))
-    frozen = {"head"}
-    assert {n for name, n in rounds[-1].widths.items() if name not in frozen} == {width}
+    rounds = list(bench.run(minimum_width=width, target=Target(amount=1), rankable=rankable))
+    whole = {"head": 2} | ({} if rankable == "all" else {"up.0": 4, "decoder.0.1.conv": 4})
+    assert rounds[-1].widths == {g.name: whole.get(g.name, width) for g in bench.graph.groups}
     assert bench.steps == 60
 
 
@@ -223,10 +224,11 @@ def test_stamp_never_drops_and_stamp_plus_always_does() -> None:
             assert all(torch.equal(rate, torch.full_like(rate, 0.005)) for rate in dropouts(bench))
         else:
             assert max(turn.dropout.values()) == pytest.approx(0.1)
+            layers = [g.name for g in bench.graph.prunable if not g.transposed]
+            assert set(turn.dropout) == set(layers) - {"decoder.0.1.conv"}  # which no cut will touch
             assert [rate.mean().item() for rate in dropouts(bench)] == pytest.approx(
-                [rate for name, rate in turn.dropout.items() if not name.startswith("up")]
+                [turn.dropout.get(name, 0.005) for name in layers]
             )
-            assert set(turn.dropout) == {g.name for g in bench.graph.prunable if not g.transposed}
 
 
 def test_the_finish_drops_nothing_unless_asked() -> None:

@@ -71,11 +71,16 @@ def limit_of(target: Target, size: Callable[[Cost], float]) -> Limit:
 
 
 def rankable_groups(graph: ChannelGraph, scope: Literal["all", "published"]) -> tuple[Group, ...]:
-    """Groups that compete. `published`: neither up-convolutions nor the last layer before the head."""
-    groups = graph.prunable
-    if scope == "published":
-        groups = tuple(group for group in groups if not group.transposed)[:-1]
-    return groups
+    """Groups that may be cut.
+
+    Args:
+        graph: the network's channels.
+        scope: `all`; or `published`, as in the published code: neither up-convolutions nor the last layer,
+            whose channels are what each class is told by. Both are found by following the network.
+    """
+    if scope == "all":
+        return graph.prunable
+    return tuple(group for group in graph.prunable if not group.transposed and not group.before_head)
 
 
 def least_widths(groups: Sequence[Group], evenness: float, kind: Cost, share: float) -> dict[str, int]:
@@ -314,16 +319,24 @@ def reachable_limit(
         None for a Dice floor or a latency: whether they can be reached shows when they have been measured.
 
     Raises:
-        ConfigError: the smallest network that is left costs more.
+        ConfigError: the smallest network that is left costs more; `remedy` is what else to do.
     """
     if target.kind == "dice" or target.kind == "latency":
         return None
-    limit, names, least = bounds_of(groups, target, Tally(network, graph).total, evenness)
-    reached = smallest(network, graph, minimum_width, names, least).total(limit.kind)
+    size = Tally(network, graph).total
+
+    def reached_by(competing: Sequence[Group]) -> tuple[Limit, float]:
+        limit, names, least = bounds_of(competing, target, size, evenness)
+        return limit, smallest(network, graph, minimum_width, names, least).total(limit.kind)
+
+    limit, reached = reached_by(groups)
     if limit.amount < reached:
+        remedy = ""
+        if set(groups) < set(graph.prunable) and limit.amount >= reached_by(graph.prunable)[1]:
+            remedy = ", or set prune.rankable=all: then up-convolutions and the last layer are cut too"
         hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 else ""
         raise ConfigError(
             f"target {limit}: the smallest network that is left has {say_amount(limit.kind, reached)}; ask "
-            f"for more{hint}"
+            f"for more{remedy}{hint}"
         )
     return limit

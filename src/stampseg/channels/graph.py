@@ -31,7 +31,8 @@ class Group:
     stop: int
     producers: tuple[str, ...]
     frozen: str | None  # why it may not be cut, or None
-    transposed: bool = False  # produced by an up-convolution
+    transposed: bool = False  # produced by up-convolutions only
+    before_head: bool = False  # read by a layer that makes the network's output, the first of several
 
     @property
     def size(self) -> int:

@@ -101,6 +101,8 @@ class Tracer(TorchFunctionMode):
             )
         self._look_for_strangers(outputs)
         self.output_shapes += [tuple(output.shape) for output in outputs]
+        if not self._training:
+            self.wiring.output = self._pass.layout(outputs[0])
         for output in outputs:
             layout = self._pass.layout(output)
             if layout is not None:

@@ -6,6 +6,7 @@ An atom is one channel of one layer's output. Operations that need two atoms to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +38,7 @@ class Wiring:
     sizes: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     poisoned: dict[str, str] = field(default_factory=dict)  # tensor -> operation not understood
     touched: set[str] = field(default_factory=set)  # tensors bound since this was cleared last
+    output: np.ndarray | None = None  # atoms of the network's (first) output; None: not followed so far
 
     def new_block(self, name: str, count: int, *, layer: bool, transposed: bool = False) -> np.ndarray:
         """Create `count` atoms."""
@@ -126,6 +128,7 @@ class Wiring:
         frozen: dict[int, str] = {}
         for atom, reason in self.reasons.items():
             frozen.setdefault(int(roots[atom]), reason)
+        read = self._read_by_head(roots)
         channel_of_root: dict[int, int] = {}
         groups: list[Group] = []
         for family in families:
@@ -138,19 +141,38 @@ class Wiring:
                     channel_of_root.setdefault(root, len(channel_of_root))
                     if root in frozen:
                         reasons.append(frozen[root])
-            layers = tuple(block.name for block in family if block.layer)
+            layers = [block for block in family if block.layer]
             groups.append(
                 Group(
-                    name=layers[0],
+                    name=layers[0].name,
                     start=start,
                     stop=len(channel_of_root),
-                    producers=layers,
+                    producers=tuple(block.name for block in layers),
                     frozen=reasons[0] if reasons else None,
-                    transposed=any(block.transposed for block in family),
+                    transposed=all(block.transposed for block in layers),
+                    before_head=any(not read.isdisjoint(roots[b.start : b.stop].tolist()) for b in layers),
                 )
             )
         channel_of = np.array([channel_of_root.get(int(root), FREE) for root in roots], dtype=int)
         return channel_of, tuple(groups)
+
+    def _read_by_head(self, roots: np.ndarray) -> set[int]:
+        """Representatives of the atoms that go into the layers which make the output."""
+        made = self._made_by_head(roots)
+        heads = {t for t, atoms in self._bound("out") if not made.isdisjoint(roots[atoms].tolist())}
+        return {root for t, atoms in self._bound("in") if t in heads for root in roots[atoms].tolist()} - made
+
+    def _made_by_head(self, roots: np.ndarray) -> set[int]:
+        """Of the output's atoms; where the way to it was lost, of frozen ones that no other layer reads."""
+        if self.output is not None:
+            return set(roots[self.output].tolist())
+        frozen = {int(roots[atom]) for atom in self.reasons}
+        made = {root for _, atoms in self._bound("out") for root in roots[atoms].tolist()}
+        return made & frozen - {root for _, atoms in self._bound("in") for root in roots[atoms].tolist()}
+
+    def _bound(self, role: Role) -> Iterator[tuple[str, np.ndarray]]:
+        """Tensors and atoms of the places of this role."""
+        return ((tensor, atoms) for (tensor, _), (atoms, r) in self.places.items() if r == role)
 
     def _families(self, roots: np.ndarray) -> list[list[Block]]:
         """Blocks that share a united atom, in order of creation."""

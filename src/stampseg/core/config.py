@@ -66,11 +66,10 @@ class NetworkOptions(Options):
         "default", description="paper: unet of width 4, 4 poolings, conv-ReLU-BatchNorm, as published."
     )
     width: int | None = Field(
-        None,
-        ge=1,
+        None, ge=1,
         description="Channels of the first level; each level doubles them. None: 8, or what is usual for the "
         "network.",
-    )
+    )  # fmt: skip
     poolings: int | None = Field(None, ge=1, le=6, description="Levels below the first; None: planned.")
     norm: Literal["batch", "instance"] | None = Field(
         None, description="Normalisation layer. None: batch for unet, else the network's own."

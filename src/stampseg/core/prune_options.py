@@ -14,6 +14,7 @@ Criterion = Literal[
 ]
 
 
+Scope = Literal["all", "published"]
 Normalizer = Literal["l2", "mean", "none", "parameters", "flops", "memory", "latency"]
 
 
@@ -36,8 +37,12 @@ class PruneOptions(Options):
         "divided by the parameters, flops, memory or latency that go with the channel. None: l2, or the "
         "kind of the target where that is flops, memory or latency.",
     )
-    rankable: Literal["all", "published"] = Field(
-        "all", description="published: up-convolutions and the last block are never cut."
+    rankable: Scope | None = Field(
+        None,
+        description="Layers that may be cut. published: neither up-convolutions nor the last layer before "
+        "the classes, found by following any network, whatever its names; all: these too, and a class can "
+        "be lost for good with a channel. None: published, but all where the scores are divided by flops, "
+        "memory or latency, which lie in those layers: there `even` keeps them from starving.",
     )
     dropout: Literal["layer", "channel"] = Field(
         "layer", description="STAMP+: one rate per layer as published, or one per channel."
@@ -126,6 +131,11 @@ class PruneOptions(Options):
         if self.even is not None:
             return self.even
         return 0.75 if self.for_time else 0.0
+
+    @property
+    def scope(self) -> Scope:
+        """`rankable`, settled."""
+        return self.rankable or ("all" if self.for_time else "published")
 
     @property
     def for_time(self) -> bool:

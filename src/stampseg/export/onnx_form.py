@@ -50,9 +50,9 @@ def onnx_of(scorer: ScoreNetwork, example: torch.Tensor) -> OnnxForm:
 
     By the exporter that records one pass (dynamo=False): of the 56 networks of tests/networks/zoo.py it
     exports 54, 51 of them with free sizes, equal to rounding in 2D and 3D, in 0.1 to 6 s. The one that
-    first makes a program (dynamo=True) takes 4 to 72 s and refuses free sizes or fails where a network compares
-    sizes, as MONAI's BasicUNet does when it pads what it upsamples; what this one cannot export, it
-    cannot either.
+    first makes a program (dynamo=True) takes 4 to 72 s and refuses free sizes or fails where a network
+    compares sizes, as MONAI's BasicUNet does when it pads what it upsamples; what this one cannot export,
+    it cannot either.
 
     Args:
         scorer: in evaluation mode, float32.

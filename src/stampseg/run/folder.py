@@ -3,8 +3,8 @@
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
 
-While it goes on, also checkpoint/ (see keeping.py): a folder that has it, or no result.json, can be gone on
-with.
+While it goes on, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
+resumed.
 """
 
 from __future__ import annotations

@@ -171,7 +171,7 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
     if config.method not in ("stamp", "stamp+"):
         return ""
     limit = reachable_limit(
-        network, graph, prune.target, rankable_groups(graph, prune.rankable),
+        network, graph, prune.target, rankable_groups(graph, prune.scope),
         minimum_width=prune.minimum_width, evenness=prune.evenness,
     )  # fmt: skip
     return f", target: {limit or prune.target}"

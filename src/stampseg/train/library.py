@@ -243,7 +243,7 @@ def stamp(
         return network_latency(network, one.ndim - 2, one, prune.runtime).median
 
     reachable_limit(
-        network, graph, prune.target, rankable_groups(graph, prune.rankable),
+        network, graph, prune.target, rankable_groups(graph, prune.scope),
         minimum_width=prune.minimum_width, evenness=prune.evenness,
     )  # fmt: skip
     return _rounds(

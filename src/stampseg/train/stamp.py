@@ -130,7 +130,7 @@ def stamp(
     """
     run = _Run(learner, graph)
     run.remember(before)
-    ranked = rankable_groups(graph, options.rankable)
+    ranked = rankable_groups(graph, options.scope)
     target, groups, least = bounds_of(ranked, options.target, run.size, options.evenness)
     schedule = make_schedule(
         options, steps, run.size(target.kind), target.amount, channel_count(graph, groups)

@@ -99,3 +99,31 @@ def test_thin_vessels_in_colour_and_a_palette_of_nerves(shared_data: Path, tmp_p
 
         assert mask.suffix == ".png" and set(np.unique(read_label(mask).array)) <= values
         assert read_label(mask).array.shape == read_image([picture]).array.shape[1:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pruned_network_still_finds_every_class(seed: int, hippocampus: Path, tmp_path: Path) -> None:
+    """A cut in the last layer before the head took a class for good; with no validation nobody saw it."""
+    call(
+        "train", hippocampus, "-o", tmp_path / "run", "--labels", "10", "--steps", "700", "--target", "15%",
+        "--validation", "none", "--set", "data.spacing=[2,2,2]", "--seed", seed,
+    )  # fmt: skip
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["target_reached"] and result["training_cases"] == 10
+    splits = json.loads((tmp_path / "run" / "splits.json").read_text())
+    people = {person_of(case["id"]) for case in splits["training"]}
+    others = [
+        p for p in sorted((hippocampus / "imagesTr").glob("*.nii.gz")) if person_of(p.name) not in people
+    ]
+    call("predict", tmp_path / "run", *others[:12], "-o", tmp_path / "masks")
+    call("evaluate", tmp_path / "masks", hippocampus / "labelsTr", "-o", tmp_path / "metrics.json")
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["cases"] == 12
+    dice = {label: found["summary"][label]["dice"]["mean"] for label in ("Anterior", "Posterior")}
+    assert min(dice.values()) > 0.6, dice
+
+
+def person_of(name: str) -> int:
+    """Of hippocampus_NNN: the scans of one person's two sides have numbers that follow each other."""
+    return (int(name.removeprefix("hippocampus_")[:3]) + 1) // 2
