@@ -28,11 +28,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Over the cases of one label. `std` is the sample's standard deviation, None for one case."""
+    """Of one label over the `cases` whose reference holds it.
 
-    mean: float
-    median: float
+    `mean` and `median` are None without such a case; `std`, the sample's standard deviation, is None for
+    fewer than two.
+    """
+
+    mean: float | None
+    median: float | None
     std: float | None
+    cases: int
+
+
+@dataclass(frozen=True)
+class FalsePositives:
+    """Of one label over the `cases` whose reference does not hold it.
+
+    `found_in` of them something was predicted, `mean_volume` on the average of these (ml; mm² or pixels for
+    pictures); None where it is 0 of them.
+    """
+
+    cases: int
+    found_in: int
+    mean_volume: float | None
 
 
 @dataclass(frozen=True)
@@ -54,28 +72,55 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
     @property
+    def volume_unit(self) -> str:
+        """ml, or px for pictures."""
+        return "ml" if self.unit == "mm" else "px"
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names in the rows, "union" last."""
         return tuple(dict.fromkeys(row.label for row in self.rows))
 
     def summary(self) -> dict[str, dict[str, Statistics]]:
-        """Statistics per label and metric."""
-        return {label: _statistics([r for r in self.rows if r.label == label]) for label in self.labels}
+        """Statistics per label and metric, over the cases whose reference holds the label."""
+        return {label: _statistics(self._of(label)) for label in self.labels}
+
+    def false_positives(self) -> dict[str, FalsePositives]:
+        """What was predicted of a label where the reference holds none of it, per label."""
+        return {label: _false_positives(self._of(label)) for label in self.labels}
+
+    def missed(self) -> tuple[str, ...]:
+        """Labels that references hold and no prediction finds, one sentence each; one for all of them."""
+        held: dict[str, list[Metrics]] = {}
+        for row in self.rows:
+            if row.value is not None and not row.absent:
+                held.setdefault(row.label, []).append(row)
+        lost = [label for label, rows in held.items() if not any(row.dice for row in rows)]
+        if lost and not any(row.predicted_volume for row in self.rows):
+            return ("every prediction is empty, though references are not",)
+        return tuple(
+            f"{label} is missed: no prediction overlaps it in the {len(held[label])} case(s) that hold it"
+            for label in lost
+        )
+
+    def _of(self, label: str) -> list[Metrics]:
+        return [row for row in self.rows if row.label == label]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
         return {
             "cases": len({row.case for row in self.rows}),
             "tolerance_mm": self.tolerance_mm,
-            "units": {"length": self.unit, "volume": "ml" if self.unit == "mm" else "px"},
+            "units": {"length": self.unit, "volume": self.volume_unit},
             "empty_mask_rule": EMPTY_MASK_RULE,
             "summary": {
                 label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
                 for label, metrics in self.summary().items()
             },
-            "rows": [asdict(row) for row in self.rows],
+            "false_positives": {label: asdict(found) for label, found in self.false_positives().items()},
+            "rows": [row.to_json() for row in self.rows],
             "notes": list(self.notes),
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self.missed()],
         }
 
     def write(self, path: Path) -> Path:
@@ -89,15 +134,17 @@ class Evaluation:
             raise DataError(
                 f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
             )
-        text = self._csv() if suffix == ".csv" else json.dumps(self.to_json(), indent=2) + "\n"
-        write_text(path, text)
+        write_text(path, self._csv() if suffix == ".csv" else self._json())
         return path
+
+    def _json(self) -> str:
+        return json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
 
     def _csv(self) -> str:
         stream = io.StringIO()
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*(field.name for field in fields(Metrics)), "unit"])
-        table.writerows([*asdict(row).values(), self.unit] for row in self.rows)
+        table.writerow([*(field.name for field in fields(Metrics)), "false_positive_volume", "unit"])
+        table.writerows([*row.to_json().values(), self.unit] for row in self.rows)
         return stream.getvalue()
 
 
@@ -164,32 +211,57 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     count = len({row.case for row in evaluation.rows})
     title = f"{count} case{'' if count == 1 else 's'}, mean ± standard deviation (median)"
     table = Table(title=title)
-    headings = ("label", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
+    headings = ("label", "cases", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
     for heading in headings:
         table.add_column(heading.replace("[", r"\["), justify="left" if heading == "label" else "right")
     for label, metrics in evaluation.summary().items():
-        table.add_row(label, *(_cell(metrics[name]) for name in METRIC_NAMES))
+        held = str(metrics["dice"].cases)
+        table.add_row(label, held, *(_cell(metrics[name]) for name in METRIC_NAMES))
     console.print(table)
     console.print(
         f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
         markup=False,
     )
-    for line in (*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)):
+    lines = [*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)]
+    lines += _absences(evaluation)
+    for line in (*lines, *(f"WARNING: {text}" for text in evaluation.missed())):
         console.print(line, markup=False)
 
 
+def _absences(evaluation: Evaluation) -> list[str]:
+    """For labels that some references do not hold: in how many of these cases they were predicted."""
+    unit = evaluation.volume_unit
+    return [
+        f"{label}: {found.cases} case(s) do not hold it; false positive in {found.found_in} of them"
+        + ("" if found.mean_volume is None else f", {found.mean_volume:.3g} {unit} on average")
+        for label, found in evaluation.false_positives().items()
+        if found.cases
+    ]
+
+
 def _cell(numbers: Statistics) -> str:
+    if numbers.mean is None or numbers.median is None:
+        return "-"
     spread = "" if numbers.std is None else f" ± {numbers.std:.3f}"
     return f"{numbers.mean:.3f}{spread} ({numbers.median:.3f})"
 
 
 def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
+    held = [row for row in rows if not row.absent]
+    if not held:
+        return dict.fromkeys(METRIC_NAMES, Statistics(None, None, None, 0))
     found = {}
     for name in METRIC_NAMES:
-        values = np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        values = np.array([getattr(row, name) for row in held], dtype=np.float64)
         std = float(values.std(ddof=1)) if len(values) > 1 else None
-        found[name] = Statistics(float(values.mean()), float(np.median(values)), std)
+        found[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(held))
     return found
+
+
+def _false_positives(rows: Sequence[Metrics]) -> FalsePositives:
+    volumes = [row.predicted_volume for row in rows if row.absent]
+    found = [volume for volume in volumes if volume]
+    return FalsePositives(len(volumes), len(found), sum(found) / len(found) if found else None)
 
 
 def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
