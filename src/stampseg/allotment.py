@@ -21,11 +21,15 @@ AUTO_MOST = 20  # validation runs every round
 
 @dataclass(frozen=True)
 class Allotment:
-    """Cases of a run; no person is in both. `note` says in words what was decided."""
+    """Cases of a run; no person is in both. `note` says in words what was decided.
+
+    `unused` were to validate, but none of them holds a label.
+    """
 
     training: tuple[Case, ...]
     validation: tuple[Case, ...]
     note: str
+    unused: tuple[Case, ...] = ()
 
 
 def allot(cases: Sequence[Case], config: Config) -> Allotment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
             reporter.note(
                 f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
                 f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
-                f"validation Dice {_dice(result['validation_dice'])}{was}; "
+                f"validation Dice {_dice(result['validation_dice'])}{_support(result)}{was}; "
                 f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
             )
     except BaseException:
@@ -64,6 +64,16 @@ def _carry_out(folder: RunFolder, order: Order, quiet: bool) -> None:
         raise
     finally:
         folder.release()
+
+
+def _support(result: dict[str, Any]) -> str:
+    """How many cases the Dice of each label rests on."""
+    cases: dict[str, int] = result["validation_cases_per_label"] or {}
+    dice: dict[str, float] = result["validation_dice_per_label"] or {}
+    if len(cases) < 2:
+        return "".join(f" in {count} case(s)" for count in cases.values())
+    parts = [f"{n} {dice[n]:.3f} in {count}" if count else f"{n} in no" for n, count in cases.items()]
+    return f" ({', '.join(parts)} case(s))"
 
 
 def _dice(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from .denormals import flushing_denormals, start_flushing_workers
 from .errors import ConfigError
 from .keeping import Keeper
 from .latency import network_latency
-from .modelfile import Description, save_model
+from .modelfile import Description, load_model, save_model
 from .narrow_layers import narrow_layers
 from .networks.outputs import check_outputs
 from .networks.planned import count, flat_spec, network_spec
@@ -42,7 +42,7 @@ from .runs import RunFolder
 from .surveying import Survey, survey
 from .timing.layers import LayerTable
 from .training import Trainer, lay_out, resolve_device, seed_everything
-from .validation import training_dice, validate
+from .validation import training_dice, training_dice_per_label, validate
 
 
 def run_training(
@@ -121,7 +121,13 @@ def run_training(
         latency=rounds[0].latency if rounds else None,
     )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
-    result = conclude(folder, rounds, before, dense, seen, config, keeper.seconds)
+
+    def trained_dice() -> Mapping[str, float]:
+        chosen = load_model(folder.model, device, trusted=(*trusted, spec.name)).network
+        chosen = lay_out(chosen, seen.plan.spatial_dims, device)
+        return training_dice_per_label(chosen, trainer.scoring_batches(None), seen.plan.label_names[1:])
+
+    result = conclude(folder, rounds, before, dense, seen, config, keeper.seconds, trained_dice)
     for text in result["remarks"]:
         reporter.note(text)
     return result
@@ -189,7 +195,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         changes["prune"] = {"criterion": "l1"}
     if config.prune.target.floor is not None and not seen.allotment.validation:
         raise ConfigError(
-            "a Dice floor as --target needs validation cases; give --validation, or a size such as 15%"
+            "a Dice floor as --target needs validation cases that hold a label; give --validation, or a size "
+            "such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from .allotment import Allotment, allot
 from .config import Config
-from .data.cases import Dataset
+from .data.cases import Case, Dataset
 from .data.fingerprint import Fingerprint, fingerprint
+from .data.formats import some
 from .data.labels import LabelTable, label_table
 from .data.plan import Plan
 from .data.planning import make_plan
+from .data.readers import read_label
 from .errors import DataError
 from .networks.planned import fixed_strides, spec_strides
 from .pretrained.source import Source
@@ -46,7 +48,24 @@ def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Su
     plan = _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    return Survey(dataset, table, allotment, seen, plan)
+    return Survey(dataset, table, _without_empty_validation(allotment, plan.label_values[0]), seen, plan)
+
+
+def _without_empty_validation(allotment: Allotment, background: int) -> Allotment:
+    """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
+    cases = allotment.validation
+    if not cases or any(_holds_label(case, background) for case in cases):
+        return allotment
+    note = (
+        f"WARNING: {len(allotment.training)} cases train, none validates: the masks of all {len(cases)} "
+        f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
+        "--validation"
+    )
+    return Allotment(allotment.training, (), note, unused=cases)
+
+
+def _holds_label(case: Case, background: int) -> bool:
+    return case.label is not None and bool((read_label(case.label).array != background).any())
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:

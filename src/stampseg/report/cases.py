@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +37,10 @@ class Finding:
     Attributes:
         id: of the case.
         group: the person, or "".
-        dice: mean over its labels; None where it could not be predicted.
-        per_label: Dice by label name.
-        hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels.
+        dice: mean over the labels it holds; None where it holds none or could not be predicted.
+        per_label: Dice by label name; None where the case does not hold the label.
+        hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels, or None.
+        false_positive: volume predicted of the labels that the case does not hold, in ml or pixels.
         problem: why there is no Dice, or "".
         view: pictures, or None.
     """
@@ -47,8 +48,9 @@ class Finding:
     id: str
     group: str
     dice: float | None = None
-    per_label: Mapping[str, float] | None = None
-    hd95: Mapping[str, float] | None = None
+    per_label: Mapping[str, float | None] | None = None
+    hd95: Mapping[str, float | None] | None = None
+    false_positive: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
     view: View | None = None
 
@@ -65,6 +67,11 @@ class Findings:
     labels: tuple[str, ...] = ()
     unit: str = "mm"
     note: str = ""
+
+    @property
+    def volume_unit(self) -> str:
+        """ml, or px for pictures."""
+        return "ml" if self.unit == "mm" else "px"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -170,13 +177,14 @@ def _finding(
         )  # fmt: skip
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
-    own = [row for row in rows if row.value is not None]
+    own = [row.dice for row in rows if row.value is not None and not row.absent]
     return Finding(
         id=entry.id,
         group=group,
-        dice=sum(row.dice for row in own) / len(own),
-        per_label={row.label: row.dice for row in rows},
-        hd95={row.label: row.hd95_mm for row in rows},
+        dice=sum(own) / len(own) if own else None,
+        per_label={row.label: None if row.absent else row.dice for row in rows},
+        hd95={row.label: None if row.absent else row.hd95_mm for row in rows},
+        false_positive={row.label: row.predicted_volume for row in rows if row.absent},
         view=_view(pair, len(plan.label_values), most),
     )
 
