@@ -321,3 +321,11 @@ def test_averages_are_cut_and_rolled_back_with_the_network() -> None:
         assert [tuple(p.shape) for p in ema.module.parameters()] == shapes, turn.event
         ema.update_parameters(bench.network)
     assert turn.parameters < bench.dense
+
+
+def test_below_a_dice_floor_no_cut_is_trusted_without_validation() -> None:
+    bench = Bench(lambda bench: None)
+    settled = PruneOptions(target=Target.parse("dice:0.8"), rollbacks=1)
+    rounds = list(stamp(bench.learner(), bench.graph, settled, 60))
+    assert rounds[-1].parameters == bench.dense
+    assert [turn.event for turn in rounds].count("rolled back") == 2

@@ -13,6 +13,8 @@ from stampseg.allotment import AUTO_MOST, Allotment, allot
 from stampseg.config import Config
 from stampseg.data.cases import Case, find_dataset
 from stampseg.errors import ConfigError, DataError
+from stampseg.pipeline import _settle as settle
+from stampseg.reporters import Reporters
 from stampseg.surveying import survey
 
 
@@ -220,3 +222,12 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
         "(i4, i5); name others with --validation"
     )
     assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]
+
+
+def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path / "data", [disc_mask(1)] * 2 + [disc_mask()]))
+    table = tmp_path / "val.csv"
+    table.write_text(f"image,label\n{tmp_path}/data/images/i2.png,{tmp_path}/data/masks/i2.png\n")
+    config = Config().merged({"prune": {"target": "dice:0.8"}, "train": {"validation": str(table)}})
+    with pytest.raises(ConfigError, match="needs validation cases that hold a label; give --validation"):
+        settle(config, survey(data, config), Reporters([]))

@@ -72,8 +72,10 @@ def _support(result: dict[str, Any]) -> str:
     dice: dict[str, float] = result["validation_dice_per_label"] or {}
     if len(cases) < 2:
         return "".join(f" in {count} case(s)" for count in cases.values())
-    parts = [f"{n} {dice[n]:.3f} in {count}" if count else f"{n} in no" for n, count in cases.items()]
-    return f" ({', '.join(parts)} case(s))"
+    parts = [
+        f"{n} {dice[n]:.3f} in {count} case(s)" if count else f"{n} in no case" for n, count in cases.items()
+    ]
+    return f" ({', '.join(parts)})"
 
 
 def _dice(value: float | None) -> str:

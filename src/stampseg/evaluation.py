@@ -170,6 +170,11 @@ def mask_agreement(first: np.ndarray, second: np.ndarray) -> float:
     return 2.0 * int((first & second).sum()) / total if total else 1.0
 
 
+def volume_text(volume: float, unit: str) -> str:
+    """`0.0312 ml`, `1,920 px`."""
+    return f"{volume:,.0f} {unit}" if volume >= 100 else f"{volume:.3g} {unit}"
+
+
 def surface_distances(
     first: np.ndarray, second: np.ndarray, spacing_mm: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from .data.layouts import list_folder
 from .data.pairing import SEPARATORS, by_stem, pair
 from .data.readers import check_pair, read_label
 from .errors import DataError
-from .evaluation import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
+from .evaluation import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case, volume_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -233,7 +233,7 @@ def _absences(evaluation: Evaluation) -> list[str]:
     unit = evaluation.volume_unit
     return [
         f"{label}: {found.cases} case(s) do not hold it; false positive in {found.found_in} of them"
-        + ("" if found.mean_volume is None else f", {found.mean_volume:.3g} {unit} on average")
+        + ("" if found.mean_volume is None else f", {volume_text(found.mean_volume, unit)} on average")
         for label, found in evaluation.false_positives().items()
         if found.cases
     ]

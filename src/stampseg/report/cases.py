@@ -17,7 +17,7 @@ from ..data.readers import read_image, read_label
 from ..data.volume import Volume, check_pair
 from ..denormals import start_flushing_workers
 from ..errors import StampsegError
-from ..evaluation import UNION, evaluate_case
+from ..evaluation import UNION, evaluate_case, volume_text
 from ..folding import fold_norms
 from ..modelfile import load_model
 from ..prediction import predict_case
@@ -69,14 +69,15 @@ class Findings:
     note: str = ""
 
     @property
-    def volume_unit(self) -> str:
-        """ml, or px for pictures."""
-        return "ml" if self.unit == "mm" else "px"
-
-    @property
     def columns(self) -> tuple[str, ...]:
         """What each case has a Dice of: its labels and, of several, their union."""
         return (*self.labels, UNION) if len(self.labels) > 1 else self.labels
+
+    def absence(self, case: Finding, label: str) -> str:
+        """What a cell says of a label that the case does not hold, and of what was predicted of it."""
+        volume = case.false_positive.get(label, 0.0)
+        predicted = volume_text(volume, "ml" if self.unit == "mm" else "px")
+        return f"not in this case, {predicted} predicted" if volume else "not in this case"
 
     @property
     def mean(self) -> float | None:
