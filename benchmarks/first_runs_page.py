@@ -63,17 +63,18 @@ def load(folder: Path) -> dict[str, dict[str, dict]]:
 
 
 def person_means(rows: list[dict]) -> dict[str, float]:
-    """Person -> mean Dice over the person's cases and their labels (the union left out)."""
+    """Person -> mean Dice over the person's cases and the labels they hold (the union left out)."""
     values: dict[str, list[float]] = {}
     for row in rows:
-        if row["value"] is not None:
+        if row["value"] is not None and row["dice"] is not None:
             values.setdefault(row["group"], []).append(row["dice"])
     return {person: mean(dice) for person, dice in values.items()}
 
 
 def mean_dice(summary: dict) -> float:
     """Mean over the labels of their mean Dice over cases."""
-    return mean(values["dice"]["mean"] for label, values in summary.items() if label != "union")
+    means = [values["dice"]["mean"] for label, values in summary.items() if label != "union"]
+    return mean(value for value in means if value is not None)
 
 
 def table(records: dict[str, dict]) -> list[str]:

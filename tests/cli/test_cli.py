@@ -160,6 +160,7 @@ def test_predict_gives_the_files_own_values_names_and_grid(run: Path, pictures: 
 def test_volumes_of_two_classes_from_end_to_end(volumes: Path, tmp_path: Path) -> None:
     call("train", volumes, "-o", tmp_path / "run", "--target", "flops:40%", "--method", "stamp", *QUICK)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["validation_cases_per_label"] == {"label_1": 1, "label_2": 1}
     assert result["flops_after"] <= 0.4 * result["flops_before"]
     assert not any(turn["dropout"] for turn in read_rounds(tmp_path / "run"))
     source = volumes / "images" / "v0.nii.gz"

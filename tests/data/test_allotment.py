@@ -13,6 +13,8 @@ from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits import AUTO_MOST, Split, split_cases
+from stampseg.run.pipeline import _settle as settle
+from stampseg.run.reporters import Reporters
 from stampseg.run.survey import survey
 
 
@@ -201,3 +203,31 @@ def test_a_class_of_the_validation_cases_alone_is_a_class(tmp_path: Path) -> Non
     seen = survey(dataset, Config.model_validate({"train": {"validation": str(table)}}))
     assert (seen.table.values, seen.plan.label_values) == ((0, 1, 2), (0, 1, 2))
     assert seen.fingerprint.class_voxels[2] == 0
+
+
+def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data", [disc_mask(1)] * 4 + [disc_mask()] * 2)
+    table = tmp_path / "val.csv"
+
+    def seen(*numbers: int) -> Split:
+        rows = "".join(f"{data}/images/i{n}.png,{data}/masks/i{n}.png\n" for n in numbers)
+        table.write_text(f"image,label\n{rows}")
+        options = {"train": {"validation": str(table)}}
+        return survey(find_dataset(data), Config.model_validate(options)).allotment
+
+    found = seen(4, 5)
+    assert (len(found.training), found.validation, len(found.unused)) == (4, (), 2)
+    assert found.note == (
+        "WARNING: 4 cases train, none validates: the masks of all 2 validation case(s) are background alone "
+        "(i4, i5); name others with --validation"
+    )
+    assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]
+
+
+def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path / "data", [disc_mask(1)] * 2 + [disc_mask()]))
+    table = tmp_path / "val.csv"
+    table.write_text(f"image,label\n{tmp_path}/data/images/i2.png,{tmp_path}/data/masks/i2.png\n")
+    config = Config().merged({"prune": {"target": "dice:0.8"}, "train": {"validation": str(table)}})
+    with pytest.raises(ConfigError, match="needs validation cases that hold a label; give --validation"):
+        settle(config, survey(data, config), Reporters([]))

@@ -15,7 +15,7 @@ from PIL import Image
 
 from stampseg.cli.tables import print_evaluation
 from stampseg.core.errors import DataError
-from stampseg.evaluation.folders import Evaluation, evaluate_folder
+from stampseg.evaluation.folders import Evaluation, FalsePositives, Statistics, evaluate_folder
 from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
 from tests.cli.test_cli import call
 
@@ -154,7 +154,11 @@ def test_a_value_that_no_label_has_counts_against(tmp_path: Path) -> None:
         "predictions hold 2, which no label does; 2 counts as foreground in the union only",
     )
     declared = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names={1: "cord", 2: "cyst"})
-    assert [(row.label, row.dice) for row in declared.rows][:2] == [("cord", 1.0), ("cyst", 0.0)]
+    assert [(row.label, row.to_json()["dice"]) for row in declared.rows][:2] == [
+        ("cord", 1.0),
+        ("cyst", None),
+    ]
+    assert declared.false_positives()["cyst"] == FalsePositives(1, 1, 1.0)
     assert declared.warnings == ("predictions hold 2, which no label does",)
 
 
@@ -182,13 +186,13 @@ def test_masks_of_1_and_predictions_of_255(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("prediction", "label", "names", "expected"),
     [
-        (0, 0, {}, [("foreground", 1, 1.0)]),
-        (0, 0, {0: "background", 7: "cord"}, [("cord", 7, 1.0)]),
-        (0, 0, {1: "cord", 2: "cyst"}, [("cord", 1, 1.0), ("cyst", 2, 1.0), ("union", None, 1.0)]),
+        (0, 0, {}, [("foreground", 1, None)]),
+        (0, 0, {0: "background", 7: "cord"}, [("cord", 7, None)]),
+        (0, 0, {1: "cord", 2: "cyst"}, [("cord", 1, None), ("cyst", 2, None), ("union", None, None)]),
         (255, 255, {}, [("foreground", 255, 1.0)]),
         (0, 255, {}, [("foreground", 255, 0.0)]),
-        (255, 0, {}, [("foreground", 255, 0.0)]),
-        (9, 0, {1: "cord"}, [("cord", 1, 1.0), ("union", None, 0.0)]),
+        (255, 0, {}, [("foreground", 255, None)]),
+        (9, 0, {1: "cord"}, [("cord", 1, None), ("union", None, None)]),
     ],
 )
 def test_labels_of_one_value_follow_the_rule_for_empty_masks(
@@ -197,7 +201,7 @@ def test_labels_of_one_value_follow_the_rule_for_empty_masks(
     write_png(tmp_path / "p" / "a.png", np.full((12, 12), prediction))
     write_png(tmp_path / "l" / "a.png", np.full((12, 12), label))
     result = evaluate_folder(tmp_path / "p", tmp_path / "l", label_names=names)
-    assert [(row.label, row.value, row.dice) for row in result.rows] == expected
+    assert [(row.label, row.value, row.to_json()["dice"]) for row in result.rows] == expected
     assert result.warnings[0] == f"every label holds {label} alone; empty masks: {EMPTY_MASK_RULE}"
 
 
@@ -210,13 +214,65 @@ def test_stray_values_in_labels_are_a_warning(tmp_path: Path) -> None:
     assert "a.png: stray label values 254 (1 voxel) beside 0, 255" in result.warnings[0]
 
 
-def test_empty_prediction_and_empty_label(tmp_path: Path) -> None:
-    write_png(tmp_path / "p" / "a.png", square(2, 8) * 0)
-    write_png(tmp_path / "p" / "b.png", square(2, 8) * 0)
-    write_png(tmp_path / "l" / "a.png", square(2, 8))
-    write_png(tmp_path / "l" / "b.png", square(2, 8) * 0)
-    rows = evaluate_folder(tmp_path / "p", tmp_path / "l").rows
-    assert [row.dice for row in rows] == [0.0, 1.0]
+def evaluated(folder: Path, *cases: tuple[np.ndarray, np.ndarray]) -> Evaluation:
+    """(prediction, reference) of cases a, b, ..."""
+    for name, (prediction, reference) in zip("abcdef", cases, strict=False):
+        write_png(folder / "p" / f"{name}.png", prediction)
+        write_png(folder / "l" / f"{name}.png", reference)
+    return evaluate_folder(folder / "p", folder / "l")
+
+
+def printed(evaluation: Evaluation) -> list[str]:
+    from rich.console import Console
+
+    stream = io.StringIO()
+    print_evaluation(evaluation, Console(file=stream, width=400))
+    return stream.getvalue().splitlines()
+
+
+def test_a_case_without_the_label_is_in_no_mean(tmp_path: Path) -> None:
+    nothing, some = square(2, 2), square(2, 8)
+    result = evaluated(tmp_path, (some, some), (square(2, 5), some), (nothing, nothing), (some, nothing))
+    assert [row.to_json()["dice"] for row in result.rows] == [1.0, 0.4, None, None]
+    for numbers in result.summary()["foreground"].values():
+        assert numbers.cases == 2
+    assert result.summary()["foreground"]["dice"].mean == pytest.approx(0.7)
+    assert result.false_positives() == {"foreground": FalsePositives(2, 1, 36.0)}
+    assert result.missed() == ()
+    said = "foreground: 2 case(s) do not hold it; false positive in 1 of them, 36 px on average"
+    assert printed(result)[-1] == said
+    rows = list(csv.DictReader(result.write(tmp_path / "m.csv").read_text("utf-8").splitlines()))
+    assert [(row["dice"], row["hd95_mm"], row["false_positive_volume"]) for row in rows[2:]] == [
+        ("", "", "0.0"), ("", "", "36.0")
+    ]  # fmt: skip
+    assert rows[0]["false_positive_volume"] == ""
+    values = json.loads(
+        result.write(tmp_path / "m.json").read_text("utf-8"), parse_constant=lambda name: pytest.fail(name)
+    )
+    assert values["rows"][2]["dice"] is None and values["summary"]["foreground"]["dice"]["cases"] == 2
+    assert values["false_positives"]["foreground"] == {"cases": 2, "found_in": 1, "mean_volume": 36.0}
+
+
+def test_a_label_that_no_reference_holds_has_no_mean(tmp_path: Path) -> None:
+    result = evaluated(tmp_path, (square(2, 2), square(2, 2)))
+    assert result.summary()["foreground"]["dice"] == Statistics(None, None, None, 0)
+    values = json.loads(
+        result.write(tmp_path / "m.json").read_text("utf-8"), parse_constant=lambda name: pytest.fail(name)
+    )
+    assert values["summary"]["foreground"]["dice"]["mean"] is None and not result.missed()
+    assert printed(result)[-1] == "foreground: 1 case(s) do not hold it; false positive in 0 of them"
+
+
+def test_a_label_that_no_prediction_finds_is_named_in_the_last_line(tmp_path: Path) -> None:
+    two = square(2, 8)
+    two[2:4, 2:8] = 2
+    result = evaluated(tmp_path, (np.where(two == 2, 0, two), two), (two * 0, two))
+    assert [row.dice for row in result.rows if row.value == 2] == [0, 0]
+    said = "label_2 is missed: no prediction overlaps it in the 2 case(s) that hold it"
+    assert result.missed() == (said,) and printed(result)[-1] == f"WARNING: {said}"
+    assert result.to_json()["warnings"][-1] == said
+    result = evaluated(tmp_path, (two * 0, two), (two * 0, two))
+    assert printed(result)[-1] == "WARNING: every prediction is empty, though references are not"
 
 
 def test_names_come_from_the_dataset_json_beside_the_labels(tmp_path: Path) -> None:
@@ -315,7 +371,7 @@ def test_table_shows_labels_units_and_warnings(folders: tuple[Path, Path]) -> No
         "foreground",
         "HD95 [px]",
         "volume error",
-        "both empty: dice 1",
+        "a label absent from the reference",
         "warning: 1 prediction(s)",
     ):
         assert part in " ".join(shown.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import subprocess
@@ -146,9 +147,28 @@ def test_empty_mask_rule(dims: int) -> None:
         row = evaluate_case(p, r, spacing, {1: "a"})[0]
         return row.dice, row.hd95_mm, row.surface_dice, row.volume_error
 
-    assert metrics(empty, empty) == (1, 0, 1, 0)
     assert metrics(empty, full) == pytest.approx((0, diagonal, 0, -1))
-    assert metrics(full, empty) == pytest.approx((0, diagonal, 0, 1))
+    for predicted in (empty, full):  # says nothing of how the label is outlined
+        assert all(math.isnan(value) for value in metrics(predicted, empty))
+
+
+def test_a_false_positive_is_kept_where_the_reference_holds_no_voxel_of_the_label() -> None:
+    prediction, reference = np.zeros((4, 4, 4), int), np.zeros((4, 4, 4), int)
+    prediction[0, 0, :3], reference[2, 2, 2] = 1, 2
+    absent, missed, union = evaluate_case(prediction, reference, (10, 10, 10), {1: "a", 2: "b"})
+    assert absent.absent and absent.false_positive_volume == 3
+    assert not missed.absent and missed.false_positive_volume is None and missed.dice == 0
+    assert union.dice == 0
+    written = absent.to_json()
+    assert (written["dice"], written["hd95_mm"], written["false_positive_volume"]) == (None, None, 3)
+    assert json.loads(json.dumps(written, allow_nan=False)) == written
+
+
+def test_dice_of_a_label_and_agreement_of_two_masks() -> None:
+    empty, one = np.zeros(3, bool), np.array([True, False, False])
+    assert math.isnan(evaluation.dice_score(one, empty)) and math.isnan(evaluation.dice_score(empty, empty))
+    assert evaluation.dice_score(empty, one) == 0 and evaluation.dice_score(one, one) == 1
+    assert evaluation.mask_agreement(empty, empty) == 1 and evaluation.mask_agreement(one, empty) == 0
 
 
 def test_one_empty_is_never_better_than_any_overlap() -> None:

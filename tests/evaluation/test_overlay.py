@@ -10,6 +10,7 @@ from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.evaluation.overlay import PALETTE, contact_sheet, save_overlay
+from stampseg.evaluation.overlay import _legend as legend_of
 
 MARGIN = 8
 
@@ -52,6 +53,12 @@ def test_the_reference_is_an_outline_in_its_class_colour(tmp_path: Path) -> None
     panel = picture[MARGIN:, 2 * MARGIN + 384 :]
     assert tuple(panel[80, 160]) == PALETTE[0]  # on the edge of the reference
     assert tuple(panel[160, 160]) == (0, 0, 0)  # inside it nothing is filled
+
+
+def test_a_class_that_the_reference_does_not_hold_has_no_dice() -> None:
+    colours = {1: PALETTE[0], 2: PALETTE[1]}
+    entries = legend_of(square(10, 30), square(10, 30), {1: "cord", 2: "cyst"}, colours)
+    assert [text for text, _ in entries] == ["cord  Dice 1.000", "cyst  not in this case"]
 
 
 def test_colours_are_kept_for_rgb_pictures(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from stampseg.channels.trace import trace
 from stampseg.core.errors import DataError
 from stampseg.data.fingerprint import Fingerprint
 from stampseg.networks.unet import UNet
-from stampseg.report.cases import MOST_VIEWS, Finding, predict_validation
+from stampseg.report.cases import MOST_VIEWS, Finding, Findings, predict_validation
 from stampseg.report.cases import _thinned as thinned
 from stampseg.report.charts import charts_of
 from stampseg.report.drawing import draw, drawing_of
@@ -263,6 +263,36 @@ def test_cases_that_have_vanished_are_said() -> None:
     findings = make_findings()
     assert findings.mean == pytest.approx(0.7)
     assert findings.columns == ("liver", "tumour", "union")
+
+
+def test_a_label_that_a_case_does_not_hold_is_said_and_not_scored(tmp_path: Path) -> None:
+    image = np.zeros((1, 12, 16, 6), np.float32)
+    prediction = np.zeros((12, 16, 6), np.uint8)
+    prediction[2:4, 2:4, 2:4] = 2
+    view = view_of(image, prediction, prediction * 0, (1.0, 1.0, 3.0), 3, 48)
+    nothing = dict.fromkeys(("liver", "tumour", "union"))
+    empty = Finding(
+        "e", "", None, nothing, nothing, {"liver": 0.0, "tumour": 0.024, "union": 0.024}, view=view
+    )
+    half = Finding(
+        "h", "", 0.7, {**nothing, "liver": 0.7, "union": 0.6}, {**nothing, "liver": 1.0, "union": 2.0}
+    )
+    record = read_record(make_run(tmp_path / "run"))
+    findings = Findings((half, empty), ("liver", "tumour"))
+    assert findings.mean == 0.7
+    page = render(record, draw(record), findings)
+    rows = [
+        [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in row.split("</td>")]
+        for row in page.split('id="case-table"')[1].split("</table>")[0].split("<tr>")[2:]
+    ]
+    assert rows[0][1:8] == ["0.700", "0.700", "1.00", "not in this case", "–", "0.600", "2.00"]
+    assert rows[1][1:8] == [
+        "no label in this case", "not in this case", "–", "not in this case, 0.024 ml predicted", "–",
+        "not in this case, 0.024 ml predicted", "–",
+    ]  # fmt: skip
+    assert shown_of(page)["cases"][0]["dice"] is None
+    alone = Findings((Finding("e", "", None, {"liver": None}, {"liver": None}, {"liver": 0.5}),), ("liver",))
+    assert "not in this case, 0.5 ml predicted" in " ".join(render(record, draw(record), alone).split())
 
 
 # Words

@@ -62,7 +62,7 @@ class Bench:
 
     def validate(self) -> Validation | None:
         dice = self.dice(self)
-        return None if dice is None else Validation(dice, {"bright": dice})
+        return None if dice is None else Validation(dice, {"bright": dice}, {"bright": 3})
 
     @property
     def size(self) -> int:
@@ -95,7 +95,9 @@ def test_every_method_takes_exactly_the_same_steps(method: str, dice: float | No
     for turn in rounds:
         line = json.loads(json.dumps(turn.to_json()))
         assert line["widths"] == dict(turn.widths) and "graph" not in line
-        assert line["validation"] == (dice and {"dice": dice, "per_label": {"bright": dice}})
+        assert line["validation"] == (
+            dice and {"dice": dice, "per_label": {"bright": dice}, "cases": {"bright": 3}}
+        )
     for before, after in pairwise(rounds):
         removed = sum(map(len, after.removed.values()))
         assert sum(before.widths.values()) - removed == sum(after.widths.values())
@@ -152,7 +154,7 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
         rounds[2].parameters,
         rounds[2].dropout,
     )
-    assert back.validation == Validation(0.9, {"bright": 0.9})
+    assert back.validation == Validation(0.9, {"bright": 0.9}, {"bright": 3})
     assert back.removed == rounds[3].removed
     assert [turn.number for turn in rounds] == list(range(len(rounds)))
     assert bench.steps == 60 and bench.size == back.parameters
@@ -321,3 +323,11 @@ def test_averages_are_cut_and_rolled_back_with_the_network() -> None:
         assert [tuple(p.shape) for p in ema.module.parameters()] == shapes, turn.event
         ema.update_parameters(bench.network)
     assert turn.parameters < bench.dense
+
+
+def test_below_a_dice_floor_no_cut_is_trusted_without_validation() -> None:
+    bench = Bench(lambda bench: None)
+    settled = PruneOptions(target=Target.parse("dice:0.8"), rollbacks=1)
+    rounds = list(stamp(bench.learner(), bench.graph, settled, 60))
+    assert rounds[-1].parameters == bench.dense
+    assert [turn.event for turn in rounds].count("rolled back") == 2

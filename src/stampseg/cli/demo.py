@@ -92,13 +92,14 @@ def _table(results: dict[str, tuple[dict[str, Any], Evaluation]]) -> Table:
     for name in ("network", "parameters", "GFLOPs per image", "grey matter", "white matter", "seconds"):
         table.add_column(name, justify="left" if name == "network" else "right")
     for method, (result, evaluation) in results.items():
-        means = {label: numbers["dice"].mean for label, numbers in evaluation.summary().items()}
-        labels = [label for label in means if label != UNION]
+        means = {
+            label: numbers["dice"].mean for label, numbers in evaluation.summary().items() if label != UNION
+        }
         table.add_row(
             method,
             f"{result['parameters_after']:,}",
             f"{result['flops_after'] / 1e9:.2f}",
-            *(f"{means[label]:.3f}" for label in labels),
+            *("-" if mean is None else f"{mean:.3f}" for mean in means.values()),
             f"{result['seconds']:.0f}",
         )
     return table

@@ -1,11 +1,11 @@
-"""The figures of `stampseg bench` for people."""
+"""What commands print: tables of bench, check, inspect and evaluate."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,11 +16,8 @@ from ..doctor.examination import Examination
 from ..doctor.finding import Finding
 from ..doctor.network import GroupFinding, Inspection, _by
 from ..evaluation.folders import Evaluation, Statistics
-from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES
+from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
 from ..run.survey import Survey
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 def print_bench(report: dict[str, Any], console: Console) -> None:
@@ -198,25 +195,39 @@ def _plan_table(seen: Survey) -> Table:
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Show the summary as a table, then notes and warnings."""
-    from rich.table import Table
-
     count = len({row.case for row in evaluation.rows})
     title = f"{count} case{'' if count == 1 else 's'}, mean ± standard deviation (median)"
     table = Table(title=title)
-    headings = ("label", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
+    headings = ("label", "cases", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
     for heading in headings:
         table.add_column(heading.replace("[", r"\["), justify="left" if heading == "label" else "right")
     for label, metrics in evaluation.summary().items():
-        table.add_row(label, *(_cell(metrics[name]) for name in METRIC_NAMES))
+        held = str(metrics["dice"].cases)
+        table.add_row(label, held, *(_cell(metrics[name]) for name in METRIC_NAMES))
     console.print(table)
     console.print(
         f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
         markup=False,
     )
-    for line in (*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)):
+    lines = [*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)]
+    lines += _absences(evaluation)
+    for line in (*lines, *(f"WARNING: {text}" for text in evaluation.missed())):
         console.print(line, markup=False)
 
 
+def _absences(evaluation: Evaluation) -> list[str]:
+    """For labels that some references do not hold: in how many of these cases they were predicted."""
+    unit = evaluation.volume_unit
+    return [
+        f"{label}: {found.cases} case(s) do not hold it; false positive in {found.found_in} of them"
+        + ("" if found.mean_volume is None else f", {volume_text(found.mean_volume, unit)} on average")
+        for label, found in evaluation.false_positives().items()
+        if found.cases
+    ]
+
+
 def _cell(numbers: Statistics) -> str:
+    if numbers.mean is None or numbers.median is None:
+        return "-"
     spread = "" if numbers.std is None else f" ± {numbers.std:.3f}"
     return f"{numbers.mean:.3f}{spread} ({numbers.median:.3f})"

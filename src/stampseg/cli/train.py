@@ -79,9 +79,21 @@ def _outcome(result: dict[str, Any], folder: RunFolder) -> str:
     return (
         f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
         f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
-        f"validation Dice {_dice(result['validation_dice'])}{was}; "
+        f"validation Dice {_dice(result['validation_dice'])}{_support(result)}{was}; "
         f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
     )
+
+
+def _support(result: dict[str, Any]) -> str:
+    """How many cases the Dice of each label rests on."""
+    cases: dict[str, int] = result["validation_cases_per_label"] or {}
+    dice: dict[str, float] = result["validation_dice_per_label"] or {}
+    if len(cases) < 2:
+        return "".join(f" in {count} case(s)" for count in cases.values())
+    parts = [
+        f"{n} {dice[n]:.3f} in {count} case(s)" if count else f"{n} in no case" for n, count in cases.items()
+    ]
+    return f" ({', '.join(parts)})"
 
 
 def _dice(value: float | None) -> str:

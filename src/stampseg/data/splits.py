@@ -98,11 +98,15 @@ AUTO_MOST = 20  # validation runs every round
 
 @dataclass(frozen=True)
 class Split:
-    """Cases of a run; no person is in both. `note` says in words what was decided."""
+    """Cases of a run; no person is in both. `note` says in words what was decided.
+
+    `unused` were to validate, but none of them holds a label.
+    """
 
     training: tuple[Case, ...]
     validation: tuple[Case, ...]
     note: str
+    unused: tuple[Case, ...] = ()
 
 
 def split_cases(cases: Sequence[Case], config: Config) -> Split:

@@ -48,7 +48,8 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> li
                     [str(f.case.label) for f in holders],
                 )
             )
-        validating = [by_id[case.id] for case in split.validation if case.id in by_id]
+        validation = (*split.validation, *split.unused)
+        validating = [by_id[case.id] for case in validation if case.id in by_id]
         if validating and holders and not any(value in f.labels for f in validating):
             found.append(
                 finding(

@@ -30,11 +30,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Over the cases of one label. `std` is the sample's standard deviation, None for one case."""
+    """Of one label over the `cases` whose reference holds it.
 
-    mean: float
-    median: float
+    `mean` and `median` are None without such a case; `std`, the sample's standard deviation, is None for
+    fewer than two.
+    """
+
+    mean: float | None
+    median: float | None
     std: float | None
+    cases: int
+
+
+@dataclass(frozen=True)
+class FalsePositives:
+    """Of one label over the `cases` whose reference does not hold it.
+
+    `found_in` of them something was predicted, `mean_volume` on the average of these (ml; mm² or pixels for
+    pictures); None where it is 0 of them.
+    """
+
+    cases: int
+    found_in: int
+    mean_volume: float | None
 
 
 @dataclass(frozen=True)
@@ -56,28 +74,55 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
 
     @property
+    def volume_unit(self) -> str:
+        """ml, or px for pictures."""
+        return "ml" if self.unit == "mm" else "px"
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names in the rows, "union" last."""
         return tuple(dict.fromkeys(row.label for row in self.rows))
 
     def summary(self) -> dict[str, dict[str, Statistics]]:
-        """Statistics per label and metric."""
-        return {label: _statistics([r for r in self.rows if r.label == label]) for label in self.labels}
+        """Statistics per label and metric, over the cases whose reference holds the label."""
+        return {label: _statistics(self._of(label)) for label in self.labels}
+
+    def false_positives(self) -> dict[str, FalsePositives]:
+        """What was predicted of a label where the reference holds none of it, per label."""
+        return {label: _false_positives(self._of(label)) for label in self.labels}
+
+    def missed(self) -> tuple[str, ...]:
+        """Labels that references hold and no prediction finds, one sentence each; one for all of them."""
+        held: dict[str, list[Metrics]] = {}
+        for row in self.rows:
+            if row.value is not None and not row.absent:
+                held.setdefault(row.label, []).append(row)
+        lost = [label for label, rows in held.items() if not any(row.dice for row in rows)]
+        if lost and not any(row.predicted_volume for row in self.rows):
+            return ("every prediction is empty, though references are not",)
+        return tuple(
+            f"{label} is missed: no prediction overlaps it in the {len(held[label])} case(s) that hold it"
+            for label in lost
+        )
+
+    def _of(self, label: str) -> list[Metrics]:
+        return [row for row in self.rows if row.label == label]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
         return {
             "cases": len({row.case for row in self.rows}),
             "tolerance_mm": self.tolerance_mm,
-            "units": {"length": self.unit, "volume": "ml" if self.unit == "mm" else "px"},
+            "units": {"length": self.unit, "volume": self.volume_unit},
             "empty_mask_rule": EMPTY_MASK_RULE,
             "summary": {
                 label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
                 for label, metrics in self.summary().items()
             },
-            "rows": [asdict(row) for row in self.rows],
+            "false_positives": {label: asdict(found) for label, found in self.false_positives().items()},
+            "rows": [row.to_json() for row in self.rows],
             "notes": list(self.notes),
-            "warnings": list(self.warnings),
+            "warnings": [*self.warnings, *self.missed()],
         }
 
     def write(self, path: Path, overwrite: bool = False) -> Path:
@@ -87,15 +132,17 @@ class Evaluation:
             DataError: as `check_output`, or a folder that cannot be written.
         """
         check_output(path, overwrite)
-        text = self._csv() if path.suffix.lower() == ".csv" else json.dumps(self.to_json(), indent=2) + "\n"
-        write_text(path, text)
+        write_text(path, self._csv() if path.suffix.lower() == ".csv" else self._json())
         return path
+
+    def _json(self) -> str:
+        return json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
 
     def _csv(self) -> str:
         stream = io.StringIO()
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*(field.name for field in fields(Metrics)), "unit"])
-        table.writerows([*asdict(row).values(), self.unit] for row in self.rows)
+        table.writerow([*(field.name for field in fields(Metrics)), "false_positive_volume", "unit"])
+        table.writerows([*row.to_json().values(), self.unit] for row in self.rows)
         return stream.getvalue()
 
 
@@ -170,12 +217,21 @@ def evaluate_folder(
 
 
 def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
+    held = [row for row in rows if not row.absent]
+    if not held:
+        return dict.fromkeys(METRIC_NAMES, Statistics(None, None, None, 0))
     found = {}
     for name in METRIC_NAMES:
-        values = np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        values = np.array([getattr(row, name) for row in held], dtype=np.float64)
         std = float(values.std(ddof=1)) if len(values) > 1 else None
-        found[name] = Statistics(float(values.mean()), float(np.median(values)), std)
+        found[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(held))
     return found
+
+
+def _false_positives(rows: Sequence[Metrics]) -> FalsePositives:
+    volumes = [row.predicted_volume for row in rows if row.absent]
+    found = [volume for volume in volumes if volume]
+    return FalsePositives(len(volumes), len(found), sum(found) / len(found) if found else None)
 
 
 def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:

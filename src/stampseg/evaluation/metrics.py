@@ -12,15 +12,18 @@ Definitions, with P the predicted and R the reference voxels of one label:
   other mask's surface.
 * volume error: (|P| - |R|) / |R|; 0.1 is ten per cent too large.
 
-Empty masks, so that a missed or an invented structure always counts against the prediction:
-both empty: dice 1, hd95 0, surface dice 1, volume error 0. One empty: dice 0, hd95 the diagonal
-of the image, surface dice 0, volume error -1 (missed) or +1 (invented).
+A case whose reference holds no voxel of a label says nothing about how well the label is outlined: its
+metrics are nan and it is left out of the means, for a prediction of nothing would else score 1. What was
+predicted there all the same is its false positive volume. A label that the reference holds and the
+prediction misses has dice 0, hd95 the diagonal of the image, surface dice 0 and volume error -1.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +32,9 @@ from ..core.errors import DataError
 UNION = "union"
 METRIC_NAMES = ("dice", "hd95_mm", "surface_dice", "volume_error")
 EMPTY_MASK_RULE = (
-    "both empty: dice 1, hd95 0, surface dice 1, volume error 0; one empty: dice 0, hd95 the "
-    "diagonal of the image, surface dice 0, volume error -1 (missed) or +1 (invented)"
+    "a label absent from the reference of a case: no metric, left out of the means, and what was predicted "
+    "of it is false positive; a label that the prediction misses: dice 0, hd95 the diagonal of the image, "
+    "surface dice 0, volume error -1"
 )
 # Spacings stored as float32 make a distance of exactly the tolerance come out a hair above it.
 _TOLERANCE_SLACK = 1e-5
@@ -40,7 +44,8 @@ _TOLERANCE_SLACK = 1e-5
 class Metrics:
     """One label of one case. Lengths are in mm, for pictures in pixels.
 
-    Volumes are in ml for volumes, and in mm² or pixels for pictures.
+    Volumes are in ml for volumes, and in mm² or pixels for pictures. Where the reference holds nothing of
+    the label, the metrics are nan.
     """
 
     case: str
@@ -52,6 +57,21 @@ class Metrics:
     volume_error: float
     predicted_volume: float
     reference_volume: float
+
+    @property
+    def absent(self) -> bool:
+        """Whether the reference holds nothing of the label."""
+        return self.reference_volume == 0
+
+    @property
+    def false_positive_volume(self) -> float | None:
+        """What was predicted though the reference holds nothing of the label; None where it holds some."""
+        return self.predicted_volume if self.absent else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; nan becomes None, for JSON knows no nan."""
+        values = {**asdict(self), "false_positive_volume": self.false_positive_volume}
+        return {name: None if value != value else value for name, value in values.items()}
 
 
 def evaluate_case(
@@ -123,11 +143,11 @@ def _compare(
     name: tuple[str, str, int | None],
 ) -> Metrics:
     count_p, count_r = int(predicted.sum()), int(reference.sum())
-    if count_p == 0 and count_r == 0:
-        dice, hd95, surface, error = 1.0, 0.0, 1.0, 0.0
-    elif count_p == 0 or count_r == 0:
+    if count_r == 0:
+        dice = hd95 = surface = error = math.nan
+    elif count_p == 0:
         diagonal = float(np.linalg.norm(np.multiply(predicted.shape, spacing_mm)))
-        dice, hd95, surface, error = 0.0, diagonal, 0.0, (-1.0 if count_p == 0 else 1.0)
+        dice, hd95, surface, error = 0.0, diagonal, 0.0, -1.0
     else:
         dice = dice_score(predicted, reference)
         distances = surface_distances(predicted, reference, spacing_mm)
@@ -140,9 +160,19 @@ def _compare(
 
 
 def dice_score(predicted: np.ndarray, reference: np.ndarray) -> float:
-    """Dice of two boolean masks of one shape; 1 when both are empty."""
-    total = int(predicted.sum()) + int(reference.sum())
-    return 2.0 * int((predicted & reference).sum()) / total if total else 1.0
+    """Dice of two boolean masks of one shape; nan where the reference is empty."""
+    return mask_agreement(predicted, reference) if reference.any() else math.nan
+
+
+def mask_agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Dice of two boolean masks of one shape of which neither is the reference; 1 when both are empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2.0 * int((first & second).sum()) / total if total else 1.0
+
+
+def volume_text(volume: float, unit: str) -> str:
+    """`0.0312 ml`, `1,920 px`."""
+    return f"{volume:,.0f} {unit}" if volume >= 100 else f"{volume:.3g} {unit}"
 
 
 def surface_distances(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def contact_sheet(
     """Write one PNG of many overlays, from the worst score (top left) to the best.
 
     Args:
-        scores: Score, such as the mean Dice, of each overlay's PNG.
+        scores: Score, such as the mean Dice, of each overlay's PNG; those of nan come last.
         path: File to write; its folder is created.
         columns: Tiles per row.
         maximum: With more overlays, this many are shown, evenly spaced in rank, worst and best included.
@@ -106,7 +107,7 @@ def contact_sheet(
     """
     if not scores:
         raise DataError(f"{path}: no overlays to put on a contact sheet; expected at least one picture")
-    ranked = sorted(scores, key=lambda overlay: (scores[overlay], str(overlay)))
+    ranked = sorted(scores, key=lambda overlay: (math.isnan(scores[overlay]), scores[overlay], str(overlay)))
     chosen = np.unique(np.linspace(0, len(ranked) - 1, min(maximum, len(ranked))).round().astype(int))
     tiles = [_tile(ranked[i], tile_width) for i in chosen]
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
@@ -149,7 +150,8 @@ def _legend(
     entries = []
     for value, name in names.items():
         mask = prediction == value
-        score = "" if reference is None else f"  Dice {dice_score(mask, reference == value):.3f}"
+        dice = None if reference is None else dice_score(mask, reference == value)
+        score = "" if dice is None else "  not in this case" if math.isnan(dice) else f"  Dice {dice:.3f}"
         entries.append((name + score, colours[value]))
     return entries
 

@@ -14,7 +14,7 @@ from ..data.io.readers import read_image, read_label
 from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
-from ..evaluation.metrics import dice_score
+from ..evaluation.metrics import dice_score, mask_agreement
 from ..runtime.sliding import Scorer, slide, walking_axis
 from .forms import Precision
 
@@ -34,7 +34,8 @@ class Parity:
             convention.
         label_share: share of all voxels, on the files' own grids, whose label differs.
         dice: mean over cases and classes of the Dice between the two.
-        dice_network: mean Dice of the network against the labels; None where no case has one.
+        dice_network: mean Dice of the network against the labels that a case holds; None where no case
+            holds one.
         dice_exported: the same of the exported file.
         tolerance: Dice that it may lose.
     """
@@ -99,10 +100,11 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         ours, theirs, off = _side_by_side(prepared, plan, network, exported)
         largest = max(largest, off)
         differing, voxels = differing + int((ours != theirs).sum()), voxels + ours.size
-        between.append(_mean_dice(theirs, ours, plan))
+        between.append(_agreement(theirs, ours, plan))
         if case.label is not None:
             label = to_classes(read_label(case.label).array, plan.label_values, case.label)
-            against.append((_mean_dice(ours, label, plan), _mean_dice(theirs, label, plan)))
+            if label.any():
+                against.append((_mean_dice(ours, label, plan), _mean_dice(theirs, label, plan)))
     means = [float(np.mean(column)) for column in zip(*against, strict=True)]
     return Parity(
         cases=len(cases),
@@ -131,7 +133,13 @@ def _side_by_side(
     return masks[0].mask, masks[1].mask, largest
 
 
-def _mean_dice(predicted: np.ndarray, reference: np.ndarray, plan: Plan) -> float:
-    """Over the classes but the background."""
+def _agreement(first: np.ndarray, second: np.ndarray, plan: Plan) -> float:
+    """Mean over the classes but the background."""
     classes = range(1, plan.out_channels)
-    return float(np.mean([dice_score(predicted == value, reference == value) for value in classes]))
+    return float(np.mean([mask_agreement(first == value, second == value) for value in classes]))
+
+
+def _mean_dice(predicted: np.ndarray, reference: np.ndarray, plan: Plan) -> float:
+    """Over the classes but the background that the reference holds, at least one."""
+    classes = range(1, plan.out_channels)
+    return float(np.nanmean([dice_score(predicted == value, reference == value) for value in classes]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
-from ..evaluation.metrics import UNION, evaluate_case
+from ..evaluation.metrics import UNION, evaluate_case, volume_text
 from ..networks.denormals import start_flushing_workers
 from ..networks.device import lay_out, resolve_device
 from ..networks.folding import fold_norms
@@ -38,9 +38,10 @@ class Finding:
     Attributes:
         id: of the case.
         group: the person, or "".
-        dice: mean over its labels; None where it could not be predicted.
-        per_label: Dice by label name.
-        hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels.
+        dice: mean over the labels it holds; None where it holds none or could not be predicted.
+        per_label: Dice by label name; None where the case does not hold the label.
+        hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels, or None.
+        false_positive: volume predicted of the labels that the case does not hold, in ml or pixels.
         problem: why there is no Dice, or "".
         view: pictures, or None.
     """
@@ -48,8 +49,9 @@ class Finding:
     id: str
     group: str
     dice: float | None = None
-    per_label: Mapping[str, float] | None = None
-    hd95: Mapping[str, float] | None = None
+    per_label: Mapping[str, float | None] | None = None
+    hd95: Mapping[str, float | None] | None = None
+    false_positive: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
     view: View | None = None
 
@@ -71,6 +73,12 @@ class Findings:
     def columns(self) -> tuple[str, ...]:
         """What each case has a Dice of: its labels and, of several, their union."""
         return (*self.labels, UNION) if len(self.labels) > 1 else self.labels
+
+    def absence(self, case: Finding, label: str) -> str:
+        """What a cell says of a label that the case does not hold, and of what was predicted of it."""
+        volume = case.false_positive.get(label, 0.0)
+        predicted = volume_text(volume, "ml" if self.unit == "mm" else "px")
+        return f"not in this case, {predicted} predicted" if volume else "not in this case"
 
     @property
     def mean(self) -> float | None:
@@ -171,13 +179,14 @@ def _finding(
         )  # fmt: skip
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
-    own = [row for row in rows if row.value is not None]
+    own = [row.dice for row in rows if row.value is not None and not row.absent]
     return Finding(
         id=entry.id,
         group=group,
-        dice=sum(row.dice for row in own) / len(own),
-        per_label={row.label: row.dice for row in rows},
-        hd95={row.label: row.hd95_mm for row in rows},
+        dice=sum(own) / len(own) if own else None,
+        per_label={row.label: None if row.absent else row.dice for row in rows},
+        hd95={row.label: None if row.absent else row.hd95_mm for row in rows},
+        false_positive={row.label: row.predicted_volume for row in rows if row.absent},
         view=_view(pair, len(plan.label_values), most),
     )
 

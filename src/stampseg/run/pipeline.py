@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from ..data.splits import _entry
 from ..networks.denormals import flushing_denormals, start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
 from ..networks.factory import count, flat_spec, network_spec
-from ..networks.model_file import Description, save_model
+from ..networks.model_file import Description, load_model, save_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import check_outputs
 from ..networks.pretrained.source import Source, fill
@@ -37,7 +37,7 @@ from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
 from ..train.stamp import Learner, Round, Validation, stamp, train_only
 from ..train.trainer import Trainer
-from ..train.validation import training_dice, validate
+from ..train.validation import training_dice, training_dice_per_label, validate
 from .checkpoint import Checkpointer
 from .folder import RunFolder
 from .reporters import Reporter
@@ -121,7 +121,13 @@ def run_training(
         latency=rounds[0].latency if rounds else None,
     )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
-    result = write_result(folder, rounds, before, dense, seen, config, checkpointer.seconds)
+
+    def trained_dice() -> Mapping[str, float]:
+        chosen = load_model(folder.model, device, trusted=(*trusted, spec.name)).network
+        chosen = lay_out(chosen, seen.plan.spatial_dims, device)
+        return training_dice_per_label(chosen, trainer.scoring_batches(None), seen.plan.label_names[1:])
+
+    result = write_result(folder, rounds, before, dense, seen, config, checkpointer.seconds, trained_dice)
     for text in result["remarks"]:
         reporter.note(text)
     return result
@@ -186,7 +192,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
-            "a Dice floor as --target needs validation cases; give --validation, or a size such as 15%"
+            "a Dice floor as --target needs validation cases that hold a label; give --validation, or a size "
+            "such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size

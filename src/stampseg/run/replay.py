@@ -70,10 +70,10 @@ class Replay:
         def validate() -> Validation | None:
             def work() -> Answer:
                 found = live.validate()
-                return Answer("validate", found and [found.dice, dict(found.per_label)])
+                return Answer("validate", found and [found.dice, dict(found.per_label), dict(found.cases)])
 
             value = self._answer("validate", work).value
-            return None if value is None else Validation(value[0], value[1])
+            return None if value is None else Validation(*value)
 
         fit, latency = live.fit, live.latency
         return replace(

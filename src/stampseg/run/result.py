@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import platform
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,11 +12,12 @@ import torch
 from ..core.config import Config
 from ..core.version import __version__
 from ..train.selection import select, smallest_within
-from ..train.stamp import Round
+from ..train.stamp import Round, Validation
 from .folder import RunFolder
 from .survey import Survey
 
-USELESS_DICE = 0.1
+USELESS_DICE = 0.1  # of all labels together
+MISSED_DICE = 0.01  # of one label
 
 
 def write_result(
@@ -25,6 +28,7 @@ def write_result(
     seen: Survey,
     config: Config,
     seconds: float,
+    training_dice: Callable[[], Mapping[str, float]],
 ) -> dict[str, Any]:
     """Choose the model and write result.json.
 
@@ -36,6 +40,8 @@ def write_result(
         seen: what the run knew of its data.
         config: its options.
         seconds: how long it took.
+        training_dice: Dice of the chosen network for each label of the training cases, nan where unknown;
+            asked where validation does not know every label.
 
     Returns:
         What result.json holds.
@@ -61,6 +67,7 @@ def write_result(
         "validation_dice_before": before.validation.dice if before.validation else None,
         "validation_dice": validation.dice if validation else None,
         "validation_dice_per_label": dict(validation.per_label) if validation else None,
+        "validation_cases_per_label": dict(validation.cases) if validation else None,
         "rounds": len(rounds),
         "steps": rounds[-1].steps,
         "seconds": round(seconds, 1),
@@ -70,7 +77,10 @@ def write_result(
         "target_reached": choice.target_reached,
         "chosen_round": choice.number,
         "rule": choice.rule,
-        "remarks": _remarks(rounds, chosen, choice.target_reached, config, pruned),
+        "remarks": [
+            *_missed(seen.plan.label_names[1:], validation, training_dice),
+            *_remarks(rounds, chosen, choice.target_reached, config, pruned),
+        ],
         "widths": dict(chosen.widths),
         "machine": {
             "processor": platform.processor() or platform.machine(),
@@ -81,6 +91,21 @@ def write_result(
     }
     folder.write_json("result.json", result)
     return result
+
+
+def _missed(
+    labels: Sequence[str], validation: Validation | None, training_dice: Callable[[], Mapping[str, float]]
+) -> list[str]:
+    """A warning that names the labels which the chosen network does not find."""
+    known = dict(validation.per_label) if validation else {}
+    trained = {} if all(name in known for name in labels) else training_dice()
+    lost = []
+    for name in labels:
+        dice = known.get(name, trained.get(name, math.nan))
+        if dice < MISSED_DICE:
+            where = "validation" if name in known else "training"
+            lost.append(f"{name} (Dice {dice:.3f} over the {where} cases that hold it)")
+    return [f"WARNING: this network finds next to nothing of {', '.join(lost)}"] if lost else []
 
 
 def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import DataError
-from ..data.cases import Dataset
+from ..core.text import some
+from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
+from ..data.io.readers import read_label
 from ..data.labels import LabelTable, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
@@ -46,7 +48,24 @@ def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Su
     plan = _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    return Survey(dataset, table, split, seen, plan)
+    return Survey(dataset, table, _without_empty_validation(split, plan.label_values[0]), seen, plan)
+
+
+def _without_empty_validation(split: Split, background: int) -> Split:
+    """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
+    cases = split.validation
+    if not cases or any(_holds_label(case, background) for case in cases):
+        return split
+    note = (
+        f"WARNING: {len(split.training)} cases train, none validates: the masks of all {len(cases)} "
+        f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
+        "--validation"
+    )
+    return Split(split.training, (), note, unused=cases)
+
+
+def _holds_label(case: Case, background: int) -> bool:
+    return case.label is not None and bool((read_label(case.label).array != background).any())
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:

@@ -44,8 +44,13 @@ class _Job:
 @dataclass(frozen=True)
 class _Written:
     path: Path
-    labelled: int
+    voxels: tuple[int, ...]  # of each class
     seconds: float
+
+    @property
+    def labelled(self) -> int:
+        """Voxels of all classes but the background."""
+        return sum(self.voxels[1:])
 
 
 Failure = DataError | MissingPackageError  # of one file; the others go on
@@ -99,23 +104,37 @@ def segment(
         _check_folder(folder)
     _refuse_overwriting(cases, output, overlays, overwrite)
 
-    written, failures, empty = [], [], 0
+    written: list[_Written] = []
+    failures: list[str] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror}
     for result in _stream(cases, opened, output, overlays, options):
         if isinstance(result, FAILURES):
             failures.append(str(result))
             echo(f"failed: {result}")
             continue
-        written.append(result.path)
-        empty += not result.labelled
+        written.append(result)
         echo(f"{one_line(str(result.path))}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
-    if empty:
-        echo(f"WARNING: nothing was found in {empty} of {len(written)} images")
+    for text in _not_found(written, opened.plan.label_names):
+        echo(f"WARNING: {text}")
     if failures:
         raise DataError(
             f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
         )
-    return written
+    return [result.path for result in written]
+
+
+def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
+    """Images in which nothing was found, and labels that were found in none."""
+    count, empty = len(written), sum(not result.labelled for result in written)
+    if empty and empty == count:
+        return [f"nothing was found in any image: all {count} mask(s) are empty"]
+    found = [f"nothing was found in {empty} of {count} images"] if empty else []
+    lost = [
+        one_line(name)
+        for place, name in enumerate(names)
+        if place and count and not any(result.voxels[place] for result in written)
+    ]
+    return [*found, *([f"{', '.join(lost)}: found in none of the {count} image(s)"] if lost else [])]
 
 
 def _stream(
@@ -179,7 +198,9 @@ def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Writt
             _draw(_overlay_of(case, overlays), job.image, classes, case, plan)
     except FAILURES as error:
         return error
-    return _Written(path, int(np.count_nonzero(classes)), job.seconds + time.perf_counter() - start)
+    # row by row, as counting makes 64-bit numbers of what it counts
+    voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
+    return _Written(path, tuple(voxels.tolist()), job.seconds + time.perf_counter() - start)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:

@@ -44,10 +44,14 @@ Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
 
 @dataclass(frozen=True)
 class Validation:
-    """Dice over validation cases: the mean of the labels' means, and each label's."""
+    """Dice over validation cases: the mean of the labels' means, and each label's.
+
+    A label's mean is over the cases that hold it, `cases` of them; labels that none holds have no mean.
+    """
 
     dice: float
     per_label: Mapping[str, float]
+    cases: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -341,10 +345,10 @@ class _Run:
 
     def hurt(self, validation: Validation | None, options: PruneOptions) -> bool:
         """Whether a cut has not healed: below the floor, or too far below the best so far."""
+        if options.target.floor is not None:
+            return validation is None or validation.dice < options.target.floor
         if validation is None:
             return False
-        if options.target.floor is not None:
-            return validation.dice < options.target.floor
         return self.best is not None and validation.dice < self.best - options.max_drop
 
     def remember(self, validation: Validation | None) -> None:

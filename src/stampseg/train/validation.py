@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -33,17 +34,49 @@ def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], c
     return float((overlap[1:] / total[1:].clamp(min=1)).mean())
 
 
+def training_dice_per_label(
+    network: nn.Module, batches: Iterable[Mapping[str, Tensor]], names: Sequence[str]
+) -> dict[str, float]:
+    """Dice of each label over all voxels of training batches, in eval mode; nan where none holds it.
+
+    Args:
+        network: (B, C, *P) -> class logits (B, K, *P).
+        batches: `image` and `label` (B, 1, *P), on the network's device.
+        names: of classes 1, 2, ...
+    """
+    overlap, found_voxels, held = ([0] * len(names) for _ in range(3))
+    with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
+        for batch in batches:
+            truth = batch["label"][:, 0]
+            found = main_map(network(batch["image"]), truth.ndim - 1).argmax(1)
+            for place in range(len(names)):
+                there, predicted = truth == place + 1, found == place + 1
+                overlap[place] += int((there & predicted).sum())
+                found_voxels[place] += int(predicted.sum())
+                held[place] += int(there.sum())
+    return {
+        name: 2 * both / (predicted + there) if there else math.nan
+        for name, both, predicted, there in zip(names, overlap, found_voxels, held, strict=True)
+    }
+
+
 def validate(
     network: nn.Module, cases: ValidationCases, plan: Plan, device: torch.device
 ) -> Validation | None:
-    """Mean Dice of each label over the cases, and the mean of those; None without cases."""
-    rows = []
+    """Mean Dice of each label over the cases that hold it, and the mean of those.
+
+    Labels that no case holds are in neither; None where no case holds any label.
+    """
+    scores: dict[str, list[float]] = {name: [] for name in plan.label_names[1:]}
     for case, prepared in cases:
         if prepared.label is None:
             raise DataError(f"validation case {case.id} has no label; name labelled cases")
         found, truth = predict_working(network, prepared.image, plan, device), prepared.label[0]
-        rows.append([dice_score(found == k, truth == k) for k in range(1, plan.out_channels)])
-    if not rows:
+        for k, name in enumerate(plan.label_names[1:], 1):
+            if (truth == k).any():  # what is not there would reward a prediction of nothing
+                scores[name].append(dice_score(found == k, truth == k))
+    means = {name: float(np.mean(values)) for name, values in scores.items() if values}
+    if not means:
         return None
-    means = np.asarray(rows).mean(axis=0)
-    return Validation(float(means.mean()), dict(zip(plan.label_names[1:], means.tolist(), strict=True)))
+    cases_of = {name: len(values) for name, values in scores.items()}
+    return Validation(float(np.mean(list(means.values()))), means, cases_of)

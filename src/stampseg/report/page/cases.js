@@ -46,7 +46,7 @@ function showSlice(place) {
 function showCase(place) {
   openCase = place;
   const found = run.cases[place], view = found.view;
-  byId("stage-title").textContent = `${found.id} · Dice ${fixed(found.dice, 3)}`;
+  byId("stage-title").textContent = `${found.id} · ${found.dice === null ? "no label in this case" : `Dice ${fixed(found.dice, 3)}`}`;
   byId("slice").max = view.slices.length - 1;
   byId("slice-controls").hidden = view.slices.length < 2;
   byId("slice-controls").style.display = view.slices.length < 2 ? "none" : "";

@@ -1,0 +1,71 @@
+"""What `predict` says in its last lines of images and labels in which, or of which, nothing was found."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.data.plan import Plan
+from stampseg.runtime import segmentation
+from stampseg.runtime.model import OpenModel
+
+PLAN = Plan(
+    spatial_dims=2, in_channels=1, label_values=(0, 1, 2), label_names=("background", "liver", "tumour"),
+    orientation=None, spacing=(1.0, 1.0), crop="none", patch_size=(8, 8), normalization="min-max", ct=None,
+    strides=((2, 2),),
+)  # fmt: skip
+
+
+def find(windows: np.ndarray) -> np.ndarray:
+    """Scores (B, 3, *S): liver where it is bright, nothing elsewhere."""
+    bright = windows[:, :1] > 0.5
+    return np.concatenate([~bright, bright, bright * 0.0], axis=1).astype(np.float32)
+
+
+def lines(folder: Path, monkeypatch: pytest.MonkeyPatch, *bright: bool) -> list[str]:
+    """What is said after the lines of the images, which have a bright half or are of one grey."""
+    monkeypatch.setattr(
+        segmentation, "open_scorer", lambda *a, **k: OpenModel(PLAN, lambda: nullcontext(find))
+    )
+    (folder / "in").mkdir()
+    for number, found in enumerate(bright):
+        image = np.zeros((8, 8), np.uint8)
+        image[:4] = 200 * found
+        Image.fromarray(image).save(folder / "in" / f"{number}.png")
+    said: list[str] = []
+    written = segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append)
+    assert len(written) == len(bright)
+    assert [line.split()[1] for line in said[: len(bright)]] == ["32" if found else "0" for found in bright]
+    return said[len(bright) :]
+
+
+@pytest.mark.parametrize(
+    ("bright", "said"),
+    [
+        ((False, False), ["WARNING: nothing was found in any image: all 2 mask(s) are empty"]),
+        ((True, True), ["WARNING: tumour: found in none of the 2 image(s)"]),
+        (
+            (True, False),
+            [
+                "WARNING: nothing was found in 1 of 2 images",
+                "WARNING: tumour: found in none of the 2 image(s)",
+            ],
+        ),
+    ],
+)
+def test_what_was_not_found_is_said_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bright: tuple[bool, ...], said: list[str]
+) -> None:
+    assert lines(tmp_path, monkeypatch, *bright) == said
+
+
+def test_a_model_that_finds_every_label_is_not_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = PLAN.model_copy(update={"label_values": (0, 7), "label_names": ("background", "liver")})
+    monkeypatch.setattr("test_segmentation.PLAN", plan)
+    assert lines(tmp_path, monkeypatch, True) == []

@@ -1,0 +1,180 @@
+"""Dice while training: labels that a case does not hold say nothing, and what is not found is told."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stampseg.cli.train import _support as support_of
+from stampseg.core.errors import DataError
+from stampseg.core.prune_options import PruneOptions
+from stampseg.core.target import Target
+from stampseg.data.cases import Case
+from stampseg.data.loaders import ValidationCases
+from stampseg.data.plan import Plan
+from stampseg.data.preprocess import Geometry, Prepared
+from stampseg.run.replay import Answer, Replay
+from stampseg.run.result import _missed as missed
+from stampseg.train.selection import select
+from stampseg.train.stamp import Learner, Round, Validation
+from stampseg.train.validation import training_dice_per_label, validate
+
+PLAN = Plan(
+    spatial_dims=2, in_channels=1, label_values=(0, 1, 2), label_names=("background", "liver", "tumour"),
+    orientation=None, spacing=(1.0, 1.0), crop="none", patch_size=(16, 16), normalization="zscore", ct=None,
+    strides=((2, 2),),
+)  # fmt: skip
+LIVER, TUMOUR = 1, 2
+
+
+class Painted(nn.Module):
+    """Finds in each pixel the class that the image has there, or nothing at all."""
+
+    def __init__(self, blind: bool = False) -> None:
+        super().__init__()
+        self.blind = blind
+
+    def forward(self, x: Tensor) -> Tensor:
+        classes = torch.arange(3.0).view(1, 3, 1, 1)
+        return -((x * (not self.blind) - classes) ** 2)
+
+
+def drawn(*labels: int) -> np.ndarray:
+    """A square of each label, (16, 16)."""
+    mask = np.zeros((16, 16), np.uint8)
+    for label in labels:
+        mask[4 * label : 4 * label + 4, 4:8] = label
+    return mask
+
+
+def dice_of(network: nn.Module, *cases: tuple[np.ndarray, np.ndarray]) -> Validation | None:
+    """Of (image, reference) pairs."""
+    pairs = [
+        (
+            Case(f"c{number}", "", (Path("i"),), Path("l")),
+            Prepared(image[None].astype(np.float32), reference[None], Geometry.working(image.shape)),
+        )
+        for number, (image, reference) in enumerate(cases)
+    ]
+    return validate(network, cast(ValidationCases, pairs), PLAN, torch.device("cpu"))
+
+
+def test_finding_nothing_is_not_rewarded_by_cases_without_the_label() -> None:
+    cases = [(drawn(LIVER, TUMOUR), drawn(LIVER, TUMOUR)), (drawn(LIVER), drawn(LIVER)), (drawn(), drawn())]
+    assert dice_of(Painted(blind=True), *cases) == Validation(
+        0.0, {"liver": 0.0, "tumour": 0.0}, {"liver": 2, "tumour": 1}
+    )
+    assert dice_of(Painted(), *cases) == Validation(
+        1.0, {"liver": 1.0, "tumour": 1.0}, {"liver": 2, "tumour": 1}
+    )
+
+
+def test_a_round_that_finds_something_is_chosen_over_one_that_finds_nothing() -> None:
+    cases = [(drawn(LIVER), drawn(LIVER, TUMOUR)), (drawn(LIVER), drawn()), (drawn(TUMOUR), drawn())]
+    rounds = [
+        Round(number, "train", {}, 10, 10, 10, 10, 0.1, dice_of(network, *cases))
+        for number, network in enumerate((Painted(), Painted(blind=True)))
+    ]
+    options = PruneOptions(target=Target.parse("15%"))
+    assert select(rounds, options, rounds[0], pruned=False).number == 0
+
+
+def test_a_label_that_no_case_holds_is_in_no_mean() -> None:
+    one_half = drawn(LIVER)
+    one_half[6:] = 0
+    found = dice_of(Painted(), (one_half, drawn(LIVER)), (drawn(TUMOUR), drawn()))
+    assert found == Validation(
+        pytest.approx(2 / 3), {"liver": pytest.approx(2 / 3)}, {"liver": 1, "tumour": 0}
+    )
+
+
+def test_without_any_label_there_is_no_validation() -> None:
+    assert dice_of(Painted(), (drawn(LIVER), drawn())) is None and dice_of(Painted()) is None
+
+
+def test_a_case_without_a_mask_is_named() -> None:
+    case = Case("c7", "", (Path("i"),), None), Prepared(np.zeros((1, 16, 16), np.float32), None,
+                                                         Geometry.working((16, 16)))  # fmt: skip
+    with pytest.raises(DataError, match="validation case c7 has no label; name labelled cases"):
+        validate(Painted(), cast(ValidationCases, [case]), PLAN, torch.device("cpu"))
+
+
+def test_dice_of_each_label_over_the_training_batches() -> None:
+    half = drawn(LIVER)
+    half[6:] = 0
+    batches = [
+        {"image": torch.tensor(image)[None, None].float(), "label": torch.tensor(truth)[None, None].long()}
+        for image, truth in ((half, drawn(LIVER)), (drawn(LIVER, TUMOUR), drawn(LIVER)))
+    ]
+    found = training_dice_per_label(Painted(), batches, ("liver", "tumour"))
+    assert found["liver"] == 2 * (8 + 16) / (24 + 32) and math.isnan(found["tumour"])
+
+
+def test_a_resumed_run_is_told_how_many_cases_hold_each_label() -> None:
+    validation = Validation(0.4, {"liver": 0.4}, {"liver": 2, "tumour": 0})
+    live = cast(Learner, Learner(*[cast(Any, None)] * 4, validate=lambda: validation))
+    journal = Replay()
+    assert journal.learner(live, lambda: None).validate() == validation
+    stored = [Answer(a.call, json.loads(json.dumps(a.value, allow_nan=False))) for a in journal.answers]
+    silent = cast(Learner, Learner(*[cast(Any, None)] * 4, validate=lambda: pytest.fail("asked again")))
+    assert Replay(stored).learner(silent, lambda: None).validate() == validation
+    older = Replay([Answer("validate", [0.4, {"liver": 0.4}])])
+    assert older.learner(silent, lambda: None).validate() == Validation(0.4, {"liver": 0.4})
+
+
+def test_a_round_is_strict_json() -> None:
+    found = dice_of(Painted(), (drawn(LIVER), drawn(LIVER)))
+    line = Round(0, "train", {}, 1, 1, 1, 1, 0.1, found).to_json()["validation"]
+    assert json.loads(json.dumps(line, allow_nan=False)) == {
+        "dice": 1.0, "per_label": {"liver": 1.0}, "cases": {"liver": 1, "tumour": 0}
+    }  # fmt: skip
+
+
+def training(**dice: float) -> Callable[[], Mapping[str, float]]:
+    return lambda: dice
+
+
+@pytest.mark.parametrize(
+    ("validation", "trained", "said"),
+    [
+        ({"liver": 0.8, "tumour": 0.0}, {}, "tumour (Dice 0.000 over the validation cases that hold it)"),
+        ({"liver": 0.8}, {"liver": 0.0, "tumour": 0.001},
+         "tumour (Dice 0.001 over the training cases that hold it)"),
+        (None, {"liver": 0.0, "tumour": 0.5}, "liver (Dice 0.000 over the training cases that hold it)"),
+        ({"liver": 0.0, "tumour": 0.0}, {}, "liver (Dice 0.000 over the validation cases that hold it), "
+         "tumour (Dice 0.000 over the validation cases that hold it)"),
+    ],
+)  # fmt: skip
+def test_labels_that_are_not_found_are_named(
+    validation: dict[str, float] | None, trained: dict[str, float], said: str
+) -> None:
+    known = None if validation is None else Validation(0.5, validation)
+    assert missed(("liver", "tumour"), known, training(**trained)) == [
+        f"WARNING: this network finds next to nothing of {said}"
+    ]
+
+
+def test_labels_that_are_found_or_in_no_case_are_not_warned_of() -> None:
+    found = Validation(0.5, {"liver": 0.5})
+    assert missed(("liver", "tumour"), found, training(tumour=math.nan)) == []
+    assert missed(("liver",), found, lambda: pytest.fail("validation knows every label")) == []
+
+
+def test_the_last_line_says_how_many_cases_each_dice_rests_on() -> None:
+    def words(dice: dict[str, float] | None, cases: dict[str, int] | None) -> str:
+        return support_of({"validation_dice_per_label": dice, "validation_cases_per_label": cases})
+
+    assert words({"liver": 0.5}, {"liver": 3}) == " in 3 case(s)"
+    assert (
+        words({"a": 0.5, "b": 0.25}, {"a": 3, "b": 1, "c": 0})
+        == " (a 0.500 in 3 case(s), b 0.250 in 1 case(s), c in no case)"
+    )
+    assert words(None, None) == ""
