@@ -142,7 +142,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "no example": (
         lambda d: d["network"].update(example_shape=[]),
-        "example_shape of no axes: expected axes",
+        "example_shape scalar: expected axes",
     ),
     "huge example": (
         lambda d: d["network"].update(example_shape=[1, 1, 2**16, 2**16]),

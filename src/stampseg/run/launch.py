@@ -11,7 +11,8 @@ from ..core.errors import ConfigError
 from ..data.cases import Dataset, find_dataset
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
-from ..networks.pretrained.source import Source, open_source
+from ..networks.pretrained.source import open_source
+from ..networks.pretrained.trained_network import Source
 from .folder import RunFolder
 from .pipeline import run_training
 from .reporters import Reporter
