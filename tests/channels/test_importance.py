@@ -18,7 +18,7 @@ from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.importance import NORMALIZERS, Batch, importance, normalise
 from stampseg.channels.trace import trace
 from stampseg.core.errors import TrainingError, WiringError
-from stampseg.core.prune_options import Criterion, Normalizer, PruneOptions
+from stampseg.core.prune_options import CriterionName, Normalizer, PruneOptions
 from stampseg.networks.unet import UNet
 
 SIDE = {2: 8, 3: 4}
@@ -134,7 +134,7 @@ def test_every_criterion_is_its_slow_twin(dims: int, criterion: str) -> None:
 
 
 def test_the_options_name_every_criterion_and_normalizer() -> None:
-    assert set(CRITERIA) == set(get_args(Criterion)) == set(TWINS)
+    assert set(CRITERIA) == set(get_args(CriterionName)) == set(TWINS)
     assert set(NORMALIZERS) == set(get_args(Normalizer))
     text = PruneOptions.model_fields["scoring"].description or ""
     found = re.search("where the criterion is (.*?);", text)

@@ -30,7 +30,7 @@ def as_slices(box: Box) -> tuple[slice, ...]:
 
 
 def cut_window(image: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """The window (C, *size) from `start`, which touches the image; zeros beyond; a view where it lies within."""
+    """The window (C, *size) from `start`, zeros beyond the image; a view where all of it lies within."""
     stops = [s + n for s, n in zip(start, size, strict=True)]
     inside = [
         slice(max(s, 0), min(stop, n)) for s, stop, n in zip(start, stops, image.shape[1:], strict=True)
