@@ -110,9 +110,9 @@ def run_training(
             rounds.append(turn)
             if checkpointer.passed():
                 continue
-            save_model(
-                folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn, source)
-            )
+            model = trainer.objective.trained(network)
+            description = _describe(spec, seen.plan, config, turn, source)
+            save_model(folder.round_model(turn.number), model, description)
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
@@ -244,10 +244,14 @@ def _learner(
     def score(graph: ChannelGraph) -> Scores:
         with narrow_layers(), flushing_denormals():
             return importance(
-                trainer.network, graph, trainer.scoring_batches(prune.score_batches), trainer.loss,
+                trainer.network, graph, trainer.scoring_batches(prune.score_batches),
+                trainer.objective.criterion,
                 criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
                 gathered=gathering.raw(graph) if gathering is not None else None,
             )  # fmt: skip
+
+    def trained() -> nn.Module:
+        return trainer.objective.trained(trainer.network)
 
     def latency() -> float:
         example = torch.zeros((1, plan.in_channels, *plan.patch_size))
@@ -261,10 +265,9 @@ def _learner(
         optimizer=trainer.optimizer,
         train=trainer.train,
         score=score,
-        validate=lambda: validate(trainer.network, held_out, plan, device),
-        fit=lambda: training_dice(
-            trainer.network, trainer.scoring_batches(prune.score_batches), plan.out_channels
-        ),
+        validate=lambda: validate(trained(), held_out, plan, device),
+        fit=lambda: training_dice(trained(), trainer.scoring_batches(prune.score_batches), plan.out_channels),
+        copies=trainer.objective.copies,
         times=times,
         latency=latency if times is not None else None,
     )
