@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -114,6 +115,21 @@ def test_the_target_is_met_and_one_channel_fewer_would_exceed_it(target: str) ->
     assert rounds[reached].event == "cut" and sizes[reached - 1] > limit
     assert set(sizes[reached:]) == {sizes[reached]}
     assert [turn.event for turn in rounds] == ["warm-up", *["cut"] * 5, *["finish"] * 5]
+
+
+@pytest.mark.parametrize(
+    ("fit", "first_cut"),
+    [(None, 9), (0.6, 9), (math.nan, 9), (0.4, 30)],
+    ids=["none", "ready", "nan", "unready"],
+)
+def test_the_first_cut_waits_for_dice_on_the_training_set_where_there_is_one(
+    fit: float | None, first_cut: int
+) -> None:
+    bench = Bench()
+    learner = replace(bench.learner(), fit=None if fit is None else lambda: fit)
+    rounds = list(stamp(learner, bench.graph, PruneOptions(target=Target(share=0.3), rounds=5), 60))
+    started = [before.steps for before, after in pairwise(rounds) if after.event == "cut"]
+    assert started[0] == first_cut and rounds[-1].steps == 60
 
 
 def test_recovery_runs_every_step_that_was_asked_for() -> None:

@@ -86,7 +86,7 @@ class Learner:
         train: trains for exactly that many optimiser steps and returns the mean loss.
         score: importance of every channel of the graph, on the training set.
         validate: Dice on validation cases, or None when there are none.
-        fit: Dice on the training set; the first cut waits for it. None: it does not wait.
+        fit: Dice on the training set; the first cut waits for it. None, or not a number: it does not wait.
         copies: averages of the weights (EMA), cut and rolled back like the network.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
@@ -337,7 +337,10 @@ class _Run:
         return self._round("rolled back", failed.loss, self.last, cut, None)
 
     def unready(self, options: PruneOptions) -> bool:
-        """Whether the network has not learnt enough for its channels to be told apart."""
+        """Whether the network has not learnt enough for its channels to be told apart.
+
+        A Dice that is not a number, of training cases without any label, is nothing to wait for.
+        """
         return self.learner.fit is not None and self.learner.fit() < options.ready_dice
 
     def below(self, floor: float) -> bool:
