@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
-from stampseg.algorithm import Learner, Round, Validation, stamp, train_only
+from stampseg.algorithm import Learner, Round, Validation, as_given, stamp, train_only
 from stampseg.channels.choice import Limit, choose, rankable_groups
 from stampseg.channels.cost import Tally
 from stampseg.channels.dropout import TargetedDropout
@@ -318,13 +318,45 @@ def test_a_learner_is_cut_in_place() -> None:
 
 
 def test_cuts_of_a_trained_network_are_measured_by_what_it_could_before() -> None:
-    bench = Bench(lambda bench: 0.6)
     settled = PruneOptions(target=Target(share=0.3), rounds=5, warmup_share=0, max_drop=0.2, rollbacks=0)
-    rounds = stamp(bench.learner(), bench.graph, settled, 60, before=Validation(0.9, {}))
-    assert [turn.event for turn in rounds][:2] == ["cut", "rolled back"]
-    bench = Bench(lambda bench: 0.6)
-    rounds = stamp(bench.learner(), bench.graph, settled, 60, before=Validation(0.7, {}))
-    assert not any(turn.event == "rolled back" for turn in rounds)
+
+    def events(dice: float) -> list[str]:
+        bench = Bench(lambda bench: 0.6)
+        learner = bench.learner()
+        before = as_given(learner, bench.graph, Validation(dice, {}))
+        return [turn.event for turn in stamp(learner, bench.graph, settled, 60, before=before)]
+
+    assert events(0.9)[:2] == ["cut", "rolled back"]
+    assert "rolled back" not in events(0.7)
+
+
+def test_a_share_of_the_time_is_of_the_network_before_its_first_cut() -> None:
+    bench, asked = Bench(), list[float]()
+
+    def latency() -> float:
+        asked.append(1 + bench.size / 1000)
+        return asked[-1]
+
+    settled = PruneOptions(
+        target=Target(kind="latency", share=0.8), normalizer="parameters", rounds=4, warmup_share=0
+    )
+    learner = replace(bench.learner(), latency=latency, times=Equal())
+    before = as_given(learner, bench.graph)
+    assert (before.number, before.latency, before.parameters) == (-1, 1 + bench.dense / 1000, bench.dense)
+    rounds = list(stamp(learner, bench.graph, settled, 60, before=before))
+    assert rounds[0].event == "cut" and rounds[0].latency is not None and rounds[0].latency < asked[0]
+    assert len(asked) == 1 + [turn.event for turn in rounds].count("cut"), "each network is measured once"
+    assert asked[-1] <= 0.8 * asked[0]
+    # it is not by the first cut's time that the target is judged
+    choice = select(rounds, settled, before, True)
+    assert choice.target_reached and not select(rounds, settled, rounds[-1], True).target_reached
+
+
+class Equal:
+    """A clock by which every layer takes its channels, in and out."""
+
+    def milliseconds(self, call: Any, kernel: tuple[int, ...], in_channels: int, out_channels: int) -> float:
+        return float(in_channels + out_channels)
 
 
 def test_averages_are_cut_and_rolled_back_with_the_network() -> None:
