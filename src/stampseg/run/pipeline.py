@@ -35,7 +35,7 @@ from ..networks.pretrained.source import Source, fill
 from ..networks.registry import NetworkSpec
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
-from ..train.stamp import Learner, Round, Validation, stamp, train_only
+from ..train.stamp import Learner, Round, as_given, stamp, train_only
 from ..train.trainer import Trainer
 from ..train.validation import training_dice, training_dice_per_label, validate
 from .checkpoint import Checkpointer
@@ -106,7 +106,8 @@ def run_training(
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
-        for turn in _rounds(learner, graph, config, given):
+        before = as_given(learner, graph, given)
+        for turn in _rounds(learner, graph, config, before):
             rounds.append(turn)
             if checkpointer.passed():
                 continue
@@ -116,10 +117,6 @@ def run_training(
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
-    before = Round(
-        -1, "train", graph.widths(), first.parameters, first.flops, first.memory, 0, 0.0, given,
-        latency=rounds[0].latency if rounds else None,
-    )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
 
     def trained_dice() -> Mapping[str, float]:
@@ -273,18 +270,16 @@ def _learner(
     )
 
 
-def _rounds(
-    learner: Learner, graph: ChannelGraph, config: Config, given: Validation | None
-) -> Iterator[Round]:
+def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
     """Rounds of the configured method."""
     steps, patience = config.train.steps, config.train.patience
     stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
     if config.method in ("dense", "flat"):
-        yield from train_only(learner, graph, steps, patience=patience, stages=stages)
+        yield from train_only(learner, graph, steps, patience=patience, stages=stages, before=before)
     else:
         yield from stamp(
             learner, graph, config.prune, steps,
-            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=given,
+            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=before,
         )  # fmt: skip
 
 
