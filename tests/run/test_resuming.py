@@ -21,6 +21,7 @@ from stampseg.core import files as atomic
 from stampseg.run import checkpoint as keeping
 from stampseg.run.checkpoint import Checkpointer
 from stampseg.run.folder import RunFolder
+from stampseg.timing.stopwatch import Timing
 from stampseg.train.trainer import Trainer
 from tests.cli.test_cli import call, disc
 
@@ -170,6 +171,29 @@ def test_a_pruned_trained_network_goes_on(
     killed_run(monkeypatch, command("run"), Trainer, "_step", 7, True)
     call("train", "--resume", tmp_path / "run")
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+def test_the_time_of_the_network_as_given_is_measured_once(
+    whole: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on has a network that was cut already: the journal holds what it took before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    measured: list[float] = []
+
+    def taken(network: torch.nn.Module, *_: object) -> Timing:
+        measured.append(len(measured) + sum(p.numel() for p in network.parameters()) / 1000)
+        return Timing(0, measured[-1], 0, 0, 1)
+
+    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    options = [word for word in COMMON if word not in ("--target", "40%")]
+    command = ("prune", whole, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *options)
+    killed_run(monkeypatch, command, RunFolder, "append_round", 2, True)
+    before = tuple(measured[:2])  # as given, and after the first cut
+    call("train", "--resume", tmp_path / "run")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["latency_before"] == before[0] == result["parameters_before"] / 1000
+    first = json.loads((tmp_path / "run" / "rounds.jsonl").read_text().splitlines()[0])
+    assert (first["event"], first["latency"]) == ("cut", before[1])
 
 
 @pytest.fixture

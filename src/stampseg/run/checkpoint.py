@@ -107,6 +107,7 @@ class Checkpointer:
                 trainer={name: getattr(trainer, name) for name in ("done", "taken", "total", "damping")},
                 training=take_training(trainer.network, trainer.optimizer),
                 randomness=take_randomness(self.randomness, trainer.device),
+                objective=trainer.objective.state(),
                 sums=sums,
                 counts=counts,
             ),
@@ -116,6 +117,7 @@ class Checkpointer:
     def _put(self, kept: Checkpoint) -> None:
         trainer = self.trainer
         put_training(trainer.network, trainer.optimizer, kept.training)
+        trainer.objective.put(kept.objective)
         put_randomness(self.randomness, trainer.device, kept.randomness)
         for name, value in kept.trainer.items():
             setattr(trainer, name, value)
@@ -145,6 +147,7 @@ class Checkpoint:
         answers: of the learner so far.
         trainer: counts of the trainer by name.
         training, randomness: see `state.py`.
+        objective: what the training method remembers.
         sums, counts: of what was gathered for ranking; None where nothing is gathered.
     """
 
@@ -154,6 +157,7 @@ class Checkpoint:
     trainer: Mapping[str, float]
     training: State
     randomness: State
+    objective: State
     sums: Mapping[int, np.ndarray] | None = None
     counts: Mapping[str, int] | None = None
 
@@ -186,10 +190,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "trainer": dict(checkpoint.trainer),
         "training": checkpoint.training.values,
         "randomness": checkpoint.randomness.values,
+        "objective": checkpoint.objective.values,
         "sums": None if checkpoint.sums is None else list(checkpoint.sums),
         "counts": None if checkpoint.counts is None else dict(checkpoint.counts),
     }
     tensors = {**checkpoint.training.tensors, **checkpoint.randomness.tensors}
+    tensors |= {f"objective/{name}": tensor for name, tensor in checkpoint.objective.tensors.items()}
     for number, answer in enumerate(checkpoint.answers):
         for place, array in enumerate(answer.arrays.values()):
             tensors[f"answer/{number}/{place}"] = torch.from_numpy(np.ascontiguousarray(array))
@@ -230,6 +236,7 @@ def _checkpoint(values: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoin
     )
     random = {name: tensor for name, tensor in tensors.items() if name.startswith("random/")}
     training = {n: t for n, t in tensors.items() if n.startswith(("network/", "optimizer/"))}
+    beside = {n.removeprefix("objective/"): t for n, t in tensors.items() if n.startswith("objective/")}
     sums = values["sums"]
     return Checkpoint(
         rounds=values["rounds"],
@@ -238,6 +245,7 @@ def _checkpoint(values: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoin
         trainer=values["trainer"],
         training=State(training, values["training"]),
         randomness=State(random, values["randomness"]),
+        objective=State(beside, values.get("objective", {})),  # checkpoints of version 0.1 have none
         sums=None if sums is None else {index: tensors[f"sum/{index}"].numpy() for index in sums},
         counts=values["counts"],
     )

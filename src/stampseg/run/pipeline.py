@@ -36,7 +36,7 @@ from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
-from ..train.stamp import Learner, Round, Validation, stamp, train_only
+from ..train.stamp import Learner, Round, as_given, stamp, train_only
 from ..train.trainer import Trainer
 from ..train.validation import training_dice, training_dice_per_label, validate
 from .checkpoint import Checkpointer
@@ -107,20 +107,17 @@ def run_training(
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
-        for turn in _rounds(learner, graph, config, given):
+        before = as_given(learner, graph, given)
+        for turn in _rounds(learner, graph, config, before):
             rounds.append(turn)
             if checkpointer.passed():
                 continue
-            save_model(
-                folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn, source)
-            )
+            model = trainer.objective.trained(network)
+            description = _describe(spec, seen.plan, config, turn, source)
+            save_model(folder.round_model(turn.number), model, description)
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
-    before = Round(
-        -1, "train", graph.widths(), first.parameters, first.flops, first.memory, 0, 0.0, given,
-        latency=rounds[0].latency if rounds else None,
-    )  # fmt: skip
     dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
 
     def trained_dice() -> Mapping[str, float]:
@@ -245,10 +242,14 @@ def _learner(
     def score(graph: ChannelGraph) -> Scores:
         with narrow_layers(), flushing_denormals():
             return importance(
-                trainer.network, graph, trainer.scoring_batches(prune.score_batches), trainer.loss,
+                trainer.network, graph, trainer.scoring_batches(prune.score_batches),
+                trainer.objective.criterion,
                 criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
                 gathered=gathering.raw(graph) if gathering is not None else None,
             )  # fmt: skip
+
+    def trained() -> nn.Module:
+        return trainer.objective.trained(trainer.network)
 
     def latency() -> float:
         example = torch.zeros((1, plan.in_channels, *plan.patch_size))
@@ -262,27 +263,24 @@ def _learner(
         optimizer=trainer.optimizer,
         train=trainer.train,
         score=score,
-        validate=lambda: validate(trainer.network, held_out, plan, device),
-        fit=lambda: training_dice(
-            trainer.network, trainer.scoring_batches(prune.score_batches), plan.out_channels
-        ),
+        validate=lambda: validate(trained(), held_out, plan, device),
+        fit=lambda: training_dice(trained(), trainer.scoring_batches(prune.score_batches), plan.out_channels),
+        copies=trainer.objective.copies,
         times=times,
         latency=latency if times is not None else None,
     )
 
 
-def _rounds(
-    learner: Learner, graph: ChannelGraph, config: Config, given: Validation | None
-) -> Iterator[Round]:
+def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
     """Rounds of the configured method."""
     steps, patience = config.train.steps, config.train.patience
     stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
     if config.method in ("dense", "flat"):
-        yield from train_only(learner, graph, steps, patience=patience, stages=stages)
+        yield from train_only(learner, graph, steps, patience=patience, stages=stages, before=before)
     else:
         yield from stamp(
             learner, graph, config.prune, steps,
-            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=given,
+            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=before,
         )  # fmt: skip
 
 
