@@ -16,7 +16,8 @@ from PIL import Image
 from stampseg.cli.commands import app
 from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
-from tests.cli.test_cli import call, disc
+from tests.cli.command import call
+from tests.data.scans import disc
 from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
