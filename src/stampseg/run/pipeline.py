@@ -276,8 +276,8 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round
         yield from train_only(learner, graph, steps, patience=patience, stages=stages, before=before)
     else:
         yield from stamp(
-            learner, graph, config.prune, steps,
-            dropout=config.traits.targets_dropout, patience=patience, stages=max(1, stages // 2), before=before,
+            learner, graph, config.prune, steps, dropout=config.traits.targets_dropout,
+            patience=patience, stages=max(1, stages // 2), before=before,
         )  # fmt: skip
 
 
