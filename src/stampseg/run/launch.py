@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError
+from ..core.method import methods_that_prune
 from ..data.cases import Dataset, find_dataset
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
@@ -63,8 +64,9 @@ def adapted(config: Config, source: Source) -> Config:
     Raises:
         ConfigError: a method that does not prune, or a network named beside a source that brings its own.
     """
-    if config.method not in ("stamp", "stamp+"):
-        raise ConfigError(f"--method {config.method} does not prune; use stamp+ or stamp")
+    if not config.traits.prunes:
+        able = " or ".join(methods_that_prune())
+        raise ConfigError(f"--method {config.method} does not prune; use {able}")
     if source.spec is not None and config.network.model_fields_set:
         raise ConfigError(
             f"{source.path}: the {source.kind} brings its own network ({source.spec.name}); leave out "

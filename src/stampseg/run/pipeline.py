@@ -118,7 +118,7 @@ def run_training(
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
-    dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
+    dense = count(network_spec(seen.plan, config) if config.traits.one_width else spec)
 
     def trained_dice() -> Mapping[str, float]:
         chosen = load_model(folder.model, device, trusted=(*trusted, spec.name)).network
@@ -144,7 +144,7 @@ def _begin(
     if spec is None:
         spec = network_spec(plan, config)
         trusted = (*trusted, spec.name)  # the options name it
-    if config.method == "flat":
+    if config.traits.one_width:
         spec = flat_spec(spec, config.prune)
     # a network that was described elsewhere is traced for the patch it is now trained on
     spec = spec.model_copy(update={"example_shape": (1, plan.in_channels, *plan.patch_size)})
@@ -156,14 +156,14 @@ def _begin(
             graph = apply_cut(network, graph, graph.cut_to(source.kept))
         fill(network, source)
     check_outputs(network, example, plan.out_channels)
-    if config.method == "stamp+":
+    if config.traits.targets_dropout:
         graph = attach_dropout(network, graph, example)
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
 
 def _wants_latency(config: Config) -> bool:
     """Whether anything in the run asks how long the network takes."""
-    return config.method in ("stamp", "stamp+") and "latency" in (
+    return config.traits.prunes and "latency" in (
         config.prune.scaling,
         config.prune.target.kind,
     )
@@ -172,7 +172,7 @@ def _wants_latency(config: Config) -> bool:
 def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
     """The target in words; a size that no cut can reach is refused."""
     prune = config.prune
-    if config.method not in ("stamp", "stamp+"):
+    if not config.traits.prunes:
         return ""
     limit = reachable_limit(
         network, graph, prune.target, rankable_groups(graph, prune.scope),
@@ -216,9 +216,7 @@ def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Conf
     """Whoever collects scores from training steps, where the options allow it."""
     prune = config.prune
     gathers = (
-        config.method in ("stamp", "stamp+")
-        and prune.scoring == "training"
-        and CRITERIA[prune.criterion].while_training
+        config.traits.prunes and prune.scoring == "training" and CRITERIA[prune.criterion].while_training
     )
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None
@@ -275,12 +273,12 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round
     """Rounds of the configured method."""
     steps, patience = config.train.steps, config.train.patience
     stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
-    if config.method in ("dense", "flat"):
+    if not config.traits.prunes:
         yield from train_only(learner, graph, steps, patience=patience, stages=stages, before=before)
     else:
         yield from stamp(
-            learner, graph, config.prune, steps,
-            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=before,
+            learner, graph, config.prune, steps, dropout=config.traits.targets_dropout,
+            patience=patience, stages=max(1, stages // 2), before=before,
         )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def write_result(
     Returns:
         What result.json holds.
     """
-    pruned = config.method in ("stamp", "stamp+")
+    pruned = config.traits.prunes
     choice = select(rounds, config.prune, before, pruned)
     chosen = rounds[choice.number]
     folder.choose(choice.number)
@@ -73,7 +73,7 @@ def write_result(
         "seconds": round(seconds, 1),
         "training_cases": len(seen.split.training),
         "validation_cases": len(seen.split.validation),
-        "target": str(config.prune.target) if config.method != "dense" else None,
+        "target": str(config.prune.target) if config.traits.has_target else None,
         "target_reached": choice.target_reached,
         "chosen_round": choice.number,
         "rule": choice.rule,
