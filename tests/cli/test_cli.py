@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from stampseg.cli.commands import app
+from stampseg.cli.run_options import RunOptions
+from stampseg.core.version import __version__
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
 from stampseg.timing.latency import network_latency
@@ -333,3 +337,22 @@ def test_the_package_runs_as_a_module() -> None:
     assert "Usage: stampseg " in shown and "evaluate" in shown
     refused = subprocess.run([*start, "evaluate", "nowhere", "nowhere"], capture_output=True, text=True)
     assert refused.returncode == 3 and refused.stderr.startswith("stampseg: nowhere")
+
+
+def test_the_version_is_printed() -> None:
+    assert call("--version").output == f"stampseg {__version__}\n"
+
+
+def test_train_and_prune_take_the_same_options() -> None:
+    """Each is declared once; what one of them has alone stands in its own signature."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    declared = {
+        name: {flag: parameter.help for parameter in command.params for flag in parameter.opts}
+        for name, command in commands.items()
+    }
+    shared = declared["train"].items() & declared["prune"].items()
+    assert {field.name.replace("_", "-").replace("settings", "set") for field in fields(RunOptions)} <= {
+        flag.strip("-") for flag, _ in shared
+    }
+    assert declared["train"].keys() - declared["prune"].keys() == {"--resume"}
+    assert declared["prune"].keys() - declared["train"].keys() == {"model", "--trust"}
