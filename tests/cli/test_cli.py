@@ -251,7 +251,9 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--set", "x=[1"), 2, "'[1' is not a YAML value"),
         (("--seed", "99999999999999999999"), 2, "seed: Input should be less than"),
         (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
-        (("--labels", "99"), 2, "99"),
+        (("--labels", "99"), 2, "--labels 99: 8 labelled cases are there; expected 1 to 8"),
+        (("--labels", "0"), 2, "labels: Input should be greater than or equal to 1"),
+        (("--resume", "run", "--seed", "0"), 2, "leave out DATA, -o, --seed, --set, --steps"),
         (("--target", "15"), 2, "; did you mean 15%?"),
         (("--target", "15%", "--target-flops", "25%"), 2, "--target and --target-flops: give one target"),
         (

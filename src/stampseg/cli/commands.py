@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import ConfigError, DataError
 from .app import app, console, reported
+from .flags import in_flags
 from .options import (
     DataArgument,
     JsonOption,
@@ -24,6 +26,9 @@ from .options import (
 )
 from .run_options import PlanOptions, RunOptions, as_option, with_options
 from .train import resume_run, start_run
+
+if TYPE_CHECKING:
+    from ..doctor.examination import Examination
 
 
 @app.command()
@@ -45,13 +50,19 @@ def check(
 
     config = options.resolved()
     dataset = find_dataset(data, images=options.images, masks=options.masks, group_regex=config.group_regex)
-    found = examine(dataset, config, timing=timing)
+    found = _in_flags(examine(dataset, config, timing=timing))
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         print_examination(found, console(), options.words())
     if found.errors:
         raise typer.Exit(DataError.exit_code)
+
+
+def _in_flags(found: Examination) -> Examination:
+    """The same with the flags of options in what is said."""
+    told = [replace(f, found=in_flags(f.found), fix=in_flags(f.fix)) for f in found.findings]
+    return replace(found, findings=tuple(told))
 
 
 @app.command()

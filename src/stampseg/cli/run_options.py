@@ -62,8 +62,8 @@ class PlanOptions:
 
     def given(self) -> dict[str, Any]:
         """Options that are not as they are by default."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value not in (None, False, [])}
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, default) in values.items() if value not in (default, [])}
 
     def words(self) -> list[str]:
         """The options that were given, as one types them."""
