@@ -50,7 +50,7 @@ def test_another_seed_draws_others() -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 4])
 def test_draw_of_more_than_there_are_says_how_many(count: int) -> None:
-    with pytest.raises(ConfigError, match=rf"--labels {count}: 3 labelled cases are there; expected 1 to 3"):
+    with pytest.raises(ConfigError, match=rf"`labels` {count}: 3 labelled cases are there; expected 1 to 3"):
         draw_cases(make_cases([0, 1, 2]), count, 0)
 
 

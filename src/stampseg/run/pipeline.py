@@ -189,8 +189,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
-            "a Dice floor as --target needs validation cases that hold a label; give --validation, or a size "
-            "such as 15%"
+            "a Dice floor as `prune.target` needs validation cases that hold a label; give "
+            "`train.validation`, or a size such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size

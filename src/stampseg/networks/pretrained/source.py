@@ -92,7 +92,7 @@ def _own(file: Path, path: Path, trusted: Collection[str]) -> Source:
     if is_import_path(name) and name not in trusted:
         raise ModelFileError(
             f"{file}: its network {name!r} is not part of stampseg; if you know its code, allow it with "
-            f"--trust {name}"
+            f"`trusted` {name}"
         )
     return Source(
         kind="stampseg model",
@@ -112,9 +112,9 @@ def _bare(path: Path) -> Source:
         weights=weights,
         notes=(
             *notes,
-            "weights alone: the network is taken from --network and network.arguments, and the preparation "
-            "of images is planned from the data; set data.spacing, data.patch_size and data.normalization as "
-            "in its training",
+            "weights alone: the network is taken from `network.name` and `network.arguments`, and the "
+            "preparation of images is planned from the data; set data.spacing, data.patch_size and "
+            "data.normalization as in its training",
         ),
     )
 
@@ -184,7 +184,7 @@ def _misfit(
         if names
     ]
     remedy = (
-        "give the network and the arguments it was trained with: --network NAME --set network.arguments={...}"
+        "give the network and the arguments it was trained with, as `network.name` and `network.arguments`"
         if source.spec is None
         else "the weights are of another network than its description; use the files of one training"
     )
