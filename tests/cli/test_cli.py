@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
-from typer.testing import CliRunner, Result
 
 from stampseg.cli.commands import app
 from stampseg.cli.run_options import RunOptions
@@ -23,70 +22,13 @@ from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
 from stampseg.timing.latency import network_latency
 from stampseg.timing.stopwatch import Timing
-
-RUNNER = CliRunner()
-QUICK = (
-    "--steps",
-    "12",
-    "--set",
-    "prune.rounds=3",
-    "--set",
-    "network.width=4",
-    "--set",
-    "train.augment=false",
-)
-
-
-def call(*arguments: object, code: int = 0) -> Result:
-    result = RUNNER.invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
-    return result
-
-
-def disc(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A bright ball on noise, and its mask."""
-    centre = [n / 2 + rng.uniform(-2, 2) for n in shape]
-    distance = np.sqrt(sum((g - c) ** 2 for g, c in zip(np.indices(shape), centre, strict=True)))
-    mask = distance < min(shape) / 3.5
-    return mask * 120 + rng.normal(60, 10, shape), mask
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight PNG of four people with masks of 0 and 255."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(8):
-        image, mask = disc(rng, (40, 48))
-        name = f"p{index // 2}-IM-{index}.png"
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / name)
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five NIfTI volumes of two classes with an oblique affine, and different header codes."""
-    folder, rng = tmp_path_factory.mktemp("volumes"), np.random.default_rng(1)
-    affine = np.array([[-1.0, 0.1, 0, 5], [0.1, 1.0, 0, 6], [0, 0, 1.5, 7], [0, 0, 0, 1]])
-    for part in ("images", "labels"):
-        (folder / part).mkdir()
-    for index in range(5):
-        image, mask = disc(rng, (20, 24, 16))
-        classes = mask.astype(np.uint8)
-        classes[mask & (np.indices(mask.shape)[1] > 12)] = 2
-        nib.Nifti1Image(image.astype(np.float32), affine).to_filename(folder / "images" / f"v{index}.nii.gz")
-        nib.Nifti1Image(classes, affine).to_filename(folder / "labels" / f"v{index}.nii.gz")
-    return folder
+from tests.cli.command import QUICK, call, train_quickly
 
 
 @pytest.fixture(scope="module")
 def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One small pruned run."""
-    output = tmp_path_factory.mktemp("runs") / "run"
-    call("train", pictures, "-o", output, "--group-regex", "(p.)-IM", "--validation", "25%", *QUICK)
-    return output
+    return train_quickly(pictures, tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_check_says_what_is_there(pictures: Path) -> None:

@@ -25,8 +25,8 @@ from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
-from tests.networks.pretrained.test_pretrained_bundle import bundle
-from tests.networks.pretrained.test_pretrained_nnunet import results
+from tests.networks.pretrained.bundles import bundle
+from tests.networks.pretrained.nnunet_folders import results
 
 SHAPE = (1, 1, 32, 32)
 TWICE = "tests.networks.zoo:Twice"

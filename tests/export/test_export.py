@@ -24,7 +24,7 @@ from stampseg.networks.model_file import Description, Model
 from stampseg.networks.outputs import main_map
 from stampseg.runtime.session import open_session
 from stampseg.runtime.torch_program import open_program
-from tests.networks.test_model_file import make
+from tests.networks.small_model import make_model
 from tests.networks.zoo import SUBJECTS, Subject
 
 pytest.importorskip("onnx")
@@ -133,7 +133,7 @@ def test_an_exported_program_gives_the_scores_of_the_network(
 
 
 def small() -> Model:
-    network, graph, description = make(3, "batch")  # pruned
+    network, graph, description = make_model(3, "batch")  # pruned
     return Model(network, graph, description)
 
 
@@ -211,7 +211,7 @@ class Fickle(nn.Module):
 
 @pytest.mark.parametrize("network", [BatchOfItsOwn(), Fickle()])
 def test_a_recording_that_is_not_the_network_is_refused(network: nn.Module, tmp_path: Path) -> None:
-    _, _, description = make(2)
+    _, _, description = make_model(2)
     model = Model(network.eval(), trace(network, torch.zeros(1, 1, 8, 8)), description)
     with pytest.raises(ExportError, match=r"for a batch of \d the exported network"):
         export_model(model, tmp_path / "m.onnx", format="onnx")

@@ -27,7 +27,7 @@ from stampseg.networks.model_file import Description, load_model, save_model
 from stampseg.networks.outputs import main_map
 from stampseg.networks.registry import NetworkSpec, find_entry, names
 from stampseg.networks.skeleton import skeleton
-from tests.data.test_planner import TABLE, facts
+from tests.data.fingerprints import TABLE, facts
 from tests.networks.zoo import declare_torchvision_operations
 
 HERE = __name__

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from ..core.errors import ConfigError, ExportError
 from ..core.files import refuse_existing, write_whole
+from ..core.text import size_text
 from ..data.cases import find_dataset, find_inputs
-from ..networks.device import lay_out, resolve_device, seed_everything
+from ..networks.device import resolve_device, seed_everything
 from ..networks.model_file import find_model, load_model
 from ..runtime.session import open_session
 from ..runtime.sliding import Scorer
 from ..runtime.torch_program import open_program
-from ..runtime.torch_scorer import scoring
+from ..runtime.torch_scorer import for_prediction, scoring
 from .building import build
 from .forms import Format, Precision, check_precision, choose_format
 from .parity import TOLERANCES, Parity, measure
@@ -77,10 +78,10 @@ def export_file(
     if "in_8_bits" in details:
         echo("{} of {} convolutions in 8 bits, the narrow ones in f32".format(*details["in_8_bits"]))
     if not details["any_size"]:
-        echo(f"it takes windows of {' x '.join(map(str, loaded.plan.patch_size))} only, in any batch")
-    network = lay_out(loaded.network, loaded.plan.spatial_dims, resolve_device("cpu"))
+        echo(f"it takes windows of {size_text(loaded.plan.patch_size)} only, in any batch")
+    opened = for_prediction(loaded, resolve_device("cpu"))
     most = TOLERANCES[numbers] if tolerance is None else tolerance
-    with tempfile.TemporaryDirectory() as folder, scoring(network, "cpu") as ours:
+    with tempfile.TemporaryDirectory() as folder, scoring(opened.network, opened.device) as ours:
         place = Path(folder) / output.name
         write(place, details)
         parity = measure(trial.checked, loaded.plan, ours, _open(place, kind), most)

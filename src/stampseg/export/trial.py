@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ConfigError
+from ..data.boxes import cut_window
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits import PARTS, _case, _splits
-from ..runtime.sliding import cut_window, window_starts
+from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
 WINDOWS = 3  # of each

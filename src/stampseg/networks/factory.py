@@ -10,8 +10,8 @@ from ..channels.cost import Tally
 from ..core.config import Config, NetworkOptions
 from ..core.errors import ConfigError
 from ..core.prune_options import PruneOptions
-from ..data.plan import Plan
-from .entry import Entry, Strides, Task, data_values
+from ..data.plan import Plan, Strides
+from .entry import Entry, Task, data_values
 from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton
 from .unet import flat_widths

@@ -12,7 +12,8 @@ from ..core.method import methods_that_prune
 from ..data.cases import Dataset, find_dataset
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
-from ..networks.pretrained.source import Source, open_source
+from ..networks.pretrained.source import open_source
+from ..networks.pretrained.trained_network import Source
 from .folder import RunFolder
 from .pipeline import run_training
 from .reporters import Reporter

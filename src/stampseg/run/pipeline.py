@@ -31,7 +31,8 @@ from ..networks.factory import count, flat_spec, network_spec
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import check_outputs
-from ..networks.pretrained.source import Source, fill
+from ..networks.pretrained.source import fill
+from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable

@@ -16,7 +16,7 @@ from ..data.plan import Plan
 from ..data.planner import make_plan
 from ..data.splits import Split, split_cases
 from ..networks.factory import fixed_strides, spec_strides
-from ..networks.pretrained.source import Source
+from ..networks.pretrained.trained_network import Source
 
 
 @dataclass(frozen=True)

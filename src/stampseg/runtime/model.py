@@ -64,20 +64,13 @@ def open_scorer(
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:
-    from ..networks.denormals import start_flushing_workers
-    from ..networks.device import lay_out, resolve_device, seed_everything
-    from ..networks.folding import fold_norms
-    from ..networks.model_file import find_model, load_model
-    from .torch_scorer import scoring
+    from .torch_scorer import open_network, scoring
 
     _set_threads(threads)
-    start_flushing_workers()
-    seed_everything(0)
-    where = resolve_device(device)
-    loaded = load_model(find_model(model), where, trusted=trusted)
-    dims = loaded.plan.spatial_dims
-    network = lay_out(fold_norms(loaded.network, dims), dims, where)
-    return OpenModel(loaded.plan, lambda: _as_planned(scoring(network, where), loaded.plan, model))
+    opened = open_network(model, device, trusted=trusted)
+    return OpenModel(
+        opened.plan, lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model)
+    )
 
 
 def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> OpenModel:

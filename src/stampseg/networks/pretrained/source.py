@@ -13,6 +13,7 @@ from torch import nn
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
 from ...core.errors import ConfigError, ModelFileError
+from ...core.text import shape_text
 from ..custom import is_import_path
 from ..model_file import put_state, read_description
 from ..skeleton import check_example
@@ -137,7 +138,7 @@ def fill(network: nn.Module, source: Source) -> None:
     missing = [name for name, tensor in state.items() if name in own and id(tensor) not in given]
     unexpected = [name for name in weights if name not in own]
     misshaped = [
-        f"{name} {_by(weights[name])} instead of {_by(own[name])}"
+        f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
         for name in weights
         if name in own and weights[name].shape != own[name].shape
     ]
@@ -189,10 +190,3 @@ def _misfit(
         else "the weights are of another network than its description; use the files of one training"
     )
     return f"{source.path}: its weights do not fit {type(network).__name__}; {'; '.join(findings)}; {remedy}"
-
-
-def _by(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-__all__ = ["Source", "fill", "find_own", "open_source"]
