@@ -305,5 +305,5 @@ def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tm
     table = tmp_path / "val.csv"
     table.write_text(f"image,label\n{tmp_path}/data/images/i2.png,{tmp_path}/data/masks/i2.png\n")
     config = Config().merged({"prune": {"target": "dice:0.8"}, "train": {"validation": str(table)}})
-    with pytest.raises(ConfigError, match="needs validation cases that hold a label; give `train.valid"):
+    with pytest.raises(ConfigError, match="needs validation cases that hold a label"):
         settle(config, survey(data, config), Reporters([]))
