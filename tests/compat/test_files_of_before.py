@@ -17,7 +17,7 @@ from stampseg.networks.model_file import load_model
 from stampseg.networks.pretrained.nnunet_architecture import PRUNED
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
-from tests.cli.test_cli import call
+from tests.cli.command import call
 
 FILES = Path(__file__).parent / "files"
 PLACEHOLDER = "@DATA@"
