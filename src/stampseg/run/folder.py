@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ..core.config import Config, load_config
 from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.text import some
@@ -143,6 +144,14 @@ class RunFolder:
             DataError: the folder does not say.
         """
         return RunSpec.read(self.path / SPEC_FILE)
+
+    def config(self) -> Config:
+        """The options that the run began with, settled: defaults may be others by now.
+
+        Raises:
+            ConfigError: config.yaml is missing or damaged.
+        """
+        return load_config(self.path / "config.yaml")
 
     @property
     def ended(self) -> bool:

@@ -73,7 +73,7 @@ def run_training(
     seed_everything(config.seed)
     device = resolve_device(config.device)
     seen = survey(dataset, config, source)
-    config = _settle(config, seen, reporter)
+    config = folder.config() if checkpointer.resumed else _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.split.note):
         reporter.note(text)

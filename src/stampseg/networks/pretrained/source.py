@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
@@ -136,19 +136,9 @@ def fill(network: nn.Module, source: Source) -> None:
     weights = max(without_prefixes(source.weights), key=lambda names: len(expected.keys() & names.keys()))
     given = {id(expected[name]) for name in weights if name in expected}
     missing = [name for name, tensor in state.items() if name in expected and id(tensor) not in given]
-    unexpected = [name for name in weights if name not in expected]
-    misshaped = [
-        f"{name} {shape_text(weights[name].shape)} instead of {shape_text(expected[name].shape)}"
-        for name in weights
-        if name in expected and weights[name].shape != expected[name].shape
-    ]
-    mistyped = [
-        f"{name} {weights[name].dtype} instead of {expected[name].dtype}"
-        for name in weights
-        if name in expected and expected[name].is_floating_point() and not weights[name].is_floating_point()
-    ]
-    if missing or unexpected or misshaped or mistyped:
-        raise ModelFileError(_misfit(source, network, missing, unexpected, misshaped, mistyped))
+    misfits = {"missing": missing, **_misfits(weights, expected)}
+    if any(misfits.values()):
+        raise ModelFileError(_misfit(source, network, misfits))
     with torch.no_grad():
         for name, tensor in weights.items():
             if not expected[name].is_meta:
@@ -165,23 +155,28 @@ def fill(network: nn.Module, source: Source) -> None:
     )
 
 
-def _misfit(
-    source: Source,
-    network: nn.Module,
-    missing: list[str],
-    unexpected: list[str],
-    misshaped: list[str],
-    mistyped: list[str],
-) -> str:
-    kinds = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of another shape": misshaped,
-        "of another type": mistyped,
+def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Weights that are not as the network's `own`, by what is wrong with them."""
+    shared = [name for name in weights if name in own]
+    return {
+        "unexpected": [name for name in weights if name not in own],
+        "of another shape": [
+            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
+            for name in shared
+            if weights[name].shape != own[name].shape
+        ],
+        "of another type": [
+            f"{name} {weights[name].dtype} instead of {own[name].dtype}"
+            for name in shared
+            if own[name].is_floating_point() and not weights[name].is_floating_point()
+        ],
     }
+
+
+def _misfit(source: Source, network: nn.Module, misfits: Mapping[str, list[str]]) -> str:
     findings = [
         f"{len(names)} {kind}: {', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''}"
-        for kind, names in kinds.items()
+        for kind, names in misfits.items()
         if names
     ]
     remedy = (
