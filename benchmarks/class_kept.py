@@ -18,7 +18,7 @@ from pathlib import Path
 
 from first_runs import hippocampus, stampseg, test, write_cases
 
-from stampseg.timing.layers import processor
+from stampseg.core.machine import processor
 
 STEPS = 700
 TRAIN = ("--validation", "none", "--set", "data.spacing=[2,2,2]")
