@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
+from stampseg.cli.commands import app
+from stampseg.cli.run_options import RunOptions
+from stampseg.core.version import __version__
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
 from stampseg.timing.latency import network_latency
@@ -188,7 +193,9 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--set", "x=[1"), 2, "'[1' is not a YAML value"),
         (("--seed", "99999999999999999999"), 2, "seed: Input should be less than"),
         (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
-        (("--labels", "99"), 2, "99"),
+        (("--labels", "99"), 2, "--labels 99: 8 labelled cases are there; expected 1 to 8"),
+        (("--labels", "0"), 2, "labels: Input should be greater than or equal to 1"),
+        (("--resume", "run", "--seed", "0"), 2, "leave out DATA, -o, --seed, --set, --steps"),
         (("--target", "15"), 2, "; did you mean 15%?"),
         (("--target", "15%", "--target-flops", "25%"), 2, "--target and --target-flops: give one target"),
         (
@@ -274,3 +281,22 @@ def test_the_package_runs_as_a_module() -> None:
     assert "Usage: stampseg " in shown and "evaluate" in shown
     refused = subprocess.run([*start, "evaluate", "nowhere", "nowhere"], capture_output=True, text=True)
     assert refused.returncode == 3 and refused.stderr.startswith("stampseg: nowhere")
+
+
+def test_the_version_is_printed() -> None:
+    assert call("--version").output == f"stampseg {__version__}\n"
+
+
+def test_train_and_prune_take_the_same_options() -> None:
+    """Each is declared once; what one of them has alone stands in its own signature."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    declared = {
+        name: {flag: parameter.help for parameter in command.params for flag in parameter.opts}
+        for name, command in commands.items()
+    }
+    shared = declared["train"].items() & declared["prune"].items()
+    assert {field.name.replace("_", "-").replace("settings", "set") for field in fields(RunOptions)} <= {
+        flag.strip("-") for flag, _ in shared
+    }
+    assert declared["train"].keys() - declared["prune"].keys() == {"--resume"}
+    assert declared["prune"].keys() - declared["train"].keys() == {"model", "--trust"}

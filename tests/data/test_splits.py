@@ -57,7 +57,7 @@ def test_another_seed_draws_others() -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 4])
 def test_draw_of_more_than_there_are_says_how_many(count: int) -> None:
-    with pytest.raises(ConfigError, match=rf"--labels {count}: 3 labelled cases are there; expected 1 to 3"):
+    with pytest.raises(ConfigError, match=rf"`labels` {count}: 3 labelled cases are there; expected 1 to 3"):
         draw_cases(make_cases([0, 1, 2]), count, 0)
 
 
@@ -127,7 +127,7 @@ def test_labels_that_take_every_person_leave_nobody_to_validate() -> None:
     assert (len(found.training), found.validation) == (20, ())
     assert found.note == "20 cases train, none validates (no other person is labelled)"
     with pytest.raises(
-        ConfigError, match=r"--validation 0.3: the 4 training cases of --labels come from all 4 "
+        ConfigError, match=r"`train.validation` 0.3: the 4 training cases of `labels` come from all 4 "
     ):
         split_of(cases, "0.3", labels=4)
 
@@ -160,7 +160,7 @@ def test_a_share_is_taken_out_of_whole_people(validation: str) -> None:
 @pytest.mark.parametrize("validation", ["some", "0", "1", "100%", "-0.1", "nan", "", "%"])
 def test_what_is_not_understood(validation: str) -> None:
     with pytest.raises(
-        ConfigError, match=r"--validation .* is not understood; expected a .csv file of cases"
+        ConfigError, match=r"`train.validation` .* is not understood; expected a .csv file of cases"
     ):
         split_of(labelled_cases(5), validation)
 
@@ -215,7 +215,7 @@ def test_errors_of_a_csv(tmp_path: Path) -> None:
         ConfigError, match=r"val.csv: its people are all the labelled ones; leave some to train"
     ):
         split_of(cases, str(write_csv(tmp_path, cases)))
-    with pytest.raises(ConfigError, match="--labels 2: 1 labelled cases are there; expected 1 to 1"):
+    with pytest.raises(ConfigError, match="`labels` 2: 1 labelled cases are there; expected 1 to 1"):
         split_of(cases, str(write_csv(tmp_path, cases[:1])), labels=2)
 
 
@@ -295,7 +295,7 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
     assert (len(found.training), found.validation, len(found.unused)) == (4, (), 2)
     assert found.note == (
         "WARNING: 4 cases train, none validates: the masks of all 2 validation case(s) are background alone "
-        "(i4, i5); name others with --validation"
+        "(i4, i5); name others with `train.validation`"
     )
     assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]
 
@@ -305,5 +305,5 @@ def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tm
     table = tmp_path / "val.csv"
     table.write_text(f"image,label\n{tmp_path}/data/images/i2.png,{tmp_path}/data/masks/i2.png\n")
     config = Config().merged({"prune": {"target": "dice:0.8"}, "train": {"validation": str(table)}})
-    with pytest.raises(ConfigError, match="needs validation cases that hold a label; give --validation"):
+    with pytest.raises(ConfigError, match="needs validation cases that hold a label"):
         settle(config, survey(data, config), Reporters([]))

@@ -152,7 +152,7 @@ def test_the_file_of_ones_own_network_wants_trust(tmp_path: Path) -> None:
     network = spec.build(trusted=(TWICE,))
     kept = dict(trace(network, torch.zeros(SHAPE)).kept)
     save_model(tmp_path / "own.safetensors", network, Description(network=spec, kept=kept, plan=None))
-    with pytest.raises(ModelFileError, match=f"--trust {TWICE}"):
+    with pytest.raises(ModelFileError, match=f"`trusted` {TWICE}"):
         inspect_target(str(tmp_path / "own.safetensors"))
     assert inspect_target(str(tmp_path / "own.safetensors"), trusted=(TWICE,)).network == TWICE
     assert inspect_target(TWICE, SHAPE).network == TWICE  # named, and so trusted

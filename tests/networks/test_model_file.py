@@ -296,7 +296,7 @@ def test_shared_weights_and_constants_of_a_users_network(tmp_path: Path, plain: 
         ours.model_copy(update={"network": spec, "kept": dict(graph.kept)}),
     )
     with pytest.raises(
-        ModelFileError, match=rf"m.safetensors: its network cannot be rebuilt: .*{name}.*--trust"
+        ModelFileError, match=rf"m.safetensors: its network cannot be rebuilt: .*{name}.*`trusted`"
     ):
         load_model(tmp_path / "m.safetensors")
     again = load_model(tmp_path / "m.safetensors", trusted=[name]).network

@@ -127,7 +127,7 @@ def test_vanished_scans_are_said_and_found_elsewhere(run: Path, scans: Path, tmp
     (copy / "splits.json").write_text(json.dumps(splits))
     call("report", copy, "--overwrite")
     page = (copy / "report.html").read_text(encoding="utf-8")
-    assert "is not there any more; if the scans have moved, name the data set with --data" in page
+    assert "is not there any more; if the scans have moved, name their data set when this" in page
     assert not shown_of(copy / "report.html")["cases"] and shown_of(copy / "report.html")["rounds"]
     call("report", copy, "--overwrite", "--data", moved)
     assert len(shown_of(copy / "report.html")["cases"]) == len(splits["validation"])

@@ -256,7 +256,11 @@ def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: P
     ("words", "code", "message"),
     [
         (["train", "--resume", "{none}"], 3, "not a run folder"),
-        (["train", "--resume", "{run}", "--steps", "5"], 2, "leave out steps"),
+        (
+            ["train", "scans", "--resume", "{run}", "--target-flops", "5%", "--quiet"],
+            2,
+            "leave out DATA, --target-flops",
+        ),
         (["train"], 2, "give DATA and -o RUN, or --resume RUN"),
         (["train", "--resume", "{whole}"], 2, "this run has ended"),
     ],

@@ -55,7 +55,7 @@ def test_every_runtime_in_a_process_of_its_own(run: Path, pictures: Path) -> Non
         "eager bf16",
         "onnxruntime f32",
     ]
-    assert "onnxruntime bf16: left out: --precision bf16 is not possible" in report["left_out"][0]
+    assert "onnxruntime bf16: left out: `precision` bf16 is not possible" in report["left_out"][0]
     assert report["flops"]["pruned"] < 0.45 * report["flops"]["dense"]
     for entry in report["rows"]:
         assert set(entry["networks"]) == {"pruned", "dense"}

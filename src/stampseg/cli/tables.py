@@ -19,6 +19,7 @@ from ..doctor.network import GroupFinding, Inspection
 from ..evaluation.folders import Evaluation, Statistics
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
 from ..run.survey import Survey
+from .flags import in_flags
 
 
 def print_bench(report: dict[str, Any], console: Console) -> None:
@@ -137,7 +138,7 @@ def print_examination(found: Examination, console: Console, options: Sequence[st
     if seen is not None:
         console.print(_plan_table(seen))
         for text in (*seen.table.notes, *seen.plan.notes, seen.split.note):
-            console.print(escape(text), highlight=False)
+            console.print(escape(in_flags(text)), highlight=False)
         console.print(
             f"network: {found.parameters:,} parameters, {(found.flops or 0) / 1e9:.2f} GFLOPs per patch",
             highlight=False,

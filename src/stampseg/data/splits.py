@@ -35,7 +35,7 @@ def draw_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
     """
     if not 1 <= count <= len(cases):
         raise ConfigError(
-            f"--labels {count}: {len(cases)} labelled cases are there; expected 1 to {len(cases)}"
+            f"`labels` {count}: {len(cases)} labelled cases are there; expected 1 to {len(cases)}"
         )
     rounds: list[list[Case]] = []
     for members in _shuffled_groups(cases, seed):
@@ -56,7 +56,7 @@ def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case]
         ConfigError: a share below 0 or not below 1.
     """
     if not 0 <= share < 1:
-        raise ConfigError(f"--validation {share:g}: expected a share from 0 to below 1, such as 0.2")
+        raise ConfigError(f"`train.validation` {share:g}: expected a share from 0 to below 1, such as 0.2")
     groups = _shuffled_groups(cases, seed)
     if share == 0 or len(groups) < 2:
         return sorted(cases, key=_by_id), []
@@ -150,8 +150,8 @@ def _share(choice: str) -> float | None:
         value = -1.0
     if not 0 < value < 1:
         raise ConfigError(
-            f"--validation {choice!r} is not understood; expected a .csv file of cases, a share such as "
-            "0.2 or 20%, none or auto"
+            f"`train.validation` {choice!r} is not understood; expected a .csv file of cases, a share such "
+            "as 0.2 or 20%, none or auto"
         )
     return value
 
@@ -172,7 +172,7 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config) -> Split:
     pool = [case for case in cases if case.group not in people]
     if not pool:
         raise ConfigError(
-            f"--validation {path}: its people are all the labelled ones; leave some to train on"
+            f"`train.validation` {path}: its people are all the labelled ones; leave some to train on"
         )
     training = draw_cases(pool, config.labels, config.seed) if config.labels else pool
     note = _words(training, validation, f"named in {path.name}")
@@ -207,8 +207,8 @@ def _draw_both(cases: Sequence[Case], share: float | None, config: Config) -> Sp
         return Split(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
     if not rest:
         raise ConfigError(
-            f"--validation {config.train.validation}: the {count} training cases of --labels come from all "
-            f"{len(people)} labelled people, and none is left to validate; lower --labels or use none"
+            f"`train.validation` {config.train.validation}: the {count} training cases of `labels` come from "
+            f"all {len(people)} labelled people, and none is left to validate; lower `labels` or use none"
         )
     wanted = max(1, round(count * (share or AUTO_SHARE)))
     wanted = min(wanted, len(rest), AUTO_MOST if share is None else len(rest))
@@ -225,7 +225,7 @@ def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> st
     if all(case.group == case.id for case in (*training, *validation)):
         return (
             f"{len(training)} cases train, {len(validation)} validate ({how}); each case counts as one "
-            "person: if some are of the same one, say so with --group-regex or a CSV's group column"
+            "person: if some are of the same one, say so with `group_regex` or a CSV's group column"
         )
     return (
         f"{len(training)} cases of {people(training)} people train, {len(validation)} of "
@@ -286,7 +286,7 @@ def _splits(model: Path) -> dict[str, list[dict[str, Any]]] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {part: [dict(entry) for entry in content.get(part, [])] for part in PARTS}
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); name images with --input") from None
+        raise DataError(f"{path}: is damaged ({error}); name images with `inputs`") from None
 
 
 def _case(entry: dict[str, Any]) -> Case | None:

@@ -79,7 +79,7 @@ def judge(costs: Estimate) -> list[Finding]:
                 "disk",
                 f"a run folder may take {costs.disk_megabytes:,.0f} MB and "
                 f"{costs.free_disk_megabytes:,.0f} MB are free in {Path.cwd()}",
-                "free some space, or choose -o on another disk",
+                "free some space, or choose `output` on another disk",
             )
         )
     if costs.peak_megabytes is not None and costs.free_megabytes < 0.1 * costs.peak_megabytes:

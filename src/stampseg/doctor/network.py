@@ -152,8 +152,8 @@ def _inspect_path(path: Path, target: str, trusted: Collection[str]) -> Inspecti
     source = open_source(path, trusted=trusted)
     if source.spec is None:
         raise ConfigError(
-            f"{target}: weights alone do not say which network they are of; name the network instead, as in "
-            "stampseg inspect monai.UNet --set network.arguments={...}"
+            f"{target}: weights alone do not say which network they are of; name the network instead, such "
+            "as monai.UNet, and its arguments as `network.arguments`"
         )
     network, graph = skeleton(source.spec, source.kept, trusted, rehearse=True)
     fill(network, source)  # what does not fit is not the network that was described

@@ -64,7 +64,7 @@ def export_file(
     """
     kind, numbers = _settled(output, format, precision, cases, tolerance, overwrite)
     if data is not None and inputs:
-        raise ConfigError("--data and --input both name cases to check the export on; give one of them")
+        raise ConfigError("`data` and `inputs` both name cases to check the export on; give one of them")
     seed_everything(0)
     source = find_model(model)
     loaded = load_model(source, trusted=trusted)
@@ -101,9 +101,9 @@ def _settled(
     kind = choose_format(output, format)
     numbers = check_precision(kind, precision)
     if cases < 1:
-        raise ConfigError(f"--cases {cases}: expected at least 1 case to check the export on")
+        raise ConfigError(f"`cases` {cases}: expected at least 1 case to check the export on")
     if tolerance is not None and not 0 <= tolerance <= 1:
-        raise ConfigError(f"--tolerance {tolerance:g}: expected the Dice that may be lost, from 0 to 1")
+        raise ConfigError(f"`tolerance` {tolerance:g}: expected the Dice that may be lost, from 0 to 1")
     refuse_existing(output, overwrite)
     return kind, numbers
 
@@ -142,6 +142,6 @@ def _say(parity: Parity, trial: Trial, echo: Callable[[str], None]) -> None:
 
 def _advice(format: Format, precision: Precision) -> str:
     if precision == "f32":
-        return "try another --format, or allow more with --tolerance"
+        return "try another `format`, or allow more with `tolerance`"
     other = "bf16 or f32" if precision == "int8" and format == "openvino" else "f32"
-    return f"use --precision {other}, or allow more with --tolerance"
+    return f"use `precision` {other}, or allow more with `tolerance`"

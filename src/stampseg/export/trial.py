@@ -48,7 +48,7 @@ def trial_of_run(model: Path, most: int) -> Trial:
         ConfigError: the run does not say where its images are, or they are not there any more.
     """
     splits = _splits(model)
-    ask = "name images with --input, or the data set with --data"
+    ask = "name images with `inputs`, or the data set with `data`"
     if splits is None:
         raise ConfigError(f"{model}: lies in no run folder, so there is no case to check it on; {ask}")
     place = model.parent / "splits.json"

@@ -119,13 +119,14 @@ def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
     """
     if dense.name != "unet":
         raise ConfigError(
-            f"--method flat is a U-Net of one width, and network.name is {dense.name}; leave out one of them"
+            f"`method` flat is a U-Net of one width, and `network.name` is {dense.name}; leave out one of "
+            "them"
         )
     if prune.target.floor is not None:
-        raise ConfigError("--method flat needs a size as --target (15%, 50k); a Dice floor names none")
+        raise ConfigError("`method` flat needs a size as `prune.target` (15%, 50k); a Dice floor names none")
     if prune.target.kind not in ("parameters", "flops"):
         raise ConfigError(
-            f"--method flat needs parameters or flops as --target, and {prune.target.kind} is given"
+            f"`method` flat needs parameters or flops as `prune.target`, and {prune.target.kind} is given"
         )
     limit = prune.target.limit(_count(dense, prune))
     levels = len(dense.arguments["strides"])

@@ -117,16 +117,19 @@ def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(case if rank in chosen else replace(case, view=None) for rank, case in enumerate(cases))
 
 
+AGAIN = "name their data set when this report is written again"
+
+
 def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
     """The case of a line of splits.json, or why it cannot be had, in words."""
     if data is not None:
         named = [case for case in data.cases if case.id == entry.id]
         return named[0] if named else f"no case of this name with a label in {data.root}"
     if not entry.images or entry.label is None:
-        return "the run does not say where its image and label are; name the data set with --data"
+        return f"the run does not say where its image and label are; {AGAIN}"
     for file in (*entry.images, entry.label):
         if not Path(file).exists():
-            return f"{file} is not there any more; if the scans have moved, name the data set with --data"
+            return f"{file} is not there any more; if the scans have moved, {AGAIN}"
     return Case(entry.id, entry.group or entry.id, tuple(map(Path, entry.images)), Path(entry.label))
 
 

@@ -109,7 +109,7 @@ def command_of(record: Record) -> Command:
         return Command(shlex.join(record.command))
     config = record.path / "config.yaml"
     return Command(
-        shlex.join(["stampseg", "train", "DATA", "-o", "NEW_RUN", "--config", str(config)]),
+        f"stampseg train DATA -o NEW_RUN --config {shlex.quote(str(config))}",
         "This run did not record its command: put the folder of scans for DATA and a new folder for NEW_RUN. "
         "A network that was already trained is pruned with `stampseg prune MODEL DATA` and the same options.",
     )

@@ -146,7 +146,7 @@ class Checkpoint:
         seconds: that the run had taken.
         answers: of the learner so far.
         trainer: counts of the trainer by name.
-        training, randomness: see `state.py`.
+        training, randomness: see `train/state.py`.
         objective: what the training method remembers.
         sums, counts: of what was gathered for ranking; None where nothing is gathered.
     """

@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ..core.config import Config, load_config
 from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.text import some
@@ -87,7 +88,9 @@ class RunFolder:
             raise
         except OSError as error:
             folder.discard()
-            raise DataError(f"{path}: cannot be written to ({error.strerror}); choose another -o") from None
+            raise DataError(
+                f"{path}: cannot be written to ({error.strerror}); choose another `output`"
+            ) from None
         return folder
 
     @classmethod
@@ -141,6 +144,14 @@ class RunFolder:
             DataError: the folder does not say.
         """
         return RunSpec.read(self.path / SPEC_FILE)
+
+    def config(self) -> Config:
+        """The options that the run began with, settled: defaults may be others by now.
+
+        Raises:
+            ConfigError: config.yaml is missing or damaged.
+        """
+        return load_config(self.path / "config.yaml")
 
     @property
     def ended(self) -> bool:
@@ -270,10 +281,12 @@ def check_free(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if not path.is_dir():
-        raise ConfigError(f"{path}: is not a folder; expected a new or an empty one; choose another -o")
+        raise ConfigError(f"{path}: is not a folder; expected a new or an empty one; choose another `output`")
     names = sorted(file.name for file in path.iterdir() if not (is_leftover(file) or _is_old_lock(file)))
     if names:
-        raise ConfigError(f"{path}: is not empty, it holds {some(names)}; choose another -o or empty it")
+        raise ConfigError(
+            f"{path}: is not empty, it holds {some(names)}; choose another `output` or empty it"
+        )
 
 
 def _is_old_lock(path: Path) -> bool:

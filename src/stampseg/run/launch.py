@@ -32,7 +32,7 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     if other:
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); resume it with "
-            f"`stampseg train --resume {output}`, or choose another -o"
+            f"`RunFolder.reopen` {output}, or choose another `output`"
         )
     return RunFolder.reopen(output)
 
@@ -66,7 +66,7 @@ def adapted(config: Config, source: Source) -> Config:
     """
     if not config.traits.prunes:
         able = " or ".join(methods_that_prune())
-        raise ConfigError(f"--method {config.method} does not prune; use {able}")
+        raise ConfigError(f"`method` {config.method} does not prune; use {able}")
     if source.spec is not None and config.network.model_fields_set:
         raise ConfigError(
             f"{source.path}: the {source.kind} brings its own network ({source.spec.name}); leave out "
@@ -74,8 +74,8 @@ def adapted(config: Config, source: Source) -> Config:
         )
     if source.spec is None and not config.network.model_fields_set:
         raise ConfigError(
-            f"{source.path}: the {source.kind} does not say which network it is of; give --network, and its "
-            "arguments as --set network.arguments={...}"
+            f"{source.path}: the {source.kind} does not say which network it is of; give `network.name`, "
+            "and its arguments as `network.arguments`"
         )
     changes: dict[str, Any] = {"data": dict(source.data), "prune": {"warmup_share": 0.0}}
     changes["train"] = {"learning_rate": RECOVERY_RATE}

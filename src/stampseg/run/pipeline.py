@@ -73,7 +73,7 @@ def run_training(
     seed_everything(config.seed)
     device = resolve_device(config.device)
     seen = survey(dataset, config, source)
-    config = _settle(config, seen, reporter)
+    config = folder.config() if checkpointer.resumed else _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.split.note):
         reporter.note(text)
@@ -190,8 +190,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
-            "a Dice floor as --target needs validation cases that hold a label; give --validation, or a size "
-            "such as 15%"
+            "a Dice floor as `prune.target` needs validation cases that hold a label; give "
+            "`train.validation`, or a size such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size

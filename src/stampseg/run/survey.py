@@ -59,7 +59,7 @@ def _without_empty_validation(split: Split, background: int) -> Split:
     note = (
         f"WARNING: {len(split.training)} cases train, none validates: the masks of all {len(cases)} "
         f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
-        "--validation"
+        "`train.validation`"
     )
     return Split(split.training, (), note, unused=cases)
 

@@ -56,7 +56,7 @@ def open_scorer(
     if suffix not in (*SUFFIXES, PROGRAM) or model.is_dir():
         return _torch_model(model, device, trusted, threads)
     if device != "cpu":
-        raise ConfigError(f"--device {device}: {model.name} computes on the CPU; leave out --device")
+        raise ConfigError(f"`device` {device}: {model.name} computes on the CPU; leave out `device`")
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
@@ -81,7 +81,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     if str(path) not in trusted and path.name not in trusted:
         raise ModelFileError(
             f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust "
-            f"who did, say --trust {path.name}; .onnx and .openvino need no trust"
+            f"who did, say `trusted` {path.name}; .onnx and .openvino need no trust"
         )
     _set_threads(threads)
     start_flushing_workers()

@@ -141,7 +141,7 @@ def test_a_damaged_network_def(tmp_path: Path, changes: dict[str, Any], message:
 def test_other_networks_need_trust(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "b", network_def={**NETWORK, "_target_": "scripts.nets.Mine"})
     with pytest.raises(
-        ModelFileError, match=r"its network is scripts\.nets\.Mine; known are .*UNet.*--trust scripts"
+        ModelFileError, match=r"its network is scripts\.nets\.Mine; known are .*UNet.*`trusted` scripts"
     ):
         open_source(folder)
     spec = open_source(folder, trusted=("scripts.nets:Mine",)).spec

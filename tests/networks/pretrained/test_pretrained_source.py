@@ -42,7 +42,7 @@ def test_a_model_of_foreign_code_needs_trust(tmp_path: Path) -> None:
     network, _, description = make_model()
     own = description.network.model_copy(update={"name": "mine.networks:Net"})
     save_model(tmp_path / "m.safetensors", network, description.model_copy(update={"network": own}))
-    with pytest.raises(ModelFileError, match=r"--trust mine\.networks:Net"):
+    with pytest.raises(ModelFileError, match=r"`trusted` mine\.networks:Net"):
         open_source(tmp_path / "m.safetensors")
     assert open_source(tmp_path / "m.safetensors", trusted=("mine.networks:Net",)).spec == own
 
@@ -117,7 +117,7 @@ def test_a_misfit_names_what_is_wrong_and_changes_nothing(tmp_path: Path) -> Non
         "head.weight 7x4x1x1 instead of 2x4x1x1",
     ):
         assert part in text
-    assert "--set network.arguments={...}" in text
+    assert "`network.name` and `network.arguments`" in text
     assert all(torch.equal(before[name], value) for name, value in target.state_dict().items())
 
 

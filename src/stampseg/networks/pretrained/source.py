@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
@@ -93,7 +93,7 @@ def _open_model(file: Path, path: Path, trusted: Collection[str]) -> Source:
     if is_import_path(name) and name not in trusted:
         raise ModelFileError(
             f"{file}: its network {name!r} is not part of stampseg; if you know its code, allow it with "
-            f"--trust {name}"
+            f"`trusted` {name}"
         )
     return Source(
         kind="stampseg model",
@@ -113,9 +113,9 @@ def _bare(path: Path) -> Source:
         weights=weights,
         notes=(
             *notes,
-            "weights alone: the network is taken from --network and network.arguments, and the preparation "
-            "of images is planned from the data; set data.spacing, data.patch_size and data.normalization as "
-            "in its training",
+            "weights alone: the network is taken from `network.name` and `network.arguments`, and the "
+            "preparation of images is planned from the data; set data.spacing, data.patch_size and "
+            "data.normalization as in its training",
         ),
     )
 
@@ -136,19 +136,9 @@ def fill(network: nn.Module, source: Source) -> None:
     weights = max(without_prefixes(source.weights), key=lambda names: len(expected.keys() & names.keys()))
     given = {id(expected[name]) for name in weights if name in expected}
     missing = [name for name, tensor in state.items() if name in expected and id(tensor) not in given]
-    unexpected = [name for name in weights if name not in expected]
-    misshaped = [
-        f"{name} {shape_text(weights[name].shape)} instead of {shape_text(expected[name].shape)}"
-        for name in weights
-        if name in expected and weights[name].shape != expected[name].shape
-    ]
-    mistyped = [
-        f"{name} {weights[name].dtype} instead of {expected[name].dtype}"
-        for name in weights
-        if name in expected and expected[name].is_floating_point() and not weights[name].is_floating_point()
-    ]
-    if missing or unexpected or misshaped or mistyped:
-        raise ModelFileError(_misfit(source, network, missing, unexpected, misshaped, mistyped))
+    misfits = {"missing": missing, **_misfits(weights, expected)}
+    if any(misfits.values()):
+        raise ModelFileError(_misfit(source, network, misfits))
     with torch.no_grad():
         for name, tensor in weights.items():
             if not expected[name].is_meta:
@@ -165,27 +155,32 @@ def fill(network: nn.Module, source: Source) -> None:
     )
 
 
-def _misfit(
-    source: Source,
-    network: nn.Module,
-    missing: list[str],
-    unexpected: list[str],
-    misshaped: list[str],
-    mistyped: list[str],
-) -> str:
-    kinds = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of another shape": misshaped,
-        "of another type": mistyped,
+def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Weights that are not as the network's `own`, by what is wrong with them."""
+    shared = [name for name in weights if name in own]
+    return {
+        "unexpected": [name for name in weights if name not in own],
+        "of another shape": [
+            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
+            for name in shared
+            if weights[name].shape != own[name].shape
+        ],
+        "of another type": [
+            f"{name} {weights[name].dtype} instead of {own[name].dtype}"
+            for name in shared
+            if own[name].is_floating_point() and not weights[name].is_floating_point()
+        ],
     }
+
+
+def _misfit(source: Source, network: nn.Module, misfits: Mapping[str, list[str]]) -> str:
     findings = [
         f"{len(names)} {kind}: {', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''}"
-        for kind, names in kinds.items()
+        for kind, names in misfits.items()
         if names
     ]
     remedy = (
-        "give the network and the arguments it was trained with: --network NAME --set network.arguments={...}"
+        "give the network and the arguments it was trained with, as `network.name` and `network.arguments`"
         if source.spec is None
         else "the weights are of another network than its description; use the files of one training"
     )
