@@ -153,8 +153,8 @@ def _slice(
 ) -> Slice:
     rows, columns = _size(prediction.shape)
     masks = [_shrunk(labels, rows, columns) for labels in (prediction, reference)]
-    found = [Outlines(v, outline(masks[1] == v), outline(masks[0] == v)) for v in range(1, classes)]
-    drawn = tuple(lines for lines in found if lines.reference or lines.prediction)
+    outlines = [Outlines(v, outline(masks[1] == v), outline(masks[0] == v)) for v in range(1, classes)]
+    drawn = tuple(lines for lines in outlines if lines.reference or lines.prediction)
     return Slice(index, _webp(colours, rows, columns), drawn)
 
 
