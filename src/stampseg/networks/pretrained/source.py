@@ -155,20 +155,20 @@ def fill(network: nn.Module, source: Source) -> None:
     )
 
 
-def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Weights that are not as the network's `own`, by what is wrong with them."""
-    shared = [name for name in weights if name in own]
+def _misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Weights that are not as the network's `expected`, by what is wrong with them."""
+    shared = [name for name in weights if name in expected]
     return {
-        "unexpected": [name for name in weights if name not in own],
+        "unexpected": [name for name in weights if name not in expected],
         "of another shape": [
-            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
+            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(expected[name].shape)}"
             for name in shared
-            if weights[name].shape != own[name].shape
+            if weights[name].shape != expected[name].shape
         ],
         "of another type": [
-            f"{name} {weights[name].dtype} instead of {own[name].dtype}"
+            f"{name} {weights[name].dtype} instead of {expected[name].dtype}"
             for name in shared
-            if own[name].is_floating_point() and not weights[name].is_floating_point()
+            if expected[name].is_floating_point() and not weights[name].is_floating_point()
         ],
     }
 
