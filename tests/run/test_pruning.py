@@ -60,7 +60,7 @@ def test_a_run_of_ours_is_pruned_and_predicts(trained: Path, pictures: Path, tmp
     assert after.plan == before.plan, "images are prepared as they were when it was trained"
     assert after.description.provenance["pruned_from"] == "stampseg model dense"
     first = next(iter(read_rounds(tmp_path / "run")))
-    assert first["event"] == "cut", "a trained network needs no warm-up"
+    assert first.event == "cut", "a trained network needs no warm-up"
     call("predict", tmp_path / "run", pictures / "images", "-o", tmp_path / "masks")
     assert len(list((tmp_path / "masks").iterdir())) == 8
 
@@ -110,7 +110,7 @@ def test_another_network_is_trained_by_name(pictures: Path, tmp_path: Path) -> N
     )  # fmt: skip
     result = result_of(tmp_path / "run")
     assert result["parameters_after"] <= 0.5 * result["parameters_before"]
-    rates = [r["dropout"] for r in read_rounds(tmp_path / "run")]
+    rates = [r.dropout for r in read_rounds(tmp_path / "run")]
     assert any(max(rate.values(), default=0) > 0 for rate in rates), "targeted dropout reaches any network"
     call("predict", tmp_path / "run", pictures / "images" / "0.png", "-o", tmp_path / "masks")
 

@@ -17,7 +17,7 @@ from torch.export import Dim, ExportedProgram
 from ..core.errors import ExportError
 from ..runtime.details import KEY
 from ..runtime.sliding import Scorer
-from ..runtime.torch_program import _run
+from ..runtime.torch_program import scorer_of
 from .score_network import ScoreNetwork
 
 
@@ -36,7 +36,7 @@ class TorchForm:
 
     def run(self) -> Scorer:
         """Image (B, C, *S) -> scores, by PyTorch."""
-        return _run(self.program)
+        return scorer_of(self.program)
 
 
 def torch_form_of(scorer: ScoreNetwork, example: torch.Tensor, multiple: Sequence[int]) -> TorchForm:

@@ -138,9 +138,9 @@ def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
     if not entry.images or entry.label is None:
         return "the run does not say where its image and label are; name the data set with --data"
     for file in (*entry.images, entry.label):
-        if not Path(file).exists():
+        if not file.exists():
             return f"{file} is not there any more; if the scans have moved, name the data set with --data"
-    return Case(entry.id, entry.group or entry.id, tuple(map(Path, entry.images)), Path(entry.label))
+    return entry.case
 
 
 @dataclass(frozen=True, eq=False)

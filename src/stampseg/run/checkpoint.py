@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,6 +20,8 @@ from torch import Tensor
 from ..channels.importance import Gathering
 from ..core.errors import ModelFileError
 from ..core.files import remove_leftovers, write_whole
+from ..core.json_file import JsonFile
+from ..core.options import FileRecord
 from ..train.stamp import Learner
 from ..train.state import State, put_randomness, put_training, take_randomness, take_training
 from ..train.trainer import Trainer
@@ -104,7 +106,7 @@ class Checkpointer:
                 rounds=self._passed,
                 seconds=self.seconds,
                 answers=tuple(self.replay.answers),
-                trainer={name: getattr(trainer, name) for name in ("done", "taken", "total", "damping")},
+                trainer=Counts.model_validate(trainer, from_attributes=True),
                 training=take_training(trainer.network, trainer.optimizer),
                 randomness=take_randomness(self.randomness, trainer.device),
                 sums=sums,
@@ -117,13 +119,10 @@ class Checkpointer:
         trainer = self.trainer
         put_training(trainer.network, trainer.optimizer, kept.training)
         put_randomness(self.randomness, trainer.device, kept.randomness)
-        for name, value in kept.trainer.items():
+        for name, value in kept.trainer:
             setattr(trainer, name, value)
         if self.gathering is not None and kept.sums is not None and kept.counts is not None:
             self.gathering.set_state(kept.sums, kept.counts)
-
-
-FORMAT = 1
 
 
 KEY = "stampseg-checkpoint"
@@ -143,7 +142,7 @@ class Checkpoint:
         rounds: that had ended.
         seconds: that the run had taken.
         answers: of the learner so far.
-        trainer: counts of the trainer by name.
+        trainer: how far the trainer is.
         training, randomness: see `state.py`.
         sums, counts: of what was gathered for ranking; None where nothing is gathered.
     """
@@ -151,11 +150,40 @@ class Checkpoint:
     rounds: int
     seconds: float
     answers: tuple[Answer, ...]
-    trainer: Mapping[str, float]
+    trainer: Counts
     training: State
     randomness: State
     sums: Mapping[int, np.ndarray] | None = None
     counts: Mapping[str, int] | None = None
+
+
+class Counts(FileRecord):
+    """How far a trainer is; see `Trainer`."""
+
+    done: int
+    taken: int
+    total: float
+    damping: float
+
+
+class CheckpointRecord(FileRecord):
+    """What stands beside the tensors, whose names it orders; numbers may be infinite or none."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    rounds: int
+    seconds: float
+    answers: tuple[tuple[str, Any, tuple[str, ...]], ...]  # function, JSON value, names of its arrays
+    trainer: Counts
+    training: Any  # see `State`
+    randomness: Any
+    sums: tuple[int, ...] | None = None
+    counts: dict[str, int] | None = None
+
+
+CHECKPOINT = JsonFile(
+    "checkpoint", CheckpointRecord, remedy="start the run again in a new folder", error=ModelFileError
+)
 
 
 def round_files(folder: Path) -> list[Path]:
@@ -178,17 +206,16 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         DataError: the folder cannot be written to, or the disk is full.
     """
-    values = {
-        "format": FORMAT,
-        "rounds": checkpoint.rounds,
-        "seconds": checkpoint.seconds,
-        "answers": [[a.call, a.value, list(a.arrays)] for a in checkpoint.answers],
-        "trainer": dict(checkpoint.trainer),
-        "training": checkpoint.training.values,
-        "randomness": checkpoint.randomness.values,
-        "sums": None if checkpoint.sums is None else list(checkpoint.sums),
-        "counts": None if checkpoint.counts is None else dict(checkpoint.counts),
-    }
+    record = CheckpointRecord(
+        rounds=checkpoint.rounds,
+        seconds=checkpoint.seconds,
+        answers=tuple((a.call, a.value, tuple(a.arrays)) for a in checkpoint.answers),
+        trainer=checkpoint.trainer,
+        training=checkpoint.training.values,
+        randomness=checkpoint.randomness.values,
+        sums=None if checkpoint.sums is None else tuple(checkpoint.sums),
+        counts=None if checkpoint.counts is None else dict(checkpoint.counts),
+    )
     tensors = {**checkpoint.training.tensors, **checkpoint.randomness.tensors}
     for number, answer in enumerate(checkpoint.answers):
         for place, array in enumerate(answer.arrays.values()):
@@ -196,7 +223,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     for index, array in (checkpoint.sums or {}).items():
         tensors[f"sum/{index}"] = torch.from_numpy(np.ascontiguousarray(array))
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_whole(path, lambda place: save_file(plain, place, {KEY: json.dumps(values)}))
+    write_whole(path, lambda place: save_file(plain, place, {KEY: CHECKPOINT.line(record)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -207,11 +234,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads((file.metadata() or {})[KEY])
+            text = (file.metadata() or {})[KEY]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
-        return _checkpoint(values, tensors)
+        return _checkpoint(CHECKPOINT.parse(text, f"{path}:"), tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelFileError(
             f"{path}: not a checkpoint that this version can go on from ({error}); "
@@ -219,25 +244,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from None
 
 
-def _checkpoint(values: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
+def _checkpoint(record: CheckpointRecord, tensors: dict[str, Tensor]) -> Checkpoint:
     answers = tuple(
         Answer(
             call,
             value,
             {name: tensors[f"answer/{number}/{place}"].numpy() for place, name in enumerate(names)},
         )
-        for number, (call, value, names) in enumerate(values["answers"])
+        for number, (call, value, names) in enumerate(record.answers)
     )
     random = {name: tensor for name, tensor in tensors.items() if name.startswith("random/")}
     training = {n: t for n, t in tensors.items() if n.startswith(("network/", "optimizer/"))}
-    sums = values["sums"]
+    sums = record.sums
     return Checkpoint(
-        rounds=values["rounds"],
-        seconds=values["seconds"],
+        rounds=record.rounds,
+        seconds=record.seconds,
         answers=answers,
-        trainer=values["trainer"],
-        training=State(training, values["training"]),
-        randomness=State(random, values["randomness"]),
+        trainer=record.trainer,
+        training=State(training, record.training),
+        randomness=State(random, record.randomness),
         sums=None if sums is None else {index: tensors[f"sum/{index}"].numpy() for index in sums},
-        counts=values["counts"],
+        counts=record.counts,
     )
