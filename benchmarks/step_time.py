@@ -151,7 +151,7 @@ def shrunk(
     prune = PruneOptions(target=Target(kind=limit.kind, amount=limit.amount))
     start = time.perf_counter()
     scores = importance(
-        network, graph, trainer.scoring_batches(None), trainer.loss,
+        network, graph, trainer.scoring_batches(None), trainer.objective.criterion,
         criterion=prune.criterion, normalizer=prune.scaling,
     )  # fmt: skip
     scored = time.perf_counter()

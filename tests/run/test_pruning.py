@@ -14,7 +14,9 @@ from PIL import Image
 
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
-from tests.cli.test_cli import call, disc
+from stampseg.timing.stopwatch import Timing
+from tests.cli.command import call
+from tests.data.scans import disc, write_pictures
 
 QUICK = (
     "--steps", "8", "--set", "prune.rounds=2", "--set", "prune.ready_dice=0", "--set", "train.augment=false",
@@ -25,15 +27,7 @@ FEATURES = [4, 4, 8, 8, 8, 4]
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight PNG with masks of 0 and 255."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(8):
-        image, mask = disc(rng, (40, 48))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(8)))
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +57,27 @@ def test_a_run_of_ours_is_pruned_and_predicts(trained: Path, pictures: Path, tmp
     assert first.event == "cut", "a trained network needs no warm-up"
     call("predict", tmp_path / "run", pictures / "images", "-o", tmp_path / "masks")
     assert len(list((tmp_path / "masks").iterdir())) == 8
+
+
+def test_the_time_before_is_that_of_the_network_as_given(
+    trained: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was that of the first cut, since a trained network has no warm-up."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    measured: list[float] = []
+
+    def taken(network: torch.nn.Module, *_: object) -> Timing:
+        measured.append(2.0 + sum(p.numel() for p in network.parameters()) / 1000)
+        return Timing(0, measured[-1], 0, 0, 1)
+
+    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    call("prune", trained, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *QUICK)
+    result, rounds = result_of(tmp_path / "run"), list(read_rounds(tmp_path / "run"))
+    given = 2 + result["parameters_before"] / 1000
+    assert result["latency_before"] == measured[0] == given and measured.count(given) == 1
+    assert rounds[0]["event"] == "cut" and rounds[0]["latency"] < given
+    assert result["target_reached"] and result["latency_after"] <= 0.8 * given
+    assert "measure" in rounds[0]["seconds"]
 
 
 def test_a_pruned_network_is_pruned_on(trained: Path, pictures: Path, tmp_path: Path) -> None:

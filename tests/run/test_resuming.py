@@ -21,14 +21,11 @@ from stampseg.core import files as atomic
 from stampseg.run import checkpoint as keeping
 from stampseg.run.checkpoint import Checkpointer
 from stampseg.run.folder import RunFolder
+from stampseg.timing.stopwatch import Timing
 from stampseg.train.trainer import Trainer
-from tests.cli.test_cli import call, disc
-
-COMMON = (
-    "--steps", "12", "--target", "40%", "--validation", "25%", "--set", "prune.rounds=3",
-    "--set", "prune.ready_dice=0", "--set", "train.checkpoint_minutes=0",
-)  # fmt: skip
-OPTIONS = (*COMMON, "--set", "network.width=4")
+from tests.cli.command import call
+from tests.data.scans import write_pictures
+from tests.run.options import COMMON, OPTIONS
 
 
 class Killed(BaseException):
@@ -37,14 +34,7 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(6):
-        image, mask = disc(rng, (40, 48))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(6)))
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +162,29 @@ def test_a_pruned_trained_network_goes_on(
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
 
 
+def test_the_time_of_the_network_as_given_is_measured_once(
+    whole: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes on has a network that was cut already: the journal holds what it took before."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    measured: list[float] = []
+
+    def taken(network: torch.nn.Module, *_: object) -> Timing:
+        measured.append(len(measured) + sum(p.numel() for p in network.parameters()) / 1000)
+        return Timing(0, measured[-1], 0, 0, 1)
+
+    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    options = [word for word in COMMON if word not in ("--target", "40%")]
+    command = ("prune", whole, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *options)
+    killed_run(monkeypatch, command, RunFolder, "append_round", 2, True)
+    before = tuple(measured[:2])  # as given, and after the first cut
+    call("train", "--resume", tmp_path / "run")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["latency_before"] == before[0] == result["parameters_before"] / 1000
+    first = json.loads((tmp_path / "run" / "rounds.jsonl").read_text().splitlines()[0])
+    assert (first["event"], first["latency"]) == ("cut", before[1])
+
+
 @pytest.fixture
 def stopped(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A run stopped in its seventh step, and its own copy of the data."""
@@ -243,7 +256,11 @@ def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: P
     ("words", "code", "message"),
     [
         (["train", "--resume", "{none}"], 3, "not a run folder"),
-        (["train", "--resume", "{run}", "--steps", "5"], 2, "leave out steps"),
+        (
+            ["train", "scans", "--resume", "{run}", "--target-flops", "5%", "--quiet"],
+            2,
+            "leave out DATA, --target-flops",
+        ),
         (["train"], 2, "give DATA and -o RUN, or --resume RUN"),
         (["train", "--resume", "{whole}"], 2, "this run has ended"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -25,7 +26,7 @@ from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
 from stampseg.train.selection import select
-from stampseg.train.stamp import Learner, Round, Validation, stamp, train_only
+from stampseg.train.stamp import Learner, Round, Validation, as_given, stamp, train_only
 
 
 class Bench:
@@ -111,6 +112,21 @@ def test_the_target_is_met_and_one_channel_fewer_would_exceed_it(target: str) ->
     assert rounds[reached].event == "cut" and sizes[reached - 1] > limit
     assert set(sizes[reached:]) == {sizes[reached]}
     assert [turn.event for turn in rounds] == ["warm-up", *["cut"] * 5, *["finish"] * 5]
+
+
+@pytest.mark.parametrize(
+    ("fit", "first_cut"),
+    [(None, 9), (0.6, 9), (math.nan, 9), (0.4, 30)],
+    ids=["none", "ready", "nan", "unready"],
+)
+def test_the_first_cut_waits_for_dice_on_the_training_set_where_there_is_one(
+    fit: float | None, first_cut: int
+) -> None:
+    bench = Bench()
+    learner = replace(bench.learner(), fit=None if fit is None else lambda: fit)
+    rounds = list(stamp(learner, bench.graph, PruneOptions(target=Target(share=0.3), rounds=5), 60))
+    started = [before.steps for before, after in pairwise(rounds) if after.event == "cut"]
+    assert started[0] == first_cut and rounds[-1].steps == 60
 
 
 def test_recovery_runs_every_step_that_was_asked_for() -> None:
@@ -299,13 +315,45 @@ def test_a_learner_is_cut_in_place() -> None:
 
 
 def test_cuts_of_a_trained_network_are_measured_by_what_it_could_before() -> None:
-    bench = Bench(lambda bench: 0.6)
     settled = PruneOptions(target=Target(share=0.3), rounds=5, warmup_share=0, max_drop=0.2, rollbacks=0)
-    rounds = stamp(bench.learner(), bench.graph, settled, 60, before=Validation(0.9, {}))
-    assert [turn.event for turn in rounds][:2] == ["cut", "rolled back"]
-    bench = Bench(lambda bench: 0.6)
-    rounds = stamp(bench.learner(), bench.graph, settled, 60, before=Validation(0.7, {}))
-    assert not any(turn.event == "rolled back" for turn in rounds)
+
+    def events(dice: float) -> list[str]:
+        bench = Bench(lambda bench: 0.6)
+        learner = bench.learner()
+        before = as_given(learner, bench.graph, Validation(dice, {}))
+        return [turn.event for turn in stamp(learner, bench.graph, settled, 60, before=before)]
+
+    assert events(0.9)[:2] == ["cut", "rolled back"]
+    assert "rolled back" not in events(0.7)
+
+
+def test_a_share_of_the_time_is_of_the_network_before_its_first_cut() -> None:
+    bench, asked = Bench(), list[float]()
+
+    def latency() -> float:
+        asked.append(1 + bench.size / 1000)
+        return asked[-1]
+
+    settled = PruneOptions(
+        target=Target(kind="latency", share=0.8), normalizer="parameters", rounds=4, warmup_share=0
+    )
+    learner = replace(bench.learner(), latency=latency, times=Equal())
+    before = as_given(learner, bench.graph)
+    assert (before.number, before.latency, before.parameters) == (-1, 1 + bench.dense / 1000, bench.dense)
+    rounds = list(stamp(learner, bench.graph, settled, 60, before=before))
+    assert rounds[0].event == "cut" and rounds[0].latency is not None and rounds[0].latency < asked[0]
+    assert len(asked) == 1 + [turn.event for turn in rounds].count("cut"), "each network is measured once"
+    assert asked[-1] <= 0.8 * asked[0]
+    # it is not by the first cut's time that the target is judged
+    choice = select(rounds, settled, before, True)
+    assert choice.target_reached and not select(rounds, settled, rounds[-1], True).target_reached
+
+
+class Equal:
+    """A clock by which every layer takes its channels, in and out."""
+
+    def milliseconds(self, call: Any, kernel: tuple[int, ...], in_channels: int, out_channels: int) -> float:
+        return float(in_channels + out_channels)
 
 
 def test_averages_are_cut_and_rolled_back_with_the_network() -> None:

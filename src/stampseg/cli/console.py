@@ -18,6 +18,7 @@ from rich.progress import (
 
 from ..core.level import Level
 from ..train.stamp import Round
+from .flags import in_flags
 
 LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
@@ -53,10 +54,11 @@ class ConsoleReporter:
     ) -> None:
         self.progress.stop()
         if error is not None:
-            self.logger.error("%s: %s", type(error).__name__, error)
+            self.logger.error("%s: %s", type(error).__name__, in_flags(str(error)))
 
     def note(self, text: str, level: Level = Level.INFO) -> None:
-        """Print and log a decision."""
+        """Print and log a decision; options are called by their flags."""
+        text = in_flags(text)
         if not self.quiet or level is not Level.INFO:
             self.console.print(escape(level.shown(text)), highlight=False)
         self.logger.log(LEVELS[level], text)

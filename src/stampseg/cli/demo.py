@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..core.config import Config, Method
+from ..core.config import Config
+from ..core.method import Method
 from ..core.target import Target
 from ..data.cases import find_inputs
 from ..data.demo import DemoData, make_demo_data
@@ -23,7 +24,7 @@ from ..runtime.segmentation import segment
 from .console import ConsoleReporter
 from .train import run_and_report
 
-METHODS: tuple[Method, ...] = ("dense", "stamp+")
+COMPARED: tuple[Method, ...] = ("dense", "stamp+")
 
 
 def run_demo(output: Path, steps: int, console: Console) -> None:
@@ -40,7 +41,7 @@ def run_demo(output: Path, steps: int, console: Console) -> None:
     )
     data = make_demo_data(output / "data")
     results: dict[str, tuple[Result, Evaluation]] = {}
-    for method in METHODS:
+    for method in COMPARED:
         console.rule(method)
         results[method] = _train_and_test(method, data, output, steps, console)
     sheet = _pictures(data, output, results["stamp+"][1])

@@ -16,11 +16,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError
+from .method import METHODS, Method, MethodTraits
 from .options import Options
 from .prune_options import PruneOptions
 from .yaml import read_yaml
 
-Method = Literal["stamp+", "stamp", "dense", "flat"]
 Tracker = Literal["tensorboard", "mlflow"]
 
 
@@ -157,8 +157,7 @@ class Config(Options):
 
     method: Method = Field(
         "stamp+",
-        description="stamp+: prune with targeted dropout; stamp: without; dense: train only; flat: train a "
-        "U-Net of one width whose size is nearest to the target.",
+        description="; ".join(f"{name}: {traits.explanation}" for name, traits in METHODS.items()) + ".",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
@@ -172,9 +171,14 @@ class Config(Options):
     prune: PruneOptions = PruneOptions()
     train: TrainOptions = TrainOptions()
 
-    def merged(self, changes: dict) -> Config:
-        """A copy with nested `changes` applied and checked again."""
-        return parse_config(_merge(_given(self), changes), "command line")
+    @property
+    def traits(self) -> MethodTraits:
+        """What the method does."""
+        return METHODS[self.method]
+
+    def merged(self, changes: dict, source: str = "options") -> Config:
+        """A copy with nested `changes` applied and checked again; an error names their `source`."""
+        return parse_config(_merge(_given(self), changes), source)
 
 
 def _given(options: Options) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ConfigError
+from ..data.boxes import cut_window
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits import SPLITS, Entry, Splits, read_splits
 from ..networks.model_file import run_folder_of
-from ..runtime.sliding import cut_window, window_starts
+from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
 WINDOWS = 3  # of each
@@ -49,7 +50,7 @@ def trial_of_run(model: Path, most: int) -> Trial:
     """
     folder = run_folder_of(model)
     splits = read_splits(folder)
-    ask = "name images with --input, or the data set with --data"
+    ask = "name images with `inputs`, or the data set with `data`"
     if splits is None:
         raise ConfigError(f"{model}: lies in no run folder, so there is no case to check it on; {ask}")
     place = folder / SPLITS.name

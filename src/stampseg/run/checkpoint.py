@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -109,6 +109,7 @@ class Checkpointer:
                 trainer=Counts.model_validate(trainer, from_attributes=True),
                 training=take_training(trainer.network, trainer.optimizer),
                 randomness=take_randomness(self.randomness, trainer.device),
+                objective=trainer.objective.state(),
                 sums=sums,
                 counts=counts,
             ),
@@ -118,6 +119,7 @@ class Checkpointer:
     def _put(self, kept: Checkpoint) -> None:
         trainer = self.trainer
         put_training(trainer.network, trainer.optimizer, kept.training)
+        trainer.objective.put(kept.objective)
         put_randomness(self.randomness, trainer.device, kept.randomness)
         for name, value in kept.trainer:
             setattr(trainer, name, value)
@@ -144,6 +146,7 @@ class Checkpoint:
         answers: of the learner so far.
         trainer: how far the trainer is.
         training, randomness: see `state.py`.
+        objective: what the training method remembers.
         sums, counts: of what was gathered for ranking; None where nothing is gathered.
     """
 
@@ -153,6 +156,7 @@ class Checkpoint:
     trainer: Counts
     training: State
     randomness: State
+    objective: State
     sums: Mapping[int, np.ndarray] | None = None
     counts: Mapping[str, int] | None = None
 
@@ -177,6 +181,7 @@ class CheckpointRecord(FileRecord):
     trainer: Counts
     training: Any  # see `State`
     randomness: Any
+    objective: Any = Field(default_factory=dict)  # checkpoints of version 0.1 have none
     sums: tuple[int, ...] | None = None
     counts: dict[str, int] | None = None
 
@@ -213,10 +218,12 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         trainer=checkpoint.trainer,
         training=checkpoint.training.values,
         randomness=checkpoint.randomness.values,
+        objective=checkpoint.objective.values,
         sums=None if checkpoint.sums is None else tuple(checkpoint.sums),
         counts=None if checkpoint.counts is None else dict(checkpoint.counts),
     )
     tensors = {**checkpoint.training.tensors, **checkpoint.randomness.tensors}
+    tensors |= {f"objective/{name}": tensor for name, tensor in checkpoint.objective.tensors.items()}
     for number, answer in enumerate(checkpoint.answers):
         for place, array in enumerate(answer.arrays.values()):
             tensors[f"answer/{number}/{place}"] = torch.from_numpy(np.ascontiguousarray(array))
@@ -255,6 +262,7 @@ def _checkpoint(record: CheckpointRecord, tensors: dict[str, Tensor]) -> Checkpo
     )
     random = {name: tensor for name, tensor in tensors.items() if name.startswith("random/")}
     training = {n: t for n, t in tensors.items() if n.startswith(("network/", "optimizer/"))}
+    beside = {n.removeprefix("objective/"): t for n, t in tensors.items() if n.startswith("objective/")}
     sums = record.sums
     return Checkpoint(
         rounds=record.rounds,
@@ -263,6 +271,7 @@ def _checkpoint(record: CheckpointRecord, tensors: dict[str, Tensor]) -> Checkpo
         trainer=record.trainer,
         training=State(training, record.training),
         randomness=State(random, record.randomness),
+        objective=State(beside, record.objective),
         sums=None if sums is None else {index: tensors[f"sum/{index}"].numpy() for index in sums},
         counts=record.counts,
     )

@@ -33,11 +33,12 @@ from ..networks.factory import count, flat_spec, network_spec
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import check_outputs
-from ..networks.pretrained.source import Source, fill
+from ..networks.pretrained.source import fill
+from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
-from ..train.stamp import Learner, Round, Validation, stamp, train_only
+from ..train.stamp import Learner, Round, as_given, stamp, train_only
 from ..train.trainer import Trainer
 from ..train.validation import training_dice, training_dice_per_label, validate
 from .checkpoint import Checkpointer
@@ -110,21 +111,18 @@ def run_training(
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
-        for turn in _rounds(learner, graph, config, given):
+        before = as_given(learner, graph, given)
+        for turn in _rounds(learner, graph, config, before):
             rounds.append(turn)
             if checkpointer.passed():
                 continue
-            save_model(
-                folder.round_model(turn.number), network, _describe(spec, seen.plan, config, turn, source)
-            )
+            model = trainer.objective.trained(network)
+            description = _describe(spec, seen.plan, config, turn, source)
+            save_model(folder.round_model(turn.number), model, description)
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
-    before = Round(
-        -1, "train", graph.widths(), first.parameters, first.flops, first.memory, 0, 0.0, given,
-        latency=rounds[0].latency if rounds else None,
-    )  # fmt: skip
-    dense = count(network_spec(seen.plan, config) if config.method == "flat" else spec)
+    dense = count(network_spec(seen.plan, config) if config.traits.one_width else spec)
 
     def trained_dice() -> Mapping[str, float]:
         chosen = load_model(folder.model, device, trusted=(*trusted, spec.name)).network
@@ -152,7 +150,7 @@ def _begin(
     if spec is None:
         spec = network_spec(plan, config)
         trusted = (*trusted, spec.name)  # the options name it
-    if config.method == "flat":
+    if config.traits.one_width:
         spec = flat_spec(spec, config.prune)
     # a network that was described elsewhere is traced for the patch it is now trained on
     spec = spec.model_copy(update={"example_shape": (1, plan.in_channels, *plan.patch_size)})
@@ -164,14 +162,14 @@ def _begin(
             graph = apply_cut(network, graph, graph.cut_to(source.kept))
         fill(network, source)
     check_outputs(network, example, plan.out_channels)
-    if config.method == "stamp+":
+    if config.traits.targets_dropout:
         graph = attach_dropout(network, graph, example)
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
 
 def _wants_latency(config: Config) -> bool:
     """Whether anything in the run asks how long the network takes."""
-    return config.method in ("stamp", "stamp+") and "latency" in (
+    return config.traits.prunes and "latency" in (
         config.prune.scaling,
         config.prune.target.kind,
     )
@@ -180,7 +178,7 @@ def _wants_latency(config: Config) -> bool:
 def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
     """The target in words; a size that no cut can reach is refused."""
     prune = config.prune
-    if config.method not in ("stamp", "stamp+"):
+    if not config.traits.prunes:
         return ""
     limit = reachable_limit(
         network, graph, prune.target, rankable_groups(graph, prune.scope),
@@ -198,8 +196,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
-            "a Dice floor as --target needs validation cases that hold a label; give --validation, or a size "
-            "such as 15%"
+            "a Dice floor as `prune.target` needs validation cases that hold a label; give "
+            "`train.validation`, or a size such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size
@@ -222,9 +220,7 @@ def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Conf
     """Whoever collects scores from training steps, where the options allow it."""
     prune = config.prune
     gathers = (
-        config.method in ("stamp", "stamp+")
-        and prune.scoring == "training"
-        and CRITERIA[prune.criterion].while_training
+        config.traits.prunes and prune.scoring == "training" and CRITERIA[prune.criterion].while_training
     )
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None
@@ -248,10 +244,14 @@ def _learner(
     def score(graph: ChannelGraph) -> Scores:
         with narrow_layers(), flushing_denormals():
             return importance(
-                trainer.network, graph, trainer.scoring_batches(prune.score_batches), trainer.loss,
+                trainer.network, graph, trainer.scoring_batches(prune.score_batches),
+                trainer.objective.criterion,
                 criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
                 gathered=gathering.raw(graph) if gathering is not None else None,
             )  # fmt: skip
+
+    def trained() -> nn.Module:
+        return trainer.objective.trained(trainer.network)
 
     def latency() -> float:
         example = torch.zeros((1, plan.in_channels, *plan.patch_size))
@@ -265,27 +265,24 @@ def _learner(
         optimizer=trainer.optimizer,
         train=trainer.train,
         score=score,
-        validate=lambda: validate(trainer.network, held_out, plan, device),
-        fit=lambda: training_dice(
-            trainer.network, trainer.scoring_batches(prune.score_batches), plan.out_channels
-        ),
+        validate=lambda: validate(trained(), held_out, plan, device),
+        fit=lambda: training_dice(trained(), trainer.scoring_batches(prune.score_batches), plan.out_channels),
+        copies=trainer.objective.copies,
         times=times,
         latency=latency if times is not None else None,
     )
 
 
-def _rounds(
-    learner: Learner, graph: ChannelGraph, config: Config, given: Validation | None
-) -> Iterator[Round]:
+def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
     """Rounds of the configured method."""
     steps, patience = config.train.steps, config.train.patience
     stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
-    if config.method in ("dense", "flat"):
-        yield from train_only(learner, graph, steps, patience=patience, stages=stages)
+    if not config.traits.prunes:
+        yield from train_only(learner, graph, steps, patience=patience, stages=stages, before=before)
     else:
         yield from stamp(
-            learner, graph, config.prune, steps,
-            dropout=config.method == "stamp+", patience=patience, stages=max(1, stages // 2), before=given,
+            learner, graph, config.prune, steps, dropout=config.traits.targets_dropout,
+            patience=patience, stages=max(1, stages // 2), before=before,
         )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ def write_result(
     Returns:
         What result.json holds.
     """
-    pruned = config.method in ("stamp", "stamp+")
+    pruned = config.traits.prunes
     choice = select(rounds, config.prune, before, pruned)
     chosen = rounds[choice.number]
     folder.choose(choice.number)
@@ -73,7 +73,7 @@ def write_result(
         seconds=round(seconds, 1),
         training_cases=len(seen.split.training),
         validation_cases=len(seen.split.validation),
-        target=str(config.prune.target) if config.method != "dense" else None,
+        target=str(config.prune.target) if config.traits.has_target else None,
         target_reached=choice.target_reached,
         chosen_round=choice.number,
         rule=choice.rule,
@@ -104,7 +104,7 @@ def _missed(
 def _useless(validation: Validation) -> str:
     return (
         f"validation Dice is {validation.dice:.3f}: this network has learnt next to "
-        "nothing; give it more --steps, and look at `stampseg predict --overlays`"
+        "nothing; give it more `train.steps`, and look at the masks that `segment` makes"
     )
 
 

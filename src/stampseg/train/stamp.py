@@ -84,7 +84,7 @@ class Learner:
         train: trains for exactly that many optimiser steps and returns the mean loss.
         score: importance of every channel of the graph, on the training set.
         validate: Dice on validation cases, or None when there are none.
-        fit: Dice on the training set; the first cut waits for it. None: it does not wait.
+        fit: Dice on the training set; the first cut waits for it. None, or not a number: it does not wait.
         copies: averages of the weights (EMA), cut and rolled back like the network.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
@@ -112,7 +112,7 @@ def stamp(
     dropout: bool = True,
     patience: int | None = None,
     stages: int = 5,
-    before: Validation | None = None,
+    before: Round | None = None,
 ) -> Iterator[Round]:
     """Train and prune `learner.network` for `steps` optimiser steps; yields after every round.
 
@@ -124,10 +124,10 @@ def stamp(
         dropout: True for STAMP+, False for STAMP.
         patience: stages of the finish without a better Dice after which it ends early.
         stages: validations in the warm-up and in the finish, at the most.
-        before: Dice of a network that is already trained, which its cuts are measured by.
+        before: what `as_given` says of the network, if it has been asked already; its Dice is what the cuts
+            are measured by, its latency what the target is a share of.
     """
-    run = _Run(learner, graph)
-    run.remember(before)
+    run = _Run(learner, graph, before or as_given(learner, graph))
     ranked = rankable_groups(graph, options.scope)
     target, groups, least = bounds_of(ranked, options.target, run.size, options.evenness)
     schedule = make_schedule(
@@ -189,10 +189,34 @@ def stamp(
 
 
 def train_only(
-    learner: Learner, graph: ChannelGraph, steps: int, *, patience: int | None = None, stages: int = 10
+    learner: Learner,
+    graph: ChannelGraph,
+    steps: int,
+    *,
+    patience: int | None = None,
+    stages: int = 10,
+    before: Round | None = None,
 ) -> Iterator[Round]:
     """The control: the same network, trained for the same steps, never cut."""
-    yield from finish(_Run(learner, graph), steps, stages, patience, event="train")
+    run = _Run(learner, graph, before or as_given(learner, graph))
+    yield from finish(run, steps, stages, patience, event="train")
+
+
+def as_given(learner: Learner, graph: ChannelGraph, validation: Validation | None = None) -> Round:
+    """The network before the first step and the first cut, as round -1; its latency is measured.
+
+    Args:
+        learner: see `stamp`.
+        graph: the network's channels.
+        validation: Dice of a network that is already trained.
+    """
+    tally, start = Tally(learner.network, graph, learner.times), time.perf_counter()
+    latency = learner.latency() if learner.latency is not None else None
+    seconds = {} if latency is None else {"measure": time.perf_counter() - start}
+    return Round(
+        -1, "train", graph.widths(), tally.parameters, tally.flops, tally.memory, 0, 0.0, validation,
+        seconds=seconds, latency=latency, graph=graph,
+    )  # fmt: skip
 
 
 def finish(
@@ -219,19 +243,20 @@ def channel_count(graph: ChannelGraph, groups: frozenset[str]) -> int:
 class _Run:
     """The state that the rounds share: graph, counts, steps, best Dice."""
 
-    def __init__(self, learner: Learner, graph: ChannelGraph) -> None:
+    def __init__(self, learner: Learner, graph: ChannelGraph, before: Round) -> None:
         self.learner, self.graph = learner, graph
+        self.tally, self.latency = Tally(learner.network, graph, learner.times), before.latency
         self.steps = self.rounds = 0
         self.best: float | None = None
         self.last: Validation | None = None
         self.rates: dict[str, float] = {}
-        self.seconds: dict[str, float] = {}
-        self._count()
+        self.seconds: dict[str, float] = dict(before.seconds)
+        self.remember(before.validation)
 
     def _count(self) -> None:
         """What the network costs as it is now; its latency is measured, where it matters."""
         self.tally = Tally(self.learner.network, self.graph, self.learner.times)
-        self.latency: float | None = None
+        self.latency = None
         if self.learner.latency is not None:
             start = time.perf_counter()
             self.latency = self.learner.latency()
@@ -328,7 +353,10 @@ class _Run:
         return self._round("rolled back", failed.loss, self.last, cut, None)
 
     def unready(self, options: PruneOptions) -> bool:
-        """Whether the network has not learnt enough for its channels to be told apart."""
+        """Whether the network has not learnt enough for its channels to be told apart.
+
+        A Dice that is not a number, of training cases without any label, is nothing to wait for.
+        """
         return self.learner.fit is not None and self.learner.fit() < options.ready_dice
 
     def below(self, floor: float) -> bool:

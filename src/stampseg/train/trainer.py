@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -16,11 +16,10 @@ from ..networks.denormals import flushing_denormals
 from ..networks.device import memory_format
 from ..networks.narrow_layers import narrow_layers
 from .loss import in_float32, make_loss
+from .objective import Batch, Objective, Supervised
 from .state import put_training, take_training
 
 DAMPING = 0.1  # of the learning rate, after a loss that was not finite
-
-Batch = Mapping[str, Tensor]
 
 
 class Batches(Protocol):
@@ -76,6 +75,7 @@ class Trainer:
         options: optimiser, rate, loss.
         steps: length of the run, for the schedule.
         device: where to train.
+        objective: what is minimised; None: the loss of the options on labelled images.
         on_step: called after every step with the step's number (from 1) and loss.
         warn: told when a loss was not finite and training went back.
 
@@ -92,6 +92,7 @@ class Trainer:
         options: TrainOptions,
         steps: int,
         device: torch.device,
+        objective: Objective | None = None,
         on_step: Callable[[int, float], None] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
@@ -102,7 +103,7 @@ class Trainer:
         self.watcher: StepWatcher | None = None
         self._call: Callable[[Tensor], Any] | None = None
         self._compiled_shapes: tuple[torch.Size, ...] = ()
-        self.loss = make_loss(options)
+        self.objective: Objective = objective or Supervised(make_loss(options))
         self.network.to(device)
         self.optimizer = make_optimizer(network, options)
 
@@ -121,12 +122,13 @@ class Trainer:
         self.network.train()
         if self.damping < 1:
             return self._stretch(steps)
-        good = take_training(self.network, self.optimizer, copy=True)
+        good, beside = take_training(self.network, self.optimizer, copy=True), self.objective.state(copy=True)
         done, taken, total = self.done, self.taken, self.total
         try:
             return self._stretch(steps)
         except NotFiniteError as error:
             put_training(self.network, self.optimizer, good)
+            self.objective.put(beside)
             self.done, self.taken, self.total, self.damping = done, taken, total, DAMPING
             if self.warn is not None:
                 self.warn(f"{error}; back to step {done}, with {DAMPING:g} times the learning rate")
@@ -160,27 +162,29 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.damping * learning_rate(self.done, self.steps, self.options)
         self.optimizer.zero_grad(set_to_none=True)
-        output = self._forward(batch["image"])
-        loss = self.loss(output, batch["label"])
+        progress = self.done / self.steps
+        loss = self.objective.loss(self.forward, batch, progress)
         loss.backward()
         value = float(loss.detach())
         if not math.isfinite(value):
             raise NotFiniteError(
                 f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
-                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `stampseg check`"
+                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `examine`"
             )
         self.optimizer.step()
+        self.objective.after_step(self.network, progress)
         self.done += 1
         return value
 
-    def _forward(self, image: Tensor) -> Any:
+    def forward(self, image: Tensor, network: nn.Module | None = None) -> Any:
+        """Output of the trained network, or of another one, in the precision of the run; see `Forward`."""
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-            if self.options.compile:
+            if self.options.compile and network is None:
                 output = self._compiled()(image)
             else:
                 with narrow_layers():
-                    output = self.network(image)
+                    output = (network or self.network)(image)
         return in_float32(output) if bf16 else output
 
     def _compiled(self) -> Callable[[Tensor], Any]:
@@ -195,11 +199,13 @@ class Trainer:
         return self._call
 
     def to_device(self, batch: Batch) -> dict[str, Tensor]:
-        """Image in the fast layout and label, on the device."""
+        """Images in the fast layout and labels, on the device."""
         layout = memory_format(batch["image"].ndim - 2, self.device)
         return {
-            "image": batch["image"].to(self.device, memory_format=layout),
-            "label": batch["label"].to(self.device),
+            name: tensor.to(self.device, memory_format=layout)
+            if tensor.is_floating_point()
+            else tensor.to(self.device)
+            for name, tensor in batch.items()
         }
 
     def scoring_batches(self, count: int | None) -> Iterable[dict[str, Tensor]]:

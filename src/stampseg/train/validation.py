@@ -22,16 +22,16 @@ from .stamp import Validation
 
 
 def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
-    """Mean Dice of the labels over all voxels of training batches, in eval mode."""
-    overlap, total = torch.zeros(classes), torch.zeros(classes)
-    with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
-        for batch in batches:
-            truth = batch["label"][:, 0]
-            found = main_map(network(batch["image"]), truth.ndim - 1).argmax(1)
-            for k in range(1, classes):
-                overlap[k] += 2 * ((found == k) & (truth == k)).sum().cpu()
-                total[k] += ((found == k).sum() + (truth == k).sum()).cpu()
-    return float((overlap[1:] / total[1:].clamp(min=1)).mean())
+    """Mean Dice of the labels over all voxels of training batches, in eval mode.
+
+    A label that no batch holds says nothing of what was learnt and is left out; where none of them holds
+    any, the Dice is not a number.
+    """
+    names = [str(k) for k in range(1, classes)]
+    known = [
+        dice for dice in training_dice_per_label(network, batches, names).values() if not math.isnan(dice)
+    ]
+    return float(np.mean(known)) if known else math.nan
 
 
 def training_dice_per_label(
