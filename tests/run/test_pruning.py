@@ -72,12 +72,12 @@ def test_the_time_before_is_that_of_the_network_as_given(
 
     monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
     call("prune", trained, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *QUICK)
-    result, rounds = result_of(tmp_path / "run"), list(read_rounds(tmp_path / "run"))
+    result, rounds = result_of(tmp_path / "run"), read_rounds(tmp_path / "run")
     given = 2 + result["parameters_before"] / 1000
     assert result["latency_before"] == measured[0] == given and measured.count(given) == 1
-    assert rounds[0]["event"] == "cut" and rounds[0]["latency"] < given
+    assert rounds[0].event == "cut" and rounds[0].latency < given
     assert result["target_reached"] and result["latency_after"] <= 0.8 * given
-    assert "measure" in rounds[0]["seconds"]
+    assert "measure" in rounds[0].seconds
 
 
 def test_a_pruned_network_is_pruned_on(trained: Path, pictures: Path, tmp_path: Path) -> None:
