@@ -99,7 +99,7 @@ def test_what_was_noted_is_shown_once_with_its_level_and_not_read_from_the_log(t
     assert page.count("<li>patch: 40 x 48</li>") == 1 and "<li>WARNING: look here</li>" in page
     assert "<strong>Warning:</strong> it finds next to nothing of tumour" in page
     (run / "notes.jsonl").unlink()
-    assert "what this run noted is in its log.txt alone" in page_of(run)
+    assert "What this run said of itself is in its log.txt alone" in page_of(run)
 
 
 def test_half_a_line_of_a_killed_run_is_left_out(tmp_path: Path) -> None:

@@ -287,7 +287,7 @@ def read_splits(folder: Path) -> Splits | None:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """Of what is in the files; a stopped run goes on with the same data only."""
+    """Digest of the files' contents; a stopped run resumes with the same data only."""
     total = hashlib.blake2b(digest_size=16)
     for path in paths:
         with path.open("rb") as file:

@@ -13,13 +13,12 @@ from ..data.fingerprint import FINGERPRINT, Fingerprint
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS, Splits
 from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
-from ..run.folder import CONFIG_FILE, LOG_FILE
+from ..run.folder import CONFIG_FILE
 from ..run.records import NOTES, RESULT, ROUNDS, NoteRecord, Result, RoundRecord
 from ..run.spec import SPEC
 
 FILES = (CONFIG_FILE, ROUNDS.name)  # a run folder has at least one of them
 NO_RESULT = f"this run has not ended, or was stopped: there is no {RESULT.name}, and no model is chosen yet"
-NO_NOTES = f"{NOTES.name} is missing: what this run noted is in its {LOG_FILE} alone"
 
 T = TypeVar("T")
 
@@ -37,7 +36,8 @@ class Record:
         fingerprint: None where it is not recorded.
         config: the text of config.yaml, "" where it is not there.
         command: how the run was started, word by word; empty where it is not recorded.
-        notes: what the run noted before and after its rounds, each once: a run that was stopped repeats them.
+        notes: what the run noted before and after its rounds, each once: a run that was stopped repeats them;
+            runs of version 0.1 have theirs in log.txt alone, which is not read.
         gaps: what is missing or damaged, one line each.
     """
 
@@ -92,7 +92,7 @@ def read_record(path: Path) -> Record:
         fingerprint=_read(path, FINGERPRINT, gaps),
         config=_text(path / CONFIG_FILE, gaps, f"{CONFIG_FILE} is missing: the options are not known") or "",
         command=spec.command if spec else (),
-        notes=_once(_read_lines(path, NOTES, gaps, NO_NOTES)),
+        notes=_once(_read_lines(path, NOTES, gaps)),
         gaps=tuple(gaps),
     )
 
@@ -118,7 +118,7 @@ def _read(folder: Path, form: JsonFile[T], gaps: list[str], absent: str = "") ->
         return None
 
 
-def _read_lines(folder: Path, form: JsonFile[T], gaps: list[str], absent: str) -> list[T]:
+def _read_lines(folder: Path, form: JsonFile[T], gaps: list[str], absent: str = "") -> list[T]:
     """All lines that can be used; a run that was killed leaves half a line."""
     found = []
     for number, line in enumerate((_text(folder / form.name, gaps, absent) or "").split("\n"), 1):

@@ -3,7 +3,7 @@
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
 
-While it goes on, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
+While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
 resumed.
 """
 
@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel
 
+from ..core.config import Config, load_config
 from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
@@ -30,15 +31,14 @@ from ..data.plan import PLAN
 from ..data.splits import SPLITS
 from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
 from ..train.stamp import Round
-from .checkpoint import delete_checkpoints
+from .checkpoint import CHECKPOINTS, delete_checkpoints
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
 from .spec import SPEC, RunSpec, read_spec
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
-CHECKPOINTS = "checkpoint"  # a folder
 LOCK = ".lock"
-# What a run writes before its first round. The specification goes last: while it is there, the run can go on.
+# What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
     CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", SPEC.name,
 )  # fmt: skip
@@ -117,11 +117,11 @@ class RunFolder:
         read_spec(path)
         folder = cls(path)
         if folder.ended:
-            raise ConfigError(f"{path}: this run has ended; there is nothing to go on with")
+            raise ConfigError(f"{path}: this run has ended; there is nothing to resume")
         try:
             folder._take()
-            for each in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
-                remove_leftovers(each)
+            for place in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
+                remove_leftovers(place)
             folder._keep_lines(NOTES.name)
             (path / ROUNDS_FOLDER).mkdir(exist_ok=True)
         except OSError as error:
@@ -144,11 +144,11 @@ class RunFolder:
 
     def _make(self, path: Path) -> None:
         """Make a folder with those above it, and remember which were not there."""
-        for each in (*reversed(path.parents), path):
-            if not os.path.lexists(each):
+        for folder in (*reversed(path.parents), path):
+            if not os.path.lexists(folder):
                 with suppress(FileExistsError):  # another process was quicker
-                    each.mkdir()
-                    self._made.append(each)
+                    folder.mkdir()
+                    self._made.append(folder)
 
     @property
     def spec(self) -> RunSpec:
@@ -158,6 +158,14 @@ class RunFolder:
             DataError: the folder does not say.
         """
         return read_spec(self.path)
+
+    def config(self) -> Config:
+        """The options that the run began with, settled: defaults may be others by now.
+
+        Raises:
+            ConfigError: config.yaml is missing or damaged.
+        """
+        return load_config(self.path / CONFIG_FILE)
 
     @property
     def ended(self) -> bool:
@@ -295,11 +303,11 @@ def check_free(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if not path.is_dir():
-        raise ConfigError(f"{path}: is no folder; expected a new or an empty one; choose another `output`")
-    found = sorted(each.name for each in path.iterdir() if not (is_leftover(each) or _is_old_lock(each)))
-    if found:
+        raise ConfigError(f"{path}: is not a folder; expected a new or an empty one; choose another `output`")
+    names = sorted(file.name for file in path.iterdir() if not (is_leftover(file) or _is_old_lock(file)))
+    if names:
         raise ConfigError(
-            f"{path}: is not empty, it holds {some(found)}; choose another `output` or empty it"
+            f"{path}: is not empty, it holds {some(names)}; choose another `output` or empty it"
         )
 
 
