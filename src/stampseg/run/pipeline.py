@@ -20,11 +20,13 @@ from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.config import Config, dump_config
 from ..core.errors import ConfigError
+from ..core.level import Level
 from ..core.version import __version__
 from ..data.cases import Dataset
+from ..data.fingerprint import FINGERPRINT
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
-from ..data.plan import Plan
-from ..data.splits import _entry
+from ..data.plan import PLAN, Plan
+from ..data.splits import SPLITS, Splits
 from ..networks.denormals import flushing_denormals, start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
 from ..networks.factory import count, flat_spec, network_spec
@@ -40,7 +42,8 @@ from ..train.stamp import Learner, Round, as_given, stamp, train_only
 from ..train.trainer import Trainer
 from ..train.validation import training_dice, training_dice_per_label, validate
 from .checkpoint import Checkpointer
-from .folder import RunFolder
+from .folder import CONFIG_FILE, RunFolder
+from .records import Result
 from .reporters import Reporter
 from .result import write_result
 from .survey import Survey, survey
@@ -53,7 +56,7 @@ def run_training(
     reporter: Reporter,
     source: Source | None = None,
     trusted: Collection[str] = (),
-) -> dict[str, Any]:
+) -> Result:
     """Train (and prune) as configured; everything is written to `folder`.
 
     Args:
@@ -75,8 +78,9 @@ def run_training(
     seen = survey(dataset, config, source)
     config = folder.config() if checkpointer.resumed else _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.split.note):
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
         reporter.note(text)
+    reporter.note(seen.split.note, seen.split.level)
     network, graph, spec = _begin(seen.plan, config, source, trusted)
     times = LayerTable(config.prune.runtime) if _wants_latency(config) else None
     first = Tally(network, graph, times)
@@ -94,7 +98,7 @@ def run_training(
         trainer = Trainer(
             network, batches, config.train, config.train.steps, device,
             on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, checkpointer),
-            warn=reporter.note,
+            warn=lambda text: reporter.note(text, Level.WARNING),
         )  # fmt: skip
         held_out = ValidationCases(cases.validation, cache)
         randomness, gathering = np.random.default_rng(config.seed), _gathering(trainer, graph, seen, config)
@@ -126,7 +130,9 @@ def run_training(
         return training_dice_per_label(chosen, trainer.scoring_batches(None), seen.plan.label_names[1:])
 
     result = write_result(folder, rounds, before, dense, seen, config, checkpointer.seconds, trained_dice)
-    for text in result["remarks"]:
+    for text in result.warnings:
+        reporter.note(text, Level.WARNING)
+    for text in result.remarks:
         reporter.note(text)
     return result
 
@@ -204,12 +210,10 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 
 
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
-    folder.write_text("config.yaml", dump_config(config))
-    folder.settle("plan.json", seen.plan.model_dump(mode="json"), "the data, or how they are prepared,")
-    folder.write_json("fingerprint.json", seen.fingerprint.model_dump(mode="json"))
-    parts = ("training", "validation")
-    splits = {part: [_entry(case) for case in getattr(seen.split, part)] for part in parts}
-    folder.settle("splits.json", splits, "the cases, or what is in their files,")
+    folder.write_text(CONFIG_FILE, dump_config(config))
+    folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
+    FINGERPRINT.write(folder.path, seen.fingerprint)
+    folder.settle(SPLITS, Splits.of(seen.split), "the cases, or what is in their files,")
 
 
 def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Config) -> Gathering | None:
