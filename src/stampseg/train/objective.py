@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from ..core.config import TrainOptions
+from .loss import make_loss
 from .state import State
 
 Batch = Mapping[str, Tensor]
@@ -95,3 +97,13 @@ class Supervised:
 
     def put(self, state: State) -> None:
         """Nothing."""
+
+
+def make_objective(options: TrainOptions, network: nn.Module) -> Objective:
+    """The method that the options ask for. The one place that chooses it: runs and estimates train by it.
+
+    Args:
+        options: of training.
+        network: to be trained, on its device, for a method that keeps a copy.
+    """
+    return Supervised(make_loss(options))

@@ -15,8 +15,8 @@ from ..core.errors import TrainingError
 from ..networks.denormals import flushing_denormals
 from ..networks.device import memory_format
 from ..networks.narrow_layers import narrow_layers
-from .loss import in_float32, make_loss
-from .objective import Batch, Objective, Supervised
+from .loss import in_float32
+from .objective import Batch, Objective, make_objective
 from .state import put_training, take_training
 
 DAMPING = 0.1  # of the learning rate, after a loss that was not finite
@@ -75,7 +75,7 @@ class Trainer:
         options: optimiser, rate, loss.
         steps: length of the run, for the schedule.
         device: where to train.
-        objective: what is minimised; None: the loss of the options on labelled images.
+        objective: what is minimised; None: what the options ask for.
         on_step: called after every step with the step's number (from 1) and loss.
         warn: told when a loss was not finite and training went back.
 
@@ -103,8 +103,8 @@ class Trainer:
         self.watcher: StepWatcher | None = None
         self._call: Callable[[Tensor], Any] | None = None
         self._compiled_shapes: tuple[torch.Size, ...] = ()
-        self.objective: Objective = objective or Supervised(make_loss(options))
         self.network.to(device)
+        self.objective: Objective = objective or make_objective(options, network)
         self.optimizer = make_optimizer(network, options)
 
     def train(self, steps: int) -> float:
