@@ -8,7 +8,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..core.config import Config
 from ..core.errors import ConfigError, DataError
 from ..core.options import _Lenient
 from ..core.text import some
-from .cases import Case, read_case_csv
+from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
 from .duplicates import find_duplicates
 
 if TYPE_CHECKING:
@@ -100,13 +100,15 @@ AUTO_MOST = 20  # validation runs every round
 class Split:
     """Cases of a run; no person is in both. `note` says in words what was decided.
 
-    `unused` were to validate, but none of them holds a label.
+    `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
+    labels.
     """
 
     training: tuple[Case, ...]
     validation: tuple[Case, ...]
     note: str
     unused: tuple[Case, ...] = ()
+    unlabelled: tuple[Case, ...] = ()
 
 
 def split_cases(cases: Sequence[Case], config: Config) -> Split:
@@ -141,6 +143,48 @@ def split_cases(cases: Sequence[Case], config: Config) -> Split:
     if not validation:
         return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
     return Split(tuple(training), tuple(validation), _words(training, validation, "held out"))
+
+
+def unlabelled_cases(split: Split, dataset: Dataset, config: Config) -> Split:
+    """The split with the images that are learnt from without labels, and a word about them in its note.
+
+    Nobody who validates is among them, nor a copy of an image that trains or validates.
+
+    Raises:
+        ConfigError: the option is not understood.
+        DataError: the folder or CSV it names cannot be used.
+    """
+    choice = config.unlabelled.strip()
+    if choice == "none" or not config.teacher.weight:
+        return split
+    named = choice != "auto"
+    pool = _named_unlabelled(Path(choice), config) if named else dataset.unlabelled
+    people = {case.group for case in (*split.validation, *split.unused)}
+    known = {file for case in (*split.training, *split.validation, *split.unused) for file in _files(case)}
+    free = [case for case in pool if case.group not in people and not _files(case) & known]
+    copies = set(_copies(free, (*split.training, *split.validation, *split.unused)))
+    chosen = tuple(case for case in free if case.id not in copies)
+    if named and not chosen:
+        raise DataError(
+            f"{choice}: all {len(pool)} images train, validate, or are of people who validate; expected "
+            "others to learn from without labels"
+        )
+    if not chosen:
+        return split
+    left = len(pool) - len(chosen)
+    persons = {case.group for case in chosen}
+    of = "" if len(persons) == len(chosen) else f" of {len(persons)} people"
+    out = f" ({left} left out: of people who validate, or copies)" if left else ""
+    note = f"{split.note}; {len(chosen)} images without labels{of} are learnt from as well{out}"
+    return replace(split, unlabelled=chosen, note=note)
+
+
+def _named_unlabelled(place: Path, config: Config) -> list[Case]:
+    """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
+    if place.suffix.lower() == ".csv":
+        cases = read_case_csv(place, group_regex=config.group_regex)
+        return [replace(case, label=None) for case in cases]
+    return with_groups(find_inputs([place]), config.group_regex)
 
 
 def _share(choice: str) -> float | None:

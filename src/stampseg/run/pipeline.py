@@ -35,6 +35,9 @@ from ..networks.pretrained.source import Source, fill
 from ..networks.registry import NetworkSpec
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
+from ..train.loss import make_loss
+from ..train.mean_teacher import MeanTeacher
+from ..train.objective import Objective, Supervised
 from ..train.stamp import Learner, Round, as_given, stamp, train_only
 from ..train.trainer import Trainer
 from ..train.validation import training_dice, training_dice_per_label, validate
@@ -88,10 +91,18 @@ def run_training(
     rounds: list[Round] = []
     cache = CaseCache(seen.plan, config.data.cache_megabytes)
     with TrainingBatches(
-        cases.training, seen.plan, config.train, config.data, config.seed, cache=cache
+        cases.training,
+        seen.plan,
+        config.train,
+        config.data,
+        config.seed,
+        cache=cache,
+        unlabelled=cases.unlabelled,
+        teacher=config.teacher,
     ) as batches:
         trainer = Trainer(
             network, batches, config.train, config.train.steps, device,
+            objective=_objective(network, seen, config, device),
             on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, checkpointer),
             warn=reporter.note,
         )  # fmt: skip
@@ -128,6 +139,14 @@ def run_training(
     for text in result["remarks"]:
         reporter.note(text)
     return result
+
+
+def _objective(network: nn.Module, seen: Survey, config: Config, device: torch.device) -> Objective:
+    """The training method: with a teacher where there are scans without labels."""
+    criterion = make_loss(config.train)
+    if not seen.split.unlabelled:
+        return Supervised(criterion)
+    return MeanTeacher(network.to(device), criterion, config.teacher, seen.plan.out_channels, config.seed)
 
 
 def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointer: Checkpointer) -> None:
@@ -206,7 +225,7 @@ def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.write_text("config.yaml", dump_config(config))
     folder.settle("plan.json", seen.plan.model_dump(mode="json"), "the data, or how they are prepared,")
     folder.write_json("fingerprint.json", seen.fingerprint.model_dump(mode="json"))
-    parts = ("training", "validation")
+    parts = ("training", "validation", *(["unlabelled"] if seen.split.unlabelled else []))
     splits = {part: [_entry(case) for case in getattr(seen.split, part)] for part in parts}
     folder.settle("splits.json", splits, "the cases, or what is in their files,")
 
@@ -219,7 +238,8 @@ def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Conf
     )
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None
-    batches = prune.score_batches or math.ceil(len(seen.split.training) / config.train.batch_size)
+    once = math.ceil(len(seen.split.training) / config.train.batch_size)
+    batches = config.train.steps if prune.score_round else prune.score_batches or once
     trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
     return gathering
 
@@ -263,6 +283,7 @@ def _learner(
         validate=lambda: validate(trained(), held_out, plan, device),
         fit=lambda: training_dice(trained(), trainer.scoring_batches(prune.score_batches), plan.out_channels),
         copies=trainer.objective.copies,
+        before_first_cut=trainer.objective.before_first_cut,
         times=times,
         latency=latency if times is not None else None,
     )
