@@ -113,7 +113,16 @@ def run(variant: str, options: list[str], task: str, number: int, data: Path, wo
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_csv(folder / "pool.csv", chosen)
-    words = ["train", folder / "pool.csv", "-o", folder / "run", "--validation", "none", "--seed", str(number)]
+    words = [
+        "train",
+        folder / "pool.csv",
+        "-o",
+        folder / "run",
+        "--validation",
+        "none",
+        "--seed",
+        str(number),
+    ]
     start = time.time()
     stampseg([*words, *TASKS[task].options, *options], folder / "train.log")
     seconds = time.time() - start
@@ -171,7 +180,11 @@ def stampseg(words: list, log: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("w") as file:
         subprocess.run(
-            [sys.executable, "-m", "stampseg", *map(str, words)], stdout=file, stderr=file, env=environment, check=True
+            [sys.executable, "-m", "stampseg", *map(str, words)],
+            stdout=file,
+            stderr=file,
+            env=environment,
+            check=True,
         )
 
 
@@ -182,7 +195,9 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--tasks", nargs="+", default=["cardiac"], choices=TASKS)
     parser.add_argument("--draws", nargs="+", type=int, default=[0])
-    parser.add_argument("--variants", nargs="+", required=True, help="names in benchmarks/few_labels_variants.json")
+    parser.add_argument(
+        "--variants", nargs="+", required=True, help="names in benchmarks/few_labels_variants.json"
+    )
     given = parser.parse_args()
     variants = json.loads(Path(__file__).with_name("few_labels_variants.json").read_text())
     for number in given.draws:
@@ -199,7 +214,15 @@ def main() -> None:
                     continue
                 with given.results.open("a") as file:
                     file.write(json.dumps(line) + "\n")
-                print(task, number, variant, line["parameters"], line["dice"], line["dice_per_label"], flush=True)
+                print(
+                    task,
+                    number,
+                    variant,
+                    line["parameters"],
+                    line["dice"],
+                    line["dice_per_label"],
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

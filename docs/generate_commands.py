@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-import click
 import typer.main
 
 from stampseg.cli.commands import app
@@ -16,6 +16,7 @@ def commands_page() -> str:
     """All commands with their arguments and options."""
     group = typer.main.get_command(app)
     lines = ["# Commands", "", "Made from the program by `python docs/generate_commands.py`.", ""]
+    lines += ["## stampseg", "", "| | meaning |", "|---|---|", *map(row, group.params), ""]
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         lines += [f"## stampseg {name}", "", (command.help or "").strip(), "", "| | meaning |", "|---|---|"]
         lines += [row(parameter) for parameter in command.params if not getattr(parameter, "hidden", False)]
@@ -23,11 +24,12 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-def row(parameter: click.Parameter) -> str:
-    """A line of the table."""
-    arguments = isinstance(parameter, click.Argument)
-    shown = parameter.make_metavar(click.Context(click.Command("x"))) if arguments else ""
-    names = shown or ", ".join((*parameter.opts, *parameter.secondary_opts))
+def row(parameter: Any) -> str:
+    """A line of the table; typer's parameters are of click's classes, or of its own copies of them."""
+    if parameter.param_type_name == "argument":
+        names = parameter.metavar or parameter.name.upper()
+    else:
+        names = ", ".join((*parameter.opts, *parameter.secondary_opts))
     text = (getattr(parameter, "help", "") or "").replace("|", "\\|")
     return f"| `{names}` | {text} |"
 

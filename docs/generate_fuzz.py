@@ -30,7 +30,7 @@ def main() -> None:
     if given.kind:
         print(json.dumps(hunt_one(given.kind, given.clean, given.minutes * 60)))
         return
-    from tests.fuzzing.test_fuzzing import KINDS
+    from tests.fuzzing.targets import KINDS
 
     with tempfile.TemporaryDirectory() as folder:
         from tests.bad_inputs.bench import make_clean

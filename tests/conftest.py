@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.scans import write_pictures, write_volumes
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
@@ -16,6 +18,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set STAMPSEG_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight PNG of four people."""
+    names = [f"p{index // 2}-IM-{index}" for index in range(8)]
+    return write_pictures(tmp_path_factory.mktemp("pictures"), names)
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five NIfTI volumes of two classes."""
+    return write_volumes(tmp_path_factory.mktemp("volumes"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

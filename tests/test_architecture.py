@@ -13,6 +13,7 @@ import pytest
 
 PACKAGE = "stampseg"
 SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
+TESTS = Path(__file__).resolve().parent
 
 # What each room may import beside itself: rooms, or single modules of one.
 ROOMS: dict[str, set[str]] = {
@@ -36,6 +37,7 @@ FOREIGN_FORMATS = {  # where other programs' files are read and written
     "networks/pretrained/checkpoint.py": {"torch.load"},
     "networks/pretrained/nnunet_export.py": {"torch.save"},
 }
+LIGHT_ROOMS = ("core", "cli")  # import torch only inside functions
 LIGHT = (
     "core.config",
     "runtime",
@@ -65,13 +67,13 @@ def at_run_time(tree: ast.Module) -> ast.Module:
 
 def on_import(tree: ast.Module) -> ast.Module:
     """Only the statements that run when the module is imported."""
-    kept = at_run_time(tree).body
-    return ast.Module([n for n in kept if not isinstance(n, ast.FunctionDef | ast.ClassDef)], [])
+    statements = at_run_time(tree).body
+    return ast.Module([n for n in statements if not isinstance(n, ast.FunctionDef | ast.ClassDef)], [])
 
 
-def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
+def imports(tree: ast.AST, module: str, is_package: bool, package: str = PACKAGE) -> Iterator[str]:
     """Absolute names of everything `tree` imports; relative imports are resolved."""
-    inside = [PACKAGE, *module.split(".")] if module else [PACKAGE]
+    inside = [package, *module.split(".")] if module else [package]
     home = inside if is_package else inside[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -97,6 +99,11 @@ def own_imports(path: Path, view: Callable[[ast.Module], ast.Module] = lambda tr
     return {name.removeprefix(PACKAGE).removeprefix(".") for name in own} & MODULES.keys()
 
 
+def attributes(tree: ast.AST) -> set[str]:
+    """Every dotted name that is used: torch.load, self.network."""
+    return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
 def room(module: str) -> str:
     return module.split(".")[0]
 
@@ -108,8 +115,8 @@ def test_the_parser_resolves_relative_imports() -> None:
     tree = ast.parse(
         "from ..core.config import Options\nfrom . import plan\nimport torch.nn\nfrom .a.b import c"
     )
-    found = set(imports(tree, "data.cases", is_package=False))
-    assert {"stampseg.core.config", "stampseg.data.plan", "torch.nn", "stampseg.data.a.b"} <= found
+    names = set(imports(tree, "data.cases", is_package=False))
+    assert {"stampseg.core.config", "stampseg.data.plan", "torch.nn", "stampseg.data.a.b"} <= names
     assert "stampseg.data.plan" in set(imports(ast.parse("from .plan import Plan"), "data", True))
     assert "stampseg.data" in set(imports(ast.parse("from . import data"), "", True))
 
@@ -128,9 +135,16 @@ def test_the_table_is_the_tree() -> None:
     assert loose == DOORS, f"{loose - DOORS}: belongs into a room"
 
 
+def test_tests_stand_in_the_rooms_they_test() -> None:
+    folders = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.rglob("*/test_*.py")}
+    assert folders <= {*ROOMS, "bad_inputs", "fuzzing"}
+    assert {path.name for path in TESTS.glob("test_*.py")} == {"test_architecture.py", "test_docs.py"}
+
+
 def test_every_rule_names_something_that_is_there() -> None:
     named = {name for allowed in ROOMS.values() for name in allowed}
     assert named <= ROOMS.keys() | MODULES.keys(), f"{named - ROOMS.keys() - MODULES.keys()} does not exist"
+    assert set(LIGHT_ROOMS) <= ROOMS.keys()
     places = {*FOREIGN_FORMATS, *(f"{name.replace('.', '/')}.py" for name in LIGHT)}
     missing = {
         place for place in places if not (SOURCE / place).is_file() and not (SOURCE / place[:-3]).is_dir()
@@ -138,10 +152,25 @@ def test_every_rule_names_something_that_is_there() -> None:
     assert not missing, f"{missing}: a rule about a file that is gone"
 
 
-def test_the_documentation_names_every_room() -> None:
+def test_the_documentation_has_the_same_table() -> None:
     text = (SOURCE.parents[1] / "docs" / "explanation" / "architecture.md").read_text("utf-8")
-    rows = set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE))
-    assert rows == ROOMS.keys()
+    rows = dict(re.findall(r"^\| `(\w+)/` \|.*\| ([^|]+) \|$", text, re.MULTILINE))
+    assert rows.keys() == ROOMS.keys()
+    words = {"nothing": set(), "all": set(ROOMS) - {"cli"}}
+    for name, row in rows.items():
+        modules = {entry.strip("`").removesuffix(".py").replace("/", ".") for entry in row.split(", ")}
+        assert words.get(row, modules) == ROOMS[name], name
+
+
+def test_every_exception_is_needed() -> None:
+    for place, calls in FOREIGN_FORMATS.items():
+        missing = calls - attributes(parse(SOURCE / place))
+        assert not missing, f"{place}: {missing} is allowed and not used"
+    for name, allowed in ROOMS.items():
+        paths = [path for module, path in MODULES.items() if room(module) == name]
+        modules = set().union(*map(own_imports, paths))
+        unused = allowed - modules - {room(module) for module in modules}
+        assert not unused or name == "cli", f"{name}: may import {unused}, and does not"
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
@@ -177,7 +206,7 @@ def test_training_steps_know_nothing_of_pruning() -> None:
         assert not {"train.stamp", "channels"} & {n for m in own_imports(SOURCE / name) for n in (m, room(m))}
 
 
-@pytest.mark.parametrize("name", ["core", "cli"])
+@pytest.mark.parametrize("name", LIGHT_ROOMS)
 def test_a_light_room_imports_torch_only_inside_functions(name: str) -> None:
     for path in (SOURCE / name).rglob("*.py"):
         assert not {n.split(".")[0] for n in imports_of(path, on_import)} & HEAVY, path
@@ -192,7 +221,9 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_the_command_line_starts_without_torch() -> None:
-    loaded = loaded_by("cli.commands") & (HEAVY | {"scipy", "SimpleITK", "numpy"})
+    """Nor what else takes its time, so that --help is immediate; commands import what they use."""
+    slow = {"scipy", "SimpleITK", "numpy", "pydantic", "yaml", "rich"}
+    loaded = loaded_by("cli") & (HEAVY | slow)
     assert not loaded, f"importing the command line loads {loaded}"
 
 
@@ -201,6 +232,14 @@ def test_what_predicts_is_imported_without_heavy_packages(module: str) -> None:
     optional = {"scipy", "SimpleITK", "tifffile", "safetensors", "onnxruntime", "openvino", "nibabel"}
     loaded = loaded_by(module) & (HEAVY | optional)
     assert not loaded, f"importing {module} loads {loaded}"
+
+
+def test_no_test_file_imports_another() -> None:
+    """What tests share stands in plain modules beside them, so that a test file can be moved or split."""
+    for path in TESTS.rglob("*.py"):
+        names = imports(parse(path), module_name(path, TESTS), path.name == "__init__.py", package=TESTS.name)
+        wrong = {name for name in names if re.match(rf"{TESTS.name}\.(\w+\.)*test_", name)}
+        assert not wrong, f"{path}: {wrong}; move what is shared into a module beside it"
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
@@ -214,10 +253,9 @@ def test_no_pickle_and_no_attic(path: Path) -> None:
     modules = {name.split(".")[0] for name in imports_of(path)}
     assert not modules & {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
     assert not {"torch.load", "torch.save"} & imports_of(path)
-    calls = {ast.unparse(node) for node in ast.walk(parse(path)) if isinstance(node, ast.Attribute)}
     allowed = FOREIGN_FORMATS.get(path.relative_to(SOURCE).as_posix(), set())
-    found = {"torch.load", "torch.save", "np.load"} & calls - allowed
-    assert not found, f"{found}: only safetensors, JSON and YAML"
+    wrong = {"torch.load", "torch.save", "np.load"} & attributes(parse(path)) - allowed
+    assert not wrong, f"{wrong}: only safetensors, JSON and YAML"
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 import shutil
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,22 +16,16 @@ from PIL import Image
 from stampseg.cli.commands import app
 from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
-from tests.cli.test_cli import call, disc
+from tests.cli.command import call
+from tests.data.scans import disc
+from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_page_of_options_is_the_code() -> None:
-    generator = load(ROOT / "docs" / "generate_options.py")
+    generator = load_script(ROOT / "docs" / "generate_options.py")
     assert generator.TARGET.read_text(encoding="utf-8") == generator.options_page(), (
         "run python docs/generate_options.py"
     )
@@ -67,14 +59,14 @@ def test_the_commands_of_the_documents_are_understood(words: list[str]) -> None:
 
 
 def test_the_page_of_commands_is_the_program() -> None:
-    generator = load(ROOT / "docs" / "generate_commands.py")
+    generator = load_script(ROOT / "docs" / "generate_commands.py")
     assert generator.TARGET.read_text(encoding="utf-8") == generator.commands_page(), (
         "run python docs/generate_commands.py"
     )
 
 
 def test_the_page_of_formats_is_the_table() -> None:
-    generator = load(ROOT / "docs" / "generate_formats.py")
+    generator = load_script(ROOT / "docs" / "generate_formats.py")
     assert generator.TARGET.read_text(encoding="utf-8") == generator.formats_page(), (
         "run python docs/generate_formats.py"
     )
@@ -88,7 +80,7 @@ def test_the_readme_names_every_format() -> None:
 
 @pytest.mark.parametrize("name", ["speed", "reliability"])
 def test_pages_of_results_are_made_from_their_files(name: str) -> None:
-    generator = load(ROOT / "docs" / f"generate_{name}.py")
+    generator = load_script(ROOT / "docs" / f"generate_{name}.py")
     assert generator.TARGET.read_text(encoding="utf-8") == getattr(generator, f"{name}_page")(), (
         f"run python docs/generate_{name}.py"
     )

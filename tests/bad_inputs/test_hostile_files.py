@@ -165,7 +165,11 @@ def test_a_mask_replaces_a_link_and_never_what_it_leads_to(tmp_path: Path) -> No
         ),
         ("link", True, r"link/a\.png: would replace an image that is to be segmented"),
         ("out", True, r"out/a\.png: two files would be written to this name; choose another folder"),
-        ("old", False, r"old/a\.png: exists already; choose another folder with -o, or say --overwrite"),
+        (
+            "old",
+            False,
+            r"old/a\.png: exists already; choose another folder with `output`, or say `overwrite`",
+        ),
         ("old", True, None),
     ],
 )
@@ -194,7 +198,7 @@ def test_the_other_file_of_a_pair_is_not_replaced_unasked(tmp_path: Path) -> Non
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.img").write_text("mine")
     cases = find_inputs([tmp_path / "in" / "a.hdr"])
-    with pytest.raises(DataError, match=r"out/a\.img: exists already; choose another folder with -o"):
+    with pytest.raises(DataError, match=r"out/a\.img: exists already; choose another folder with `output`"):
         _refuse_overwriting(cases, tmp_path / "out", None, False)
     _refuse_overwriting(cases, tmp_path / "out", None, True)
 

@@ -13,8 +13,8 @@ from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.networks.unet import UNet
-from tests.channels.test_surgery import random_cut
-from tests.channels.test_trace import UNDERSTOOD, build
+from tests.channels.cuts import random_cut
+from tests.channels.small_networks import UNDERSTOOD, build
 
 
 def truth(network: nn.Module, x: Tensor) -> tuple[int, int]:

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from stampseg.channels.graph import ChannelGraph, Cut
+from stampseg.channels.graph import Cut
 from stampseg.channels.snapshot import restore, snapshot
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.errors import WiringError
 from stampseg.networks.unet import UNet
+from tests.channels.cuts import mask, random_cut
 
 SIDE = {2: 16, 3: 8}
 VARIANTS = [
@@ -42,33 +43,6 @@ def example(spatial_dims: int, batch: int = 2) -> torch.Tensor:
     return torch.randn(
         batch, 1, *[SIDE[spatial_dims]] * spatial_dims, generator=generator, dtype=torch.float64
     )
-
-
-def random_cut(graph: ChannelGraph, rng: np.random.Generator, groups: int = 3) -> Cut:
-    able = [g for g in graph.prunable if g.size > 1]
-    chosen = rng.choice(len(able), size=min(groups, len(able)), replace=False) if able else []
-    return Cut.of(
-        {
-            able[i].name: rng.choice(
-                able[i].size, size=int(rng.integers(1, max(2, able[i].size // 3 + 1))), replace=False
-            )
-            for i in chosen
-        }
-    )
-
-
-def mask(network: nn.Module, graph: ChannelGraph, cut: Cut, *, producers_only: bool = False) -> None:
-    """Silence the channels of `cut` without removing them."""
-    keep = graph.keep_mask(cut)
-    state = dict((*network.named_parameters(), *network.named_buffers()))
-    with torch.no_grad():
-        for binding in graph.bindings:
-            gone = (binding.channels >= 0) & ~keep[np.maximum(binding.channels, 0)]
-            if producers_only and binding.role == "in":
-                continue
-            where = [slice(None)] * state[binding.tensor].ndim
-            where[binding.dim] = torch.from_numpy(gone.nonzero()[0])
-            state[binding.tensor][tuple(where)] = 0
 
 
 @pytest.mark.parametrize(("spatial_dims", "norm", "order"), VARIANTS)

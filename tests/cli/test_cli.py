@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,77 +13,22 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
+from typer.main import get_command
 
 from stampseg.cli.commands import app
+from stampseg.cli.run_options import RunOptions
+from stampseg.core.version import __version__
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
 from stampseg.timing.latency import network_latency
 from stampseg.timing.stopwatch import Timing
-
-RUNNER = CliRunner()
-QUICK = (
-    "--steps",
-    "12",
-    "--set",
-    "prune.rounds=3",
-    "--set",
-    "network.width=4",
-    "--set",
-    "train.augment=false",
-)
-
-
-def call(*arguments: object, code: int = 0) -> Result:
-    result = RUNNER.invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
-    return result
-
-
-def disc(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """A bright ball on noise, and its mask."""
-    centre = [n / 2 + rng.uniform(-2, 2) for n in shape]
-    distance = np.sqrt(sum((g - c) ** 2 for g, c in zip(np.indices(shape), centre, strict=True)))
-    mask = distance < min(shape) / 3.5
-    return mask * 120 + rng.normal(60, 10, shape), mask
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight PNG of four people with masks of 0 and 255."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(8):
-        image, mask = disc(rng, (40, 48))
-        name = f"p{index // 2}-IM-{index}.png"
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / name)
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five NIfTI volumes of two classes with an oblique affine, and different header codes."""
-    folder, rng = tmp_path_factory.mktemp("volumes"), np.random.default_rng(1)
-    affine = np.array([[-1.0, 0.1, 0, 5], [0.1, 1.0, 0, 6], [0, 0, 1.5, 7], [0, 0, 0, 1]])
-    for part in ("images", "labels"):
-        (folder / part).mkdir()
-    for index in range(5):
-        image, mask = disc(rng, (20, 24, 16))
-        classes = mask.astype(np.uint8)
-        classes[mask & (np.indices(mask.shape)[1] > 12)] = 2
-        nib.Nifti1Image(image.astype(np.float32), affine).to_filename(folder / "images" / f"v{index}.nii.gz")
-        nib.Nifti1Image(classes, affine).to_filename(folder / "labels" / f"v{index}.nii.gz")
-    return folder
+from tests.cli.command import QUICK, call, train_quickly
 
 
 @pytest.fixture(scope="module")
 def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One small pruned run."""
-    output = tmp_path_factory.mktemp("runs") / "run"
-    call("train", pictures, "-o", output, "--group-regex", "(p.)-IM", "--validation", "25%", *QUICK)
-    return output
+    return train_quickly(pictures, tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_check_says_what_is_there(pictures: Path) -> None:
@@ -247,7 +193,9 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--set", "x=[1"), 2, "'[1' is not a YAML value"),
         (("--seed", "99999999999999999999"), 2, "seed: Input should be less than"),
         (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
-        (("--labels", "99"), 2, "99"),
+        (("--labels", "99"), 2, "--labels 99: 8 labelled cases are there; expected 1 to 8"),
+        (("--labels", "0"), 2, "labels: Input should be greater than or equal to 1"),
+        (("--resume", "run", "--seed", "0"), 2, "leave out DATA, -o, --seed, --set, --steps"),
         (("--target", "15"), 2, "; did you mean 15%?"),
         (("--target", "15%", "--target-flops", "25%"), 2, "--target and --target-flops: give one target"),
         (
@@ -333,3 +281,22 @@ def test_the_package_runs_as_a_module() -> None:
     assert "Usage: stampseg " in shown and "evaluate" in shown
     refused = subprocess.run([*start, "evaluate", "nowhere", "nowhere"], capture_output=True, text=True)
     assert refused.returncode == 3 and refused.stderr.startswith("stampseg: nowhere")
+
+
+def test_the_version_is_printed() -> None:
+    assert call("--version").output == f"stampseg {__version__}\n"
+
+
+def test_train_and_prune_take_the_same_options() -> None:
+    """Each is declared once; what one of them has alone stands in its own signature."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    declared = {
+        name: {flag: parameter.help for parameter in command.params for flag in parameter.opts}
+        for name, command in commands.items()
+    }
+    shared = declared["train"].items() & declared["prune"].items()
+    assert {field.name.replace("_", "-").replace("settings", "set") for field in fields(RunOptions)} <= {
+        flag.strip("-") for flag, _ in shared
+    }
+    assert declared["train"].keys() - declared["prune"].keys() == {"--resume"}
+    assert declared["prune"].keys() - declared["train"].keys() == {"model", "--trust"}

@@ -93,7 +93,7 @@ def test_twins_replace_links_and_not_what_they_lead_to(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-from stampseg import atomic
+from stampseg.core import files as atomic
 
 calls = []
 def die(*args, move=os.replace):
@@ -115,7 +115,7 @@ atomic.write_whole(Path(sys.argv[1]) / "a.hdr", write, twin=".img")
 def test_a_killed_write_never_mixes_twins_and_its_leftovers_are_found(tmp_path: Path, step: int) -> None:
     for name in ("a.hdr", "a.img"):
         (tmp_path / name).write_text("old")
-    source = Path(atomic.__file__).parents[1]
+    source = Path(atomic.__file__).parents[2]
     run = subprocess.run(
         [sys.executable, "-c", KILLED, tmp_path, str(step)], env={**os.environ, "PYTHONPATH": str(source)}
     )

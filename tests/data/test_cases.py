@@ -214,17 +214,17 @@ class TestFolders:
             find_dataset(tmp_path)
         assert pairs_of(tmp_path, masks=Path("second")) == {"a": "a.png"}
         with pytest.raises(
-            DataError, match=r"third: the folder named by --masks is missing .*folders seen: first"
+            DataError, match=r"third: the folder named by `masks` is missing .*folders seen: first"
         ):
             find_dataset(tmp_path, masks=Path("third"))
         make_files(tmp_path, "masks/a.png", "labels/a.png")
-        with pytest.raises(DataError, match="labels and masks could all be meant; name one with --masks"):
+        with pytest.raises(DataError, match="labels and masks could all be meant; name one with `masks`"):
             find_dataset(tmp_path)
 
     def test_empty_folder_names_the_four_layouts(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"no folder of images found \(it holds no folders\)") as caught:
             find_dataset(tmp_path)
-        for layout in ("dataset.json", "nnU-Net", "--images and --masks", "image,label"):
+        for layout in ("dataset.json", "nnU-Net", "`images` and `masks`", "image,label"):
             assert layout in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -348,9 +348,9 @@ class TestGroups:
 
     def test_mistakes(self, tmp_path: Path) -> None:
         self.make(tmp_path)
-        with pytest.raises(ConfigError, match=r"--group-regex '\(': not a regular expression"):
+        with pytest.raises(ConfigError, match=r"`group_regex` '\(': not a regular expression"):
             find_dataset(tmp_path, group_regex="(")
-        with pytest.raises(ConfigError, match=r"--group-regex 'p1' finds nothing in the case id 'p2-IM-1'"):
+        with pytest.raises(ConfigError, match=r"`group_regex` 'p1' finds nothing in the case id 'p2-IM-1'"):
             find_dataset(tmp_path, group_regex="p1")
 
     def test_copies_of_one_image_share_a_group(self, tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ class TestRealData:
         assert {case.id: case.group for case in dataset.cases}["hippocampus_006"] == "person_003"
 
     def test_retina_without_masks_says_what_was_seen(self, shared_data: Path) -> None:
-        seen = r"folders seen: first_observer, images, second_observer\); name it with --masks"
+        seen = r"folders seen: first_observer, images, second_observer\); name it with `masks`"
         with pytest.raises(DataError, match=seen):
             find_dataset(shared_data / "retina_vessels")
 

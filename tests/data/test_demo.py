@@ -73,7 +73,7 @@ def test_a_second_call_replaces_the_slices_of_the_first(tmp_path: Path) -> None:
 @needs_nilearn
 def test_nilearn_is_found_without_being_imported() -> None:
     code = "import sys, stampseg.data.demo as d; d._template_folder(); assert 'nilearn' not in sys.modules"
-    source = str(Path(demo.__file__).parents[1])
+    source = str(Path(demo.__file__).parents[2])
     subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {source!r}); {code}"], check=True)
 
 

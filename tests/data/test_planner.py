@@ -10,33 +10,12 @@ from PIL import Image
 from stampseg.core.config import DataOptions
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
-from stampseg.data.fingerprint import Fingerprint, fingerprint, object_radius
-from stampseg.data.labels import LabelTable, label_table
-from stampseg.data.plan import Intensity
+from stampseg.data.fingerprint import fingerprint, object_radius
+from stampseg.data.labels import label_table
 from stampseg.data.planner import PATCH_BUDGET, make_plan, plan_strides, total_stride
+from tests.data.fingerprints import TABLE, WINDOW, facts
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
-TABLE = LabelTable((0, 1), ("background", "organ"), ())
-WINDOW = Intensity(low=-10, high=200, mean=100, std=40)
-
-
-def facts(shapes, spacings=None, **changes):
-    dims = len(shapes[0])
-    spacings = spacings or [(1.0,) * dims] * len(shapes)
-    values = {
-        "spatial_dims": dims,
-        "in_channels": 1,
-        "channel_names": (),
-        "shapes": tuple(shapes),
-        "cropped_shapes": tuple(shapes),
-        "spacings": tuple(spacings),
-        "orientations": ("RAS",) * len(shapes),
-        "intensity_ranges": ((0.0, 100.0),) * len(shapes),
-        "foreground": (WINDOW,),
-        "class_voxels": (900, 100),
-        "object_radius": (4.0,),
-    }
-    return Fingerprint(**{**values, **changes})
 
 
 def plan_of(found, data=None, poolings=None):

@@ -24,7 +24,7 @@ from stampseg.data.inverse import restore
 from stampseg.data.io.readers import read_image, read_label
 from stampseg.data.io.volume import Header, Volume
 from stampseg.data.plan import Intensity, Plan
-from stampseg.data.preprocess import Geometry, nonzero_box, prepare, resample_classes, working_shape
+from stampseg.data.preprocess import Geometry, prepare, resample_classes, working_shape
 from stampseg.data.resampling import resample
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -276,13 +276,6 @@ def test_sizes_within_a_hundredth_are_not_resampled():
     assert working_shape((256, 256), (1.005, 1.0), (1.0, 1.0)) == (256, 256)
     assert working_shape((256, 256), (2.0, 0.5), (1.0, 1.0)) == (512, 128)
     assert working_shape((3, 1), (0.1, 0.1), (1.0, 1.0)) == (1, 1)
-
-
-def test_nonzero_box():
-    image = np.zeros((2, 6, 7))
-    image[0, 2, 3] = image[1, 4, 5] = 1
-    assert nonzero_box(image) == ((2, 5), (3, 6))
-    assert nonzero_box(np.zeros((1, 6, 7))) == ((0, 6), (0, 7))
 
 
 def test_zscore_ignores_spikes_and_constant_images():

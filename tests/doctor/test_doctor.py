@@ -17,7 +17,8 @@ from PIL import Image
 from stampseg.doctor.estimates import Estimate, judge
 from stampseg.doctor.finding import CODES, finding
 from stampseg.doctor.people import suggest_groups
-from tests.cli.test_cli import call, disc
+from tests.cli.command import call
+from tests.data.scans import disc
 
 ROOT = Path(__file__).resolve().parents[2]
 Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, mask, affine

@@ -25,8 +25,8 @@ from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
-from tests.networks.pretrained.test_pretrained_bundle import bundle
-from tests.networks.pretrained.test_pretrained_nnunet import results
+from tests.networks.pretrained.bundles import bundle
+from tests.networks.pretrained.nnunet_folders import results
 
 SHAPE = (1, 1, 32, 32)
 TWICE = "tests.networks.zoo:Twice"
@@ -152,7 +152,7 @@ def test_the_file_of_ones_own_network_wants_trust(tmp_path: Path) -> None:
     network = spec.build(trusted=(TWICE,))
     kept = dict(trace(network, torch.zeros(SHAPE)).kept)
     save_model(tmp_path / "own.safetensors", network, Description(network=spec, kept=kept, plan=None))
-    with pytest.raises(ModelFileError, match=f"--trust {TWICE}"):
+    with pytest.raises(ModelFileError, match=f"`trusted` {TWICE}"):
         inspect_target(str(tmp_path / "own.safetensors"))
     assert inspect_target(str(tmp_path / "own.safetensors"), trusted=(TWICE,)).network == TWICE
     assert inspect_target(TWICE, SHAPE).network == TWICE  # named, and so trusted

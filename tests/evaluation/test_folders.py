@@ -17,7 +17,7 @@ from stampseg.cli.tables import print_evaluation
 from stampseg.core.errors import DataError
 from stampseg.evaluation.folders import Evaluation, FalsePositives, Statistics, evaluate_folder
 from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
-from tests.cli.test_cli import call
+from tests.cli.command import call
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 

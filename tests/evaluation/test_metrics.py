@@ -213,7 +213,7 @@ def test_works_while_denormals_are_flushed_to_zero() -> None:
         "print(evaluate_case(a, np.roll(a, 1, 0), (1, 1, 1), {1: 'a'})[0].hd95_mm)"
     )
     # In a process of its own: the failure is the end of the process, not an exception.
-    environment = {**os.environ, "PYTHONPATH": str(Path(evaluation.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(evaluation.__file__).parents[2])}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert (run.returncode, run.stdout) == (0, "1.0\n"), run.stderr
 

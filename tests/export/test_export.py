@@ -24,7 +24,7 @@ from stampseg.networks.model_file import Description, Model
 from stampseg.networks.outputs import main_map
 from stampseg.runtime.session import open_session
 from stampseg.runtime.torch_program import open_program
-from tests.networks.test_model_file import make
+from tests.networks.small_model import make_model
 from tests.networks.zoo import SUBJECTS, Subject
 
 pytest.importorskip("onnx")
@@ -133,7 +133,7 @@ def test_an_exported_program_gives_the_scores_of_the_network(
 
 
 def small() -> Model:
-    network, graph, description = make(3, "batch")  # pruned
+    network, graph, description = make_model(3, "batch")  # pruned
     return Model(network, graph, description)
 
 
@@ -211,7 +211,7 @@ class Fickle(nn.Module):
 
 @pytest.mark.parametrize("network", [BatchOfItsOwn(), Fickle()])
 def test_a_recording_that_is_not_the_network_is_refused(network: nn.Module, tmp_path: Path) -> None:
-    _, _, description = make(2)
+    _, _, description = make_model(2)
     model = Model(network.eval(), trace(network, torch.zeros(1, 1, 8, 8)), description)
     with pytest.raises(ExportError, match=r"for a batch of \d the exported network"):
         export_model(model, tmp_path / "m.onnx", format="onnx")
@@ -221,9 +221,9 @@ def test_a_recording_that_is_not_the_network_is_refused(network: nn.Module, tmp_
 def test_what_is_not_possible_is_refused_with_what_is(tmp_path: Path) -> None:
     model = small()
     for kind, precision, message in (
-        ("onnx", "bf16", "has no bfloat16 convolutions on the CPU; use --format openvino"),
-        ("torch-export", "int8", "use --format openvino or onnx for int8"),
-        ("onnx", "f16", "--precision 'f16' is not known; expected one of f32, bf16, int8"),
+        ("onnx", "bf16", "has no bfloat16 convolutions on the CPU; use `format` openvino"),
+        ("torch-export", "int8", "use `format` openvino or onnx for int8"),
+        ("onnx", "f16", "`precision` 'f16' is not known; expected one of f32, bf16, int8"),
     ):
         with pytest.raises(ConfigError, match=message):
             export_model(model, tmp_path / "m", format=kind, precision=precision)  # type: ignore[arg-type]
@@ -238,8 +238,8 @@ def test_the_format_is_told_by_the_name() -> None:
     for path, named, message in (
         ("m.bin", None, r"expected one of \.onnx \(onnx\), \.openvino \(openvino\), \.pt2"),
         ("m.bin", "onnx", r"name it m\.bin\.onnx"),
-        ("m.onnx", "openvino", r"is the name of a file for onnx, and --format says openvino"),
-        ("m.onnx", "tflite", r"--format 'tflite' is not known; expected one of onnx, openvino, torch-export"),
+        ("m.onnx", "openvino", r"is the name of a file for onnx, and `format` says openvino"),
+        ("m.onnx", "tflite", r"`format` 'tflite' is not known; expected one of onnx, openvino, torch-export"),
     ):
         with pytest.raises(ConfigError, match=message):
             choose_format(Path(path), named)

@@ -17,9 +17,8 @@ from stampseg.export.parity import Parity
 from stampseg.export.trial import calibration_windows, trial_of_run
 from stampseg.networks.model_file import load_model
 from stampseg.runtime.session import open_session
-from tests.cli.test_cli import QUICK, disc, pictures, run, volumes
-
-__all__ = ["pictures", "run", "volumes"]  # fixtures
+from tests.cli.command import QUICK, train_quickly
+from tests.data.scans import disc
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -30,6 +29,12 @@ def call(*arguments: object, code: int = 0) -> Result:
     assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
     assert "Traceback" not in result.output
     return result
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small pruned run."""
+    return train_quickly(pictures, tmp_path_factory.mktemp("runs") / "run")
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".openvino", ".pt2"])

@@ -34,6 +34,22 @@ from tests.bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 from .mutation import altered, as_text, damaged
 
 SMALL, MOST_VALUES = (5, 4, 3), 2**22
+KINDS = (
+    *(
+        f"image {suffix}"
+        for suffix in (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd", ".png", ".jpg", ".bmp", ".tif")
+    ),
+    *("image .nii.gz, unpacked", "image .mgz, unpacked"),
+    *(
+        "model, bytes",
+        "model, description",
+        "onnx, bytes",
+        "onnx, description",
+        "exported file, description",
+        "openvino, archive",
+    ),
+    *("dataset.json, values", "dataset.json, bytes", "CSV", "config"),
+)
 
 
 @dataclass(frozen=True)

@@ -14,25 +14,9 @@ pytest.importorskip("onnxruntime")
 from tests.bad_inputs.bench import Clean, make_clean
 
 from .hunt import hunt
-from .targets import MOST_VALUES, Target, targets
+from .targets import KINDS, MOST_VALUES, Target, targets
 
 EXAMPLES = int(os.environ.get("STAMPSEG_FUZZ", "0"))
-KINDS = (
-    *(
-        f"image {suffix}"
-        for suffix in (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd", ".png", ".jpg", ".bmp", ".tif")
-    ),
-    *("image .nii.gz, unpacked", "image .mgz, unpacked"),
-    *(
-        "model, bytes",
-        "model, description",
-        "onnx, bytes",
-        "onnx, description",
-        "exported file, description",
-        "openvino, archive",
-    ),
-    *("dataset.json, values", "dataset.json, bytes", "CSV", "config"),
-)
 
 
 @pytest.fixture(scope="module")

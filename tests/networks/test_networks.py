@@ -27,7 +27,7 @@ from stampseg.networks.model_file import Description, load_model, save_model
 from stampseg.networks.outputs import main_map
 from stampseg.networks.registry import NetworkSpec, find_entry, names
 from stampseg.networks.skeleton import skeleton
-from tests.data.test_planner import TABLE, facts
+from tests.data.fingerprints import TABLE, facts
 from tests.networks.zoo import declare_torchvision_operations
 
 HERE = __name__
@@ -221,7 +221,7 @@ def test_flat_is_a_unet() -> None:
     chosen = options("monai.UNet")
     spec = spec_of(plan_for(chosen, 2), chosen)
     with pytest.raises(
-        ConfigError, match=r"flat is a U-Net of one width, and network.name is monai.UNet; leave"
+        ConfigError, match=r"flat is a U-Net of one width, and `network.name` is monai.UNet; leave"
     ):
         flat_spec(spec, Config().prune)
 
@@ -351,7 +351,7 @@ def test_it_is_refused_where_it_is_not_trusted() -> None:
     spec = NetworkSpec(name="sure_to_fail:Net", arguments={}, example_shape=(1, 1, 8, 8))
     for trusted in ((), ("sure_to_fail",), ("sure_to_fail:Other",)):
         with pytest.raises(
-            ConfigError, match=r"would run the code of the module sure_to_fail; .* --trust sure_to_fail:Net"
+            ConfigError, match=r"would run the code of the module sure_to_fail; .* `trusted` sure_to_fail:Net"
         ):
             spec.build(trusted)
 

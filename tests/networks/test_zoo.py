@@ -15,7 +15,7 @@ from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.networks.meta import on_meta
 from stampseg.networks.model_file import Description, load_model, save_model
-from tests.channels.test_surgery import mask
+from tests.channels.cuts import mask
 from tests.networks import network_table
 from tests.networks.zoo import SUBJECTS, Subject, heads, parameters
 

@@ -106,7 +106,7 @@ def test_a_page_that_is_there_is_kept_unless_told(tmp_path: Path) -> None:
     page = write_report(run)
     assert page == run / "report.html"
     with pytest.raises(
-        DataError, match=r"report\.html: exists already; choose another file with -o, or say --over"
+        DataError, match=r"report\.html: exists already; choose another file with `output`, or say `over"
     ):
         write_report(run)
     (run / "link.html").symlink_to(run / "nowhere")

@@ -13,23 +13,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 import stampseg.report
-from stampseg.cli.commands import app
 from stampseg.core.errors import MissingPackageError
 from stampseg.report import writing
+from tests.cli.command import call
 from tests.report.runs import make_run
 
-RUNNER = CliRunner()
 SHORT = ("--steps", "8", "--set", "prune.rounds=2")
 QUICK = (*SHORT, "--set", "network.width=4", "--set", "train.augment=false")
-
-
-def call(*arguments: object, code: int = 0) -> Result:
-    result = RUNNER.invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
-    return result
 
 
 def shown_of(page: Path) -> dict[str, Any]:
@@ -84,7 +76,18 @@ def test_the_fingerprint_is_recorded_and_told(run: Path) -> None:
 
 
 def test_pruning_leaves_a_page(run: Path, scans: Path, tmp_path: Path) -> None:
-    call("prune", run, scans, "-o", tmp_path / "small", *SHORT, "--target", "60%")
+    call(
+        "prune",
+        run,
+        scans,
+        "-o",
+        tmp_path / "small",
+        *SHORT,
+        "--target",
+        "60%",
+        "--set",
+        "prune.rankable=all",
+    )
     assert shown_of(tmp_path / "small" / "report.html")["cases"]
 
 
@@ -124,7 +127,7 @@ def test_vanished_scans_are_said_and_found_elsewhere(run: Path, scans: Path, tmp
     (copy / "splits.json").write_text(json.dumps(splits))
     call("report", copy, "--overwrite")
     page = (copy / "report.html").read_text(encoding="utf-8")
-    assert "is not there any more; if the scans have moved, name the data set with --data" in page
+    assert "is not there any more; if the scans have moved, name their data set when this" in page
     assert not shown_of(copy / "report.html")["cases"] and shown_of(copy / "report.html")["rounds"]
     call("report", copy, "--overwrite", "--data", moved)
     assert len(shown_of(copy / "report.html")["cases"]) == len(splits["validation"])

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
@@ -18,7 +17,8 @@ from stampseg.run import folder as runs
 from stampseg.run.checkpoint import delete_checkpoints, round_files
 from stampseg.run.folder import RunFolder
 from stampseg.run.spec import RunSpec
-from tests.cli.test_cli import call, disc
+from tests.cli.command import call
+from tests.data.scans import write_pictures
 
 LEFTOVER = ".123-0a1b2c3d.json"  # as core/files.py names what it is writing
 WRONG = ("--target", "1")  # smaller than any network: refused when the folder has been written to
@@ -26,14 +26,7 @@ WRONG = ("--target", "1")  # smaller than any network: refused when the folder h
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(4):
-        image, mask = disc(rng, (32, 32))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(4)), (32, 32))
 
 
 def refused(pictures: Path, output: object, *more: str) -> str:

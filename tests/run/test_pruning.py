@@ -15,7 +15,8 @@ from PIL import Image
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
 from stampseg.timing.stopwatch import Timing
-from tests.cli.test_cli import call, disc
+from tests.cli.command import call
+from tests.data.scans import disc, write_pictures
 
 QUICK = (
     "--steps", "8", "--set", "prune.rounds=2", "--set", "prune.ready_dice=0", "--set", "train.augment=false",
@@ -26,15 +27,7 @@ FEATURES = [4, 4, 8, 8, 8, 4]
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight PNG with masks of 0 and 255."""
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(8):
-        image, mask = disc(rng, (40, 48))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(8)))
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,8 @@ from rich.console import Console
 from stampseg.cli.console import ConsoleReporter
 from stampseg.run.records import read_rounds
 from stampseg.train.stamp import Round, Validation
-from tests.cli.test_cli import call
-from tests.run.test_resuming import OPTIONS, pictures
-
-__all__ = ["pictures"]
+from tests.cli.command import call
+from tests.run.options import OPTIONS
 
 SOURCE = str(Path(__file__).resolve().parents[2] / "src")
 TURN = Round(7, "cut", {"a": 3}, 1234567, 10, 20, 40, 0.5, Validation(0.8, {"x": 0.8}))

@@ -23,13 +23,9 @@ from stampseg.run.checkpoint import Checkpointer
 from stampseg.run.folder import RunFolder
 from stampseg.timing.stopwatch import Timing
 from stampseg.train.trainer import Trainer
-from tests.cli.test_cli import call, disc
-
-COMMON = (
-    "--steps", "12", "--target", "40%", "--validation", "25%", "--set", "prune.rounds=3",
-    "--set", "prune.ready_dice=0", "--set", "train.checkpoint_minutes=0",
-)  # fmt: skip
-OPTIONS = (*COMMON, "--set", "network.width=4")
+from tests.cli.command import call
+from tests.data.scans import write_pictures
+from tests.run.options import COMMON, OPTIONS
 
 
 class Killed(BaseException):
@@ -38,14 +34,7 @@ class Killed(BaseException):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
-    for part in ("images", "masks"):
-        (folder / part).mkdir()
-    for index in range(6):
-        image, mask = disc(rng, (40, 48))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{index}.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{index}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(6)))
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +256,11 @@ def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: P
     ("words", "code", "message"),
     [
         (["train", "--resume", "{none}"], 3, "not a run folder"),
-        (["train", "--resume", "{run}", "--steps", "5"], 2, "leave out steps"),
+        (
+            ["train", "scans", "--resume", "{run}", "--target-flops", "5%", "--quiet"],
+            2,
+            "leave out DATA, --target-flops",
+        ),
         (["train"], 2, "give DATA and -o RUN, or --resume RUN"),
         (["train", "--resume", "{whole}"], 2, "this run has ended"),
     ],

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.test_docs import load
+from tests.scripts import load_script
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "large_volume.py"
 SHAPE = (512, 512, 600)
@@ -22,7 +22,7 @@ def test_a_large_ct_fits_into_four_gigabytes(
     kind: str, files: int, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(BENCHMARK.parents[1] / "src"))
-    benchmark = load(BENCHMARK)
+    benchmark = load_script(BENCHMARK)
     source = shared_data / "liver_ct" / "ct_half_inplane.nii.gz"
     volumes = [benchmark.tile_volume(source, tmp_path / "a.nii.gz", SHAPE)]
     for number in range(1, files):
@@ -40,7 +40,7 @@ def test_a_large_ct_fits_into_four_gigabytes(
 
 
 def test_tiles_continue_one_another(tmp_path: Path) -> None:
-    benchmark = load(BENCHMARK)
+    benchmark = load_script(BENCHMARK)
     array = np.random.default_rng(0).integers(-1000, 1000, (6, 5, 4)).astype(np.int16)
     nib.Nifti1Image(array, np.diag([2.0, 2, 3, 1])).to_filename(tmp_path / "a.nii.gz")
     tiled = nib.load(benchmark.tile_volume(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", (12, 10, 11)))

@@ -16,7 +16,7 @@ from stampseg.cli.commands import app
 from stampseg.core.errors import TrainingError
 from stampseg.timing.comparison import in_words
 from stampseg.timing.worker import Job, Worker, peak_megabytes
-from tests.cli.test_cli import QUICK, call, pictures  # noqa: F401 - a fixture
+from tests.cli.command import QUICK, call
 
 
 def row(runtime: str, dense: float | None, pruned: float) -> dict[str, Any]:
@@ -38,13 +38,13 @@ def test_the_words_say_where_pruning_paid_and_where_not() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench") / "run"
     call("train", pictures, "-o", folder, "--target-flops", "40%", *QUICK)
     return folder
 
 
-def test_every_runtime_in_a_process_of_its_own(run: Path, pictures: Path) -> None:  # noqa: F811
+def test_every_runtime_in_a_process_of_its_own(run: Path, pictures: Path) -> None:
     pytest.importorskip("onnxruntime")
     image = next((pictures / "images").iterdir())
     chosen = ("--runtimes", "eager,onnxruntime", "--precisions", "f32,bf16")
@@ -55,7 +55,7 @@ def test_every_runtime_in_a_process_of_its_own(run: Path, pictures: Path) -> Non
         "eager bf16",
         "onnxruntime f32",
     ]
-    assert "onnxruntime bf16: left out: --precision bf16 is not possible" in report["left_out"][0]
+    assert "onnxruntime bf16: left out: `precision` bf16 is not possible" in report["left_out"][0]
     assert report["flops"]["pruned"] < 0.45 * report["flops"]["dense"]
     for entry in report["rows"]:
         assert set(entry["networks"]) == {"pruned", "dense"}

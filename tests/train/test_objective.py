@@ -20,7 +20,7 @@ from stampseg.train.loss import make_loss
 from stampseg.train.objective import Forward, Supervised
 from stampseg.train.state import State
 from stampseg.train.trainer import DAMPING, Trainer
-from tests.train.test_trainer import Discs
+from tests.train.batches import Discs
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 import torch
-from torch import Tensor
 
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
@@ -15,24 +14,7 @@ from stampseg.core.config import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import in_float32
 from stampseg.train.trainer import Trainer
-
-
-class Discs:
-    """The same discs in every batch."""
-
-    def __init__(self) -> None:
-        place = torch.stack(torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")).float()
-        inside = ((place - 8) ** 2).sum(0) < 20
-        self.content = {
-            "image": inside.float()[None, None].repeat(2, 1, 1, 1) + 0.1 * torch.randn(2, 1, 16, 16),
-            "label": inside.long()[None, None].repeat(2, 1, 1, 1),
-        }
-
-    def batch(self, step: int) -> dict[str, Tensor]:
-        return self.content
-
-    def scoring_batches(self, count: int | None = None) -> list[dict[str, Tensor]]:
-        return [self.content]
+from tests.train.batches import Discs
 
 
 def trained(**options: object) -> tuple[Trainer, list[float]]:

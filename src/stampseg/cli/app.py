@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
 from ..core.errors import DataError, StampsegError
 from ..core.packages import missing
+from ..core.version import __version__
+from .flags import in_flags, speak_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,36 +25,62 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich takes longer than all else that help needs
 )
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"stampseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 def reported(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn our errors into one line and an exit code; nobody sees a traceback for a wrong input."""
+    """Turn our errors into one line and an exit code; nobody sees a traceback for a wrong input.
+
+    The library's messages name its own options; here they become the command's flags.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        speak_of(command)
         try:
             return command(*args, **kwargs)
         except StampsegError as error:
-            typer.echo(f"stampseg: {error}", err=True)
-            raise typer.Exit(error.exit_code) from None
+            raise _ended(in_flags(str(error)), error.exit_code) from None
         except ModuleNotFoundError as error:
             said = missing(error, f"stampseg {command.__name__}")
             if said is None:
                 raise
-            typer.echo(f"stampseg: {said}", err=True)
-            raise typer.Exit(said.exit_code) from None
+            raise _ended(str(said), said.exit_code) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            typer.echo(
-                f"stampseg: {where}{error.strerror or error}; check the path and the space left", err=True
-            )
-            raise typer.Exit(DataError.exit_code) from None
+            text = f"{where}{error.strerror or error}; check the path and the space left"
+            raise _ended(text, DataError.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("stampseg: stopped by the user", err=True)
-            raise typer.Exit(130) from None
+            raise _ended("stopped by the user", 130) from None
 
     return wrapped
+
+
+def _ended(text: str, code: int) -> typer.Exit:
+    typer.echo(f"stampseg: {text}", err=True)
+    return typer.Exit(code)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a note of the library's."""
+    typer.echo(in_flags(text), err=err)
 
 
 def console() -> Console:

@@ -3,141 +3,94 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..core.errors import ConfigError, DataError
-from ..run.spec import RunSpec
 from .app import app, console, reported
+from .flags import in_flags
 from .options import (
-    ConfigOption,
     DataArgument,
-    DeviceOption,
-    FlopsOption,
-    GroupOption,
-    ImagesOption,
     JsonOption,
-    LabelsOption,
-    LatencyOption,
-    MasksOption,
-    MemoryOption,
-    MethodOption,
-    NetworkOption,
     OptionalDataArgument,
     OptionalOutputOption,
     OutputOption,
-    QuietOption,
     ResumeOption,
-    SeedOption,
     SetOption,
-    StepsOption,
-    TargetOption,
-    TrackOption,
     TrustOption,
-    ValidationOption,
     config_from,
-    run_config,
     shape_from,
 )
+from .run_options import PlanOptions, RunOptions, as_option, with_options
 from .train import resume_run, start_run
+
+if TYPE_CHECKING:
+    from ..doctor.examination import Examination
 
 
 @app.command()
 @reported
+@with_options
 def check(
     data: DataArgument,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
-    group_regex: GroupOption = None,
-    labels: LabelsOption = None,
-    seed: SeedOption = None,
-    validation: ValidationOption = None,
-    network: NetworkOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
+    options: PlanOptions,
     timing: Annotated[
         bool,
         typer.Option("--timing/--no-timing", help="Take a few steps to tell how long a run takes."),
     ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is there, what is wrong with it, what the plan would be and what it would take."""
+    """Check a data set and plan a run on it. Says what is there, what is wrong, what the run would take."""
     from ..data.cases import find_dataset
     from ..doctor.examination import examine
     from .tables import print_examination
 
-    options = config_from(
-        config, settings,
-        {
-            "labels": labels, "seed": seed, "group_regex": group_regex, "train.validation": validation,
-            "network.name": network,
-        },
-    )  # fmt: skip
-    dataset = find_dataset(data, images=images, masks=masks, group_regex=options.group_regex)
-    found = examine(dataset, options, timing=timing)
+    config = options.resolved()
+    dataset = find_dataset(data, images=options.images, masks=options.masks, group_regex=config.group_regex)
+    found = _in_flags(examine(dataset, config, timing=timing))
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
-        given = {
-            "--images": images, "--masks": masks, "--group-regex": group_regex, "--labels": labels,
-            "--seed": seed, "--validation": validation, "--network": network, "--config": config,
-        }  # fmt: skip
-        words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-        words += [word for setting in settings or [] for word in ("--set", setting)]
-        print_examination(found, console(), words)
+        print_examination(found, console(), options.words())
     if found.errors:
         raise typer.Exit(DataError.exit_code)
 
 
+def _in_flags(found: Examination) -> Examination:
+    """The same with the flags of options in what is said."""
+    told = [replace(f, found=in_flags(f.found), fix=in_flags(f.fix)) for f in found.findings]
+    return replace(found, findings=tuple(told))
+
+
 @app.command()
 @reported
+@with_options
 def train(
+    *,
     data: OptionalDataArgument = None,
     output: OptionalOutputOption = None,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
-    group_regex: GroupOption = None,
-    labels: LabelsOption = None,
-    seed: SeedOption = None,
-    method: MethodOption = None,
-    target: TargetOption = None,
-    target_flops: FlopsOption = None,
-    target_latency: LatencyOption = None,
-    target_memory: MemoryOption = None,
-    steps: StepsOption = None,
-    validation: ValidationOption = None,
-    network: NetworkOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    device: DeviceOption = None,
     resume: ResumeOption = None,
-    track: TrackOption = None,
-    quiet: QuietOption = False,
+    options: RunOptions,
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be gone on with."""
     if resume is not None:
-        asked = dict(locals())
-        given = [name for name in asked.keys() - {"resume", "quiet"} if asked[name] is not None]
-        if given:
-            raise ConfigError(
-                f"--resume goes on with the options and data of the run; leave out {', '.join(sorted(given))}"
-            )
-        resume_run(resume, quiet)
-        return
-    if data is None or output is None:
+        given = {"data": data, "output": output, **options.given(), "quiet": None}
+        if any(value is not None for value in given.values()):
+            names = ", ".join(as_option(name) for name, value in given.items() if value is not None)
+            raise ConfigError(f"--resume goes on with the options and data of the run; leave out {names}")
+        resume_run(resume, options.quiet)
+    elif data is None or output is None:
         raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")
-    options = run_config(
-        config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
-        costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
-        validation=validation, network=network, device=device, group_regex=group_regex, track=track,
-    )  # fmt: skip
-    start_run(RunSpec("train", data, options, images, masks), output, quiet)
+    else:
+        start_run("train", data, output, options)
 
 
 @app.command()
 @reported
+@with_options
 def prune(
     model: Annotated[
         Path,
@@ -148,39 +101,17 @@ def prune(
     ],
     data: DataArgument,
     output: OutputOption,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
-    group_regex: GroupOption = None,
-    labels: LabelsOption = None,
-    seed: SeedOption = None,
-    method: MethodOption = None,
-    target: TargetOption = None,
-    target_flops: FlopsOption = None,
-    target_latency: LatencyOption = None,
-    target_memory: MemoryOption = None,
-    steps: StepsOption = None,
-    validation: ValidationOption = None,
-    network: NetworkOption = None,
-    config: ConfigOption = None,
-    settings: SetOption = None,
-    trust: TrustOption = None,
-    device: DeviceOption = None,
-    track: TrackOption = None,
-    quiet: QuietOption = False,
+    options: RunOptions,
+    trusted: TrustOption = None,
 ) -> None:
-    """Prune a network that is already trained, with recovery training on labelled scans."""
-    options = run_config(
-        config, settings, labels=labels, seed=seed, method=method, target=target, steps=steps,
-        costs={"flops": target_flops, "latency": target_latency, "memory": target_memory},
-        validation=validation, network=network, device=device, group_regex=group_regex, track=track,
-    )  # fmt: skip
-    start_run(RunSpec("prune", data, options, images, masks, model, tuple(trust or ())), output, quiet)
+    """Prune a network that is already trained. It recovers by training on labelled scans."""
+    start_run("prune", data, output, options, model, tuple(trusted or ()))
 
 
 @app.command()
 @reported
 def inspect(
-    target: Annotated[
+    model: Annotated[
         str,
         typer.Argument(help="Name of a network, or what `stampseg prune` opens.", metavar="MODEL_OR_NETWORK"),
     ],
@@ -189,15 +120,15 @@ def inspect(
         typer.Option("--shape", help="An input of the named network, batch x channels x axes: 1x1x64x64x64."),
     ] = None,
     settings: SetOption = None,
-    trust: TrustOption = None,
+    trusted: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the channel groups of a network: what lives and dies together, what is frozen and why."""
+    """Show which channels of a network can be cut. What lives and dies together, what is frozen and why."""
     from ..doctor.network import inspect_target
     from .tables import print_inspection
 
     options = config_from(None, settings, {})
-    found = inspect_target(target, shape_from(shape), options.network, tuple(trust or ()))
+    found = inspect_target(model, shape_from(shape), options.network, tuple(trusted or ()))
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -210,7 +141,7 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to make.")] = Path("demo-run"),
     steps: Annotated[int, typer.Option("--steps", help="Optimiser steps of each of the two runs.")] = 300,
 ) -> None:
-    """Train dense and pruned on a few slices of real anatomy, and show the two side by side."""
+    """Train dense and pruned on slices of real anatomy. The two are then shown side by side."""
     from .demo import run_demo
 
     run_demo(output, steps, console())

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from ..train.stamp import Round
+from .flags import in_flags
 
 WARNING = "WARNING"  # what a note begins with that is said even when all else is left out
 
@@ -52,10 +53,11 @@ class ConsoleReporter:
     ) -> None:
         self.progress.stop()
         if error is not None:
-            self.logger.error("%s: %s", type(error).__name__, error)
+            self.logger.error("%s: %s", type(error).__name__, in_flags(str(error)))
 
     def note(self, text: str) -> None:
-        """Print and log a decision."""
+        """Print and log a decision; options are called by their flags."""
+        text = in_flags(text)
         if not self.quiet or text.startswith(WARNING):
             self.console.print(escape(text), highlight=False)
         self.logger.info(text)

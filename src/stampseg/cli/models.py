@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import DataError
-from .app import app, console, reported
+from .app import app, console, reported, say
 from .options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
 
 
@@ -36,15 +36,15 @@ def predict(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
     ] = None,
-    trust: TrustOption = None,
+    trusted: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Segment images; each mask lies on its image's own grid and has its file type."""
+    """Segment images with a model. Each mask lies on its image's own grid and has its file type."""
     from ..runtime.segmentation import segment
 
     segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
-        batch_size=batch, threads=threads, trusted=tuple(trust or ()), echo=typer.echo,
+        batch_size=batch, threads=threads, trusted=tuple(trusted or ()), echo=say,
     )  # fmt: skip
 
 
@@ -77,15 +77,15 @@ def export(
         typer.Option("--tolerance", help="Dice that may be lost; default: f32 0.001, bf16 0.02, int8 0.01."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
-    trust: TrustOption = None,
+    trusted: TrustOption = None,
 ) -> None:
-    """Write a file that runs without PyTorch, if it predicts on real cases what the model predicts."""
+    """Write a model as a file that runs without PyTorch. It must predict real cases as the model does."""
     from ..export.export import export_file
 
     export_file(
         model, output, format=format, precision=precision, data=data, images=images, masks=masks,
         inputs=inputs or (), cases=cases, tolerance=tolerance, overwrite=overwrite,
-        trusted=tuple(trust or ()), echo=typer.echo,
+        trusted=tuple(trusted or ()), echo=say,
     )  # fmt: skip
 
 
@@ -105,10 +105,10 @@ def bench(
     threads: Annotated[int, typer.Option("--threads", min=1, help="To compute with.")] = 1,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows at once, for the throughput.")] = 4,
     seconds: Annotated[float, typer.Option("--seconds", min=0, help="For each figure.")] = 1.0,
-    trust: TrustOption = None,
+    trusted: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Time and memory of a model on this machine, beside the dense network, in every runtime."""
+    """Time a model on this machine. With its memory, beside the dense network, in every runtime."""
     from ..timing.comparison import Options, bench_model
     from .tables import print_bench
 
@@ -117,8 +117,8 @@ def bench(
     report = bench_model(
         model,
         Options(_names(runtimes), _names(precisions), threads, batch, seconds, image),
-        tuple(trust or ()),
-        (lambda text: typer.echo(text, err=True)) if as_json else typer.echo,
+        tuple(trusted or ()),
+        (lambda text: say(text, err=True)) if as_json else say,
     )
     if as_json:
         typer.echo(json.dumps(report, indent=2))
@@ -144,7 +144,7 @@ def evaluate(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Dice, HD95, surface Dice and volume error of predictions against labels."""
+    """Compare predicted masks with reference masks. By Dice, HD95, surface Dice and volume error."""
     from ..evaluation.folders import check_output, evaluate_folder
     from .tables import print_evaluation
 
@@ -173,15 +173,15 @@ def report(
     images: ImagesOption = None,
     masks: MasksOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that is there.")] = False,
-    trust: TrustOption = None,
+    trusted: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
-    """Write one HTML page of a run: the network as it shrank, its curves, and every validation case."""
+    """Write one HTML page of a run. It shows the network as it shrank, its curves, every validation case."""
     from ..data.cases import find_dataset
     from ..report.writing import write_report
 
     dataset = find_dataset(data, images=images, masks=masks) if data is not None else None
     page = write_report(
-        run, output, device=device or "cpu", trusted=tuple(trust or ()), data=dataset, overwrite=overwrite
+        run, output, device=device or "cpu", trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite
     )
     typer.echo(f"{page}  {page.stat().st_size:,} bytes")

@@ -11,13 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.text import shape_text, size_text
 from ..doctor.estimates import Estimate
 from ..doctor.examination import Examination
 from ..doctor.finding import Finding
-from ..doctor.network import GroupFinding, Inspection, _by
+from ..doctor.network import GroupFinding, Inspection
 from ..evaluation.folders import Evaluation, Statistics
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
 from ..run.survey import Survey
+from .flags import in_flags
 
 
 def print_bench(report: dict[str, Any], console: Console) -> None:
@@ -25,7 +27,7 @@ def print_bench(report: dict[str, Any], console: Console) -> None:
     machine, window = report["machine"], report["window"]
     console.print(
         f"{escape(machine['processor'])}, {machine['threads']} thread(s), torch {machine['torch']}; windows "
-        f"{' x '.join(map(str, window))}, batches of {report['batch']}",
+        f"{size_text(window)}, batches of {report['batch']}",
         highlight=False,
     )
     whole = any("image_seconds" in f for row in report["rows"] for f in row["networks"].values())
@@ -66,7 +68,7 @@ SHOWN_LAYERS = 4
 def print_inspection(findings: Inspection, console: Console) -> None:
     """For people."""
     console.print(
-        f"{escape(findings.target)}: {escape(findings.network)} for an input of {_by(findings.shape)}",
+        f"{escape(findings.target)}: {escape(findings.network)} for an input of {shape_text(findings.shape)}",
         highlight=False,
     )
     table = Table(title="Channels that live and die together", title_justify="left")
@@ -136,7 +138,7 @@ def print_examination(found: Examination, console: Console, options: Sequence[st
     if seen is not None:
         console.print(_plan_table(seen))
         for text in (*seen.table.notes, *seen.plan.notes, seen.split.note):
-            console.print(escape(text), highlight=False)
+            console.print(escape(in_flags(text)), highlight=False)
         console.print(
             f"network: {found.parameters:,} parameters, {(found.flops or 0) / 1e9:.2f} GFLOPs per patch",
             highlight=False,
@@ -182,11 +184,11 @@ def _plan_table(seen: Survey) -> Table:
         "channels": str(plan.in_channels),
         "classes": ", ".join(f"{v} {n}" for v, n in zip(plan.label_values, plan.label_names, strict=True)),
         "orientation": plan.orientation or "as in the picture",
-        "spacing": " x ".join(f"{s:g}" for s in plan.spacing) + (" mm" if plan.orientation else " px"),
+        "spacing": size_text(plan.spacing) + (" mm" if plan.orientation else " px"),
         "crop": plan.crop,
         "normalisation": ", ".join(dict.fromkeys(plan.normalizations)),
-        "patch": " x ".join(map(str, plan.patch_size)),
-        "poolings": f"{len(plan.strides)} ({', '.join('x'.join(map(str, s)) for s in plan.strides)})",
+        "patch": size_text(plan.patch_size),
+        "poolings": f"{len(plan.strides)} ({', '.join(map(shape_text, plan.strides))})",
     }
     for name, value in rows.items():
         table.add_row(name, escape(value))

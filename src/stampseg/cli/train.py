@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from ..run.spec import RunSpec
 from .app import console
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from ..run.folder import RunFolder
     from ..run.reporters import Reporter
+    from ..run.spec import RunSpec
 
 
-def start_run(spec: RunSpec, output: Path, quiet: bool) -> None:
+def start_run(
+    work: Literal["train", "prune"],
+    data: Path,
+    output: Path,
+    options: RunOptions,
+    model: Path | None = None,
+    trusted: tuple[str, ...] = (),
+) -> None:
     """Do what is asked in a new run folder, or in the one where the same was stopped."""
-    if not spec.data.exists():  # says so, before PyTorch takes its seconds to be imported
+    from ..run.spec import RunSpec
+
+    config = options.resolved()
+    if not data.exists():  # says so, before PyTorch takes its seconds to be imported
         from ..data.cases import find_dataset
 
-        find_dataset(spec.data)
+        find_dataset(data)
     from ..run.launch import open_run
 
-    words = ("stampseg", *sys.argv[1:])
-    spec = replace(spec, command=words, directory=str(Path.cwd())).absolute()
-    _carry_out(open_run(spec, output), spec, quiet)
+    words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
+    spec = RunSpec(work, data, config, options.images, options.masks, model, trusted, words, here).absolute()
+    _carry_out(open_run(spec, output), spec, options.quiet)
 
 
 def resume_run(path: Path, quiet: bool) -> None:

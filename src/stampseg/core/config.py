@@ -190,9 +190,9 @@ class Config(Options):
         """What the method does."""
         return METHODS[self.method]
 
-    def merged(self, changes: dict) -> Config:
-        """A copy with nested `changes` applied and checked again."""
-        return parse_config(_merge(_given(self), changes), "command line")
+    def merged(self, changes: dict, source: str = "options") -> Config:
+        """A copy with nested `changes` applied and checked again; an error names their `source`."""
+        return parse_config(_merge(_given(self), changes), source)
 
 
 def _given(options: Options) -> dict[str, Any]:

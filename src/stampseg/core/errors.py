@@ -1,6 +1,8 @@
 """The family of errors a user can meet. Each carries the exit code of the command line.
 
-A message says which file or option, what was found, what was expected and what to do.
+A message says which file or option, what was found, what was expected and what to do. It calls options and
+functions by their names in the library, in backquotes (`train.validation`, `overwrite`): the command line
+puts its flags and commands there (`cli/flags.py`), so no message outside `cli` names a flag.
 """
 
 

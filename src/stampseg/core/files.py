@@ -92,7 +92,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         DataError: something has that name, and `overwrite` is false.
     """
     if os.path.lexists(path) and not overwrite:
-        raise DataError(f"{path}: exists already; choose another file with -o, or say --overwrite")
+        raise DataError(f"{path}: exists already; choose another file with `output`, or say `overwrite`")
 
 
 def _to_disk(path: Path) -> None:

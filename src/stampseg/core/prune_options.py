@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from .options import Options
 from .target import COSTS, Cost, Target
 
-Criterion = Literal[
+CriterionName = Literal[
     "taylor", "taylor-abs", "l1", "l2", "l1-std", "random", "weight-l1", "norm-scale", "noise"
 ]
 
@@ -26,7 +26,7 @@ class PruneOptions(Options):
         description="Cost to come down to, or Dice to keep: 15%, 50k, flops:25%, flops:2G, memory:200MB, "
         "latency:50ms, dice:0.85.",
     )
-    criterion: Criterion = Field(
+    criterion: CriterionName = Field(
         "taylor-abs",
         description="How a channel's importance is measured. taylor is the published one: its signed terms "
         "cancel, so that a vital channel can rank low; taylor-abs takes the absolute value per example.",

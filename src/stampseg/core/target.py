@@ -37,14 +37,14 @@ class Target(Value):
     floor: float | None = Field(None, ge=0, le=1, description="Lowest validation Dice allowed.")
 
     @classmethod
-    def parse(cls, text: str, kind: Cost | None = None, option: str = "--target") -> Target:
+    def parse(cls, text: str, kind: Cost | None = None, option: str = "`prune.target`") -> Target:
         """Read `15%`, `50k`, `flops:25%`, `flops:2G`, `memory:200MB`, `latency:50ms` or `dice:0.85`.
 
         Args:
             text: a number of parameters, or with a kind and a colon in front; only an amount or share where
                 `kind` is given.
             kind: the one kind that the option is of.
-            option: for the error.
+            option: what the error calls it.
 
         Raises:
             ConfigError: the text is none of these.

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def some(names: list[str], limit: int = 5) -> str:
     """A list for a one-line message: the first few names and how many more there are."""
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def size_text(sizes: Iterable[float], digits: int = 6, sign: str = "x") -> str:
+    """Voxels, millimetres or poolings per axis: "512 x 512 x 94"; `digits` are of what is not whole."""
+    return f" {sign} ".join(f"{n:.0f}" if n % 1 == 0 and abs(n) < 1e9 else f"{n:.{digits}g}" for n in sizes)
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """The shape of a tensor as `--shape` takes it: "1x1x64x64"."""
+    return "x".join(map(str, shape)) or "scalar"

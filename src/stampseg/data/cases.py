@@ -181,12 +181,12 @@ def _match_group(pattern: str, name: str) -> str:
         match = re.search(pattern, name)
     except re.error as error:
         raise ConfigError(
-            f"--group-regex {pattern!r}: not a regular expression ({error}); correct it"
+            f"`group_regex` {pattern!r}: not a regular expression ({error}); correct it"
         ) from None
     found = match and (match.group(1) if match.re.groups else match.group(0))
     if not found:
         raise ConfigError(
-            f"--group-regex {pattern!r} finds nothing in the case id {name!r}; expected its first group "
+            f"`group_regex` {pattern!r} finds nothing in the case id {name!r}; expected its first group "
             "to name the person in every id"
         )
     return found

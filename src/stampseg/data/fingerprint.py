@@ -12,12 +12,13 @@ from scipy.ndimage import distance_transform_edt, find_objects
 
 from ..core.errors import DataError
 from ..core.options import Options
+from .boxes import nonzero_box
 from .cases import Case
 from .io.readers import read_image, read_label
 from .io.volume import Header, Volume, check_pair
 from .labels import LabelTable, to_classes
 from .plan import Intensity
-from .preprocess import find_orientation, nonzero_box, orient, oriented_spacing
+from .preprocess import find_orientation, orient, oriented_spacing
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .boxes import as_slices
 from .preprocess import Geometry, orient
 from .resampling import AxisMap, apply_map, linear_map, low_pass_map, nearest_map
 
@@ -31,7 +32,7 @@ class Restorer:
         axis: of the working grid, along which the rows come.
         """
         self.mask = np.zeros(geometry.source_shape, dtype=np.uint8)
-        inside = orient(self.mask, geometry.orientation)[geometry.slices_of_box]
+        inside = orient(self.mask, geometry.orientation)[as_slices(geometry.box)]
         self._target = np.moveaxis(inside, axis, 0)
         order = [axis, *(other for other in range(len(geometry.box)) if other != axis)]
         self._rows, *self._others = (_score_map(geometry, number) for number in order)

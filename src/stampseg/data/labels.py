@@ -55,7 +55,7 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTabl
         raise DataError(
             f"{cases[0].label if cases else 'labels'}: the only value in {len(cases)} label(s) is "
             f"{describe(min(found.voxels, default=0))}; expected background and a class; "
-            "check the labels, or draw others with --labels or --seed"
+            "check the labels, or draw others with `labels` or `seed`"
         )
     strays = stray_values(found, declared)
     if strays:

@@ -25,7 +25,7 @@ MASK_FOLDERS = (
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
     "_0000 names and labelsTr (nnU-Net); two folders images/ and masks/ or labels/, or any two named with "
-    "--images and --masks; a CSV with columns image,label and optionally group"
+    "`images` and `masks`; a CSV with columns image,label and optionally group"
 )
 
 
@@ -88,24 +88,23 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
 def _find_pair_of_folders(folder: Path, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
     """The folders of images and masks; given ones are relative to `folder` or absolute."""
     return (
-        _folder(folder, images, IMAGE_FOLDERS, "--images"),
-        _folder(folder, masks, MASK_FOLDERS, "--masks"),
+        _folder(folder, images, IMAGE_FOLDERS, "images"),
+        _folder(folder, masks, MASK_FOLDERS, "masks"),
     )
 
 
-def _folder(data: Path, given: Path | None, names: tuple[str, ...], option: str) -> Path:
+def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -> Path:
     seen = sorted(path.name for path in data.iterdir() if path.is_dir() and not is_hidden(path))
     listed = f"folders seen: {some(seen, 12)}" if seen else "it holds no folders"
     if given is not None:
         if not (data / given).is_dir():
-            raise DataError(f"{data / given}: the folder named by {option} is missing in {data} ({listed})")
+            raise DataError(f"{data / given}: the folder named by `{kind}` is missing in {data} ({listed})")
         return data / given
     found = [name for name in seen if name.lower() in names]
     if len(found) > 1:
-        raise DataError(f"{data}: {' and '.join(found)} could all be meant; name one with {option}")
+        raise DataError(f"{data}: {' and '.join(found)} could all be meant; name one with `{kind}`")
     if not found:
-        kind = "images" if option == "--images" else "masks"
-        raise DataError(f"{data}: no folder of {kind} found ({listed}); name it with {option}; {EXPECTED}")
+        raise DataError(f"{data}: no folder of {kind} found ({listed}); name it with `{kind}`; {EXPECTED}")
     return data / found[0]
 
 

@@ -84,7 +84,7 @@ def _choose(found: dict[str, list[str]]) -> str:
         endings = " or ".join(f"{suffix!r} ({len(found[suffix])} files)" for suffix in (best, *rivals[:2]))
         raise DataError(
             f"{found[best][0]}: more than one kind of label fits it, ending in {endings}; expected one per "
-            "image; put each kind in a folder of its own and name it with --masks, or list the pairs in a CSV"
+            "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in a CSV"
         )
     return best
 

@@ -16,6 +16,8 @@ MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
 HIGHEST_LABEL = 2**32 - 1
 LONGEST_NAME = 1000  # letters of a label's name
 
+Crop = Literal["none", "nonzero"]
+Strides = tuple[tuple[int, ...], ...]  # pooling per level and axis, ((2, 2, 2), ...)
 Normalization = Literal["zscore", "ct", "mean-std", "mean-std-mask", "mean-std-nonzero", "min-max"]
 
 
@@ -50,11 +52,11 @@ class Plan(Options):
     label_names: tuple[str, ...]  # one per class, "background" first
     orientation: str | None  # "RAS" or other axis codes, or "file"; None for pictures
     spacing: tuple[float, ...]  # mm, or pixels for pictures
-    crop: Literal["none", "nonzero"]
+    crop: Crop
     patch_size: tuple[int, ...]
     normalization: Normalization | tuple[Normalization, ...]
     ct: tuple[Intensity | None, ...] | None  # one per channel; None where its normalization is not "ct"
-    strides: tuple[tuple[int, ...], ...]  # pooling per level and axis, ((2, 2, 2), ...)
+    strides: Strides
     notes: tuple[str, ...] = ()  # why, one line each, printed to the user
     axes: tuple[int, ...] | None = None
     convention: Literal["stampseg", "nnunet"] = "stampseg"

@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from ..core.config import DataOptions
 from ..core.errors import ConfigError, DataError
+from ..core.text import size_text
 from .fingerprint import Fingerprint
 from .labels import LabelTable
-from .plan import Intensity, Plan
+from .plan import Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
 
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
@@ -29,10 +30,6 @@ ROOM = 1.1  # where sizes vary, the patch is this much larger, for larger cases 
 MOST_POOLINGS = 4
 SMALLEST_MAP = 5  # voxels of the deepest level along a pooled axis
 SMALLEST_FORCED_MAP = 2  # the same when the depth is given: normalisation needs more than one value
-
-Strides = tuple[tuple[int, ...], ...]
-Crop = Literal["none", "nonzero"]
-Normalization = Literal["zscore", "ct"]
 
 
 def make_plan(
@@ -124,13 +121,13 @@ def plan_strides(size: Sequence[int], spacing: Sequence[float], poolings: int | 
         strides.append(step)
     if not strides:
         raise DataError(
-            f"images of {_by(size)} voxels are too small for a U-Net; "
+            f"images of {size_text(size)} voxels are too small for a U-Net; "
             "expected at least 3 voxels along one axis; use larger images"
         )
     if poolings is not None and len(strides) < poolings:
         raise ConfigError(
-            f"network.poolings: found {poolings}, but a patch of {_by(size)} carries at most {len(strides)}; "
-            "lower it or raise data.patch_size"
+            f"network.poolings: found {poolings}, but a patch of {size_text(size)} carries at most "
+            f"{len(strides)}; lower it or raise data.patch_size"
         )
     return tuple(strides)
 
@@ -186,7 +183,7 @@ def _plan_spacing(
 ) -> tuple[float, ...]:
     unit = "mm" if fingerprint.spatial_dims == 3 else "pixels"
     if data.spacing is not None:
-        notes.append(f"spacing: {_by(data.spacing)} {unit}, as given")
+        notes.append(f"spacing: {size_text(data.spacing)} {unit}, as given")
         return tuple(float(value) for value in data.spacing)
     all_spacings = np.array(fingerprint.spacings, dtype=np.float64)
     spacing = np.median(all_spacings, axis=0)
@@ -200,8 +197,8 @@ def _plan_spacing(
     fine = tuple(round(float(value), 6) for value in spacing)  # headers carry noise below that
     coarse = _coarsen(fingerprint, shapes, fine)
     if coarse != fine:
-        why = f"coarser than the files' {_by(fine)}, as the images and all labelled objects are large"
-    notes.append(f"spacing: {_by(coarse)} {unit}, {why}")
+        why = f"coarser than the files' {size_text(fine)}, as the images and all labelled objects are large"
+    notes.append(f"spacing: {size_text(coarse)} {unit}, {why}")
     return coarse
 
 
@@ -243,12 +240,12 @@ def _plan_patch(
     if fixed is not None:
         patch = _patch_for(size, totals)
         if given is None and patch != size:
-            why = f"{why}, as multiples of the network's total stride {_by(totals)}"
+            why = f"{why}, as multiples of the network's total stride {size_text(totals)}"
     if given is not None and patch != given:
-        why = f"the given {_by(given)} rounded up to multiples of the total stride {_by(totals)}"
-    notes.append(f"patch: {_by(patch)}, {why}")
-    bottom = _by([n // total for n, total in zip(patch, totals, strict=True)])
-    levels = "; ".join(_by(step) for step in strides)
+        why = f"the given {size_text(given)} rounded up to multiples of the total stride {size_text(totals)}"
+    notes.append(f"patch: {size_text(patch)}, {why}")
+    bottom = size_text([n // total for n, total in zip(patch, totals, strict=True)])
+    levels = "; ".join(size_text(step) for step in strides)
     forced = ", as given" if poolings is not None else ", the network's own" if fixed is not None else ""
     notes.append(f"depth: {len(strides)} poolings ({levels}), {bottom} at the bottom{forced}")
     return patch, strides
@@ -263,9 +260,10 @@ def _patch_for(size: Sequence[int], totals: Sequence[int]) -> tuple[int, ...]:
     for n, total in zip(size, totals, strict=True):
         if n < total and total > SMALLEST_FORCED_MAP:
             raise ConfigError(
-                f"network.name: found a network that divides the image by {_by(totals)}, and a patch would "
-                f"be {_by(size)} voxels; expected at least {total} along every axis: choose a network that "
-                "takes its poolings from the plan, such as unet or monai.DynUNet, or a finer data.spacing"
+                f"network.name: found a network that divides the image by {size_text(totals)}, and a patch "
+                f"would be {size_text(size)} voxels; expected at least {total} along every axis: choose a "
+                "network that takes its poolings from the plan, such as unet or monai.DynUNet, or a finer "
+                "data.spacing"
             )
     return tuple(
         total * max(math.ceil(n / total), SMALLEST_FORCED_MAP if total > 1 else 1)
@@ -288,7 +286,7 @@ def _patch_extent(shapes: np.ndarray, spacing: tuple[float, ...]) -> tuple[tuple
     for size, why in choices:
         if math.prod(size.tolist()) <= budget:
             return tuple(size.tolist()), why
-    return _window(median, spacing, budget), f"windows, the median image of {_by(median)} is too large"
+    return _window(median, spacing, budget), f"windows, the median image of {size_text(median)} is too large"
 
 
 def _window(whole: np.ndarray, spacing: tuple[float, ...], budget: int) -> tuple[int, ...]:
@@ -336,7 +334,3 @@ def _plan_intensities(
     windows = "; ".join(f"{w.low:g} to {w.high:g}" for w in fingerprint.foreground)
     notes.append(f"intensities: ct, window {windows} of the labelled voxels ({why})")
     return choice, fingerprint.foreground
-
-
-def _by(values: Sequence[float] | np.ndarray) -> str:
-    return " x ".join(f"{float(value):g}" for value in values)

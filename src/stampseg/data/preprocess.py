@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import DataError
+from ..core.text import size_text
+from .boxes import Box, as_slices, nonzero_box
 from .intensities import normalise
 from .io.limits import VARIABLE, most_values
 from .io.volume import Header, Volume, check_pair
@@ -42,7 +44,7 @@ class Geometry:
 
     source_shape: tuple[int, ...]
     orientation: Orientation
-    box: tuple[tuple[int, int], ...]
+    box: Box
     prepared_shape: tuple[int, ...]
     low_pass: bool = True
     slices: int | None = None
@@ -57,11 +59,6 @@ class Geometry:
     def box_shape(self) -> tuple[int, ...]:
         """Spatial shape of the crop, before resampling."""
         return tuple(stop - start for start, stop in self.box)
-
-    @property
-    def slices_of_box(self) -> tuple[slice, ...]:
-        """The crop, as an index of the oriented axes."""
-        return tuple(slice(start, stop) for start, stop in self.box)
 
     @classmethod
     def working(cls, shape: Sequence[int]) -> Geometry:
@@ -105,12 +102,12 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     shape = working_shape([stop - start for start, stop in box], spacing, plan.spacing)
     _check_room(volume.header, shape, spacing, plan)
     # Normalised before it is resampled, so that one wild voxel is limited and not smeared.
-    image = normalise(image[(slice(None), *_slices(box))], plan)
+    image = normalise(image[(slice(None), *as_slices(box))], plan)
     classes = None
     if label is not None:
         check_pair(volume.header, label.header)
         found = to_classes(orient(label.array, orientation), plan.label_values, label.header.path)
-        classes = resample_classes(np.ascontiguousarray(found[_slices(box)]), shape)[None]
+        classes = resample_classes(np.ascontiguousarray(found[as_slices(box)]), shape)[None]
     return Prepared(
         image=_resample_image(image, shape, spacing, plan),
         label=classes,
@@ -179,25 +176,10 @@ def _check_room(header: Header, shape: Sequence[int], spacing: Sequence[float], 
     """Refuse what a wrong voxel size would blow up beyond any memory."""
     if math.prod(shape) * plan.in_channels > most_values():
         raise DataError(
-            f"{header.path}: voxels of {_listed(spacing)} brought to the model's {_listed(plan.spacing)} "
-            f"make {' x '.join(map(str, shape))}, more than {most_values():,}; correct the header's voxel "
-            f"size, or set {VARIABLE} higher if there is memory for it"
+            f"{header.path}: voxels of {size_text(spacing, 3)} brought to the model's "
+            f"{size_text(plan.spacing, 3)} make {size_text(shape)}, more than {most_values():,}; "
+            f"correct the header's voxel size, or set {VARIABLE} higher if there is memory for it"
         )
-
-
-def _listed(sizes: Sequence[float]) -> str:
-    return " x ".join(f"{size:.3g}" for size in sizes)
-
-
-def nonzero_box(image: np.ndarray) -> tuple[tuple[int, int], ...]:
-    """(start, stop) per axis of the voxels (C, *S) that are not 0; the whole image if all are."""
-    filled = (image != 0).any(axis=0)
-    box = []
-    for axis in range(filled.ndim):
-        others = tuple(a for a in range(filled.ndim) if a != axis)
-        where = np.flatnonzero(filled.any(axis=others))
-        box.append((int(where[0]), int(where[-1]) + 1) if where.size else (0, filled.shape[axis]))
-    return tuple(box)
 
 
 def working_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
@@ -233,7 +215,3 @@ def _resample_image(
 
 def _identity(dims: int) -> Orientation:
     return tuple((axis, 1) for axis in range(dims))
-
-
-def _slices(box: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
-    return tuple(slice(start, stop) for start, stop in box)

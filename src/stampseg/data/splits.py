@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError, DataError
@@ -19,8 +19,9 @@ from ..core.text import some
 from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
 from .duplicates import find_duplicates
 
-if TYPE_CHECKING:
-    from .cases import Case
+AUTO_SHARE = 0.2
+AUTO_GROUPS = 5  # fewer people than this all train
+AUTO_MOST = 20  # validation runs every round
 
 
 def draw_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
@@ -34,7 +35,7 @@ def draw_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
     """
     if not 1 <= count <= len(cases):
         raise ConfigError(
-            f"--labels {count}: {len(cases)} labelled cases are there; expected 1 to {len(cases)}"
+            f"`labels` {count}: {len(cases)} labelled cases are there; expected 1 to {len(cases)}"
         )
     rounds: list[list[Case]] = []
     for members in _shuffled_groups(cases, seed):
@@ -55,17 +56,17 @@ def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case]
         ConfigError: a share below 0 or not below 1.
     """
     if not 0 <= share < 1:
-        raise ConfigError(f"--validation {share:g}: expected a share from 0 to below 1, such as 0.2")
+        raise ConfigError(f"`train.validation` {share:g}: expected a share from 0 to below 1, such as 0.2")
     groups = _shuffled_groups(cases, seed)
     if share == 0 or len(groups) < 2:
         return sorted(cases, key=_by_id), []
-    wanted, held = share * len(cases), list[list["Case"]]()
+    wanted, held_out = share * len(cases), list[list[Case]]()
     for members in groups:
-        count = sum(map(len, held))
-        if len(held) < len(groups) - 1 and abs(count + len(members) - wanted) < abs(count - wanted):
-            held.append(members)
-    held = held or [min(groups, key=len)]
-    names = {members[0].group for members in held}
+        count = sum(map(len, held_out))
+        if len(held_out) < len(groups) - 1 and abs(count + len(members) - wanted) < abs(count - wanted):
+            held_out.append(members)
+    held_out = held_out or [min(groups, key=len)]
+    names = {members[0].group for members in held_out}
     ordered = sorted(cases, key=_by_id)
     return [c for c in ordered if c.group not in names], [c for c in ordered if c.group in names]
 
@@ -85,15 +86,6 @@ def _shuffled_groups(cases: Sequence[Case], seed: int) -> list[list[Case]]:
         generator.shuffle(group)
     generator.shuffle(groups)
     return groups
-
-
-AUTO_SHARE = 0.2
-
-
-AUTO_GROUPS = 5  # fewer people than this all train
-
-
-AUTO_MOST = 20  # validation runs every round
 
 
 @dataclass(frozen=True)
@@ -124,10 +116,15 @@ def split_cases(cases: Sequence[Case], config: Config) -> Split:
     """
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):
-        return _given(cases, Path(choice), config)
+        return _split_by_csv(cases, Path(choice), config)
     share = _share(choice)
     if config.labels is not None:
-        return _beside(cases, share, config)
+        return _draw_both(cases, share, config)
+    return _hold_out_share(cases, share, config.seed)
+
+
+def _hold_out_share(cases: Sequence[Case], share: float | None, seed: int) -> Split:
+    """Validation cases taken out of all cases, the others train."""
     people = len({case.group for case in cases})
     if share == 0 or (share is None and people < AUTO_GROUPS):
         why = (
@@ -137,7 +134,7 @@ def split_cases(cases: Sequence[Case], config: Config) -> Split:
         )
         return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
     most = AUTO_MOST / len(cases)
-    training, validation = hold_out(cases, share or min(AUTO_SHARE, most), config.seed)
+    training, validation = hold_out(cases, share or min(AUTO_SHARE, most), seed)
     if share is None:
         validation = validation[:AUTO_MOST]  # whole groups can come out above it
     if not validation:
@@ -197,18 +194,19 @@ def _share(choice: str) -> float | None:
         value = -1.0
     if not 0 < value < 1:
         raise ConfigError(
-            f"--validation {choice!r} is not understood; expected a .csv file of cases, a share such as "
-            "0.2 or 20%, none or auto"
+            f"`train.validation` {choice!r} is not understood; expected a .csv file of cases, a share such "
+            "as 0.2 or 20%, none or auto"
         )
     return value
 
 
-def _given(cases: Sequence[Case], path: Path, config: Config) -> Split:
+def _split_by_csv(cases: Sequence[Case], path: Path, config: Config) -> Split:
+    """The validation cases of a CSV; cases of other people train."""
     validation = read_case_csv(path, group_regex=config.group_regex)
-    nameless = next((case for case in validation if case.label is None), None)
-    if nameless is not None:
+    unlabelled = next((case for case in validation if case.label is None), None)
+    if unlabelled is not None:
         raise DataError(
-            f"{path}: the row of {nameless.images[0]} names no label; validation needs one in each"
+            f"{path}: the row of {unlabelled.images[0]} names no label; validation needs one in each"
         )
     files = {file for case in validation for file in _files(case)}
     copies = _copies(cases, validation)
@@ -218,7 +216,7 @@ def _given(cases: Sequence[Case], path: Path, config: Config) -> Split:
     pool = [case for case in cases if case.group not in people]
     if not pool:
         raise ConfigError(
-            f"--validation {path}: its people are all the labelled ones; leave some to train on"
+            f"`train.validation` {path}: its people are all the labelled ones; leave some to train on"
         )
     training = draw_cases(pool, config.labels, config.seed) if config.labels else pool
     note = _words(training, validation, f"named in {path.name}")
@@ -233,17 +231,17 @@ def _given(cases: Sequence[Case], path: Path, config: Config) -> Split:
 def _copies(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
     """Ids of the cases whose image is that of a validation case, byte for byte, in another file."""
     pairs = find_duplicates([case.images for case in (*validation, *cases)])
-    found = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
+    copies = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
     files = {file for case in validation for file in _files(case)}
-    return [case.id for case in found if not _files(case) & files]
+    return [case.id for case in copies if not _files(case) & files]
 
 
 def _files(case: Case) -> set[Path]:
     return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
 
 
-def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Split:
-    """N training cases, and validation cases from other people beside them."""
+def _draw_both(cases: Sequence[Case], share: float | None, config: Config) -> Split:
+    """N training cases, and validation cases of other people."""
     count = config.labels or 0
     training = draw_cases(cases, count, config.seed)
     people = {case.group for case in training}
@@ -253,8 +251,8 @@ def _beside(cases: Sequence[Case], share: float | None, config: Config) -> Split
         return Split(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
     if not rest:
         raise ConfigError(
-            f"--validation {config.train.validation}: the {count} training cases of --labels come from all "
-            f"{len(people)} labelled people, and none is left to validate; lower --labels or use none"
+            f"`train.validation` {config.train.validation}: the {count} training cases of `labels` come from "
+            f"all {len(people)} labelled people, and none is left to validate; lower `labels` or use none"
         )
     wanted = max(1, round(count * (share or AUTO_SHARE)))
     wanted = min(wanted, len(rest), AUTO_MOST if share is None else len(rest))
@@ -271,7 +269,7 @@ def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> st
     if all(case.group == case.id for case in (*training, *validation)):
         return (
             f"{len(training)} cases train, {len(validation)} validate ({how}); each case counts as one "
-            "person: if some are of the same one, say so with --group-regex or a CSV's group column"
+            "person: if some are of the same one, say so with `group_regex` or a CSV's group column"
         )
     return (
         f"{len(training)} cases of {people(training)} people train, {len(validation)} of "
@@ -332,7 +330,7 @@ def _splits(model: Path) -> dict[str, list[dict[str, Any]]] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {part: [dict(entry) for entry in found.get(part, [])] for part in PARTS}
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); name images with --input") from None
+        raise DataError(f"{path}: is damaged ({error}); name images with `inputs`") from None
 
 
 def _case(entry: dict[str, Any]) -> Case | None:

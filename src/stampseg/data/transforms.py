@@ -24,6 +24,7 @@ from monai.transforms import (
     RandShiftIntensityd,
 )
 
+from .boxes import cut_window
 from .plan import Plan
 from .preprocess import Prepared
 
@@ -223,16 +224,7 @@ def _window_start(
 
 
 def _cut(prepared: Prepared, start: Sequence[int], size: Sequence[int]) -> Sample:
-    """The window (C, *size) from `start`, zeros and background beyond the image."""
-    shape = prepared.image.shape[1:]
-    inside = [(max(s, 0), min(s + n, whole)) for s, n, whole in zip(start, size, shape, strict=True)]
-    source = (slice(None), *(slice(a, b) for a, b in inside))
-    target = (slice(None), *(slice(a - s, b - s) for (a, b), s in zip(inside, start, strict=True)))
-    sample = {}
-    for name, array in (("image", prepared.image), ("label", prepared.label)):
-        if array is None:
-            continue
-        window = np.zeros((array.shape[0], *size), dtype=np.float32)
-        window[target] = array[source]
-        sample[name] = torch.from_numpy(window)
-    return sample
+    """The window (C, *size) from `start`, zeros and background beyond the image; a copy."""
+    arrays = {"image": prepared.image, "label": prepared.label}
+    windows = {n: cut_window(array, start, size) for n, array in arrays.items() if array is not None}
+    return {name: torch.from_numpy(window.astype(np.float32, order="C")) for name, window in windows.items()}

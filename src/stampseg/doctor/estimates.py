@@ -79,7 +79,7 @@ def judge(found: Estimate) -> list[Finding]:
                 "disk",
                 f"a run folder may take {found.disk_megabytes:,.0f} MB and "
                 f"{found.free_disk_megabytes:,.0f} MB are free in {Path.cwd()}",
-                "free some space, or choose -o on another disk",
+                "free some space, or choose `output` on another disk",
             )
         )
     if found.peak_megabytes is not None and found.free_megabytes < 0.1 * found.peak_megabytes:

@@ -55,8 +55,8 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> li
                 finding(
                     "unvalidated-class",
                     f"class {value} ({name}) occurs in no validation case",
-                    "its Dice will not be known while training: name cases that have it with --validation "
-                    "CSV, or another --seed",
+                    "its Dice will not be known while training: name cases that have it with "
+                    "`train.validation` CSV, or another `seed`",
                 )
             )
     return found

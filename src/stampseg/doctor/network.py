@@ -15,8 +15,9 @@ from ..channels.cost import Tally
 from ..channels.graph import ChannelGraph
 from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
+from ..core.text import shape_text
+from ..data.plan import Strides
 from ..data.planner import plan_strides
-from ..networks.entry import Strides
 from ..networks.factory import fixed_strides, spec_of
 from ..networks.model_file import load_model
 from ..networks.pretrained.source import fill, find_own, open_source
@@ -151,8 +152,8 @@ def _inspect_path(path: Path, target: str, trusted: Collection[str]) -> Inspecti
     source = open_source(path, trusted=trusted)
     if source.spec is None:
         raise ConfigError(
-            f"{target}: weights alone do not say which network they are of; name the network instead, as in "
-            "stampseg inspect monai.UNet --set network.arguments={...}"
+            f"{target}: weights alone do not say which network they are of; name the network instead, such "
+            "as monai.UNet, and its arguments as `network.arguments`"
         )
     network, graph = skeleton(source.spec, source.kept, trusted, rehearse=True)
     fill(network, source)  # what does not fit is not the network that was described
@@ -167,7 +168,7 @@ def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) ->
         shape = (1, 1, *[USUAL_SIDE[dims]] * dims)
     if len(shape) not in (4, 5) or min(shape) < 1 or shape[0] != 1:
         raise ConfigError(
-            f"shape {_by(shape)}: expected one example, its channels and two or three axes, all "
+            f"shape {shape_text(shape)}: expected one example, its channels and two or three axes, all "
             "above 0, as in 1x1x64x64x64"
         )
     arguments = dict(options.arguments)
@@ -192,7 +193,3 @@ def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) ->
         strides=fixed_strides(options, dims) or plan_strides(size, (1.0,) * dims, options.settled.poolings),
     )
     return spec_of(task, options)
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ..core.text import size_text
 from ..data.fingerprint import HOUNSFIELD_AIR
 from .facts import CaseFacts
 from .finding import Finding, finding
@@ -74,7 +75,7 @@ def _by_ratio(
     for f, value in zip(facts, values, strict=True):
         ratio = np.array(value) / usual
         if max(ratio.max(), 1 / ratio.min()) > limit:
-            mine, others = (" x ".join(f"{v:.3g}" for v in each) for each in (value, usual))
+            mine, others = (size_text(sizes, 3) for sizes in (value, usual))
             found.append(
                 finding(code, f"{f.image}: {mine} {unit}, in most cases {others}", question, [f.image])
             )

@@ -54,7 +54,7 @@ def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[
             "people",
             f"names look like {words} of one person ({', '.join(names[:4])} as {person!r}; {len(several)} "
             "such), and each case counts as a person of its own: training and validation may share people",
-            f"if they are, say --group-regex '{pattern}'; if not, a CSV with a group column says who is who",
+            f"if they are, say `group_regex` '{pattern}'; if not, a CSV with a group column says who is who",
             [name for names in several.values() for name in names],
         )
     ]

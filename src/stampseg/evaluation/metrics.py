@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError
+from ..data.boxes import as_slices, filled_box
 
 UNION = "union"
 METRIC_NAMES = ("dice", "hd95_mm", "surface_dice", "volume_error")
@@ -190,7 +191,7 @@ def surface_distances(
     """
     from scipy.spatial import KDTree  # only here: overlays need Dice alone
 
-    box = _bounding_box(first | second)  # the rest holds no surface, and costs time
+    box = as_slices(filled_box(first | second))  # the rest holds no surface, and costs time
     kept = [axis for axis, size in enumerate(first.shape) if size > 1] or [0]
     scale = np.asarray(spacing_mm, dtype=np.float64)[kept]
     flat_shape = tuple(s.stop - s.start for axis, s in enumerate(box) if axis in kept)
@@ -199,15 +200,6 @@ def surface_distances(
     surfaces = [(_surface(mask[box].reshape(flat_shape)) + 1) * scale for mask in (first, second)]
     trees = [KDTree(points) for points in surfaces]
     return trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
-
-
-def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    spans = []
-    for axis in range(mask.ndim):
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        filled = np.flatnonzero(mask.any(axis=others))
-        spans.append(slice(int(filled[0]), int(filled[-1]) + 1))
-    return tuple(spans)
 
 
 def _surface(mask: np.ndarray) -> np.ndarray:

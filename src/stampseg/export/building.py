@@ -97,7 +97,7 @@ def _proved(scorer: ScoreNetwork, run: Scorer, model: Model) -> bool:
             said = "fails" if off is None else f"gives scores that differ by {off:.2g} of the largest"
             raise ExportError(
                 f"{name} cannot be exported: for a batch of {batch} the exported network {said}; "
-                "try another --format"
+                "try another `format`"
             )
     off = _deviation(scorer, run, example_of(model, 1, multiple_of(model)))
     return off is not None and off <= DEVIATION[scorer.dtype]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from ..core.errors import ConfigError, ExportError
 from ..core.files import refuse_existing, write_whole
+from ..core.text import size_text
 from ..data.cases import find_dataset, find_inputs
-from ..networks.device import lay_out, resolve_device, seed_everything
+from ..networks.device import resolve_device, seed_everything
 from ..networks.model_file import find_model, load_model
 from ..runtime.session import open_session
 from ..runtime.sliding import Scorer
 from ..runtime.torch_program import open_program
-from ..runtime.torch_scorer import scoring
+from ..runtime.torch_scorer import for_prediction, scoring
 from .building import build
 from .forms import Format, Precision, check_precision, choose_format
 from .parity import TOLERANCES, Parity, measure
@@ -63,7 +64,7 @@ def export_file(
     """
     kind, numbers = _settled(output, format, precision, cases, tolerance, overwrite)
     if data is not None and inputs:
-        raise ConfigError("--data and --input both name cases to check the export on; give one of them")
+        raise ConfigError("`data` and `inputs` both name cases to check the export on; give one of them")
     seed_everything(0)
     source = find_model(model)
     loaded = load_model(source, trusted=trusted)
@@ -77,10 +78,10 @@ def export_file(
     if "in_8_bits" in details:
         echo("{} of {} convolutions in 8 bits, the narrow ones in f32".format(*details["in_8_bits"]))
     if not details["any_size"]:
-        echo(f"it takes windows of {' x '.join(map(str, loaded.plan.patch_size))} only, in any batch")
-    network = lay_out(loaded.network, loaded.plan.spatial_dims, resolve_device("cpu"))
+        echo(f"it takes windows of {size_text(loaded.plan.patch_size)} only, in any batch")
+    opened = for_prediction(loaded, resolve_device("cpu"))
     most = TOLERANCES[numbers] if tolerance is None else tolerance
-    with tempfile.TemporaryDirectory() as folder, scoring(network, "cpu") as ours:
+    with tempfile.TemporaryDirectory() as folder, scoring(opened.network, opened.device) as ours:
         place = Path(folder) / output.name
         write(place, details)
         parity = measure(trial.checked, loaded.plan, ours, _open(place, kind), most)
@@ -100,9 +101,9 @@ def _settled(
     kind = choose_format(output, format)
     numbers = check_precision(kind, precision)
     if cases < 1:
-        raise ConfigError(f"--cases {cases}: expected at least 1 case to check the export on")
+        raise ConfigError(f"`cases` {cases}: expected at least 1 case to check the export on")
     if tolerance is not None and not 0 <= tolerance <= 1:
-        raise ConfigError(f"--tolerance {tolerance:g}: expected the Dice that may be lost, from 0 to 1")
+        raise ConfigError(f"`tolerance` {tolerance:g}: expected the Dice that may be lost, from 0 to 1")
     refuse_existing(output, overwrite)
     return kind, numbers
 
@@ -141,6 +142,6 @@ def _say(parity: Parity, trial: Trial, echo: Callable[[str], None]) -> None:
 
 def _advice(format: Format, precision: Precision) -> str:
     if precision == "f32":
-        return "try another --format, or allow more with --tolerance"
+        return "try another `format`, or allow more with `tolerance`"
     other = "bf16 or f32" if precision == "int8" and format == "openvino" else "f32"
-    return f"use --precision {other}, or allow more with --tolerance"
+    return f"use `precision` {other}, or allow more with `tolerance`"

@@ -12,10 +12,10 @@ Precision = Literal["f32", "bf16", "int8"]
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".openvino", "torch-export": ".pt2"}
 _REFUSED: dict[tuple[str, str], str] = {
-    ("onnx", "bf16"): "ONNX Runtime has no bfloat16 convolutions on the CPU; use --format openvino for bf16, "
-    "or --precision f32 or int8",
+    ("onnx", "bf16"): "ONNX Runtime has no bfloat16 convolutions on the CPU; use `format` openvino for bf16, "
+    "or `precision` f32 or int8",
     ("torch-export", "int8"): "the quantisation of exported programs has left PyTorch for another "
-    "package; use --format openvino or onnx for int8, or --precision bf16",
+    "package; use `format` openvino or onnx for int8, or `precision` bf16",
 }
 
 
@@ -29,15 +29,15 @@ def choose_format(path: Path, named: str | None) -> Format:
     expected = ", ".join(f"{SUFFIXES[format]} ({format})" for format in known)
     told = next((format for format in known if path.name.endswith(SUFFIXES[format])), None)
     if named is not None and named not in known:
-        raise ConfigError(f"--format {named!r} is not known; expected one of {', '.join(known)}")
+        raise ConfigError(f"`format` {named!r} is not known; expected one of {', '.join(known)}")
     if told is None:
         wanted = next((f"{path.name}{SUFFIXES[format]}" for format in known if format == named), None)
         hint = f"name it {wanted}" if wanted else f"expected one of {expected}"
-        raise ConfigError(f"-o {path}: the name does not end as an exported file does; {hint}")
+        raise ConfigError(f"`output` {path}: the name does not end as an exported file does; {hint}")
     if named is not None and named != told:
         raise ConfigError(
-            f"-o {path} is the name of a file for {told}, and --format says {named}; leave out --format or "
-            f"let the name end in {SUFFIXES[named]}"
+            f"`output` {path} is the name of a file for {told}, and `format` says {named}; leave out "
+            f"`format` or let the name end in {SUFFIXES[named]}"
         )
     return told
 
@@ -53,7 +53,7 @@ def check_precision(format: Format, precision: str) -> Precision:
             refusal = _REFUSED.get((format, precision))
             if refusal is None:
                 return known
-            raise ConfigError(f"--precision {precision} is not possible with --format {format}: {refusal}")
+            raise ConfigError(f"`precision` {precision} is not possible with `format` {format}: {refusal}")
     raise ConfigError(
-        f"--precision {precision!r} is not known; expected one of {', '.join(get_args(Precision))}"
+        f"`precision` {precision!r} is not known; expected one of {', '.join(get_args(Precision))}"
     )

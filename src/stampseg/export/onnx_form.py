@@ -75,7 +75,7 @@ def onnx_of(scorer: ScoreNetwork, example: torch.Tensor) -> OnnxForm:
     except Exception as error:  # of the exporter, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ExportError(
-            f"{type(scorer.network).__name__} cannot be exported to ONNX: {text}; try --format torch-export"
+            f"{type(scorer.network).__name__} cannot be exported to ONNX: {text}; try `format` torch-export"
         ) from error
     return OnnxForm(proto)
 
@@ -104,7 +104,7 @@ def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> tuple[OnnxF
         if not wide:
             raise ExportError(
                 f"int8 would change nothing: every convolution has fewer than {WIDE} channels on a side, "
-                "which ONNX Runtime computes slower in 8 bits; use --precision f32, or --format openvino"
+                "which ONNX Runtime computes slower in 8 bits; use `precision` f32, or `format` openvino"
             )
         tools.quantize_static(
             ready, done, _Windows(windows), quant_format=tools.QuantFormat.QDQ, per_channel=True,

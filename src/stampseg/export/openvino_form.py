@@ -44,7 +44,7 @@ def openvino() -> Any:
     Raises:
         MissingPackageError: it is not installed.
     """
-    return _needed("openvino", "--format openvino", "openvino")
+    return _needed("openvino", "`format` openvino", "openvino")
 
 
 def openvino_of(form: OnnxForm) -> OpenvinoForm:
@@ -60,7 +60,7 @@ def openvino_of(form: OnnxForm) -> OpenvinoForm:
         return OpenvinoForm(package.Core().read_model(form.proto.SerializeToString(), b""))
     except RuntimeError as error:
         text = (str(error).strip().splitlines() or ["no reason given"])[-1]
-        raise ExportError(f"OpenVINO cannot read the network: {text}; try --format onnx") from error
+        raise ExportError(f"OpenVINO cannot read the network: {text}; try `format` onnx") from error
 
 
 def quantised_openvino(form: OpenvinoForm, windows: Sequence[np.ndarray]) -> OpenvinoForm:
@@ -70,7 +70,7 @@ def quantised_openvino(form: OpenvinoForm, windows: Sequence[np.ndarray]) -> Ope
         MissingPackageError: NNCF is not installed.
     """
     openvino()
-    nncf = _needed("nncf", "--precision int8 with --format openvino", "int8")
+    nncf = _needed("nncf", "`precision` int8 with `format` openvino", "int8")
     nncf.set_log_level(40)  # errors
     with redirect_stdout(io.StringIO()):  # its bars of progress
         model = nncf.quantize(

@@ -66,5 +66,5 @@ def torch_form_of(scorer: ScoreNetwork, example: torch.Tensor, multiple: Sequenc
             failure = error
     text = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
     raise ExportError(
-        f"{type(scorer.network).__name__} cannot be exported by torch.export: {text}; try --format onnx"
+        f"{type(scorer.network).__name__} cannot be exported by torch.export: {text}; try `format` onnx"
     ) from failure

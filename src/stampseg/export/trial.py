@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ConfigError
+from ..data.boxes import cut_window
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits import PARTS, _case, _splits
-from ..runtime.sliding import cut_window, window_starts
+from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
 WINDOWS = 3  # of each
@@ -47,7 +48,7 @@ def trial_of_run(model: Path, most: int) -> Trial:
         ConfigError: the run does not say where its images are, or they are not there any more.
     """
     splits = _splits(model)
-    ask = "name images with --input, or the data set with --data"
+    ask = "name images with `inputs`, or the data set with `data`"
     if splits is None:
         raise ConfigError(f"{model}: lies in no run folder, so there is no case to check it on; {ask}")
     place = model.parent / "splits.json"

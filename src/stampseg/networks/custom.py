@@ -1,7 +1,7 @@
 """A user's own network, named by its import path: `package.module:Class`.
 
 Importing a module runs its code, so whoever builds one says that it may: the options name it
-themselves, a model file needs `--trust`.
+themselves, whoever opens a model file names it as trusted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def import_class(name: str, trusted: Collection[str]) -> type[nn.Module]:
     if name not in trusted:
         raise ConfigError(
             f"network {name!r} is not part of stampseg: building it would run the code of the module "
-            f"{name.split(':')[0]}; if you know that code, allow it with --trust {name}"
+            f"{name.split(':')[0]}; if you know that code, allow it with `trusted` {name}"
         )
     module_name, _, attribute = name.partition(":")
     with _current_directory():

@@ -22,7 +22,7 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {name}: not usable here ({reason}); use cpu, cuda or mps") from None
+        raise ConfigError(f"`device` {name}: not usable here ({reason}); use cpu, cuda or mps") from None
     return device
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
+from ..data.plan import Strides
 
-Strides = tuple[tuple[int, ...], ...]
 Arguments = dict[str, Any]
 
 DATA_ARGUMENTS = {name: name for name in ("spatial_dims", "in_channels", "out_channels")}

@@ -10,8 +10,8 @@ from ..channels.cost import Tally
 from ..core.config import Config, NetworkOptions
 from ..core.errors import ConfigError
 from ..core.prune_options import PruneOptions
-from ..data.plan import Plan
-from .entry import Entry, Strides, Task, data_values
+from ..data.plan import Plan, Strides
+from .entry import Entry, Task, data_values
 from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton
 from .unet import flat_widths
@@ -119,13 +119,14 @@ def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
     """
     if dense.name != "unet":
         raise ConfigError(
-            f"--method flat is a U-Net of one width, and network.name is {dense.name}; leave out one of them"
+            f"`method` flat is a U-Net of one width, and `network.name` is {dense.name}; leave out one of "
+            "them"
         )
     if prune.target.floor is not None:
-        raise ConfigError("--method flat needs a size as --target (15%, 50k); a Dice floor names none")
+        raise ConfigError("`method` flat needs a size as `prune.target` (15%, 50k); a Dice floor names none")
     if prune.target.kind not in ("parameters", "flops"):
         raise ConfigError(
-            f"--method flat needs parameters or flops as --target, and {prune.target.kind} is given"
+            f"`method` flat needs parameters or flops as `prune.target`, and {prune.target.kind} is given"
         )
     limit = prune.target.limit(_count(dense, prune))
     levels = len(dense.arguments["strides"])

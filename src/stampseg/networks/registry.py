@@ -16,7 +16,7 @@ from ..core.errors import ConfigError
 from ..core.options import Options
 from . import custom as imported
 from . import monai_networks, nnunet_networks, smp_networks
-from .entry import DATA_ARGUMENTS, Arguments, Entry, Task, data_values, doubled, plan_decides
+from .entry import Arguments, Entry, Task, data_values, doubled, plan_decides
 from .meta import building_on_meta, real_constants
 from .unet import doubling_widths
 
@@ -176,6 +176,3 @@ def check_arguments(name: str, cls: type[nn.Module], arguments: Mapping[str, Any
             f"network {name!r} needs the argument {missing[0]!r}; give it as network.arguments.{missing[0]}. "
             f"It takes {', '.join(takes)}"
         )
-
-
-__all__ = ["DATA_ARGUMENTS", "NetworkSpec", "check_arguments", "find_entry", "names"]

@@ -12,6 +12,7 @@ from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.errors import ConfigError, WiringError
+from ..core.text import shape_text
 from .custom import is_import_path
 from .meta import on_meta
 from .registry import NetworkSpec
@@ -66,6 +67,6 @@ def check_example(shape: Sequence[int]) -> None:
     """
     if not shape or min(shape) < 1 or math.prod(shape) > LARGEST_EXAMPLE:
         raise ConfigError(
-            f"example_shape {'x'.join(map(str, shape)) or 'of no axes'}: expected axes above 0 with at most "
+            f"example_shape {shape_text(shape)}: expected axes above 0 with at most "
             f"{LARGEST_EXAMPLE:,} elements in all; give the shape of one image, such as 1x1x64x64"
         )

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
-from .entry import DEFAULT_WIDTH, Arguments, Entry, Strides, Task
+from ..data.plan import Strides
+from .entry import DEFAULT_WIDTH, Arguments, Entry, Task
 
 _MODULE = "segmentation_models_pytorch"
 _DATA = {"in_channels": "in_channels", "out_channels": "classes"}

@@ -7,22 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.io.volume import Volume, check_pair
 from ..data.labels import to_classes
-from ..data.plan import Plan
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
 from ..evaluation.metrics import UNION, evaluate_case, volume_text
-from ..networks.denormals import start_flushing_workers
-from ..networks.device import lay_out, resolve_device
-from ..networks.folding import fold_norms
-from ..networks.model_file import load_model
-from ..runtime.torch_scorer import predict_case
+from ..runtime.torch_scorer import OpenNetwork, open_network, predict_case
 from .record import Record
 from .slices import View, view_of
 
@@ -104,30 +98,26 @@ def predict_validation(
     if record.model is None:
         return Findings((), note="there is no model yet to predict the validation cases with")
     try:
-        network, plan, place = _opened(record.model, device, trusted)
+        opened = open_network(record.model, device, trusted=trusted)
     except (StampsegError, ImportError) as error:
         return Findings((), note=f"the validation cases are not predicted: {error}")
     most = min(PER_CASE, max(1, MOST_SLICES // min(len(entries), MOST_VIEWS)))
-    found = [_finding(entry, network, plan, place, data, most) for entry in entries]
-    found.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
-    return Findings(_thinned(found), tuple(plan.label_names[1:]), "mm" if plan.orientation else "px")
+    cases = [_finding(entry, opened, data, most) for entry in entries]
+    cases.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
+    plan = opened.plan
+    return Findings(_thinned(cases), tuple(plan.label_names[1:]), "mm" if plan.orientation else "px")
 
 
-def _thinned(found: Sequence[Finding]) -> tuple[Finding, ...]:
+def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:
     """Pictures of `MOST_VIEWS` cases at most, evenly spaced in rank."""
-    seen = [place for place, case in enumerate(found) if case.view is not None]
-    if len(seen) <= MOST_VIEWS:
-        return tuple(found)
-    kept = {seen[i] for i in np.linspace(0, len(seen) - 1, MOST_VIEWS).round().astype(int)}
-    return tuple(case if place in kept else replace(case, view=None) for place, case in enumerate(found))
+    pictured = [rank for rank, case in enumerate(cases) if case.view is not None]
+    if len(pictured) <= MOST_VIEWS:
+        return tuple(cases)
+    chosen = {pictured[i] for i in np.linspace(0, len(pictured) - 1, MOST_VIEWS).round().astype(int)}
+    return tuple(case if rank in chosen else replace(case, view=None) for rank, case in enumerate(cases))
 
 
-def _opened(model: Path, device: str, trusted: Collection[str]) -> tuple[nn.Module, Plan, str]:
-    start_flushing_workers()
-    where = resolve_device(device)
-    loaded = load_model(model, where, trusted=trusted)
-    dims = loaded.plan.spatial_dims
-    return lay_out(fold_norms(loaded.network, dims), dims, where), loaded.plan, str(where)
+AGAIN = "name their data set when this report is written again"
 
 
 def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
@@ -136,10 +126,10 @@ def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
         named = [case for case in data.cases if case.id == entry.id]
         return named[0] if named else f"no case of this name with a label in {data.root}"
     if not entry.images or entry.label is None:
-        return "the run does not say where its image and label are; name the data set with --data"
+        return f"the run does not say where its image and label are; {AGAIN}"
     for file in (*entry.images, entry.label):
         if not Path(file).exists():
-            return f"{file} is not there any more; if the scans have moved, name the data set with --data"
+            return f"{file} is not there any more; if the scans have moved, {AGAIN}"
     return Case(entry.id, entry.group or entry.id, tuple(map(Path, entry.images)), Path(entry.label))
 
 
@@ -150,40 +140,40 @@ class _Compared:
     reference: np.ndarray
 
 
-def _compared(case: Case, network: nn.Module, plan: Plan, device: str) -> _Compared:
+def _compared(case: Case, opened: OpenNetwork) -> _Compared:
     """Class indices on the case's own grid.
 
     Raises:
         StampsegError: a file cannot be read or does not fit.
     """
+    plan = opened.plan
     image = read_image(case.images, plan.in_channels)
     assert case.label is not None
     label = read_label(case.label)
     check_pair(image.header, label.header)
     truth = to_classes(label.array, plan.label_values, case.label)
-    return _Compared(image, predict_case(network, case, plan, device), truth)
+    return _Compared(image, predict_case(opened.network, case, plan, opened.device), truth)
 
 
-def _finding(
-    entry: Entry, network: nn.Module, plan: Plan, device: str, data: Dataset | None, most: int
-) -> Finding:
+def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int) -> Finding:
+    plan = opened.plan
     group = entry.group or ""
     case = case_of(entry, data)
     if isinstance(case, str):
         return Finding(entry.id, group, problem=case)
     try:
-        pair = _compared(case, network, plan, device)
+        pair = _compared(case, opened)
         rows = evaluate_case(
             pair.prediction, pair.reference, pair.image.header.spacing,
             dict(enumerate(plan.label_names)), case=entry.id,
         )  # fmt: skip
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
-    own = [row.dice for row in rows if row.value is not None and not row.absent]
+    present = [row.dice for row in rows if row.value is not None and not row.absent]
     return Finding(
         id=entry.id,
         group=group,
-        dice=sum(own) / len(own) if own else None,
+        dice=sum(present) / len(present) if present else None,
         per_label={row.label: None if row.absent else row.dice for row in rows},
         hd95={row.label: None if row.absent else row.hd95_mm for row in rows},
         false_positive={row.label: row.predicted_volume for row in rows if row.absent},

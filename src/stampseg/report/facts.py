@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.text import size_text
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
 from .record import Record
@@ -90,14 +91,15 @@ def plan_facts(plan: Plan) -> list[Fact]:
     """How every case is prepared."""
     unit = "mm" if plan.orientation else "px"
     classes = zip(plan.label_values, plan.label_names, strict=False)
+    levels = "; ".join(size_text(stride, sign="×") for stride in plan.strides)
     return [
         Fact("classes", ", ".join(f"{value} {name}" for value, name in classes)),
         Fact("orientation", plan.orientation or "as in the picture"),
-        Fact("spacing", f"{_by(plan.spacing)} {unit}"),
+        Fact("spacing", size_text(plan.spacing, sign="×") + f" {unit}"),
         Fact("crop", plan.crop),
         Fact("normalisation", ", ".join(dict.fromkeys(plan.normalizations))),
-        Fact("patch", _by(plan.patch_size)),
-        Fact("poolings", f"{len(plan.strides)} ({'; '.join(_by(stride) for stride in plan.strides)})"),
+        Fact("patch", size_text(plan.patch_size, sign="×")),
+        Fact("poolings", f"{len(plan.strides)} ({levels})"),
     ]
 
 
@@ -107,7 +109,7 @@ def command_of(record: Record) -> Command:
         return Command(shlex.join(record.command))
     config = record.path / "config.yaml"
     return Command(
-        shlex.join(["stampseg", "train", "DATA", "-o", "NEW_RUN", "--config", str(config)]),
+        f"stampseg train DATA -o NEW_RUN --config {shlex.quote(str(config))}",
         "This run did not record its command: put the folder of scans for DATA and a new folder for NEW_RUN. "
         "A network that was already trained is pruned with `stampseg prune MODEL DATA` and the same options.",
     )
@@ -134,10 +136,6 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _by(sizes: Sequence[float]) -> str:
-    return " × ".join(f"{size:g}" for size in sizes)
 
 
 def _range(values: Sequence[float]) -> str:

@@ -70,7 +70,7 @@ def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ())
         return f"report: {write_report(run, device=device, trusted=trusted, overwrite=True)}"
     except Exception as error:  # whatever it is, the network is trained
         what = str(error) if isinstance(error, StampsegError) else f"{type(error).__name__}: {error}"
-        return f"no report was written: {what}; try again with stampseg report {run}"
+        return f"no report was written: {what}; try again with `write_report` {run}"
 
 
 def render(record: Record, drawing: Drawing, findings: Findings) -> str:

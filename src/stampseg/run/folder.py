@@ -87,7 +87,9 @@ class RunFolder:
             raise
         except OSError as error:
             folder.discard()
-            raise DataError(f"{path}: cannot be written to ({error.strerror}); choose another -o") from None
+            raise DataError(
+                f"{path}: cannot be written to ({error.strerror}); choose another `output`"
+            ) from None
         return folder
 
     @classmethod
@@ -270,10 +272,12 @@ def check_free(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if not path.is_dir():
-        raise ConfigError(f"{path}: is no folder; expected a new or an empty one; choose another -o")
+        raise ConfigError(f"{path}: is no folder; expected a new or an empty one; choose another `output`")
     found = sorted(each.name for each in path.iterdir() if not (is_leftover(each) or _is_old_lock(each)))
     if found:
-        raise ConfigError(f"{path}: is not empty, it holds {some(found)}; choose another -o or empty it")
+        raise ConfigError(
+            f"{path}: is not empty, it holds {some(found)}; choose another `output` or empty it"
+        )
 
 
 def _is_old_lock(path: Path) -> bool:

@@ -12,7 +12,8 @@ from ..core.method import methods_that_prune
 from ..data.cases import Dataset, find_dataset
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
-from ..networks.pretrained.source import Source, open_source
+from ..networks.pretrained.source import open_source
+from ..networks.pretrained.trained_network import Source
 from .folder import RunFolder
 from .pipeline import run_training
 from .reporters import Reporter
@@ -31,7 +32,7 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     if other:
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); go on with it by "
-            f"`stampseg train --resume {output}`, or choose another -o"
+            f"`RunFolder.reopen` {output}, or choose another `output`"
         )
     return RunFolder.reopen(output)
 
@@ -65,7 +66,7 @@ def adapted(config: Config, source: Source) -> Config:
     """
     if not config.traits.prunes:
         able = " or ".join(methods_that_prune())
-        raise ConfigError(f"--method {config.method} does not prune; use {able}")
+        raise ConfigError(f"`method` {config.method} does not prune; use {able}")
     if source.spec is not None and config.network.model_fields_set:
         raise ConfigError(
             f"{source.path}: the {source.kind} brings its own network ({source.spec.name}); leave out "
@@ -73,8 +74,8 @@ def adapted(config: Config, source: Source) -> Config:
         )
     if source.spec is None and not config.network.model_fields_set:
         raise ConfigError(
-            f"{source.path}: the {source.kind} does not say which network it is of; give --network, and its "
-            "arguments as --set network.arguments={...}"
+            f"{source.path}: the {source.kind} does not say which network it is of; give `network.name`, "
+            "and its arguments as `network.arguments`"
         )
     changes: dict[str, Any] = {"data": dict(source.data), "prune": {"warmup_share": 0.0}}
     changes["train"] = {"learning_rate": RECOVERY_RATE}

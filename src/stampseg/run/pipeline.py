@@ -31,7 +31,8 @@ from ..networks.factory import count, flat_spec, network_spec
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import check_outputs
-from ..networks.pretrained.source import Source, fill
+from ..networks.pretrained.source import fill
+from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
@@ -208,8 +209,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         changes["prune"] = {"criterion": SIMPLEST}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
-            "a Dice floor as --target needs validation cases that hold a label; give --validation, or a size "
-            "such as 15%"
+            "a Dice floor as `prune.target` needs validation cases that hold a label; give "
+            "`train.validation`, or a size such as 15%"
         )
     settled = config.merged(changes)
     batch = settled.train.batch_size

@@ -114,7 +114,7 @@ def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, 
     if chosen.validation and chosen.validation.dice < USELESS_DICE:
         remarks.append(
             f"WARNING: validation Dice is {chosen.validation.dice:.3f}: this network has learnt next to "
-            "nothing; give it more --steps, and look at `stampseg predict --overlays`"
+            "nothing; give it more `train.steps`, and look at the masks that `segment` makes"
         )
     if pruned and not reached:
         remarks.append(

@@ -16,7 +16,7 @@ from ..data.plan import Plan
 from ..data.planner import make_plan
 from ..data.splits import Split, split_cases, unlabelled_cases
 from ..networks.factory import fixed_strides, spec_strides
-from ..networks.pretrained.source import Source
+from ..networks.pretrained.trained_network import Source
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _without_empty_validation(split: Split, background: int) -> Split:
     note = (
         f"WARNING: {len(split.training)} cases train, none validates: the masks of all {len(cases)} "
         f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
-        "--validation"
+        "`train.validation`"
     )
     return replace(split, validation=(), note=note, unused=cases)
 

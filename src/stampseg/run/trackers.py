@@ -51,7 +51,7 @@ class _TensorBoard:
     """Event files in RUN/tensorboard, for `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, config: Config) -> None:
-        require("tensorboard", "--track tensorboard")
+        require("tensorboard", "`track` tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(folder / "tensorboard"))
@@ -84,9 +84,9 @@ class _MLflow:
 
     def __init__(self, folder: Path, config: Config) -> None:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = os.environ["DO_NOT_TRACK"] = "true"
-        mlflow = require("mlflow", "--track mlflow")
+        mlflow = require("mlflow", "`track` mlflow")
         if "MLFLOW_TRACKING_URI" not in os.environ:
-            require("sqlalchemy", "--track mlflow")
+            require("sqlalchemy", "`track` mlflow")
         store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.absolute() / 'mlflow.db'}")
         self.client: Any = mlflow.tracking.MlflowClient(tracking_uri=store)
         found = self.client.get_experiment_by_name("stampseg")

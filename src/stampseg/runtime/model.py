@@ -56,7 +56,7 @@ def open_scorer(
     if suffix not in (*SUFFIXES, PROGRAM) or model.is_dir():
         return _torch_model(model, device, trusted, threads)
     if device != "cpu":
-        raise ConfigError(f"--device {device}: {model.name} computes on the CPU; leave out --device")
+        raise ConfigError(f"`device` {device}: {model.name} computes on the CPU; leave out `device`")
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
@@ -64,20 +64,13 @@ def open_scorer(
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:
-    from ..networks.denormals import start_flushing_workers
-    from ..networks.device import lay_out, resolve_device, seed_everything
-    from ..networks.folding import fold_norms
-    from ..networks.model_file import find_model, load_model
-    from .torch_scorer import scoring
+    from .torch_scorer import open_network, scoring
 
     _set_threads(threads)
-    start_flushing_workers()
-    seed_everything(0)
-    where = resolve_device(device)
-    loaded = load_model(find_model(model), where, trusted=trusted)
-    dims = loaded.plan.spatial_dims
-    network = lay_out(fold_norms(loaded.network, dims), dims, where)
-    return OpenModel(loaded.plan, lambda: _as_planned(scoring(network, where), loaded.plan, model))
+    opened = open_network(model, device, trusted=trusted)
+    return OpenModel(
+        opened.plan, lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model)
+    )
 
 
 def _exported_program(path: Path, trusted: Collection[str], threads: int | None) -> OpenModel:
@@ -88,7 +81,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     if str(path) not in trusted and path.name not in trusted:
         raise ModelFileError(
             f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust "
-            f"who did, say --trust {path.name}; .onnx and .openvino need no trust"
+            f"who did, say `trusted` {path.name}; .onnx and .openvino need no trust"
         )
     _set_threads(threads)
     start_flushing_workers()

@@ -235,12 +235,12 @@ def _refuse_overwriting(cases: Sequence[Case], output: Path, overlays: Path | No
             if place in images:
                 raise DataError(
                     f"{target}: would replace an image that is to be segmented; choose another folder "
-                    "with -o or --overlays"
+                    "with `output` or `overlays`"
                 )
             if place in taken:
                 raise DataError(f"{target}: two files would be written to this name; choose another folder")
             if os.path.lexists(target) and not overwrite:
                 raise DataError(
-                    f"{target}: exists already; choose another folder with -o, or say --overwrite"
+                    f"{target}: exists already; choose another folder with `output`, or say `overwrite`"
                 )
             taken.add(place)

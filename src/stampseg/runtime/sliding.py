@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..data.boxes import cut_window
 from ..data.inverse import Restorer
 from ..data.plan import Plan
 from ..data.preprocess import Prepared
@@ -97,21 +98,6 @@ def window_starts(shape: Sequence[int], plan: Plan) -> list[list[int]]:
             step = math.ceil(rest / math.ceil(rest / (OVERLAP * window)))
         starts.append([min(k * step, rest) for k in range(math.ceil(rest / step) + 1)])
     return starts
-
-
-def cut_window(image: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """The window (C, *size) from `start`, zeros beyond the image."""
-    stops = [s + n for s, n in zip(start, size, strict=True)]
-    inside = [
-        slice(max(s, 0), min(stop, n)) for s, stop, n in zip(start, stops, image.shape[1:], strict=True)
-    ]
-    found = image[(slice(None), *inside)]
-    if found.shape[1:] == tuple(size):
-        return found
-    window = np.zeros((len(image), *size), dtype=image.dtype)
-    place = (slice(part.start - s, part.stop - s) for part, s in zip(inside, start, strict=True))
-    window[(slice(None), *place)] = found
-    return window
 
 
 @lru_cache(maxsize=2)

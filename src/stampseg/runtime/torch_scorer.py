@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,10 +16,46 @@ from ..data.cases import Case
 from ..data.io.readers import read_image
 from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared, prepare
-from ..networks.denormals import flushing_denormals
+from ..networks.denormals import flushing_denormals, start_flushing_workers
+from ..networks.device import lay_out, resolve_device, seed_everything
+from ..networks.folding import fold_norms
+from ..networks.model_file import Model, find_model, load_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import main_map
 from .sliding import Scorer, segment_windows, slide
+
+
+@dataclass(frozen=True, eq=False)
+class OpenNetwork:
+    """A network that predicts, in evaluation mode, on its device; and how images are prepared for it."""
+
+    network: nn.Module
+    plan: Plan
+    device: torch.device
+
+
+def open_network(path: Path, device: str = "cpu", *, trusted: Collection[str] = ()) -> OpenNetwork:
+    """The network of a run folder or a model file, ready to predict.
+
+    Raises:
+        ConfigError: the machine has no such device.
+        ModelFileError: the model cannot be loaded, or does not say how images are prepared.
+    """
+    start_flushing_workers()
+    seed_everything(0)
+    place = resolve_device(device)
+    return for_prediction(load_model(find_model(path), place, trusted=trusted), place)
+
+
+def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
+    """A loaded model as it predicts: batch norms in the convolutions, weights laid out for speed.
+
+    Raises:
+        ModelFileError: the model does not say how images are prepared.
+    """
+    plan = model.plan
+    folded = fold_norms(model.network, plan.spatial_dims)
+    return OpenNetwork(lay_out(folded, plan.spatial_dims, device), plan, device)
 
 
 def predict_case(

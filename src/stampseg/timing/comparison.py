@@ -64,8 +64,8 @@ def bench_model(
         ConfigError: a runtime or precision that does not exist.
         ModelFileError: the model cannot be loaded.
     """
-    _check("--runtimes", options.runtimes, RUNTIMES)
-    _check("--precisions", options.precisions, PRECISIONS)
+    _check("`runtimes`", options.runtimes, RUNTIMES)
+    _check("`precisions`", options.precisions, PRECISIONS)
     path = find_model(model)
     pruned = load_model(path, trusted=trusted)
     small, large = _costs(pruned), count(pruned.description.network)

@@ -23,6 +23,7 @@ from ..channels.graph import LayerCall
 from ..core.errors import DataError
 from ..core.files import write_text
 from ..core.machine import processor
+from ..core.text import shape_text
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
 from .onnx_layer import layer_model, runner
@@ -81,7 +82,7 @@ class LayerTable:
 
     def _at(self, call: LayerCall, kernel: tuple[int, ...], in_channels: int, out_channels: int) -> float:
         numbers = (kernel, call.size, *call.options)
-        words = ["x".join(map(str, part)) for part in numbers]
+        words = [shape_text(part) for part in numbers]
         key = " ".join(["up" if call.transposed else "conv", *words, f"{in_channels}-{out_channels}"])
         if key not in self._known:
             self._known[key] = round(self._timer(self._layer(call, kernel, in_channels, out_channels)), 5)

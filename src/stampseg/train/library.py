@@ -29,7 +29,7 @@ from ..channels.surgery import Copy, apply_cut, plain_copy
 from ..channels.trace import trace as trace_channels
 from ..core.config import parse_config
 from ..core.errors import ConfigError, WiringError
-from ..core.prune_options import Criterion, Normalizer, PruneOptions
+from ..core.prune_options import CriterionName, Normalizer, PruneOptions
 from ..core.target import Target
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.registry import NetworkSpec
@@ -81,7 +81,7 @@ class Graph:
         batches: Batches,
         loss: Loss,
         *,
-        criterion: Criterion = "taylor-abs",
+        criterion: CriterionName = "taylor-abs",
         normalizer: Normalizer = "l2",
     ) -> Scores:
         """Importance of every prunable channel; low is dispensable. See `stampseg.channels.criteria`.

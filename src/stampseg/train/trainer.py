@@ -171,7 +171,7 @@ class Trainer:
         if not math.isfinite(value):
             raise NotFiniteError(
                 f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
-                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `stampseg check`"
+                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `examine`"
             )
         self.optimizer.step()
         self.objective.after_step(self.network, progress)

@@ -13,7 +13,7 @@ from stampseg.core.errors import ModelFileError
 from stampseg.networks.model_file import load_model, save_model
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
-from tests.networks.test_model_file import make
+from tests.networks.small_model import make_model
 
 
 def same_state(one: nn.Module, other: nn.Module) -> bool:
@@ -23,7 +23,7 @@ def same_state(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_our_own_model_goes_on_where_it_was(tmp_path: Path, as_folder: bool) -> None:
-    network, graph, description = make()
+    network, graph, description = make_model()
     save_model(tmp_path / "model.safetensors", network, description)
     source = open_source(tmp_path if as_folder else tmp_path / "model.safetensors")
     assert (source.kind, source.plan, source.spec) == (
@@ -39,10 +39,10 @@ def test_our_own_model_goes_on_where_it_was(tmp_path: Path, as_folder: bool) -> 
 
 
 def test_a_model_of_foreign_code_needs_trust(tmp_path: Path) -> None:
-    network, _, description = make()
+    network, _, description = make_model()
     own = description.network.model_copy(update={"name": "mine.networks:Net"})
     save_model(tmp_path / "m.safetensors", network, description.model_copy(update={"network": own}))
-    with pytest.raises(ModelFileError, match=r"--trust mine\.networks:Net"):
+    with pytest.raises(ModelFileError, match=r"`trusted` mine\.networks:Net"):
         open_source(tmp_path / "m.safetensors")
     assert open_source(tmp_path / "m.safetensors", trusted=("mine.networks:Net",)).spec == own
 
@@ -50,14 +50,14 @@ def test_a_model_of_foreign_code_needs_trust(tmp_path: Path) -> None:
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module.network.", "net."])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_a_bare_state_dict_with_any_prefix(tmp_path: Path, prefix: str, suffix: str) -> None:
-    network, _, _ = make(cuts=0)
+    network, _, _ = make_model(cuts=0)
     state = {prefix + name: value for name, value in network.state_dict().items()}
     path = tmp_path / f"w{suffix}"
     save_file(state, path) if suffix == ".safetensors" else torch.save({"state_dict": state}, path)
     source = open_source(path)
     assert (source.kind, source.spec, source.plan) == ("state dict", None, None)
     assert any("weights alone" in note for note in source.notes)
-    fresh = make(cuts=0)[2].network.build()
+    fresh = make_model(cuts=0)[2].network.build()
     for parameter in fresh.parameters():
         nn.init.normal_(parameter)
     fill(fresh, source)
@@ -99,14 +99,14 @@ def test_a_shared_tensor_is_needed_once(tmp_path: Path, names: tuple[str, ...]) 
 
 
 def test_a_misfit_names_what_is_wrong_and_changes_nothing(tmp_path: Path) -> None:
-    network, _, _ = make(cuts=0)
+    network, _, _ = make_model(cuts=0)
     state = network.state_dict()
     first = next(iter(state))
     state["stray.weight"] = torch.zeros(1)
     state["head.weight"] = torch.zeros(7, 4, 1, 1)
     del state[first]
     torch.save(state, tmp_path / "w.pt")
-    target = make(cuts=0)[2].network.build()
+    target = make_model(cuts=0)[2].network.build()
     before = {name: value.clone() for name, value in target.state_dict().items()}
     with pytest.raises(ModelFileError) as caught:
         fill(target, open_source(tmp_path / "w.pt"))
@@ -117,13 +117,13 @@ def test_a_misfit_names_what_is_wrong_and_changes_nothing(tmp_path: Path) -> Non
         "head.weight 7x4x1x1 instead of 2x4x1x1",
     ):
         assert part in text
-    assert "--set network.arguments={...}" in text
+    assert "`network.name` and `network.arguments`" in text
     assert all(torch.equal(before[name], value) for name, value in target.state_dict().items())
 
 
 @pytest.mark.parametrize("on_meta", [False, True])
 def test_weights_of_another_type_are_named(tmp_path: Path, on_meta: bool) -> None:
-    network, _, description = make(cuts=0)
+    network, _, description = make_model(cuts=0)
     state = network.state_dict()
     state["head.weight"] = state["head.weight"].to(torch.int8)
     torch.save(state, tmp_path / "w.pt")
@@ -133,7 +133,7 @@ def test_weights_of_another_type_are_named(tmp_path: Path, on_meta: bool) -> Non
 
 
 def test_an_example_that_no_image_has(tmp_path: Path) -> None:
-    network, _, description = make()
+    network, _, description = make_model()
     spec = description.network.model_copy(update={"example_shape": (1, 1, 2**20, 2**20)})
     save_model(tmp_path / "m.safetensors", network, description.model_copy(update={"network": spec}))
     with pytest.raises(ModelFileError, match=r"m\.safetensors: example_shape 1x1x1048576x1048576: expected"):

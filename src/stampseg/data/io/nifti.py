@@ -7,17 +7,15 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.text import size_text
 from .format import Format
 from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
-
-if TYPE_CHECKING:
-    pass
 
 MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
 
@@ -166,7 +164,7 @@ def _check_header(header: Any, path: Path) -> None:
     sizes = header["pixdim"][1 : 1 + min(3, max(0, int(header["dim"][0])))]
     if bytes(header["magic"])[:2] in (b"n+", b"ni") and header["sform_code"] == 0 and not (sizes != 0).all():
         raise DataError(
-            f"{path}: the header has voxels of size {' x '.join(f'{size:g}' for size in sizes)}; expected "
+            f"{path}: the header has voxels of size {size_text(sizes)}; expected "
             "the millimetres of each axis; correct the header"
         )
 

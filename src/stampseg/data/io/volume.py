@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DataError, StampsegError
+from ...core.text import size_text
 from .limits import VARIABLE, most_values
 
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
@@ -93,8 +94,8 @@ def check_pair(image: Header, label: Header) -> None:
     """
     if image.shape != label.shape:
         raise DataError(
-            f"{label.path}: label of shape {_by(label.shape)}, but its image {image.path} has "
-            f"{_by(image.shape)}; a label must have its image's grid; check that they belong together"
+            f"{label.path}: label of shape {size_text(label.shape)}, but its image {image.path} has "
+            f"{size_text(image.shape)}; a label must have its image's grid; check that they belong together"
         )
     distance = _grid_distance(image, label)
     if distance > GRID_TOLERANCE:
@@ -103,10 +104,6 @@ def check_pair(image: Header, label: Header) -> None:
             f"image {image.path} (same shape); check that they belong together, or save the label with the "
             "image's affine"
         )
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
 
 
 def _grid_distance(first: Header, second: Header) -> float:

@@ -125,7 +125,7 @@ def _registered(target: str, trusted: Collection[str], path: Path) -> str:
     if own in trusted:
         return own
     known = ", ".join(entry.attribute for entry in monai_networks.ENTRIES)
-    remedy = f"; if you know its code, allow it with --trust {own}" if module else ""
+    remedy = f"; if you know its code, allow it with `trusted` {own}" if module else ""
     raise ModelFileError(f"{path}: its network is {target}; known are {known}{remedy}")
 
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from ...core.errors import ModelFileError
+from ...core.text import size_text
 from ...data.plan import Intensity, Normalization, Plan
 from ..registry import NetworkSpec
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
@@ -250,8 +251,8 @@ def _plan(
     if preprocessor != "DefaultPreprocessor":
         notes.append(f"its preprocessor {preprocessor} is not known: taken as the default one")
     notes.append(
-        f"prepared as nnU-Net does: {results.name}, spacing {_times(spacing)}, patch "
-        f"{_times(patch)} along the axes of nnU-Net ({reader}), {', '.join(dict.fromkeys(schemes))}"
+        f"prepared as nnU-Net does: {results.name}, spacing {size_text(spacing)}, patch "
+        f"{size_text(patch)} along the axes of nnU-Net ({reader}), {', '.join(dict.fromkeys(schemes))}"
     )
     deeper = tuple(step for step in levels(spec.arguments["strides"], dims) if max(step) > 1)
     try:
@@ -325,7 +326,3 @@ def _window(name: str, properties: Part, channel: int) -> Intensity | None:
     facts = properties.part(str(channel))
     keys = {"low": "percentile_00_5", "high": "percentile_99_5", "mean": "mean", "std": "std"}
     return Intensity(**{ours: facts.number(theirs) for ours, theirs in keys.items()})
-
-
-def _times(values: Any) -> str:
-    return " x ".join(f"{value:g}" for value in values)

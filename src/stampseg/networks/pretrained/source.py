@@ -13,6 +13,7 @@ from torch import nn
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
 from ...core.errors import ConfigError, ModelFileError
+from ...core.text import shape_text
 from ..custom import is_import_path
 from ..model_file import put_state, read_description
 from ..skeleton import check_example
@@ -92,7 +93,7 @@ def _own(file: Path, path: Path, trusted: Collection[str]) -> Source:
     if is_import_path(name) and name not in trusted:
         raise ModelFileError(
             f"{file}: its network {name!r} is not part of stampseg; if you know its code, allow it with "
-            f"--trust {name}"
+            f"`trusted` {name}"
         )
     return Source(
         kind="stampseg model",
@@ -112,9 +113,9 @@ def _bare(path: Path) -> Source:
         weights=weights,
         notes=(
             *notes,
-            "weights alone: the network is taken from --network and network.arguments, and the preparation "
-            "of images is planned from the data; set data.spacing, data.patch_size and data.normalization as "
-            "in its training",
+            "weights alone: the network is taken from `network.name` and `network.arguments`, and the "
+            "preparation of images is planned from the data; set data.spacing, data.patch_size and "
+            "data.normalization as in its training",
         ),
     )
 
@@ -137,7 +138,7 @@ def fill(network: nn.Module, source: Source) -> None:
     missing = [name for name, tensor in state.items() if name in own and id(tensor) not in given]
     unexpected = [name for name in weights if name not in own]
     misshaped = [
-        f"{name} {_by(weights[name])} instead of {_by(own[name])}"
+        f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
         for name in weights
         if name in own and weights[name].shape != own[name].shape
     ]
@@ -184,15 +185,8 @@ def _misfit(
         if names
     ]
     remedy = (
-        "give the network and the arguments it was trained with: --network NAME --set network.arguments={...}"
+        "give the network and the arguments it was trained with, as `network.name` and `network.arguments`"
         if source.spec is None
         else "the weights are of another network than its description; use the files of one training"
     )
     return f"{source.path}: its weights do not fit {type(network).__name__}; {'; '.join(findings)}; {remedy}"
-
-
-def _by(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "scalar"
-
-
-__all__ = ["Source", "fill", "find_own", "open_source"]

@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from stampseg.validation import training_dice
 from torch import Tensor
 from torch.nn import Identity, functional
+
+from stampseg.train.validation import training_dice
 
 CLASSES = 3
 

@@ -1,0 +1,183 @@
+"""The options of a run, each declared once: commands that take them name one parameter of such a class."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from ..core.errors import ConfigError
+from .flags import flag_of, library_name
+from .options import DeviceOption, ImagesOption, MasksOption, SetOption, config_from
+
+if TYPE_CHECKING:
+    from ..core.config import Config
+    from ..core.target import Cost, Target
+
+R = TypeVar("R")
+APART = {"images", "masks", "config", "settings", "quiet"}  # no part of a Config
+TARGETS: dict[str, Cost | None] = {
+    "target": None,
+    "target_flops": "flops",
+    "target_latency": "latency",
+    "target_memory": "memory",
+}
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What a plan is made by: of `check`, `train` and `prune`."""
+
+    images: ImagesOption = None
+    masks: MasksOption = None
+    group_regex: Annotated[
+        str | None,
+        typer.Option(
+            "--group-regex", help="Its first group in a case's id names the person, e.g. '(.+)-IM-'."
+        ),
+    ] = None
+    labels: Annotated[
+        int | None, typer.Option("--labels", help="Train on this many labelled cases, drawn with the seed.")
+    ] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of everything random.")] = None
+    validation: Annotated[
+        str | None,
+        typer.Option("--validation", help="CSV of cases, a share such as 20%, none, or auto (default)."),
+    ] = None
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            help="unet (default), monai.BasicUNet, nnunet.PlainConvUNet, smp.Unet, package.module:Class.",
+        ),
+    ] = None
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file of options.")] = None
+    settings: SetOption = None
+
+    def given(self) -> dict[str, Any]:
+        """Options that are not as they are by default."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {name: value for name, (value, default) in values.items() if value not in (default, [])}
+
+    def words(self) -> list[str]:
+        """The options that were given, as one types them."""
+        flags = {name: flag_of(name, declared) for name, declared in _declared(type(self)).items()}
+        return [
+            word
+            for name, value in self.given().items()
+            for each in (value if isinstance(value, list) else [value])
+            for word in (flags[name], str(each))
+        ]
+
+    def resolved(self) -> Config:
+        """Defaults, then the file, then --set, then the options that have a flag of their own."""
+        return config_from(self.config, self.settings, self._changes())
+
+    def _changes(self) -> dict[str, Any]:
+        """What the options change, by the names of a Config."""
+        return {library_name(name): value for name, value in self.given().items() if name not in APART}
+
+
+@dataclass(frozen=True)
+class RunOptions(PlanOptions):
+    """What a run is told: of `train` and `prune`."""
+
+    method: Annotated[
+        str | None, typer.Option("--method", help="stamp+ (default), stamp, dense or flat.")
+    ] = None
+    target: Annotated[
+        str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")
+    ] = None
+    target_flops: Annotated[
+        str | None, typer.Option("--target-flops", help="Operations to come down to: 25% or 2G.")
+    ] = None
+    target_latency: Annotated[
+        str | None,
+        typer.Option(
+            "--target-latency",
+            help="Time of one window to come down to, measured on this machine: 50ms or 25%.",
+        ),
+    ] = None
+    target_memory: Annotated[
+        str | None,
+        typer.Option("--target-memory", help="Memory of a window's maps to come down to: 100MB or 25%."),
+    ] = None
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Optimiser steps of the whole run, cuts included.")
+    ] = None
+    device: DeviceOption = None
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            help="tensorboard or mlflow: also write figures, into the run folder; may be repeated.",
+        ),
+    ] = None
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print warnings and errors only; log.txt has everything.")
+    ] = False
+
+    def _changes(self) -> dict[str, Any]:
+        others = {name: value for name, value in super()._changes().items() if name not in TARGETS}
+        return others | {library_name("target"): self._goal()}
+
+    def _goal(self) -> Target | None:
+        """The one target among --target, --target-flops, --target-latency and --target-memory."""
+        from ..core.target import Target
+
+        given = {name: text for name, text in self.given().items() if name in TARGETS}
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(map(as_option, given))}: give one target")
+        for name, text in given.items():
+            return Target.parse(text, TARGETS[name], as_option(name))
+        return None
+
+
+def as_option(parameter: str) -> str:
+    """A parameter of a command for a message of ours, which reads as its flag."""
+    return f"`{library_name(parameter)}`"
+
+
+def _declared(options: type[PlanOptions]) -> dict[str, Any]:
+    """Fields with what declares them."""
+    types = get_type_hints(options, include_extras=True)
+    return {field.name: types[field.name] for field in fields(options)}
+
+
+def with_options(command: Callable[..., R]) -> Callable[..., R]:
+    """The command with options of its own for each field of its parameter `options`.
+
+    typer reads a command's signature: there, the fields stand in the parameter's place.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    kind: type[PlanOptions] = own["options"].annotation
+    declared = _declared(kind)
+    spliced: list[Parameter] = []
+    for parameter in own.values():
+        if parameter.name != "options":
+            spliced.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
+            continue
+        for field in fields(kind):
+            spliced.append(
+                Parameter(
+                    field.name,
+                    Parameter.KEYWORD_ONLY,
+                    default=field.default,
+                    annotation=declared[field.name],
+                )
+            )
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> R:
+        options = kind(**{name: values.pop(name) for name in declared})
+        return command(options=options, **values)
+
+    wrapped.__signature__ = Signature(spliced)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in spliced}
+    return wrapped

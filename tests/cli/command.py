@@ -1,0 +1,27 @@
+"""The command line, called in this process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.testing import CliRunner, Result
+
+from stampseg.cli.commands import app
+
+RUNNER = CliRunner()
+QUICK = (
+    "--steps", "12", "--set", "prune.rounds=3", "--set", "network.width=4", "--set", "train.augment=false",
+)  # fmt: skip
+
+
+def call(*arguments: object, code: int = 0) -> Result:
+    """Run `stampseg` with these arguments and check how it ends."""
+    result = RUNNER.invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, f"{result.exit_code}: {result.output}\n{result.exception!r}"
+    return result
+
+
+def train_quickly(pictures: Path, output: Path) -> Path:
+    """One small pruned run on the pictures of four people."""
+    call("train", pictures, "-o", output, "--group-regex", "(p.)-IM", "--validation", "25%", *QUICK)
+    return output

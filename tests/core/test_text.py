@@ -1,0 +1,27 @@
+"""Words for messages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stampseg.core.text import shape_text, size_text, some
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(0, ""), (1, "a"), (5, "a, b, c, d, e"), (7, "a, b, c, d, e and 2 more")]
+)
+def test_a_list_names_the_first_and_counts_the_rest(count: int, expected: str) -> None:
+    assert some(list("abcdefg"[:count])) == expected
+
+
+def test_whole_numbers_keep_all_their_digits() -> None:
+    assert size_text((12_000_000, 7)) == size_text(np.array([12_000_000, 7.0])) == "12000000 x 7"
+    assert size_text((3.4e38, float("nan"), float("inf"))) == "3.4e+38 x nan x inf"
+    assert size_text((0.72656, 1.0, 2.5)) == size_text(np.array([0.72656, 1.0, 2.5])) == "0.72656 x 1 x 2.5"
+    assert size_text((0.72656, 2.5), 3, "×") == "0.727 × 2.5"
+
+
+def test_shapes_are_written_as_the_command_line_takes_them() -> None:
+    assert shape_text((1, 1, 64, 48)) == "1x1x64x48"
+    assert shape_text(()) == "scalar"
