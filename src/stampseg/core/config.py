@@ -31,6 +31,11 @@ class DataOptions(Options):
     spacing: tuple[float, ...] | None = Field(
         None, description="Working voxel size in mm (pixels for pictures), one value per axis."
     )
+    grid: Literal["auto", "native"] = Field(
+        "auto",
+        description="auto: a grid on which the whole picture fits the window, if no class loses its detail by "
+        "it; native: the median grid of the files. `spacing` overrules it.",
+    )
     patch_size: tuple[int, ...] | None = Field(
         None, description="Training window in voxels, one value per axis."
     )
