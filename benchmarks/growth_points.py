@@ -79,10 +79,8 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
 
 def predict(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg predict` does with files, the network's loading included."""
-    import stampseg.modelfile
-    import stampseg.prediction
-    import stampseg.training  # noqa: F401 - imported here, before the clock starts
-
+    import stampseg.networks.model_file
+    import stampseg.runtime.torch_scorer  # noqa: F401 - imported here, before the clock starts
     from stampseg.runtime.segmentation import segment
 
     with tempfile.TemporaryDirectory() as place:

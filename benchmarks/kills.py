@@ -35,7 +35,8 @@ WRITES = ("run.json", "plan.json", "splits.json", "rounds.jsonl", "config.yaml",
 AIMED = """
 import os, signal, sys
 from pathlib import Path
-from stampseg import atomic, runs
+from stampseg.core import files
+from stampseg.run.folder import RunFolder
 name, moment = sys.argv[1], sys.argv[2]
 sys.argv = ["stampseg", *sys.argv[3:]]
 def die(): os.kill(os.getpid(), signal.SIGKILL)
@@ -46,15 +47,15 @@ def replace(source, target):
             os.truncate(source, os.path.getsize(source) // 2)
         die()
     move(source, target)
-atomic.os.replace = replace
-append = runs.RunFolder.append_round
+files.os.replace = replace
+append = RunFolder.append_round
 def half_a_line(self, turn):
     if name == "rounds.jsonl" and turn.number == 2:
         with (self.path / "rounds.jsonl").open("a") as file:
             file.write('{"number": 2, "ev' if moment == "half" else "{}\\n"); file.flush()
         die()
     append(self, turn)
-runs.RunFolder.append_round = half_a_line
+RunFolder.append_round = half_a_line
 from stampseg.cli.commands import main
 main()
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import pkgutil
 import re
 import shlex
 import shutil
@@ -22,6 +24,8 @@ from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SCRIPTS = sorted((*(ROOT / "docs").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")))
 
 
 def test_the_page_of_options_is_the_code() -> None:
@@ -42,9 +46,8 @@ def test_every_option_is_explained() -> None:
 
 def documented_commands() -> list[list[str]]:
     """Every command line of ours in the README and the documentation."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     found = {}
-    for page in pages:
+    for page in PAGES:
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             lines = block.replace("\\\n", " ").splitlines()
             found |= {line: None for line in lines if line.startswith("stampseg ")}
@@ -137,3 +140,67 @@ def test_every_link_of_the_documents_leads_somewhere() -> None:
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert link.startswith("http") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def python_of(path: Path) -> list[str]:
+    """Python code in a page's blocks; of a script, the whole and the code that it gives other processes."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    constants = [str(node.value) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)]
+    return [
+        text,
+        *(code for code in constants if re.search(r"^(import|from) stampseg\b", code, re.MULTILINE)),
+    ]
+
+
+def imports_in(code: str, ours: bool) -> list[str]:
+    """Import statements, one a line; only those of this package where `ours`."""
+    nodes = [n for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Import | ast.ImportFrom)]
+    return [
+        line for line in map(ast.unparse, nodes) if not ours or re.match(r"(import|from) stampseg\b", line)
+    ]
+
+
+@pytest.mark.parametrize("path", [*PAGES, *SCRIPTS], ids=lambda path: path.name)
+def test_what_examples_and_scripts_import_is_there(path: Path) -> None:
+    for code in python_of(path):
+        for line in imports_in(code, ours=path.suffix == ".py"):
+            exec(line, {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_modules_and_files_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`(stampseg(?:\.\w+)+)", text.replace("`stampseg.json`", "")):
+        pkgutil.resolve_name(name)
+    roots = (ROOT, ROOT / "src" / "stampseg", ROOT / "docs")
+    for name in set(re.findall(r"`([\w/]+\.py)\b[^`]*`", text)) - {"utils.py"}:  # which there may not be
+        assert any((root / name).is_file() for root in roots), f"{page.name}: {name} is gone"
+
+
+def test_the_page_of_the_structure_can_be_made() -> None:
+    """It is not compared: every commit changes it."""
+    generator = load_script(ROOT / "docs" / "generate_structure.py")
+    page, now = generator.structure_page(), generator.figures(ROOT / "src" / "stampseg", generator.table())
+    assert page.splitlines()[0] == generator.TARGET.read_text(encoding="utf-8").splitlines()[0]
+    assert (now["circles"], now["against_table"], now["long_files"]) == (0, 0, 0)
+    assert f"| {now['functions']:,} |" in page
+
+
+def test_the_structure_of_a_small_tree(tmp_path: Path) -> None:
+    generator = load_script(ROOT / "docs" / "generate_structure.py")
+    for name, text in {
+        "__init__.py": "", "low/__init__.py": "from .a import f\n",
+        "low/a.py": "def f(a, b, c, d, e, g, h):\n    from . import b\n    return b\n",
+        "low/b.py": "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from .a import f\n",
+        "high/c.py": "import stampseg.low.a\nimport os\n\n\nclass C:\n    def m(self): ...\n",
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = generator.figures(tmp_path, {"low": set(), "high": set()})
+    assert found | {"median_file": 0} == {
+        "names_at_root": 3, "rooms": 2, "arrows": 1, "circles": 1, "against_table": 1, "files": 5,
+        "lines": 14, "median_file": 0, "long_files": 0, "largest_file": 6, "functions": 2,
+        "median_function": 2, "long_functions": 0, "long_share": 0, "many_parameters": 1,
+    }  # fmt: skip

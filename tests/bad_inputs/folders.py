@@ -112,7 +112,9 @@ def one_output(bench: Bench) -> Commands:
     return bench.predict(bench.folder / "in", 2)
 
 
-@bad("output: is a file", Refused(3, r"masks: is no folder; expected one to write to; choose another name"))
+@bad(
+    "output: is a file", Refused(3, r"masks: is not a folder; expected one to write to; choose another name")
+)
 def output_is_a_file(bench: Bench) -> Commands:
     (bench.folder / "masks").write_text("mine")
     return [["predict", bench.clean.model(3), bench.clean.image(3), "-o", bench.folder / "masks"]]
@@ -126,7 +128,7 @@ def output_below_a_file(bench: Bench) -> Commands:
 
 @bad(
     "output: the run folder is a file",
-    Refused(2, r"run: is no folder; expected a new or an empty one; choose another -o"),
+    Refused(2, r"run: is not a folder; expected a new or an empty one; choose another -o"),
 )
 def run_is_a_file(bench: Bench) -> Commands:
     (bench.folder / "run").write_text("mine")

@@ -47,7 +47,7 @@ def folder_in_itself(bench: Bench) -> Commands:
 
 @bad(
     "link: the output folder is a link to itself",
-    Refused(3, r"loop: is no folder; expected one to write to; choose"),
+    Refused(3, r"loop: is not a folder; expected one to write to; choose"),
 )
 def output_loop(bench: Bench) -> Commands:
     (bench.folder / "loop").symlink_to(bench.folder / "loop")

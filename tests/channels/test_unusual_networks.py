@@ -421,7 +421,9 @@ def test_averages_with_buffers_go_through_a_run() -> None:
     assert [p.shape for p in ema.module.parameters()] == [p.shape for p in network.parameters()]
     assert last.parameters == sum(p.numel() for p in network.parameters())
     assert not any(isinstance(m, TargetedDropout) for m in (*network.modules(), *ema.modules()))
-    stopped = stampseg.stamp(network, torch.zeros(1, 1, 8, 8), optimizer, train, batches=batches(), loss=loss)
+    stopped = stampseg.stamp(
+        network, torch.zeros(1, 1, 8, 8), optimizer, train, batches=batches(), loss=loss, target="90%"
+    )
     stopped.close()
     assert not any(isinstance(m, TargetedDropout) for m in network.modules())
 

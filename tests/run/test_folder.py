@@ -99,7 +99,7 @@ def test_a_link_to_an_empty_folder_is_followed_and_stays(pictures: Path, tmp_pat
 def test_what_is_no_folder_is_refused(kind: str, pictures: Path, tmp_path: Path) -> None:
     place = tmp_path / "run"
     place.write_text("mine") if kind == "file" else place.symlink_to(tmp_path / "nowhere")
-    assert f"{place}: is no folder; expected a new or an empty one" in refused(pictures, place)
+    assert f"{place}: is not a folder; expected a new or an empty one" in refused(pictures, place)
     assert tree(tmp_path) == ["run"]
 
 

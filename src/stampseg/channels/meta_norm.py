@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def norm_on_meta(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """What `F.batch_norm` or `F.instance_norm` would give, without values; None where torch shall do it.
+    """What `F.batch_norm` or `F.instance_norm` would give, without values; None where torch has to.
 
     Raises:
         RuntimeError: a parameter or statistic is of another number of channels, as torch would say.

@@ -35,8 +35,8 @@ def snapshot(
     return Snapshot(
         graph=graph,
         tensors=tuple(
-            {name: tensor.detach().clone() for name, tensor in state_of(plain_copy(each)).items()}
-            for each in (network, *copies)
+            {name: tensor.detach().clone() for name, tensor in state_of(plain_copy(twin)).items()}
+            for twin in (network, *copies)
         ),
         attributes={
             sized.module: {
@@ -61,8 +61,8 @@ def restore(
     """
     old = state_of(network)
     new: dict[str, Tensor] = {}
-    for each, tensors in zip((network, *copies), then.tensors, strict=True):
-        plain = plain_copy(each)
+    for twin, tensors in zip((network, *copies), then.tensors, strict=True):
+        plain = plain_copy(twin)
         successors = _successors(state_of(plain), tensors)
         new = new or successors  # the network's own come first
         replace_tensors(plain, state_of(plain), successors)

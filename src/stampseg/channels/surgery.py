@@ -32,7 +32,7 @@ def apply_cut(
     Batch-norm statistics, the columns of every consumer and gradients are cut alike. In the
     optimiser each old parameter is replaced by its successor, and every state tensor shaped
     like the parameter is cut like it; other state (step counters) is kept. The parameter groups
-    stay the same objects, so schedulers and gradient scalers go on as they were.
+    stay the same objects, so schedulers and gradient scalers keep working.
 
     Args:
         network: cut in place.
@@ -57,27 +57,27 @@ def apply_cut(
     everything = [network, *(plain_copy(copy) for copy in copies)]
     for copy in everything[1:]:
         check_fit(copy, graph, "the copy's ")
-    states = [state_of(each) for each in everything]
+    states = [state_of(twin) for twin in everything]
     selections = [_selections(state, graph, cut) for state in states]
     optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer or ())
-    for each in optimizers:
-        _check_optimizer(each, states[0], selections[0])
+    for opt in optimizers:
+        _check_optimizer(opt, states[0], selections[0])
     fresh = [
         {name: _select(state[name], where) for name, where in chosen.items()}
         for state, chosen in zip(states, selections, strict=True)
     ]
     smaller = graph.without(cut)
-    carried = [_carried(each, states[0], fresh[0], selections[0]) for each in optimizers]
-    sizes = [_sizes(each, smaller) if isinstance(each, nn.Module) else [] for each in everything]
+    carried = [_carried(opt, states[0], fresh[0], selections[0]) for opt in optimizers]
+    sizes = [_sizes(twin, smaller) if isinstance(twin, nn.Module) else [] for twin in everything]
     aliases = _aliases(network)
     # from here on there are assignments only
-    for each, (groups, kept) in zip(optimizers, carried, strict=True):
-        for group, parameters in zip(each.param_groups, groups, strict=True):
+    for opt, (groups, memory) in zip(optimizers, carried, strict=True):
+        for group, parameters in zip(opt.param_groups, groups, strict=True):
             group["params"][:] = parameters  # in place: others may hold the same list
         for name, tensor in fresh[0].items():
-            each.state.pop(states[0][name], None)
-            if name in kept:
-                each.state[tensor] = kept[name]
+            opt.state.pop(states[0][name], None)
+            if name in memory:
+                opt.state[tensor] = memory[name]
     for copied, old, new, counts in zip(everything, states, fresh, sizes, strict=True):
         replace_tensors(copied, old, new, aliases)
         for module, attribute, count in counts:
@@ -130,13 +130,13 @@ def _selections(state: Mapping[str, Tensor], graph: ChannelGraph, cut: Cut) -> d
 
 def _select(tensor: Tensor, where: Mapping[int, Tensor]) -> Tensor:
     """The kept entries, in the memory format and kind (parameter or tensor) of the original."""
-    kept = tensor.detach()
+    selected = tensor.detach()
     for dim, index in where.items():
-        kept = kept.index_select(dim, index)
-    kept = kept.contiguous(memory_format=_memory_format(tensor))
+        selected = selected.index_select(dim, index)
+    selected = selected.contiguous(memory_format=_memory_format(tensor))
     if not isinstance(tensor, nn.Parameter):
-        return kept
-    parameter = successor(tensor, kept)
+        return selected
+    parameter = successor(tensor, selected)
     if tensor.grad is not None:
         parameter.grad = _select(tensor.grad, where)
     return parameter
@@ -239,13 +239,13 @@ def _carried(
 
 def _sizes(network: nn.Module, graph: ChannelGraph) -> list[tuple[nn.Module, str, int]]:
     """What modules repeat as attributes, as it will be."""
-    modules, found = dict(network.named_modules()), []
+    modules, sizes = dict(network.named_modules()), []
     for sized in graph.sizes:
         module, count = modules[sized.module], len(sized.channels)
         before = getattr(module, sized.attribute)
         if sized.attribute == "out_channels" and getattr(module, "groups", 1) > 1:
-            found.append((module, "groups", module.groups * count // before))
+            sizes.append((module, "groups", module.groups * count // before))
         if sized.attribute == "num_channels":
-            found.append((module, "num_groups", module.num_groups * count // before))
-        found.append((module, sized.attribute, count))
-    return found
+            sizes.append((module, "num_groups", module.num_groups * count // before))
+        sizes.append((module, sized.attribute, count))
+    return sizes

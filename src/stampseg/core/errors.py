@@ -50,7 +50,7 @@ class WiringError(StampsegError):
 
 
 class TrainingError(StampsegError):
-    """Training that cannot go on, as when the loss is not a number."""
+    """Training that cannot continue, as when the loss is not a number."""
 
     exit_code = 4
 

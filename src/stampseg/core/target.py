@@ -1,4 +1,4 @@
-"""How small or how fast a network shall become."""
+"""How small or how fast a network should become."""
 
 from __future__ import annotations
 
@@ -69,23 +69,23 @@ class Target(Value):
         """
         shown = _SHORT.repr(value)
         match = re.fullmatch(r"(?:([a-z]+):)?\s*(\d+(?:\.\d+)?)\s*([a-zA-Z%]*)", str(value).strip())
-        found = (match.group(1) or kind or "parameters") if match else ""
-        if not match or found not in (*COSTS, "dice") or (match.group(1) and kind):
+        measure = (match.group(1) or kind or "parameters") if match else ""
+        if not match or measure not in (*COSTS, "dice") or (match.group(1) and kind):
             raise ValueError(_not_a_target(shown, kind))
         number, unit = float(match.group(2)), match.group(3)
-        if found in ("parameters", "flops") and not unit and "." in match.group(2):
+        if measure in ("parameters", "flops") and not unit and "." in match.group(2):
             of, share = match.group(1), f"{100 * number:g}%" if 0 < number <= 1 else "60%"
             either = f"{of}:{share} or {of}:60k" if of else f"{share} or 60k"
             raise ValueError(f"{shown} is neither a count nor a share; write {either}, for example")
-        units = {"": 1.0} if found == "dice" else _UNITS[found]
+        units = {"": 1.0} if measure == "dice" else _UNITS[measure]
         if unit != "%" and unit not in units:
             raise ValueError(_not_a_target(shown, kind))
         try:
-            if found == "dice":
+            if measure == "dice":
                 return cls(kind="dice", floor=number / 100 if unit == "%" else number)
             if unit == "%":
-                return cls(kind=found, share=number / 100)
-            return cls(kind=found, amount=number * units[unit])
+                return cls(kind=measure, share=number / 100)
+            return cls(kind=measure, amount=number * units[unit])
         except ValidationError as error:
             raise ValueError(
                 f"{shown} is out of range: {error.errors()[0]['msg']}; a share lies "

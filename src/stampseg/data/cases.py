@@ -183,13 +183,13 @@ def _match_group(pattern: str, name: str) -> str:
         raise ConfigError(
             f"`group_regex` {pattern!r}: not a regular expression ({error}); correct it"
         ) from None
-    found = match and (match.group(1) if match.re.groups else match.group(0))
-    if not found:
+    person = match and (match.group(1) if match.re.groups else match.group(0))
+    if not person:
         raise ConfigError(
             f"`group_regex` {pattern!r} finds nothing in the case id {name!r}; expected its first group "
             "to name the person in every id"
         )
-    return found
+    return person
 
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
@@ -206,9 +206,9 @@ def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
     for first, second in duplicates:
         one, other = cases[first], cases[second]
         warnings.append(f"{one.id} and {other.id} are the same image; they are kept in one group")
-        kept, gone = last(one.group), last(other.group)
-        if kept != gone:
-            merged[gone] = kept
+        into, merging = last(one.group), last(other.group)
+        if into != merging:
+            merged[merging] = into
     return [replace(case, group=last(case.group)) for case in cases], warnings
 
 
@@ -222,12 +222,12 @@ def _images_at(path: Path) -> list[Path]:
         return [path]
     if series_format(path):
         return [path]
-    found = list_images(path)
-    if not found:
+    files = list_images(path)
+    if not files:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
         raise DataError(f"{path}: no image found; expected {readable()}{hint}")
-    return found
+    return files
 
 
 def _join_channels(files: list[Path], channels: int | None) -> list[tuple[str, tuple[Path, ...]]]:

@@ -52,18 +52,18 @@ class Restorer:
                 f"scores have {scores.shape[2:]} voxels across the rows, the prepared image had "
                 f"{self._shape}; give the scores of that image"
             )
-        kept = scores if self._kept is None else np.concatenate([self._kept, scores], axis=1)
-        ready = self._ready(self._first + kept.shape[1])
+        held = scores if self._kept is None else np.concatenate([self._kept, scores], axis=1)
+        ready = self._ready(self._first + held.shape[1])
         step = max(1, BLOCK // math.prod(self._target.shape[1:]))
         for start in range(self._done, ready, step):
             stop = min(start + step, ready)
             low, high = self._needs(start, stop)
-            self._fill(kept[:, low - self._first : high - self._first], start, stop)
+            self._fill(held[:, low - self._first : high - self._first], start, stop)
         self._done = ready
         if ready < len(self._target):
-            drop = min(self._needs(ready, ready + 1)[0] - self._first, kept.shape[1])
-            kept, self._first = kept[:, drop:].copy(), self._first + drop
-        self._kept = kept
+            drop = min(self._needs(ready, ready + 1)[0] - self._first, held.shape[1])
+            held, self._first = held[:, drop:].copy(), self._first + drop
+        self._kept = held
 
     def _ready(self, rows: int) -> int:
         return rows if self._rows is None else self._rows.ready(rows)
@@ -83,10 +83,10 @@ class Restorer:
         # What is linear may be done to differences: one class less to interpolate.
         top: Any = np.float32(0)
         for value in range(1, len(scores)):
-            own = _mapped(scores[value] - scores[0], maps)
-            np.copyto(target, np.uint8(value), where=own > top)
+            scaled = _mapped(scores[value] - scores[0], maps)
+            np.copyto(target, np.uint8(value), where=scaled > top)
             if value + 1 < len(scores):
-                top = np.maximum(top, own)
+                top = np.maximum(top, scaled)
 
 
 def _highest(scores: np.ndarray) -> np.ndarray:

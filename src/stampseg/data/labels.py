@@ -50,18 +50,18 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTabl
         DataError: a label cannot be read, has a negative value, there are more than 64 values, only one,
             or stray ones (see `stray_values`).
     """
-    found = count_values(case.label for case in cases if case.label is not None)
-    if len(found.voxels) < 2:
+    counts = count_values(case.label for case in cases if case.label is not None)
+    if len(counts.voxels) < 2:
         raise DataError(
             f"{cases[0].label if cases else 'labels'}: the only value in {len(cases)} label(s) is "
-            f"{describe(min(found.voxels, default=0))}; expected background and a class; "
+            f"{describe(min(counts.voxels, default=0))}; expected background and a class; "
             "check the labels, or draw others with `labels` or `seed`"
         )
-    strays = stray_values(found, declared)
+    strays = stray_values(counts, declared)
     if strays:
         raise DataError(strays)
-    table = number_values(found.voxels, declared)
-    return replace(table, notes=(*table.notes, *_lone_values(found, declared)))
+    table = number_values(counts.voxels, declared)
+    return replace(table, notes=(*table.notes, *_lone_values(counts, declared)))
 
 
 def number_values(voxels: Mapping[int, int], declared: Mapping[int, str]) -> LabelTable:
@@ -76,18 +76,18 @@ def number_values(voxels: Mapping[int, int], declared: Mapping[int, str]) -> Lab
     return LabelTable(values, names, tuple(_notes(values, names, declared)))
 
 
-def stray_values(found: ValueCounts, declared: Mapping[int, str]) -> str | None:
+def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None:
     """Say which values look like the greys of a mask that was smoothed or resaved; None if none does.
 
     These are undeclared values with less than 0.5% of the labelled voxels each. Where all values are
     below 64 they are class numbers, and a class may well be rare.
     """
-    strays = [] if max(found.voxels) < MAX_CLASSES else _rare(found.voxels, declared)
+    strays = [] if max(counts.voxels) < MAX_CLASSES else _rare(counts.voxels, declared)
     if not strays:
         return None
-    path = next(path for value, path in found.first.items() if value in strays)
-    listed = some([f"{describe(value)} ({_voxels(found.voxels[value])})" for value in strays])
-    classes = some([describe(value) for value in sorted(found.voxels) if value not in strays])
+    path = next(path for value, path in counts.first.items() if value in strays)
+    listed = some([f"{describe(value)} ({_voxels(counts.voxels[value])})" for value in strays])
+    classes = some([describe(value) for value in sorted(counts.voxels) if value not in strays])
     return (
         f"{path}: stray label values {listed} beside {classes}, each under {STRAY_SHARE:.1%} of the labelled "
         "voxels of all labels; expected one value per class, and this looks like a mask that was smoothed or "
@@ -107,9 +107,9 @@ def to_classes(labels: np.ndarray, values: Sequence[int], path: Path | str) -> n
         classes[labels == value] = number
     unknown = classes == unset
     if unknown.any():
-        found = ", ".join(describe(int(value)) for value in np.unique(labels[unknown])[:5])
+        strange = ", ".join(describe(int(value)) for value in np.unique(labels[unknown])[:5])
         expected = ", ".join(describe(value) for value in values)
-        raise DataError(f"{path}: label value {found}; expected one of {expected}; correct the label")
+        raise DataError(f"{path}: label value {strange}; expected one of {expected}; correct the label")
     return classes
 
 
@@ -131,23 +131,23 @@ def count_values(labels: Iterable[Path]) -> ValueCounts:
     Raises:
         DataError: a label cannot be read, has a negative value, or there are more than 64 values.
     """
-    found = ValueCounts()
+    counts = ValueCounts()
     for path in labels:
         values = _values_of(read_label(path).array)
-        found.voxels.update(values)
-        found.files.update(values.keys())
-        found.first.update((value, path) for value in values if value not in found.first)
-        if min(found.voxels) < 0:
+        counts.voxels.update(values)
+        counts.files.update(values.keys())
+        counts.first.update((value, path) for value in values if value not in counts.first)
+        if min(counts.voxels) < 0:
             raise DataError(
-                f"{path}: label value {min(found.voxels)}; expected 0 or above; correct the label"
+                f"{path}: label value {min(counts.voxels)}; expected 0 or above; correct the label"
             )
-        if len(found.voxels) > MAX_CLASSES:
+        if len(counts.voxels) > MAX_CLASSES:
             raise DataError(
                 f"{path}: more than {MAX_CLASSES} label values, such as "
-                f"{', '.join(map(describe, sorted(found.voxels)[:6]))}; expected one value per class; this "
+                f"{', '.join(map(describe, sorted(counts.voxels)[:6]))}; expected one value per class; this "
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
-    return found
+    return counts
 
 
 def _voxels(count: int) -> str:
@@ -183,14 +183,14 @@ def _rare(voxels: Mapping[int, int], declared: Mapping[int, str]) -> list[int]:
     return sorted(value for value, count in labelled.items() if value not in declared and count < limit)
 
 
-def _lone_values(found: ValueCounts, declared: Mapping[int, str]) -> list[str]:
+def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
     """Rare class numbers in one label of several may be a slip of the mouse."""
-    lone = [value for value in _rare(found.voxels, declared) if found.files[value] == 1]
+    lone = [value for value in _rare(counts.voxels, declared) if counts.files[value] == 1]
     return [
-        f"label value {describe(value)} occurs in {found.first[value].name} alone "
-        f"({_voxels(found.voxels[value])}); correct that label if it is no class"
+        f"label value {describe(value)} occurs in {counts.first[value].name} alone "
+        f"({_voxels(counts.voxels[value])}); correct that label if it is no class"
         for value in lone
-        if max(found.files.values()) > 1
+        if max(counts.files.values()) > 1
     ]
 
 

@@ -100,12 +100,12 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
         if not (data / given).is_dir():
             raise DataError(f"{data / given}: the folder named by `{kind}` is missing in {data} ({listed})")
         return data / given
-    found = [name for name in seen if name.lower() in names]
-    if len(found) > 1:
-        raise DataError(f"{data}: {' and '.join(found)} could all be meant; name one with `{kind}`")
-    if not found:
+    fitting = [name for name in seen if name.lower() in names]
+    if len(fitting) > 1:
+        raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
+    if not fitting:
         raise DataError(f"{data}: no folder of {kind} found ({listed}); name it with `{kind}`; {EXPECTED}")
-    return data / found[0]
+    return data / fitting[0]
 
 
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:

@@ -94,7 +94,7 @@ class TrainingBatches:
     """Batches of augmented windows, the next one made in a background thread.
 
     Cases come in a new random order each epoch, each once per epoch. A batch is always full: it
-    goes on into the next epoch, also where there are fewer cases than the batch size.
+    runs into the next epoch, also where there are fewer cases than the batch size.
     Use as a context manager, or call `close`.
     """
 

@@ -49,11 +49,11 @@ def pair(images: Iterable[str], labels: dict[str, Path], *, same_folder: bool = 
         DataError: two suffixes fit about equally well.
     """
     images = sorted(images)
-    found = _suffixes(images, labels)
+    by_suffix = _suffixes(images, labels)
     if same_folder:
-        found.pop("", None)
-    suffix = _choose(found)
-    stems = found.get(suffix, [])
+        by_suffix.pop("", None)
+    suffix = _choose(by_suffix)
+    stems = by_suffix.get(suffix, [])
     matched = {stem: labels[stem + suffix] for stem in stems}
     taken = {stem + suffix for stem in stems}
     images_left = [stem for stem in images if stem not in matched and not (same_folder and stem in taken)]
@@ -64,26 +64,26 @@ def pair(images: Iterable[str], labels: dict[str, Path], *, same_folder: bool = 
 def _suffixes(images: list[str], labels: dict[str, Path]) -> dict[str, list[str]]:
     """Every suffix (the empty one too) that turns an image's stem into a label's, with those image stems."""
     stems = set(images)
-    found: dict[str, list[str]] = defaultdict(list)
+    by_suffix: dict[str, list[str]] = defaultdict(list)
     for label in labels:
         cuts = [place for place, letter in enumerate(label) if letter in SEPARATORS and place > 0]
         for place in (*cuts, len(label)):
             if label[:place] in stems:
-                found[label[place:]].append(label[:place])
-    return dict(found)
+                by_suffix[label[place:]].append(label[:place])
+    return dict(by_suffix)
 
 
-def _choose(found: dict[str, list[str]]) -> str:
-    if not found:
+def _choose(stems: dict[str, list[str]]) -> str:
+    if not stems:
         return ""
-    best, *others = sorted(found, key=lambda suffix: (-len(found[suffix]), suffix))
-    if "" in found and len(found[""]) == len(found[best]):
+    best, *others = sorted(stems, key=lambda suffix: (-len(stems[suffix]), suffix))
+    if "" in stems and len(stems[""]) == len(stems[best]):
         return ""
-    rivals = [suffix for suffix in others if suffix and 2 * len(found[suffix]) > len(found[best])]
+    rivals = [suffix for suffix in others if suffix and 2 * len(stems[suffix]) > len(stems[best])]
     if best and rivals:
-        endings = " or ".join(f"{suffix!r} ({len(found[suffix])} files)" for suffix in (best, *rivals[:2]))
+        endings = " or ".join(f"{suffix!r} ({len(stems[suffix])} files)" for suffix in (best, *rivals[:2]))
         raise DataError(
-            f"{found[best][0]}: more than one kind of label fits it, ending in {endings}; expected one per "
+            f"{stems[best][0]}: more than one kind of label fits it, ending in {endings}; expected one per "
             "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in a CSV"
         )
     return best

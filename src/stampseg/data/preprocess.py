@@ -106,8 +106,8 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     classes = None
     if label is not None:
         check_pair(volume.header, label.header)
-        found = to_classes(orient(label.array, orientation), plan.label_values, label.header.path)
-        classes = resample_classes(np.ascontiguousarray(found[as_slices(box)]), shape)[None]
+        indices = to_classes(orient(label.array, orientation), plan.label_values, label.header.path)
+        classes = resample_classes(np.ascontiguousarray(indices[as_slices(box)]), shape)[None]
     return Prepared(
         image=_resample_image(image, shape, spacing, plan),
         label=classes,
@@ -184,7 +184,7 @@ def _check_room(header: Header, shape: Sequence[int], spacing: Sequence[float], 
 
 def working_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
     """Spatial shape at the target spacing; an axis within 1% of it keeps its size."""
-    factors = [own / wanted for own, wanted in zip(spacing, target, strict=True)]
+    factors = [size / wanted for size, wanted in zip(spacing, target, strict=True)]
     return tuple(
         int(n) if abs(factor - 1) <= SPACING_TOLERANCE else max(1, round(n * factor))
         for n, factor in zip(shape, factors, strict=True)
@@ -198,9 +198,9 @@ def resample_classes(classes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     best = np.zeros(tuple(shape), dtype=np.uint8)
     share = np.full(tuple(shape), -1.0, dtype=np.float32)
     for value in np.flatnonzero(np.bincount(classes.ravel())):
-        own = resample((classes == value)[None], shape)[0]
-        ahead = own > share
-        np.copyto(share, own, where=ahead)
+        filled = resample((classes == value)[None], shape)[0]
+        ahead = filled > share
+        np.copyto(share, filled, where=ahead)
         np.copyto(best, np.uint8(value), where=ahead)
     return best
 

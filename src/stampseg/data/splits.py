@@ -289,7 +289,7 @@ def _entry(case: Case) -> dict[str, Any]:
 
 
 def _digest(paths: Iterable[Path]) -> str:
-    """Of what is in the files; a stopped run goes on with the same data only."""
+    """Digest of the files' contents; a stopped run resumes with the same data only."""
     total = hashlib.blake2b(digest_size=16)
     for path in paths:
         with path.open("rb") as file:
@@ -327,8 +327,8 @@ def _splits(model: Path) -> dict[str, list[dict[str, Any]]] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {part: [dict(entry) for entry in found.get(part, [])] for part in PARTS}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {part: [dict(entry) for entry in content.get(part, [])] for part in PARTS}
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: is damaged ({error}); name images with `inputs`") from None
 

@@ -70,23 +70,23 @@ def estimate(seen: Survey, config: Config, parameters: int, measured: bool = Tru
     )
 
 
-def judge(found: Estimate) -> list[Finding]:
+def judge(costs: Estimate) -> list[Finding]:
     """What does not fit on this machine."""
     findings = []
-    if found.disk_megabytes > found.free_disk_megabytes:
+    if costs.disk_megabytes > costs.free_disk_megabytes:
         findings.append(
             finding(
                 "disk",
-                f"a run folder may take {found.disk_megabytes:,.0f} MB and "
-                f"{found.free_disk_megabytes:,.0f} MB are free in {Path.cwd()}",
+                f"a run folder may take {costs.disk_megabytes:,.0f} MB and "
+                f"{costs.free_disk_megabytes:,.0f} MB are free in {Path.cwd()}",
                 "free some space, or choose `output` on another disk",
             )
         )
-    if found.peak_megabytes is not None and found.free_megabytes < 0.1 * found.peak_megabytes:
+    if costs.peak_megabytes is not None and costs.free_megabytes < 0.1 * costs.peak_megabytes:
         findings.append(
             finding(
                 "memory",
-                f"a step takes {found.peak_megabytes:,.0f} MB and {found.free_megabytes:,.0f} MB are left",
+                f"a step takes {costs.peak_megabytes:,.0f} MB and {costs.free_megabytes:,.0f} MB are left",
                 "lower train.batch_size or data.patch_size",
             )
         )

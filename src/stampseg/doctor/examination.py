@@ -46,7 +46,7 @@ class Examination:
             "errors": self.errors,
             "warnings": messages(self.findings, "warning"),
             "notes": messages(self.findings, "note"),
-            "findings": [each.to_json() for each in self.findings],
+            "findings": [finding.to_json() for finding in self.findings],
             "labels": dict(zip(map(str, seen.table.values), seen.table.names, strict=True)) if seen else None,
             "plan": seen.plan.model_dump(mode="json") if seen else None,
             "training_cases": [case.id for case in seen.split.training] if seen else None,
@@ -96,7 +96,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         findings += [*judge(taken), *failed]
     findings += find_twins(facts, seen.split if seen else None)
     order = list(CODES)
-    findings.sort(key=lambda each: order.index(each.code))
+    findings.sort(key=lambda finding: order.index(finding.code))
     return Examination(dataset, tuple(findings), seen, parameters, flops, taken)
 
 

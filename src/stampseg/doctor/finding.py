@@ -74,4 +74,4 @@ def finding(code: str, found: str, fix: str = "", files: Iterable[Path | str] = 
 
 def messages(findings: Sequence[Finding], severity: Severity) -> list[str]:
     """One line for each finding of that severity."""
-    return [str(each) for each in findings if each.severity == severity]
+    return [str(one) for one in findings if one.severity == severity]

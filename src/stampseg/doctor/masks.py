@@ -35,12 +35,12 @@ def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
 def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> list[Finding]:
     """Classes in few cases, or in no validation case."""
     by_id: Mapping[str, CaseFacts] = {f.case.id: f for f in facts}
-    found = []
+    findings = []
     for value, name in list(zip(table.values, table.names, strict=True))[1:]:
         holders = [f for f in facts if value in f.labels]
         if 0 < len(holders) <= RARE < len(facts):
             where = ", ".join(f.case.id for f in holders)
-            found.append(
+            findings.append(
                 finding(
                     "rare-class",
                     f"class {value} ({name}) occurs in {len(holders)} of {len(facts)} cases ({where})",
@@ -51,7 +51,7 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> li
         validation = (*split.validation, *split.unused)
         validating = [by_id[case.id] for case in validation if case.id in by_id]
         if validating and holders and not any(value in f.labels for f in validating):
-            found.append(
+            findings.append(
                 finding(
                     "unvalidated-class",
                     f"class {value} ({name}) occurs in no validation case",
@@ -59,7 +59,7 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> li
                     "`train.validation` CSV, or another `seed`",
                 )
             )
-    return found
+    return findings
 
 
 def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]:
@@ -71,7 +71,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
     if split is not None:
         parts = {case.id: "training" for case in split.training}
         parts |= {case.id: "validation" for case in split.validation}
-    found = []
+    findings = []
     for group in same.values():
         people = {f.case.group for f in group}
         if len(group) < 2 or any(f.constant for f in group):
@@ -79,7 +79,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
         leaks = len({parts[f.case.id] for f in group if f.case.id in parts}) > 1
         names = ", ".join(f.case.id for f in group[:5])
         if leaks and len(people) > 1:
-            found.append(
+            findings.append(
                 finding(
                     "leak",
                     f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names}), and "
@@ -89,7 +89,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
                 )
             )
         else:
-            found.append(
+            findings.append(
                 finding(
                     "twin",
                     f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names})",
@@ -97,4 +97,4 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
                     [f.image for f in group],
                 )
             )
-    return found
+    return findings

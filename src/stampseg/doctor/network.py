@@ -20,7 +20,7 @@ from ..data.plan import Strides
 from ..data.planner import plan_strides
 from ..networks.factory import fixed_strides, spec_of
 from ..networks.model_file import load_model
-from ..networks.pretrained.source import fill, find_own, open_source
+from ..networks.pretrained.source import fill, find_model_file, open_source
 from ..networks.registry import NetworkSpec, find_entry
 from ..networks.skeleton import skeleton
 
@@ -144,11 +144,11 @@ def inspect_target(
 
 
 def _inspect_path(path: Path, target: str, trusted: Collection[str]) -> Inspection:
-    own = find_own(path)
-    if own is not None:
-        found = load_model(own, trusted=trusted).description  # a damaged file is refused
-        network, graph = skeleton(found.network, found.kept, trusted, rehearse=True)
-        return inspect_network(network, graph, found.network, target)
+    model = find_model_file(path)
+    if model is not None:
+        described = load_model(model, trusted=trusted).description  # a damaged file is refused
+        network, graph = skeleton(described.network, described.kept, trusted, rehearse=True)
+        return inspect_network(network, graph, described.network, target)
     source = open_source(path, trusted=trusted)
     if source.spec is None:
         raise ConfigError(

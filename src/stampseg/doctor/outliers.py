@@ -19,7 +19,7 @@ FAR = 12.0  # times the usual distance from the middle of all cases
 
 def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
     """Warnings on single cases, and notes on the set."""
-    found = [
+    findings = [
         finding(
             "constant",
             f"{f.image}: every voxel has the value {f.middle:g}",
@@ -30,14 +30,14 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
         if f.constant
     ]
     if len(facts) >= FEWEST:
-        found += _by_ratio(facts, "spacing", lambda f: f.spacing, 2.0, "mm voxels", "is the header right?")
-        found += _by_ratio(facts, "size", lambda f: f.extent, 3.0, "mm (or pixels) in extent",
+        findings += _by_ratio(facts, "spacing", lambda f: f.spacing, 2.0, "mm voxels", "is the header right?")
+        findings += _by_ratio(facts, "size", lambda f: f.extent, 3.0, "mm (or pixels) in extent",
                            "is it the same part of the body, and is the header right?")  # fmt: skip
-        found += _intensities([f for f in facts if not f.constant])
+        findings += _intensities([f for f in facts if not f.constant])
     orientations = Counter(f.orientation for f in facts if f.orientation)
     if len(orientations) > 1:
         kinds = ", ".join(f"{count} {codes}" for codes, count in orientations.most_common())
-        found.append(
+        findings.append(
             finding(
                 "orientation",
                 f"files are stored in several orientations ({kinds})",
@@ -46,7 +46,7 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
         )
     tilted = [f for f in facts if f.tilt > TILTED]
     if tilted:
-        found.append(
+        findings.append(
             finding(
                 "oblique",
                 f"{len(tilted)} file(s) lie obliquely, up to {max(f.tilt for f in tilted):.0f} degrees "
@@ -55,7 +55,7 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
                 [f.image for f in tilted],
             )
         )
-    return found
+    return findings
 
 
 def _by_ratio(
@@ -71,15 +71,15 @@ def _by_ratio(
     if len({len(v) for v in values}) != 1:
         return []  # pictures among volumes are an error of their own
     usual = np.median(np.array(values), axis=0)
-    found = []
+    findings = []
     for f, value in zip(facts, values, strict=True):
         ratio = np.array(value) / usual
         if max(ratio.max(), 1 / ratio.min()) > limit:
             mine, others = (size_text(sizes, 3) for sizes in (value, usual))
-            found.append(
+            findings.append(
                 finding(code, f"{f.image}: {mine} {unit}, in most cases {others}", question, [f.image])
             )
-    return found if len(found) <= len(facts) / 4 else []  # then there is no usual case
+    return findings if len(findings) <= len(facts) / 4 else []  # then there is no usual case
 
 
 def _by_body_axis(facts: CaseFacts, values: Sequence[float]) -> list[float]:
@@ -105,7 +105,7 @@ def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
     usual = np.median(values, axis=0)
     if usual[0] > HOUNSFIELD_AIR:
         return _of_another_scale([f for f, distance in zip(facts, far, strict=True) if distance > FAR], usual)
-    found = [
+    findings = [
         finding(
             "intensity",
             f"{f.image}: values of {f.low:.4g} to {f.high:.4g} (middle {f.middle:.4g}), in most cases "
@@ -116,7 +116,7 @@ def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
         for f, distance in zip(facts, far, strict=True)
         if distance > FAR
     ]
-    return found if len(found) <= len(facts) / 4 else []
+    return findings if len(findings) <= len(facts) / 4 else []
 
 
 def _of_another_scale(facts: Sequence[CaseFacts], usual: np.ndarray) -> list[Finding]:

@@ -44,10 +44,10 @@ def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[
     alone = [name for name, person in zip(ids, groups, strict=True) if name == person]
     if given or not alone:
         return []
-    found = suggest_groups(alone)
-    if found is None:
+    suggestion = suggest_groups(alone)
+    if suggestion is None:
         return []
-    words, pattern, several = found
+    words, pattern, several = suggestion
     person, names = next(iter(several.items()))
     return [
         finding(

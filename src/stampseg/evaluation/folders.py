@@ -119,7 +119,7 @@ class Evaluation:
                 label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
                 for label, metrics in self.summary().items()
             },
-            "false_positives": {label: asdict(found) for label, found in self.false_positives().items()},
+            "false_positives": {label: asdict(counts) for label, counts in self.false_positives().items()},
             "rows": [row.to_json() for row in self.rows],
             "notes": list(self.notes),
             "warnings": [*self.warnings, *self.missed()],
@@ -191,19 +191,19 @@ def evaluate_folder(
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
-        found, truth = read_label(predicted), read_label(reference)
-        if found.array.shape != truth.array.shape:
+        prediction, truth = read_label(predicted), read_label(reference)
+        if prediction.array.shape != truth.array.shape:
             raise DataError(
-                f"{predicted}: shape {found.array.shape}, but its label {reference} has {truth.array.shape}; "
-                "expected one grid; predict on the image that this label was drawn on"
+                f"{predicted}: shape {prediction.array.shape}, but its label {reference} has "
+                f"{truth.array.shape}; expected one grid; predict on the image that this label was drawn on"
             )
         try:
-            check_pair(truth.header, found.header)
+            check_pair(truth.header, prediction.header)
         except DataError as error:
             warnings.append(f"{error}; compared voxel by voxel all the same")
         units.add("px" if truth.header.is_picture else "mm")
         metrics = evaluate_case(
-            to_classes(found.array, prediction_values, predicted),
+            to_classes(prediction.array, prediction_values, predicted),
             to_classes(truth.array, table.values, reference),
             truth.header.spacing,
             dict(enumerate(table.names)),
@@ -217,21 +217,21 @@ def evaluate_folder(
 
 
 def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
-    held = [row for row in rows if not row.absent]
-    if not held:
+    present = [row for row in rows if not row.absent]
+    if not present:
         return dict.fromkeys(METRIC_NAMES, Statistics(None, None, None, 0))
-    found = {}
+    statistics = {}
     for name in METRIC_NAMES:
-        values = np.array([getattr(row, name) for row in held], dtype=np.float64)
+        values = np.array([getattr(row, name) for row in present], dtype=np.float64)
         std = float(values.std(ddof=1)) if len(values) > 1 else None
-        found[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(held))
-    return found
+        statistics[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(present))
+    return statistics
 
 
 def _false_positives(rows: Sequence[Metrics]) -> FalsePositives:
     volumes = [row.predicted_volume for row in rows if row.absent]
-    found = [volume for volume in volumes if volume]
-    return FalsePositives(len(volumes), len(found), sum(found) / len(found) if found else None)
+    nonzero = [volume for volume in volumes if volume]
+    return FalsePositives(len(volumes), len(nonzero), sum(nonzero) / len(nonzero) if nonzero else None)
 
 
 def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
@@ -260,15 +260,15 @@ def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]
 
 def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
     """Prediction and label by the prediction's stem, by the first way of reading the names that fits any."""
-    found = pair(predicted, references).labels
-    if not found:  # the predictions may be the ones with a suffix
+    pairs = pair(predicted, references).labels
+    if not pairs:  # the predictions may be the ones with a suffix
         backwards = pair(references, dict(predicted)).labels
-        found = {stem_of(file): references[stem] for stem, file in backwards.items()}
-    if not found:  # or both, as the masks of two observers
+        pairs = {stem_of(file): references[stem] for stem, file in backwards.items()}
+    if not pairs:  # or both, as the masks of two observers
         shared = {_cut_ending(stem, references): file for stem, file in references.items()}
         cut = {stem: shared.get(_cut_ending(stem, predicted)) for stem in predicted}
-        found = {stem: file for stem, file in cut.items() if file is not None}
-    return {stem: (predicted[stem], reference) for stem, reference in found.items()}
+        pairs = {stem: file for stem, file in cut.items() if file is not None}
+    return {stem: (predicted[stem], reference) for stem, reference in pairs.items()}
 
 
 def _cut_ending(stem: str, stems: Collection[str]) -> str:

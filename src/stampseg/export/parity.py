@@ -61,22 +61,22 @@ class Parity:
         """
         if not np.isfinite(self.largest_difference):
             return ["its scores are not all finite numbers"]
-        found, most = [], self.tolerance
+        faults, most = [], self.tolerance
         if precision == "int8" and self.dice_network is not None and self.dice_exported is not None:
             if self.dice_network - self.dice_exported > most:
-                found.append(
+                faults.append(
                     f"Dice falls from {self.dice_network:.4f} to {self.dice_exported:.4f}, "
                     f"by more than {most:g}"
                 )
         elif 1 - self.dice > most:
-            found.append(f"Dice between the two is {self.dice:.4f}; expected at least {1 - most:g}")
+            faults.append(f"Dice between the two is {self.dice:.4f}; expected at least {1 - most:g}")
         if precision == "f32" and self.label_share > SHARE * most:
-            found.append(f"{self.label_share:.4%} of the voxels differ; expected at most {SHARE * most:.4%}")
+            faults.append(f"{self.label_share:.4%} of the voxels differ; expected at most {SHARE * most:.4%}")
         if precision == "f32" and self.largest_difference > SCORES * most:
-            found.append(
+            faults.append(
                 f"scores differ by up to {self.largest_difference:.2g}; expected at most {SCORES * most:g}"
             )
-        return found
+        return faults
 
 
 def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer, tolerance: float) -> Parity:

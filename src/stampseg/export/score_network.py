@@ -17,7 +17,7 @@ class ScoreNetwork(nn.Module):
     """Image (B, C, *S) float32 -> scores (B, K, *S) float32 of the map at full resolution.
 
     Args:
-        network: in evaluation mode, of the numbers it shall compute in.
+        network: in evaluation mode, its parameters of the type to compute in.
         spatial_dims: 2 or 3.
         layout: of the image inside; None leaves it.
     """

@@ -44,7 +44,7 @@ def import_class(name: str, trusted: Collection[str]) -> type[nn.Module]:
     module_name, _, attribute = name.partition(":")
     with _current_directory():
         try:
-            found: object = importlib.import_module(module_name)
+            target: object = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             raise ConfigError(
                 f"network {name!r}: no module named {error.name!r} in {Path.cwd()} or installed; run "
@@ -55,12 +55,12 @@ def import_class(name: str, trusted: Collection[str]) -> type[nn.Module]:
                 f"network {name!r}: importing {module_name} failed ({type(error).__name__}: {error}); mend it"
             ) from None
     for part in attribute.split("."):
-        found = getattr(found, part, None)
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        target = getattr(target, part, None)
+    if not (isinstance(target, type) and issubclass(target, nn.Module)):
         raise ConfigError(
             f"network {name!r}: {module_name} has no class {attribute} derived from torch.nn.Module"
         )
-    return found
+    return target
 
 
 @contextmanager

@@ -119,7 +119,7 @@ class Entry:
         """
         package = self.module.split(".")[0]
         try:
-            found = getattr(importlib.import_module(self.module), self.attribute, None)
+            cls = getattr(importlib.import_module(self.module), self.attribute, None)
         except ModuleNotFoundError as error:
             if error.name != package:
                 raise ConfigError(self._broken(package, error)) from None
@@ -127,9 +127,9 @@ class Entry:
             raise ConfigError(f"network {self.name!r} needs the package {package}; {remedy}") from None
         except Exception as error:  # whatever the package does when it is imported
             raise ConfigError(self._broken(package, error)) from None
-        if found is None:
+        if cls is None:
             raise ConfigError(f"{package} as installed has no {self.attribute}; update {package}")
-        return found
+        return cls
 
     def _broken(self, package: str, error: Exception) -> str:
         return (

@@ -108,9 +108,9 @@ def _used_once(network: nn.Module) -> set[str]:
 
 def _agree(network: nn.Module, folded: nn.Module, example: Tensor, spatial_dims: int) -> bool:
     with torch.no_grad():
-        expected, found = (main_map(each(example), spatial_dims) for each in (network, folded))
+        expected, scores = (main_map(module(example), spatial_dims) for module in (network, folded))
     largest = float(expected.abs().max().clamp(min=1.0))
-    return bool((found - expected).abs().max() <= _TOLERANCE * largest)
+    return bool((scores - expected).abs().max() <= _TOLERANCE * largest)
 
 
 def _join(prefix: str, name: str) -> str:

@@ -156,7 +156,7 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
 
     Args:
         path: the file.
-        device: where the network shall be.
+        device: where the network is put.
         trusted: `package.module:Class` names whose code may be imported because a file asks for it.
 
     Raises:
@@ -165,13 +165,13 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
     """
     description = read_description(path)
     with safe_open(path, framework="pt", device=str(device)) as file:
-        found = _header(file)
+        headers = _header(file)
         try:
             # A layer has a weight or none, and few have none.
-            with at_most_layers(LAYERS_PER_WEIGHT * (len(found) + 8)):
+            with at_most_layers(LAYERS_PER_WEIGHT * (len(headers) + 8)):
                 network, graph = skeleton(
                     *(description.network, description.kept, trusted),
-                    lambda dense: _check_dense(path, dense, found),
+                    lambda dense: _check_dense(path, dense, headers),
                 )
         except ModelFileError:
             raise
@@ -182,7 +182,7 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
             raise ModelFileError(f"{path}: its network cannot be rebuilt: {text}") from error
         _check_input(path, description)
         stored = _stored(network)
-        _check_weights(path, stored, found)
+        _check_weights(path, stored, headers)
         tensors = {name: file.get_tensor(name) for name in stored}
     rates = {name: torch.zeros(buffer.shape, device=device) for name, buffer in _rates(network).items()}
     put_state(network, {**tensors, **rates})
@@ -200,19 +200,19 @@ def _check_input(path: Path, description: Description) -> None:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Header:
     """What the header says of one tensor."""
 
     shape: tuple[int, ...]
     kind: str  # as safetensors writes it: F32, I64
 
 
-def _header(file: Any) -> dict[str, _Found]:
+def _header(file: Any) -> dict[str, _Header]:
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    return {name: _Found(tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
+    return {name: _Header(tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
 
 
-def _check_dense(path: Path, dense: nn.Module, found: Mapping[str, _Found]) -> None:
+def _check_dense(path: Path, dense: nn.Module, headers: Mapping[str, _Header]) -> None:
     """What can be told of the file before the network is followed.
 
     Raises:
@@ -220,14 +220,14 @@ def _check_dense(path: Path, dense: nn.Module, found: Mapping[str, _Found]) -> N
     """
     stored = _stored(dense)
     for name, expected in stored.items():
-        if name not in found:
+        if name not in headers:
             raise ModelFileError(
                 f"{path}: holds no weight {name}, which the network needs; copy the file again"
             )
-        shape, most = found[name].shape, tuple(expected.shape)
+        shape, most = headers[name].shape, tuple(expected.shape)
         if len(shape) != len(most) or any(n > limit for n, limit in zip(shape, most, strict=True)):
             raise ModelFileError(f"{path}: weight {name} has shape {shape}; the dense network has {most}")
-    surplus = sorted(found.keys() - stored.keys())
+    surplus = sorted(headers.keys() - stored.keys())
     if surplus:
         raise ModelFileError(
             f"{path}: holds {surplus[0]}, which is no weight of its network; expected what "
@@ -235,7 +235,7 @@ def _check_dense(path: Path, dense: nn.Module, found: Mapping[str, _Found]) -> N
         )
 
 
-def _check_weights(path: Path, stored: Mapping[str, torch.Tensor], found: Mapping[str, _Found]) -> None:
+def _check_weights(path: Path, stored: Mapping[str, torch.Tensor], headers: Mapping[str, _Header]) -> None:
     """The file's tensors against those of the network, cut as it says.
 
     Raises:
@@ -243,10 +243,10 @@ def _check_weights(path: Path, stored: Mapping[str, torch.Tensor], found: Mappin
     """
     for name, expected in stored.items():
         shape = tuple(expected.shape)
-        if name not in found or found[name].shape != shape:
-            given = found[name].shape if name in found else None
+        if name not in headers or headers[name].shape != shape:
+            given = headers[name].shape if name in headers else None
             raise ModelFileError(f"{path}: weight {name} has shape {given}; the network needs {shape}")
-        kind, kinds = found[name].kind, _kinds(expected.dtype)
+        kind, kinds = headers[name].kind, _kinds(expected.dtype)
         if kind not in kinds:
             raise ModelFileError(
                 f"{path}: weight {name} holds {kind}; the network needs one of {', '.join(kinds)}; save the "

@@ -37,13 +37,13 @@ def main_map(output: Any, spatial_dims: int) -> Tensor:
     Raises:
         WiringError: nothing in it is a map of class scores.
     """
-    found = score_maps(output, spatial_dims)
-    if not found:
+    maps = score_maps(output, spatial_dims)
+    if not maps:
         raise WiringError(
             f"the network gave {type(output).__name__} without class scores (B, classes, *{spatial_dims} "
             "axes); return a tensor, or a list or dictionary of them with the full resolution first"
         )
-    return found[0]
+    return maps[0]
 
 
 def check_outputs(network: nn.Module, example: Tensor, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""A network without its weights, as wide as it shall be."""
+"""A network without its weights, built dense on the meta device and cut to its stored widths."""
 
 from __future__ import annotations
 

@@ -74,6 +74,19 @@ def _compiled(chart: dict[str, Any]) -> dict[str, Any]:
     return dict(_converter().vegalite_to_vega(whole))
 
 
+_TRADEOFF_AXES = {
+    "x": {
+        "field": "parameters", "type": "quantitative", "title": "parameters",
+        "scale": {"type": "log", "nice": False, "padding": 24},
+        "axis": {"format": "~s", "tickCount": 6, "labelOverlap": True},
+    },
+    "y": {
+        "field": "Dice", "type": "quantitative", "title": "validation Dice",
+        "scale": {"zero": False, "padding": 16},
+    },
+}  # fmt: skip
+
+
 def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | None:
     points = [
         {
@@ -89,65 +102,61 @@ def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | No
     ]
     if not points:
         return None
-    named = {str(point["event"]) for point in points}
-    events = [event for event in EVENTS if event in named] + sorted(named - set(EVENTS))
-    place = {
-        "x": {
-            "field": "parameters", "type": "quantitative", "title": "parameters",
-            "scale": {"type": "log", "nice": False, "padding": 24},
-            "axis": {"format": "~s", "tickCount": 6, "labelOverlap": True},
-        },
-        "y": {
-            "field": "Dice", "type": "quantitative", "title": "validation Dice",
-            "scale": {"zero": False, "padding": 16},
-        },
-    }  # fmt: skip
-    coloured = {
-        "color": {
-            "field": "event", "type": "nominal", "title": None,
-            "scale": {"domain": events, "range": [_STYLES.get(event, _OTHER)[0] for event in events]},
-            "legend": {"orient": "top", "columns": 3},
-        },
-        "shape": {
-            "field": "event", "type": "nominal", "title": None,
-            "scale": {"domain": events, "range": [_STYLES.get(event, _OTHER)[1] for event in events]},
-        },
-        "tooltip": [{"field": name} for name in ("round", "event", "parameters", "steps")]
-        + [{"field": "Dice", "format": ".3f"}],
-    }  # fmt: skip
-    ring = {"type": "point", "shape": "circle", "filled": False, "size": 380, "aria": False, "tooltip": None}
+    line = {"type": "line", "color": _INK, "opacity": 0.22, "strokeWidth": 1.2, "aria": False}
+    dots = {"type": "point", "filled": True, "size": 90, "cursor": "pointer", "opacity": 0.95}
     return {
         "description": "Validation Dice against parameters, one point per round",
         "height": 320,
         "data": {"values": points},
         "layer": [
-            {
-                "mark": {"type": "line", "color": _INK, "opacity": 0.22, "strokeWidth": 1.2, "aria": False},
-                "encoding": {**place, "order": {"field": "round"}},
-            },
-            {
-                "transform": [{"filter": "datum.chosen"}],
-                "mark": {**ring, "color": _INK, "strokeWidth": 2, "size": 300},
-                "encoding": place,
-            },
-            {
-                "transform": [{"filter": "datum.chosen"}],
-                "mark": {"type": "text", "color": _INK, "dy": -18, "fontWeight": "bold", "aria": False},
-                "encoding": {**place, "text": {"value": "chosen"}},
-            },
-            {
-                "mark": {**ring, "color": _ACCENT, "strokeWidth": 3, "size": 560},
-                "encoding": {
-                    **place,
-                    "opacity": {"condition": {"test": "datum.round === current", "value": 1}, "value": 0},
-                },
-            },
-            {  # above the rings, which would keep the pointer from them
-                "mark": {"type": "point", "filled": True, "size": 90, "cursor": "pointer", "opacity": 0.95},
-                "encoding": {**place, **coloured},
-            },
+            {"mark": line, "encoding": {**_TRADEOFF_AXES, "order": {"field": "round"}}},
+            *_rings(),
+            # above the rings, which would keep the pointer from them
+            {"mark": dots, "encoding": {**_TRADEOFF_AXES, **_by_event({str(p["event"]) for p in points})}},
         ],
     }
+
+
+def _rings() -> list[dict[str, Any]]:
+    """Around the chosen round, with the word, and around the one that is shown."""
+    ring = {"type": "point", "shape": "circle", "filled": False, "aria": False, "tooltip": None}
+    return [
+        {
+            "transform": [{"filter": "datum.chosen"}],
+            "mark": {**ring, "color": _INK, "strokeWidth": 2, "size": 300},
+            "encoding": _TRADEOFF_AXES,
+        },
+        {
+            "transform": [{"filter": "datum.chosen"}],
+            "mark": {"type": "text", "color": _INK, "dy": -18, "fontWeight": "bold", "aria": False},
+            "encoding": {**_TRADEOFF_AXES, "text": {"value": "chosen"}},
+        },
+        {
+            "mark": {**ring, "color": _ACCENT, "strokeWidth": 3, "size": 560},
+            "encoding": {
+                **_TRADEOFF_AXES,
+                "opacity": {"condition": {"test": "datum.round === current", "value": 1}, "value": 0},
+            },
+        },
+    ]
+
+
+def _by_event(named: set[str]) -> dict[str, Any]:
+    """Colour, shape and words of a point, by what happened in its round."""
+    events = [event for event in EVENTS if event in named] + sorted(named - set(EVENTS))
+    colours, shapes = zip(*(_STYLES.get(event, _OTHER) for event in events), strict=True)
+    return {
+        "color": {
+            "field": "event", "type": "nominal", "title": None,
+            "scale": {"domain": events, "range": list(colours)}, "legend": {"orient": "top", "columns": 3},
+        },
+        "shape": {
+            "field": "event", "type": "nominal", "title": None,
+            "scale": {"domain": events, "range": list(shapes)},
+        },
+        "tooltip": [{"field": name} for name in ("round", "event", "parameters", "steps")]
+        + [{"field": "Dice", "format": ".3f"}],
+    }  # fmt: skip
 
 
 def _loss(rounds: Sequence[Turn]) -> dict[str, Any] | None:

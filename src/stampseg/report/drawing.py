@@ -119,8 +119,8 @@ def _touched(graph: ChannelGraph, call: LayerCall, dim: int) -> list[str]:
     channels = graph.binding(call.weight, dim)
     if channels is None:
         return []
-    own = np.unique(channels[channels >= 0])
-    return [group.name for group in graph.groups if _holds(group, own)]
+    known = np.unique(channels[channels >= 0])
+    return [group.name for group in graph.groups if _holds(group, known)]
 
 
 def _holds(group: Group, channels: np.ndarray) -> bool:

@@ -86,13 +86,29 @@ def view_of(
         classes: how many there are, background included.
         most: slices at most.
     """
-    window = grey_window(image)
     if prediction.ndim == 2:
-        sheet = _slice(0, to_rgb(image, window), prediction, reference, classes)
-        rows, columns = _size(prediction.shape)
-        ratio = prediction.shape[1] * spacing[1] / (prediction.shape[0] * spacing[0])
-        return View("picture", "", columns, rows, ratio, 1, 0, (sheet,))
-    axis = slicing_axis(spacing)
+        return _picture(image, prediction, reference, spacing, classes)
+    return _volume(image, prediction, reference, spacing, classes, most)
+
+
+def _picture(
+    image: np.ndarray, prediction: np.ndarray, reference: np.ndarray, spacing: Sequence[float], classes: int
+) -> View:
+    sheet = _slice(0, to_rgb(image, grey_window(image)), prediction, reference, classes)
+    rows, columns = _size(prediction.shape)
+    ratio = prediction.shape[1] * spacing[1] / (prediction.shape[0] * spacing[0])
+    return View("picture", "", columns, rows, ratio, 1, 0, (sheet,))
+
+
+def _volume(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing: Sequence[float],
+    classes: int,
+    most: int,
+) -> View:
+    window, axis = grey_window(image), slicing_axis(spacing)
     across, along = (a for a in range(3) if a != axis)
     shape = (prediction.shape[along], prediction.shape[across])  # rows, columns
     ratio = shape[1] * spacing[across] / (shape[0] * spacing[along])
@@ -137,8 +153,8 @@ def _slice(
 ) -> Slice:
     rows, columns = _size(prediction.shape)
     masks = [_shrunk(labels, rows, columns) for labels in (prediction, reference)]
-    found = [Outlines(v, outline(masks[1] == v), outline(masks[0] == v)) for v in range(1, classes)]
-    drawn = tuple(lines for lines in found if lines.reference or lines.prediction)
+    outlines = [Outlines(v, outline(masks[1] == v), outline(masks[0] == v)) for v in range(1, classes)]
+    drawn = tuple(lines for lines in outlines if lines.reference or lines.prediction)
     return Slice(index, _webp(colours, rows, columns), drawn)
 
 

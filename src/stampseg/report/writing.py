@@ -77,15 +77,7 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
     """The page as HTML; whatever comes from files is escaped."""
     drawn = charts.charts_of(record)
     scripts = [_inline(text) for text in (charts.library(), _own_script())]
-    jinja = require("jinja2", "the report's page")
-    environment = jinja.Environment(
-        loader=jinja.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    environment = _environment()
     return str(
         environment.get_template("page.html.j2").render(
             record=record,
@@ -102,20 +94,40 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
             charts=sorted(drawn),
             drawing=drawing,
             findings=findings,
-            shown={
-                "rounds": [_round(turn) for turn in record.rounds],
-                "chosen": record.chosen,
-                "drawing": drawing.to_json(),
-                "charts": drawn,
-                "labels": list(findings.labels),
-                "cases": [
-                    {"id": case.id, "dice": case.dice, "view": case.view.to_json()}
-                    for case in findings.cases
-                    if case.view is not None
-                ],
-            },
+            shown=_shown(record, drawing, findings, drawn),
         )
     )
+
+
+def _environment() -> Any:
+    jinja = require("jinja2", "the report's page")
+    environment = jinja.Environment(
+        loader=jinja.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
+    return environment
+
+
+def _shown(
+    record: Record, drawing: Drawing, findings: Findings, drawn: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """What the page's script reads."""
+    return {
+        "rounds": [_round(turn) for turn in record.rounds],
+        "chosen": record.chosen,
+        "drawing": drawing.to_json(),
+        "charts": drawn,
+        "labels": list(findings.labels),
+        "cases": [
+            {"id": case.id, "dice": case.dice, "view": case.view.to_json()}
+            for case in findings.cases
+            if case.view is not None
+        ],
+    }
 
 
 def _round(turn: Turn) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keeps a run so that it can be stopped at any moment and gone on with, as if nothing had happened."""
+"""Checkpoints: a run can be stopped at any moment and resumed as if nothing had happened."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from .replay import Answer, Replay
 
 
 class Checkpointer:
-    """Writes checkpoints after every round and within long ones, and leads a new process to the last one.
+    """Writes checkpoints after every round and within long ones, and brings a new process to the last one.
 
     The last two rounds are kept: a cut that has not healed is undone to the round before it. A checkpoint
     within a round stands on that of the round before.
 
     Args:
-        folder: of the run; what is in its `checkpoint` is gone on from.
+        folder: of the run; the run resumes from what is in its `checkpoint`.
         minutes: of training between two checkpoints within a round.
     """
 
     def __init__(self, folder: Path, minutes: float) -> None:
         self.place, self.minutes = folder / "checkpoint", minutes
-        self._rounds = {kept.rounds: kept for kept in map(load_checkpoint, round_files(self.place))}
+        self._rounds = {saved.rounds: saved for saved in map(load_checkpoint, round_files(self.place))}
         inner = self.place / STEP
         self._step = load_checkpoint(inner) if inner.is_file() else None
-        newest = max(self._rounds.values(), key=lambda kept: kept.rounds, default=None)
+        newest = max(self._rounds.values(), key=lambda saved: saved.rounds, default=None)
         if self._step is not None and newest is not None and self._step.rounds < newest.rounds:
             self._step = None  # the process was killed before it could delete it
         last = self._step or newest
-        self.kept = newest.rounds if newest is not None else 0
+        self.rounds_saved = newest.rounds if newest is not None else 0
         self.replay = Replay(list(last.answers) if last is not None else [])
         self._before = last.seconds if last is not None else 0.0
         self._start = self._saved = time.monotonic()
@@ -54,7 +54,7 @@ class Checkpointer:
 
     @property
     def resumed(self) -> bool:
-        """Whether there is something to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return bool(self.replay.answers)
 
     @property
@@ -73,10 +73,10 @@ class Checkpointer:
     def passed(self) -> bool:
         """After each round: whether it had ended before the stop, and is on disk."""
         self._passed += 1
-        kept = self._rounds.pop(self._passed, None)
-        if kept is not None:
-            self._put(kept)
-        return self._passed <= self.kept
+        checkpoint = self._rounds.pop(self._passed, None)
+        if checkpoint is not None:
+            self._put(checkpoint)
+        return self._passed <= self.rounds_saved
 
     def keep(self) -> None:
         """After each new round, when its files are written."""
@@ -114,15 +114,15 @@ class Checkpointer:
         )
         self._saved = time.monotonic()
 
-    def _put(self, kept: Checkpoint) -> None:
+    def _put(self, checkpoint: Checkpoint) -> None:
         trainer = self.trainer
-        put_training(trainer.network, trainer.optimizer, kept.training)
-        trainer.objective.put(kept.objective)
-        put_randomness(self.randomness, trainer.device, kept.randomness)
-        for name, value in kept.trainer.items():
+        put_training(trainer.network, trainer.optimizer, checkpoint.training)
+        trainer.objective.put(checkpoint.objective)
+        put_randomness(self.randomness, trainer.device, checkpoint.randomness)
+        for name, value in checkpoint.trainer.items():
             setattr(trainer, name, value)
-        if self.gathering is not None and kept.sums is not None and kept.counts is not None:
-            self.gathering.set_state(kept.sums, kept.counts)
+        if self.gathering is not None and checkpoint.sums is not None and checkpoint.counts is not None:
+            self.gathering.set_state(checkpoint.sums, checkpoint.counts)
 
 
 FORMAT = 1
@@ -146,7 +146,7 @@ class Checkpoint:
         seconds: that the run had taken.
         answers: of the learner so far.
         trainer: counts of the trainer by name.
-        training, randomness: see `state.py`.
+        training, randomness: see `train/state.py`.
         objective: what the training method remembers.
         sums, counts: of what was gathered for ranking; None where nothing is gathered.
     """
@@ -220,7 +220,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         return _checkpoint(values, tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelFileError(
-            f"{path}: not a checkpoint that this version can go on from ({error}); "
+            f"{path}: not a checkpoint that this version can resume from ({error}); "
             "start the run again in a new folder"
         ) from None
 

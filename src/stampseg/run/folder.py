@@ -3,7 +3,7 @@
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
 
-While it goes on, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
+While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
 resumed.
 """
 
@@ -21,6 +21,7 @@ from typing import Any
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+from ..core.config import Config, load_config
 from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.text import some
@@ -30,7 +31,7 @@ from .spec import RunSpec
 
 SPEC_FILE = "run.json"
 LOCK = ".lock"
-# What a run writes before its first round. The specification goes last: while it is there, the run can go on.
+# What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = ("config.yaml", "plan.json", "fingerprint.json", "splits.json", "log.txt", "mlflow.db", SPEC_FILE)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
 
@@ -103,11 +104,11 @@ class RunFolder:
         RunSpec.read(path / SPEC_FILE)
         folder = cls(path)
         if folder.ended:
-            raise ConfigError(f"{path}: this run has ended; there is nothing to go on with")
+            raise ConfigError(f"{path}: this run has ended; there is nothing to resume")
         try:
             folder._take()
-            for each in (path, path / "rounds", path / "checkpoint"):
-                remove_leftovers(each)
+            for place in (path, path / "rounds", path / "checkpoint"):
+                remove_leftovers(place)
             (path / "rounds").mkdir(exist_ok=True)
         except OSError as error:
             raise DataError(f"{path}: cannot be written to ({error.strerror}); mend that first") from None
@@ -129,11 +130,11 @@ class RunFolder:
 
     def _make(self, path: Path) -> None:
         """Make a folder with those above it, and remember which were not there."""
-        for each in (*reversed(path.parents), path):
-            if not os.path.lexists(each):
+        for folder in (*reversed(path.parents), path):
+            if not os.path.lexists(folder):
                 with suppress(FileExistsError):  # another process was quicker
-                    each.mkdir()
-                    self._made.append(each)
+                    folder.mkdir()
+                    self._made.append(folder)
 
     @property
     def spec(self) -> RunSpec:
@@ -143,6 +144,14 @@ class RunFolder:
             DataError: the folder does not say.
         """
         return RunSpec.read(self.path / SPEC_FILE)
+
+    def config(self) -> Config:
+        """The options that the run began with, settled: defaults may be others by now.
+
+        Raises:
+            ConfigError: config.yaml is missing or damaged.
+        """
+        return load_config(self.path / "config.yaml")
 
     @property
     def ended(self) -> bool:
@@ -272,11 +281,11 @@ def check_free(path: Path) -> None:
     if not os.path.lexists(path):
         return
     if not path.is_dir():
-        raise ConfigError(f"{path}: is no folder; expected a new or an empty one; choose another `output`")
-    found = sorted(each.name for each in path.iterdir() if not (is_leftover(each) or _is_old_lock(each)))
-    if found:
+        raise ConfigError(f"{path}: is not a folder; expected a new or an empty one; choose another `output`")
+    names = sorted(file.name for file in path.iterdir() if not (is_leftover(file) or _is_old_lock(file)))
+    if names:
         raise ConfigError(
-            f"{path}: is not empty, it holds {some(found)}; choose another `output` or empty it"
+            f"{path}: is not empty, it holds {some(names)}; choose another `output` or empty it"
         )
 
 

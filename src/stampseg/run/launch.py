@@ -31,7 +31,7 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     other = spec.differences(folder.spec)
     if other:
         raise ConfigError(
-            f"{output}: holds a stopped run of other options ({', '.join(other)}); go on with it by "
+            f"{output}: holds a stopped run of other options ({', '.join(other)}); resume it with "
             f"`RunFolder.reopen` {output}, or choose another `output`"
         )
     return RunFolder.reopen(output)

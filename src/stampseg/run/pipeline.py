@@ -71,12 +71,12 @@ def run_training(
         What result.json holds.
     """
     checkpointer = Checkpointer(folder.path, config.train.checkpoint_minutes)
-    folder.keep_rounds(checkpointer.kept)
+    folder.keep_rounds(checkpointer.rounds_saved)
     start_flushing_workers()
     seed_everything(config.seed)
     device = resolve_device(config.device)
     seen = survey(dataset, config, source)
-    config = _settle(config, seen, reporter)
+    config = folder.config() if checkpointer.resumed else _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, seen.split.note):
         reporter.note(text)
@@ -114,7 +114,7 @@ def run_training(
             _learner(trainer, held_out, seen, config, device, times, randomness, gathering)
         )
         if checkpointer.resumed:
-            reporter.note(f"a stopped run goes on: {checkpointer.kept} round(s) had ended")
+            reporter.note(f"resumed after {checkpointer.rounds_saved} round(s)")
         given = learner.validate() if source is not None else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")

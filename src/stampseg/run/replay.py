@@ -1,7 +1,7 @@
-"""What the loop was told, so that a run that stopped can be led back to where it was.
+"""What the loop was told, so that a stopped run can be brought back to where it was.
 
 The loop (train/stamp.py) is a function of what its learner answers: losses, scores, choices, Dice. Every
-answer is written down. Whoever goes on with a stopped run gives the loop the old answers, without any
+answer is written down. Whoever resumes a stopped run gives the loop the old answers, without any
 training, until they end: its counts, channels and decisions are then those of the old run, and the
 weights are put in from a checkpoint.
 """

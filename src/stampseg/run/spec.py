@@ -1,4 +1,4 @@
-"""What was asked of a run: enough to go on with it, and to repeat it."""
+"""What was asked of a run: enough to resume it, and to repeat it."""
 
 from __future__ import annotations
 

@@ -89,8 +89,8 @@ class _MLflow:
             require("sqlalchemy", "`track` mlflow")
         store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.absolute() / 'mlflow.db'}")
         self.client: Any = mlflow.tracking.MlflowClient(tracking_uri=store)
-        found = self.client.get_experiment_by_name("stampseg")
-        experiment = found.experiment_id if found is not None else self.client.create_experiment("stampseg")
+        past = self.client.get_experiment_by_name("stampseg")
+        experiment = past.experiment_id if past is not None else self.client.create_experiment("stampseg")
         self.run: str = self.client.create_run(experiment, run_name=folder.absolute().name).info.run_id
         for part, options in config.model_dump(mode="json").items():
             for name, value in (options if isinstance(options, dict) else {"": options}).items():

@@ -37,12 +37,7 @@ def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], 
             f"{path}: its description has {len(text):,} bytes; expected at most {MOST_BYTES:,}; "
             "export the model again"
         )
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ModelFileError(f"{path}: its description is no JSON; copy or export the file again") from None
-    if not isinstance(values, dict):
-        raise ModelFileError(f"{path}: its description is no JSON object; export the file again")
+    values = _values(text, path)
     if values.get("format") != FORMAT:
         raise ModelFileError(
             f"{path}: written in format {values.get('format')!r}; this version reads format {FORMAT}; "
@@ -53,9 +48,22 @@ def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], 
             f"{path}: precision {values.get('precision')!r} is not known; expected one of "
             f"{', '.join(PRECISIONS)}; export the model again"
         )
+    return values, _plan(values.get("plan"), path)
+
+
+def _values(text: str | bytes, path: Path) -> dict[str, Any]:
     try:
-        plan = Plan.model_validate(values.get("plan"))
-        return values, plan
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path}: its description is no JSON; copy or export the file again") from None
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{path}: its description is no JSON object; export the file again")
+    return values
+
+
+def _plan(values: object, path: Path) -> Plan:
+    try:
+        return Plan.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")

@@ -73,20 +73,20 @@ def read_openvino(path: Path) -> tuple[tuple[bytes, bytes], bytes | None]:
     _check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            found = {info.filename: info for info in archive.infolist()}
+            members = {info.filename: info for info in archive.infolist()}
             for name in MEMBERS[:2]:
-                if name not in found:
+                if name not in members:
                     raise ModelFileError(
                         f"{path}: holds no {name}; expected a file written by `stampseg export`; {AGAIN}"
                     )
-            if any(found[name].compress_type != zipfile.ZIP_STORED for name in MEMBERS if name in found):
+            if any(members[name].compress_type != zipfile.ZIP_STORED for name in MEMBERS if name in members):
                 raise ModelFileError(
                     f"{path}: is compressed; expected a zip without compression, as `stampseg export` "
                     "writes it"
                 )
-            if any(found[name].file_size > path.stat().st_size for name in MEMBERS if name in found):
+            if any(members[name].file_size > path.stat().st_size for name in MEMBERS if name in members):
                 raise ModelFileError(f"{path}: promises more bytes than it has; {AGAIN}")
-            parts = [archive.read(name) if name in found else None for name in MEMBERS]
+            parts = [archive.read(name) if name in members else None for name in MEMBERS]
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelFileError(f"{path}: not a readable .openvino file ({_line(error)}); {AGAIN}") from None
     return (parts[0] or b"", parts[1] or b""), parts[2]

@@ -53,7 +53,7 @@ class _Written:
         return sum(self.voxels[1:])
 
 
-Failure = DataError | MissingPackageError  # of one file; the others go on
+Failure = DataError | MissingPackageError  # of one file; the others are still segmented
 FAILURES = (DataError, MissingPackageError)
 A = TypeVar("A")
 B = TypeVar("B")
@@ -140,7 +140,7 @@ def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
 def _stream(
     cases: Sequence[Case], opened: OpenModel, output: Path, overlays: Path | None, options: dict[str, Any]
 ) -> Iterator[_Written | Failure]:
-    """What came of each case, in their order."""
+    """The outcome of each case, in their order."""
 
     def read(case: Case) -> _Job | Failure:
         return _read(case, opened.plan, overlays is not None)
@@ -216,9 +216,9 @@ def _overlay_of(case: Case, overlays: Path) -> Path:
 
 
 def _check_folder(folder: Path) -> None:
-    """Where masks shall go must be a folder, or a name that is free; it is made with the first of them."""
+    """Masks are written to a folder, or to a free name; the folder is made with the first mask."""
     if os.path.lexists(folder) and not folder.is_dir():
-        raise DataError(f"{folder}: is no folder; expected one to write to; choose another name")
+        raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
 
 
 def _refuse_overwriting(cases: Sequence[Case], output: Path, overlays: Path | None, overwrite: bool) -> None:

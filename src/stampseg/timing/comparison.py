@@ -58,7 +58,7 @@ def bench_model(
         echo: is told of what is left out and why.
 
     Returns:
-        JSON-ready: machine, sizes, one row per runtime and precision, and what it comes to in words.
+        JSON-ready: machine, sizes, one row per runtime and precision, and a summary in words.
 
     Raises:
         ConfigError: a runtime or precision that does not exist.

@@ -1,4 +1,4 @@
-"""How long a network takes for one image on this machine, with the runtime it shall be used with."""
+"""How long a network takes for one image on this machine, with the runtime that will run it."""
 
 from __future__ import annotations
 

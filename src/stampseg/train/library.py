@@ -350,7 +350,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", *, trusted: Colle
 
     Args:
         path: written by `save`, or by `stampseg train` and `stampseg prune`.
-        device: where it shall be.
+        device: where it is put.
         trusted: `package.module:Class` names whose code the file may use.
 
     Raises:

@@ -1,6 +1,6 @@
 """All that training changes, at one moment: weights, optimiser, generators of random numbers.
 
-What is put back is bit for bit what was taken, strides included, so that training goes on as if it had
+What is put back is bit for bit what was taken, strides included, so that training continues as if it had
 never stopped.
 """
 
@@ -33,7 +33,7 @@ def take_training(network: nn.Module, optimizer: Optimizer, *, copy: bool = Fals
 
     Args:
         network, optimizer: as they are now.
-        copy: True where training goes on before the state is stored.
+        copy: True where training continues before the state is stored.
     """
     names = {id(p): name for name, p in network.named_parameters()}
     tensors = {f"network/{name}": tensor.detach() for name, tensor in state_of(network).items()}
@@ -57,15 +57,15 @@ def put_training(network: nn.Module, optimizer: Optimizer, state: State) -> None
     Raises:
         ModelFileError: the state is of another network.
     """
-    own = state_of(network)
-    found = {n.removeprefix("network/"): t for n, t in state.tensors.items() if n.startswith("network/")}
-    odd = [n for n in own.keys() | found.keys() if n not in own or n not in found]
-    odd += [n for n in own.keys() & found.keys() if own[n].shape != found[n].shape]
+    current = state_of(network)
+    stored = {n.removeprefix("network/"): t for n, t in state.tensors.items() if n.startswith("network/")}
+    odd = [n for n in current.keys() | stored.keys() if n not in current or n not in stored]
+    odd += [n for n in current.keys() & stored.keys() if current[n].shape != stored[n].shape]
     if odd:
         raise ModelFileError(f"the checkpoint is of another network than this one (see {min(odd)})")
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(found[name])
+        for name, tensor in current.items():
+            tensor.copy_(stored[name])
     parameters = dict(network.named_parameters())
     optimizer.state.clear()
     for name, scalars in state.values["scalars"].items():
@@ -84,7 +84,7 @@ def put_training(network: nn.Module, optimizer: Optimizer, state: State) -> None
         optimizer.state[parameter][key] = again.copy_(tensor)
 
 
-def take_randomness(own: np.random.Generator, device: torch.device) -> State:
+def take_randomness(generator: np.random.Generator, device: torch.device) -> State:
     """The generators that a run draws from: torch's, Python's, NumPy's and its own."""
     tensors = {"random/torch": torch.get_rng_state()}
     if device.type == "cuda":
@@ -98,12 +98,12 @@ def take_randomness(own: np.random.Generator, device: torch.device) -> State:
         {
             "python": [version, list(numbers), gauss],
             "numpy": [kind, np.asarray(keys).tolist(), *rest],
-            "own": own.bit_generator.state,
+            "own": generator.bit_generator.state,
         },
     )
 
 
-def put_randomness(own: np.random.Generator, device: torch.device, state: State) -> None:
+def put_randomness(generator: np.random.Generator, device: torch.device, state: State) -> None:
     """Set the generators to where they were."""
     torch.set_rng_state(state.tensors["random/torch"])
     if device.type == "cuda" and "random/cuda" in state.tensors:
@@ -114,4 +114,4 @@ def put_randomness(own: np.random.Generator, device: torch.device, state: State)
     random.setstate((version, tuple(numbers), gauss))
     kind, keys, *rest = state.values["numpy"]
     np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))
-    own.bit_generator.state = state.values["own"]
+    generator.bit_generator.state = state.values["own"]

@@ -65,8 +65,8 @@ class Format:
     def suffix_of(self, path: Path) -> str:
         """The format's suffix of a file name, lower case, or "" when it has none of them."""
         name = path.name.lower()
-        found = [suffix for suffix in self.suffixes if name.endswith(suffix) and name != suffix]
-        return max(found, key=len, default="")
+        fitting = [suffix for suffix in self.suffixes if name.endswith(suffix) and name != suffix]
+        return max(fitting, key=len, default="")
 
     def names(self, path: Path) -> bool:
         """Whether the path is named as a file of this format, and is no folder."""

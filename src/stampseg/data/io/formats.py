@@ -17,18 +17,18 @@ FORMATS: tuple[Format, ...] = (*nifti.FORMATS, *itk.FORMATS, *pictures.FORMATS, 
 
 def readable() -> str:
     """All formats, as a message lists them."""
-    return _in_words([each.listed or each.name for each in FORMATS], "or")
+    return _in_words([kind.listed or kind.name for kind in FORMATS], "or")
 
 
 def suffix_of(path: Path) -> str:
     """The known image suffix of a file name, lower case, or "" when there is none."""
-    return max((each.suffix_of(path) for each in FORMATS), key=len, default="")
+    return max((kind.suffix_of(path) for kind in FORMATS), key=len, default="")
 
 
 def format_named(path: Path) -> Format | None:
     """The format that a file's name says it has."""
     suffix = suffix_of(path)
-    return next((each for each in FORMATS if suffix in each.suffixes), None)
+    return next((kind for kind in FORMATS if suffix in kind.suffixes), None)
 
 
 def format_of(path: Path) -> Format:
@@ -39,12 +39,12 @@ def format_of(path: Path) -> Format:
     """
     if os.path.isdir(path):
         # A folder that is no series goes to what reads series, which tells what it lacks.
-        found = series_format(path) or next((each for each in FORMATS if each.series_mark), None)
+        form = series_format(path) or next((kind for kind in FORMATS if kind.series_mark), None)
     else:
-        found = format_named(path)
-    if found is None:
+        form = format_named(path)
+    if form is None:
         raise DataError(f"{path}: file type not known; expected {readable()}; convert it")
-    return found
+    return form
 
 
 def require_package(kind: Format, path: Path) -> None:
@@ -53,7 +53,7 @@ def require_package(kind: Format, path: Path) -> None:
     Raises:
         MissingPackageError: it is not installed; says what to install.
     """
-    names = [each.name for each in FORMATS if each.package == kind.package]
+    names = [other.name for other in FORMATS if other.package == kind.package]
     purpose = f"{path}: reading and writing {_in_words(names, 'and')}"
     require(kind.module or kind.package, purpose, kind.package)
 
@@ -78,10 +78,10 @@ def series_format(folder: Path) -> Format | None:
         return None
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_hidden(path)]
     named = {format_named(path) for path in files} - {None}
-    kinds = [each for each in FORMATS if each.series_mark is not None]
+    kinds = [kind for kind in FORMATS if kind.series_mark is not None]
     if named:
-        return next((each for each in kinds if named == {each}), None)
-    return next((each for each in kinds if any(map(each.marks, files[:8]))), None)
+        return next((kind for kind in kinds if named == {kind}), None)
+    return next((kind for kind in kinds if any(map(kind.marks, files[:8]))), None)
 
 
 def list_images(folder: Path) -> list[Path]:

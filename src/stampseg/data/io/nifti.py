@@ -43,7 +43,7 @@ def _image_of(source: Any, path: Path) -> np.ndarray:
     if stored.names:
         coded = np.asanyarray(source.dataobj).reshape(shape[:3])
         return as_image(np.stack([coded[name] for name in stored.names[:3]]), path)
-    # Complex values go on as they are, to be refused rather than lose their phase.
+    # Complex values stay as they are, to be refused rather than lose their phase.
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and 0 in the end
         voxels = np.asarray(source.dataobj, dtype=None if stored.kind == "c" else np.float32).reshape(shape)
     return as_image(np.moveaxis(voxels, 3, 0) if len(shape) == 4 else voxels[None], path)

@@ -81,10 +81,10 @@ class BundleConfig:
             return [self.resolve(inner, references, nested + 1) for inner in value]
         if not isinstance(value, str) or value[:1] not in ("@", "$", "%"):
             return value
-        found = self.find(value[1:]) if value[0] == "@" and references < DEEPEST else None
-        if found is None:
+        content = self.find(value[1:]) if value[0] == "@" and references < DEEPEST else None
+        if content is None:
             raise Unsaid(value)
-        return self.resolve(found, references + 1, nested)
+        return self.resolve(content, references + 1, nested)
 
 
 class _Loader(yaml.SafeLoader):

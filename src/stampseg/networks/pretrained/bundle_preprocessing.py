@@ -28,7 +28,7 @@ class Preparation:
 
 def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int) -> Preparation:
     """Read a list of MONAI transforms, in their order."""
-    found = Preparation(data={"crop": "none"}, overrides={"orientation": "file"})
+    preparation = Preparation(data={"crop": "none"}, overrides={"orientation": "file"})
     intensities: list[tuple[str, dict[str, Any]]] = []
     scaled = False
     for step in steps:
@@ -40,26 +40,26 @@ def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int
             if name in _SCALES:
                 intensities.append((name, _SCALES[name](values, channels)))
             else:
-                _GRIDS[name](values, found, scaled)
+                _GRIDS[name](values, preparation, scaled)
         except Unsaid as unsaid:
-            _leave_out(name, f": {str(unsaid)!r} is not run", found)
+            _leave_out(name, f": {str(unsaid)!r} is not run", preparation)
         except ValueError as error:
-            _leave_out(name, f" ({error})", found)
+            _leave_out(name, f" ({error})", preparation)
         except (KeyError, TypeError, AttributeError, IndexError):
-            _leave_out(name, "", found)
+            _leave_out(name, "", preparation)
         scaled = scaled or "Intensity" in name
     if len(intensities) == 1:
-        found.overrides.update(intensities[0][1])
+        preparation.overrides.update(intensities[0][1])
     elif intensities:
         chain = " and ".join(name for name, _ in intensities)
-        found.notes.append(f"{chain} of the bundle are not carried over: one scaling can be, not several")
-    return found
+        preparation.notes.append(f"{chain} of the bundle are not carried over: only one scaling can be")
+    return preparation
 
 
-def _leave_out(name: str, why: str, found: Preparation) -> None:
-    found.notes.append(f"{name} of the bundle is not carried over{why}")
+def _leave_out(name: str, why: str, preparation: Preparation) -> None:
+    preparation.notes.append(f"{name} of the bundle is not carried over{why}")
     if name == "Orientationd":  # the file's own axes would be wrong for sure
-        found.overrides.pop("orientation", None)
+        preparation.overrides.pop("orientation", None)
 
 
 def _name(step: Any) -> str:
@@ -73,27 +73,27 @@ def _name(step: Any) -> str:
     return name
 
 
-def _orientation(values: Mapping[str, Any], found: Preparation, _scaled: bool) -> None:
+def _orientation(values: Mapping[str, Any], preparation: Preparation, _scaled: bool) -> None:
     codes = values["axcodes"]
     if sorted(_CODES[letter] for letter in codes) != ["AP", "RL", "SI"]:
         raise ValueError(f"axcodes {codes}")
-    found.overrides["orientation"] = codes
+    preparation.overrides["orientation"] = codes
 
 
-def _spacing(values: Mapping[str, Any], found: Preparation, _scaled: bool) -> None:
+def _spacing(values: Mapping[str, Any], preparation: Preparation, _scaled: bool) -> None:
     sizes = tuple(float(size) for size in values["pixdim"])
     if min(sizes) <= 0:
         raise ValueError(f"pixdim {list(sizes)} keeps the voxel size of the file along an axis")
-    found.data["spacing"] = sizes
+    preparation.data["spacing"] = sizes
 
 
-def _crop(values: Mapping[str, Any], found: Preparation, scaled: bool) -> None:
+def _crop(values: Mapping[str, Any], preparation: Preparation, scaled: bool) -> None:
     if scaled:
         raise ValueError("it crops by scaled values, ours by those of the file")
-    found.data["crop"] = "nonzero"
-    found.notes.append("CropForegroundd keeps what is above 0, ours what is not 0")
+    preparation.data["crop"] = "nonzero"
+    preparation.notes.append("CropForegroundd keeps what is above 0, ours what is not 0")
     if values.get("margin"):
-        found.notes.append(f"the margin {values['margin']} of CropForegroundd is not carried over")
+        preparation.notes.append(f"the margin {values['margin']} of CropForegroundd is not carried over")
 
 
 def _range(values: Mapping[str, Any], channels: int) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from ..skeleton import check_example, skeleton
 from .parts import Part, is_count, is_whole
 
 PRUNED = "stampseg.networks.pretrained.nnunet_network.pruned_network"
+# What plans.json may name: the network, or where it stood when the first such folders were written.
+_PRUNED = (PRUNED, "stampseg.pretrained.nnunet_network.pruned_network")
 _NETWORKS = ("PlainConvUNet", "ResidualEncoderUNet")
 
 
@@ -34,7 +36,7 @@ def read_architecture(
     if not stated.values:
         stated = Part(chosen.path, _old_architecture(chosen, len(patch)), chosen.where)
     path, arguments = stated.text("network_class_name"), stated.part("arch_kwargs")
-    if path == PRUNED:
+    if path in _PRUNED:
         name = arguments.text("network")
         kept = arguments.part("kept")
         groups = {

@@ -1,14 +1,14 @@
-"""A trained network to go on from, whatever wrote it: found out by looking."""
+"""A trained network to start from, whatever program wrote it: the files themselves tell which."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
@@ -45,7 +45,7 @@ def open_source(path: Path, *, trusted: Collection[str] = ()) -> Source:
     return source
 
 
-def find_own(path: Path) -> Path | None:
+def find_model_file(path: Path) -> Path | None:
     """Our own model file that a path names, itself or in a run folder; None where it is another's.
 
     Raises:
@@ -55,22 +55,22 @@ def find_own(path: Path) -> Path | None:
         raise ModelFileError(f"{path}: no such file or folder; name a trained network")
     if path.is_dir() and (path / "model.safetensors").is_file():
         return path / "model.safetensors"
-    return path if path.is_file() and path.suffix == ".safetensors" and _is_own(path) else None
+    return path if path.is_file() and path.suffix == ".safetensors" and _is_model_file(path) else None
 
 
 def _open(path: Path, trusted: Collection[str]) -> Source:
-    own = find_own(path)
-    if own is not None:
-        return _own(own, path, trusted)
+    model = find_model_file(path)
+    if model is not None:
+        return _open_model(model, path, trusted)
     results = find_results(path)
     if results is not None:
         return open_results(path, results)
     if path.is_dir() and is_bundle(path):
         return open_bundle(path, None, trusted)
     if path.is_dir():
-        found = ", ".join(sorted(item.name for item in path.iterdir())[:6]) or "nothing"
+        names = ", ".join(sorted(item.name for item in path.iterdir())[:6]) or "nothing"
         raise ModelFileError(
-            f"{path}: holds {found}; expected a run folder (model.safetensors), an nnU-Net results folder "
+            f"{path}: holds {names}; expected a run folder (model.safetensors), an nnU-Net results folder "
             f"(plans.json, dataset.json, fold_0), or a MONAI bundle ({CONFIGS}/inference.json, "
             "models/model.pt)"
         )
@@ -79,7 +79,7 @@ def _open(path: Path, trusted: Collection[str]) -> Source:
     return _bare(path)
 
 
-def _is_own(path: Path) -> bool:
+def _is_model_file(path: Path) -> bool:
     try:
         with safe_open(path, framework="pt") as file:
             return "stampseg" in (file.metadata() or {})
@@ -87,7 +87,7 @@ def _is_own(path: Path) -> bool:
         raise ModelFileError(f"{path}: not a readable .safetensors file ({error})") from None
 
 
-def _own(file: Path, path: Path, trusted: Collection[str]) -> Source:
+def _open_model(file: Path, path: Path, trusted: Collection[str]) -> Source:
     description = read_description(file)
     name = description.network.name
     if is_import_path(name) and name not in trusted:
@@ -132,56 +132,51 @@ def fill(network: nn.Module, source: Source) -> None:
     """
     rates = rate_names(network)
     state = network.state_dict(keep_vars=True)
-    own = {n: t for n, t in {**state_of(network), **state}.items() if n not in rates}
-    weights = max(without_prefixes(source.weights), key=lambda names: len(own.keys() & names.keys()))
-    given = {id(own[name]) for name in weights if name in own}
-    missing = [name for name, tensor in state.items() if name in own and id(tensor) not in given]
-    unexpected = [name for name in weights if name not in own]
-    misshaped = [
-        f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
-        for name in weights
-        if name in own and weights[name].shape != own[name].shape
-    ]
-    mistyped = [
-        f"{name} {weights[name].dtype} instead of {own[name].dtype}"
-        for name in weights
-        if name in own and own[name].is_floating_point() and not weights[name].is_floating_point()
-    ]
-    if missing or unexpected or misshaped or mistyped:
-        raise ModelFileError(_misfit(source, network, missing, unexpected, misshaped, mistyped))
+    expected = {n: t for n, t in {**state_of(network), **state}.items() if n not in rates}
+    weights = max(without_prefixes(source.weights), key=lambda names: len(expected.keys() & names.keys()))
+    given = {id(expected[name]) for name in weights if name in expected}
+    missing = [name for name, tensor in state.items() if name in expected and id(tensor) not in given]
+    misfits = {"missing": missing, **_misfits(weights, expected)}
+    if any(misfits.values()):
+        raise ModelFileError(_misfit(source, network, misfits))
     with torch.no_grad():
         for name, tensor in weights.items():
-            if not own[name].is_meta:
-                own[name].copy_(tensor)
+            if not expected[name].is_meta:
+                expected[name].copy_(tensor)
     first = state_of(network)
     names = {id(tensor): name for name, tensor in first.items()}
     put_state(
         network,
         {
-            names[id(own[name])]: tensor.to(own[name].dtype).clone()
+            names[id(expected[name])]: tensor.to(expected[name].dtype).clone()
             for name, tensor in weights.items()
-            if own[name].is_meta and id(own[name]) in names
+            if expected[name].is_meta and id(expected[name]) in names
         },
     )
 
 
-def _misfit(
-    source: Source,
-    network: nn.Module,
-    missing: list[str],
-    unexpected: list[str],
-    misshaped: list[str],
-    mistyped: list[str],
-) -> str:
-    kinds = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "of another shape": misshaped,
-        "of another type": mistyped,
+def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Weights that are not as the network's `own`, by what is wrong with them."""
+    shared = [name for name in weights if name in own]
+    return {
+        "unexpected": [name for name in weights if name not in own],
+        "of another shape": [
+            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
+            for name in shared
+            if weights[name].shape != own[name].shape
+        ],
+        "of another type": [
+            f"{name} {weights[name].dtype} instead of {own[name].dtype}"
+            for name in shared
+            if own[name].is_floating_point() and not weights[name].is_floating_point()
+        ],
     }
+
+
+def _misfit(source: Source, network: nn.Module, misfits: Mapping[str, list[str]]) -> str:
     findings = [
         f"{len(names)} {kind}: {', '.join(names[:LISTED])}{', ...' if len(names) > LISTED else ''}"
-        for kind, names in kinds.items()
+        for kind, names in misfits.items()
         if names
     ]
     remedy = (

@@ -15,7 +15,7 @@ from ..registry import NetworkSpec
 
 @dataclass(frozen=True)
 class Source:
-    """A trained network to go on from.
+    """A trained network to start from.
 
     Attributes:
         kind: "stampseg model", "nnU-Net results", "MONAI bundle" or "state dict".
