@@ -33,7 +33,7 @@ class DataOptions(Options):
     )
     grid: Literal["auto", "native"] = Field(
         "auto",
-        description="auto: a grid on which the whole picture fits the window, if no class loses its detail by "
+        description="auto: a grid on which the whole picture fits the window, if no class loses detail by "
         "it; native: the median grid of the files. `spacing` overrules it.",
     )
     patch_size: tuple[int, ...] | None = Field(

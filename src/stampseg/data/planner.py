@@ -205,7 +205,9 @@ def _plan_spacing(
     else:
         coarse = _coarsen(fingerprint, shapes, fine)
         if coarse != fine:
-            why = f"coarser than the files' {size_text(fine)}, as the images and all labelled objects are large"
+            why = (
+                f"coarser than the files' {size_text(fine)}, as the images and all labelled objects are large"
+            )
     notes.append(f"spacing: {size_text(coarse)} {unit}, {why}")
     return coarse
 
