@@ -50,8 +50,8 @@ def test_who_validates_is_not_among_them_nor_a_copy(pictures: Path, tmp_path: Pa
     for source, name in (("3", "copy"), ("4", "new")):
         (others / f"{name}.png").write_bytes((pictures / "images" / f"{source}.png").read_bytes())
     said = call(
-        "train", pictures, "-o", tmp_path / "run", "--steps", "4", "--validation", tmp_path / "validation.csv",
-        "--unlabelled", others, "--method", "dense", "--set", "network.width=2",
+        "train", pictures, "-o", tmp_path / "run", "--validation", tmp_path / "validation.csv",
+        "--steps", "4", "--unlabelled", others, "--method", "dense", "--set", "network.width=2",
     ).stdout  # fmt: skip
     assert ids(tmp_path / "run", "unlabelled") == ["new"]
     assert "1 images without labels are learnt from as well (1 left out" in said
