@@ -57,8 +57,8 @@ def main() -> None:
     parser.add_argument("round", type=int)
     parser.add_argument("output", type=Path)
     options = parser.parse_args()
-    rounds = list(read_rounds(options.run))
-    turn, removed = rounds[options.round], rounds[options.round]["removed"]
+    rounds = read_rounds(options.run)
+    turn, removed = rounds[options.round], rounds[options.round].removed
     config, cpu = load_config(options.run / "config.yaml"), resolve_device("cpu")
     model = load_model(options.run / "rounds" / f"{options.round - 1:03d}.safetensors")
     plan = model.description.plan
@@ -90,9 +90,9 @@ def main() -> None:
     result = {
         "criterion": config.prune.criterion,
         "round": options.round,
-        "event": turn["event"],
-        "dice_before": rounds[options.round - 1]["validation"],
-        "dice_after": turn["validation"],
+        "event": turn.event,
+        "dice_before": rounds[options.round - 1].validation.model_dump(),
+        "dice_after": turn.validation.model_dump(),
         "channels": channels,
         "loss_before": before,
         "rows": rows,

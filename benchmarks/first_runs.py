@@ -22,6 +22,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from stampseg.run.records import RESULT, read_result, read_rounds
+
 SPLIT_SEED = 2026
 
 
@@ -115,7 +117,7 @@ def train(task: Task, method: str, target: str, place: Path, extra: list[str]) -
         command += ["--target", target]
     words = "stampseg " + shlex.join(str(word).replace(f"{place.parent}/", "") for word in command)
     note = place / f"{method}-command.txt"
-    if not (place / method / "result.json").exists() or not note.exists() or note.read_text() != words:
+    if not (place / method / RESULT.name).exists() or not note.exists() or note.read_text() != words:
         shutil.rmtree(place / method, ignore_errors=True)
         stampseg(*command)
         note.write_text(words)
@@ -136,11 +138,11 @@ def test(task: Task, model: Path, place: Path, name: str) -> tuple[dict, float]:
     return evaluation, seconds
 
 
-def phase_seconds(rounds: Path) -> dict[str, float]:
+def phase_seconds(run: Path) -> dict[str, float]:
     """Seconds of the whole run spent on scoring, cutting, training and validating."""
     total: dict[str, float] = {}
-    for line in rounds.read_text().splitlines():
-        for phase, seconds in json.loads(line)["seconds"].items():
+    for turn in read_rounds(run):
+        for phase, seconds in turn.seconds.items():
             total[phase] = round(total.get(phase, 0.0) + seconds, 3)
     return total
 
@@ -160,9 +162,9 @@ def run(task: Task, method: str, target: str, work: Path, results: Path, extra: 
         "test_last_round": last["summary"],
         "rows": chosen["rows"],
         "rows_last_round": last["rows"],
-        "phase_seconds": phase_seconds(place / method / "rounds.jsonl"),
+        "phase_seconds": phase_seconds(place / method),
         "predict_seconds_with_start": round(seconds, 1),
-        "result": json.loads((place / method / "result.json").read_text()),
+        "result": read_result(place / method).model_dump(mode="json"),
     }
     results.mkdir(parents=True, exist_ok=True)
     output = results / f"{task.name}-{method.replace('+', 'plus')}.json"

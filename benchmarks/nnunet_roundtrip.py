@@ -41,6 +41,7 @@ from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.nnunet_results import find_results, read_results
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
+from stampseg.run.records import read_result
 from stampseg.runtime.torch_scorer import predict_case
 
 SPACING = (1.25, 0.8, 1.4)  # times the planned one, along nnU-Net's axes
@@ -208,7 +209,7 @@ def main() -> None:
         for share in SHARES:
             ways[f"cut {share:.0%}"] = lambda share=share: cut_at_random(folder, room / f"cut{share}", share)
         if options.pruned is not None:
-            steps = json.loads((options.pruned / "result.json").read_text())["steps"]
+            steps = read_result(options.pruned).steps
             ways[f"pruned, {steps} steps"] = lambda: options.pruned / "nnunet"
         for name, make in ways.items():
             labels = options.labels if name == "same" or name.startswith("pruned") else None

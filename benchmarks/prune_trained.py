@@ -21,6 +21,8 @@ from pathlib import Path
 
 from first_runs import Task, hippocampus, stampseg, test, write_cases
 
+from stampseg.run.records import RESULT, read_result
+
 
 def without(task: Task, ids: set[str]) -> Task:
     """The task without test cases of people who own one of the cases."""
@@ -38,7 +40,7 @@ def prune(task: Task, name: str, model: Path, part: str, options: argparse.Names
         str(w).replace(f"{place}/", "").replace(str(model), name) for w in command
     )
     note = place / f"{part}-command.txt"
-    if not (place / part / "result.json").exists() or not note.exists() or note.read_text() != words:
+    if not (place / part / RESULT.name).exists() or not note.exists() or note.read_text() != words:
         shutil.rmtree(place / part, ignore_errors=True)
         stampseg(*command)
         note.write_text(words)
@@ -62,7 +64,7 @@ def run(task: Task, name: str, model: Path, options: argparse.Namespace) -> dict
         record[part] = {
             "test": evaluation["summary"],
             "rows": evaluation["rows"],
-            "result": json.loads((place / part / "result.json").read_text()),
+            "result": read_result(place / part).model_dump(mode="json"),
         }
         record["test_cases"] = evaluation["cases"]
     options.results.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ import copy
 import json
 import logging
 import os
-import platform
 import random
 import statistics
 import time
@@ -33,6 +32,7 @@ from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
+from stampseg.core.machine import processor
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.denormals import flushing_denormals
@@ -212,7 +212,7 @@ def main() -> None:
         "command": f"python benchmarks/step_time.py {options.output} --repeats {options.repeats}{chosen}",
         "width": options.width,
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
@@ -262,14 +262,6 @@ def page(results: dict) -> str:
         "cutting take stands in [first-runs.md](first-runs.md)."
     )
     return "\n".join(lines) + "\n"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import torch
 from first_runs import hippocampus, stampseg, test, write_cases
 
 from stampseg.core.machine import processor
+from stampseg.run.records import RESULT, read_result, read_rounds
 
 RUNS = {
     "dense": ("--method", "dense"),
@@ -49,11 +50,11 @@ def main() -> None:
         for name, choice in RUNS.items():
             folder = options.work / f"{name.replace(' ', '-').replace('%', '')}-{turn}"
             command = ["train", pool, "-o", folder, *choice, *task.options, "--seed", "0"]
-            if not (folder / "result.json").exists():
+            if not (folder / RESULT.name).exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 stampseg(*command)
             rows[name] |= row(folder, command)
-            rows[name]["seconds"].append(json.loads((folder / "result.json").read_text())["seconds"])
+            rows[name]["seconds"].append(read_result(folder).seconds)
             if turn == 0:
                 rows[name]["test"] = tested(task, folder, options.work)
             write(options, rows)
@@ -61,18 +62,17 @@ def main() -> None:
 
 def row(folder: Path, command: list) -> dict:
     """What a run says of itself."""
-    result = json.loads((folder / "result.json").read_text())
-    rounds = [json.loads(line) for line in (folder / "rounds.jsonl").read_text().splitlines()]
-    cuts = [r["seconds"] for r in rounds if r["event"] == "cut"]
+    result = read_result(folder)
+    cuts = [turn.seconds for turn in read_rounds(folder) if turn.event == "cut"]
     spent = [sum(v for k, v in s.items() if k in ("score", "choose", "cut", "measure")) for s in cuts]
     return {
         "command": "stampseg " + shlex.join(str(word) for word in command).replace(f"{folder.parent}/", ""),
-        "parameters": result["parameters_after"],
-        "gflops": result["flops_after"] / 1e9,
-        "gflops_dense": result["flops_before"] / 1e9,
-        "validation_dice": result["validation_dice"],
-        "target_reached": result["target_reached"],
-        "widths": result["widths"],
+        "parameters": result.parameters_after,
+        "gflops": result.flops_after / 1e9,
+        "gflops_dense": result.flops_before / 1e9,
+        "validation_dice": result.validation_dice,
+        "target_reached": result.target_reached,
+        "widths": result.widths,
         "rounds_cut": len(cuts),
         "overhead": sum(spent) / max(1e-9, sum(s["train"] for s in cuts)),
         "overhead_worst": max((a / s["train"] for a, s in zip(spent, cuts, strict=True)), default=0.0),

@@ -17,9 +17,11 @@ from typer.main import get_command
 
 from stampseg.cli.commands import app
 from stampseg.cli.run_options import RunOptions
+from stampseg.core.machine import processor
 from stampseg.core.version import __version__
 from stampseg.networks.model_file import load_model
-from stampseg.run.records import read_rounds
+from stampseg.run.records import Result as RunResult
+from stampseg.run.records import read_result, read_rounds
 from stampseg.timing.latency import network_latency
 from stampseg.timing.stopwatch import Timing
 from tests.cli.command import QUICK, call, train_quickly
@@ -54,18 +56,16 @@ def test_check_names_every_problem_and_exits_with_3(volumes: Path, tmp_path: Pat
 
 
 def test_a_run_folder_holds_everything(run: Path) -> None:
-    result = json.loads((run / "result.json").read_text())
-    for name in (
-        "parameters_before", "parameters_after", "flops_before", "flops_after", "validation_dice",
-        "rounds", "steps", "seconds", "method", "seed", "training_cases",
-    ):  # fmt: skip
-        assert name in result
-    assert result["parameters_after"] <= 0.15 * result["parameters_before"]
-    assert (result["steps"], result["training_cases"], result["method"]) == (12, 6, "stamp+")
-    rounds = list(read_rounds(run))
-    assert len(rounds) == result["rounds"] == len(list((run / "rounds").iterdir()))
-    assert [turn["number"] for turn in rounds] == list(range(len(rounds)))
-    assert rounds[-1]["steps"] == 12 and set(rounds[0]["validation"]["per_label"]) == {"foreground"}
+    stored = json.loads((run / "result.json").read_text())
+    assert stored.keys() == {"format", *RunResult.model_fields}
+    result = read_result(run)
+    assert result.parameters_after <= 0.15 * result.parameters_before
+    assert (result.steps, result.training_cases, result.method) == (12, 6, "stamp+")
+    assert result.machine.processor == processor(), "bench names the machine alike"
+    rounds = read_rounds(run)
+    assert len(rounds) == result.rounds == len(list((run / "rounds").iterdir()))
+    assert [turn.number for turn in rounds] == list(range(len(rounds)))
+    assert rounds[-1].steps == 12 and set(rounds[0].validation.per_label) == {"foreground"}
     groups = {
         p: {c["group"] for c in json.loads((run / "splits.json").read_text())[p]}
         for p in ("training", "validation")
@@ -108,7 +108,7 @@ def test_volumes_of_two_classes_from_end_to_end(volumes: Path, tmp_path: Path) -
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["validation_cases_per_label"] == {"label_1": 1, "label_2": 1}
     assert result["flops_after"] <= 0.4 * result["flops_before"]
-    assert not any(turn["dropout"] for turn in read_rounds(tmp_path / "run"))
+    assert not any(turn.dropout for turn in read_rounds(tmp_path / "run"))
     source = volumes / "images" / "v0.nii.gz"
     call("predict", tmp_path / "run" / "model.safetensors", source, "-o", tmp_path / "out")
     mask = nib.load(tmp_path / "out" / "v0.nii.gz")

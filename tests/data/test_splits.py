@@ -14,6 +14,7 @@ from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
+from stampseg.core.level import Level
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits import AUTO_MOST, Split, draw_cases, hold_out, split_cases
 from stampseg.run.pipeline import _settle as settle
@@ -294,10 +295,11 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
     found = seen(4, 5)
     assert (len(found.training), found.validation, len(found.unused)) == (4, (), 2)
     assert found.note == (
-        "WARNING: 4 cases train, none validates: the masks of all 2 validation case(s) are background alone "
+        "4 cases train, none validates: the masks of all 2 validation case(s) are background alone "
         "(i4, i5); name others with `train.validation`"
     )
     assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]
+    assert (found.level, seen(3, 4).level) == (Level.WARNING, Level.INFO)
 
 
 def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tmp_path: Path) -> None:

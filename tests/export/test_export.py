@@ -100,7 +100,7 @@ def test_every_network_of_the_zoo_is_exported_or_refused_with_a_reason(
     export_model(model, tmp_path / "m.onnx", format="onnx")
     session = open_session(tmp_path / "m.onnx")
     fixed = subject.name == "monai.UNETR" or subject.label == "monai.SwinUNETR 3D"
-    assert session.details["any_size"] != fixed
+    assert session.details.any_size != fixed
     x = images(model, 3)
     with torch.no_grad():
         expected = main_map(model.network(x), subject.dims).numpy()
@@ -149,9 +149,9 @@ def test_int8_is_smaller_and_near(kind: str, tmp_path: Path) -> None:
         path = tmp_path / f"{precision}.{kind}"
         export_model(model, path, format=kind, precision=precision, calibration=windows)  # type: ignore[arg-type]
         session = open_session(path)
-        assert session.details["precision"] == precision
+        assert session.details.precision == precision
         # the first convolution has one channel on one side, the last three classes
-        assert session.details.get("in_8_bits") == ([3, 5] if (kind, precision) == ("onnx", "int8") else None)
+        assert session.details.in_8_bits == ((3, 5) if (kind, precision) == ("onnx", "int8") else None)
         sizes.append(path.stat().st_size)
         scores.append(session(windows[0]))
     assert sizes[1] < 0.6 * sizes[0]

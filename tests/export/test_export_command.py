@@ -46,7 +46,7 @@ def test_the_file_is_proved_on_the_runs_own_cases(suffix: str, run: Path, tmp_pa
     assert "3 of the run's validation and training cases (p" in told
     assert "largest difference of scores" in told and "Dice against the labels" in told
     if suffix != ".pt2":
-        parity = open_session(tmp_path / f"m{suffix}").details["parity"]
+        parity = open_session(tmp_path / f"m{suffix}").details.parity
         assert (parity["cases"], parity["tolerance"]) == (3, 0.001)
         assert parity["largest_difference"] < 1e-4 and parity["label_share"] == 0 and parity["dice"] == 1
         assert parity["dice_network"] == pytest.approx(parity["dice_exported"])
@@ -108,7 +108,7 @@ def test_a_file_that_predicts_something_else_is_not_written(
     assert "Dice falls from" in told and "by more than 0.01; use --precision bf16 or f32" in told
     assert not list(tmp_path.iterdir())
     call(run, "-o", tmp_path / "m.openvino", "--precision", "int8", "--tolerance", 1)
-    assert open_session(tmp_path / "m.openvino").details["parity"]["tolerance"] == 1
+    assert open_session(tmp_path / "m.openvino").details.parity["tolerance"] == 1
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_file_that_is_there_stays_unless_asked(run: Path, tmp_path: Path) -> N
     assert "exists already; choose another file with -o, or say --overwrite" in told
     assert (tmp_path / "m.onnx").read_bytes() == b"mine"
     call(run, "-o", tmp_path / "m.onnx", "--overwrite", "--cases", 1)
-    assert open_session(tmp_path / "m.onnx").details["parity"]["cases"] == 1
+    assert open_session(tmp_path / "m.onnx").details.parity["cases"] == 1
 
 
 def test_a_run_whose_images_are_gone_asks_for_others(run: Path, tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_a_run_whose_images_are_gone_asks_for_others(run: Path, tmp_path: Path) 
     splits = json.loads((run / "splits.json").read_text())
     for change, message in (
         ({"images": ["/nowhere/a.png"]}, "the images it names are not there any more"),
-        ({"images": []}, "the images it names are not there any more"),
+        ({"images": []}, "does not say where the images are"),
         (None, "does not say where the images are"),
     ):
-        for part in splits.values():
-            for entry in part:
+        for part in ("training", "validation"):
+            for entry in splits[part]:
                 entry.pop("images", None) if change is None else entry.update(change)
         (tmp_path / "splits.json").write_text(json.dumps(splits))
         told = call(tmp_path, "-o", tmp_path / "m.onnx", code=2).output
@@ -238,7 +238,7 @@ def test_a_real_hippocampus(suffix: str, precision: str, hippocampus: Path, tmp_
         pytest.importorskip(package)
     path = tmp_path / f"m.{suffix}"
     call(hippocampus, "-o", path, "--precision", precision, "--tolerance", 0.1)
-    parity = open_session(path).details["parity"]
+    parity = open_session(path).details.parity
     assert parity["dice"] > {"f32": 0.9999, "bf16": 0.98, "int8": 0.9}[precision]
     if precision == "f32":
         assert parity["largest_difference"] < 1e-4

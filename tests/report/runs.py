@@ -37,6 +37,16 @@ def round_line(number: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+def note_line(text: str, level: str = "info") -> str:
+    """A line of notes.jsonl."""
+    return json.dumps({"time": "2026-01-01T10:00:00+01:00", "level": level, "text": text})
+
+
+def spec_of(*command: str) -> dict[str, Any]:
+    """A run.json."""
+    return {"work": "train", "data": "/scans", "config": {"seed": 3}, "command": list(command)}
+
+
 def make_run(folder: Path, rounds: int = 5, **changes: Any) -> Path:
     """A run folder as a run leaves it, without models; `changes` replace files, None leaves one out."""
     files: dict[str, Any] = {
@@ -47,12 +57,15 @@ def make_run(folder: Path, rounds: int = 5, **changes: Any) -> Path:
             "parameters_after": 700,
             "flops_before": 10_000_000_000,
             "flops_after": 7_000_000_000,
+            "rounds": 5,
+            "steps": 50,
             "validation_dice": 0.65,
             "seconds": 75.0,
             "target": "0.7 of the parameters",
             "target_reached": True,
             "chosen_round": 3,
             "rule": "within the target: the best validation Dice",
+            "warnings": ["it finds next to nothing of tumour"],
             "remarks": ["one cut did not heal"],
             "machine": {"processor": "abacus", "threads": 2},
         },
@@ -60,9 +73,9 @@ def make_run(folder: Path, rounds: int = 5, **changes: Any) -> Path:
             "training": [{"id": "t0", "group": "t0", "images": ["t0.png"], "label": "t0_m.png"}],
             "validation": [{"id": "v0", "group": "anna", "images": ["gone.png"], "label": "gone_m.png"}],
         },
-        "run.json": {"command": ["stampseg", "train", "my scans", "-o", "run"]},
-        "log.txt": "2026-01-01 10:00:00,000 INFO spacing: 1 x 1 mm\n"
-        "2026-01-01 10:00:01,000 INFO round   0  warm-up  step 10\n",
+        "run.json": spec_of("stampseg", "train", "my scans", "-o", "run"),
+        "notes.jsonl": note_line("spacing: 1 x 1 mm") + "\n",
+        "log.txt": "2026-01-01 10:00:00,000 INFO spacing: 1 x 1 mm\n",
         "rounds.jsonl": "\n".join(json.dumps(round_line(n)) for n in range(rounds)) + "\n",
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from stampseg.report.outlines import outline
 from stampseg.report.record import NO_RESULT, read_record
 from stampseg.report.slices import slicing_axis, view_of
 from stampseg.report.writing import render, write_report
-from tests.report.runs import LAYERS, make_drawing, make_findings, make_run, round_line
+from tests.report.runs import LAYERS, make_drawing, make_findings, make_run, note_line, round_line, spec_of
 
 
 def page_of(run: Path) -> str:
@@ -50,7 +50,7 @@ def test_a_whole_run_is_read(tmp_path: Path) -> None:
     record = read_record(make_run(tmp_path / "run"))
     assert [turn.number for turn in record.rounds] == [0, 1, 2, 3, 4]
     assert record.chosen == 3
-    assert record.said == ("spacing: 1 x 1 mm",)  # the lines of rounds are drawn, not repeated
+    assert [(note.level, note.text) for note in record.notes] == [("info", "spacing: 1 x 1 mm")]
     assert record.gaps == ("plan.json is missing: the plan is not known",)
 
 
@@ -63,7 +63,9 @@ def test_no_folder_and_no_run_are_refused(tmp_path: Path) -> None:
         read_record(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["result_json", "splits_json", "run_json", "log_txt", "config_yaml"])
+@pytest.mark.parametrize(
+    "name", ["result_json", "splits_json", "run_json", "notes_jsonl", "log_txt", "config_yaml"]
+)
 def test_any_file_may_be_absent(name: str, tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path / "run", **{name: None}))
     assert len(shown_of(page)["rounds"]) == 5
@@ -78,15 +80,35 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(name: str, text: str, tmp
     run = make_run(tmp_path / "run")
     (run / name).write_text(text)
     record = read_record(run)
-    assert any(gap.startswith(f"{name} is damaged or of another version") for gap in record.gaps)
+    assert any(gap.startswith(f"{name} is damaged (") for gap in record.gaps)
     assert len(record.rounds) == 5
+
+
+@pytest.mark.parametrize("name", ["result.json", "splits.json", "run.json", "plan.json", "fingerprint.json"])
+def test_a_file_of_a_newer_version_is_named_and_not_guessed_at(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (run / name).write_text('{"format": 9}')
+    said = f"{name} written in format 9; this version reads format 1; update stampseg"
+    assert said in read_record(run).gaps
+
+
+def test_what_was_noted_is_shown_once_with_its_level_and_not_read_from_the_log(tmp_path: Path) -> None:
+    notes = [note_line("patch: 40 x 48"), note_line("look here", "warning"), note_line("patch: 40 x 48")]
+    run = make_run(tmp_path / "run", notes_jsonl="\n".join(notes) + "\n")
+    page = page_of(run)
+    assert page.count("<li>patch: 40 x 48</li>") == 1 and "<li>WARNING: look here</li>" in page
+    assert "<strong>Warning:</strong> it finds next to nothing of tumour" in page
+    (run / "notes.jsonl").unlink()
+    assert "What this run said of itself is in its log.txt alone" in page_of(run)
 
 
 def test_half_a_line_of_a_killed_run_is_left_out(tmp_path: Path) -> None:
     lines = [json.dumps(round_line(0)), json.dumps(round_line(1))[:50]]
     record = read_record(make_run(tmp_path / "run", rounds_jsonl="\n".join(lines), result_json=None))
     assert [turn.number for turn in record.rounds] == [0]
-    assert any(gap.startswith("rounds.jsonl: line 2 is left out, it is damaged") for gap in record.gaps)
+    assert any(
+        gap.startswith("rounds.jsonl: line 2 is damaged (") and "left out" in gap for gap in record.gaps
+    )
 
 
 def test_numbers_that_json_does_not_know_reach_no_browser(tmp_path: Path) -> None:
@@ -128,8 +150,8 @@ def test_what_files_hold_is_never_markup(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "run",
         config_yaml=f"method: {EVIL}\n",
-        run_json={"command": ["stampseg", EVIL]},
-        log_txt=f"2026-01-01 10:00:00,000 INFO {EVIL}\n",
+        run_json=spec_of("stampseg", EVIL),
+        notes_jsonl=note_line(EVIL),
         rounds_jsonl=json.dumps(
             round_line(0, event=EVIL, widths={EVIL: 3}, validation={"dice": 0.5, "per_label": {EVIL: 1}})
         ),

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stampseg.core import json_file
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.files import remove_leftovers
 from stampseg.data import demo
-from stampseg.run import folder as runs
 from stampseg.run.checkpoint import delete_checkpoints, round_files
 from stampseg.run.folder import RunFolder
 from stampseg.run.spec import RunSpec
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_begun_is_left_as_it_was(
     def full(*_: object) -> None:
         raise DataError("the disk is full")
 
-    monkeypatch.setattr(runs, "write_text", full)
+    monkeypatch.setattr(json_file, "write_text", full)
     with pytest.raises(DataError, match="the disk is full"):
         RunFolder.create(tmp_path / "a" / "run", RunSpec("train", tmp_path, Config()))
     assert not tree(tmp_path)

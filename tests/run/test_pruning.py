@@ -54,7 +54,7 @@ def test_a_run_of_ours_is_pruned_and_predicts(trained: Path, pictures: Path, tmp
     assert after.plan == before.plan, "images are prepared as they were when it was trained"
     assert after.description.provenance["pruned_from"] == "stampseg model dense"
     first = next(iter(read_rounds(tmp_path / "run")))
-    assert first["event"] == "cut", "a trained network needs no warm-up"
+    assert first.event == "cut", "a trained network needs no warm-up"
     call("predict", tmp_path / "run", pictures / "images", "-o", tmp_path / "masks")
     assert len(list((tmp_path / "masks").iterdir())) == 8
 
@@ -72,12 +72,12 @@ def test_the_time_before_is_that_of_the_network_as_given(
 
     monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
     call("prune", trained, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *QUICK)
-    result, rounds = result_of(tmp_path / "run"), list(read_rounds(tmp_path / "run"))
+    result, rounds = result_of(tmp_path / "run"), read_rounds(tmp_path / "run")
     given = 2 + result["parameters_before"] / 1000
     assert result["latency_before"] == measured[0] == given and measured.count(given) == 1
-    assert rounds[0]["event"] == "cut" and rounds[0]["latency"] < given
+    assert rounds[0].event == "cut" and rounds[0].latency < given
     assert result["target_reached"] and result["latency_after"] <= 0.8 * given
-    assert "measure" in rounds[0]["seconds"]
+    assert "measure" in rounds[0].seconds
 
 
 def test_a_pruned_network_is_pruned_on(trained: Path, pictures: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_another_network_is_trained_by_name(pictures: Path, tmp_path: Path) -> N
     )  # fmt: skip
     result = result_of(tmp_path / "run")
     assert result["parameters_after"] <= 0.5 * result["parameters_before"]
-    rates = [r["dropout"] for r in read_rounds(tmp_path / "run")]
+    rates = [r.dropout for r in read_rounds(tmp_path / "run")]
     assert any(max(rate.values(), default=0) > 0 for rate in rates), "targeted dropout reaches any network"
     call("predict", tmp_path / "run", pictures / "images" / "0.png", "-o", tmp_path / "masks")
 

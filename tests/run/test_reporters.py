@@ -14,7 +14,8 @@ import pytest
 from rich.console import Console
 
 from stampseg.cli.console import ConsoleReporter
-from stampseg.run.records import read_rounds
+from stampseg.core.level import Level
+from stampseg.run.records import NOTES, read_result, read_rounds
 from stampseg.train.stamp import Round, Validation
 from tests.cli.command import call
 from tests.run.options import OPTIONS
@@ -54,11 +55,14 @@ def test_quiet_says_warnings_only(pictures: Path, tmp_path: Path) -> None:
     with reporter:
         reporter.note("a decision")
         reporter.round(TURN)
-        reporter.note("WARNING: look here")
+        reporter.note("look here", Level.WARNING)
     assert text.getvalue().strip() == "WARNING: look here"
     said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, "--quiet")
-    lines = [line for line in said.output.splitlines() if not line.startswith("WARNING")]
-    assert not lines
+    assert all(line.startswith("WARNING: ") for line in said.output.splitlines())
+    notes = NOTES.read_lines(tmp_path / "run")
+    warned = [note.text for note in notes if note.level is Level.WARNING]
+    assert [f"WARNING: {text}" for text in warned] == said.output.splitlines()
+    assert len(notes) > len(warned) and list(read_result(tmp_path / "run").warnings) == warned
     assert "round   1" in (tmp_path / "run" / "log.txt").read_text()
 
 
@@ -71,8 +75,8 @@ def test_tensorboard_has_every_round(pictures: Path, tmp_path: Path) -> None:
     events = EventAccumulator(str(run / "tensorboard"))
     events.Reload()
     turns = list(read_rounds(run))
-    assert [e.value for e in events.Scalars("round/parameters")] == [t["parameters"] for t in turns]
-    assert [e.step for e in events.Scalars("round/dice")] == [t["steps"] for t in turns]
+    assert [e.value for e in events.Scalars("round/parameters")] == [t.parameters for t in turns]
+    assert [e.step for e in events.Scalars("round/dice")] == [t.steps for t in turns]
     assert len(events.Scalars("step/loss")) == 12
 
 
@@ -91,7 +95,7 @@ def test_mlflow_stays_in_the_run_folder_and_reports_nothing(pictures: Path, tmp_
         kept = store.execute("select value from metrics where key = 'parameters' order by step").fetchall()
         params = dict(store.execute("select key, value from params").fetchall())
         status = store.execute("select status from runs").fetchall()
-    assert [int(value) for (value,) in kept] == [turn["parameters"] for turn in read_rounds(run)]
+    assert [int(value) for (value,) in kept] == [turn.parameters for turn in read_rounds(run)]
     assert params["train.steps"] == "12" and status == [("FINISHED",)]
     assert not list(home.rglob("*telemetry*")) and not (tmp_path / "mlruns").exists()
 

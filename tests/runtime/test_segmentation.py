@@ -67,5 +67,5 @@ def test_a_model_that_finds_every_label_is_not_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = PLAN.model_copy(update={"label_values": (0, 7), "label_names": ("background", "liver")})
-    monkeypatch.setattr("test_segmentation.PLAN", plan)
+    monkeypatch.setattr("tests.runtime.test_segmentation.PLAN", plan)
     assert lines(tmp_path, monkeypatch, True) == []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 from scipy.ndimage import gaussian_filter
 
+from stampseg.data.boxes import as_slices
 from stampseg.data.inverse import Restorer, restore
 from stampseg.data.plan import Plan
 from stampseg.data.preprocess import Geometry, Prepared
@@ -152,10 +153,10 @@ def test_a_mask_made_in_pieces_is_the_mask_made_at_once(geometry):
         assert (restorer.mask == expected).mean() > 0.9999
     oriented = np.flip(expected, (0, 2)).transpose(2, 0, 1)
     inside = np.zeros(geometry.oriented_shape, bool)
-    inside[geometry.slices_of_box] = True
+    inside[as_slices(geometry.box)] = True
     assert not oriented[~inside].any()
     if geometry.prepared_shape == geometry.box_shape:
-        assert np.array_equal(oriented[geometry.slices_of_box], scores.argmax(0))
+        assert np.array_equal(oriented[as_slices(geometry.box)], scores.argmax(0))
 
 
 def test_mirrored_views_are_averaged():

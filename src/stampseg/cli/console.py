@@ -16,10 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..core.level import Level
 from ..train.stamp import Round
 from .flags import in_flags
 
-WARNING = "WARNING"  # what a note begins with that is said even when all else is left out
+LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
 class ConsoleReporter:
@@ -55,12 +56,12 @@ class ConsoleReporter:
         if error is not None:
             self.logger.error("%s: %s", type(error).__name__, in_flags(str(error)))
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, level: Level = Level.INFO) -> None:
         """Print and log a decision; options are called by their flags."""
         text = in_flags(text)
-        if not self.quiet or text.startswith(WARNING):
-            self.console.print(escape(text), highlight=False)
-        self.logger.info(text)
+        if not self.quiet or level is not Level.INFO:
+            self.console.print(escape(level.shown(text)), highlight=False)
+        self.logger.log(LEVELS[level], text)
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Move the live line."""

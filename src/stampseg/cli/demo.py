@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +16,9 @@ from ..data.io.readers import read_image, read_label
 from ..evaluation.folders import Evaluation, evaluate_folder
 from ..evaluation.metrics import UNION
 from ..evaluation.overlay import contact_sheet, save_overlay
+from ..networks.model_file import MODEL_FILE
 from ..run.folder import RunFolder, check_free
+from ..run.records import Result
 from ..run.spec import RunSpec
 from ..runtime.segmentation import segment
 from .console import ConsoleReporter
@@ -39,7 +40,7 @@ def run_demo(output: Path, steps: int, console: Console) -> None:
         "8 labelled slices train, 12 others test."
     )
     data = make_demo_data(output / "data")
-    results: dict[str, tuple[dict[str, Any], Evaluation]] = {}
+    results: dict[str, tuple[Result, Evaluation]] = {}
     for method in COMPARED:
         console.rule(method)
         results[method] = _train_and_test(method, data, output, steps, console)
@@ -48,14 +49,14 @@ def run_demo(output: Path, steps: int, console: Console) -> None:
     console.print(
         "One template brain: this shows the workings, not how well it generalises to other people.\n"
         f"Pictures of the pruned network's masks, worst to best: {sheet}\n"
-        f"The model, one small file: {output / 'stamp+' / 'model.safetensors'}",
+        f"The model, one small file: {output / 'stamp+' / MODEL_FILE}",
         highlight=False,
     )
 
 
 def _train_and_test(
     method: Method, data: DemoData, output: Path, steps: int, console: Console
-) -> tuple[dict[str, Any], Evaluation]:
+) -> tuple[Result, Evaluation]:
     config = Config(method=method).merged(
         {
             "train": {"steps": steps, "validation": "none"},
@@ -88,7 +89,7 @@ def _pictures(data: DemoData, output: Path, evaluation: Evaluation) -> Path:
     return contact_sheet(scores, output / "overlays" / "all.png")
 
 
-def _table(results: dict[str, tuple[dict[str, Any], Evaluation]]) -> Table:
+def _table(results: dict[str, tuple[Result, Evaluation]]) -> Table:
     table = Table(title="Test slices, mean Dice")
     for name in ("network", "parameters", "GFLOPs per image", "grey matter", "white matter", "seconds"):
         table.add_column(name, justify="left" if name == "network" else "right")
@@ -98,9 +99,9 @@ def _table(results: dict[str, tuple[dict[str, Any], Evaluation]]) -> Table:
         }
         table.add_row(
             method,
-            f"{result['parameters_after']:,}",
-            f"{result['flops_after'] / 1e9:.2f}",
+            f"{result.parameters_after:,}",
+            f"{result.flops_after / 1e9:.2f}",
             *("-" if mean is None else f"{mean:.3f}" for mean in means.values()),
-            f"{result['seconds']:.0f}",
+            f"{result.seconds:.0f}",
         )
     return table

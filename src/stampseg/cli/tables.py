@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.level import Level
 from ..core.text import shape_text, size_text
 from ..doctor.estimates import Estimate
 from ..doctor.examination import Examination
@@ -213,7 +214,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     )
     lines = [*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)]
     lines += _absences(evaluation)
-    for line in (*lines, *(f"WARNING: {text}" for text in evaluation.missed())):
+    for line in (*lines, *map(Level.WARNING.shown, evaluation.missed())):
         console.print(line, markup=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from ..run.folder import RunFolder
+    from ..run.records import Result
     from ..run.reporters import Reporter
     from ..run.spec import RunSpec
 
@@ -67,7 +68,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
             raise
 
 
-def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> dict[str, Any]:
+def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     """Do what is asked, write the page, and end the run.
 
     Returns:
@@ -83,25 +84,26 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> dict
     return result
 
 
-def _outcome(result: dict[str, Any], folder: RunFolder) -> str:
-    before = result["validation_dice_before"]
+def _outcome(result: Result, folder: RunFolder) -> str:
+    before = result.validation_dice_before
     was = f" (as given {before:.3f})" if before is not None else ""
     return (
-        f"{result['parameters_before']:,} -> {result['parameters_after']:,} parameters in "
-        f"{result['rounds']} rounds, {result['steps']} steps, {result['seconds']:.0f} s; "
-        f"validation Dice {_dice(result['validation_dice'])}{_support(result)}{was}; "
-        f"chosen: round {result['chosen_round']} ({result['rule']}); {folder.model}"
+        f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "
+        f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
+        f"validation Dice {_dice(result.validation_dice)}{_support(result)}{was}; "
+        f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}"
     )
 
 
-def _support(result: dict[str, Any]) -> str:
+def _support(result: Result) -> str:
     """How many cases the Dice of each label rests on."""
-    cases: dict[str, int] = result["validation_cases_per_label"] or {}
-    dice: dict[str, float] = result["validation_dice_per_label"] or {}
+    cases = result.validation_cases_per_label or {}
+    dice = result.validation_dice_per_label or {}
     if len(cases) < 2:
         return "".join(f" in {count} case(s)" for count in cases.values())
     parts = [
-        f"{n} {dice[n]:.3f} in {count} case(s)" if count else f"{n} in no case" for n, count in cases.items()
+        f"{n} {_dice(dice.get(n))} in {count} case(s)" if count else f"{n} in no case"
+        for n, count in cases.items()
     ]
     return f" ({', '.join(parts)})"
 

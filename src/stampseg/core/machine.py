@@ -6,6 +6,23 @@ import platform
 from contextlib import suppress
 from pathlib import Path
 
+from .options import FileRecord
+from .version import __version__
+
+
+class Machine(FileRecord):
+    """Where something was computed, and with what."""
+
+    processor: str | None = None
+    threads: int | None = None
+    torch: str | None = None
+    stampseg: str | None = None
+
+
+def this_machine(threads: int, torch: str) -> Machine:
+    """The machine that this runs on, the threads in use, and the version of torch."""
+    return Machine(processor=processor(), threads=threads, torch=torch, stampseg=__version__)
+
 
 def processor() -> str:
     """The processor's name."""

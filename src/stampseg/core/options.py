@@ -1,8 +1,11 @@
-"""The bases of all option sets and of values with several parts."""
+"""The bases of all option sets, of values with several parts, and of what files hold."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Value(BaseModel):
@@ -15,7 +18,18 @@ class Options(Value):
     """Base of all option sets: frozen, a misspelt name is an error, and options are set one by one."""
 
 
-class _Lenient(BaseModel):
-    """What other versions wrote beside it is no error."""
+class FileRecord(BaseModel):
+    """Base of what files of ours hold, or lines and parts of them: frozen, and read with what is missing.
+
+    What another version wrote beside it is no error. Numbers that JSON does not know (`Number`) are None.
+    The format number is written and checked by `JsonFile`.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+Number = Annotated[float | None, BeforeValidator(_finite)]

@@ -11,6 +11,7 @@ from nibabel.orientations import aff2axcodes
 from scipy.ndimage import distance_transform_edt, find_objects
 
 from ..core.errors import DataError
+from ..core.json_file import JsonFile
 from ..core.options import Options
 from .boxes import nonzero_box
 from .cases import Case
@@ -66,6 +67,9 @@ class Fingerprint(Options):
     def looks_like_ct(self) -> bool:
         """True when most cases reach below -500, as air does in Hounsfield units."""
         return float(np.median([low for low, _ in self.intensity_ranges])) < HOUNSFIELD_AIR
+
+
+FINGERPRINT = JsonFile("fingerprint.json", Fingerprint)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import field_validator, model_validator
 
+from ..core.json_file import JsonFile
 from ..core.options import Options
 
 MOST_CHANNELS = 4096
@@ -119,3 +120,6 @@ class Plan(Options):
         """One per channel."""
         one = self.normalization
         return one if isinstance(one, tuple) else (one,) * self.in_channels
+
+
+PLAN = JsonFile("plan.json", Plan)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError, DataError
-from ..core.options import _Lenient
+from ..core.json_file import JsonFile
+from ..core.level import Level
+from ..core.options import FileRecord
 from ..core.text import some
 from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
 from .duplicates import find_duplicates
@@ -90,7 +90,7 @@ def _shuffled_groups(cases: Sequence[Case], seed: int) -> list[list[Case]]:
 
 @dataclass(frozen=True)
 class Split:
-    """Cases of a run; no person is in both. `note` says in words what was decided.
+    """Cases of a run; no person is in both. `note` says what was decided, `level` how much it matters.
 
     `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
     labels.
@@ -101,6 +101,7 @@ class Split:
     note: str
     unused: tuple[Case, ...] = ()
     unlabelled: tuple[Case, ...] = ()
+    level: Level = Level.INFO
 
 
 def split_cases(cases: Sequence[Case], config: Config) -> Split:
@@ -277,15 +278,60 @@ def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> st
     )
 
 
-def _entry(case: Case) -> dict[str, Any]:
-    """A line of splits.json; its paths are good from anywhere."""
-    return {
-        "id": case.id,
-        "group": case.group,
-        "images": [str(path.absolute()) for path in case.images],
-        "label": str(case.label.absolute()) if case.label is not None else None,
-        "digest": _digest((*case.images, *([case.label] if case.label is not None else []))),
-    }
+class Entry(FileRecord):
+    """A case in splits.json; its paths are good from anywhere. Older runs know less of it."""
+
+    id: str
+    group: str | None = None
+    images: tuple[Path, ...] = ()
+    label: Path | None = None
+    digest: str | None = None  # of what is in the files
+
+    @classmethod
+    def of(cls, case: Case, *, digest: bool = True) -> Entry:
+        """The entry of a case; reads its files for the digest."""
+        files = (*case.images, *([case.label] if case.label is not None else []))
+        return cls(
+            id=case.id,
+            group=case.group,
+            images=tuple(path.absolute() for path in case.images),
+            label=case.label.absolute() if case.label is not None else None,
+            digest=_digest(files) if digest else None,
+        )
+
+    @property
+    def case(self) -> Case:
+        """The case of this entry; whether its files are there is not looked at."""
+        return Case(self.id, self.group or self.id, self.images, self.label)
+
+
+class Splits(FileRecord):
+    """Who trained, who validated, and whose scans were learnt from without labels."""
+
+    training: tuple[Entry, ...] = ()
+    validation: tuple[Entry, ...] = ()
+    unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
+
+    @classmethod
+    def of(cls, split: Split) -> Splits:
+        """As it is written; reads the files of all cases."""
+        return cls(
+            training=tuple(map(Entry.of, split.training)),
+            validation=tuple(map(Entry.of, split.validation)),
+            unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
+        )
+
+
+SPLITS = JsonFile("splits.json", Splits, remedy="name the images or the data set instead")
+
+
+def read_splits(folder: Path) -> Splits | None:
+    """Who trained and validated in the run of a folder; None where it does not say.
+
+    Raises:
+        DataError: its splits.json cannot be used.
+    """
+    return SPLITS.read(folder) if (folder / SPLITS.name).is_file() else None
 
 
 def _digest(paths: Iterable[Path]) -> str:
@@ -295,49 +341,3 @@ def _digest(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "blake2b").digest())
     return total.hexdigest()
-
-
-class Entry(_Lenient):
-    """A case in splits.json."""
-
-    id: str
-    group: str | None = None
-    images: tuple[str, ...] = ()
-    label: str | None = None
-
-
-class Splits(_Lenient):
-    """Who trained, who validates."""
-
-    training: tuple[Entry, ...] = ()
-    validation: tuple[Entry, ...] = ()
-
-
-PARTS = ("training", "validation")
-
-
-def _splits(model: Path) -> dict[str, list[dict[str, Any]]] | None:
-    """The splits.json of the run folder a model file lies in; None if it lies in none.
-
-    Raises:
-        DataError: the file is damaged.
-    """
-    folder = model.parent.parent if model.parent.name == "rounds" else model.parent
-    path = folder / "splits.json"
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {part: [dict(entry) for entry in content.get(part, [])] for part in PARTS}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: is damaged ({error}); name images with `inputs`") from None
-
-
-def _case(entry: dict[str, Any]) -> Case | None:
-    """The case of a line of splits.json, if its images are there."""
-    images = tuple(Path(path) for path in entry.get("images", ()))
-    label = Path(entry["label"]) if entry.get("label") else None
-    if not images or not all(path.exists() for path in images):
-        return None
-    name = str(entry.get("id", images[0].name))
-    return Case(name, name, images, label if label is not None and label.exists() else None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +11,17 @@ import torch
 from ..core.errors import ExportError
 from ..core.files import write_whole
 from ..networks.model_file import Model
+from ..runtime.details import Details, Precision
 from ..runtime.sliding import Scorer
 from .details import details_of, multiple_of
-from .forms import Format, Precision, check_precision
+from .forms import Format, check_precision
 from .onnx_form import onnx_of, quantised_onnx
 from .openvino_form import openvino_of, quantised_openvino
 from .score_network import ScoreNetwork, example_of, score_network_of
 from .torch_form import torch_form_of
 
 DEVIATION = {torch.float32: 1e-3, torch.bfloat16: 0.2}  # of the largest score: rounding, no error of wiring
-Writer = Callable[[Path, Mapping[str, Any]], None]
+Writer = Callable[[Path, Details], None]
 
 
 def export_model(
@@ -52,7 +52,7 @@ def export_model(
 
 def build(
     model: Model, format: Format, precision: Precision = "f32", calibration: Sequence[np.ndarray] = ()
-) -> tuple[Writer, dict[str, Any]]:
+) -> tuple[Writer, Details]:
     """The same in memory: what writes the file, and the details to write into it.
 
     Raises:
@@ -75,7 +75,8 @@ def build(
             quantised_openvino(converted, calibration) if precision == "int8" else converted
         ).write, details
     if precision == "int8":
-        form, details["in_8_bits"] = quantised_onnx(form, calibration)
+        form, counts = quantised_onnx(form, calibration)
+        details = details.model_copy(update={"in_8_bits": counts})
     return form.write, details
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..channels.cost import Tally
 from ..networks.model_file import Model
-from ..runtime.details import FORMAT
-from .forms import Precision
+from ..runtime.details import Details, NetworkDetails, Precision
 
 
 def multiple_of(model: Model) -> tuple[int, ...]:
@@ -17,7 +15,7 @@ def multiple_of(model: Model) -> tuple[int, ...]:
     return tuple(math.prod(step[axis] for step in plan.strides) for axis in range(plan.spatial_dims))
 
 
-def details_of(model: Model, precision: Precision, any_size: bool) -> dict[str, Any]:
+def details_of(model: Model, precision: Precision, any_size: bool) -> Details:
     """What the file says of itself, but for the figures of the check, which come later.
 
     Args:
@@ -26,17 +24,13 @@ def details_of(model: Model, precision: Precision, any_size: bool) -> dict[str, 
         any_size: whether it takes other sizes than the patch.
     """
     tally = Tally(model.network, model.graph)
-    return {
-        "format": FORMAT,
-        "plan": model.plan.model_dump(mode="json"),
-        "precision": precision,
-        "multiple": list(multiple_of(model)),
-        "any_size": any_size,
-        "network": {
-            "name": model.description.network.name,
-            "parameters": tally.parameters,
-            "flops": tally.flops,
-        },
-        "provenance": model.description.provenance,
-        "parity": None,
-    }
+    return Details(
+        plan=model.plan,
+        precision=precision,
+        multiple=multiple_of(model),
+        any_size=any_size,
+        network=NetworkDetails(
+            name=model.description.network.name, parameters=tally.parameters, flops=tally.flops
+        ),
+        provenance=model.description.provenance,
+    )

@@ -12,12 +12,13 @@ from ..core.text import size_text
 from ..data.cases import find_dataset, find_inputs
 from ..networks.device import resolve_device, seed_everything
 from ..networks.model_file import find_model, load_model
+from ..runtime.details import Precision
 from ..runtime.session import open_session
 from ..runtime.sliding import Scorer
 from ..runtime.torch_program import open_program
 from ..runtime.torch_scorer import for_prediction, scoring
 from .building import build
-from .forms import Format, Precision, check_precision, choose_format
+from .forms import Format, check_precision, choose_format
 from .parity import TOLERANCES, Parity, measure
 from .trial import Trial, calibration_windows, trial_of_data, trial_of_inputs, trial_of_run
 
@@ -71,13 +72,13 @@ def export_file(
     trial = _trial(source, data, images, masks, inputs, loaded.plan.in_channels, cases)
     windows = calibration_windows(trial.training, loaded.plan) if numbers == "int8" else []
     write, details = build(loaded, kind, numbers, windows)
-    about = details["network"]
-    echo(f"{about['name']}: {about['parameters']:,} parameters, {about['flops'] / 1e9:.3g} GFLOPs per window")
+    about = details.network
+    echo(f"{about.name}: {about.parameters:,} parameters, {about.flops / 1e9:.3g} GFLOPs per window")
     if numbers == "int8":
         echo(f"ranges taken from {len(windows)} windows of {len(trial.training)} cases")
-    if "in_8_bits" in details:
-        echo("{} of {} convolutions in 8 bits, the narrow ones in f32".format(*details["in_8_bits"]))
-    if not details["any_size"]:
+    if details.in_8_bits is not None:
+        echo("{} of {} convolutions in 8 bits, the narrow ones in f32".format(*details.in_8_bits))
+    if not details.any_size:
         echo(f"it takes windows of {size_text(loaded.plan.patch_size)} only, in any batch")
     opened = for_prediction(loaded, resolve_device("cpu"))
     most = TOLERANCES[numbers] if tolerance is None else tolerance
@@ -89,7 +90,7 @@ def export_file(
     failures = parity.failures(numbers)
     if failures:
         raise ExportError(f"{output}: not written: {'; '.join(failures)}; {_advice(kind, numbers)}")
-    write_whole(output, lambda file: write(file, {**details, "parity": parity.to_json()}))
+    write_whole(output, lambda file: write(file, details.model_copy(update={"parity": parity.to_json()})))
     echo(f"{output}  {kind} {numbers}  {output.stat().st_size:,} bytes")
     return parity
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..core.errors import ConfigError
+from ..runtime.details import Precision
 
 Format = Literal["onnx", "openvino", "torch-export"]
-Precision = Literal["f32", "bf16", "int8"]
 
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".openvino", "torch-export": ".pt2"}
 _REFUSED: dict[tuple[str, str], str] = {

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 
 from ..core.errors import ExportError
 from ..core.packages import require
-from ..runtime.details import KEY
+from ..runtime.details import DETAILS, KEY, Details
 from ..runtime.engines import onnx_run
 from ..runtime.sliding import Scorer
 from .score_network import ScoreNetwork
@@ -32,12 +31,12 @@ class OnnxForm:
     def __init__(self, proto: Any) -> None:
         self.proto = proto
 
-    def write(self, path: Path, details: Mapping[str, Any]) -> None:
+    def write(self, path: Path, details: Details) -> None:
         """One file, the details under the key "stampseg" of its metadata."""
         onnx = require("onnx", "exporting")
         whole = onnx.ModelProto()
         whole.CopyFrom(self.proto)
-        onnx.helper.set_model_props(whole, {KEY: json.dumps(details)})
+        onnx.helper.set_model_props(whole, {KEY: DETAILS.line(details)})
         path.write_bytes(whole.SerializeToString())
 
     def run(self) -> Scorer:

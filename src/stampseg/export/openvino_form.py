@@ -6,10 +6,9 @@ Unzipped, it is what OpenVINO writes and reads.
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 
 from ..core.errors import ExportError, MissingPackageError
 from ..core.packages import import_quietly
-from ..runtime.details import KEY
+from ..runtime.details import DETAILS, Details
 from .onnx_form import OnnxForm
 
 
@@ -28,14 +27,14 @@ class OpenvinoForm:
     def __init__(self, model: Any) -> None:
         self.model = model
 
-    def write(self, path: Path, details: Mapping[str, Any]) -> None:
+    def write(self, path: Path, details: Details) -> None:
         """One zip; weights as they are, and not the half precision that OpenVINO saves by default."""
         with tempfile.TemporaryDirectory() as folder:
             openvino().save_model(self.model, Path(folder) / "model.xml", compress_to_fp16=False)
             with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
                 for name in ("model.xml", "model.bin"):
                     archive.write(Path(folder) / name, name)
-                archive.writestr(f"{KEY}.json", json.dumps(details))
+                archive.writestr(DETAILS.name, DETAILS.line(details))
 
 
 def openvino() -> Any:

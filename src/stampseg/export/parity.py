@@ -15,8 +15,8 @@ from ..data.labels import to_classes
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..evaluation.metrics import dice_score, mask_agreement
+from ..runtime.details import Precision
 from ..runtime.sliding import Scorer, slide, walking_axis
-from .forms import Precision
 
 # Dice that may be lost. Rounding of f32 moves a voxel here and there where two classes are equal.
 TOLERANCES: dict[Precision, float] = {"f32": 0.001, "bf16": 0.02, "int8": 0.01}

@@ -5,9 +5,8 @@ The format is PyTorch's; stampseg writes such files and reads back only the one 
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,9 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from ..core.errors import ExportError
-from ..runtime.details import KEY
+from ..runtime.details import DETAILS, Details
 from ..runtime.sliding import Scorer
-from ..runtime.torch_program import _run
+from ..runtime.torch_program import scorer_of
 from .score_network import ScoreNetwork
 
 
@@ -27,16 +26,16 @@ class TorchForm:
     def __init__(self, program: ExportedProgram) -> None:
         self.program = program
 
-    def write(self, path: Path, details: Mapping[str, Any]) -> None:
+    def write(self, path: Path, details: Details) -> None:
         """One .pt2 archive, the details in its extra file "stampseg.json"."""
         self.program.example_inputs = None  # it would be stored: megabytes beside a small network
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.export.save(self.program, path, extra_files={f"{KEY}.json": json.dumps(details)})
+            torch.export.save(self.program, path, extra_files={DETAILS.name: DETAILS.line(details)})
 
     def run(self) -> Scorer:
         """Image (B, C, *S) -> scores, by PyTorch."""
-        return _run(self.program)
+        return scorer_of(self.program)
 
 
 def torch_form_of(scorer: ScoreNetwork, example: torch.Tensor, multiple: Sequence[int]) -> TorchForm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..data.splits import PARTS, _case, _splits
+from ..data.splits import SPLITS, Entry, Splits, read_splits
+from ..networks.model_file import run_folder_of
 from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
@@ -47,24 +48,27 @@ def trial_of_run(model: Path, most: int) -> Trial:
     Raises:
         ConfigError: the run does not say where its images are, or they are not there any more.
     """
-    splits = _splits(model)
+    folder = run_folder_of(model)
+    splits = read_splits(folder)
     ask = "name images with `inputs`, or the data set with `data`"
     if splits is None:
         raise ConfigError(f"{model}: lies in no run folder, so there is no case to check it on; {ask}")
-    place = model.parent / "splits.json"
-    if not any("images" in entry for part in splits.values() for entry in part):
+    place = folder / SPLITS.name
+    if not any(entry.images for entry in (*splits.training, *splits.validation)):
         raise ConfigError(f"{place}: does not say where the images are; {ask}")
-    parts = {part: [case for e in entries if (case := _case(e))] for part, entries in splits.items()}
-    if not any(parts.values()):
+    training, validation = _there(splits.training), _there(splits.validation)
+    if not training and not validation:
         raise ConfigError(f"{place}: the images it names are not there any more; {ask}")
-    return _trial(parts.get("training", []), parts.get("validation", []), most, "the run's")
+    return _trial(training, validation, most, "the run's")
 
 
 def trial_of_data(dataset: Dataset, model: Path, most: int) -> Trial:
     """The same cases found in a data set; all of its cases where the run does not say which it used."""
-    splits = _splits(model) or {}
-    chosen = {part: {str(entry.get("id")) for entry in splits.get(part, [])} for part in PARTS}
-    training, validation = ([c for c in dataset.cases if c.id in chosen[part]] for part in PARTS)
+    splits = read_splits(run_folder_of(model)) or Splits()
+    training, validation = (
+        [case for case in dataset.cases if case.id in {entry.id for entry in entries}]
+        for entries in (splits.training, splits.validation)
+    )
     if not training and not validation:
         training = list(dataset.cases)
     return _trial(training, validation, most, "the data set's")
@@ -72,9 +76,18 @@ def trial_of_data(dataset: Dataset, model: Path, most: int) -> Trial:
 
 def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
     """Images that were named; int8 takes its ranges from the training cases of the run if they are there."""
-    splits = _splits(model) or {}
-    training = [case for entry in splits.get("training", []) if (case := _case(entry))]
+    splits = read_splits(run_folder_of(model)) or Splits()
+    training = _there(splits.training)
     return Trial(tuple(cases[:most]), tuple(training or cases)[:CALIBRATION_CASES], "named images")
+
+
+def _there(entries: Sequence[Entry]) -> list[Case]:
+    """The cases whose images are still there, with their labels if these are."""
+    cases = [entry.case for entry in entries if entry.images and all(map(Path.exists, entry.images))]
+    return [
+        case if case.label is not None and case.label.exists() else replace(case, label=None)
+        for case in cases
+    ]
 
 
 def _trial(training: list[Case], validation: list[Case], most: int, whose: str) -> Trial:

@@ -8,14 +8,13 @@ the file. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -25,13 +24,16 @@ from ..channels.graph import ChannelGraph
 from ..channels.surgery import replace_tensors, state_of
 from ..core.errors import ModelFileError, StampsegError
 from ..core.files import write_whole
+from ..core.json_file import JsonFile
 from ..core.options import Options
 from ..data.plan import Plan
 from .meta import at_most_layers
 from .registry import NetworkSpec
 from .skeleton import skeleton
 
-FORMAT = 1
+MODEL_FILE = "model.safetensors"  # the network of a run folder
+ROUNDS_FOLDER = "rounds"  # in a run folder, with the network after every round
+KEY = "stampseg"  # of the description in the metadata
 LAYERS_PER_WEIGHT = 100
 MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
 
@@ -39,11 +41,13 @@ MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the descripti
 class Description(Options):
     """Everything in the file but the weights."""
 
-    format: int = FORMAT
     network: NetworkSpec
     kept: dict[str, tuple[int, ...]]  # group -> surviving channels, in the dense network's numbering
     plan: Plan | None  # None: saved by one's own code, which prepares images by itself
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+DESCRIPTION = JsonFile("description", Description, remedy="copy the file again", error=ModelFileError)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def save_model(path: Path, network: nn.Module, description: Description) -> None
 
     All parameters and buffers are stored, a shared one once, but for the rates of targeted dropout.
     """
-    metadata = {"stampseg": description.model_dump_json()}
+    metadata = {KEY: DESCRIPTION.line(description)}
     tensors = _tensors(network)
     write_whole(path, lambda place: save_file(tensors, place, metadata))
 
@@ -111,27 +115,11 @@ def read_description(path: Path) -> Description:
         ) from None
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path}: not a readable .safetensors file ({error})") from None
-    if "stampseg" not in metadata:
+    if KEY not in metadata:
         raise ModelFileError(
             f"{path}: holds no stampseg description; expected a file written by `stampseg train`"
         )
-    try:
-        values = json.loads(metadata["stampseg"])
-        if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
-            raise ModelFileError(
-                f"{path}: written in format {values['format']}; this version reads format {FORMAT}; "
-                "update stampseg"
-            )
-        return Description.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
-        where = ".".join(str(part) for part in first["loc"]) or "all of it"
-        raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {said}); copy the file again"
-        ) from None
-    except (ValueError, RecursionError) as error:  # no JSON, a number of endless digits, nested without end
-        raise ModelFileError(f"{path}: its description is damaged ({error}); copy the file again") from None
+    return DESCRIPTION.parse(metadata[KEY], f"{path}: its description")
 
 
 def _check_header(path: Path) -> None:
@@ -287,12 +275,17 @@ def find_model(path: Path) -> Path:
         ModelFileError: there is none.
     """
     if path.is_dir():
-        model = path / "model.safetensors"
+        model = path / MODEL_FILE
         if not model.is_file():
             raise ModelFileError(
-                f"{path}: holds no model.safetensors; the run has not ended or is not a run folder"
+                f"{path}: holds no {MODEL_FILE}; the run has not ended or is not a run folder"
             )
         return model
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file or run folder")
     return path
+
+
+def run_folder_of(model: Path) -> Path:
+    """The run folder that a model file lies in, if it lies in one."""
+    return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -128,9 +127,9 @@ def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
     if not entry.images or entry.label is None:
         return f"the run does not say where its image and label are; {AGAIN}"
     for file in (*entry.images, entry.label):
-        if not Path(file).exists():
+        if not file.exists():
             return f"{file} is not there any more; if the scans have moved, {AGAIN}"
-    return Case(entry.id, entry.group or entry.id, tuple(map(Path, entry.images)), Path(entry.label))
+    return entry.case
 
 
 @dataclass(frozen=True, eq=False)

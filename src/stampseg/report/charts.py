@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.packages import require
 from ..evaluation.overlay import PALETTE
-from ..run.records import Turn
+from ..run.records import RoundRecord
 from .record import Record
 
 OVERALL = "overall"
@@ -87,7 +87,7 @@ _TRADEOFF_AXES = {
 }  # fmt: skip
 
 
-def _tradeoff(rounds: Sequence[Turn], chosen: int | None) -> dict[str, Any] | None:
+def _tradeoff(rounds: Sequence[RoundRecord], chosen: int | None) -> dict[str, Any] | None:
     points = [
         {
             "round": turn.number,
@@ -159,7 +159,7 @@ def _by_event(named: set[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _loss(rounds: Sequence[Turn]) -> dict[str, Any] | None:
+def _loss(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
     points = [
         {"round": turn.number, "event": turn.event, "step": turn.steps, "loss": turn.loss}
         for turn in rounds
@@ -170,7 +170,7 @@ def _loss(rounds: Sequence[Turn]) -> dict[str, Any] | None:
     return _curve("Training loss by optimiser step", points, encoding, tooltip) if points else None
 
 
-def _dice(rounds: Sequence[Turn]) -> dict[str, Any] | None:
+def _dice(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
     points = [
         {"round": turn.number, "event": turn.event, "step": turn.steps, "label": label, "Dice": value}
         for turn in rounds

@@ -16,7 +16,7 @@ from ..channels.graph import ChannelGraph, Group, LayerCall
 from ..core.errors import StampsegError
 from ..networks.model_file import read_description
 from ..networks.skeleton import skeleton
-from ..run.records import Turn
+from ..run.records import RoundRecord
 from .record import Record
 
 
@@ -127,7 +127,7 @@ def _holds(group: Group, channels: np.ndarray) -> bool:
     return bool(((channels >= group.start) & (channels < group.stop)).any())
 
 
-def _widest(rounds: Sequence[Turn]) -> dict[str, int]:
+def _widest(rounds: Sequence[RoundRecord]) -> dict[str, int]:
     """The most channels each layer had in any round."""
     widest: dict[str, int] = {}
     for turn in rounds:
@@ -136,7 +136,7 @@ def _widest(rounds: Sequence[Turn]) -> dict[str, int]:
     return widest
 
 
-def _row(rounds: Sequence[Turn], note: str, graph: ChannelGraph | None = None) -> Drawing:
+def _row(rounds: Sequence[RoundRecord], note: str, graph: ChannelGraph | None = None) -> Drawing:
     widths = graph.widths() if graph is not None else _widest(rounds)
     layers = tuple(Layer(name, 0, width, True) for name, width in widths.items())
     return Drawing(layers, tuple((i, i + 1) for i in range(len(layers) - 1)), note)

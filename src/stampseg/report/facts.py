@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..core.text import size_text
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
+from ..run.folder import CONFIG_FILE
 from .record import Record
 
 
@@ -35,19 +36,11 @@ def headline(record: Record) -> list[Fact]:
     facts = []
     if result is not None:
         before, after = result.parameters_before, result.parameters_after
-        if before and after:
-            facts.append(Fact("parameters", f"{before:,} → {after:,} ({after / before:.0%})"))
-        if result.flops_before and result.flops_after:
-            share = result.flops_after / result.flops_before
-            facts.append(
-                Fact(
-                    "GFLOPs per window",
-                    f"{_giga(result.flops_before)} → {_giga(result.flops_after)} ({share:.0%})",
-                )
-            )
+        facts.append(Fact("parameters", f"{before:,} → {after:,} ({_share(after, before)})"))
+        before, after = result.flops_before, result.flops_after
+        facts.append(Fact("GFLOPs per window", f"{_giga(before)} → {_giga(after)} ({_share(after, before)})"))
         facts.append(Fact("validation Dice", _score(result.validation_dice)))
-        if result.seconds is not None:
-            facts.append(Fact("time", _duration(result.seconds)))
+        facts.append(Fact("time", _duration(result.seconds)))
     elif last is not None:
         if last.parameters:
             facts.append(Fact("parameters so far", f"{last.parameters:,}"))
@@ -107,7 +100,7 @@ def command_of(record: Record) -> Command:
     """The recorded command; where there is none, one that stands for it."""
     if record.command:
         return Command(shlex.join(record.command))
-    config = record.path / "config.yaml"
+    config = record.path / CONFIG_FILE
     return Command(
         f"stampseg train DATA -o NEW_RUN --config {shlex.quote(str(config))}",
         "This run did not record its command: put the folder of scans for DATA and a new folder for NEW_RUN. "
@@ -117,13 +110,17 @@ def command_of(record: Record) -> Command:
 
 def machine_facts(record: Record) -> list[Fact]:
     """Where it was computed."""
-    return [
-        Fact(name, str(value)) for name, value in (record.result.machine if record.result else {}).items()
-    ]
+    if record.result is None:
+        return []
+    return [Fact(name, str(value)) for name, value in record.result.machine if value is not None]
 
 
 def _score(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.3f}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.0%}" if whole else "-"
 
 
 def _giga(flops: int) -> str:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
 from ..core.errors import DataError
-from ..data.fingerprint import Fingerprint
-from ..data.plan import Plan
-from ..data.splits import Splits
-from ..run.records import Result, Turn, _Invocation
+from ..core.json_file import JsonFile
+from ..data.fingerprint import FINGERPRINT, Fingerprint
+from ..data.plan import PLAN, Plan
+from ..data.splits import SPLITS, Splits
+from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
+from ..run.folder import CONFIG_FILE
+from ..run.records import NOTES, RESULT, ROUNDS, NoteRecord, Result, RoundRecord
+from ..run.spec import SPEC
 
-FILES = ("config.yaml", "rounds.jsonl")  # a run folder has at least one of them
-NO_RESULT = "this run has not ended, or was stopped: there is no result.json, and no model is chosen yet"
+FILES = (CONFIG_FILE, ROUNDS.name)  # a run folder has at least one of them
+NO_RESULT = f"this run has not ended, or was stopped: there is no {RESULT.name}, and no model is chosen yet"
 
-M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,19 +36,20 @@ class Record:
         fingerprint: None where it is not recorded.
         config: the text of config.yaml, "" where it is not there.
         command: how the run was started, word by word; empty where it is not recorded.
-        said: what the run noted before and after its rounds, from its log.
+        notes: what the run noted before and after its rounds, each once: a run that was stopped repeats them;
+            runs of version 0.1 have theirs in log.txt alone, which is not read.
         gaps: what is missing or damaged, one line each.
     """
 
     path: Path
-    rounds: tuple[Turn, ...]
+    rounds: tuple[RoundRecord, ...]
     result: Result | None
     splits: Splits | None
     plan: Plan | None
     fingerprint: Fingerprint | None
     config: str
     command: tuple[str, ...]
-    said: tuple[str, ...]
+    notes: tuple[NoteRecord, ...]
     gaps: tuple[str, ...]
 
     @property
@@ -57,8 +60,8 @@ class Record:
     @property
     def model(self) -> Path | None:
         """The chosen network, or that of the last round while there is none."""
-        rounds = sorted((self.path / "rounds").glob("*.safetensors"))
-        for place in (self.path / "model.safetensors", *reversed(rounds)):
+        rounds = sorted((self.path / ROUNDS_FOLDER).glob("*.safetensors"))
+        for place in (self.path / MODEL_FILE, *reversed(rounds)):
             if place.is_file():
                 return place
         return None
@@ -78,72 +81,56 @@ def read_record(path: Path) -> Record:
             "and `prune` make"
         )
     gaps: list[str] = []
-    result = _model_of(path / "result.json", Result, gaps, NO_RESULT)
-    invocation = _model_of(path / "run.json", _Invocation, gaps)
+    result = _read(path, RESULT, gaps, NO_RESULT)
+    spec = _read(path, SPEC, gaps)
     return Record(
         path=path,
-        rounds=_rounds(path / "rounds.jsonl", gaps),
+        rounds=tuple(_read_lines(path, ROUNDS, gaps, f"{ROUNDS.name} is missing: no round has ended")),
         result=result,
-        splits=_model_of(path / "splits.json", Splits, gaps, "splits.json is missing: no case is named"),
-        plan=_model_of(path / "plan.json", Plan, gaps, "plan.json is missing: the plan is not known"),
-        fingerprint=_model_of(path / "fingerprint.json", Fingerprint, gaps),
-        config=_text(path / "config.yaml", gaps, "config.yaml is missing: the options are not known"),
-        command=invocation.command if invocation else (),
-        said=_said(_text(path / "log.txt", gaps)),
+        splits=_read(path, SPLITS, gaps, f"{SPLITS.name} is missing: no case is named"),
+        plan=_read(path, PLAN, gaps, f"{PLAN.name} is missing: the plan is not known"),
+        fingerprint=_read(path, FINGERPRINT, gaps),
+        config=_text(path / CONFIG_FILE, gaps, f"{CONFIG_FILE} is missing: the options are not known") or "",
+        command=spec.command if spec else (),
+        notes=_once(_read_lines(path, NOTES, gaps)),
         gaps=tuple(gaps),
     )
 
 
-def _text(path: Path, gaps: list[str], absent: str = "") -> str:
+def _text(path: Path, gaps: list[str], absent: str = "") -> str | None:
+    """What the file holds; None, and a line in `gaps` if it says something, where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        if absent:
-            gaps.append(absent)
+        gaps += [absent] if absent else []
     except OSError as error:
         gaps.append(f"{path.name} cannot be read ({error.strerror})")
-    return ""
+    return None
 
 
-def _model_of(path: Path, kind: type[M], gaps: list[str], absent: str = "") -> M | None:
-    """The file as `kind`; None, and a line in `gaps`, where it cannot be used."""
-    text = _text(path, gaps, absent)
-    if not text and not path.exists():
-        return None
+def _read(folder: Path, form: JsonFile[T], gaps: list[str], absent: str = "") -> T | None:
+    """What the file holds; None, and a line in `gaps`, where it cannot be used."""
+    text = _text(folder / form.name, gaps, absent)
     try:
-        return kind.model_validate(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        gaps.append(f"{path.name} is damaged or of another version ({_short(error)})")
+        return None if text is None else form.parse(text, form.name)
+    except DataError as error:
+        gaps.append(str(error))
         return None
 
 
-def _rounds(path: Path, gaps: list[str]) -> tuple[Turn, ...]:
+def _read_lines(folder: Path, form: JsonFile[T], gaps: list[str], absent: str = "") -> list[T]:
     """All lines that can be used; a run that was killed leaves half a line."""
-    turns = []
-    lines = _text(path, gaps, "rounds.jsonl is missing: no round has ended").splitlines()
-    for number, line in enumerate(lines, 1):
+    found = []
+    for number, line in enumerate((_text(folder / form.name, gaps, absent) or "").split("\n"), 1):
         if not line.strip():
             continue
         try:
-            turns.append(Turn.model_validate(json.loads(line)))
-        except (ValueError, RecursionError) as error:
-            gaps.append(f"rounds.jsonl: line {number} is left out, it is damaged ({_short(error)})")
-    return tuple(turns)
+            found.append(form.parse(line, f"{form.name}: line {number}"))
+        except DataError as error:
+            gaps.append(f"{error} (it is left out)")
+    return found
 
 
-def _short(error: Exception) -> str:
-    """The first thing that is wrong, in a line."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _said(log: str) -> tuple[str, ...]:
-    """Messages of a log, but for the lines of the rounds, which the report draws."""
-    texts = []
-    for line in log.splitlines():
-        parts = line.split(" ", 3)  # date, time, level, message
-        if len(parts) == 4 and parts[2].isupper() and not parts[3].startswith("round "):
-            texts.append(parts[3])
-    return tuple(texts)
+def _once(notes: Sequence[NoteRecord]) -> tuple[NoteRecord, ...]:
+    """The first of those that say the same."""
+    return tuple({(note.level, note.text): note for note in reversed(notes)}.values())[::-1]

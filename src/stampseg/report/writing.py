@@ -14,7 +14,7 @@ from ..core.files import refuse_existing, write_text
 from ..core.packages import require
 from ..core.version import __version__
 from ..data.cases import Dataset
-from ..run.records import Turn
+from ..run.records import RoundRecord
 from . import charts
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
@@ -130,7 +130,7 @@ def _shown(
     }
 
 
-def _round(turn: Turn) -> dict[str, Any]:
+def _round(turn: RoundRecord) -> dict[str, Any]:
     """A round for the page, which shows how many channels went and not which."""
     removed = {name: len(channels) for name, channels in turn.removed.items()}
     return {**turn.model_dump(mode="json"), "removed": removed}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,10 +20,17 @@ from torch import Tensor
 from ..channels.importance import Gathering
 from ..core.errors import ModelFileError
 from ..core.files import remove_leftovers, write_whole
+from ..core.json_file import JsonFile
+from ..core.options import FileRecord
 from ..train.stamp import Learner
 from ..train.state import State, put_randomness, put_training, take_randomness, take_training
 from ..train.trainer import Trainer
 from .replay import Answer, Replay
+
+CHECKPOINTS = "checkpoint"  # a folder in that of a run
+KEY = "stampseg-checkpoint"  # of the record in the metadata
+STEP = "step.safetensors"  # within a round
+_ROUND = re.compile(r"round-\d{4,}\.safetensors")
 
 
 class Checkpointer:
@@ -38,7 +45,7 @@ class Checkpointer:
     """
 
     def __init__(self, folder: Path, minutes: float) -> None:
-        self.place, self.minutes = folder / "checkpoint", minutes
+        self.place, self.minutes = folder / CHECKPOINTS, minutes
         self._rounds = {saved.rounds: saved for saved in map(load_checkpoint, round_files(self.place))}
         inner = self.place / STEP
         self._step = load_checkpoint(inner) if inner.is_file() else None
@@ -104,7 +111,7 @@ class Checkpointer:
                 rounds=self._passed,
                 seconds=self.seconds,
                 answers=tuple(self.replay.answers),
-                trainer={name: getattr(trainer, name) for name in ("done", "taken", "total", "damping")},
+                trainer=Counts.model_validate(trainer, from_attributes=True),
                 training=take_training(trainer.network, trainer.optimizer),
                 randomness=take_randomness(self.randomness, trainer.device),
                 objective=trainer.objective.state(),
@@ -119,22 +126,10 @@ class Checkpointer:
         put_training(trainer.network, trainer.optimizer, checkpoint.training)
         trainer.objective.put(checkpoint.objective)
         put_randomness(self.randomness, trainer.device, checkpoint.randomness)
-        for name, value in checkpoint.trainer.items():
+        for name, value in checkpoint.trainer:
             setattr(trainer, name, value)
         if self.gathering is not None and checkpoint.sums is not None and checkpoint.counts is not None:
             self.gathering.set_state(checkpoint.sums, checkpoint.counts)
-
-
-FORMAT = 1
-
-
-KEY = "stampseg-checkpoint"
-
-
-STEP = "step.safetensors"  # within a round
-
-
-_ROUND = re.compile(r"round-\d{4,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,7 @@ class Checkpoint:
         rounds: that had ended.
         seconds: that the run had taken.
         answers: of the learner so far.
-        trainer: counts of the trainer by name.
+        trainer: how far the trainer is.
         training, randomness: see `train/state.py`.
         objective: what the training method remembers.
         sums, counts: of what was gathered for ranking; None where nothing is gathered.
@@ -154,12 +149,42 @@ class Checkpoint:
     rounds: int
     seconds: float
     answers: tuple[Answer, ...]
-    trainer: Mapping[str, float]
+    trainer: Counts
     training: State
     randomness: State
     objective: State
     sums: Mapping[int, np.ndarray] | None = None
     counts: Mapping[str, int] | None = None
+
+
+class Counts(FileRecord):
+    """How far a trainer is; see `Trainer`."""
+
+    done: int
+    taken: int
+    total: float
+    damping: float
+
+
+class CheckpointRecord(FileRecord):
+    """What stands beside the tensors, whose names it orders; numbers may be infinite or none."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+    rounds: int
+    seconds: float
+    answers: tuple[tuple[str, Any, tuple[str, ...]], ...]  # function, JSON value, names of its arrays
+    trainer: Counts
+    training: Any  # see `State`
+    randomness: Any
+    objective: Any = Field(default_factory=dict)  # checkpoints of version 0.1 have none
+    sums: tuple[int, ...] | None = None
+    counts: dict[str, int] | None = None
+
+
+CHECKPOINT = JsonFile(
+    "checkpoint", CheckpointRecord, remedy="start the run again in a new folder", error=ModelFileError
+)
 
 
 def round_files(folder: Path) -> list[Path]:
@@ -182,18 +207,17 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         DataError: the folder cannot be written to, or the disk is full.
     """
-    values = {
-        "format": FORMAT,
-        "rounds": checkpoint.rounds,
-        "seconds": checkpoint.seconds,
-        "answers": [[a.call, a.value, list(a.arrays)] for a in checkpoint.answers],
-        "trainer": dict(checkpoint.trainer),
-        "training": checkpoint.training.values,
-        "randomness": checkpoint.randomness.values,
-        "objective": checkpoint.objective.values,
-        "sums": None if checkpoint.sums is None else list(checkpoint.sums),
-        "counts": None if checkpoint.counts is None else dict(checkpoint.counts),
-    }
+    record = CheckpointRecord(
+        rounds=checkpoint.rounds,
+        seconds=checkpoint.seconds,
+        answers=tuple((a.call, a.value, tuple(a.arrays)) for a in checkpoint.answers),
+        trainer=checkpoint.trainer,
+        training=checkpoint.training.values,
+        randomness=checkpoint.randomness.values,
+        objective=checkpoint.objective.values,
+        sums=None if checkpoint.sums is None else tuple(checkpoint.sums),
+        counts=None if checkpoint.counts is None else dict(checkpoint.counts),
+    )
     tensors = {**checkpoint.training.tensors, **checkpoint.randomness.tensors}
     tensors |= {f"objective/{name}": tensor for name, tensor in checkpoint.objective.tensors.items()}
     for number, answer in enumerate(checkpoint.answers):
@@ -202,7 +226,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     for index, array in (checkpoint.sums or {}).items():
         tensors[f"sum/{index}"] = torch.from_numpy(np.ascontiguousarray(array))
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_whole(path, lambda place: save_file(plain, place, {KEY: json.dumps(values)}))
+    write_whole(path, lambda place: save_file(plain, place, {KEY: CHECKPOINT.line(record)}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -213,11 +237,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads((file.metadata() or {})[KEY])
+            text = (file.metadata() or {})[KEY]
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}, this version reads {FORMAT}")
-        return _checkpoint(values, tensors)
+        return _checkpoint(CHECKPOINT.parse(text, f"{path}:"), tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelFileError(
             f"{path}: not a checkpoint that this version can resume from ({error}); "
@@ -225,27 +247,27 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from None
 
 
-def _checkpoint(values: dict[str, Any], tensors: dict[str, Tensor]) -> Checkpoint:
+def _checkpoint(record: CheckpointRecord, tensors: dict[str, Tensor]) -> Checkpoint:
     answers = tuple(
         Answer(
             call,
             value,
             {name: tensors[f"answer/{number}/{place}"].numpy() for place, name in enumerate(names)},
         )
-        for number, (call, value, names) in enumerate(values["answers"])
+        for number, (call, value, names) in enumerate(record.answers)
     )
     random = {name: tensor for name, tensor in tensors.items() if name.startswith("random/")}
     training = {n: t for n, t in tensors.items() if n.startswith(("network/", "optimizer/"))}
     beside = {n.removeprefix("objective/"): t for n, t in tensors.items() if n.startswith("objective/")}
-    sums = values["sums"]
+    sums = record.sums
     return Checkpoint(
-        rounds=values["rounds"],
-        seconds=values["seconds"],
+        rounds=record.rounds,
+        seconds=record.seconds,
         answers=answers,
-        trainer=values["trainer"],
-        training=State(training, values["training"]),
-        randomness=State(random, values["randomness"]),
-        objective=State(beside, values.get("objective", {})),  # checkpoints of version 0.1 have none
+        trainer=record.trainer,
+        training=State(training, record.training),
+        randomness=State(random, record.randomness),
+        objective=State(beside, record.objective),
         sums=None if sums is None else {index: tensors[f"sum/{index}"].numpy() for index in sums},
-        counts=values["counts"],
+        counts=record.counts,
     )

@@ -1,6 +1,6 @@
 """The run folder: everything a run leaves behind, each file whole or absent.
 
-run.json  config.yaml  plan.json  fingerprint.json  splits.json  log.txt
+run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
@@ -9,30 +9,40 @@ resumed.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
+from pydantic import BaseModel
 
 from ..core.config import Config, load_config
 from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
+from ..core.json_file import JsonFile, whole_lines
+from ..core.level import Level
 from ..core.text import some
+from ..data.fingerprint import FINGERPRINT
+from ..data.plan import PLAN
+from ..data.splits import SPLITS
+from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
 from ..train.stamp import Round
-from .checkpoint import delete_checkpoints
-from .spec import RunSpec
+from .checkpoint import CHECKPOINTS, delete_checkpoints
+from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
+from .spec import SPEC, RunSpec, read_spec
 
-SPEC_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+LOG_FILE = "log.txt"
 LOCK = ".lock"
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
-_EARLY = ("config.yaml", "plan.json", "fingerprint.json", "splits.json", "log.txt", "mlflow.db", SPEC_FILE)
+_EARLY = (
+    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", SPEC.name,
+)  # fmt: skip
+T = TypeVar("T", bound=BaseModel)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
 
 
@@ -55,8 +65,11 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, _REFUSALS):
+        if isinstance(error, _REFUSALS) and not self.begun:
             self.discard()
+        elif error is not None:
+            with suppress(OSError):
+                self.note(f"{type(error).__name__}: {error}", Level.ERROR)
         self._close_log()
         self.release()
 
@@ -80,9 +93,9 @@ class RunFolder:
             check_free(path)  # a run of another process may have come and gone in the meantime
             folder._new = True
             if spec is not None:
-                folder.write_json(SPEC_FILE, spec.to_json())
-            folder._make(path / "rounds")
-            (path / "log.txt").touch()
+                SPEC.write(path, spec)
+            folder._make(path / ROUNDS_FOLDER)
+            (path / LOG_FILE).touch()
         except StampsegError:
             folder.discard()
             raise
@@ -101,15 +114,16 @@ class RunFolder:
             ConfigError: the run has ended, or another process has the folder.
             DataError: it is no run folder, or cannot be written to.
         """
-        RunSpec.read(path / SPEC_FILE)
+        read_spec(path)
         folder = cls(path)
         if folder.ended:
             raise ConfigError(f"{path}: this run has ended; there is nothing to resume")
         try:
             folder._take()
-            for place in (path, path / "rounds", path / "checkpoint"):
+            for place in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
                 remove_leftovers(place)
-            (path / "rounds").mkdir(exist_ok=True)
+            folder._keep_lines(NOTES.name)
+            (path / ROUNDS_FOLDER).mkdir(exist_ok=True)
         except OSError as error:
             raise DataError(f"{path}: cannot be written to ({error.strerror}); mend that first") from None
         return folder
@@ -143,7 +157,7 @@ class RunFolder:
         Raises:
             DataError: the folder does not say.
         """
-        return RunSpec.read(self.path / SPEC_FILE)
+        return read_spec(self.path)
 
     def config(self) -> Config:
         """The options that the run began with, settled: defaults may be others by now.
@@ -151,21 +165,21 @@ class RunFolder:
         Raises:
             ConfigError: config.yaml is missing or damaged.
         """
-        return load_config(self.path / "config.yaml")
+        return load_config(self.path / CONFIG_FILE)
 
     @property
     def ended(self) -> bool:
         """Whether the run came to its end."""
-        return (self.path / "result.json").exists() and not (self.path / "checkpoint").exists()
+        return (self.path / RESULT.name).exists() and not (self.path / CHECKPOINTS).exists()
 
     @property
     def begun(self) -> bool:
         """Whether there is training that would be lost with the folder."""
-        return (self.path / "rounds.jsonl").exists() or any((self.path / "checkpoint").glob("*.safetensors"))
+        return (self.path / ROUNDS.name).exists() or any((self.path / CHECKPOINTS).glob("*.safetensors"))
 
     def finish(self) -> None:
         """Delete what only a stopped run needs, at one stroke, and let others in."""
-        checkpoint, gone = self.path / "checkpoint", self.path / ".ended"
+        checkpoint, gone = self.path / CHECKPOINTS, self.path / ".ended"
         with suppress(OSError):  # the name is taken, or there is no checkpoint
             os.replace(checkpoint, gone)
         for place in (gone, checkpoint):
@@ -180,11 +194,11 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The chosen network."""
-        return self.path / "model.safetensors"
+        return self.path / MODEL_FILE
 
     def round_model(self, number: int) -> Path:
         """The network after a round."""
-        return self.path / "rounds" / f"{number:03d}.safetensors"
+        return self.path / ROUNDS_FOLDER / f"{number:03d}.safetensors"
 
     def discard(self) -> None:
         """Delete what this process wrote of a run that ended before its first round, and nothing else.
@@ -200,7 +214,7 @@ class RunFolder:
             for path in (*(self.path / name for name in _EARLY), *events.glob("events.out.tfevents.*")):
                 with suppress(OSError):
                     path.unlink()
-            self._made += [self.path / "checkpoint", events]
+            self._made += [self.path / CHECKPOINTS, events]
         for path in reversed(self._made):
             with suppress(OSError):
                 path.unlink() if path.name == LOCK else path.rmdir()
@@ -210,34 +224,41 @@ class RunFolder:
         """Write a file whole."""
         write_text(self.path / name, text)
 
-    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        """Write a JSON file whole."""
-        self.write_text(name, _as_text(values))
-
     def append_round(self, turn: Round) -> None:
         """Add one line to rounds.jsonl."""
-        with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(turn.to_json()) + "\n")
+        self._append(ROUNDS, RoundRecord.of(turn))
+
+    def note(self, text: str, level: Level) -> None:
+        """Add one line to notes.jsonl."""
+        self._append(NOTES, NoteRecord.now(text, level))
+
+    def _append(self, form: JsonFile[T], value: T) -> None:
+        with (self.path / form.name).open("a", encoding="utf-8") as file:
+            file.write(form.line(value) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def keep_rounds(self, count: int) -> None:
         """Forget the lines of rounds that ended after the last checkpoint: they come again."""
-        path = self.path / "rounds.jsonl"
-        if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:count]
-            self.write_text(path.name, "".join(lines))
+        self._keep_lines(ROUNDS.name, count)
 
-    def settle(self, name: str, values: Mapping[str, Any], what: str) -> None:
+    def _keep_lines(self, name: str, count: int | None = None) -> None:
+        """Forget the lines of a file after the first `count`, and half a line that a killed process wrote."""
+        path = self.path / name
+        if path.exists():
+            lines = whole_lines(path.read_text(encoding="utf-8"))[:count]
+            self.write_text(name, "".join(f"{line}\n" for line in lines))
+
+    def settle(self, form: JsonFile[T], value: T, what: str) -> None:
         """Write a JSON file, or see that a stopped run began with the same.
 
         Raises:
             DataError: it began with something else.
         """
-        path = self.path / name
+        path = self.path / form.name
         if not path.exists():
-            self.write_json(name, values)
-        elif path.read_text(encoding="utf-8") != _as_text(values):
+            form.write(self.path, value)
+        elif _content(form.read(self.path)) != _content(value):
             raise DataError(
                 f"{path}: {what} changed since the run began; put things back as they were, or start a "
                 "new run"
@@ -253,7 +274,7 @@ class RunFolder:
         logger = self._logger()
         logger.setLevel(logging.INFO)
         logger.propagate = False
-        handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return logger
@@ -268,8 +289,9 @@ class RunFolder:
             old.close()
 
 
-def _as_text(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=2) + "\n"
+def _content(value: BaseModel) -> dict[str, Any]:
+    """Without its notes, which another version may word otherwise."""
+    return value.model_dump(exclude={"notes"})
 
 
 def check_free(path: Path) -> None:

@@ -16,8 +16,9 @@ from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
 from .folder import RunFolder
 from .pipeline import run_training
-from .reporters import Reporter
-from .spec import RunSpec
+from .records import Result
+from .reporters import NoteKeeper, Reporter, Reporters
+from .spec import SPEC, RunSpec
 
 
 def open_run(spec: RunSpec, output: Path) -> RunFolder:
@@ -26,7 +27,7 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     Raises:
         ConfigError: the folder holds something else, such as a run that has ended or of other options.
     """
-    if not (output / "run.json").is_file() or (folder := RunFolder(output)).ended:
+    if not (output / SPEC.name).is_file() or (folder := RunFolder(output)).ended:
         return RunFolder.create(output, spec)
     other = spec.differences(folder.spec)
     if other:
@@ -37,12 +38,13 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     return RunFolder.reopen(output)
 
 
-def execute(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> dict[str, Any]:
-    """Do what is asked, from the last checkpoint on if there is one.
+def execute(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+    """Do what is asked, from the last checkpoint on if there is one; what is noted is kept in the folder.
 
     Returns:
         What result.json holds.
     """
+    reporter = Reporters([NoteKeeper(folder), reporter])
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
@@ -92,7 +94,7 @@ def prune_trained(
     folder: RunFolder,
     config: Config,
     reporter: Reporter,
-) -> dict[str, Any]:
+) -> Result:
     """Prune a trained network with recovery training; a run folder as `run_training` leaves it.
 
     The pruned network of an nnU-Net results folder is also written as one, into `nnunet/`.

@@ -1,75 +1,124 @@
-"""The records of a run folder: a line of rounds.jsonl, and result.json."""
+"""What a run folder says of its run, typed: the lines of rounds.jsonl and notes.jsonl, and result.json.
+
+Whoever writes and whoever reads has these forms in common. Fields that older runs did not write have
+defaults, so that they can still be read.
+"""
 
 from __future__ import annotations
 
-import json
-import math
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BeforeValidator
+from pydantic import Field
 
-from ..core.options import _Lenient
+from ..core.json_file import JsonFile
+from ..core.level import Level
+from ..core.machine import Machine
+from ..core.options import FileRecord, Number
 
-
-def read_rounds(path: Path) -> list[dict[str, Any]]:
-    """The lines of rounds.jsonl; the last one is left out where a process was killed while it wrote it."""
-    lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON does not know become None."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+if TYPE_CHECKING:
+    from ..train.stamp import Round
 
 
-Number = Annotated[float | None, BeforeValidator(_finite)]
-
-
-class Validated(_Lenient):
-    """Dice over the validation cases."""
+class ValidationRecord(FileRecord):
+    """Dice over the validation cases; `cases` says how many hold each label."""
 
     dice: Number = None
-    per_label: dict[str, Number] = {}
+    per_label: dict[str, Number] = Field(default_factory=dict)
+    cases: dict[str, int] = Field(default_factory=dict)
 
 
-class Turn(_Lenient):
-    """A line of rounds.jsonl."""
+class RoundRecord(FileRecord):
+    """A line of rounds.jsonl: everything in a `Round` but the channel graph."""
 
     number: int
     event: str = ""
-    widths: dict[str, int] = {}
+    widths: dict[str, int] = Field(default_factory=dict)
     parameters: int | None = None
     flops: int | None = None
-    steps: int | None = None
-    loss: Number = None
-    validation: Validated | None = None
-    removed: dict[str, tuple[int, ...]] = {}
-    dropout: dict[str, Number] = {}
-    scores: dict[str, Number] = {}
+    memory: int | None = None  # bytes of the convolutions' maps of one example
+    steps: int | None = None  # optimiser steps of the run so far
+    loss: Number = None  # mean over this round's steps
+    validation: ValidationRecord | None = None
+    removed: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    dropout: dict[str, Number] = Field(default_factory=dict)  # mean rate per group
+    scores: dict[str, Number] = Field(default_factory=dict)  # mean score per group, before the cut
+    seconds: dict[str, Number] = Field(default_factory=dict)  # score, cut, train, validate, measure
+    latency: Number = None  # measured milliseconds of one example
+
+    @classmethod
+    def of(cls, turn: Round) -> RoundRecord:
+        """As it is written."""
+        return cls.model_validate(turn, from_attributes=True)
 
 
-class Result(_Lenient):
-    """What result.json says, as far as the report shows it."""
+class NoteRecord(FileRecord):
+    """A line of notes.jsonl: something that whoever watched the run was told."""
 
-    method: str | None = None
-    parameters_before: int | None = None
-    parameters_after: int | None = None
+    time: datetime
+    level: Level = Level.INFO
+    text: str
+
+    @classmethod
+    def now(cls, text: str, level: Level) -> NoteRecord:
+        """A note of this moment."""
+        return cls(time=datetime.now().astimezone(), level=level, text=text)
+
+
+class Result(FileRecord):
+    """What result.json says of a run that has ended."""
+
+    method: str
+    seed: int | None = None
+    parameters_before: int
+    parameters_after: int
+    flops_before: int
+    flops_after: int
+    memory_before: int | None = None
+    memory_after: int | None = None
+    latency_before: Number = None
+    latency_after: Number = None
     parameters_dense: int | None = None
-    flops_before: int | None = None
-    flops_after: int | None = None
-    validation_dice: Number = None
+    flops_dense: int | None = None
     validation_dice_before: Number = None
-    rounds: int | None = None
-    steps: int | None = None
-    seconds: Number = None
+    validation_dice: Number = None
+    validation_dice_per_label: dict[str, Number] | None = None
+    validation_cases_per_label: dict[str, int] | None = None
+    rounds: int
+    steps: int
+    seconds: float
+    training_cases: int | None = None
+    validation_cases: int | None = None
     target: str | None = None
     target_reached: bool | None = None
-    chosen_round: int | None = None
-    rule: str | None = None
-    remarks: tuple[str, ...] = ()
-    machine: dict[str, str | int | float | None] = {}
+    chosen_round: int
+    rule: str
+    warnings: tuple[str, ...] = ()  # what speaks against using the network
+    remarks: tuple[str, ...] = ()  # what else a reader should know
+    widths: dict[str, int] = Field(default_factory=dict)
+    machine: Machine = Machine()
 
 
-class _Invocation(_Lenient):
-    command: tuple[str, ...] = ()
+ROUNDS = JsonFile("rounds.jsonl", RoundRecord)
+NOTES = JsonFile("notes.jsonl", NoteRecord)
+RESULT = JsonFile("result.json", Result)
+
+
+def read_rounds(path: Path) -> list[RoundRecord]:
+    """The rounds of a run folder; the last one is left out where a process was killed while it wrote it.
+
+    Raises:
+        OSError: there is no rounds.jsonl.
+        DataError: a line is damaged, or of a newer version.
+    """
+    return ROUNDS.read_lines(path)
+
+
+def read_result(path: Path) -> Result:
+    """What a run folder says of its run.
+
+    Raises:
+        DataError: the run has not ended, or its result.json is damaged or of a newer version.
+    """
+    return RESULT.read(path)

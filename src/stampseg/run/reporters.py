@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from ..core.level import Level
 from ..train.stamp import Round
+from .folder import RunFolder
 
 
 class Reporter(Protocol):
     """Whoever watches a run."""
 
-    def note(self, text: str) -> None:
-        """A decision, in words."""
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """A decision, in words, and how much it matters."""
         ...
 
     def step(self, done: int, total: int, loss: float) -> None:
@@ -30,10 +32,10 @@ class Reporters:
     def __init__(self, each: Sequence[Reporter]) -> None:
         self.each = tuple(each)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, level: Level = Level.INFO) -> None:
         """Tell all of a decision."""
         for reporter in self.each:
-            reporter.note(text)
+            reporter.note(text, level)
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Tell all of a step."""
@@ -44,3 +46,20 @@ class Reporters:
         """Tell all of a round."""
         for reporter in self.each:
             reporter.round(turn)
+
+
+class NoteKeeper:
+    """Writes what is noted into the run folder, where the report finds it."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """A line of notes.jsonl."""
+        self.folder.note(text, level)
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Steps are no notes."""
+
+    def round(self, turn: Round) -> None:
+        """Rounds have a file of their own."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 
 from ..core.config import Config
-from ..core.version import __version__
+from ..core.machine import this_machine
 from ..train.selection import select, smallest_within
 from ..train.stamp import Round, Validation
 from .folder import RunFolder
+from .records import RESULT, Result
 from .survey import Survey
 
 USELESS_DICE = 0.1  # of all labels together
@@ -29,7 +28,7 @@ def write_result(
     config: Config,
     seconds: float,
     training_dice: Callable[[], Mapping[str, float]],
-) -> dict[str, Any]:
+) -> Result:
     """Choose the model and write result.json.
 
     Args:
@@ -51,52 +50,46 @@ def write_result(
     chosen = rounds[choice.number]
     folder.choose(choice.number)
     validation = chosen.validation
-    result = {
-        "method": config.method,
-        "seed": config.seed,
-        "parameters_before": before.parameters,
-        "parameters_after": chosen.parameters,
-        "flops_before": before.flops,
-        "flops_after": chosen.flops,
-        "memory_before": before.memory,
-        "memory_after": chosen.memory,
-        "latency_before": before.latency,
-        "latency_after": chosen.latency,
-        "parameters_dense": dense[0],
-        "flops_dense": dense[1],
-        "validation_dice_before": before.validation.dice if before.validation else None,
-        "validation_dice": validation.dice if validation else None,
-        "validation_dice_per_label": dict(validation.per_label) if validation else None,
-        "validation_cases_per_label": dict(validation.cases) if validation else None,
-        "rounds": len(rounds),
-        "steps": rounds[-1].steps,
-        "seconds": round(seconds, 1),
-        "training_cases": len(seen.split.training),
-        "validation_cases": len(seen.split.validation),
-        "target": str(config.prune.target) if config.traits.has_target else None,
-        "target_reached": choice.target_reached,
-        "chosen_round": choice.number,
-        "rule": choice.rule,
-        "remarks": [
-            *_missed(seen.plan.label_names[1:], validation, training_dice),
-            *_remarks(rounds, chosen, choice.target_reached, config, pruned),
-        ],
-        "widths": dict(chosen.widths),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "stampseg": __version__,
-        },
-    }
-    folder.write_json("result.json", result)
+    useless = [_useless(validation)] if validation and validation.dice < USELESS_DICE else []
+    result = Result(
+        method=config.method,
+        seed=config.seed,
+        parameters_before=before.parameters,
+        parameters_after=chosen.parameters,
+        flops_before=before.flops,
+        flops_after=chosen.flops,
+        memory_before=before.memory,
+        memory_after=chosen.memory,
+        latency_before=before.latency,
+        latency_after=chosen.latency,
+        parameters_dense=dense[0],
+        flops_dense=dense[1],
+        validation_dice_before=before.validation.dice if before.validation else None,
+        validation_dice=validation.dice if validation else None,
+        validation_dice_per_label=dict(validation.per_label) if validation else None,
+        validation_cases_per_label=dict(validation.cases) if validation else None,
+        rounds=len(rounds),
+        steps=rounds[-1].steps,
+        seconds=round(seconds, 1),
+        training_cases=len(seen.split.training),
+        validation_cases=len(seen.split.validation),
+        target=str(config.prune.target) if config.traits.has_target else None,
+        target_reached=choice.target_reached,
+        chosen_round=choice.number,
+        rule=choice.rule,
+        warnings=(*_missed(seen.plan.label_names[1:], validation, training_dice), *useless),
+        remarks=tuple(_remarks(rounds, chosen, choice.target_reached, config, pruned)),
+        widths=dict(chosen.widths),
+        machine=this_machine(torch.get_num_threads(), torch.__version__),
+    )
+    RESULT.write(folder.path, result)
     return result
 
 
 def _missed(
     labels: Sequence[str], validation: Validation | None, training_dice: Callable[[], Mapping[str, float]]
 ) -> list[str]:
-    """A warning that names the labels which the chosen network does not find."""
+    """A sentence that names the labels which the chosen network does not find."""
     known = dict(validation.per_label) if validation else {}
     trained = {} if all(name in known for name in labels) else training_dice()
     lost = []
@@ -105,17 +98,19 @@ def _missed(
         if dice < MISSED_DICE:
             where = "validation" if name in known else "training"
             lost.append(f"{name} (Dice {dice:.3f} over the {where} cases that hold it)")
-    return [f"WARNING: this network finds next to nothing of {', '.join(lost)}"] if lost else []
+    return [f"this network finds next to nothing of {', '.join(lost)}"] if lost else []
+
+
+def _useless(validation: Validation) -> str:
+    return (
+        f"validation Dice is {validation.dice:.3f}: this network has learnt next to "
+        "nothing; give it more `train.steps`, and look at the masks that `segment` makes"
+    )
 
 
 def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:
     """What a reader should know about the choice."""
     remarks = []
-    if chosen.validation and chosen.validation.dice < USELESS_DICE:
-        remarks.append(
-            f"WARNING: validation Dice is {chosen.validation.dice:.3f}: this network has learnt next to "
-            "nothing; give it more `train.steps`, and look at the masks that `segment` makes"
-        )
     if pruned and not reached:
         remarks.append(
             f"the target ({config.prune.target}) was not reached: "

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from ..core.config import Config, parse_config
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
+from ..core.json_file import JsonFile
 
-PATHS = ("data", "images", "masks", "model")
+
+def _checked(values: object) -> object:
+    """Options as they stand in a file."""
+    if not isinstance(values, dict):
+        return values
+    try:
+        return parse_config(values, "options")
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+def _as_given(config: Config) -> dict[str, Any]:
+    """Only the options that were given: the others are the defaults."""
+    return config.model_dump(mode="json", exclude_unset=True)
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,7 @@ class RunSpec:
 
     work: Literal["train", "prune"]
     data: Path
-    config: Config
+    config: Annotated[Config, BeforeValidator(_checked), PlainSerializer(_as_given)]
     images: Path | None = None
     masks: Path | None = None
     model: Path | None = None
@@ -48,37 +63,31 @@ class RunSpec:
 
     def differences(self, other: RunSpec) -> list[str]:
         """Names of what another spec asks otherwise; how it was worded does not count."""
-        mine, others = self.to_json(), other.to_json()
-        names = {n for n in mine if n not in ("command", "directory", "config") and mine[n] != others[n]}
+        worded = ("command", "directory", "config")
+        names = {
+            each.name
+            for each in fields(self)
+            if each.name not in worded and getattr(self, each.name) != getattr(other, each.name)
+        }
         ours, theirs = _flat(self.config.model_dump(mode="json")), _flat(other.config.model_dump(mode="json"))
         return sorted(names | {name for name in ours | theirs if ours.get(name) != theirs.get(name)})
 
-    def to_json(self) -> dict[str, Any]:
-        """What run.json holds."""
-        values = asdict(replace(self, config=Config()))
-        values["config"] = self.config.model_dump(mode="json", exclude_unset=True)
-        return values | {name: str(values[name]) for name in PATHS if values[name] is not None}
 
-    @classmethod
-    def read(cls, path: Path) -> RunSpec:
-        """From run.json.
+SPEC = JsonFile("run.json", RunSpec, remedy="start the run again in a new folder")
 
-        Raises:
-            DataError: the file is missing or damaged.
-        """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            values |= {name: Path(values[name]) for name in PATHS if values[name] is not None}
-            config = parse_config(values.pop("config"), str(path))
-            trusted, command = tuple(values.pop("trusted")), tuple(values.pop("command"))
-            return cls(config=config, trusted=trusted, command=command, **values)
-        except FileNotFoundError:
-            raise DataError(
-                f"{path.parent}: not a run folder of `stampseg train` or `stampseg prune` (there is no "
-                f"{path.name}); name one that was stopped, or start a new run"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}: damaged ({error}); start the run again in a new folder") from None
+
+def read_spec(folder: Path) -> RunSpec:
+    """What was asked of the run of a folder.
+
+    Raises:
+        DataError: its run.json is missing, damaged, or of a newer version.
+    """
+    if not (folder / SPEC.name).exists():
+        raise DataError(
+            f"{folder}: not a run folder of `stampseg train` or `stampseg prune` (there is no {SPEC.name}); "
+            "name one that was stopped, or start a new run"
+        )
+    return SPEC.read(folder)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

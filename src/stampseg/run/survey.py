@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..core.config import Config
 from ..core.errors import DataError
+from ..core.level import Level
 from ..core.text import some
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
@@ -57,11 +58,11 @@ def _without_empty_validation(split: Split, background: int) -> Split:
     if not cases or any(_holds_label(case, background) for case in cases):
         return split
     note = (
-        f"WARNING: {len(split.training)} cases train, none validates: the masks of all {len(cases)} "
+        f"{len(split.training)} cases train, none validates: the masks of all {len(cases)} "
         f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
         "`train.validation`"
     )
-    return replace(split, validation=(), note=note, unused=cases)
+    return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 
 
 def _holds_label(case: Case, background: int) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import Config, Tracker
+from ..core.level import Level
 from ..core.packages import require
 from ..train.stamp import Round
 from .reporters import Reporter
@@ -62,8 +63,8 @@ class _TensorBoard:
     def __exit__(self, *_: object) -> None:
         self.writer.close()
 
-    def note(self, text: str) -> None:
-        """Words belong to log.txt."""
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """Words belong to the run folder."""
 
     def step(self, done: int, total: int, loss: float) -> None:
         """The loss of every step."""
@@ -102,8 +103,8 @@ class _MLflow:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.client.set_terminated(self.run, "FINISHED" if kind is None else "FAILED")
 
-    def note(self, text: str) -> None:
-        """Words belong to log.txt."""
+    def note(self, text: str, level: Level = Level.INFO) -> None:
+        """Words belong to the run folder."""
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Single steps would take longer to store than to train."""

@@ -2,30 +2,66 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field
 
 from ..core.errors import ModelFileError
+from ..core.json_file import JsonFile
+from ..core.options import FileRecord
 from ..data.plan import Plan
 
-FORMAT = 1
 KEY = "stampseg"  # of the metadata; in archives the file of that name
 MOST_BYTES = 2**24  # of the description
-PRECISIONS = ("f32", "bf16", "int8")
+
+Precision = Literal["f32", "bf16", "int8"]
 
 
-def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], Plan]:
-    """The JSON as a dictionary, and its plan.
+class NetworkDetails(FileRecord):
+    """The network that was exported, in figures."""
+
+    name: str
+    parameters: int
+    flops: int
+
+
+class Details(FileRecord):
+    """All that is needed besides the network, and what is known of it.
+
+    Attributes:
+        plan: how images are prepared.
+        precision: of the numbers it computes in.
+        multiple: per axis, what the sizes of inputs are multiples of.
+        any_size: whether it takes other sizes than the patch.
+        network: its name and size.
+        provenance: of the model file.
+        in_8_bits: convolutions in 8 bits, and all; None where none is.
+        parity: what the check against the network itself measured; None where it was not checked.
+    """
+
+    plan: Plan
+    precision: Precision
+    multiple: tuple[int, ...] = ()
+    any_size: bool = False
+    network: NetworkDetails
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    in_8_bits: tuple[int, int] | None = None
+    parity: dict[str, Any] | None = None
+
+
+DETAILS = JsonFile(f"{KEY}.json", Details, remedy="export the model again", error=ModelFileError)
+
+
+def read_details(text: str | bytes | None, path: Path) -> Details:
+    """The description in an exported file.
 
     Args:
         text: the JSON, or None if the file has none.
         path: named in errors.
 
     Raises:
-        ModelFileError: there is none, it is damaged, or of another format.
+        ModelFileError: there is none, it is damaged, or of a newer format.
     """
     if text is None:
         raise ModelFileError(
@@ -37,37 +73,4 @@ def read_details(text: str | bytes | None, path: Path) -> tuple[dict[str, Any], 
             f"{path}: its description has {len(text):,} bytes; expected at most {MOST_BYTES:,}; "
             "export the model again"
         )
-    values = _values(text, path)
-    if values.get("format") != FORMAT:
-        raise ModelFileError(
-            f"{path}: written in format {values.get('format')!r}; this version reads format {FORMAT}; "
-            "update stampseg, or export the model again"
-        )
-    if values.get("precision") not in PRECISIONS:
-        raise ModelFileError(
-            f"{path}: precision {values.get('precision')!r} is not known; expected one of "
-            f"{', '.join(PRECISIONS)}; export the model again"
-        )
-    return values, _plan(values.get("plan"), path)
-
-
-def _values(text: str | bytes, path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ModelFileError(f"{path}: its description is no JSON; copy or export the file again") from None
-    if not isinstance(values, dict):
-        raise ModelFileError(f"{path}: its description is no JSON object; export the file again")
-    return values
-
-
-def _plan(values: object, path: Path) -> Plan:
-    try:
-        return Plan.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = first["msg"].removeprefix("Value error, ")
-        where = ".".join(("plan", *map(str, first["loc"])))
-        raise ModelFileError(
-            f"{path}: its description is damaged ({where}: {said}); export the model again"
-        ) from None
+    return DETAILS.parse(text, f"{path}: its description")

@@ -77,7 +77,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
     from ..networks.denormals import start_flushing_workers
 
-    _, plan = read_details(_description(path), path)
+    plan = read_details(_description(path), path).plan
     if str(path) not in trusted and path.name not in trusted:
         raise ModelFileError(
             f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust "

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..core.errors import DataError, MissingPackageError, one_line
+from ..core.level import Level
 from ..data.cases import Case, find_inputs
 from ..data.io.readers import output_name, read_image, twin_of, write_label
 from ..data.io.volume import Volume
@@ -72,6 +73,7 @@ def segment(
     mirror: bool = False,
     threads: int | None = None,
     echo: Callable[[str], None] = print,
+    warn: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Write one mask per image into `output`, with the values the training labels had.
 
@@ -90,6 +92,7 @@ def segment(
         mirror: average over all mirrored views.
         threads: to compute with.
         echo: is told of every mask.
+        warn: is told of what was not found; None: `echo` is, after the word WARNING.
 
     Returns:
         The masks written.
@@ -115,7 +118,7 @@ def segment(
         written.append(result)
         echo(f"{one_line(str(result.path))}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
     for text in _not_found(written, opened.plan.label_names):
-        echo(f"WARNING: {text}")
+        warn(text) if warn is not None else echo(Level.WARNING.shown(text))
     if failures:
         raise DataError(
             f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import ModelFileError
 from ..data.plan import Plan
-from .details import read_details
+from .details import Details, read_details
 from .engines import Run, onnx_run, openvino_run, read_onnx, read_openvino
 
 Engine = Literal["onnxruntime", "openvino"]
@@ -22,17 +22,20 @@ class Session:
     """A network ready to be called.
 
     Attributes:
-        plan: how images are prepared for it.
-        details: the whole description in the file: precision, network, provenance, parity.
+        details: the description in the file: plan, precision, network, provenance, parity.
         engine: what computes.
         path: the file.
     """
 
-    plan: Plan
-    details: dict[str, Any]
+    details: Details
     engine: Engine
     path: Path
     _run: Run
+
+    @property
+    def plan(self) -> Plan:
+        """How images are prepared for it."""
+        return self.details.plan
 
     def __call__(self, windows: np.ndarray) -> np.ndarray:
         """Windows (B, C, *S) float32 -> class scores (B, K, *S) float32, logits.
@@ -77,15 +80,15 @@ def open_session(path: Path, *, threads: int | None = None) -> Session:
         )
     if suffix == ".onnx":
         data, text = read_onnx(path)
-        details, plan = read_details(text, path)
+        details = read_details(text, path)
         run, inputs, outputs = onnx_run(data, path, threads)
     else:
         parts, text = read_openvino(path)
-        details, plan = read_details(text, path)
-        run, inputs, outputs = openvino_run(parts, path, details["precision"], threads)
-    _check_ports(path, plan, inputs, outputs)
+        details = read_details(text, path)
+        run, inputs, outputs = openvino_run(parts, path, details.precision, threads)
+    _check_ports(path, details.plan, inputs, outputs)
     engine: Engine = "onnxruntime" if suffix == ".onnx" else "openvino"
-    return Session(plan, details, engine, path, run)
+    return Session(details, engine, path, run)
 
 
 def _check_ports(path: Path, plan: Plan, inputs: list[Any], outputs: list[Any]) -> None:

@@ -13,10 +13,10 @@ from .sliding import Scorer
 
 def open_program(path: Path) -> Scorer:
     """The network of a file that was just written, as a function of windows (B, C, *S)."""
-    return _run(torch.export.load(path))
+    return scorer_of(torch.export.load(path))
 
 
-def _run(program: ExportedProgram) -> Scorer:
+def scorer_of(program: ExportedProgram) -> Scorer:
     module = program.module()
 
     def scores(image: np.ndarray) -> np.ndarray:

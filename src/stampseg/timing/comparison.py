@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..core.errors import ConfigError, StampsegError
-from ..core.machine import processor
+from ..core.machine import this_machine
 from ..export.building import export_model
 from ..export.forms import check_precision
 from ..networks.factory import count
@@ -82,7 +82,7 @@ def bench_model(
                     left_out.append(f"{runtime} {precision}: left out: {error}")
                     echo(left_out[-1])
     report = {
-        "machine": {"processor": processor(), "threads": options.threads, "torch": torch.__version__},
+        "machine": this_machine(options.threads, torch.__version__).model_dump(),
         "window": [pruned.plan.in_channels, *pruned.plan.patch_size],
         "batch": options.batch,
         "parameters": {"pruned": small[0], "dense": large[0]},

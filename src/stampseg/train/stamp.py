@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from torch import nn
@@ -56,7 +56,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of the loop; `to_json` gives everything in it but the channel graph."""
+    """One turn of the loop."""
 
     number: int
     event: Event
@@ -73,12 +73,6 @@ class Round:
     seconds: Mapping[str, float] = field(default_factory=dict)  # score, cut, train, validate, measure
     latency: float | None = None  # measured milliseconds of one example
     graph: ChannelGraph | None = field(default=None, repr=False, compare=False)  # the network's channels now
-
-    def to_json(self) -> dict[str, Any]:
-        """One JSON-ready dictionary."""
-        values = asdict(replace(self, graph=None))
-        del values["graph"]
-        return values
 
 
 @dataclass

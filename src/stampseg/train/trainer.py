@@ -133,7 +133,7 @@ class Trainer:
             self.objective.put(beside)
             self.done, self.taken, self.total, self.damping = done, taken, total, DAMPING
             if self.warn is not None:
-                self.warn(f"WARNING: {error}; back to step {done}, with {DAMPING:g} times the learning rate")
+                self.warn(f"{error}; back to step {done}, with {DAMPING:g} times the learning rate")
             return self._stretch(steps)
 
     def _stretch(self, steps: int) -> float:

@@ -15,7 +15,7 @@ from ...channels.surgery import state_of
 from ...core.errors import ConfigError, ModelFileError
 from ...core.text import shape_text
 from ..custom import is_import_path
-from ..model_file import put_state, read_description
+from ..model_file import MODEL_FILE, put_state, read_description
 from ..skeleton import check_example
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
 from .monai_bundle import CONFIGS, is_bundle, open_bundle
@@ -53,8 +53,8 @@ def find_model_file(path: Path) -> Path | None:
     """
     if not path.exists():
         raise ModelFileError(f"{path}: no such file or folder; name a trained network")
-    if path.is_dir() and (path / "model.safetensors").is_file():
-        return path / "model.safetensors"
+    if path.is_dir() and (path / MODEL_FILE).is_file():
+        return path / MODEL_FILE
     return path if path.is_file() and path.suffix == ".safetensors" and _is_model_file(path) else None
 
 
@@ -70,7 +70,7 @@ def _open(path: Path, trusted: Collection[str]) -> Source:
     if path.is_dir():
         names = ", ".join(sorted(item.name for item in path.iterdir())[:6]) or "nothing"
         raise ModelFileError(
-            f"{path}: holds {names}; expected a run folder (model.safetensors), an nnU-Net results folder "
+            f"{path}: holds {names}; expected a run folder ({MODEL_FILE}), an nnU-Net results folder "
             f"(plans.json, dataset.json, fold_0), or a MONAI bundle ({CONFIGS}/inference.json, "
             "models/model.pt)"
         )
@@ -155,20 +155,20 @@ def fill(network: nn.Module, source: Source) -> None:
     )
 
 
-def _misfits(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, list[str]]:
-    """Weights that are not as the network's `own`, by what is wrong with them."""
-    shared = [name for name in weights if name in own]
+def _misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Weights that are not as the network's `expected`, by what is wrong with them."""
+    shared = [name for name in weights if name in expected]
     return {
-        "unexpected": [name for name in weights if name not in own],
+        "unexpected": [name for name in weights if name not in expected],
         "of another shape": [
-            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(own[name].shape)}"
+            f"{name} {shape_text(weights[name].shape)} instead of {shape_text(expected[name].shape)}"
             for name in shared
-            if weights[name].shape != own[name].shape
+            if weights[name].shape != expected[name].shape
         ],
         "of another type": [
-            f"{name} {weights[name].dtype} instead of {own[name].dtype}"
+            f"{name} {weights[name].dtype} instead of {expected[name].dtype}"
             for name in shared
-            if own[name].is_floating_point() and not weights[name].is_floating_point()
+            if expected[name].is_floating_point() and not weights[name].is_floating_point()
         ],
     }
 
