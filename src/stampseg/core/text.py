@@ -17,5 +17,5 @@ def size_text(sizes: Iterable[float], digits: int = 6, sign: str = "x") -> str:
 
 
 def shape_text(shape: Iterable[int]) -> str:
-    """The shape of a tensor as `--shape` takes it: "1x1x64x64"."""
+    """The shape of a tensor as `shape` takes it: "1x1x64x64"."""
     return "x".join(map(str, shape)) or "scalar"
