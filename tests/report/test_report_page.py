@@ -253,9 +253,7 @@ def test_charts_follow_a_change_to_dark(page: Seen) -> None:
 
 def test_hostile_names_do_nothing(tmp_path: Path, open_page: Opener) -> None:
     turn = round_line(0, event=EVIL, widths={EVIL: 3}, validation={"dice": 0.5, "per_label": {EVIL: 1}})
-    run = make_run(
-        tmp_path / "run", config_yaml=EVIL, rounds_jsonl=json.dumps(turn), run_json=spec_of(EVIL)
-    )
+    run = make_run(tmp_path / "run", config_yaml=EVIL, rounds_jsonl=json.dumps(turn), run_json=spec_of(EVIL))
     file = run / "report.html"
     drawing, findings = make_drawing((EVIL, "b", "c")), make_findings((EVIL, "x"), EVIL)
     file.write_text(render(read_record(run), drawing, findings), encoding="utf-8")

@@ -50,6 +50,10 @@ class Objective(Protocol):
         """After the optimiser has changed the network."""
         ...
 
+    def before_first_cut(self) -> None:
+        """Before the first channel goes."""
+        ...
+
     def trained(self, network: nn.Module) -> nn.Module:
         """What is validated and becomes the model: the network itself, or a copy."""
         ...
@@ -83,6 +87,9 @@ class Supervised:
         return self.criterion(forward(batch["image"]), batch["label"])
 
     def after_step(self, network: nn.Module, progress: float) -> None:
+        """Nothing."""
+
+    def before_first_cut(self) -> None:
         """Nothing."""
 
     def trained(self, network: nn.Module) -> nn.Module:

@@ -55,11 +55,13 @@ def make_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Opt
 
 
 def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
-    """Rate of optimiser step `step` (from 0): a short linear rise, then cosine to zero or constant."""
+    """Rate of optimiser step `step` (from 0): a short linear rise, then as `train.schedule` says."""
     rise = min(1.0, (step + 1) / max(1, min(20, steps // 20)))
     if options.schedule == "constant":
         return options.learning_rate * rise
-    return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    held = steps * options.hold_share if options.schedule == "hold" else 0.0
+    falling = math.pi * max(0.0, step - held) / max(1.0, steps - held)
+    return options.learning_rate * rise * 0.5 * (1 + math.cos(falling))
 
 
 class NotFiniteError(TrainingError):
