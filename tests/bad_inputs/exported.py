@@ -82,7 +82,7 @@ ROWS: dict[str, tuple[str, Callable[[Any], object]]] = {
     "description that is no JSON": (r"its description is damaged \(Expecting .*\); export the model again", _text("{")),
     "description that is a list": (r"its description is damaged \(all of it: no JSON object\); export", _text("[]")),
     "description of 17 million letters": ("its description has 17,000,000 bytes; expected", _text(" " * 17_000_000)),
-    "of a format to come": ("written in format 99; this version reads format 1; update", described(format=99)),
+    "of a format to come": ("its description is written in format 99; this version reads format 1; update", described(format=99)),
     "of a precision that is none": (r"its description is damaged \(precision: Input should be", described(precision="f8")),
     "a plan of enormous windows": (r"its description is damaged \(plan: patch_size", planned(patch_size=[10**6, 10**6])),
     "a plan of other axes": (r"its description is damaged \(plan: ", planned(spatial_dims=3)),

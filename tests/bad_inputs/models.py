@@ -122,7 +122,7 @@ ROWS: dict[str, tuple[str, Callable[[Bench, Path], object]]] = {
     "description that is no JSON": (DAMAGED, said(lambda values: "{")),
     "description that is a list": (DAMAGED, said(lambda values: "[]")),
     "description nested without end": (DAMAGED, said(lambda values: "[" * 100_000)),
-    "of a format to come": (r"written in format 99; this version reads", said(lambda v: v.update(format=99))),
+    "of a format to come": (r"its description is written in format 99; this version reads", said(lambda v: v.update(format=99))),
     "with a name that is unknown": (DAMAGED, said(lambda values: values.update(surprise=1))),
     "without a plan": ("the model file does not say how images are prepared", said(lambda v: v.update(plan=None))),
     "channels kept beyond the width": (REBUILT, said(_kept_beyond)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import pytest
 
 from stampseg.core.errors import DataError
 from stampseg.core.json_file import JsonFile, whole_lines
+from stampseg.core.level import Level
 from stampseg.core.options import FileRecord, Number
 
 
 class Thing(FileRecord):
     name: str
     size: Number = None
+
+
+class Places(FileRecord):
+    place: Path
+    level: Level
 
 
 THING = JsonFile("thing.json", Thing, remedy="write it again", newest=3)
@@ -80,3 +87,10 @@ def test_lines_end_with_a_line_feed_and_half_a_line_is_left_out(tmp_path: Path) 
     (tmp_path / "thing.json").write_text("{}\n")
     with pytest.raises(DataError, match=r"thing\.json: line 1 is damaged \(name: Field required\)"):
         THING.read_lines(tmp_path)
+
+
+def test_a_name_of_bytes_that_are_no_utf8_is_written_and_read_back(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(b"scan\xe9.png"))
+    form = JsonFile("places.json", Places)
+    form.write(tmp_path, Places(place=odd, level=Level.WARNING))
+    assert form.read(tmp_path) == Places(place=odd, level=Level.WARNING)

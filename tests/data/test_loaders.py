@@ -13,6 +13,7 @@ from PIL import Image
 
 from stampseg.core.config import DataOptions, TrainOptions
 from stampseg.core.errors import DataError
+from stampseg.core.teacher_options import TeacherOptions
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint
 from stampseg.data.labels import label_table
@@ -58,7 +59,7 @@ def batches_of(cases, plan=PLAN, seed=0, megabytes=64, **train):
 
 
 def equal(one, other):
-    return all(torch.equal(one[name], other[name]) for name in ("image", "label"))
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def prepared_of(image, label):
@@ -299,3 +300,42 @@ def test_augmentation_leaves_the_threads_of_training_alone() -> None:
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def unlabelled_batches(cases, unlabelled, **teacher):
+    options = TrainOptions(batch_size=2)
+    data, chosen = DataOptions(cache_megabytes=64), TeacherOptions(**teacher)
+    return TrainingBatches(cases, PLAN, options, data, 0, unlabelled=unlabelled, teacher=chosen)
+
+
+def test_windows_without_labels_come_beside_the_labelled_ones_and_change_nothing_of_them(tmp_path):
+    cases = make_cases(tmp_path, 5)
+    with batches_of(cases[:2], batch_size=2) as alone, unlabelled_batches(cases[:2], cases[2:]) as both:
+        for step in range(3):
+            one, other = alone.batch(step), both.batch(step)
+            assert other.keys() == {"image", "label", "weak", "strong"}
+            assert equal(one, {name: other[name] for name in one})
+            assert other["weak"].shape == other["strong"].shape == (2, 1, 32, 48)
+    with unlabelled_batches(cases[:2], cases[2:], batch_size=3) as three:
+        assert len(three.batch(0)["weak"]) == 3
+
+
+def test_both_views_lie_on_the_same_voxels(tmp_path):
+    cases = make_cases(tmp_path, 4)
+    for view in ("noise", "full"):
+        with unlabelled_batches(cases[:1], cases[1:], strong_view=view) as batches:
+            for step in range(4):
+                batch = batches.batch(step)
+                for weak, strong in zip(batch["weak"], batch["strong"], strict=True):
+                    assert np.corrcoef(weak.ravel(), strong.ravel())[0, 1] > 0.7
+                    assert view == "full" or not torch.equal(weak, strong)
+
+
+def test_labels_of_unlabelled_cases_are_never_read(tmp_path):
+    cases = make_cases(tmp_path, 4)
+    with unlabelled_batches(cases[:1], cases[1:]) as batches:
+        known = [batches.batch(step) for step in range(3)]
+    for case in cases[1:]:
+        case.label.write_bytes(b"nothing that could be read")
+    with unlabelled_batches(cases[:1], cases[1:]) as batches:
+        assert all(equal(batches.batch(step), known[step]) for step in range(3))

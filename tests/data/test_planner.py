@@ -95,14 +95,25 @@ def test_slice_axis_takes_the_thinner_slices():
 
 
 def test_large_images_of_large_objects_are_coarsened_and_thin_ones_are_not():
-    heads = plan_of(facts([(540, 800)] * 3, object_radius=(158.0,)))
-    assert heads.spacing == (2.0, 2.0)
-    assert heads.patch_size == (272, 400)
-    vessels = plan_of(facts([(960, 999)] * 3, object_radius=(4.0,)))
+    thick, thin = (0.998, 0.997, 0.996, 0.995, 0.99), (0.93, 0.9, 0.86, 0.83, 0.8)
+    heads = plan_of(facts([(540, 800)] * 3, grid_ceilings=tuple((c,) for c in thick)))
+    assert heads.spacing == (5.0, 5.0)  # the long side is then at most 192 pixels
+    assert heads.patch_size == (112, 160)
+    assert any("the whole picture in one window; allows Dice up to 0.995" in note for note in heads.notes)
+    vessels = plan_of(facts([(960, 999)] * 3, grid_ceilings=tuple((c,) for c in thin)))
     assert vessels.spacing == (1.0, 1.0)
     assert vessels.patch_size == (336, 336)
-    both = plan_of(facts([(540, 800)] * 3, object_radius=(158.0, 9.0)))
+    assert any("on a coarser grid no Dice above 0.930 could be reached" in note for note in vessels.notes)
+    both = plan_of(facts([(540, 800)] * 3, grid_ceilings=tuple(zip(thick, thin, strict=True))))
     assert both.spacing == (1.0, 1.0)
+    native = plan_of(facts([(540, 800)] * 3, grid_ceilings=((0.99,),) * 5), DataOptions(grid="native"))
+    assert native.spacing == (1.0, 1.0)
+
+
+def test_a_grid_is_no_coarser_than_the_window_needs():
+    fine = ((0.999,),) * 8
+    for side, factor in ((150, 1), (192, 1), (200, 1), (256, 2), (384, 2), (390, 3), (1000, 6)):
+        assert plan_of(facts([(side, side // 2)], grid_ceilings=fine)).spacing == (factor, factor), side
 
 
 def test_coarsening_leaves_thick_slices_alone():

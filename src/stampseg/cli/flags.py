@@ -20,6 +20,7 @@ CONFIG_NAMES = {
     "steps": "train.steps",
     "validation": "train.validation",
     "network": "network.name",
+    "grid": "data.grid",
 }
 # What the library would have its user call, and the command that does it.
 COMMANDS = {

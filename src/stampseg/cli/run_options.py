@@ -57,6 +57,20 @@ class PlanOptions:
             help="unet (default), monai.BasicUNet, nnunet.PlainConvUNet, smp.Unet, package.module:Class.",
         ),
     ] = None
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            "--unlabelled",
+            help="Scans without labels to learn from as well: auto (default: images without a mask), none, a "
+            "folder or a CSV.",
+        ),
+    ] = None
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            "--grid", help="Working grid: auto (default), native (the files'), or a spacing: 2, 1x1x3."
+        ),
+    ] = None
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of options.")] = None
     settings: SetOption = None
 
@@ -81,7 +95,22 @@ class PlanOptions:
 
     def _changes(self) -> dict[str, Any]:
         """What the options change, by the names of a Config."""
-        return {library_name(name): value for name, value in self.given().items() if name not in APART}
+        changes = {library_name(name): value for name, value in self.given().items() if name not in APART}
+        if self.grid is not None and self.grid not in ("auto", "native"):
+            del changes[library_name("grid")]
+            changes["data.spacing"] = _spacing(self.grid)
+        return changes
+
+
+def _spacing(text: str) -> list[float]:
+    """2 -> [2, 2] of pictures; 1x1x3 -> [1, 1, 3]."""
+    try:
+        values = [float(part) for part in text.split("x")]
+    except ValueError:
+        raise ConfigError(
+            f"--grid {text!r}: expected auto, native, or a spacing such as 2 or 1x1x3"
+        ) from None
+    return values * 2 if len(values) == 1 else values
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .errors import ConfigError
 from .method import METHODS, Method, MethodTraits
 from .options import Options
 from .prune_options import PruneOptions
+from .teacher_options import TeacherOptions
 from .yaml import read_yaml
 
 Tracker = Literal["tensorboard", "mlflow"]
@@ -29,6 +30,11 @@ class DataOptions(Options):
 
     spacing: tuple[float, ...] | None = Field(
         None, description="Working voxel size in mm (pixels for pictures), one value per axis."
+    )
+    grid: Literal["auto", "native"] = Field(
+        "auto",
+        description="auto: a grid on which the whole picture fits the window, if no class loses detail by "
+        "it; native: the median grid of the files. `spacing` overrules it.",
     )
     patch_size: tuple[int, ...] | None = Field(
         None, description="Training window in voxels, one value per axis."
@@ -119,7 +125,14 @@ class TrainOptions(Options):
     learning_rate: float = Field(3e-3, gt=0, description="Highest rate, after a short linear rise.")
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled for adamw.")
     momentum: float = Field(0.9, ge=0, lt=1, description="For sgd.")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="Of the rate, over the whole run.")
+    schedule: Literal["cosine", "hold", "constant"] = Field(
+        "cosine",
+        description="Of the rate, over the whole run: cosine to zero; hold: the highest rate until "
+        "`hold_share` of the steps, then cosine to zero; constant.",
+    )
+    hold_share: float = Field(
+        0.6, ge=0, lt=1, description="Share of the steps at the highest rate, where the schedule is hold."
+    )
     loss: Literal["dice-ce", "dice"] = Field(
         "dice-ce", description="Soft Dice of all classes over the batch, with or without cross-entropy."
     )
@@ -162,6 +175,11 @@ class Config(Options):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
     labels: int | None = Field(None, ge=1, description="Train on this many labelled cases.")
+    unlabelled: str = Field(
+        "auto",
+        description="Scans without labels to learn from as well: auto: images of the data set that have no "
+        "mask; none; a folder of images, or a CSV with a column image.",
+    )
     track: tuple[Tracker, ...] = Field(
         (), description="Also write the figures for tensorboard, mlflow or both, into the run folder."
     )
@@ -170,6 +188,7 @@ class Config(Options):
     network: NetworkOptions = NetworkOptions()
     prune: PruneOptions = PruneOptions()
     train: TrainOptions = TrainOptions()
+    teacher: TeacherOptions = TeacherOptions()
 
     @property
     def traits(self) -> MethodTraits:

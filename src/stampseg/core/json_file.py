@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from .errors import DataError, StampsegError
 from .files import write_text
@@ -43,13 +45,17 @@ class JsonFile(Generic[T]):
 
     def line(self, value: T) -> str:
         """The value as JSON in one line."""
-        body = self._adapter.dump_json(value).decode()
-        return f'{{"format":{self.newest},{body[1:]}'
+        return f'{{"format":{self.newest},{self._dumped(value)[1:]}'
 
     def text(self, value: T) -> str:
         """The value as JSON for people to read."""
-        body = self._adapter.dump_json(value, indent=2).decode()
-        return f'{{\n  "format": {self.newest},{body[1:]}\n'
+        return f'{{\n  "format": {self.newest},{self._dumped(value, indent=2)[1:]}\n'
+
+    def _dumped(self, value: T, indent: int | None = None) -> str:
+        try:
+            return self._adapter.dump_json(value, indent=indent).decode()
+        except PydanticSerializationError:  # a file's name of bytes that are no UTF-8
+            return json.dumps(self._adapter.dump_python(value), default=_plain, indent=indent)
 
     def parse(self, text: str | bytes, where: str) -> T:
         """The value of a JSON text.
@@ -77,9 +83,9 @@ class JsonFile(Generic[T]):
         if type(number) is not int:
             raise ValueError(f"format: {json.dumps(number)[:20]} is no whole number")
         if number > self.newest:
+            verb = "written" if where.endswith(":") else "is written"
             raise self.error(
-                f"{where} written in format {number}; this version reads format {self.newest}; "
-                "update stampseg"
+                f"{where} {verb} in format {number}; this version reads format {self.newest}; update stampseg"
             )
 
     def read(self, folder: Path) -> T:
@@ -113,6 +119,10 @@ class JsonFile(Generic[T]):
             DataError: as `write_whole`.
         """
         write_text(folder / self.name, self.text(value))
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else str(value)
 
 
 def whole_lines(text: str) -> list[str]:

@@ -102,6 +102,10 @@ class PruneOptions(Options):
     score_batches: int | None = Field(
         None, ge=1, description="Batches used for ranking; None: the whole training set."
     )
+    score_round: bool = Field(
+        False,
+        description="Rank by all batches trained on since the last cut, instead of the last `score_batches`.",
+    )
     scoring: Literal["training", "pass"] = Field(
         "training",
         description="training: the last batches trained on before a cut rank the channels, at no extra pass "

@@ -124,6 +124,17 @@ def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case
     return sorted(cases, key=lambda case: case.id)
 
 
+def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
+    """The cases with the person that `group_regex` finds in each id, where there is one.
+
+    Raises:
+        ConfigError: as `find_dataset`.
+    """
+    if group_regex is None:
+        return list(cases)
+    return [replace(case, group=_match_group(group_regex, case.id)) for case in cases]
+
+
 def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
     if not os.path.lexists(data):
         raise DataError(f"{data}: no such file or folder; {EXPECTED}")

@@ -15,6 +15,7 @@ from ..core.json_file import JsonFile
 from ..core.options import Options
 from .boxes import nonzero_box
 from .cases import Case
+from .grid import ceilings
 from .io.readers import read_image, read_label
 from .io.volume import Header, Volume, check_pair
 from .labels import LabelTable, to_classes
@@ -43,6 +44,8 @@ class Fingerprint(Options):
         class_voxels: voxels of each class over all cases, background first.
         object_radius: radius of the thickest part of each class but the background, in mm
             (pixels), median over the cases that have it; None when no case has it.
+        grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
+            class but the background that it allows, median over the cases that have it; empty for volumes.
         warnings: one line each.
     """
 
@@ -57,6 +60,7 @@ class Fingerprint(Options):
     foreground: tuple[Intensity, ...]
     class_voxels: tuple[int, ...]
     object_radius: tuple[float | None, ...]
+    grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -82,6 +86,7 @@ class _Facts:
     sample: np.ndarray
     counts: np.ndarray
     radius: tuple[float | None, ...]
+    ceilings: tuple[tuple[float | None, ...], ...]
 
 
 def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequence[str]) -> Fingerprint:
@@ -117,7 +122,17 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
+        grid_ceilings=_grid_ceilings(facts),
         warnings=warnings,
+    )
+
+
+def _grid_ceilings(facts: Sequence[_Facts]) -> tuple[tuple[float | None, ...], ...]:
+    """Medians over cases."""
+    factors = zip(*(fact.ceilings for fact in facts), strict=True)
+    return tuple(
+        tuple(_median([v for v in values if v is not None]) for values in zip(*classes, strict=True))
+        for classes in factors
     )
 
 
@@ -159,6 +174,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         sample=_foreground_sample(image, classes, samples),
         counts=np.bincount(classes.ravel(), minlength=len(table.values)),
         radius=tuple(object_radius(classes, value, spacing) for value in range(1, len(table.values))),
+        ceilings=ceilings(classes, len(table.values)) if classes.ndim == 2 else (),
     )
 
 

@@ -10,21 +10,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from ..core.config import DataOptions, TrainOptions
 from ..core.errors import DataError
+from ..core.teacher_options import TeacherOptions
 from .cases import Case
 from .io.readers import read_image, read_label
 from .plan import Plan
 from .preprocess import Prepared, prepare
-from .transforms import Locations, Sample, TrainingTransform, find_locations
+from .transforms import Locations, Sample, TrainingTransform, find_locations, strong_view
 
 # What a seed is used for, so that no two uses share random numbers.
-ORDER, DRAW, SCORING = 0, 1, 2
+ORDER, DRAW, SCORING, UNLABELLED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ class TrainingBatches:
         seed: int,
         *,
         cache: CaseCache | None = None,
+        unlabelled: Sequence[Case] = (),
+        teacher: TeacherOptions | None = None,
     ) -> None:
         """Args:
             cases: labelled training cases with unique ids.
@@ -114,13 +117,15 @@ class TrainingBatches:
             data: memory for prepared cases, unless `cache` is given.
             seed: of order, windows and augmentation.
             cache: shared with the validation cases.
+            unlabelled: cases whose labels are never read; windows of them go into every batch.
+            teacher: how many of them, and how their strong view is made.
 
         Raises:
             DataError: no case, or a case without a label.
         """
-        unlabelled = [case.id for case in cases if case.label is None]
-        if not cases or unlabelled:
-            found = f"case {unlabelled[0]} without a label" if unlabelled else "no case"
+        nameless = [case.id for case in cases if case.label is None]
+        if not cases or nameless:
+            found = f"case {nameless[0]} without a label" if nameless else "no case"
             raise DataError(
                 f"training cases: found {found}, expected images, each with its label; add labels"
             )
@@ -132,11 +137,18 @@ class TrainingBatches:
         share = options.foreground_share
         self._training = TrainingTransform(plan, augment=options.augment, foreground_share=share)
         self._scoring = TrainingTransform(plan, augment=False, foreground_share=1.0)
+        teacher = teacher or TeacherOptions()
+        self.unlabelled = tuple(replace(case, label=None) for case in unlabelled)
+        self._strong = strong_view(teacher.strong_view == "full")
+        self._unlabelled_size = (teacher.batch_size or options.batch_size) if unlabelled else 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="batches", initializer=_compute_alone)
         self._ahead: dict[int, Future[Sample]] = {}
 
     def batch(self, step: int) -> Sample:
         """{"image": (B, C, *P) float32, "label": (B, 1, *P) int64} of optimiser step `step`, from 0.
+
+        With unlabelled cases also "weak" and "strong" (U, C, *P) float32: the same windows, turned and
+        scaled alike; the second with other intensities.
 
         Raises:
             DataError: a file that cannot be read or does not fit the plan.
@@ -181,21 +193,35 @@ class TrainingBatches:
 
     def _draws(self, step: int) -> list[tuple[int, int]]:
         """(case index, draw number) of each place in the batch."""
-        draws = range(step * self.batch_size, (step + 1) * self.batch_size)
-        orders = {epoch: self._order(epoch) for epoch in {draw // len(self.cases) for draw in draws}}
-        return [(orders[draw // len(self.cases)][draw % len(self.cases)], draw) for draw in draws]
+        return self._places(step, self.batch_size, len(self.cases), (self.seed, ORDER))
+
+    def _places(self, step: int, size: int, count: int, seed: tuple[int, ...]) -> list[tuple[int, int]]:
+        """(index, draw number) of `size` draws out of `count`, each once per epoch in a new order."""
+        draws = range(step * size, (step + 1) * size)
+        orders = {epoch: _permutation(count, (*seed, epoch)) for epoch in {draw // count for draw in draws}}
+        return [(orders[draw // count][draw % count], draw) for draw in draws]
 
     def _order(self, epoch: int) -> list[int]:
-        sequence = np.random.SeedSequence((self.seed, ORDER, epoch))
-        return np.random.default_rng(sequence).permutation(len(self.cases)).tolist()
+        return _permutation(len(self.cases), (self.seed, ORDER, epoch))
 
     def _make(self, step: int) -> Sample:
-        return _stack(
+        batch = _stack(
             [
                 self._sample(self._training, index, (self.seed, DRAW, draw))
                 for index, draw in self._draws(step)
             ]
         )
+        if not self._unlabelled_size:
+            return batch
+        seed = (self.seed, UNLABELLED, ORDER)
+        places = self._places(step, self._unlabelled_size, len(self.unlabelled), seed)
+        views = [
+            self._training.views(
+                self.cache.get(self.unlabelled[index]), self._strong, (self.seed, UNLABELLED, DRAW, draw)
+            )
+            for index, draw in places
+        ]
+        return batch | _stack(views)
 
     def _sample(self, transform: TrainingTransform, index: int, seed: tuple[int, ...]) -> Sample:
         prepared, locations = self.cache.sample_source(self.cases[index])
@@ -223,5 +249,9 @@ def _compute_alone() -> None:
     torch.set_num_threads(1)
 
 
+def _permutation(count: int, seed: tuple[int, ...]) -> list[int]:
+    return np.random.default_rng(np.random.SeedSequence(seed)).permutation(count).tolist()
+
+
 def _stack(samples: Sequence[Sample]) -> Sample:
-    return {name: torch.stack([sample[name] for sample in samples]) for name in ("image", "label")}
+    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}

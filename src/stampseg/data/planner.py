@@ -17,6 +17,7 @@ from ..core.config import DataOptions
 from ..core.errors import ConfigError, DataError
 from ..core.text import size_text
 from .fingerprint import Fingerprint
+from .grid import FACTORS
 from .labels import LabelTable
 from .plan import Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
@@ -24,6 +25,8 @@ from .preprocess import SPACING_TOLERANCE, working_shape
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
 ANISOTROPIC = 3.0  # an axis this much coarser than the finest one is a slice axis
 SLICE_PERCENTILE = 10  # along a slice axis the thinner slices set the spacing
+LONG_SIDE = (128, 192)  # working pixels of a picture's long side: at least, and at most where detail allows
+LEAST_CEILING = 0.97  # Dice that the working grid of pictures must allow every class
 COARSEST_RADIUS = 8.0  # working voxels the thickest part of every object keeps as its radius
 CROP_BELOW = 0.75  # share of the image inside its non-zero box below which the rest is cut away
 ROOM = 1.1  # where sizes vary, the patch is this much larger, for larger cases to come
@@ -195,11 +198,39 @@ def _plan_spacing(
             spacing[axis] = max(np.percentile(all_spacings[:, axis], SLICE_PERCENTILE), finest)
             why = f"median of the cases, {SLICE_PERCENTILE}th percentile between thick slices"
     fine = tuple(round(float(value), 6) for value in spacing)  # headers carry noise below that
-    coarse = _coarsen(fingerprint, shapes, fine)
-    if coarse != fine:
-        why = f"coarser than the files' {size_text(fine)}, as the images and all labelled objects are large"
+    if data.grid == "native":
+        coarse = fine
+    elif fingerprint.spatial_dims == 2:
+        coarse, why = _picture_grid(fingerprint, shapes, fine, why)
+    else:
+        coarse = _coarsen(fingerprint, shapes, fine)
+        if coarse != fine:
+            why = (
+                f"coarser than the files' {size_text(fine)}, as the images and all labelled objects are large"
+            )
     notes.append(f"spacing: {size_text(coarse)} {unit}, {why}")
     return coarse
+
+
+def _picture_grid(
+    fingerprint: Fingerprint, shapes: Sequence[tuple[int, ...]], spacing: tuple[float, ...], why: str
+) -> tuple[tuple[float, ...], str]:
+    """The coarser grid on which the whole picture fits the window, if no class loses its detail by it.
+
+    A window that shows the whole structure with its surroundings is worth more than fine pixels, and is
+    faster; thin structures, such as vessels, keep the grid of the files.
+    """
+    long_side = float(np.median([max(shape) for shape in shapes]))
+    best, lost = 1, ""
+    for factor, ceilings in zip(FACTORS, fingerprint.grid_ceilings, strict=False):
+        if long_side / best <= LONG_SIDE[1] or long_side / factor < LONG_SIDE[0]:
+            break
+        lowest = min((value for value in ceilings if value is not None), default=1.0)
+        if lowest < LEAST_CEILING:
+            lost = f"; on a coarser grid no Dice above {lowest:.3f} could be reached"
+            break
+        best, why = factor, f"the whole picture in one window; allows Dice up to {lowest:.3f}"
+    return tuple(best * value for value in spacing), why + lost
 
 
 def _coarsen(

@@ -7,7 +7,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.config import Config
@@ -16,7 +16,7 @@ from ..core.json_file import JsonFile
 from ..core.level import Level
 from ..core.options import FileRecord
 from ..core.text import some
-from .cases import Case, read_case_csv
+from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
 from .duplicates import find_duplicates
 
 AUTO_SHARE = 0.2
@@ -92,13 +92,15 @@ def _shuffled_groups(cases: Sequence[Case], seed: int) -> list[list[Case]]:
 class Split:
     """Cases of a run; no person is in both. `note` says what was decided, `level` how much it matters.
 
-    `unused` were to validate, but none of them holds a label.
+    `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
+    labels.
     """
 
     training: tuple[Case, ...]
     validation: tuple[Case, ...]
     note: str
     unused: tuple[Case, ...] = ()
+    unlabelled: tuple[Case, ...] = ()
     level: Level = Level.INFO
 
 
@@ -139,6 +141,48 @@ def _hold_out_share(cases: Sequence[Case], share: float | None, seed: int) -> Sp
     if not validation:
         return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
     return Split(tuple(training), tuple(validation), _words(training, validation, "held out"))
+
+
+def unlabelled_cases(split: Split, dataset: Dataset, config: Config) -> Split:
+    """The split with the images that are learnt from without labels, and a word about them in its note.
+
+    Nobody who validates is among them, nor a copy of an image that trains or validates.
+
+    Raises:
+        ConfigError: the option is not understood.
+        DataError: the folder or CSV it names cannot be used.
+    """
+    choice = config.unlabelled.strip()
+    if choice == "none" or not config.teacher.weight:
+        return split
+    named = choice != "auto"
+    pool = _named_unlabelled(Path(choice), config) if named else dataset.unlabelled
+    people = {case.group for case in (*split.validation, *split.unused)}
+    known = {file for case in (*split.training, *split.validation, *split.unused) for file in _files(case)}
+    free = [case for case in pool if case.group not in people and not _files(case) & known]
+    copies = set(_copies(free, (*split.training, *split.validation, *split.unused)))
+    chosen = tuple(case for case in free if case.id not in copies)
+    if named and not chosen:
+        raise DataError(
+            f"{choice}: all {len(pool)} images train, validate, or are of people who validate; expected "
+            "others to learn from without labels"
+        )
+    if not chosen:
+        return split
+    left = len(pool) - len(chosen)
+    persons = {case.group for case in chosen}
+    of = "" if len(persons) == len(chosen) else f" of {len(persons)} people"
+    out = f" ({left} left out: of people who validate, or copies)" if left else ""
+    note = f"{split.note}; {len(chosen)} images without labels{of} are learnt from as well{out}"
+    return replace(split, unlabelled=chosen, note=note)
+
+
+def _named_unlabelled(place: Path, config: Config) -> list[Case]:
+    """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
+    if place.suffix.lower() == ".csv":
+        cases = read_case_csv(place, group_regex=config.group_regex)
+        return [replace(case, label=None) for case in cases]
+    return with_groups(find_inputs([place]), config.group_regex)
 
 
 def _share(choice: str) -> float | None:
@@ -244,14 +288,15 @@ class Entry(FileRecord):
     digest: str | None = None  # of what is in the files
 
     @classmethod
-    def of(cls, case: Case) -> Entry:
-        """The entry of a case; reads its files."""
+    def of(cls, case: Case, *, digest: bool = True) -> Entry:
+        """The entry of a case; reads its files for the digest."""
+        files = (*case.images, *([case.label] if case.label is not None else []))
         return cls(
             id=case.id,
             group=case.group,
             images=tuple(path.absolute() for path in case.images),
             label=case.label.absolute() if case.label is not None else None,
-            digest=_digest((*case.images, *([case.label] if case.label is not None else []))),
+            digest=_digest(files) if digest else None,
         )
 
     @property
@@ -261,16 +306,19 @@ class Entry(FileRecord):
 
 
 class Splits(FileRecord):
-    """Who trained, who validated."""
+    """Who trained, who validated, and whose scans were learnt from without labels."""
 
     training: tuple[Entry, ...] = ()
     validation: tuple[Entry, ...] = ()
+    unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
 
     @classmethod
     def of(cls, split: Split) -> Splits:
         """As it is written; reads the files of all cases."""
         return cls(
-            training=tuple(map(Entry.of, split.training)), validation=tuple(map(Entry.of, split.validation))
+            training=tuple(map(Entry.of, split.training)),
+            validation=tuple(map(Entry.of, split.validation)),
+            unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
         )
 
 

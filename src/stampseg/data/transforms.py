@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from monai.transforms import (
     RandAdjustContrastd,
     RandAffined,
     RandGaussianNoised,
+    RandGaussianSmoothd,
     RandScaleIntensityd,
+    RandShiftIntensityd,
 )
 
 from .boxes import cut_window
@@ -61,7 +64,33 @@ class TrainingTransform:
             locations: labelled voxels from `find_locations`.
             seed: entropy for `numpy.random.SeedSequence`.
         """
+        if prepared.label is None:
+            raise ValueError("a training sample needs a prepared label; prepare the case with its label")
         rng = np.random.default_rng(np.random.SeedSequence(seed))
+        sample, turned = self._window(prepared, locations, rng)
+        if self.augment:
+            chain = [self._affine, self._intensity] if turned else [self._intensity]
+            sample = _apply(chain, sample, rng)
+        return {"image": sample["image"].contiguous(), "label": sample["label"].long()}
+
+    def views(self, prepared: Prepared, strong: Compose, seed: int | Sequence[int]) -> Sample:
+        """Two views of one window of an image alone: {"weak": (C, *P), "strong": (C, *P)} float32.
+
+        Args:
+            prepared: image (C, *S); a label is not looked at.
+            strong: changes of intensity that make the second view of the first.
+            seed: entropy for `numpy.random.SeedSequence`.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        sample, turned = self._window(replace(prepared, label=None), {}, rng)
+        weak = _apply([self._affine], sample, rng)["image"] if turned else sample["image"]
+        seen = _apply([strong], {"image": weak.clone()}, rng)["image"]
+        return {"weak": weak.contiguous(), "strong": seen.contiguous()}
+
+    def _window(
+        self, prepared: Prepared, locations: Locations, rng: np.random.Generator
+    ) -> tuple[Sample, bool]:
+        """A window, with a margin around it where it will be turned, and whether it will."""
         shape = tuple(prepared.image.shape[1:])
         start = _window_start(shape, self.patch_size, locations, self.foreground_share, rng)
         turned = self.augment and rng.random() < AFFINE_SHARE
@@ -74,10 +103,30 @@ class TrainingTransform:
             [s - m for s, m in zip(start, margin, strict=True)],
             [n + 2 * m for n, m in zip(self.patch_size, margin, strict=True)],
         )
-        if self.augment:
-            chain = [self._affine, self._intensity] if turned else [self._intensity]
-            sample = _apply(chain, sample, rng)
-        return {"image": sample["image"].contiguous(), "label": sample["label"].long()}
+        return sample, turned
+
+
+def strong_view(full: bool) -> Compose:
+    """What the student sees beyond its teacher: contrast and noise; or gamma, brightness and blur as well."""
+    if not full:
+        return Compose(
+            [
+                RandScaleIntensityd(keys="image", prob=1.0, factors=0.25),
+                RandGaussianNoised(keys="image", prob=1.0, std=0.1),
+            ]
+        )
+    return Compose(
+        [
+            RandAdjustContrastd(keys="image", prob=0.5, gamma=(0.5, 2.0), retain_stats=True),
+            RandScaleIntensityd(keys="image", prob=0.5, factors=0.5),
+            RandShiftIntensityd(keys="image", prob=0.5, offsets=0.3),
+            RandGaussianSmoothd(keys="image", prob=0.35, **_SIGMAS),
+            RandGaussianNoised(keys="image", prob=0.5, std=0.1),
+        ]
+    )
+
+
+_SIGMAS = {f"sigma_{axis}": (0.3, 1.5) for axis in "xyz"}
 
 
 def find_locations(label: np.ndarray | None) -> dict[int, np.ndarray]:
@@ -108,6 +157,7 @@ def _affine(plan: Plan) -> Compose:
         mode=("bilinear", "nearest"),
         padding_mode="zeros",
         cache_grid=True,
+        allow_missing_keys=True,
     )
     transform.rand_affine.resampler.dtype = torch.float32  # float64 by default, twice the time
     return Compose([transform])
@@ -175,8 +225,6 @@ def _window_start(
 
 def _cut(prepared: Prepared, start: Sequence[int], size: Sequence[int]) -> Sample:
     """The window (C, *size) from `start`, zeros and background beyond the image; a copy."""
-    if prepared.label is None:
-        raise ValueError("a training sample needs a prepared label; prepare the case with its label")
     arrays = {"image": prepared.image, "label": prepared.label}
-    windows = {name: cut_window(array, start, size) for name, array in arrays.items()}
+    windows = {n: cut_window(array, start, size) for n, array in arrays.items() if array is not None}
     return {name: torch.from_numpy(window.astype(np.float32, order="C")) for name, window in windows.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -14,8 +13,7 @@ from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
 from ..channels.criteria import CRITERIA, SIMPLEST
 from ..channels.dropout import attach_dropout
-from ..channels.graph import ChannelGraph, Scores
-from ..channels.importance import Gathering, importance
+from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.config import Config, dump_config
@@ -24,25 +22,22 @@ from ..core.level import Level
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
-from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
-from ..data.plan import PLAN, Plan
-from ..data.splits import SPLITS, Splits
-from ..networks.denormals import flushing_denormals, start_flushing_workers
+from ..data.loaders import CaseCache, ValidationCases
+from ..data.plan import PLAN
+from ..data.splits import SPLITS, Splits, read_splits
+from ..networks.denormals import start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
 from ..networks.factory import count, flat_spec, network_spec
 from ..networks.model_file import Description, load_model, save_model
-from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import check_outputs
 from ..networks.pretrained.source import fill
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
-from ..timing.latency import network_latency
-from ..timing.layer_table import LayerTable
 from ..train.stamp import Learner, Round, as_given, stamp, train_only
 from ..train.trainer import Trainer
-from ..train.validation import training_dice, training_dice_per_label, validate
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
+from .learner import Task, dice_on_training, gathering_of, learner_of, objective_of, training_batches
 from .records import Result
 from .reporters import Reporter
 from .result import write_result
@@ -74,38 +69,80 @@ def run_training(
     folder.keep_rounds(checkpointer.rounds_saved)
     start_flushing_workers()
     seed_everything(config.seed)
+    task = _task(dataset, folder, config, checkpointer.resumed, reporter, source)
+    network, graph, spec = _begin(task, source, trusted)
+    _announce(network, graph, task, reporter)
+    before, rounds = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
+
+    def trained_dice() -> Mapping[str, float]:
+        chosen = load_model(folder.model, task.device, trusted=(*trusted, spec.name)).network
+        return dice_on_training(lay_out(chosen, task.plan.spatial_dims, task.device), task)
+
+    dense = count(network_spec(task.plan, task.config) if task.config.traits.one_width else spec)
+    result = write_result(
+        folder, rounds, before, dense, task.seen, task.config, checkpointer.seconds, trained_dice
+    )
+    for text in result.warnings:
+        reporter.note(text, Level.WARNING)
+    for text in result.remarks:
+        reporter.note(text)
+    return result
+
+
+def _task(
+    dataset: Dataset,
+    folder: RunFolder,
+    config: Config,
+    resumed: bool,
+    reporter: Reporter,
+    source: Source | None,
+) -> Task:
+    """What the run knows before it has a network; written to the folder, and told."""
     device = resolve_device(config.device)
+    stored = read_splits(folder.path) if resumed else None
+    if stored is not None and not stored.unlabelled:  # such as a run of before there was this option
+        config = config.merged({"unlabelled": "none"})
     seen = survey(dataset, config, source)
-    config = folder.config() if checkpointer.resumed else _settle(config, seen, reporter)
+    config = folder.config() if resumed else _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
         reporter.note(text)
     reporter.note(seen.split.note, seen.split.level)
-    network, graph, spec = _begin(seen.plan, config, source, trusted)
-    times = LayerTable(config.prune.runtime) if _wants_latency(config) else None
-    first = Tally(network, graph, times)
-    goal = _goal(network, graph, config)
+    return Task(seen, config, device)
+
+
+def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter) -> None:
+    parameters = Tally(network, graph).parameters
+    goal = _goal(network, graph, task.config)
     reporter.note(
-        f"{config.method}: a network of {first.parameters:,} parameters, {config.train.steps} steps{goal}"
+        f"{task.config.method}: a network of {parameters:,} parameters, {task.config.train.steps} steps{goal}"
     )
 
-    cases = seen.split
-    rounds: list[Round] = []
-    cache = CaseCache(seen.plan, config.data.cache_megabytes)
-    with TrainingBatches(
-        cases.training, seen.plan, config.train, config.data, config.seed, cache=cache
-    ) as batches:
+
+def _train(
+    network: nn.Module,
+    graph: ChannelGraph,
+    spec: NetworkSpec,
+    task: Task,
+    folder: RunFolder,
+    checkpointer: Checkpointer,
+    reporter: Reporter,
+    source: Source | None,
+) -> tuple[Round, list[Round]]:
+    """All rounds, each kept in the folder; and the network as it was before the first, as round -1."""
+    config, rounds = task.config, list[Round]()
+    cache = CaseCache(task.plan, config.data.cache_megabytes)
+    with training_batches(task, cache) as batches:
         trainer = Trainer(
-            network, batches, config.train, config.train.steps, device,
+            network, batches, config.train, config.train.steps, task.device,
+            objective=objective_of(network, task),
             on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, checkpointer),
             warn=lambda text: reporter.note(text, Level.WARNING),
         )  # fmt: skip
-        held_out = ValidationCases(cases.validation, cache)
-        randomness, gathering = np.random.default_rng(config.seed), _gathering(trainer, graph, seen, config)
+        gathering, randomness = gathering_of(trainer, graph, task), np.random.default_rng(config.seed)
         checkpointer.follow(trainer, gathering, randomness)
-        learner = checkpointer.learner(
-            _learner(trainer, held_out, seen, config, device, times, randomness, gathering)
-        )
+        held_out = ValidationCases(task.seen.split.validation, cache)
+        learner = checkpointer.learner(learner_of(trainer, held_out, task, randomness, gathering))
         if checkpointer.resumed:
             reporter.note(f"resumed after {checkpointer.rounds_saved} round(s)")
         given = learner.validate() if source is not None else None
@@ -117,24 +154,11 @@ def run_training(
             if checkpointer.passed():
                 continue
             model = trainer.objective.trained(network)
-            description = _describe(spec, seen.plan, config, turn, source)
-            save_model(folder.round_model(turn.number), model, description)
+            save_model(folder.round_model(turn.number), model, _describe(spec, task, turn, source))
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
-    dense = count(network_spec(seen.plan, config) if config.traits.one_width else spec)
-
-    def trained_dice() -> Mapping[str, float]:
-        chosen = load_model(folder.model, device, trusted=(*trusted, spec.name)).network
-        chosen = lay_out(chosen, seen.plan.spatial_dims, device)
-        return training_dice_per_label(chosen, trainer.scoring_batches(None), seen.plan.label_names[1:])
-
-    result = write_result(folder, rounds, before, dense, seen, config, checkpointer.seconds, trained_dice)
-    for text in result.warnings:
-        reporter.note(text, Level.WARNING)
-    for text in result.remarks:
-        reporter.note(text)
-    return result
+    return before, rounds
 
 
 def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointer: Checkpointer) -> None:
@@ -143,9 +167,10 @@ def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointe
 
 
 def _begin(
-    plan: Plan, config: Config, source: Source | None, trusted: Collection[str]
+    task: Task, source: Source | None, trusted: Collection[str]
 ) -> tuple[nn.Module, ChannelGraph, NetworkSpec]:
     """The network to train, on the CPU, its channels and its description."""
+    plan, config = task.plan, task.config
     spec = source.spec if source is not None else None
     if spec is None:
         spec = network_spec(plan, config)
@@ -165,14 +190,6 @@ def _begin(
     if config.traits.targets_dropout:
         graph = attach_dropout(network, graph, example)
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
-
-
-def _wants_latency(config: Config) -> bool:
-    """Whether anything in the run asks how long the network takes."""
-    return config.traits.prunes and "latency" in (
-        config.prune.scaling,
-        config.prune.target.kind,
-    )
 
 
 def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
@@ -216,63 +233,6 @@ def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
     folder.settle(SPLITS, Splits.of(seen.split), "the cases, or what is in their files,")
 
 
-def _gathering(trainer: Trainer, graph: ChannelGraph, seen: Survey, config: Config) -> Gathering | None:
-    """Whoever collects scores from training steps, where the options allow it."""
-    prune = config.prune
-    gathers = (
-        config.traits.prunes and prune.scoring == "training" and CRITERIA[prune.criterion].while_training
-    )
-    if not gathers or config.train.compile:  # hooks of compiled code are not called
-        return None
-    batches = prune.score_batches or math.ceil(len(seen.split.training) / config.train.batch_size)
-    trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
-    return gathering
-
-
-def _learner(
-    trainer: Trainer,
-    held_out: ValidationCases,
-    seen: Survey,
-    config: Config,
-    device: torch.device,
-    times: LayerTable | None,
-    randomness: np.random.Generator,
-    gathering: Gathering | None,
-) -> Learner:
-    plan, prune = seen.plan, config.prune
-
-    def score(graph: ChannelGraph) -> Scores:
-        with narrow_layers(), flushing_denormals():
-            return importance(
-                trainer.network, graph, trainer.scoring_batches(prune.score_batches),
-                trainer.objective.criterion,
-                criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
-                gathered=gathering.raw(graph) if gathering is not None else None,
-            )  # fmt: skip
-
-    def trained() -> nn.Module:
-        return trainer.objective.trained(trainer.network)
-
-    def latency() -> float:
-        example = torch.zeros((1, plan.in_channels, *plan.patch_size))
-        taken = network_latency(trainer.network, plan.spatial_dims, example, prune.runtime)
-        if times is not None:
-            times.save()
-        return taken.median
-
-    return Learner(
-        network=trainer.network,
-        optimizer=trainer.optimizer,
-        train=trainer.train,
-        score=score,
-        validate=lambda: validate(trained(), held_out, plan, device),
-        fit=lambda: training_dice(trained(), trainer.scoring_batches(prune.score_batches), plan.out_channels),
-        copies=trainer.objective.copies,
-        times=times,
-        latency=latency if times is not None else None,
-    )
-
-
 def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
     """Rounds of the configured method."""
     steps, patience = config.train.steps, config.train.patience
@@ -286,18 +246,16 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round
         )  # fmt: skip
 
 
-def _describe(
-    spec: NetworkSpec, plan: Plan, config: Config, turn: Round, source: Source | None
-) -> Description:
+def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None) -> Description:
     return Description(
         network=spec,
         kept=dict(turn.graph.kept) if turn.graph else {},
-        plan=plan,
+        plan=task.plan,
         provenance={
             "stampseg": __version__,
-            "method": config.method,
+            "method": task.config.method,
             "pruned_from": f"{source.kind} {source.path.name}" if source is not None else None,
-            "seed": config.seed,
+            "seed": task.config.seed,
             "round": turn.number,
             "steps": turn.steps,
             "validation_dice": turn.validation.dice if turn.validation else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.config import Config
@@ -15,7 +15,7 @@ from ..data.io.readers import read_label
 from ..data.labels import LabelTable, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
-from ..data.splits import Split, split_cases
+from ..data.splits import Split, split_cases, unlabelled_cases
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
 
@@ -42,7 +42,7 @@ def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Su
     Raises:
         DataError: the data do not fit the source's plan.
     """
-    split = split_cases(dataset.cases, config)
+    split = unlabelled_cases(split_cases(dataset.cases, config), dataset, config)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*split.training, *split.validation), dataset.label_names)
     seen = fingerprint(split.training, table, dataset.channel_names)
@@ -62,7 +62,7 @@ def _without_empty_validation(split: Split, background: int) -> Split:
         f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
         "`train.validation`"
     )
-    return Split(split.training, (), note, unused=cases, level=Level.WARNING)
+    return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 
 
 def _holds_label(case: Case, background: int) -> bool:

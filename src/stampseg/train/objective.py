@@ -10,8 +10,6 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from ..core.config import TrainOptions
-from .loss import make_loss
 from .state import State
 
 Batch = Mapping[str, Tensor]
@@ -52,6 +50,10 @@ class Objective(Protocol):
         """After the optimiser has changed the network."""
         ...
 
+    def before_first_cut(self) -> None:
+        """Before the first channel goes."""
+        ...
+
     def trained(self, network: nn.Module) -> nn.Module:
         """What is validated and becomes the model: the network itself, or a copy."""
         ...
@@ -87,6 +89,9 @@ class Supervised:
     def after_step(self, network: nn.Module, progress: float) -> None:
         """Nothing."""
 
+    def before_first_cut(self) -> None:
+        """Nothing."""
+
     def trained(self, network: nn.Module) -> nn.Module:
         """The network itself."""
         return network
@@ -97,13 +102,3 @@ class Supervised:
 
     def put(self, state: State) -> None:
         """Nothing."""
-
-
-def make_objective(options: TrainOptions, network: nn.Module) -> Objective:
-    """The method that the options ask for. The one place that chooses it: runs and estimates train by it.
-
-    Args:
-        options: of training.
-        network: to be trained, on its device, for a method that keeps a copy.
-    """
-    return Supervised(make_loss(options))

@@ -86,6 +86,7 @@ class Learner:
         validate: Dice on validation cases, or None when there are none.
         fit: Dice on the training set; the first cut waits for it. None, or not a number: it does not wait.
         copies: averages of the weights (EMA), cut and rolled back like the network.
+        before_first_cut: called once, while the network is whole.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
         choose: picks the channels of a cut; see `choose`.
@@ -98,6 +99,7 @@ class Learner:
     validate: Callable[[], Validation | None]
     fit: Callable[[], float] | None = None
     copies: Sequence[Copy] = ()
+    before_first_cut: Callable[[], None] | None = None
     times: LayerTimes | None = None
     latency: Callable[[], float] | None = None
     choose: Callable[..., Cut] = choose
@@ -152,6 +154,8 @@ def stamp(
         most, limit = schedule.amount(
             number, removable(run.graph, options.minimum_width, groups, least), target
         )
+        if not number and not failures and learner.before_first_cut is not None:
+            learner.before_first_cut()
         good, rates = run.snapshot(), run.rates
         scores = run.score()
         cut = learner.choose(

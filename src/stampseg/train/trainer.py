@@ -15,8 +15,8 @@ from ..core.errors import TrainingError
 from ..networks.denormals import flushing_denormals
 from ..networks.device import memory_format
 from ..networks.narrow_layers import narrow_layers
-from .loss import in_float32
-from .objective import Batch, Objective, make_objective
+from .loss import in_float32, make_loss
+from .objective import Batch, Objective, Supervised
 from .state import put_training, take_training
 
 DAMPING = 0.1  # of the learning rate, after a loss that was not finite
@@ -55,11 +55,13 @@ def make_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Opt
 
 
 def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
-    """Rate of optimiser step `step` (from 0): a short linear rise, then cosine to zero or constant."""
+    """Rate of optimiser step `step` (from 0): a short linear rise, then as `train.schedule` says."""
     rise = min(1.0, (step + 1) / max(1, min(20, steps // 20)))
     if options.schedule == "constant":
         return options.learning_rate * rise
-    return options.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / max(1, steps)))
+    held = steps * options.hold_share if options.schedule == "hold" else 0.0
+    falling = math.pi * max(0.0, step - held) / max(1.0, steps - held)
+    return options.learning_rate * rise * 0.5 * (1 + math.cos(falling))
 
 
 class NotFiniteError(TrainingError):
@@ -75,7 +77,7 @@ class Trainer:
         options: optimiser, rate, loss.
         steps: length of the run, for the schedule.
         device: where to train.
-        objective: what is minimised; None: what the options ask for.
+        objective: what is minimised; None: the loss of the options on labelled images.
         on_step: called after every step with the step's number (from 1) and loss.
         warn: told when a loss was not finite and training went back.
 
@@ -103,8 +105,8 @@ class Trainer:
         self.watcher: StepWatcher | None = None
         self._call: Callable[[Tensor], Any] | None = None
         self._compiled_shapes: tuple[torch.Size, ...] = ()
+        self.objective: Objective = objective or Supervised(make_loss(options))
         self.network.to(device)
-        self.objective: Objective = objective or make_objective(options, network)
         self.optimizer = make_optimizer(network, options)
 
     def train(self, steps: int) -> float:

@@ -1,0 +1,191 @@
+"""Learning from scans without labels: the average of the network teaches the network.
+
+Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017 (arXiv 1703.01780), with boxes
+mixed between images as in CutMix for segmentation (French et al., BMVC 2020, arXiv 1906.01916) and between
+labelled and unlabelled ones as in bidirectional copy-paste (Bai et al., CVPR 2023, arXiv 2305.00673).
+
+    teacher    average of the network's weights and statistics; cut and rolled back with it
+    targets    its probabilities for the unlabelled windows as they are
+    mixing     a box of each window, and of its target, comes from another window: from an unlabelled one, or
+               from a labelled one with its mask
+    student    sees the mixed windows in a stronger view, and learns the mixed targets
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..core.teacher_options import TeacherOptions
+from ..networks.outputs import main_map
+from .objective import Batch, Forward
+from .state import State
+
+SIDES = (0.3, 0.7)  # of a mixed box, as a share of the window's
+EARLY = 10  # the average of step t forgets at least as fast as one over (t + 10) / (t + 1) steps
+
+
+class MeanTeacher:
+    """The supervised loss, and agreement with an average of the network on windows without labels.
+
+    Args:
+        network: that will be trained; the average starts as a copy of it.
+        criterion: loss of a network's output and labels (B, 1, *P).
+        options: weights, average, mixing.
+        classes: background included.
+        seed: of the boxes; the box of a step depends on it and the step alone.
+    """
+
+    def __init__(
+        self, network: nn.Module, criterion: nn.Module, options: TeacherOptions, classes: int, seed: int
+    ) -> None:
+        self.criterion, self.options, self.classes, self.seed = criterion, options, classes, seed
+        self.average = _frozen_copy(network)
+        self.dense: nn.Module | None = None  # the average as it was before the first cut
+        self.copies: Sequence[nn.Module] = (self.average,)
+        self.steps = 0
+
+    def loss(self, forward: Forward, batch: Batch, progress: float) -> Tensor:
+        """Supervised loss plus the ramped loss on mixed unlabelled windows; one pass for both halves.
+
+        Args:
+            forward: see `Forward`.
+            batch: image (B, C, *P), label (B, 1, *P), and of the unlabelled windows weak and strong
+                (U, C, *P): the same voxels, the second with other intensities.
+            progress: share of the run's steps that were taken.
+        """
+        weight = self.options.weight * ramp(progress, self.options.start, self.options.full)
+        image, label = batch["image"], batch["label"]
+        if not weight or "weak" not in batch:
+            return self.criterion(forward(image), label)
+        dims = label.ndim - 2
+        targets = self.targets(forward, batch["weak"])
+        mixed, targets = self.mix(batch["strong"], targets, image, one_hot(label, self.classes))
+        output = main_map(forward(torch.cat([image, mixed])), dims)
+        supervised = self.criterion(output[: len(image)], label)
+        return supervised + weight * soft_loss(output[len(image) :], targets, self.options.threshold)
+
+    @torch.no_grad()
+    def targets(self, forward: Forward, weak: Tensor) -> Tensor:
+        """Class probabilities (U, K, *P) of the teacher, sharpened."""
+        dims = weak.ndim - 2
+        found = main_map(forward(weak, self.average), dims).float().softmax(1)
+        share = self.options.dense_self
+        if self.dense is not None and share:
+            found = (1 - share) * found + share * main_map(forward(weak, self.dense), dims).float().softmax(1)
+        if self.options.sharpening > 1:
+            found = found**self.options.sharpening
+            found = found / found.sum(1, keepdim=True)
+        return found
+
+    def mix(self, strong: Tensor, targets: Tensor, image: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows (U, C, *P) and targets (U, K, *P), each with a box from another one in both.
+
+        Args:
+            strong, targets: of the unlabelled windows.
+            image, truth: labelled windows (B, C, *P) and their classes (B, K, *P) as 0 and 1.
+        """
+        if self.options.mixing == "none":
+            return strong, targets
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, self.steps)))
+        count = len(strong)
+        from_labelled = round(self.options.labelled_share * count)
+        windows, goals = strong.clone(), targets.clone()
+        for i in range(count):
+            place = (slice(None), *box(strong.shape[2:], rng))
+            if i < from_labelled:
+                j = int(rng.integers(len(image)))
+                windows[i][place], goals[i][place] = image[j][place], truth[j][place]
+            elif count > 1:
+                j = (i + 1 + int(rng.integers(count - 1))) % count
+                windows[i][place], goals[i][place] = strong[j][place], targets[j][place]
+        return windows, goals
+
+    @torch.no_grad()
+    def after_step(self, network: nn.Module, progress: float) -> None:
+        """Move the average towards the network; early averages forget their beginning faster."""
+        self.steps += 1
+        decay = min(self.options.decay, self.steps / (self.steps + EARLY))
+        theirs = dict(network.named_parameters()) | dict(network.named_buffers())
+        for name, mine in (*self.average.named_parameters(), *self.average.named_buffers()):
+            if mine.is_floating_point():
+                mine.lerp_(theirs[name].detach(), 1 - decay)
+            else:
+                mine.copy_(theirs[name])
+
+    def before_first_cut(self) -> None:
+        """Keep the average as it is, uncut: from now on it teaches too, where the options give it a share."""
+        if self.options.dense_self:
+            self.dense = _frozen_copy(self.average)
+
+    def trained(self, network: nn.Module) -> nn.Module:
+        """The average: what is validated and becomes the model."""
+        return self.average
+
+    def state(self, *, copy: bool = False) -> State:
+        """The average, the dense self if there is one, and the number of steps."""
+        networks = {"average": self.average} | ({"dense": self.dense} if self.dense is not None else {})
+        tensors = {
+            f"{part}/{name}": tensor.detach().clone() if copy else tensor.detach()
+            for part, network in networks.items()
+            for name, tensor in (*network.named_parameters(), *network.named_buffers())
+        }
+        return State(tensors, {"steps": self.steps})
+
+    @torch.no_grad()
+    def put(self, state: State) -> None:
+        """Set what `state` gave, in place."""
+        self.steps = int(state.values["steps"])
+        for part, network in (("average", self.average), ("dense", self.dense)):
+            if network is not None:
+                for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+                    tensor.copy_(state.tensors[f"{part}/{name}"])
+
+
+def ramp(progress: float, start: float, full: float) -> float:
+    """0 until `start`, 1 from `full`, linear between."""
+    return min(1.0, max(0.0, (progress - start) / (full - start)))
+
+
+def one_hot(label: Tensor, classes: int) -> Tensor:
+    """(B, 1, *P) whole numbers -> (B, K, *P) of 0 and 1."""
+    return functional.one_hot(label[:, 0].long(), classes).movedim(-1, 1).float()
+
+
+def box(shape: Sequence[int], rng: np.random.Generator) -> tuple[slice, ...]:
+    """A random box of a window of `shape`, each side 30 to 70% of the window's."""
+    sides = [max(1, round(n * rng.uniform(*SIDES))) for n in shape]
+    starts = [int(rng.integers(n - side + 1)) for n, side in zip(shape, sides, strict=True)]
+    return tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
+
+
+def soft_loss(output: Tensor, targets: Tensor, threshold: float = 0.0) -> Tensor:
+    """Cross-entropy and soft Dice of scores (U, K, *P) against probabilities (U, K, *P).
+
+    Args:
+        output: scores of the network.
+        targets: probabilities.
+        threshold: voxels whose most probable class is less probable than this count in neither.
+    """
+    logs = output.log_softmax(1)
+    known = (targets.amax(1, keepdim=True) >= threshold).to(logs.dtype)
+    entropy = -(known * targets * logs).sum() / known.sum().clamp(min=1)
+    found, wanted = known * logs.exp(), known * targets
+    axes = [0, *range(2, output.ndim)]
+    overlap, total = (found * wanted).sum(axes), (found + wanted).sum(axes)
+    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
+    return entropy + 1 - dice.mean()
+
+
+SMOOTH = 1e-5  # as in MONAI's Dice loss
+
+
+def _frozen_copy(network: nn.Module) -> nn.Module:
+    twin: Any = copy.deepcopy(network)
+    return twin.eval().requires_grad_(False)

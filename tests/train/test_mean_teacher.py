@@ -1,0 +1,162 @@
+"""The teacher is the slow average, is cut like the network, and sees the same voxels as its student."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stampseg.channels.graph import Cut
+from stampseg.channels.surgery import apply_cut
+from stampseg.channels.trace import trace
+from stampseg.core.config import TrainOptions
+from stampseg.core.teacher_options import TeacherOptions
+from stampseg.networks.unet import UNet
+from stampseg.train.loss import make_loss
+from stampseg.train.mean_teacher import EARLY, MeanTeacher, box, one_hot, ramp, soft_loss
+from stampseg.train.trainer import Trainer
+from tests.channels.cuts import mask
+from tests.train.test_trainer import Discs
+
+CPU = torch.device("cpu")
+EXAMPLE = torch.zeros(1, 1, 16, 16)
+
+
+class Both(Discs):
+    """Labelled discs, and the same without labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        image = self.content["image"]
+        self.content |= {"weak": image + 0.3, "strong": image + 0.3 + 0.05 * torch.randn(image.shape)}
+
+
+def make(**options: object) -> tuple[Trainer, MeanTeacher, UNet]:
+    torch.manual_seed(0)
+    network = UNet(2, 1, 2, 4, [(2, 2)])
+    chosen = TeacherOptions(start=0.0, full=0.01, **options)  # type: ignore[arg-type]
+    teacher = MeanTeacher(network, make_loss(TrainOptions()), chosen, 2, seed=3)
+    trainer = Trainer(network, Both(), TrainOptions(schedule="constant"), 100, CPU, teacher)
+    return trainer, teacher, network
+
+
+def test_the_teacher_is_the_slow_average_of_weights_and_statistics() -> None:
+    trainer, teacher, network = make(decay=0.8)
+    twin = {n: t.detach().double().clone() for n, t in network.state_dict().items()}
+    for step in range(1, 8):
+        trainer.train(1)
+        decay = min(0.8, step / (step + EARLY))
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                twin[name] = decay * twin[name] + (1 - decay) * tensor.double()
+    for name, tensor in teacher.trained(network).state_dict().items():
+        if tensor.is_floating_point():
+            assert torch.allclose(tensor.double(), twin[name], atol=1e-6), name
+    assert not teacher.average.training and not any(p.requires_grad for p in teacher.average.parameters())
+
+
+def test_a_cut_teacher_is_its_masked_twin() -> None:
+    trainer, teacher, network = make()
+    trainer.train(3)
+    graph = trace(network, EXAMPLE)
+    cut = Cut.of({group.name: [1] for group in graph.prunable[:3]})
+    silenced, image = copy.deepcopy(teacher.average), torch.randn(2, 1, 16, 16)
+    mask(silenced, graph, cut)
+    apply_cut(network, graph, cut, trainer.optimizer, copies=teacher.copies)
+    assert torch.allclose(teacher.average(image), silenced(image), atol=1e-5)
+    trainer.train(2)  # and both go on
+    assert [p.shape for p in teacher.average.parameters()] == [p.shape for p in network.parameters()]
+
+
+@pytest.mark.parametrize("labelled_share", [0.0, 0.5, 1.0])
+def test_a_mixed_image_and_its_mixed_target_agree(labelled_share: float) -> None:
+    _, teacher, _ = make(labelled_share=labelled_share)
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.randint(0, 2, (4, 1, 16, 16), generator=generator)
+    labelled = torch.randint(0, 2, (3, 1, 16, 16), generator=generator)
+    # every image says in its grey values what its target is, and which window it is of
+    strong, image = classes + 10.0 * torch.arange(4).view(4, 1, 1, 1), labelled + 100.0
+    windows, targets = teacher.mix(strong, one_hot(classes, 2), image, one_hot(labelled, 2))
+    assert torch.equal(windows % 10, targets[:, 1:])
+    foreign = [int((windows[i] // 10 != i).sum()) for i in range(4)]
+    assert all(0.08 * 256 < count < 0.52 * 256 for count in foreign)  # a box of 30 to 70% of each side
+    assert sum(bool((windows[i] >= 100).any()) for i in range(4)) == round(4 * labelled_share)
+
+
+def test_boxes_are_those_of_the_step_alone() -> None:
+    trainer, teacher, _ = make()
+    batch = trainer.batches.batch(0)
+    args = (batch["strong"], one_hot(batch["label"], 2), batch["image"], one_hot(batch["label"], 2))
+    first = teacher.mix(*args)[0]
+    assert torch.equal(first, teacher.mix(*args)[0])
+    teacher.steps += 1
+    assert not torch.equal(first, teacher.mix(*args)[0])
+    rng = np.random.default_rng(0)
+    assert all(0 <= s.start < s.stop <= 5 for _ in range(50) for s in box((5, 5, 5), rng))
+
+
+def test_the_weight_rises_between_two_shares_of_the_run() -> None:
+    assert [ramp(x, 0.1, 0.4) for x in (0.0, 0.1, 0.25, 0.4, 0.9)] == pytest.approx([0, 0, 0.5, 1, 1])
+    trainer, teacher, network = make(weight=0.0)
+    batch = trainer.batches.batch(0)
+    alone = teacher.criterion(network(batch["image"]), batch["label"])
+    assert teacher.loss(trainer.forward, batch, 0.5).item() == pytest.approx(alone.item())
+
+
+def test_the_soft_loss_is_least_where_the_scores_are_the_targets() -> None:
+    targets = torch.rand(2, 3, 5, 5).softmax(1)
+    at_them = soft_loss(targets.log(), targets)
+    entropy = -(targets * targets.log()).sum(1).mean()
+    dice = 1 - (2 * (targets**2).sum((0, 2, 3)) / (2 * targets.sum((0, 2, 3)))).mean()
+    assert at_them.item() == pytest.approx((entropy + dice).item(), rel=1e-4)
+    assert soft_loss(targets.log() + 0.5 * torch.randn(2, 3, 5, 5), targets) > at_them
+    sure = one_hot(torch.randint(0, 3, (2, 1, 5, 5)), 3)
+    half = torch.cat([sure[:1], torch.full_like(sure[1:], 1 / 3)])  # the second example is not sure
+    scores = torch.randn(2, 3, 5, 5)
+    assert soft_loss(scores, half, 0.5).item() == pytest.approx(
+        soft_loss(scores[:1], sure[:1]).item(), rel=1e-5
+    )
+
+
+def test_the_dense_self_stays_uncut_and_has_its_share() -> None:
+    trainer, teacher, network = make(dense_self=1.0)
+    trainer.train(2)
+    weak = trainer.batches.batch(0)["weak"]
+    before = teacher.targets(trainer.forward, weak)
+    teacher.before_first_cut()
+    graph = trace(network, EXAMPLE)
+    apply_cut(network, graph, Cut.of({graph.prunable[0].name: [0]}), trainer.optimizer, copies=teacher.copies)
+    trainer.train(3)
+    assert torch.allclose(teacher.targets(trainer.forward, weak), before, atol=1e-6)
+
+
+def test_what_it_remembers_is_put_back_in_place(tmp_path: Path) -> None:
+    trainer, teacher, _ = make(dense_self=0.5)
+    teacher.before_first_cut()
+    trainer.train(2)
+    state = teacher.state(copy=True)
+    trainer.train(2)
+    _, twin, _ = make(dense_self=0.5)
+    twin.before_first_cut()
+    twin.put(state)
+    assert twin.steps == 2 and state.tensors.keys() == twin.state().tensors.keys()
+    for name, tensor in twin.state().tensors.items():
+        assert torch.equal(tensor, state.tensors[name])
+    assert not all(torch.equal(t, state.tensors[n]) for n, t in teacher.state().tensors.items())
+
+
+def test_unlabelled_windows_teach() -> None:
+    """Where the labelled images say nothing of a shift of intensity, those without labels do."""
+
+    def error(weight: float) -> float:
+        trainer, teacher, network = make(weight=weight, decay=0.9)
+        trainer.train(60)
+        batch = trainer.batches.batch(0)
+        found: Tensor = teacher.trained(network)(batch["weak"]).softmax(1)[:, 1:]
+        return float((found - batch["label"]).abs().mean())
+
+    assert error(1.0) < error(0.0)
