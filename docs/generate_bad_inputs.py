@@ -28,7 +28,7 @@ def main() -> None:
             said = max((verdict.said for verdict in verdicts), key=len) or str(one.expected)
             came = "; ".join(verdict.wrong for verdict in verdicts if verdict.wrong)
             codes = ", ".join(dict.fromkeys(str(verdict.code) for verdict in verdicts))
-            rows.append(f"| {_cell(name)} | {commands} | {codes} | {_cell(came or said)} |")
+            rows.append(f"| {cell(name)} | {commands} | {codes} | {cell(came or said)} |")
     TARGET.write_text(page(rows, wrong), encoding="utf-8")
     print(f"{len(rows)} inputs, {wrong} wrong")
 
@@ -55,7 +55,8 @@ def page(rows: list[str], wrong: int) -> str:
     )
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """The text in a table, cut where it is long."""
     short = text if len(text) <= 240 else f"{text[:237]}..."
     return short.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 

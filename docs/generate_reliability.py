@@ -52,10 +52,10 @@ def reliability_page() -> str:
             "## Killed runs",
             "",
             "A short real run (hippocampus MRI, four labelled cases, STAMP+ to 30%, four rounds) is killed by SIGKILL, "
-            "gone on with by `stampseg train --resume` (or by the same command, where there was no folder yet), and "
+            "resumed by `stampseg train --resume` (or by the same command, where there was no folder yet), and "
             "compared with the run that was never stopped: the bytes of every model file, and all JSON and YAML, but "
             "for times. Every third random run is killed twice. The middle column counts the runs that had a "
-            "checkpoint to go on from; the others were killed while packages were imported or data were read, which is most of "
+            "checkpoint to resume from; the others were killed while packages were imported or data were read, which is most of "
             "so short a run.",
             "",
             "| killed | runs | kills | went on from a checkpoint | the same, bit for bit |",

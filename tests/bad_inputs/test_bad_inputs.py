@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,13 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from tests.scripts import load_script
+
 from . import corpus
 from .bench import Bench, Clean, make_clean
 from .judge import judge
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -25,5 +31,12 @@ def test_a_bad_input_does_no_harm(name: str, clean: Clean, tmp_path: Path) -> No
         assert not verdict.wrong, f"{name}: {verdict.command}: {verdict.wrong}; said: {verdict.said}"
 
 
-def test_there_are_many_of_them() -> None:
+def test_there_are_many_of_them_and_the_page_names_each(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(corpus.INPUTS) >= 100
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the script adds to it
+    generator = load_script(ROOT / "docs" / "generate_bad_inputs.py")
+    page = generator.TARGET.read_text(encoding="utf-8")
+    named = re.findall(r"^\| (.*?) \| [a-z, ]* \|", page, re.MULTILINE)
+    assert named[1:] == [generator.cell(name) for name in corpus.INPUTS], (
+        "run python docs/generate_bad_inputs.py"
+    )

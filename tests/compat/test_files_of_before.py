@@ -1,4 +1,4 @@
-"""Files that version 0.1.0 wrote before its modules moved: opened, gone on with, and pruned further."""
+"""Files that version 0.1.0 wrote before its modules moved: opened, resumed, and pruned further."""
 
 from __future__ import annotations
 

@@ -34,11 +34,9 @@ from tests.bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 from .mutation import altered, as_text, damaged
 
 SMALL, MOST_VALUES = (5, 4, 3), 2**22
+VOLUMES, PICTURES = (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd"), (".png", ".jpg", ".bmp", ".tif")
 KINDS = (
-    *(
-        f"image {suffix}"
-        for suffix in (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd", ".png", ".jpg", ".bmp", ".tif")
-    ),
+    *(f"image {suffix}" for suffix in (*VOLUMES, *PICTURES)),
     *("image .nii.gz, unpacked", "image .mgz, unpacked"),
     *(
         "model, bytes",
@@ -81,12 +79,12 @@ def quiet() -> Iterator[None]:
 
 def _images(folder: Path) -> Iterator[Target]:
     image, classes = scan(0, SMALL)
-    sources = {name: folder / f"whole{name}" for name in (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd")}
+    sources = {name: folder / f"whole{name}" for name in VOLUMES}
     nifti(sources[".nii"], image)
     nifti(sources[".nii.gz"], image)
     nib.MGHImage(image, AFFINE.astype(np.float32)).to_filename(sources[".mgz"])
     _itk(image, sources[".mha"], sources[".nrrd"])
-    for name in (".png", ".jpg", ".bmp", ".tif"):
+    for name in PICTURES:
         sources[name] = folder / f"whole{name}"
         _picture(classes[:, :, 1] * 100, sources[name])
     for suffix, path in sources.items():

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from stampseg.data.io.formats import FORMATS
 from tests.bad_inputs.bench import Clean, make_clean
 
 from .hunt import hunt
@@ -34,6 +35,13 @@ def test_damage_is_refused_or_harmless(
         tally = hunt(opened[kind], Path(folder), EXAMPLES or 60, seeded=not EXAMPLES)
     assert tally.runs >= (EXAMPLES or 60) // 2
     assert tally.ends["refused"], "the damages do no damage"
+
+
+def test_every_format_is_damaged() -> None:
+    """But for DICOM, whose image is a folder."""
+    suffixes = {kind.removeprefix("image ") for kind in KINDS if kind.startswith("image ")}
+    missing = [each.name for each in FORMATS if not each.series_mark and not suffixes & {*each.suffixes}]
+    assert not missing
 
 
 def test_every_kind_is_named(opened: dict[str, Target]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from stampseg.core.level import Level
 from stampseg.data.cases import Case
 from stampseg.data.splits import SPLITS, Split, Splits, read_splits
 from stampseg.networks.model_file import run_folder_of
+from stampseg.run import result
 from stampseg.run.checkpoint import CHECKPOINT, CheckpointRecord
 from stampseg.run.folder import RunFolder
 from stampseg.run.records import NOTES, ROUNDS, Result, RoundRecord, read_result, read_rounds
@@ -40,6 +42,13 @@ def test_a_line_holds_everything_of_a_round_but_its_graph(tmp_path: Path) -> Non
     assert (found.removed, found.scores, found.latency) == ({"a": (1, 4)}, {"a": None}, 3.25)
     stored = (folder.path / ROUNDS.name).read_text()
     json.loads(stored, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_the_end_of_a_run_writes_every_field_of_its_result() -> None:
+    """A field has a default for older runs, so that nothing else fails where it is not written."""
+    nodes = ast.walk(ast.parse(Path(result.__file__).read_text("utf-8")))
+    made = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "Result"]
+    assert [{word.arg for word in call.keywords} for call in made] == [set(Result.model_fields)]
 
 
 def test_a_line_of_before_the_format_numbers_is_read() -> None:

@@ -199,7 +199,7 @@ def test_it_says_how_to_go_on(pictures: Path, tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(RunFolder, "choose", interrupted)
     said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, code=130)
-    assert f"go on with: stampseg train --resume {tmp_path / 'run'}" in said.stderr
+    assert f"resume it with: stampseg train --resume {tmp_path / 'run'}" in said.stderr
     assert "stopped by the user" in said.stderr
 
 

@@ -40,7 +40,6 @@ class Criterion:
         formula: what is measured (B, C, *S), and its gradients where the source is gradients -> (B, C);
             of weights and random numbers B is 1.
         deviation: the standard deviation over all examples in place of the mean.
-        while_training: whether training steps may gather it.
         normalised: False where layers compete without a normalizer.
     """
 
@@ -48,13 +47,17 @@ class Criterion:
     source: Source
     formula: Callable[..., Tensor]
     deviation: bool = False
-    while_training: bool = False
     normalised: bool = True
 
     @property
     def from_maps(self) -> bool:
         """Whether the network must run."""
         return self.source in ("maps", "gradients")
+
+    @property
+    def while_training(self) -> bool:
+        """Whether training steps can gather it: their batches add up, and a deviation needs all at once."""
+        return self.from_maps and not self.deviation
 
     @property
     def needs_gradients(self) -> bool:
@@ -106,10 +109,10 @@ def _flat(a: Tensor) -> Tensor:
 
 
 _ROWS = (
-    Criterion("taylor", "gradients", taylor, while_training=True),
-    Criterion("taylor-abs", "gradients", absolute_taylor, while_training=True),
-    Criterion("l1", "maps", l1_norm, while_training=True),
-    Criterion("l2", "maps", l2_norm, while_training=True),
+    Criterion("taylor", "gradients", taylor),
+    Criterion("taylor-abs", "gradients", absolute_taylor),
+    Criterion("l1", "maps", l1_norm),
+    Criterion("l2", "maps", l2_norm),
     Criterion("l1-std", "maps", l1_norm, deviation=True),
     Criterion("random", "chance", unchanged, normalised=False),
     Criterion("weight-l1", "filters", l1_norm),

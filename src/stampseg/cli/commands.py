@@ -75,12 +75,12 @@ def train(
     resume: ResumeOption = None,
     options: RunOptions,
 ) -> None:
-    """Train and prune a network; everything is left in the run folder. A stopped run can be gone on with."""
+    """Train and prune a network; everything is left in the run folder. A stopped run can be resumed."""
     if resume is not None:
         given = {"data": data, "output": output, **options.given(), "quiet": None}
         if any(value is not None for value in given.values()):
             names = ", ".join(as_option(name) for name, value in given.items() if value is not None)
-            raise ConfigError(f"--resume goes on with the options and data of the run; leave out {names}")
+            raise ConfigError(f"--resume uses the data and options of the run; leave out {names}")
         resume_run(resume, options.quiet)
     elif data is None or output is None:
         raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")

@@ -40,7 +40,7 @@ OutputOption = Annotated[Path, _RUN]
 OptionalOutputOption = Annotated[Path | None, _RUN]
 ResumeOption = Annotated[
     Path | None,
-    typer.Option("--resume", help="Go on with the run that was stopped in this folder.", metavar="RUN"),
+    typer.Option("--resume", help="Resume the run that was stopped in this folder.", metavar="RUN"),
 ]
 
 

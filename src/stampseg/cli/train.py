@@ -1,4 +1,4 @@
-"""What `train` and `prune` share: a run is started or gone on with, and what came of it is said."""
+"""What `train` and `prune` share: a run is started or resumed, and its result is printed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def start_run(
 
 
 def resume_run(path: Path, quiet: bool) -> None:
-    """Go on with a run that was stopped."""
+    """Resume a run that was stopped."""
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
@@ -64,7 +64,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 reporter.note(_outcome(run_and_report(folder, spec, reporter), folder))
         except BaseException:
             if folder.begun:
-                typer.echo(f"go on with: stampseg train --resume {folder.path}", err=True)
+                typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
             raise
 
 

@@ -108,9 +108,9 @@ class PruneOptions(Options):
     )
     scoring: Literal["training", "pass"] = Field(
         "training",
-        description="training: the last batches trained on before a cut rank the channels, at no extra pass, "
-        "where the criterion is taylor, taylor-abs, l1 or l2; pass: a pass over the training set without "
-        "augmentation and dropout, as published.",
+        description="training: the last batches trained on before a cut rank the channels, at no extra pass "
+        "(l1-std takes one all the same); pass: a pass over the training set without augmentation and "
+        "dropout, as published.",
     )
     runtime: Literal["eager", "onnxruntime", "openvino"] = Field(
         "eager", description="What latency is measured with, on this machine, one image at a time."

@@ -16,6 +16,7 @@ from PIL import Image
 
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.io.colours import COLOUR
+from stampseg.data.io.formats import FORMATS
 from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
 from stampseg.data.io.volume import check_pair
 
@@ -445,9 +446,7 @@ class TestBrokenFiles:
         with pytest.raises(DataError, match=r"a.docx: file type not known; expected NIfTI"):
             read_header([tmp_path / "a.docx"])
 
-    @pytest.mark.parametrize(
-        "suffix", [".nii", ".nii.gz", ".mgz", ".hdr", ".mha", ".nrrd", ".dcm", ".png", ".jpg", ".tif"]
-    )
+    @pytest.mark.parametrize("suffix", [suffix for each in FORMATS for suffix in each.suffixes])
     @pytest.mark.parametrize("content", [b"", b"not an image", bytes(range(256)) * 8])
     def test_junk_is_a_data_error(self, tmp_path: Path, suffix: str, content: bytes) -> None:
         path = tmp_path / f"a{suffix}"
