@@ -173,7 +173,7 @@ def test_the_time_of_the_network_as_given_is_measured_once(
         measured.append(len(measured) + sum(p.numel() for p in network.parameters()) / 1000)
         return Timing(0, measured[-1], 0, 0, 1)
 
-    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    monkeypatch.setattr("stampseg.run.learner.network_latency", taken)
     options = [word for word in COMMON if word not in ("--target", "40%")]
     command = ("prune", whole, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *options)
     killed_run(monkeypatch, command, RunFolder, "append_round", 2, True)
