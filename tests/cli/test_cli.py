@@ -139,7 +139,7 @@ def test_a_time_to_come_down_to_is_measured(
         measured.append(2.0 + sum(p.numel() for p in network.parameters()) / 1000)
         return Timing(0, measured[-1], 0, 0, 1)
 
-    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    monkeypatch.setattr("stampseg.run.learner.network_latency", taken)
     call(
         "train", pictures, "-o", tmp_path / "run", "--target-latency", "50%",
         "--set", f"prune.runtime={runtime}", "--set", "prune.rounds=4", *QUICK,

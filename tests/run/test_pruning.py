@@ -70,7 +70,7 @@ def test_the_time_before_is_that_of_the_network_as_given(
         measured.append(2.0 + sum(p.numel() for p in network.parameters()) / 1000)
         return Timing(0, measured[-1], 0, 0, 1)
 
-    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    monkeypatch.setattr("stampseg.run.learner.network_latency", taken)
     call("prune", trained, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *QUICK)
     result, rounds = result_of(tmp_path / "run"), read_rounds(tmp_path / "run")
     given = 2 + result["parameters_before"] / 1000

@@ -26,10 +26,7 @@ from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 from tests.run.options import COMMON, OPTIONS
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing in the program catches it."""
+from tests.run.stopping import Killed, killed_run, outcome, stop_after
 
 
 @pytest.fixture(scope="module")
@@ -43,51 +40,6 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("whole") / "run"
     call("train", pictures, "-o", output, *OPTIONS)
     return output
-
-
-def without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}
-
-
-def outcome(run: Path) -> dict[str, Any]:
-    """All that a run leaves but for its times: bytes of the models, and the JSON."""
-    rounds = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
-    models = sorted(run.rglob("*.safetensors"))
-    return {
-        "models": {str(path.relative_to(run)): path.read_bytes() for path in models},
-        "rounds": [without(turn, "seconds") for turn in rounds],
-        "result": without(json.loads((run / "result.json").read_text()), "seconds"),
-        "inputs": [(run / name).read_text() for name in ("config.yaml", "plan.json", "splits.json")],
-        "files": sorted(p.relative_to(run).as_posix() for p in run.rglob("*") if p.name != ".lock"),
-    }
-
-
-def stop_after(
-    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, count: int, before: bool = True
-) -> Callable[[], None]:
-    """Let the process end when a function is called for the n-th time, before or after its work."""
-    original, calls = getattr(owner, name), []
-
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        calls.append(name)
-        if before and len(calls) == count:
-            raise Killed
-        result = original(*args, **kwargs)
-        if not before and len(calls) == count:
-            raise Killed
-        return result
-
-    monkeypatch.setattr(owner, name, counted)
-    return lambda: monkeypatch.setattr(owner, name, original)
-
-
-def killed_run(
-    monkeypatch: pytest.MonkeyPatch, command: tuple[Any, ...], owner: Any, name: str, count: int, before: bool
-) -> None:
-    mend = stop_after(monkeypatch, owner, name, count, before)
-    with pytest.raises(Killed):
-        call(*command)
-    mend()
 
 
 # What is called, the calls in which every run of the tests stops, and those of the slow tests.
@@ -173,7 +125,7 @@ def test_the_time_of_the_network_as_given_is_measured_once(
         measured.append(len(measured) + sum(p.numel() for p in network.parameters()) / 1000)
         return Timing(0, measured[-1], 0, 0, 1)
 
-    monkeypatch.setattr("stampseg.run.pipeline.network_latency", taken)
+    monkeypatch.setattr("stampseg.run.learner.network_latency", taken)
     options = [word for word in COMMON if word not in ("--target", "40%")]
     command = ("prune", whole, pictures, "-o", tmp_path / "run", "--target-latency", "80%", *options)
     killed_run(monkeypatch, command, RunFolder, "append_round", 2, True)

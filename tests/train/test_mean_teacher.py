@@ -20,7 +20,7 @@ from stampseg.train.loss import make_loss
 from stampseg.train.mean_teacher import EARLY, MeanTeacher, box, one_hot, ramp, soft_loss
 from stampseg.train.trainer import Trainer
 from tests.channels.cuts import mask
-from tests.train.test_trainer import Discs
+from tests.train.batches import Discs
 
 CPU = torch.device("cpu")
 EXAMPLE = torch.zeros(1, 1, 16, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import in_float32
-from stampseg.train.trainer import Trainer
+from stampseg.train.trainer import Trainer, learning_rate
 from tests.train.batches import Discs
 
 
@@ -47,6 +48,49 @@ def test_maps_of_any_structure_become_float32() -> None:
     half = torch.ones(1, dtype=torch.bfloat16)
     found = in_float32({"a": [half, (half,)], "b": 3})
     assert found["a"][0].dtype == found["a"][1][0].dtype == torch.float32 and found["b"] == 3
+
+
+def rates(steps: int, **options: object) -> list[float]:
+    """The rate of every step."""
+    chosen = TrainOptions(learning_rate=0.01, **options)  # type: ignore[arg-type]
+    return [learning_rate(step, steps, chosen) for step in range(steps)]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_held_rate_is_the_highest_until_its_share_and_then_falls_to_zero(share: float) -> None:
+    found, held = rates(1000, schedule="hold", hold_share=share), round(1000 * share)
+    assert found[:20] == pytest.approx([0.01 * (step + 1) / 20 for step in range(20)])
+    assert found[19 : held + 1] == [0.01] * (held - 18)
+    falling = found[held:]
+    assert all(later < earlier for earlier, later in pairwise(falling))
+    assert falling[len(falling) // 2] == pytest.approx(0.005, rel=1e-6)
+    assert falling[-1] < 0.01 * 0.001
+
+
+@pytest.mark.parametrize("steps", [1, 2, 19, 20, 21, 400])
+def test_held_for_no_step_is_the_cosine_exactly(steps: int) -> None:
+    assert rates(steps, schedule="hold", hold_share=0) == rates(steps, schedule="cosine")
+
+
+@pytest.mark.parametrize("steps", [1, 7, 400])
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_the_share_is_of_held_rates_alone(steps: int, share: float) -> None:
+    rise = max(1, min(20, steps // 20))
+    constant = [0.01 * min(1.0, (step + 1) / rise) for step in range(steps)]
+    assert rates(steps, schedule="constant", hold_share=share) == constant
+    assert rates(steps, schedule="cosine", hold_share=share) == rates(steps, schedule="cosine")
+
+
+def test_the_trainer_takes_the_rate_of_the_schedule() -> None:
+    torch.manual_seed(0)
+    options = TrainOptions(schedule="hold", hold_share=0.5)
+    trainer = Trainer(UNet(2, 1, 2, 4, [(2, 2)]), Discs(), options, 8, torch.device("cpu"))
+    taken = []
+    for _ in range(8):
+        trainer.train(1)
+        taken.append(trainer.optimizer.param_groups[0]["lr"])
+    assert taken == [learning_rate(step, 8, options) for step in range(8)]
+    assert taken[:5] == [options.learning_rate] * 5 and taken[7] < taken[6] < taken[5] < taken[4]
 
 
 @pytest.mark.slow

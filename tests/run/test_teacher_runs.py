@@ -1,0 +1,64 @@
+"""A run that learns from pictures without masks too is resumed as exactly as any other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stampseg.run.folder import RunFolder
+from stampseg.train.trainer import Trainer
+from tests.cli.command import call
+from tests.data.scans import write_pictures
+from tests.run.options import OPTIONS
+from tests.run.stopping import killed_run, outcome
+
+# The teacher is at work from the second step on.
+TAUGHT = (
+    *OPTIONS, "--set", "teacher.start=0.0", "--set", "teacher.full=0.1", "--set", "prune.recovery_steps=2",
+    "--set", "prune.rounds=2", "--steps", "8",
+)  # fmt: skip
+PRUNED = [("warm-up", 1), ("cut", 3)]  # the first rounds, and the steps taken by their end
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures, four masks."""
+    folder = write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(6)), (24, 32))
+    for name in ("1", "4"):
+        (folder / "masks" / f"{name}.png").unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("extra", "rounds"),
+    [
+        pytest.param((), PRUNED, id="stamp+"),
+        pytest.param(("--set", "teacher.dense_self=0.5"), PRUNED, id="dense-self"),
+        pytest.param(("--set", "prune.score_round=true"), PRUNED, id="score-round", marks=pytest.mark.slow),
+        pytest.param(
+            ("--method", "flat", "--set", "train.validate_every=4"),
+            [("train", 4)],
+            id="flat",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_stopped_within_a_round_and_after_one_it_ends_the_same(
+    extra: tuple[str, ...], rounds: list[tuple[str, int]], pictures: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    call("train", pictures, "-o", whole, *TAUGHT, *extra)
+    splits = json.loads((whole / "splits.json").read_text())
+    names = {Path(image).stem for entry in splits["unlabelled"] for image in entry["images"]}
+    assert names == {"1", "4"}
+    # within the round of the first cut
+    killed_run(monkeypatch, ("train", pictures, "-o", run, *TAUGHT, *extra), Trainer, "_step", 3, True)
+    # the first round is written down, but the checkpoint is still that of its last step
+    killed_run(monkeypatch, ("train", "--resume", run), RunFolder, "append_round", 1, False)
+    rows = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
+    assert [(row["event"], row["steps"]) for row in rows] == rounds
+    call("train", "--resume", run)
+    assert outcome(run) == outcome(whole)
