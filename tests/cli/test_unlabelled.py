@@ -54,7 +54,7 @@ def test_who_validates_is_not_among_them_nor_a_copy(pictures: Path, tmp_path: Pa
         "--steps", "4", "--unlabelled", others, "--method", "dense", "--set", "network.width=2",
     ).stdout  # fmt: skip
     assert ids(tmp_path / "run", "unlabelled") == ["new"]
-    assert "1 images without labels are learnt from as well (1 left out" in said
+    assert "1 image without a label is learnt from as well (1 left out" in said
 
 
 def test_what_cannot_be_used_is_refused(pictures: Path, tmp_path: Path) -> None:
@@ -64,6 +64,50 @@ def test_what_cannot_be_used_is_refused(pictures: Path, tmp_path: Path) -> None:
     said = call(*common, "--unlabelled", tmp_path / "nowhere", code=3).stderr
     assert "nowhere: no such file or folder" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_an_image_of_another_kind_is_known_before_the_run(pictures: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    Image.fromarray(np.zeros((40, 48, 2), np.uint8), "LA").save(others / "two.png")
+    Image.fromarray(np.zeros((40, 48), np.uint8)).save(others / "grey.png")
+    common = ("train", pictures, "-o", tmp_path / "run", *OPTIONS)
+    assert "leave such images out" in call(*common, "--unlabelled", others, code=3).stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbered_slices_are_images_each(pictures: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for k in range(3):
+        Image.fromarray(np.full((40, 48), 40 * k, np.uint8)).save(others / f"slice_{k:04d}.png")
+    call("train", pictures, "-o", tmp_path / "run", *OPTIONS, "--unlabelled", others)
+    assert ids(tmp_path / "run", "unlabelled") == ["slice_0000", "slice_0001", "slice_0002"]
+
+
+def test_who_has_a_copy_of_a_validation_image_does_not_teach(pictures: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "x_1.png"
+    copy.write_bytes((pictures / "images" / "3.png").read_bytes())
+    other = tmp_path / "x_2.png"
+    other.write_bytes((pictures / "images" / "4.png").read_bytes())
+    third = tmp_path / "y_1.png"
+    third.write_bytes((pictures / "images" / "5.png").read_bytes())
+    validation, more = tmp_path / "validation.csv", tmp_path / "more.csv"
+    validation.write_text(f"image,label\n{pictures}/images/3.png,{pictures}/masks/3.png\n")
+    more.write_text(f"image,label,group\n{copy},,x\n{other},,x\n{third},,y\n")
+    call(
+        "train", pictures, "-o", tmp_path / "run", "--validation", validation, "--unlabelled", more,
+        "--steps", "2", "--method", "dense", "--set", "network.width=2",
+    )  # fmt: skip
+    assert ids(tmp_path / "run", "unlabelled") == ["y_1"]
+
+
+def test_the_result_says_how_many_taught(pictures: Path, tmp_path: Path) -> None:
+    options = ("--steps", "2", "--method", "dense", "--set", "network.width=2", "--validation", "none")
+    call("train", pictures, "-o", tmp_path / "run", *options)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert (result["unlabelled_cases"], result["unlabelled_people"]) == (2, 2)
+    assert "learnt from without labels" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_grid_is_planned_native_or_given(tmp_path: Path) -> None:
@@ -80,7 +124,10 @@ def test_the_grid_is_planned_native_or_given(tmp_path: Path) -> None:
     def spacing(*options: str) -> str:
         return call("check", tmp_path, "--no-timing", *options).stdout
 
-    assert "spacing: 3 x 3 pixels, the whole picture in one window; allows Dice up to 0.99" in spacing()
+    assert (
+        "spacing: 3 x 3 pixels, coarser, so that a window shows more of the picture; allows Dice up to 0.99"
+        in spacing()
+    )
     assert "spacing: 1 x 1 pixels" in spacing("--grid", "native")
     assert "spacing: 2 x 2 pixels, as given" in spacing("--grid", "2")
     assert "expected auto, native, or a spacing" in call("check", tmp_path, "--grid", "big", code=2).stderr

@@ -99,7 +99,10 @@ def test_large_images_of_large_objects_are_coarsened_and_thin_ones_are_not():
     heads = plan_of(facts([(540, 800)] * 3, grid_ceilings=tuple((c,) for c in thick)))
     assert heads.spacing == (5.0, 5.0)  # the long side is then at most 192 pixels
     assert heads.patch_size == (112, 160)
-    assert any("the whole picture in one window; allows Dice up to 0.995" in note for note in heads.notes)
+    assert any(
+        "coarser, so that a window shows more of the picture; allows Dice up to 0.995" in note
+        for note in heads.notes
+    )
     vessels = plan_of(facts([(960, 999)] * 3, grid_ceilings=tuple((c,) for c in thin)))
     assert vessels.spacing == (1.0, 1.0)
     assert vessels.patch_size == (336, 336)

@@ -229,7 +229,8 @@ def _picture_grid(
         if lowest < LEAST_CEILING:
             lost = f"; on a coarser grid no Dice above {lowest:.3f} could be reached"
             break
-        best, why = factor, f"the whole picture in one window; allows Dice up to {lowest:.3f}"
+        best = factor
+        why = f"coarser, so that a window shows more of the picture; allows Dice up to {lowest:.3f}"
     return tuple(best * value for value in spacing), why + lost
 
 

@@ -7,7 +7,7 @@ import os
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.config import Config
@@ -16,7 +16,7 @@ from ..core.json_file import JsonFile
 from ..core.level import Level
 from ..core.options import FileRecord
 from ..core.text import some
-from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
+from .cases import Case, read_case_csv
 from .duplicates import find_duplicates
 
 AUTO_SHARE = 0.2
@@ -143,48 +143,6 @@ def _hold_out_share(cases: Sequence[Case], share: float | None, seed: int) -> Sp
     return Split(tuple(training), tuple(validation), _words(training, validation, "held out"))
 
 
-def unlabelled_cases(split: Split, dataset: Dataset, config: Config) -> Split:
-    """The split with the images that are learnt from without labels, and a word about them in its note.
-
-    Nobody who validates is among them, nor a copy of an image that trains or validates.
-
-    Raises:
-        ConfigError: the option is not understood.
-        DataError: the folder or CSV it names cannot be used.
-    """
-    choice = config.unlabelled.strip()
-    if choice == "none" or not config.teacher.weight:
-        return split
-    named = choice != "auto"
-    pool = _named_unlabelled(Path(choice), config) if named else dataset.unlabelled
-    people = {case.group for case in (*split.validation, *split.unused)}
-    known = {file for case in (*split.training, *split.validation, *split.unused) for file in _files(case)}
-    free = [case for case in pool if case.group not in people and not _files(case) & known]
-    copies = set(_copies(free, (*split.training, *split.validation, *split.unused)))
-    chosen = tuple(case for case in free if case.id not in copies)
-    if named and not chosen:
-        raise DataError(
-            f"{choice}: all {len(pool)} images train, validate, or are of people who validate; expected "
-            "others to learn from without labels"
-        )
-    if not chosen:
-        return split
-    left = len(pool) - len(chosen)
-    persons = {case.group for case in chosen}
-    of = "" if len(persons) == len(chosen) else f" of {len(persons)} people"
-    out = f" ({left} left out: of people who validate, or copies)" if left else ""
-    note = f"{split.note}; {len(chosen)} images without labels{of} are learnt from as well{out}"
-    return replace(split, unlabelled=chosen, note=note)
-
-
-def _named_unlabelled(place: Path, config: Config) -> list[Case]:
-    """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
-    if place.suffix.lower() == ".csv":
-        cases = read_case_csv(place, group_regex=config.group_regex)
-        return [replace(case, label=None) for case in cases]
-    return with_groups(find_inputs([place]), config.group_regex)
-
-
 def _share(choice: str) -> float | None:
     """0 for none, None for auto."""
     if choice in ("none", "auto"):
@@ -209,10 +167,10 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config) -> Split:
         raise DataError(
             f"{path}: the row of {unlabelled.images[0]} names no label; validation needs one in each"
         )
-    files = {file for case in validation for file in _files(case)}
-    copies = _copies(cases, validation)
+    files = {file for case in validation for file in files_of(case)}
+    copies = copies_among(cases, validation)
     people = {case.group for case in validation} | {
-        case.group for case in cases if case.id in copies or _files(case) & files
+        case.group for case in cases if case.id in copies or files_of(case) & files
     }
     pool = [case for case in cases if case.group not in people]
     if not pool:
@@ -229,15 +187,15 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config) -> Split:
     return Split(tuple(training), tuple(validation), note)
 
 
-def _copies(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
+def copies_among(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
     """Ids of the cases whose image is that of a validation case, byte for byte, in another file."""
     pairs = find_duplicates([case.images for case in (*validation, *cases)])
     copies = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
-    files = {file for case in validation for file in _files(case)}
-    return [case.id for case in copies if not _files(case) & files]
+    files = {file for case in validation for file in files_of(case)}
+    return [case.id for case in copies if not files_of(case) & files]
 
 
-def _files(case: Case) -> set[Path]:
+def files_of(case: Case) -> set[Path]:
     return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
 
 

@@ -40,6 +40,13 @@ def headline(record: Record) -> list[Fact]:
         before, after = result.flops_before, result.flops_after
         facts.append(Fact("GFLOPs per window", f"{_giga(before)} → {_giga(after)} ({_share(after, before)})"))
         facts.append(Fact("validation Dice", _score(result.validation_dice)))
+        if result.unlabelled_cases:
+            facts.append(
+                Fact(
+                    "learnt from without labels",
+                    f"{result.unlabelled_cases:,} images of {result.unlabelled_people:,} people",
+                )
+            )
         facts.append(Fact("time", _duration(result.seconds)))
     elif last is not None:
         if last.parameters:

@@ -27,7 +27,7 @@ from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
-from ..data.plan import PLAN
+from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
 from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
 from ..train.stamp import Round
@@ -159,13 +159,22 @@ class RunFolder:
         """
         return read_spec(self.path)
 
-    def config(self) -> Config:
-        """The options that the run began with, settled: defaults may be others by now.
+    def config(self) -> Config | None:
+        """The options that the run began with, settled: defaults may be others by now; None before it began.
 
         Raises:
-            ConfigError: config.yaml is missing or damaged.
+            ConfigError: config.yaml is damaged.
         """
-        return load_config(self.path / CONFIG_FILE)
+        path = self.path / CONFIG_FILE
+        return load_config(path) if path.is_file() else None
+
+    def plan(self) -> Plan | None:
+        """How the run began to prepare its cases; None before it began.
+
+        Raises:
+            DataError: plan.json cannot be used.
+        """
+        return PLAN.read(self.path) if (self.path / PLAN.name).is_file() else None
 
     @property
     def ended(self) -> bool:

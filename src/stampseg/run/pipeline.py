@@ -69,7 +69,7 @@ def run_training(
     folder.keep_rounds(checkpointer.rounds_saved)
     start_flushing_workers()
     seed_everything(config.seed)
-    task = _task(dataset, folder, config, checkpointer.resumed, reporter, source)
+    task = _task(dataset, folder, config, reporter, source)
     network, graph, spec = _begin(task, source, trusted)
     _announce(network, graph, task, reporter)
     before, rounds = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
@@ -93,17 +93,15 @@ def _task(
     dataset: Dataset,
     folder: RunFolder,
     config: Config,
-    resumed: bool,
     reporter: Reporter,
     source: Source | None,
 ) -> Task:
     """What the run knows before it has a network; written to the folder, and told."""
     device = resolve_device(config.device)
-    stored = read_splits(folder.path) if resumed else None
-    if stored is not None and not stored.unlabelled:  # such as a run of before there was this option
-        config = config.merged({"unlabelled": "none"})
-    seen = survey(dataset, config, source)
-    config = folder.config() if resumed else _settle(config, seen, reporter)
+    stored = folder.config()
+    known = read_splits(folder.path) if stored is not None else None
+    seen = survey(dataset, stored or config, source, known, folder.plan())
+    config = stored or _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
         reporter.note(text)
@@ -258,6 +256,7 @@ def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None)
             "seed": task.config.seed,
             "round": turn.number,
             "steps": turn.steps,
+            "unlabelled_cases": len(task.seen.split.unlabelled),
             "validation_dice": turn.validation.dice if turn.validation else None,
         },
     )

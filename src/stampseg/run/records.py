@@ -90,6 +90,8 @@ class Result(FileRecord):
     seconds: float
     training_cases: int | None = None
     validation_cases: int | None = None
+    unlabelled_cases: int = 0  # images that were learnt from without labels
+    unlabelled_people: int = 0
     target: str | None = None
     target_reached: bool | None = None
     chosen_round: int

@@ -16,7 +16,7 @@ from .records import RESULT, Result
 from .survey import Survey
 
 USELESS_DICE = 0.1  # of all labels together
-MISSED_DICE = 0.01  # of one label
+MISSED_DICE = 0.1  # of one label
 
 
 def write_result(
@@ -73,6 +73,8 @@ def write_result(
         seconds=round(seconds, 1),
         training_cases=len(seen.split.training),
         validation_cases=len(seen.split.validation),
+        unlabelled_cases=len(seen.split.unlabelled),
+        unlabelled_people=len({case.group for case in seen.split.unlabelled}),
         target=str(config.prune.target) if config.traits.has_target else None,
         target_reached=choice.target_reached,
         chosen_round=choice.number,

@@ -52,10 +52,16 @@ class RunSpec:
 
     def absolute(self) -> RunSpec:
         """The same, good from any directory; images and masks are found in `data`, as by `find_dataset`."""
-        data, model = self.data.absolute(), self.model
+        data, model, config = self.data.absolute(), self.model, self.config
+        if config.unlabelled.strip() not in ("auto", "none"):
+            config = config.merged({"unlabelled": str(Path(config.unlabelled.strip()).absolute())})
+        if config.train.validation.strip().lower().endswith(".csv"):
+            table = str(Path(config.train.validation.strip()).absolute())
+            config = config.merged({"train": {"validation": table}})
         return replace(
             self,
             data=data,
+            config=config,
             images=data / self.images if self.images is not None else None,
             masks=data / self.masks if self.masks is not None else None,
             model=model.absolute() if model is not None else None,

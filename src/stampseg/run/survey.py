@@ -15,7 +15,8 @@ from ..data.io.readers import read_label
 from ..data.labels import LabelTable, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
-from ..data.splits import Split, split_cases, unlabelled_cases
+from ..data.splits import Split, Splits, split_cases
+from ..data.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
 
@@ -31,25 +32,38 @@ class Survey:
     plan: Plan
 
 
-def survey(dataset: Dataset, config: Config, source: Source | None = None) -> Survey:
+def survey(
+    dataset: Dataset,
+    config: Config,
+    source: Source | None = None,
+    stored: Splits | None = None,
+    stored_plan: Plan | None = None,
+) -> Survey:
     """Look at the data and plan the run; the plan sees the training cases only.
 
     Args:
         dataset: what there is.
         config: options.
         source: a trained network whose own preparation of images counts, as far as it states one.
+        stored, stored_plan: of a run that is resumed: it goes on with the same scans without labels, and
+            prepares all as it did, whatever would be planned today.
 
     Raises:
         DataError: the data do not fit the source's plan.
     """
-    split = unlabelled_cases(split_cases(dataset.cases, config), dataset, config)
+    split = split_cases(dataset.cases, config)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*split.training, *split.validation), dataset.label_names)
     seen = fingerprint(split.training, table, dataset.channel_names)
-    plan = _planned(seen, table, config, source)
+    plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    return Survey(dataset, table, _without_empty_validation(split, plan.label_values[0]), seen, plan)
+    split = _without_empty_validation(split, plan.label_values[0])
+    if stored is not None:
+        split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
+    else:
+        split = with_unlabelled(split, dataset, config, seen)
+    return Survey(dataset, table, split, seen, plan)
 
 
 def _without_empty_validation(split: Split, background: int) -> Split:

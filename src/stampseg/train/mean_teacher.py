@@ -23,11 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.teacher_options import TeacherOptions
-from ..networks.outputs import main_map
+from ..networks.outputs import main_map, score_maps
 from .objective import Batch, Forward
 from .state import State
 
 SIDES = (0.3, 0.7)  # of a mixed box, as a share of the window's
+BOXES = 4  # what the seed is used for; see `data/loaders.py` for others
+SMOOTH = 1e-5  # as in MONAI's Dice loss
 EARLY = 10  # the average of step t forgets at least as fast as one over (t + 10) / (t + 1) steps
 
 
@@ -64,12 +66,15 @@ class MeanTeacher:
         image, label = batch["image"], batch["label"]
         if not weight or "weak" not in batch:
             return self.criterion(forward(image), label)
-        dims = label.ndim - 2
         targets = self.targets(forward, batch["weak"])
         mixed, targets = self.mix(batch["strong"], targets, image, one_hot(label, self.classes))
-        output = main_map(forward(torch.cat([image, mixed])), dims)
-        supervised = self.criterion(output[: len(image)], label)
-        return supervised + weight * soft_loss(output[len(image) :], targets, self.options.threshold)
+        output, count = forward(torch.cat([image, mixed])), len(image)
+        maps = [
+            scores[:count] for scores in score_maps(output, label.ndim - 2)
+        ]  # one, or of deep supervision
+        supervised = self.criterion(maps if len(maps) > 1 else maps[0], label)
+        unlabelled = main_map(output, label.ndim - 2)[count:]
+        return supervised + weight * soft_loss(unlabelled, targets, self.options.threshold)
 
     @torch.no_grad()
     def targets(self, forward: Forward, weak: Tensor) -> Tensor:
@@ -93,16 +98,17 @@ class MeanTeacher:
         """
         if self.options.mixing == "none":
             return strong, targets
-        rng = np.random.default_rng(np.random.SeedSequence((self.seed, self.steps)))
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, BOXES, self.steps + 1)))
         count = len(strong)
-        from_labelled = round(self.options.labelled_share * count)
         windows, goals = strong.clone(), targets.clone()
         for i in range(count):
             place = (slice(None), *box(strong.shape[2:], rng))
-            if i < from_labelled:
+            # evenly spread, so that few windows a step have the share over several steps
+            drawn = (i + rng.random()) / count
+            if count == 1 or drawn < self.options.labelled_share:
                 j = int(rng.integers(len(image)))
                 windows[i][place], goals[i][place] = image[j][place], truth[j][place]
-            elif count > 1:
+            else:
                 j = (i + 1 + int(rng.integers(count - 1))) % count
                 windows[i][place], goals[i][place] = strong[j][place], targets[j][place]
         return windows, goals
@@ -168,6 +174,9 @@ def box(shape: Sequence[int], rng: np.random.Generator) -> tuple[slice, ...]:
 def soft_loss(output: Tensor, targets: Tensor, threshold: float = 0.0) -> Tensor:
     """Cross-entropy and soft Dice of scores (U, K, *P) against probabilities (U, K, *P).
 
+    The Dice has squares in its denominator (Milletari et al. 2016), so that both parts are least where the
+    network's probabilities are the targets: the usual form would turn the teacher's doubt into certainty.
+
     Args:
         output: scores of the network.
         targets: probabilities.
@@ -178,12 +187,9 @@ def soft_loss(output: Tensor, targets: Tensor, threshold: float = 0.0) -> Tensor
     entropy = -(known * targets * logs).sum() / known.sum().clamp(min=1)
     found, wanted = known * logs.exp(), known * targets
     axes = [0, *range(2, output.ndim)]
-    overlap, total = (found * wanted).sum(axes), (found + wanted).sum(axes)
+    overlap, total = (found * wanted).sum(axes), (found**2 + wanted**2).sum(axes)
     dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
     return entropy + 1 - dice.mean()
-
-
-SMOOTH = 1e-5  # as in MONAI's Dice loss
 
 
 def _frozen_copy(network: nn.Module) -> nn.Module:

@@ -1,0 +1,103 @@
+"""Scans that are learnt from without labels: found, and kept apart from whoever validates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core.config import Config
+from ..core.errors import DataError
+from ..core.text import some
+from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
+from .io.readers import read_header, read_image
+from .splits import Split, copies_among, files_of
+
+if TYPE_CHECKING:
+    from .fingerprint import Fingerprint
+
+
+def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Fingerprint) -> Split:
+    """The split with the images that are learnt from without labels, and a word about them in its note.
+
+    Nobody who validates is among them, nor anybody of whom they hold a copy of a validation image, nor a copy
+    of an image that trains. Headers are read, so that an image of another kind is known before the run.
+
+    Args:
+        split: who trains and validates.
+        dataset: whose images without a mask are taken, unless the options name others.
+        config: options.
+        seen: what the training cases are like.
+
+    Raises:
+        DataError: the folder or CSV that is named cannot be used, or holds images of another kind.
+    """
+    choice = config.unlabelled.strip()
+    if choice == "none" or not config.teacher.weight:
+        return split
+    named = choice != "auto"
+    pool = _named_unlabelled(Path(choice), config, seen.in_channels) if named else list(dataset.unlabelled)
+    free = _of_others(pool, split)
+    misfits = {case.id: reason for case in free if (reason := _misfit(case, seen))}
+    if named and misfits:
+        raise DataError(f"{choice}: {next(iter(misfits.values()))}; leave such images out")
+    chosen = tuple(case for case in free if case.id not in misfits)
+    if named and not chosen:
+        raise DataError(
+            f"{choice}: all {len(pool)} images train, validate, or are of people who validate; expected "
+            "others to learn from without labels"
+        )
+    if not chosen:
+        return split
+    note = f"{split.note}; {_unlabelled_words(chosen)} as well"
+    if left := len(pool) - len(free):
+        note += f" ({left} left out: of people who validate, or copies)"
+    if misfits:
+        note += f"; left out, of another kind: {some(list(misfits))}"
+    return replace(split, unlabelled=chosen, note=note)
+
+
+def _of_others(pool: Sequence[Case], split: Split) -> list[Case]:
+    """Cases of the pool that are not of people who validate, nor files or copies of what trains."""
+    held_out = (*split.validation, *split.unused)
+    copied = set(copies_among(pool, held_out))
+    people = {case.group for case in held_out} | {case.group for case in pool if case.id in copied}
+    known = {file for case in (*split.training, *held_out) for file in files_of(case)}
+    free = [case for case in pool if case.group not in people and not files_of(case) & known]
+    copies = set(copies_among(free, split.training))
+    return [case for case in free if case.id not in copies]
+
+
+def _misfit(case: Case, seen: Fingerprint) -> str:
+    """Why an image is of another kind than those that train; "" where it is not."""
+    try:
+        header = read_header(case.images)
+        if (header.channels, seen.in_channels) == (3, 1):  # colour, of which only some are grey
+            read_image(case.images, seen.in_channels)
+            return ""
+    except DataError as error:
+        return str(error)
+    fits = header.channels == seen.in_channels or (header.channels, seen.in_channels) == (1, 3)
+    if len(header.shape) == seen.spatial_dims and fits:
+        return ""
+    return (
+        f"{case.images[0]}: {len(header.shape)}D of {header.channels} channel(s), the images that train are "
+        f"{seen.spatial_dims}D of {seen.in_channels}"
+    )
+
+
+def _unlabelled_words(cases: Sequence[Case]) -> str:
+    people = {case.group for case in cases}
+    if len(cases) == 1:
+        return "1 image without a label is learnt from"
+    of = "" if len(people) == len(cases) else f" of {len(people)} people"
+    return f"{len(cases)} images without labels{of} are learnt from"
+
+
+def _named_unlabelled(place: Path, config: Config, channels: int) -> list[Case]:
+    """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
+    if place.suffix.lower() == ".csv":
+        cases = read_case_csv(place, group_regex=config.group_regex)
+        return [replace(case, label=None) for case in cases]
+    return with_groups(find_inputs([place], channels), config.group_regex)
