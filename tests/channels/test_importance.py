@@ -413,3 +413,25 @@ def test_the_trainer_gathers_in_its_last_steps_and_forgets_the_earlier_ones() ->
     for steps, expected in ((5, 3), (2, 2), (3, 3)):
         trainer.train(steps)
         assert gathering.batches == expected
+
+
+def test_a_gathering_longer_than_a_stretch_takes_all_of_its_steps_and_no_other() -> None:
+    """As `prune.score_round` asks for: bounded by the steps of the run, the sums are those of the round."""
+
+    def gathered(bound: int, anew: bool = False) -> np.ndarray:
+        """Raw scores after a stretch of 3 steps and one of 4; `anew`: only the second was watched."""
+        torch.manual_seed(0)
+        network, graph, _ = make(2)
+        trainer = Trainer(network.float(), Fixed(), TrainOptions(), 20, torch.device("cpu"))
+        gathering = Gathering(network, graph, "taylor-abs", bound)
+        trainer.watcher = None if anew else gathering
+        trainer.train(3)
+        trainer.watcher = gathering
+        trainer.train(4)
+        assert gathering.batches == min(4, bound)
+        raw = gathering.raw(graph)
+        assert raw is not None
+        return raw
+
+    np.testing.assert_allclose(gathered(20), gathered(4, anew=True))
+    assert not np.allclose(gathered(20), gathered(3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from tests.run.stopping import killed_run, outcome
 # The teacher is at work from the second step on.
 TAUGHT = (
     *OPTIONS, "--set", "teacher.start=0.0", "--set", "teacher.full=0.1", "--set", "prune.recovery_steps=2",
-    "--set", "prune.rounds=2", "--steps", "8",
+    "--set", "prune.rounds=2", "--set", "prune.warmup_share=0.15", "--steps", "8",
 )  # fmt: skip
 PRUNED = [("warm-up", 1), ("cut", 3)]  # the first rounds, and the steps taken by their end
 
@@ -62,3 +63,45 @@ def test_stopped_within_a_round_and_after_one_it_ends_the_same(
     assert [(row["event"], row["steps"]) for row in rows] == rounds
     call("train", "--resume", run)
     assert outcome(run) == outcome(whole)
+
+
+def test_a_resumed_run_prepares_its_cases_as_it_began_whatever_would_be_planned_now(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules of the planner change between versions; the files of a run say what it does."""
+    run = tmp_path / "run"
+    killed_run(monkeypatch, ("train", pictures, "-o", run, *TAUGHT), RunFolder, "append_round", 1, False)
+    before = (run / "plan.json").read_bytes()
+
+    def other_rules(*_: object) -> None:
+        raise AssertionError("planned anew")
+
+    monkeypatch.setattr("stampseg.run.survey.make_plan", other_rules)
+    call("train", "--resume", run)
+    assert (run / "plan.json").read_bytes() == before and (run / "result.json").is_file()
+
+
+def test_a_scan_without_a_label_that_comes_later_does_not_stop_a_resumed_run(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(pictures, data)
+    killed_run(monkeypatch, ("train", data, "-o", run, *TAUGHT), RunFolder, "append_round", 1, False)
+    shutil.copy(data / "images" / "1.png", data / "images" / "new.png")
+    call("train", "--resume", run)
+    splits = json.loads((run / "splits.json").read_text())
+    assert [entry["id"] for entry in splits["unlabelled"]] == ["1", "4"]
+
+
+def test_paths_of_scans_without_labels_are_good_from_any_directory(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    shutil.copytree(pictures / "images", tmp_path / "here" / "more")
+    monkeypatch.chdir(tmp_path / "here")
+    run = tmp_path / "run"
+    command = ("train", pictures, "-o", run, *TAUGHT, "--unlabelled", "more")
+    killed_run(monkeypatch, command, Trainer, "_step", 3, True)
+    monkeypatch.chdir(tmp_path)
+    call("train", "--resume", run)
+    assert (run / "result.json").is_file()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stampseg.channels.graph import Cut
+from stampseg.channels.snapshot import restore, snapshot
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.config import TrainOptions
@@ -18,12 +21,13 @@ from stampseg.core.teacher_options import TeacherOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import make_loss
 from stampseg.train.mean_teacher import EARLY, MeanTeacher, box, one_hot, ramp, soft_loss
-from stampseg.train.trainer import Trainer
+from stampseg.train.trainer import DAMPING, Trainer
 from tests.channels.cuts import mask
 from tests.train.batches import Discs
 
 CPU = torch.device("cpu")
 EXAMPLE = torch.zeros(1, 1, 16, 16)
+Precision = Literal["f32", "bf16"]
 
 
 class Both(Discs):
@@ -35,12 +39,14 @@ class Both(Discs):
         self.content |= {"weak": image + 0.3, "strong": image + 0.3 + 0.05 * torch.randn(image.shape)}
 
 
-def make(**options: object) -> tuple[Trainer, MeanTeacher, UNet]:
+def make(precision: Precision = "f32", **options: object) -> tuple[Trainer, MeanTeacher, UNet]:
     torch.manual_seed(0)
     network = UNet(2, 1, 2, 4, [(2, 2)])
     chosen = TeacherOptions(start=0.0, full=0.01, **options)  # type: ignore[arg-type]
     teacher = MeanTeacher(network, make_loss(TrainOptions()), chosen, 2, seed=3)
-    trainer = Trainer(network, Both(), TrainOptions(schedule="constant"), 100, CPU, teacher)
+    trainer = Trainer(
+        network, Both(), TrainOptions(schedule="constant", precision=precision), 100, CPU, teacher
+    )
     return trainer, teacher, network
 
 
@@ -169,3 +175,64 @@ def test_unlabelled_windows_teach() -> None:
         return float((found - batch["label"]).abs().mean())
 
     assert error(1.0) < error(0.0)
+
+
+class SpoiledOnce(nn.Module):
+    """A criterion whose n-th value is not a number."""
+
+    def __init__(self, criterion: nn.Module, number: int) -> None:
+        super().__init__()
+        self.criterion, self.left = criterion, number
+
+    def forward(self, output: Any, label: Tensor) -> Tensor:
+        self.left -= 1
+        return self.criterion(output, label) * (math.nan if self.left == 0 else 1.0)
+
+
+def test_the_teacher_goes_back_with_the_network_where_a_loss_was_not_finite() -> None:
+    trainer, teacher, _ = make(decay=0.8, dense_self=0.5)
+    twin, expected, _ = make(decay=0.8, dense_self=0.5)
+    for one in (teacher, expected):
+        one.before_first_cut()
+    teacher.criterion = SpoiledOnce(teacher.criterion, 4)
+    twin.damping = DAMPING  # from the start: what was learnt before the failure is undone
+    trainer.train(6)
+    twin.train(6)
+    assert trainer.damping == DAMPING and trainer.done == teacher.steps == 6
+    wanted = expected.state().tensors
+    for name, tensor in teacher.state().tensors.items():
+        assert torch.allclose(tensor, wanted[name], atol=1e-6), name
+
+
+def test_a_cut_that_is_rolled_back_leaves_the_teacher_as_it_was() -> None:
+    trainer, teacher, network = make(dense_self=0.5)
+    trainer.train(3)
+    teacher.before_first_cut()
+    graph = trace(network, EXAMPLE)
+    before = teacher.state(copy=True).tensors
+    then = snapshot(network, graph, trainer.optimizer, teacher.copies)
+    cut = Cut.of({group.name: [1] for group in graph.prunable[:3]})
+    apply_cut(network, graph, cut, trainer.optimizer, copies=teacher.copies)
+    trainer.train(2)
+    assert [t.shape for t in teacher.state().tensors.values()] != [t.shape for t in before.values()]
+    assert restore(network, trainer.optimizer, then, teacher.copies) is graph
+    after = teacher.state().tensors
+    assert after.keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in after.items())
+    assert not any(p.requires_grad for p in teacher.average.parameters())
+    trainer.train(2)  # and both go on
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in teacher.state().tensors.items())
+
+
+def test_in_bf16_it_learns_as_in_float32_and_its_average_is_float32() -> None:
+    losses: dict[str, list[float]] = {}
+    for precision in get_args(Precision):
+        trainer, teacher, _ = make(precision)
+        trainer.train(2)  # the weight of the windows without labels is whole from here on
+        losses[precision] = [trainer.train(10), trainer.train(10)]
+        kinds = {t.dtype for t in teacher.state().tensors.values() if t.is_floating_point()}
+        assert kinds == {torch.float32}
+        weak = trainer.batches.batch(0)["weak"]
+        assert teacher.targets(trainer.forward, weak).dtype == torch.float32
+    assert losses["bf16"][0] > losses["bf16"][1] and losses["bf16"] != losses["f32"]
+    assert losses["bf16"] == pytest.approx(losses["f32"], rel=0.1)

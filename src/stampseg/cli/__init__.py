@@ -1,5 +1,6 @@
 """The command line; commands appear in the help in the order in which they are imported here."""
 
 from . import commands as commands
+from .commands import main as main
 
 from . import models as models  # isort: skip

@@ -104,7 +104,8 @@ class PruneOptions(Options):
     )
     score_round: bool = Field(
         True,
-        description="Rank by all batches trained on since the last cut, instead of the last `score_batches`.",
+        description="Rank by all batches of the last stretch of training, instead of its last "
+        "`score_batches`; where training steps are what ranks (`scoring`).",
     )
     scoring: Literal["training", "pass"] = Field(
         "training",

@@ -115,6 +115,12 @@ def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Rep
     reporter.note(
         f"{task.config.method}: a network of {parameters:,} parameters, {task.config.train.steps} steps{goal}"
     )
+    if task.seen.split.unlabelled:
+        teacher = task.config.teacher
+        reporter.note(
+            f"the loss rises while what the teacher says comes in, from {teacher.start:.0%} to "
+            f"{teacher.full:.0%} of the steps"
+        )
 
 
 def _train(
