@@ -13,7 +13,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "unusable": ("error", "A file cannot be read, or does not belong to its pair."),
     "step": ("error", "A training step of the planned network fails on this machine."),
     "no-plan": ("error", "The cases do not make one task: kinds, channels or labels contradict each other."),
-    "leak": ("error", "The same voxels train and validate under two names of person."),
+    "leak": ("error", "The same voxels are in training and in validation, as if of two people."),
     "disk": ("error", "The run would not fit on the disk."),
     "unused": ("warning", "A file cannot be used; the run that was asked for does not need it."),
     "twin": ("warning", "Two cases have the same voxels under different names."),
