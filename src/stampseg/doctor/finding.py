@@ -17,7 +17,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "disk": ("error", "The run would not fit on the disk."),
     "unused": ("warning", "A file cannot be used; the run that was asked for does not need it."),
     "twin": ("warning", "Two cases have the same voxels under different names."),
-    "people": ("warning", "Names look as if several cases were of one person, and nobody said so."),
+    "people": ("warning", "File names look as if several cases were of one person, and no option says so."),
     "empty-mask": ("warning", "A mask holds background only."),
     "rare-class": ("warning", "A class occurs in one or two cases only."),
     "unvalidated-class": ("warning", "A class occurs in no validation case."),
