@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named_and_the_rest_is_shown(name: str, text: str, tmp
 def test_a_file_of_a_newer_version_is_named_and_not_guessed_at(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (run / name).write_text('{"format": 9}')
-    said = f"{name} written in format 9; this version reads format 1; update stampseg"
+    said = f"{name} is written in format 9; this version reads format 1; update stampseg"
     assert said in read_record(run).gaps
 
 
