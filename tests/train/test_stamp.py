@@ -105,7 +105,7 @@ def test_the_target_is_met_and_one_channel_fewer_would_exceed_it(target: str) ->
     goal = Target.parse(target)
     kind = "flops" if goal.kind == "flops" else "parameters"
     dense = getattr(Tally(bench.network, bench.graph), kind)
-    rounds = list(bench.run(target=goal))
+    rounds = list(bench.run(target=goal, warmup_share=0.1))
     limit = goal.limit(dense)
     sizes = [getattr(turn, kind) for turn in rounds]
     reached = next(i for i, size in enumerate(sizes) if size <= limit)

@@ -104,8 +104,8 @@ class PruneOptions(Options):
     )
     score_round: bool = Field(
         True,
-        description="Rank by all batches of the last stretch of training, instead of its last "
-        "`score_batches`; where training steps are what ranks (`scoring`).",
+        description="Rank by all batches of the last stretch of training, unless `score_batches` says how "
+        "many; where training steps are what ranks (`scoring`). False: by as many as there are cases.",
     )
     scoring: Literal["training", "pass"] = Field(
         "training",
