@@ -188,11 +188,11 @@ def test_texts_that_are_no_target_of_that_kind(text: str, kind: Any, message: st
 @pytest.mark.parametrize(
     ("target", "normalizer", "scaling", "cost"),
     [
-        ("15%", None, "l2", None),
+        ("15%", None, "parameters", "parameters"),
         ("flops:25%", None, "flops", "flops"),
         ("latency:50ms", None, "latency", "latency"),
         ("memory:25%", None, "memory", "memory"),
-        ("dice:0.8", None, "l2", None),
+        ("dice:0.8", None, "parameters", "parameters"),
         ("flops:25%", "l2", "l2", None),
         ("15%", "parameters", "parameters", "parameters"),
     ],

@@ -32,10 +32,10 @@ def steps_gathered(prune: dict[str, Any], **others: Any) -> int | None:
 @pytest.mark.parametrize(
     ("prune", "expected"),
     [
-        ({}, 3),  # the training set once, the last batch incomplete
+        ({}, 50),  # all: no stretch is longer than the run
         ({"score_batches": 7}, 7),
-        ({"score_round": True}, 50),  # all: no stretch is longer than the run
-        ({"score_round": True, "score_batches": 7}, 50),
+        ({"score_round": False}, 3),  # the training set once, the last batch incomplete
+        ({"score_round": False, "score_batches": 7}, 7),
         ({"score_round": True, "scoring": "pass"}, None),
         ({"score_round": True, "criterion": "l1-std"}, None),
     ],

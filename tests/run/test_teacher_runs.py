@@ -18,7 +18,7 @@ from tests.run.stopping import killed_run, outcome
 # The teacher is at work from the second step on.
 TAUGHT = (
     *OPTIONS, "--set", "teacher.start=0.0", "--set", "teacher.full=0.1", "--set", "prune.recovery_steps=2",
-    "--set", "prune.rounds=2", "--steps", "8",
+    "--set", "prune.rounds=2", "--set", "prune.warmup_share=0.15", "--steps", "8",
 )  # fmt: skip
 PRUNED = [("warm-up", 1), ("cut", 3)]  # the first rounds, and the steps taken by their end
 

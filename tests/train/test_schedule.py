@@ -18,7 +18,7 @@ DENSE, CHANNELS = 350_000, 400
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("shares", SHARES)
 def test_steps_add_up(steps: int, shares: tuple[float, float]) -> None:
-    options = PruneOptions(warmup_share=shares[0], final_share=shares[1])
+    options = PruneOptions(warmup_share=shares[0], final_share=shares[1], rounds=20)
     schedule = make_schedule(options, steps, DENSE, 50_000, CHANNELS)
     rounds = [schedule.recovery(number) for number in range(schedule.rounds)]
     assert schedule.warmup + sum(rounds) + schedule.finish == steps
@@ -29,7 +29,9 @@ def test_steps_add_up(steps: int, shares: tuple[float, float]) -> None:
 @pytest.mark.parametrize("asked", [1, 3, 10])
 def test_recovery_is_exactly_what_was_asked_for(asked: int) -> None:
     """Defect 3: r recovery epochs ran r - 1."""
-    schedule = make_schedule(PruneOptions(recovery_steps=asked), 100, DENSE, 50_000, CHANNELS)
+    schedule = make_schedule(
+        PruneOptions(recovery_steps=asked, rounds=20, warmup_share=0.15), 100, DENSE, 50_000, CHANNELS
+    )
     assert {schedule.recovery(number) for number in range(50)} == {asked}
     assert schedule.rounds == min(20, 45 // asked)
 

@@ -72,7 +72,7 @@ class Bench:
         return Learner(self.network, self.optimizer, self.train, self.score, self.validate)
 
     def run(self, steps: int = 60, dropout: bool = True, **options: Any) -> Iterator[Round]:
-        settled = PruneOptions(**{"target": Target(share=0.3), "rounds": 5, **options})
+        settled = PruneOptions(**{"target": Target(share=0.3), "rounds": 5, "warmup_share": 0.15, **options})
         return stamp(self.learner(), self.graph, settled, steps, dropout=dropout)
 
 
@@ -105,7 +105,7 @@ def test_the_target_is_met_and_one_channel_fewer_would_exceed_it(target: str) ->
     goal = Target.parse(target)
     kind = "flops" if goal.kind == "flops" else "parameters"
     dense = getattr(Tally(bench.network, bench.graph), kind)
-    rounds = list(bench.run(target=goal))
+    rounds = list(bench.run(target=goal, warmup_share=0.1))
     limit = goal.limit(dense)
     sizes = [getattr(turn, kind) for turn in rounds]
     reached = next(i for i, size in enumerate(sizes) if size <= limit)
@@ -124,7 +124,9 @@ def test_the_first_cut_waits_for_dice_on_the_training_set_where_there_is_one(
 ) -> None:
     bench = Bench()
     learner = replace(bench.learner(), fit=None if fit is None else lambda: fit)
-    rounds = list(stamp(learner, bench.graph, PruneOptions(target=Target(share=0.3), rounds=5), 60))
+    rounds = list(
+        stamp(learner, bench.graph, PruneOptions(target=Target(share=0.3), rounds=5, warmup_share=0.15), 60)
+    )
     started = [before.steps for before, after in pairwise(rounds) if after.event == "cut"]
     assert started[0] == first_cut and rounds[-1].steps == 60
 

@@ -34,8 +34,8 @@ class PruneOptions(Options):
     normalizer: Normalizer | None = Field(
         None,
         description="Scaling before layers compete: l2 per layer as published, mean, none, or the score "
-        "divided by the parameters, flops, memory or latency that go with the channel. None: l2, or the "
-        "kind of the target where that is flops, memory or latency.",
+        "divided by the parameters, flops, memory or latency that go with the channel. None: the kind of "
+        "the target, and parameters for a Dice floor.",
     )
     rankable: Scope | None = Field(
         None,
@@ -57,10 +57,10 @@ class PruneOptions(Options):
         description="Channels removed per round: a count (4), a share of those left (0.1), or "
         "None: as many as a geometric path to the target asks for in `rounds` rounds.",
     )
-    rounds: int = Field(20, ge=1, description="Rounds of the path when per_round is None.")
+    rounds: int = Field(8, ge=1, description="Rounds of the path when per_round is None.")
     warmup_share: float | None = Field(
         None, ge=0, lt=1,
-        description="Share of the steps before the first cut, at least; see ready_dice. None: 0.15, or 0.10 "
+        description="Share of the steps before the first cut, at least; see ready_dice. None: 0.35, or 0.10 "
         "where the scores are divided by flops, memory or latency: an early cut is what saves time.",
     )  # fmt: skip
     ready_dice: float = Field(
@@ -103,9 +103,9 @@ class PruneOptions(Options):
         None, ge=1, description="Batches used for ranking; None: the whole training set."
     )
     score_round: bool = Field(
-        False,
-        description="Rank by all batches of the last stretch of training, instead of its last "
-        "`score_batches`; where training steps are what ranks (`scoring`).",
+        True,
+        description="Rank by all batches of the last stretch of training, unless `score_batches` says how "
+        "many; where training steps are what ranks (`scoring`). False: by as many as there are cases.",
     )
     scoring: Literal["training", "pass"] = Field(
         "training",
@@ -123,7 +123,7 @@ class PruneOptions(Options):
         if self.normalizer is not None:
             return self.normalizer
         kind = self.target.kind
-        return "l2" if kind == "parameters" or kind == "dice" else kind
+        return "parameters" if kind == "dice" else kind
 
     @property
     def cost(self) -> Cost | None:
@@ -150,7 +150,7 @@ class PruneOptions(Options):
     @property
     def shares(self) -> tuple[float, float]:
         """`warmup_share` and `final_share`, settled."""
-        warmup, final = (0.10, 0.65) if self.for_time else (0.15, 0.40)
+        warmup, final = (0.10, 0.65) if self.for_time else (0.35, 0.40)
         return (
             warmup if self.warmup_share is None else self.warmup_share,
             final if self.final_share is None else self.final_share,

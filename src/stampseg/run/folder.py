@@ -46,6 +46,16 @@ T = TypeVar("T", bound=BaseModel)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
 
 
+def _as_before(config: Config) -> Config:
+    """What the options of a run meant before there were scans without labels: what was left open then."""
+    prune: dict[str, Any] = {"score_round": False}
+    if config.prune.normalizer is None and config.prune.target.kind in ("parameters", "dice"):
+        prune["normalizer"] = "l2"
+    if config.prune.warmup_share is None and not config.prune.for_time:
+        prune["warmup_share"] = 0.15
+    return config.merged({"unlabelled": "none", "prune": prune})
+
+
 class RunFolder:
     """A folder that holds one run.
 
@@ -166,7 +176,10 @@ class RunFolder:
             ConfigError: config.yaml is damaged.
         """
         path = self.path / CONFIG_FILE
-        return load_config(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        config = load_config(path)
+        return config if "unlabelled" in config.model_fields_set else _as_before(config)
 
     def plan(self) -> Plan | None:
         """How the run began to prepare its cases; None before it began.

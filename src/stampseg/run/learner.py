@@ -70,7 +70,7 @@ def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering
     if not gathers or config.train.compile:  # hooks of compiled code are not called
         return None
     once = math.ceil(len(task.seen.split.training) / config.train.batch_size)
-    batches = config.train.steps if prune.score_round else prune.score_batches or once
+    batches = prune.score_batches or (config.train.steps if prune.score_round else once)
     trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
     return gathering
 
