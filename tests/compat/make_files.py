@@ -1,7 +1,7 @@
 """Make the files of `files/` with the code of commit 18026fe; see files/README.md.
 
-    git worktree add --detach /tmp/old 18026fe
-    PYTHONPATH=/tmp/old/src OMP_NUM_THREADS=1 python tests/compat/make_files.py tests/compat/files
+    git worktree add --detach ../old 18026fe
+    PYTHONPATH=../old/src OMP_NUM_THREADS=1 python tests/compat/make_files.py tests/compat/files
 
 Names of modules are those of that commit. Paths of this machine are replaced by @DATA@ in what is written.
 """
