@@ -5,7 +5,8 @@
 For every draw of a task some people are labelled, others are seen without labels, others test; nobody is in two
 parts, and nobody validates. Every run is one `stampseg train` on a CSV (rows without a label are the unlabelled
 scans), `predict` on the test images and `evaluate`. RESULTS gets one line per run as it ends: command, draw,
-parameters, FLOPs, seconds, Dice per person. What RESULTS already holds is not run again.
+parameters, FLOPs, seconds, Dice per person, cuts that were spared or undone. What RESULTS already holds is not run
+again. An option `{flops}` of a variant is the FLOPs of the variant `ours` of the same draw, which must be done before.
 """
 
 from __future__ import annotations
@@ -107,8 +108,21 @@ def spread(rows: list[Row], count: int) -> list[Row]:
     return [rows[round((i + 0.5) * len(rows) / count - 0.5)] for i in range(count)]
 
 
-def run(variant: str, options: list[str], task: str, number: int, data: Path, work: Path) -> dict:
-    """Train, predict, evaluate; the line of the results."""
+def run(
+    variant: str, options: list[str], task: str, number: int, data: Path, work: Path, done: dict,
+    common: tuple[str, ...] | None = None,
+) -> dict:  # fmt: skip
+    """Train, predict, evaluate; the line of the results.
+
+    Args:
+        done: lines of other runs, by task, draw and variant.
+        common: options of the task; None: those of `TASKS`.
+    """
+    ours = done.get((task, number, "ours"))
+    if ours is not None:
+        options = [option.replace("{flops}", str(ours["flops"])) for option in options]
+    elif any("{flops}" in option for option in options):
+        raise SystemExit(f"{variant}: needs the FLOPs of ours for {task}, draw {number}; run that first")
     chosen, folder = draw(TASKS[task], data, number), work / f"{task}-{variant}-{number}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -124,7 +138,8 @@ def run(variant: str, options: list[str], task: str, number: int, data: Path, wo
         str(number),
     ]
     start = time.time()
-    stampseg([*words, *TASKS[task].options, *options], folder / "train.log")
+    options = [*(TASKS[task].options if common is None else common), *options]
+    stampseg([*words, *options], folder / "train.log")
     seconds = time.time() - start
     inputs = folder / "inputs"
     inputs.mkdir()
@@ -137,12 +152,22 @@ def run(variant: str, options: list[str], task: str, number: int, data: Path, wo
     stampseg(["evaluate", folder / "masks", truth, "-o", folder / "metrics.json"], folder / "evaluate.log")
     result = json.loads((folder / "run" / "result.json").read_text())
     return {
-        "task": task, "draw": number, "variant": variant, "options": [*TASKS[task].options, *options],
+        "task": task, "draw": number, "variant": variant, "options": options,
         "labelled": len(chosen.labelled), "unlabelled": len(chosen.unlabelled), "test": len(chosen.test),
         "parameters": result["parameters_after"], "flops": result["flops_after"],
         "parameters_dense": result["parameters_dense"], "train_seconds": round(result["seconds"], 1),
         "seconds": round(seconds, 1), **dice_of(folder / "metrics.json", chosen),
+        **guarded(folder / "run" / "rounds.jsonl"),
     }  # fmt: skip
+
+
+def guarded(rounds: Path) -> dict:
+    """Cuts of which channels were spared, and cuts that were undone."""
+    lines = [json.loads(line) for line in rounds.read_text().splitlines()]
+    return {
+        "spared": sum(bool(line.get("spared")) for line in lines),
+        "undone": sum(line["event"] == "rolled back" for line in lines),
+    }
 
 
 def write_csv(path: Path, chosen: Draw) -> None:
@@ -204,11 +229,11 @@ def main() -> None:
         for task in given.tasks:
             for variant in given.variants:
                 known = given.results.read_text().splitlines() if given.results.exists() else []
-                done = {(r["task"], r["draw"], r["variant"]) for r in map(json.loads, known)}
+                done = {(r["task"], r["draw"], r["variant"]): r for r in map(json.loads, known)}
                 if (task, number, variant) in done:
                     continue
                 try:
-                    line = run(variant, variants[variant], task, number, given.data, given.work)
+                    line = run(variant, variants[variant], task, number, given.data, given.work, done)
                 except subprocess.CalledProcessError as error:
                     print(f"{task} {variant} {number}: {error}; see its logs", file=sys.stderr)
                     continue

@@ -8,9 +8,13 @@ from .core.version import __version__
 
 if TYPE_CHECKING:
     from .channels.graph import Cut
+    from .core.teacher_options import TeacherOptions
     from .train.library import Graph, load, save, stamp, trace
+    from .train.mean_teacher import MeanTeacher
 
-__all__ = ["Cut", "Graph", "__version__", "load", "save", "stamp", "trace"]
+__all__ = [
+    "Cut", "Graph", "MeanTeacher", "TeacherOptions", "__version__", "load", "save", "stamp", "trace",
+]  # fmt: skip
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from stampseg.cli.commands import app
 AFFINE = np.array([[-1.0, 0, 0, 5], [0, 1.0, 0, 6], [0, 0, 1.5, 7], [0, 0, 0, 1]])
 SHAPE, SIZE = (12, 14, 10), (24, 32)
 QUICK = (
-    *("--steps", "2", "--method", "dense", "--validation", "none"),
+    *("--steps", "2", "--method", "dense", "--validation", "none", "--set", "train.missed_label=warn"),
     *("--set", "network.width=2", "--set", "train.batch_size=2", "--set", "network.poolings=1"),
 )
 

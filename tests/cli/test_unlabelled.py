@@ -53,13 +53,25 @@ def test_who_validates_is_not_among_them_nor_a_copy(pictures: Path, tmp_path: Pa
     said = call(
         "train", pictures, "-o", tmp_path / "run", "--validation", tmp_path / "validation.csv",
         "--steps", "4", "--unlabelled", others, "--method", "dense", "--set", "network.width=2",
+        "--set", "train.missed_label=warn",
     ).stdout  # fmt: skip
     assert ids(tmp_path / "run", "unlabelled") == ["new"]
     assert "1 image without a label is learnt from as well (1 left out" in said
 
 
 def test_what_cannot_be_used_is_refused(pictures: Path, tmp_path: Path) -> None:
-    common = ("train", pictures, "-o", tmp_path / "run", "--steps", "2", "--validation", "none")
+    common = (
+        "train",
+        pictures,
+        "-o",
+        tmp_path / "run",
+        "--steps",
+        "2",
+        "--set",
+        "train.missed_label=warn",
+        "--validation",
+        "none",
+    )
     said = call(*common, "--unlabelled", pictures / "images" / "0.png", code=3).stderr
     assert "train, validate, or are of people who validate" in said
     said = call(*common, "--unlabelled", tmp_path / "nowhere", code=3).stderr
@@ -106,13 +118,24 @@ def test_who_has_a_copy_of_a_validation_image_does_not_teach(pictures: Path, tmp
     more.write_text(f"image,label,group\n{copy},,x\n{other},,x\n{third},,y\n")
     call(
         "train", pictures, "-o", tmp_path / "run", "--validation", validation, "--unlabelled", more,
-        "--steps", "2", "--method", "dense", "--set", "network.width=2",
+        "--steps", "2", "--set", "train.missed_label=warn", "--method", "dense", "--set", "network.width=2",
     )  # fmt: skip
     assert ids(tmp_path / "run", "unlabelled") == ["y_1"]
 
 
 def test_the_result_says_how_many_taught(pictures: Path, tmp_path: Path) -> None:
-    options = ("--steps", "2", "--method", "dense", "--set", "network.width=2", "--validation", "none")
+    options = (
+        "--steps",
+        "2",
+        "--set",
+        "train.missed_label=warn",
+        "--method",
+        "dense",
+        "--set",
+        "network.width=2",
+        "--validation",
+        "none",
+    )
     call("train", pictures, "-o", tmp_path / "run", *options)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["unlabelled_cases"], result["unlabelled_people"]) == (2, 2)

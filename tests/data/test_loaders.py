@@ -128,6 +128,24 @@ def test_scoring_sees_every_case_once_and_keeps_the_last_batch(tmp_path, count, 
     assert len({label.numpy().tobytes() for label in labels}) == count  # each case differs by its label
 
 
+def test_watched_windows_hold_every_label_and_are_the_same_each_time(tmp_path):
+    """Label 2 is in one small case of seven; windows are smaller than the images."""
+    cases = make_cases(tmp_path, 7)
+    plan = PLAN.model_copy(update={"patch_size": (16, 16)})
+    for case in cases[:3] + cases[4:]:
+        label = np.asarray(Image.open(case.label)).copy()
+        label[label == 2] = 0
+        Image.fromarray(label).save(case.label)
+    for count, seed in ((2, 0), (4, 1), (1, 2), (100, 3)):
+        with batches_of(cases, plan, seed=seed, batch_size=3) as batches:
+            windows = list(batches.watch_batches(count))
+            labels = torch.cat([batch["label"] for batch in windows])
+            assert len(labels) == min(7, max(count, 2)) and set(labels.unique().tolist()) == {0, 1, 2}
+            assert all(len(batch["label"]) <= 3 for batch in windows)
+            again = list(batches.watch_batches(count))
+            assert all(equal(one, other) for one, other in zip(windows, again, strict=True))
+
+
 def test_cases_that_cannot_be_trained_on(tmp_path):
     cases = make_cases(tmp_path, 2)
     with pytest.raises(DataError, match="training cases: found no case, expected images"):

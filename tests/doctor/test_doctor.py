@@ -297,3 +297,43 @@ def test_the_next_command_keeps_the_options(tmp_path: Path) -> None:
     data = dataset(tmp_path)
     said = call("check", data, "--no-timing", "--group-regex", "(.)", "--set", "train.steps=5").output
     assert f"stampseg train {data} --group-regex '(.)' --set train.steps=5 -o run" in said
+
+
+def unlabelled(folder: Path, made: Callable[[Made], Made], count: int = 5) -> Path:
+    """Five labelled volumes, and more without a label, made otherwise."""
+    dataset(folder, 5)
+    for index in range(count):
+        image, _, affine = made(volume(100 + index))
+        nib.Nifti1Image(image, affine).to_filename(folder / "images" / f"u{index}.nii.gz")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("made", "what"),
+    [
+        (lambda made: (made[0], made[1], np.diag([3.0, 3, 4.5, 1])), "voxels of another size"),
+        (lambda made: (made[0][:, :5, :], made[1], made[2]), "another field of view"),
+        (scaled, "other intensities"),
+    ],
+    ids=["spacing", "field of view", "intensities"],
+)
+def test_scans_without_labels_that_are_unlike_the_labelled_are_told_once(
+    made: Callable[[Made], Made], what: str, tmp_path: Path
+) -> None:
+    found = [one for one in findings(unlabelled(tmp_path, made)) if one["code"] == "stranger"]
+    assert any(
+        f"5 of 5 scans without labels that were read have {what} than" in one["found"] for one in found
+    )
+    assert all(len(one["files"]) == 5 and "same scanner" in one["fix"] for one in found)
+    assert not [one for one in findings(tmp_path, "--unlabelled", "none") if one["code"] == "stranger"]
+
+
+def test_scans_without_labels_like_the_labelled_are_no_finding(tmp_path: Path) -> None:
+    assert not [one for one in findings(unlabelled(tmp_path, lambda made: made)) if one["code"] != "data"]
+
+
+def test_a_scan_without_label_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    whole = unlabelled(tmp_path, lambda made: made) / "images" / "u2.nii.gz"
+    whole.write_bytes(whole.read_bytes()[:2000])
+    (found,) = (one for one in findings(tmp_path) if one["code"] == "unused")
+    assert "u2.nii.gz" in found["found"] and "without a label" in found["fix"]

@@ -353,6 +353,33 @@ def test_charts_hold_a_point_per_round(tmp_path: Path) -> None:
     assert {v["label"] for v in dice} == {"overall", "liver", "tumour"} and len(dice) == 15
 
 
+def test_what_training_windows_say_is_drawn_and_listed(tmp_path: Path) -> None:
+    fits = [{"loss": 0.1, "per_label": {"liver": 0.5, "tumour": 0.7}}, {"per_label": {"liver": 0.9}}]
+    record = read_record(
+        make_run(
+            tmp_path / "run",
+            rounds_jsonl="\n".join(json.dumps(round_line(n, fit=f)) for n, f in enumerate(fits)),
+        )
+    )
+    values = next(d["values"] for d in charts_of(record)["fit"]["data"] if "values" in d)
+    assert [(v["round"], v["label"], v["Dice"]) for v in values] == [
+        (0, "overall", pytest.approx(0.6)), (0, "liver", 0.5), (0, "tumour", 0.7),
+        (1, "overall", 0.9), (1, "liver", 0.9),
+    ]  # fmt: skip
+    assert ">0.600</td>" in page_of(record.path) and "agreement</th>" not in page_of(record.path)
+
+
+def test_a_teacher_its_student_and_their_agreement_are_drawn_and_listed(tmp_path: Path) -> None:
+    fit = {"per_label": {"a": 0.8, "b": 0.6}, "student": {"a": 0.4, "b": 0.6}, "agreement": 0.123}
+    record = read_record(make_run(tmp_path / "run", rounds_jsonl=json.dumps(round_line(0, fit=fit))))
+    values = next(d["values"] for d in charts_of(record)["fit"]["data"] if "values" in d)
+    assert {v["label"]: v["Dice"] for v in values} == {
+        "teacher": pytest.approx(0.7), "student": pytest.approx(0.5), "both agree, no labels": 0.123,
+    }  # fmt: skip
+    page = page_of(record.path)
+    assert all(f">{text}</td>" in page for text in ("0.700", "0.500", "0.123")) and "agreement</th>" in page
+
+
 def test_without_validation_there_is_no_dice_to_draw(tmp_path: Path) -> None:
     lines = json.dumps(round_line(0, validation=None))
     record = read_record(make_run(tmp_path / "run", rounds_jsonl=lines))

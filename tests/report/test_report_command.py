@@ -20,7 +20,7 @@ from stampseg.report import writing
 from tests.cli.command import call
 from tests.report.runs import make_run
 
-SHORT = ("--steps", "8", "--set", "prune.rounds=2")
+SHORT = ("--steps", "8", "--set", "prune.rounds=2", "--set", "train.missed_label=warn")
 QUICK = (*SHORT, "--set", "network.width=4", "--set", "train.augment=false")
 
 

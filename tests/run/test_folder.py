@@ -80,6 +80,8 @@ def test_the_corrected_command_may_use_the_same_name(pictures: Path, tmp_path: P
         tmp_path / "run",
         "--steps",
         "2",
+        "--set",
+        "train.missed_label=warn",
         "--method",
         "dense",
         "--set",
@@ -213,7 +215,7 @@ def test_the_demo_asks_for_a_free_folder(tmp_path: Path) -> None:
 
 def test_the_demo_replaces_its_own_pictures_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "_read_map", lambda name: np.zeros((197, 233, 189), np.uint8))
-    demo.make_demo_data(tmp_path, 3, 1)
+    demo.make_demo_data(tmp_path, 3, 1, unlabelled=False)
     put(tmp_path / "train" / "images", "slice_of_mine.png", "slice_007.png")
-    demo.make_demo_data(tmp_path, 1, 1)
+    demo.make_demo_data(tmp_path, 1, 1, unlabelled=False)
     assert tree(tmp_path / "train" / "images") == ["slice_007.png", "slice_076.png", "slice_of_mine.png"]

@@ -20,7 +20,7 @@ from tests.data.scans import disc, write_pictures
 
 QUICK = (
     "--steps", "8", "--set", "prune.rounds=2", "--set", "prune.ready_dice=0", "--set", "train.augment=false",
-    "--validation", "25%",
+    "--validation", "25%", "--set", "train.missed_label=warn",
 )  # fmt: skip
 FEATURES = [4, 4, 8, 8, 8, 4]
 

@@ -20,7 +20,7 @@ from stampseg.run.checkpoint import CHECKPOINT, CheckpointRecord
 from stampseg.run.folder import RunFolder
 from stampseg.run.records import NOTES, ROUNDS, Result, RoundRecord, read_result, read_rounds
 from stampseg.run.spec import SPEC, RunSpec, read_spec
-from stampseg.train.stamp import Round, Validation
+from stampseg.train.round import Round, Validation
 
 TURN = Round(
     2, "cut", {"a": 3}, 120, 10, 20, 40, 0.5, Validation(0.8, {"x": 0.8}, {"x": 3, "y": 0}), {"a": (1, 4)},

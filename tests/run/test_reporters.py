@@ -16,7 +16,7 @@ from rich.console import Console
 from stampseg.cli.console import ConsoleReporter
 from stampseg.core.level import Level
 from stampseg.run.records import NOTES, read_result, read_rounds
-from stampseg.train.stamp import Round, Validation
+from stampseg.train.round import Round, Validation
 from tests.cli.command import call
 from tests.run.options import OPTIONS
 

@@ -313,7 +313,20 @@ NAMED = ("scans", "--images", "images", "--masks", "masks")
 def test_train_reads_the_folders_that_check_reads(decoys: Path) -> None:
     checked = json.loads(call("check", *NAMED, "--no-timing", "--json").stdout)
     assert not checked["errors"]  # of black masks it would say that nothing is labelled
-    call("train", *NAMED, "-o", "run", "--steps", "2", "--method", "dense", "--set", "network.width=4")
+    call(
+        "train",
+        *NAMED,
+        "-o",
+        "run",
+        "--steps",
+        "2",
+        "--method",
+        "dense",
+        "--set",
+        "network.width=4",
+        "--set",
+        "train.missed_label=warn",
+    )
     splits = json.loads((decoys / "run" / "splits.json").read_text())
     for entry in (*splits["training"], *splits["validation"]):
         for path in (*entry["images"], entry["label"]):

@@ -34,6 +34,7 @@ pytest.importorskip("onnxruntime")
 QUICK = (
     "--steps", "60", "--method", "dense", "--validation", "none", "--set", "network.width=4",
     "--set", "train.augment=false", "--set", "train.learning_rate=0.01", "--set", "train.batch_size=2",
+    "--set", "train.missed_label=warn",
 )  # fmt: skip
 FORMATS = {".onnx": "onnx", ".openvino": "openvino", ".pt2": "torch-export"}
 HEAVY = ("torch", "monai", "scipy", "SimpleITK", "tifffile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel
 import stampseg
 from stampseg.channels.dropout import TargetedDropout
 from stampseg.core.errors import ConfigError, WiringError
+from stampseg.train.watched import Watched
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ARGUMENTS = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": [4, 4, 8, 8, 8, 4]}
@@ -125,6 +127,64 @@ def test_rounds_around_a_training_function() -> None:
     assert all(with_dropout) and not any(isinstance(m, TargetedDropout) for m in network.modules())
     assert any(max(t.dropout.values(), default=0) > 0.05 for t in turns)
     assert stampseg.trace(network, EXAMPLE).channels.widths() == turns[-1].widths
+
+
+class Taught(Training):
+    """The same with a teacher: half of the batch has labels."""
+
+    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
+        super().__init__(network, optimizer)
+        options = stampseg.TeacherOptions(start=0.0, full=0.1)
+        self.teacher, self.total = stampseg.MeanTeacher(network, loss, options, classes=2), steps
+
+    def __call__(self, steps: int) -> float:
+        for _ in range(steps):
+            image, label = self.data[self.steps % 2].values()
+            batch = {"image": image[:2], "label": label[:2], "weak": image[2:], "strong": image[2:] * 1.1}
+            self.optimizer.zero_grad()
+            forward = lambda x, other=None: (other or self.network.train())(x)  # noqa: E731
+            value = self.teacher.loss(forward, batch, self.steps / self.total)
+            value.backward()
+            self.optimizer.step()
+            self.teacher.after_step(self.network, self.steps / self.total)
+            self.steps += 1
+        return float(value.detach())
+
+
+def test_a_teacher_is_one_more_argument() -> None:
+    network, optimizer = make()
+    training = Taught(network, optimizer, 40)
+    rounds = list(
+        stampseg.stamp(
+            network, EXAMPLE, optimizer, training, batches=training.data, loss=loss, steps=40, target="40%",
+            teacher=training.teacher, rounds=2, ready_dice=0.0, dropout_base=0.2,
+        )
+    )  # fmt: skip
+    assert rounds[-1].parameters < 0.41 * rounds[0].parameters
+    shapes = [tensor.shape for tensor in network.state_dict().values()]
+    assert [tensor.shape for tensor in training.teacher.average.state_dict().values()] == shapes
+    assert not any(isinstance(m, TargetedDropout) for m in training.teacher.average.modules())
+    assert rounds[-1].fit is not None and rounds[-1].fit.lowest > 0.5  # of the average, label by label
+
+
+@pytest.mark.parametrize("kind", ["flat", "several", "one map", "shares"])
+def test_what_labels_cannot_be_told_apart_is_not_watched(kind: str) -> None:
+    """(B, *S) is as good as (B, 1, *S); a map for each structure, one map, or shares of a voxel are not."""
+    data = discs()
+    image, label = data[0].values()
+    of = {
+        "flat": label[:, 0].long(),
+        "several": label.expand(-1, 2, -1, -1),
+        "one map": label,
+        "shares": label * 0.3,
+    }
+    network = nn.Conv2d(1, 1 if kind == "one map" else 2, 3, padding=1)
+    watched = Watched(
+        network, lambda: [{"image": image, "label": of[kind]}], lambda output, label: output.sum()
+    )
+    fit = watched.fit()
+    assert list(fit.per_label) == (["label 1"] if kind == "flat" else [])
+    assert math.isnan(fit.loss) == (kind != "flat")
 
 
 def test_an_abandoned_run_leaves_no_dropout_behind() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
+from stampseg.train.round import Event, Round, Validation
 from stampseg.train.selection import select, smallest_within
-from stampseg.train.stamp import Event, Round, Validation
 
 
 def rounds(*turns: tuple[Event, int, float | None]) -> list[Round]:

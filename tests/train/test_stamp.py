@@ -25,8 +25,10 @@ from stampseg.channels.trace import trace
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
+from stampseg.train.learner import Learner
+from stampseg.train.round import Fit, Round, Validation
 from stampseg.train.selection import select
-from stampseg.train.stamp import Learner, Round, Validation, as_given, stamp, train_only
+from stampseg.train.stamp import as_given, stamp, train_only
 
 
 class Bench:
@@ -123,7 +125,7 @@ def test_the_first_cut_waits_for_dice_on_the_training_set_where_there_is_one(
     fit: float | None, first_cut: int
 ) -> None:
     bench = Bench()
-    learner = replace(bench.learner(), fit=None if fit is None else lambda: fit)
+    learner = replace(bench.learner(), fit=None if fit is None else lambda: Fit(0.5, {"bright": fit}))
     rounds = list(
         stamp(learner, bench.graph, PruneOptions(target=Target(share=0.3), rounds=5, warmup_share=0.15), 60)
     )

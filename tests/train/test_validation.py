@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,10 +21,13 @@ from stampseg.data.plan import Plan
 from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.run.records import Result
 from stampseg.run.replay import Answer, Replay
+from stampseg.run.result import _below as below
+from stampseg.run.result import _failure as failure
 from stampseg.run.result import _missed as missed
+from stampseg.train.learner import Learner
+from stampseg.train.round import Event, Fit, Round, Validation
 from stampseg.train.selection import select
-from stampseg.train.stamp import Learner, Round, Validation
-from stampseg.train.validation import training_dice_per_label, validate
+from stampseg.train.validation import validate
 
 PLAN = Plan(
     spatial_dims=2, in_channels=1, label_values=(0, 1, 2), label_names=("background", "liver", "tumour"),
@@ -108,17 +109,6 @@ def test_a_case_without_a_mask_is_named() -> None:
         validate(Painted(), cast(ValidationCases, [case]), PLAN, torch.device("cpu"))
 
 
-def test_dice_of_each_label_over_the_training_batches() -> None:
-    half = drawn(LIVER)
-    half[6:] = 0
-    batches = [
-        {"image": torch.tensor(image)[None, None].float(), "label": torch.tensor(truth)[None, None].long()}
-        for image, truth in ((half, drawn(LIVER)), (drawn(LIVER, TUMOUR), drawn(LIVER)))
-    ]
-    found = training_dice_per_label(Painted(), batches, ("liver", "tumour"))
-    assert found["liver"] == 2 * (8 + 16) / (24 + 32) and math.isnan(found["tumour"])
-
-
 def test_a_resumed_run_is_told_how_many_cases_hold_each_label() -> None:
     validation = Validation(0.4, {"liver": 0.4}, {"liver": 2, "tumour": 0})
     live = cast(Learner, Learner(*[cast(Any, None)] * 4, validate=lambda: validation))
@@ -131,15 +121,11 @@ def test_a_resumed_run_is_told_how_many_cases_hold_each_label() -> None:
     assert older.learner(silent, lambda: None).validate() == Validation(0.4, {"liver": 0.4})
 
 
-def training(**dice: float) -> Callable[[], Mapping[str, float]]:
-    return lambda: dice
-
-
 @pytest.mark.parametrize(
     ("validation", "trained", "said"),
     [
         ({"liver": 0.8, "tumour": 0.0}, {}, "tumour (Dice 0.000 over the validation cases that hold it)"),
-        ({"liver": 0.8}, {"liver": 0.0, "tumour": 0.001},
+        ({"liver": 0.8}, {"liver": 0.5, "tumour": 0.001},
          "tumour (Dice 0.001 over the training cases that hold it)"),
         (None, {"liver": 0.0, "tumour": 0.5}, "liver (Dice 0.000 over the training cases that hold it)"),
         ({"liver": 0.0, "tumour": 0.0}, {}, "liver (Dice 0.000 over the validation cases that hold it), "
@@ -150,15 +136,36 @@ def test_labels_that_are_not_found_are_named(
     validation: dict[str, float] | None, trained: dict[str, float], said: str
 ) -> None:
     known = None if validation is None else Validation(0.5, validation)
-    assert missed(("liver", "tumour"), known, training(**trained)) == [
-        f"this network finds next to nothing of {said}"
-    ]
+    assert missed(known, below(trained, "training")) == [f"this network finds next to nothing of {said}"]
 
 
 def test_labels_that_are_found_or_in_no_case_are_not_warned_of() -> None:
-    found = Validation(0.5, {"liver": 0.5})
-    assert missed(("liver", "tumour"), found, training(tumour=math.nan)) == []
-    assert missed(("liver",), found, lambda: pytest.fail("validation knows every label")) == []
+    assert missed(Validation(0.5, {"liver": 0.5}), below({"liver": 0.1}, "training")) == []
+    assert missed(None, []) == []
+
+
+def a_round(number: int, event: Event, size: int, **dice: float) -> Round:
+    fit = Fit(0.1, dice) if dice else None
+    return Round(number, event, {}, size, 0, 0, 10 * number, 0.5, None, fit=fit)
+
+
+def test_a_run_without_a_model_names_the_last_round_that_found_every_label() -> None:
+    rounds = [
+        a_round(0, "warm-up", 900, liver=0.8, tumour=0.7),
+        a_round(1, "cut", 500, liver=0.8, tumour=0.6),
+        a_round(2, "cut", 300, liver=0.8, tumour=0.0),
+        a_round(3, "rolled back", 500, liver=0.8, tumour=0.6),
+        a_round(4, "cut", 200, liver=0.8, tumour=0.05),
+    ]
+    lost = below({"liver": 0.8, "tumour": 0.0}, "training")
+    assert failure(lost, rounds) == (
+        "the network finds next to nothing of tumour (Dice 0.000 over the training cases that hold it), so "
+        "the run has no model; the last round that found every label is 3, rounds/003.safetensors with 500 "
+        "parameters; give it more `train.steps` or a larger `prune.target`, and look at these labels with "
+        "`examine` (`train.missed_label=warn` keeps such a model)"
+    )
+    assert "; the last round that found every label is 1," in failure(lost, rounds[:3])
+    assert "; no round found every label; give it" in failure(lost, [a_round(0, "finish", 9), *rounds[4:]])
 
 
 def test_the_last_line_says_how_many_cases_each_dice_rests_on() -> None:

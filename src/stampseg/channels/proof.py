@@ -7,16 +7,15 @@ they are produced (weights, biases, norms), and nothing is removed.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .call import output_tensors
 from .choice import Room
 from .graph import ChannelGraph, Cut
-from .surgery import apply_cut, state_of
+from .silence import silence
+from .surgery import apply_cut
 
 
 def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str, float]:
@@ -44,18 +43,6 @@ def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str,
         if Room(graph, 1).take(group.start + group.size // 2):
             found[group.name] = _deviation(whole, graph, cut, noise)
     return found
-
-
-def silence(network: nn.Module, graph: ChannelGraph, cut: Cut) -> None:
-    """Set to zero what produces the channels of `cut`: weights, biases, norms and their statistics."""
-    keep, state = graph.keep_mask(cut), state_of(network)
-    with torch.no_grad():
-        for binding in graph.bindings:
-            gone = (binding.channels >= 0) & ~keep[np.maximum(binding.channels, 0)]
-            if binding.role != "in":
-                where: list[Any] = [slice(None)] * state[binding.tensor].ndim
-                where[binding.dim] = torch.from_numpy(gone.nonzero()[0])
-                state[binding.tensor][tuple(where)] = 0
 
 
 def _deviation(whole: nn.Module, graph: ChannelGraph, cut: Cut, noise: Tensor) -> float:

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from ..core.level import Level
-from ..train.stamp import Round
+from ..train.round import Round
 from .flags import in_flags
 
 LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}

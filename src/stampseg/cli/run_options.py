@@ -120,6 +120,9 @@ class RunOptions(PlanOptions):
     method: Annotated[
         str | None, typer.Option("--method", help="stamp+ (default), stamp, dense or flat.")
     ] = None
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="published: the algorithm as it was published.")
+    ] = None
     target: Annotated[
         str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")
     ] = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ..core.errors import TrainingError
 from .app import console
 from .run_options import RunOptions
 
@@ -61,9 +62,10 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 tracking(spec.config.track, folder.path, spec.config) as trackers,
             ):
                 reporter = Reporters([screen, *trackers])
-                reporter.note(_outcome(run_and_report(folder, spec, reporter), folder))
+                result = run_and_report(folder, spec, reporter)
+                reporter.note(_outcome(result, folder))
         except BaseException:
-            if folder.begun:
+            if folder.begun and not folder.ended:
                 typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
             raise
 
@@ -73,6 +75,9 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
 
     Returns:
         What result.json holds.
+
+    Raises:
+        TrainingError: the run has ended without a model.
     """
     from ..report.writing import report_of_run
     from ..run.launch import execute
@@ -81,6 +86,8 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
     trusted = (spec.config.network.name, *spec.trusted)
     reporter.note(report_of_run(folder.path, spec.config.device, trusted))
     folder.finish()
+    if result.failure is not None:
+        raise TrainingError(result.failure)
     return result
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from .errors import ConfigError
 from .method import METHODS, Method, MethodTraits
 from .options import Options
+from .presets import Preset, with_preset
 from .prune_options import PruneOptions
 from .teacher_options import TeacherOptions
 from .yaml import read_yaml
@@ -125,10 +126,11 @@ class TrainOptions(Options):
     learning_rate: float = Field(3e-3, gt=0, description="Highest rate, after a short linear rise.")
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled for adamw.")
     momentum: float = Field(0.9, ge=0, lt=1, description="For sgd.")
-    schedule: Literal["cosine", "hold", "constant"] = Field(
-        "cosine",
+    schedule: Literal["auto", "cosine", "hold", "constant"] = Field(
+        "auto",
         description="Of the rate, over the whole run: cosine to zero; hold: the highest rate until "
-        "`hold_share` of the steps, then cosine to zero; constant.",
+        "`hold_share` of the steps, then cosine to zero; constant; auto: hold where scans without labels are "
+        "learnt from, else cosine.",
     )
     hold_share: float = Field(
         0.6, ge=0, lt=1, description="Share of the steps at the highest rate, where the schedule is hold."
@@ -146,6 +148,11 @@ class TrainOptions(Options):
         description="Compile the network with torch.compile, anew after every cut; needs a C++ compiler. "
         "Pays where the stretches between cuts are long.",
     )
+    channel_dropout: float = Field(
+        0.0, ge=0, lt=1,
+        description="Rate at which whole channels are dropped, the same in every layer, but for the last 40% "
+        "of the steps: for methods that do not target it.",
+    )  # fmt: skip
     augment: bool = Field(True, description="Turn, scale, shift, gamma, brightness and noise.")
     foreground_share: float = Field(
         0.5,
@@ -156,6 +163,11 @@ class TrainOptions(Options):
     validation: str = Field("auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto.")
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
+    )
+    missed_label: Literal["fail", "warn"] = Field(
+        "fail",
+        description="A label that the network does not find in its own training cases at the end. fail: the "
+        "run has no model and ends with exit status 4; warn: it is only said.",
     )
     patience: int | None = Field(
         None, ge=1, description="Validations without a better Dice after which a stage ends early."
@@ -171,6 +183,12 @@ class Config(Options):
     method: Method = Field(
         "stamp+",
         description="; ".join(f"{name}: {traits.explanation}" for name, traits in METHODS.items()) + ".",
+    )
+    preset: Preset = Field(
+        "default",
+        description="published: the algorithm as it was published, for what is not given: the signed Taylor "
+        "criterion by a pass in eval mode, l2 per layer, 20 rounds from a twentieth of the steps on, dropout "
+        "to the end; no guard, no scans without labels, the files' own grid.",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
@@ -189,6 +207,11 @@ class Config(Options):
     prune: PruneOptions = PruneOptions()
     train: TrainOptions = TrainOptions()
     teacher: TeacherOptions = TeacherOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, values: Any) -> Any:
+        return with_preset(values) if isinstance(values, dict) else values
 
     @property
     def traits(self) -> MethodTraits:

@@ -88,6 +88,12 @@ class PruneOptions(Options):
     max_drop: float = Field(
         0.20, ge=0, description="A cut that stays this far below the best Dice is rolled back."
     )
+    guard: bool = Field(
+        True,
+        description="Look at every label's Dice on training windows: before a cut, with its channels "
+        "silenced, so that those a label lives on are spared; after it, so that it is rolled back where a "
+        "label does not come back to within `max_drop`.",
+    )
     choose: Literal["target", "smallest"] = Field(
         "target",
         description="Which round becomes the model. target: the best that meets the target; smallest: "

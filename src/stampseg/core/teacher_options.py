@@ -36,7 +36,7 @@ class TeacherOptions(Options):
         0.5, ge=0, le=1, description="Share of the mixed images whose box comes from a labelled image."
     )
     strong_view: Literal["noise", "full"] = Field(
-        "noise",
+        "full",
         description="What the network sees of a scan without label, beyond what its teacher sees: noise and "
         "contrast; or also gamma, brightness and blur.",
     )

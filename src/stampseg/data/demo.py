@@ -35,20 +35,28 @@ _PALETTE = (0, 0, 0, 86, 180, 233, 230, 159, 0)
 
 @dataclass(frozen=True)
 class DemoData:
-    """Where the demo's files are: `training` holds images/ and masks/, as `stampseg train` reads."""
+    """Where the demo's files are: `training` holds images/ and masks/, as `stampseg train` reads.
+
+    Images without a mask are slices to learn from without labels.
+    """
 
     training: Path
     test_images: Path
     test_masks: Path
 
 
-def make_demo_data(folder: Path, training_slices: int = 8, test_slices: int = 12) -> DemoData:
+def make_demo_data(
+    folder: Path, training_slices: int = 8, test_slices: int = 12, unlabelled: bool = True
+) -> DemoData:
     """Write the demo's pictures: 8-bit PNG, 192 rows x 160 columns of 1 mm, anterior side up.
+
+    The other slices of the training slab become pictures without masks.
 
     Args:
         folder: Is created; slices of an earlier call are replaced.
         training_slices: 1 to 29, evenly spaced over the training slab.
         test_slices: 1 to 34, evenly spaced over the test slab.
+        unlabelled: False: without those.
 
     Raises:
         DataError: nilearn or its template is missing, or a number is out of range.
@@ -61,14 +69,14 @@ def make_demo_data(folder: Path, training_slices: int = 8, test_slices: int = 12
         images, masks = folder / part / "images", folder / part / "masks"
         for place in (images, masks):
             place.mkdir(parents=True, exist_ok=True)
-            for index in range(_SLABS[part][0], _SLABS[part][1] + 1):
+            for index in _slices(part):
                 (place / _name(index)).unlink(missing_ok=True)
+        for index in _slices(part) if unlabelled and part == "train" else indices:
+            Image.fromarray(_picture(t1, index)).save(images / _name(index))
         for index in indices:
-            name = _name(index)
-            Image.fromarray(_picture(t1, index)).save(images / name)
             label = Image.fromarray(_picture(mask, index))
             label.putpalette(_PALETTE)  # the values stay 0, 1, 2; viewers show them in colour
-            label.save(masks / name)
+            label.save(masks / _name(index))
     return DemoData(folder / "train", folder / "test" / "images", folder / "test" / "masks")
 
 
@@ -79,6 +87,12 @@ def tissue_mask(grey: np.ndarray, white: np.ndarray) -> np.ndarray:
 
 def _name(index: int) -> str:
     return f"slice_{index:03d}.png"
+
+
+def _slices(part: str) -> range:
+    """All of a slab."""
+    low, high = _SLABS[part]
+    return range(low, high + 1)
 
 
 def _spread(slab: tuple[int, int], count: int) -> list[int]:

@@ -141,6 +141,7 @@ class TrainingBatches:
         self.unlabelled = tuple(replace(case, label=None) for case in unlabelled)
         self._strong = strong_view(teacher.strong_view == "full")
         self._unlabelled_size = (teacher.batch_size or options.batch_size) if unlabelled else 0
+        self._windows: list[tuple[int, int]] | None = None  # see `watch_batches`
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="batches", initializer=_compute_alone)
         self._ahead: dict[int, Future[Sample]] = {}
 
@@ -175,6 +176,52 @@ class TrainingBatches:
             yield _stack(
                 [self._sample(self._scoring, index, (self.seed, SCORING, index)) for index in chosen]
             )
+
+    def watch_batches(self, count: int) -> Iterator[Sample]:
+        """The same few windows of training cases each time, without augmentation, to see what is found.
+
+        Each label that a case holds is in one of them at least; else they are spread over the cases.
+
+        Args:
+            count: windows; more where there are more labels.
+        """
+        windows = self._watched(count)
+        for first in range(0, len(windows), self.batch_size):
+            yield _stack([self._watch(*window) for window in windows[first : first + self.batch_size]])
+
+    def watch_unlabelled(self, count: int) -> Iterator[torch.Tensor]:
+        """The same few windows (B, C, *P) of cases without labels each time, without augmentation."""
+        chosen = _permutation(len(self.unlabelled), (self.seed, UNLABELLED, SCORING))[:count]
+        for first in range(0, len(chosen), self.batch_size):
+            windows = [
+                self._scoring.views(
+                    self.cache.get(self.unlabelled[index]),
+                    self._strong,
+                    (self.seed, UNLABELLED, SCORING, index),
+                )["weak"]
+                for index in chosen[first : first + self.batch_size]
+            ]
+            yield torch.stack(windows)
+
+    def _watched(self, count: int) -> list[tuple[int, int]]:
+        """(case index, label at the window's middle) of each window; the rarest label chooses first."""
+        if self._windows is None:
+            free = self._order(0)
+            held = {index: set(self.cache.sample_source(self.cases[index])[1]) for index in free}
+            cases_of = {k: [i for i in free if k in held[i]] for k in sorted(set().union(*held.values()))}
+            windows = []
+            for label, theirs in sorted(cases_of.items(), key=lambda item: len(item[1])):
+                index = next((i for i in theirs if i in free), theirs[0])
+                windows.append((index, label))
+                free = [i for i in free if i != index]
+            rest = [(index, min(held[index], default=0)) for index in free]
+            self._windows = windows + rest[: max(0, count - len(windows))]
+        return self._windows
+
+    def _watch(self, index: int, label: int) -> Sample:
+        prepared, locations = self.cache.sample_source(self.cases[index])
+        wanted = {label: locations[label]} if label in locations else locations
+        return self._scoring(prepared, wanted, (self.seed, SCORING, index))
 
     def close(self) -> None:
         """Stop the background thread."""

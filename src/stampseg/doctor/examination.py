@@ -16,6 +16,7 @@ from .finding import CODES, Finding, finding, messages
 from .masks import find_empty, find_rare, find_twins
 from .outliers import find_outliers
 from .people import find_people
+from .strangers import find_strangers
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
         findings += find_rare(facts, seen.table, seen.split)
+        findings += find_strangers(facts, seen.split.unlabelled)
         parameters, flops = count(network_spec(seen.plan, config))
         taken, failed = _estimated(seen, config, parameters, timing)
         findings += [*judge(taken), *failed]

@@ -67,7 +67,7 @@ def _by_ratio(
     question: str,
 ) -> list[Finding]:
     """Cases with an axis that is `limit` times more, or less, than the median of all cases."""
-    values = [_by_body_axis(f, measure(f)) for f in facts]
+    values = [by_body_axis(f, measure(f)) for f in facts]
     if len({len(v) for v in values}) != 1:
         return []  # pictures among volumes are an error of their own
     usual = np.median(np.array(values), axis=0)
@@ -82,7 +82,7 @@ def _by_ratio(
     return findings if len(findings) <= len(facts) / 4 else []  # then there is no usual case
 
 
-def _by_body_axis(facts: CaseFacts, values: Sequence[float]) -> list[float]:
+def by_body_axis(facts: CaseFacts, values: Sequence[float]) -> list[float]:
     """Values of the file's axes in the order of the body's: left, front, top; pictures as they are."""
     if not facts.orientation:
         return list(values)

@@ -278,8 +278,8 @@ def find_model(path: Path) -> Path:
         model = path / MODEL_FILE
         if not model.is_file():
             raise ModelFileError(
-                f"{path}: holds no {MODEL_FILE}; the run has not ended (resume it with `RunFolder.reopen`) "
-                "or this is not a run folder"
+                f"{path}: holds no {MODEL_FILE}; the run has not ended (resume it with `RunFolder.reopen`), "
+                "or it ended without a model (result.json says why), or this is not a run folder"
             )
         return model
     if not path.is_file():

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.packages import require
 from ..evaluation.overlay import PALETTE
-from ..run.records import RoundRecord
+from ..run.records import FitRecord, RoundRecord
 from .record import Record
 
 OVERALL = "overall"
@@ -50,10 +50,11 @@ def library() -> str:
 
 
 def charts_of(record: Record) -> dict[str, dict[str, Any]]:
-    """Vega specifications by name: tradeoff, loss, dice; those without a point are left out."""
+    """Vega specifications by name: tradeoff, loss, dice, fit; those without a point are left out."""
     drawn = {
         "tradeoff": _tradeoff(record.rounds, record.chosen),
         "loss": _loss(record.rounds),
+        "fit": _fit(record.rounds),
         "dice": _dice(record.rounds),
     }
     return {name: _compiled(chart) for name, chart in drawn.items() if chart is not None}
@@ -178,11 +179,34 @@ def _dice(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
         for label, value in {**turn.validation.per_label, OVERALL: turn.validation.dice}.items()
         if value is not None
     ]
+    return _dice_curve("Validation Dice by optimiser step, overall and per label", "validation Dice", points)
+
+
+def _fit(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
+    """What becomes the model, on training windows; beside a teacher the student and their agreement too."""
+    points = [
+        {"round": turn.number, "event": turn.event, "step": turn.steps, "label": label, "Dice": value}
+        for turn in rounds
+        if turn.steps is not None and turn.fit is not None
+        for label, value in _fit_lines(turn.fit).items()
+        if value is not None
+    ]
+    return _dice_curve("Dice on training windows by optimiser step", "Dice on training windows", points)
+
+
+def _fit_lines(fit: FitRecord) -> dict[str, float | None]:
+    if not fit.student:
+        return {OVERALL: fit.dice, **fit.per_label}
+    return {"teacher": fit.dice, "student": fit.student_dice, "both agree, no labels": fit.agreement}
+
+
+def _dice_curve(description: str, title: str, points: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """A line for each label; the one for all of them is dashed."""
     if not points:
         return None
     labels = [OVERALL, *dict.fromkeys(str(p["label"]) for p in points if p["label"] != OVERALL)]
     colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
-    encoding = _by_step("Dice", "validation Dice")
+    encoding = _by_step("Dice", title)
     encoding["color"] = {
         "field": "label", "type": "nominal", "title": None,
         "scale": {"domain": labels, "range": ["#8a8f98", *colours[: len(labels) - 1]]},
@@ -194,7 +218,7 @@ def _dice(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
     }  # fmt: skip
     tooltip = [{"field": name} for name in ("round", "event", "step", "label")]
     tooltip += [{"field": "Dice", "format": ".3f"}]
-    return _curve("Validation Dice by optimiser step, overall and per label", points, encoding, tooltip)
+    return _curve(description, points, encoding, tooltip)
 
 
 def _by_step(field: str, title: str) -> dict[str, Any]:

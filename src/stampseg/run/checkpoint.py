@@ -22,7 +22,7 @@ from ..core.errors import ModelFileError
 from ..core.files import remove_leftovers, write_whole
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
-from ..train.stamp import Learner
+from ..train.learner import Learner
 from ..train.state import State, put_randomness, put_training, take_randomness, take_training
 from ..train.trainer import Trainer
 from .replay import Answer, Replay

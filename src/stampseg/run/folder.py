@@ -30,7 +30,7 @@ from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
 from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
-from ..train.stamp import Round
+from ..train.round import Round
 from .checkpoint import CHECKPOINTS, delete_checkpoints
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
 from .spec import SPEC, RunSpec, read_spec
@@ -48,12 +48,12 @@ _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
 
 def _as_before(config: Config) -> Config:
     """What the options of a run meant before there were scans without labels: what was left open then."""
-    prune: dict[str, Any] = {"score_round": False}
+    prune: dict[str, Any] = {"score_round": False, "guard": False}
     if config.prune.normalizer is None and config.prune.target.kind in ("parameters", "dice"):
         prune["normalizer"] = "l2"
     if config.prune.warmup_share is None and not config.prune.for_time:
         prune["warmup_share"] = 0.15
-    return config.merged({"unlabelled": "none", "prune": prune})
+    return config.merged({"unlabelled": "none", "prune": prune, "train": {"missed_label": "warn"}})
 
 
 class RunFolder:

@@ -114,7 +114,7 @@ def prune_trained(
     for text in (f"{source.kind}: {source.path}", *source.notes):
         reporter.note(text)
     result = run_training(dataset, folder, adapted(config, source), reporter, source, trusted)
-    if source.kind == "nnU-Net results":
+    if source.kind == "nnU-Net results" and result.failure is None:
         pruned = load_model(folder.model)
         export_nnunet(source.path, folder.path / "nnunet", pruned.network, pruned.description)
         reporter.note(f"for nnU-Net's own predictor: {folder.path / 'nnunet'}")

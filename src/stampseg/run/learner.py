@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..channels.criteria import CRITERIA
-from ..channels.graph import ChannelGraph, Scores
+from ..channels.graph import ChannelGraph, Cut, Scores
 from ..channels.importance import Gathering, importance
+from ..channels.silence import silenced
 from ..core.config import Config
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
 from ..data.plan import Plan
@@ -20,13 +21,16 @@ from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
+from ..train.learner import Learner
 from ..train.loss import make_loss
 from ..train.mean_teacher import MeanTeacher
 from ..train.objective import Objective, Supervised
-from ..train.stamp import Learner
+from ..train.round import Fit
 from ..train.trainer import Trainer
-from ..train.validation import training_dice, training_dice_per_label, validate
+from ..train.validation import agreement, training_fit, validate
 from .survey import Survey
+
+LOOK = 0.02  # of the training of a round
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,12 @@ def learner_of(
     task: Task,
     randomness: np.random.Generator,
     gathering: Gathering | None,
+    batches: TrainingBatches,
 ) -> Learner:
     """The learner of a run; latency is measured only where the options ask for it."""
-    plan, prune = task.plan, task.config.prune
-    wanted = task.config.traits.prunes and "latency" in (prune.scaling, prune.target.kind)
+    plan, prune, prunes = task.plan, task.config.prune, task.config.traits.prunes
+    count = watched_windows(task)
+    wanted = prunes and "latency" in (prune.scaling, prune.target.kind)
     times = LayerTable(prune.runtime) if wanted else None
 
     def score(graph: ChannelGraph) -> Scores:
@@ -99,6 +105,29 @@ def learner_of(
     def trained() -> nn.Module:
         return trainer.objective.trained(trainer.network)
 
+    def fit_of(network: nn.Module) -> Fit:
+        return training_fit(network, watched(), plan.label_names[1:], trainer.objective.criterion)
+
+    def fit() -> Fit:
+        found = fit_of(trained())
+        if trained() is trainer.network:
+            return found
+        images = (trainer.to_device({"image": image})["image"] for image in batches.watch_unlabelled(count))
+        return replace(
+            found,
+            student=fit_of(trainer.network).per_label,
+            agreement=agreement(trained(), trainer.network, images, plan.out_channels),
+        )
+
+    def watched() -> Iterable[Mapping[str, Tensor]]:
+        if not prune.guard:
+            return trainer.scoring_batches(prune.score_batches)
+        return map(trainer.to_device, batches.watch_batches(count))
+
+    def foresee(graph: ChannelGraph, cut: Cut) -> Fit:
+        with silenced(trained(), graph, cut):
+            return fit_of(trained())
+
     def latency() -> float:
         example = torch.zeros((1, plan.in_channels, *plan.patch_size))
         taken = network_latency(trainer.network, plan.spatial_dims, example, prune.runtime)
@@ -112,7 +141,8 @@ def learner_of(
         train=trainer.train,
         score=score,
         validate=lambda: validate(trained(), held_out, plan, task.device),
-        fit=lambda: training_dice(trained(), trainer.scoring_batches(prune.score_batches), plan.out_channels),
+        fit=fit if prunes or prune.guard else None,
+        foresee=foresee if prunes and prune.guard else None,
         copies=trainer.objective.copies,
         before_first_cut=trainer.objective.before_first_cut,
         times=times,
@@ -120,8 +150,21 @@ def learner_of(
     )
 
 
-def dice_on_training(network: nn.Module, task: Task) -> Mapping[str, float]:
-    """Dice of each label over the training cases without augmentation; nan where none holds it."""
+def watched_windows(task: Task) -> int:
+    """Windows that the guard looks at: a look before a cut and one after it cost `LOOK` of its training.
+
+    Training on a window takes three times the forward pass; a teacher adds one for each of its own. There are
+    two at the least.
+    """
+    train, prune, teacher = task.config.train, task.config.prune, task.config.teacher
+    unlabelled = (teacher.batch_size or train.batch_size) if task.seen.split.unlabelled else 0
+    passes = 3 * (train.batch_size + unlabelled) + unlabelled
+    steps = prune.recovery_steps or train.steps * (1 - sum(prune.shares)) / prune.rounds
+    return max(2, int(LOOK * steps * passes / 2))
+
+
+def fit_on_training(network: nn.Module, task: Task) -> Fit:
+    """Loss, and Dice of each label, over all training cases without augmentation."""
     with training_batches(task) as batches:
         layout = ({n: t.to(task.device) for n, t in batch.items()} for batch in batches.scoring_batches())
-        return training_dice_per_label(network, layout, task.plan.label_names[1:])
+        return training_fit(network, layout, task.plan.label_names[1:], make_loss(task.config.train))

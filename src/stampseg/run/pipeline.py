@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,13 @@ from ..networks.outputs import check_outputs
 from ..networks.pretrained.source import fill
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
-from ..train.stamp import Learner, Round, as_given, stamp, train_only
+from ..train.learner import Learner
+from ..train.round import Fit, Round
+from ..train.stamp import as_given, stamp, train_only
 from ..train.trainer import Trainer
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
-from .learner import Task, dice_on_training, gathering_of, learner_of, objective_of, training_batches
+from .learner import Task, fit_on_training, gathering_of, learner_of, objective_of, training_batches
 from .records import Result
 from .reporters import Reporter
 from .result import write_result
@@ -74,13 +76,13 @@ def run_training(
     _announce(network, graph, task, reporter)
     before, rounds = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
 
-    def trained_dice() -> Mapping[str, float]:
-        chosen = load_model(folder.model, task.device, trusted=(*trusted, spec.name)).network
-        return dice_on_training(lay_out(chosen, task.plan.spatial_dims, task.device), task)
+    def trained_fit(number: int) -> Fit:
+        chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
+        return fit_on_training(lay_out(chosen, task.plan.spatial_dims, task.device), task)
 
     dense = count(network_spec(task.plan, task.config) if task.config.traits.one_width else spec)
     result = write_result(
-        folder, rounds, before, dense, task.seen, task.config, checkpointer.seconds, trained_dice
+        folder, rounds, before, dense, task.seen, task.config, checkpointer.seconds, trained_fit
     )
     for text in result.warnings:
         reporter.note(text, Level.WARNING)
@@ -146,7 +148,7 @@ def _train(
         gathering, randomness = gathering_of(trainer, graph, task), np.random.default_rng(config.seed)
         checkpointer.follow(trainer, gathering, randomness)
         held_out = ValidationCases(task.seen.split.validation, cache)
-        learner = checkpointer.learner(learner_of(trainer, held_out, task, randomness, gathering))
+        learner = checkpointer.learner(learner_of(trainer, held_out, task, randomness, gathering, batches))
         if checkpointer.resumed:
             reporter.note(f"resumed after {checkpointer.rounds_saved} round(s)")
         given = learner.validate() if source is not None else None
@@ -191,7 +193,7 @@ def _begin(
             graph = apply_cut(network, graph, graph.cut_to(source.kept))
         fill(network, source)
     check_outputs(network, example, plan.out_channels)
-    if config.traits.targets_dropout:
+    if config.traits.targets_dropout or (config.train.channel_dropout and not config.traits.prunes):
         graph = attach_dropout(network, graph, example)
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
@@ -215,6 +217,8 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     if criterion.deviation and len(seen.split.training) == 1:
         reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
         changes["prune"] = {"criterion": SIMPLEST}
+    if config.train.schedule == "auto":
+        changes["train"] = {"schedule": "hold" if seen.split.unlabelled else "cosine"}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "
@@ -242,7 +246,10 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round
     steps, patience = config.train.steps, config.train.patience
     stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
     if not config.traits.prunes:
-        yield from train_only(learner, graph, steps, patience=patience, stages=stages, before=before)
+        yield from train_only(
+            learner, graph, steps, patience=patience, stages=stages, before=before,
+            dropout=config.train.channel_dropout,
+        )  # fmt: skip
     else:
         yield from stamp(
             learner, graph, config.prune, steps, dropout=config.traits.targets_dropout,

@@ -6,6 +6,7 @@ defaults, so that they can still be read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,12 @@ from ..core.machine import Machine
 from ..core.options import FileRecord, Number
 
 if TYPE_CHECKING:
-    from ..train.stamp import Round
+    from ..train.round import Round
+
+
+def _mean(dice: Mapping[str, float | None]) -> float | None:
+    known = [value for value in dice.values() if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 class ValidationRecord(FileRecord):
@@ -27,6 +33,25 @@ class ValidationRecord(FileRecord):
     dice: Number = None
     per_label: dict[str, Number] = Field(default_factory=dict)
     cases: dict[str, int] = Field(default_factory=dict)
+
+
+class FitRecord(FileRecord):
+    """Loss, and Dice of each label, on training windows without augmentation; see `Fit`."""
+
+    loss: Number = None
+    per_label: dict[str, Number] = Field(default_factory=dict)
+    student: dict[str, Number] = Field(default_factory=dict)
+    agreement: Number = None
+
+    @property
+    def dice(self) -> float | None:
+        """Mean over the labels."""
+        return _mean(self.per_label)
+
+    @property
+    def student_dice(self) -> float | None:
+        """Mean over the labels, of the network that is taught."""
+        return _mean(self.student)
 
 
 class RoundRecord(FileRecord):
@@ -41,10 +66,13 @@ class RoundRecord(FileRecord):
     steps: int | None = None  # optimiser steps of the run so far
     loss: Number = None  # mean over this round's steps
     validation: ValidationRecord | None = None
+    fit: FitRecord | None = None  # after this round's training
+    foreseen: FitRecord | None = None  # of the network before the cut, with its channels silenced
     removed: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    spared: dict[str, tuple[int, ...]] = Field(default_factory=dict)  # ranked for the cut, found to hurt
     dropout: dict[str, Number] = Field(default_factory=dict)  # mean rate per group
     scores: dict[str, Number] = Field(default_factory=dict)  # mean score per group, before the cut
-    seconds: dict[str, Number] = Field(default_factory=dict)  # score, cut, train, validate, measure
+    seconds: dict[str, Number] = Field(default_factory=dict)  # score, look, cut, train, validate, measure
     latency: Number = None  # measured milliseconds of one example
 
     @classmethod
@@ -96,6 +124,8 @@ class Result(FileRecord):
     target_reached: bool | None = None
     chosen_round: int
     rule: str
+    training_dice_per_label: dict[str, Number] | None = None  # all training cases, without augmentation
+    failure: str | None = None  # why the run has no model
     warnings: tuple[str, ...] = ()  # what speaks against using the network
     remarks: tuple[str, ...] = ()  # what else a reader should know
     widths: dict[str, int] = Field(default_factory=dict)

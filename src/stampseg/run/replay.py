@@ -8,15 +8,18 @@ weights are put in from a checkpoint.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..channels.graph import ChannelGraph, Cut, Scores
 from ..core.errors import ModelFileError
-from ..train.stamp import Learner, Validation
+from ..train.learner import Learner
+from ..train.round import Fit, Validation
 
 T = TypeVar("T")
 
@@ -75,15 +78,28 @@ class Replay:
             value = self._answer("validate", work).value
             return None if value is None else Validation(*value)
 
-        fit, latency = live.fit, live.latency
+        fit, foresee, measure = live.fit, live.foresee, live.latency
+
+        def latency() -> float:
+            assert measure is not None
+            return float(self._answer("latency", lambda: Answer("latency", float(measure()))).value)
+
         return replace(
             live, train=train, score=score, choose=choose, validate=validate,
-            fit=None if fit is None else lambda: self._number("fit", fit),
-            latency=None if latency is None else lambda: self._number("latency", latency),
+            fit=None if fit is None else lambda: self._fit("fit", fit),
+            foresee=None if foresee is None else lambda *cut: self._fit("foresee", partial(foresee, *cut)),
+            latency=None if measure is None else latency,
         )  # fmt: skip
 
-    def _number(self, call: str, work: Callable[[], float]) -> float:
-        return float(self._answer(call, lambda: Answer(call, float(work()))).value)
+    def _fit(self, call: str, work: Callable[[], Fit]) -> Fit:
+        def answer() -> Answer:
+            found = work()
+            return Answer(call, [found.loss, dict(found.per_label), dict(found.student), found.agreement])
+
+        value = self._answer(call, answer).value
+        if isinstance(value, float):  # of version 0.1: the mean of the labels
+            return Fit(math.nan, {"all": value})
+        return Fit(*value)
 
     def _answer(self, call: str, work: Callable[[], Answer]) -> Answer:
         if self.told < len(self.answers):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..core.level import Level
-from ..train.stamp import Round
+from ..train.round import Round
 from .folder import RunFolder
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from ..core.config import Config
 from ..core.machine import this_machine
-from ..train.selection import select, smallest_within
-from ..train.stamp import Round, Validation
+from ..train.round import FOUND_DICE, Fit, Round, Validation
+from ..train.selection import select, smallest_within, standing
 from .folder import RunFolder
 from .records import RESULT, Result
 from .survey import Survey
 
 USELESS_DICE = 0.1  # of all labels together
-MISSED_DICE = 0.1  # of one label
 
 
 def write_result(
@@ -27,7 +25,7 @@ def write_result(
     seen: Survey,
     config: Config,
     seconds: float,
-    training_dice: Callable[[], Mapping[str, float]],
+    training_fit: Callable[[int], Fit],
 ) -> Result:
     """Choose the model and write result.json.
 
@@ -39,16 +37,18 @@ def write_result(
         seen: what the run knew of its data.
         config: its options.
         seconds: how long it took.
-        training_dice: Dice of the chosen network for each label of the training cases, nan where unknown;
-            asked where validation does not know every label.
+        training_fit: of the network of a round, over all training cases.
 
     Returns:
         What result.json holds.
     """
     pruned = config.traits.prunes
     choice = select(rounds, config.prune, before, pruned)
-    chosen = rounds[choice.number]
-    folder.choose(choice.number)
+    chosen, fit = rounds[choice.number], training_fit(choice.number)
+    unfound = _below(fit.per_label, "training")
+    failure = _failure(unfound, rounds) if unfound and config.train.missed_label == "fail" else None
+    if failure is None:
+        folder.choose(choice.number)
     validation = chosen.validation
     useless = [_useless(validation)] if validation and validation.dice < USELESS_DICE else []
     result = Result(
@@ -79,7 +79,9 @@ def write_result(
         target_reached=choice.target_reached,
         chosen_round=choice.number,
         rule=choice.rule,
-        warnings=(*_missed(seen.plan.label_names[1:], validation, training_dice), *useless),
+        training_dice_per_label=dict(fit.per_label),
+        warnings=(*_missed(validation, unfound if failure is None else ()), *useless),
+        failure=failure,
         remarks=tuple(_remarks(rounds, chosen, choice.target_reached, config, pruned)),
         widths=dict(chosen.widths),
         machine=this_machine(torch.get_num_threads(), torch.__version__),
@@ -88,19 +90,36 @@ def write_result(
     return result
 
 
-def _missed(
-    labels: Sequence[str], validation: Validation | None, training_dice: Callable[[], Mapping[str, float]]
-) -> list[str]:
+def _below(dice: Mapping[str, float], where: str) -> list[str]:
+    """The labels that are not found, with their Dice."""
+    return [
+        f"{name} (Dice {value:.3f} over the {where} cases that hold it)"
+        for name, value in dice.items()
+        if value < FOUND_DICE
+    ]
+
+
+def _missed(validation: Validation | None, unfound: Sequence[str]) -> list[str]:
     """A sentence that names the labels which the chosen network does not find."""
-    known = dict(validation.per_label) if validation else {}
-    trained = {} if all(name in known for name in labels) else training_dice()
-    lost = []
-    for name in labels:
-        dice = known.get(name, trained.get(name, math.nan))
-        if dice < MISSED_DICE:
-            where = "validation" if name in known else "training"
-            lost.append(f"{name} (Dice {dice:.3f} over the {where} cases that hold it)")
+    lost = [*(_below(validation.per_label, "validation") if validation else ()), *unfound]
     return [f"this network finds next to nothing of {', '.join(lost)}"] if lost else []
+
+
+def _failure(unfound: Sequence[str], rounds: Sequence[Round]) -> str:
+    """Why a run has no model, and what to do."""
+    good = [turn for turn in standing(rounds) if turn.fit is not None and turn.fit.lowest >= FOUND_DICE]
+    still = "no round found every label"
+    if good:
+        last = good[-1]
+        still = (
+            f"the last round that found every label is {last.number}, rounds/{last.number:03d}.safetensors "
+            f"with {last.parameters:,} parameters"
+        )
+    return (
+        f"the network finds next to nothing of {', '.join(unfound)}, so the run has no model; {still}; "
+        "give it more `train.steps` or a larger `prune.target`, and look at these labels with `examine` "
+        "(`train.missed_label=warn` keeps such a model)"
+    )
 
 
 def _useless(validation: Validation) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.config import Config, Tracker
 from ..core.level import Level
 from ..core.packages import require
-from ..train.stamp import Round
+from ..train.round import Round
 from .reporters import Reporter
 
 
@@ -44,6 +44,11 @@ def figures(turn: Round) -> dict[str, float]:
     if turn.validation is not None:
         values["dice"] = turn.validation.dice
         values |= {f"dice/{name}": dice for name, dice in turn.validation.per_label.items()}
+    if turn.fit is not None:
+        values |= {f"training dice/{name}": dice for name, dice in turn.fit.per_label.items()}
+        values |= {f"student dice/{name}": dice for name, dice in turn.fit.student.items()}
+        if turn.fit.agreement is not None:
+            values["agreement"] = turn.fit.agreement
     values |= {f"width/{name}": width for name, width in turn.widths.items()}
     return values | {f"dropout/{name}": rate for name, rate in turn.dropout.items()}
 

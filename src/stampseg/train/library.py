@@ -31,13 +31,17 @@ from ..core.config import parse_config
 from ..core.errors import ConfigError, WiringError
 from ..core.prune_options import CriterionName, Normalizer, PruneOptions
 from ..core.target import Target
+from ..core.teacher_options import TeacherOptions as TeacherOptions
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.registry import NetworkSpec
 from ..networks.skeleton import skeleton
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
-from .stamp import Learner, Round, Validation
+from .learner import Learner
+from .mean_teacher import MeanTeacher
+from .round import Round, Validation
 from .stamp import stamp as rounds_of
+from .watched import Watched
 
 Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
 
@@ -197,6 +201,7 @@ def stamp(
     target: str = "15%",
     dropout: bool = True,
     copies: Copy | Sequence[Copy] = (),
+    teacher: MeanTeacher | None = None,
     **options: Any,
 ) -> Iterator[Round]:
     """STAMP around your own training function: yields after every round of training and cutting.
@@ -220,6 +225,8 @@ def stamp(
             dice:0.85 with `validate`.
         dropout: True for STAMP+, False for STAMP.
         copies: averages of the weights, as for `Graph.cut`.
+        teacher: an average that teaches; `train` takes its loss from it and tells it of each step. It is cut
+            with the network; its `average` is what to validate and to keep.
         options: any of `PruneOptions`, such as criterion="l1" or rounds=10.
 
     Raises:
@@ -235,7 +242,10 @@ def stamp(
     if prune.target.floor is not None and validate is None:
         raise ConfigError("stampseg.stamp: a Dice floor as target needs `validate`; give it, or a size")
     graph, randomness = trace_channels(network, example), np.random.default_rng(0)
-    copies = _listed(copies)
+    copies = [*_listed(copies), *(teacher.copies if teacher is not None else ())]
+    watched = Watched(
+        network if teacher is None else teacher.average, lambda: _batches(batches, network), loss
+    )
     times = LayerTable(prune.runtime) if "latency" in (prune.scaling, prune.target.kind) else None
 
     def latency() -> float:
@@ -257,7 +267,10 @@ def stamp(
                 generator=randomness, times=times,
             ),
             validate=lambda: None if validate is None else Validation(float(validate()), {}),
+            fit=watched.fit if prune.guard else None,
+            foresee=watched.foresee if prune.guard else None,
             copies=copies,
+            before_first_cut=teacher.before_first_cut if teacher is not None else None,
             times=times,
             latency=latency if times is not None else None,
         ),

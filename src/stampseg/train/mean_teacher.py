@@ -14,7 +14,7 @@ labelled and unlabelled ones as in bidirectional copy-paste (Bai et al., CVPR 20
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,12 @@ class MeanTeacher:
     """
 
     def __init__(
-        self, network: nn.Module, criterion: nn.Module, options: TeacherOptions, classes: int, seed: int
+        self,
+        network: nn.Module,
+        criterion: Callable[[Any, Tensor], Tensor],
+        options: TeacherOptions,
+        classes: int,
+        seed: int = 0,
     ) -> None:
         self.criterion, self.options, self.classes, self.seed = criterion, options, classes, seed
         self.average = _frozen_copy(network)

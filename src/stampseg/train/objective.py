@@ -5,7 +5,7 @@ The trainer takes steps, the loop cuts, the checkpoint stores; none of them know
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class Objective(Protocol):
         copies: networks of the same layers, such as an average of the weights: cut, and undone, like it.
     """
 
-    criterion: nn.Module
+    criterion: Callable[[Any, Tensor], Tensor]
     copies: Sequence[nn.Module]
 
     def loss(self, forward: Forward, batch: Batch, progress: float) -> Tensor:
@@ -78,7 +78,7 @@ class Supervised:
         criterion: loss of a network's output and labels.
     """
 
-    def __init__(self, criterion: nn.Module) -> None:
+    def __init__(self, criterion: Callable[[Any, Tensor], Tensor]) -> None:
         self.criterion = criterion
         self.copies: Sequence[nn.Module] = ()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..core.prune_options import PruneOptions
-from .stamp import Round
+from .round import Round
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
     - pruned to a Dice floor: the smallest network at or above the floor; if none, the best.
     In every case a later round wins over an equal earlier one, and a cut that was rolled back is out.
     """
-    rounds = _standing(rounds)
+    rounds = standing(rounds)
     if not pruned:
         return Choice(_best(rounds).number, _how("the network", rounds), True)
     target = options.target
@@ -55,7 +55,7 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
     return Choice(_best(finished).number, _how(f"within the target ({target})", finished), True)
 
 
-def _standing(rounds: Sequence[Round]) -> list[Round]:
+def standing(rounds: Sequence[Round]) -> list[Round]:
     """Rounds but the cuts that the next round undid."""
     undone = {
         before.number

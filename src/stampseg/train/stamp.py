@@ -18,91 +18,28 @@ that train, score and validate, and yields one `Round` per turn.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterator, Set
+from functools import partial
 
 import numpy as np
-from torch import nn
-from torch.optim import Optimizer
 
-from ..channels.choice import Limit, bounds_of, choose, rankable_groups, removable
-from ..channels.cost import LayerTimes, Tally
+from ..channels.choice import Limit, bounds_of, rankable_groups, removable
+from ..channels.cost import Tally
 from ..channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from ..channels.graph import ChannelGraph, Cut, Scores
 from ..channels.snapshot import Snapshot, restore, snapshot
-from ..channels.surgery import Copy, apply_cut
+from ..channels.surgery import apply_cut
 from ..core.prune_options import PruneOptions
 from ..core.target import Cost
+from .guard import Guard, Look
+from .learner import Learner
+from .round import Event, Fit, Round, Validation
 from .schedule import make_schedule
 
+WITHOUT_DROPOUT = 0.4  # share of the steps at the end, where dropout is uniform
 LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
-
-Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Dice over validation cases: the mean of the labels' means, and each label's.
-
-    A label's mean is over the cases that hold it, `cases` of them; labels that none holds have no mean.
-    """
-
-    dice: float
-    per_label: Mapping[str, float]
-    cases: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Round:
-    """One turn of the loop."""
-
-    number: int
-    event: Event
-    widths: Mapping[str, int]
-    parameters: int
-    flops: int
-    memory: int  # bytes of the convolutions' maps of one example
-    steps: int  # optimiser steps of the run so far
-    loss: float  # mean over this round's steps
-    validation: Validation | None
-    removed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    dropout: Mapping[str, float] = field(default_factory=dict)  # mean rate per group
-    scores: Mapping[str, float] = field(default_factory=dict)  # mean score per group, before the cut
-    seconds: Mapping[str, float] = field(default_factory=dict)  # score, cut, train, validate, measure
-    latency: float | None = None  # measured milliseconds of one example
-    graph: ChannelGraph | None = field(default=None, repr=False, compare=False)  # the network's channels now
-
-
-@dataclass
-class Learner:
-    """What the loop needs of the outside world.
-
-    Attributes:
-        network, optimizer: cut and carried in place.
-        train: trains for exactly that many optimiser steps and returns the mean loss.
-        score: importance of every channel of the graph, on the training set.
-        validate: Dice on validation cases, or None when there are none.
-        fit: Dice on the training set; the first cut waits for it. None, or not a number: it does not wait.
-        copies: averages of the weights (EMA), cut and rolled back like the network.
-        before_first_cut: called once, while the network is whole.
-        times: how long layers take, where latency is pruned for.
-        latency: milliseconds of the network as it is now, measured; None: not of interest.
-        choose: picks the channels of a cut; see `choose`.
-    """
-
-    network: nn.Module
-    optimizer: Optimizer
-    train: Callable[[int], float]
-    score: Callable[[ChannelGraph], Scores]
-    validate: Callable[[], Validation | None]
-    fit: Callable[[], float] | None = None
-    copies: Sequence[Copy] = ()
-    before_first_cut: Callable[[], None] | None = None
-    times: LayerTimes | None = None
-    latency: Callable[[], float] | None = None
-    choose: Callable[..., Cut] = choose
 
 
 def stamp(
@@ -129,7 +66,7 @@ def stamp(
         before: what `as_given` says of the network, if it has been asked already; its Dice is what the cuts
             are measured by, its latency what the target is a share of.
     """
-    run = _Run(learner, graph, before or as_given(learner, graph))
+    run = _Run(learner, graph, before or as_given(learner, graph), options)
     ranked = rankable_groups(graph, options.scope)
     target, groups, least = bounds_of(ranked, options.target, run.size, options.evenness)
     schedule = make_schedule(
@@ -158,11 +95,12 @@ def stamp(
             learner.before_first_cut()
         good, rates = run.snapshot(), run.rates
         scores = run.score()
-        cut = learner.choose(
-            learner.network, run.graph, scores,
+        pick = partial(
+            learner.choose, learner.network, run.graph, scores,
             limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
-            groups=groups, protected=spared, cost=options.cost, times=learner.times,
+            groups=groups, cost=options.cost, times=learner.times,
         )  # fmt: skip
+        cut = run.choose(pick, spared)
         if not cut.removed and limit.amount <= target.amount:
             break  # every layer is at its minimum width
         run.cut(cut)
@@ -171,10 +109,10 @@ def stamp(
             run.target_dropout({name: scores[name] for name in scores if name in able}, cut, options)
         recovery = min(schedule.recovery(number), steps - run.steps)
         turn = run.turn("cut", recovery, cut, scores)
-        if run.hurt(turn.validation, options) and steps - run.steps > recovery:
+        if run.hurt(turn, options) and steps - run.steps > recovery:
             yield turn
             turn = run.turn("recover", recovery)  # once more, before giving up
-        if run.hurt(turn.validation, options):
+        if run.hurt(turn, options):
             run.restore(good, rates)
             yield run.rolled_back(turn, cut)
             spared |= {(name, run.graph.kept[name][i]) for name, gone in cut.removed.items() for i in gone}
@@ -182,7 +120,7 @@ def stamp(
             if failures > options.rollbacks:
                 break
             continue  # other channels instead
-        run.remember(turn.validation)
+        run.remember(turn.validation, turn.fit)
         yield turn
         number += 1
 
@@ -200,10 +138,22 @@ def train_only(
     patience: int | None = None,
     stages: int = 10,
     before: Round | None = None,
+    dropout: float = 0.0,
 ) -> Iterator[Round]:
-    """The control: the same network, trained for the same steps, never cut."""
+    """The control: the same network, trained for the same steps, never cut.
+
+    Args:
+        dropout: of every channel alike, and none in the last steps, as where dropout is targeted.
+    """
     run = _Run(learner, graph, before or as_given(learner, graph))
-    yield from finish(run, steps, stages, patience, event="train")
+    if not dropout:
+        yield from finish(run, steps, stages, patience, event="train")
+        return
+    set_uniform_rate(learner.network, dropout)
+    last = round(steps * WITHOUT_DROPOUT)
+    yield from finish(run, steps - last, max(1, stages // 2), None, event="train")
+    set_uniform_rate(learner.network, 0.0)
+    yield from finish(run, last, max(1, stages // 2), patience, event="train")
 
 
 def as_given(learner: Learner, graph: ChannelGraph, validation: Validation | None = None) -> Round:
@@ -247,15 +197,22 @@ def channel_count(graph: ChannelGraph, groups: frozenset[str]) -> int:
 class _Run:
     """The state that the rounds share: graph, counts, steps, best Dice."""
 
-    def __init__(self, learner: Learner, graph: ChannelGraph, before: Round) -> None:
+    def __init__(
+        self, learner: Learner, graph: ChannelGraph, before: Round, options: PruneOptions | None = None
+    ) -> None:
         self.learner, self.graph = learner, graph
         self.tally, self.latency = Tally(learner.network, graph, learner.times), before.latency
         self.steps = self.rounds = 0
         self.best: float | None = None
         self.last: Validation | None = None
+        self.watched = options is None or options.guard
+        self.guard = Guard(
+            options.max_drop if options else math.inf, self._foresee if learner.foresee is not None else None
+        )
         self.rates: dict[str, float] = {}
         self.seconds: dict[str, float] = dict(before.seconds)
-        self.remember(before.validation)
+        self.look = Look(Cut({}))
+        self.remember(before.validation, before.fit)
 
     def _count(self) -> None:
         """What the network costs as it is now; its latency is measured, where it matters."""
@@ -286,6 +243,27 @@ class _Run:
         scores = self.learner.score(self.graph)
         self._timed("score", start)
         return scores
+
+    def choose(self, pick: Callable[..., Cut], protected: Set[tuple[str, int]]) -> Cut:
+        """The channels that go, after a look at what goes with them."""
+        self.look = self.guard.choose(pick, self.graph, protected)
+        return self.look.cut
+
+    def _foresee(self, graph: ChannelGraph, cut: Cut) -> Fit:
+        assert self.learner.foresee is not None
+        start = time.perf_counter()
+        fit = self.learner.foresee(graph, cut)
+        self._timed("look", start)
+        return fit
+
+    def fit(self) -> Fit | None:
+        """How well the training set is learnt, where that is watched."""
+        if self.learner.fit is None:
+            return None
+        start = time.perf_counter()
+        fit = self.learner.fit()
+        self._timed("look", start)
+        return fit
 
     def cut(self, cut: Cut) -> None:
         start = time.perf_counter()
@@ -320,12 +298,13 @@ class _Run:
         start = time.perf_counter()
         self.last = self.learner.validate()
         self._timed("validate", start)
+        fit = self.fit() if self.watched else None
         if event not in ("cut", "recover"):
-            self.remember(self.last)
-        return self._round(event, loss, self.last, cut, scores)
+            self.remember(self.last, fit)
+        return self._round(event, loss, fit, cut, scores)
 
     def _round(
-        self, event: Event, loss: float, validation: Validation | None, cut: Cut | None, scores: Scores | None
+        self, event: Event, loss: float, fit: Fit | None, cut: Cut | None, scores: Scores | None
     ) -> Round:
         turn = Round(
             number=self.rounds,
@@ -337,8 +316,11 @@ class _Run:
             latency=self.latency,
             steps=self.steps,
             loss=loss,
-            validation=validation,
+            validation=self.last,
+            fit=fit,
             removed=dict(cut.removed) if cut else {},
+            foreseen=self.look.fit if event == "cut" else None,
+            spared=dict(self.look.spared.removed) if event == "cut" else {},
             dropout=dict(self.rates),
             scores={name: float(values.mean()) for name, values in (scores or {}).items()},
             seconds={name: round(value, 4) for name, value in self.seconds.items()},
@@ -354,14 +336,15 @@ class _Run:
         start = time.perf_counter()
         self.last = self.learner.validate()
         self._timed("validate", start)
-        return self._round("rolled back", failed.loss, self.last, cut, None)
+        return self._round("rolled back", failed.loss, self.guard.now, cut, None)
 
     def unready(self, options: PruneOptions) -> bool:
-        """Whether the network has not learnt enough for its channels to be told apart.
+        """Whether the network has not learnt enough of some label for its channels to be told apart.
 
         A Dice that is not a number, of training cases without any label, is nothing to wait for.
         """
-        return self.learner.fit is not None and self.learner.fit() < options.ready_dice
+        fit = self.guard.now or self.fit()
+        return fit is not None and fit.lowest < options.ready_dice
 
     def below(self, floor: float) -> bool:
         """Whether validation has not reached the floor yet; without validation there is no floor."""
@@ -369,15 +352,22 @@ class _Run:
             self.last = self.learner.validate()
         return self.last is not None and self.last.dice < floor
 
-    def hurt(self, validation: Validation | None, options: PruneOptions) -> bool:
-        """Whether a cut has not healed: below the floor, or too far below the best so far."""
+    def hurt(self, turn: Round, options: PruneOptions) -> bool:
+        """Whether a cut has not healed: below the floor, or too far below the best so far.
+
+        That is asked of the validation cases together, and of each label on the training set.
+        """
+        validation = turn.validation
         if options.target.floor is not None:
             return validation is None or validation.dice < options.target.floor
+        if self.guard.lost(turn.fit):
+            return True
         if validation is None:
             return False
         return self.best is not None and validation.dice < self.best - options.max_drop
 
-    def remember(self, validation: Validation | None) -> None:
+    def remember(self, validation: Validation | None, fit: Fit | None) -> None:
         """Keep the best Dice."""
+        self.guard.remember(fit)
         if validation is not None:
             self.best = max(self.best or 0.0, validation.dice)

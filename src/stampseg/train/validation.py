@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,46 +19,61 @@ from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import main_map
 from ..runtime.torch_scorer import predict_working
-from .stamp import Validation
+from .round import Fit, Validation
 
 
-def training_dice(network: nn.Module, batches: Iterable[Mapping[str, Tensor]], classes: int) -> float:
-    """Mean Dice of the labels over all voxels of training batches, in eval mode.
+def training_fit(
+    network: nn.Module,
+    batches: Iterable[Mapping[str, Tensor]],
+    names: Sequence[str],
+    criterion: Callable[[Any, Tensor], Tensor],
+) -> Fit:
+    """Loss, and Dice of each label over all voxels of training batches, in eval mode.
 
-    A label that no batch holds says nothing of what was learnt and is left out; where none of them holds
-    any, the Dice is not a number.
-    """
-    names = [str(k) for k in range(1, classes)]
-    known = [
-        dice for dice in training_dice_per_label(network, batches, names).values() if not math.isnan(dice)
-    ]
-    return float(np.mean(known)) if known else math.nan
-
-
-def training_dice_per_label(
-    network: nn.Module, batches: Iterable[Mapping[str, Tensor]], names: Sequence[str]
-) -> dict[str, float]:
-    """Dice of each label over all voxels of training batches, in eval mode; nan where none holds it.
+    A label that no batch holds says nothing of what was learnt and is left out.
 
     Args:
         network: (B, C, *P) -> class logits (B, K, *P).
         batches: `image` and `label` (B, 1, *P), on the network's device.
         names: of classes 1, 2, ...
+        criterion: loss of the network's output and the label.
     """
     overlap, found_voxels, held = ([0] * len(names) for _ in range(3))
+    total, examples = 0.0, 0
     with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
         for batch in batches:
             truth = batch["label"][:, 0]
-            found = main_map(network(batch["image"]), truth.ndim - 1).argmax(1)
+            output = network(batch["image"])
+            total += float(criterion(output, batch["label"])) * len(truth)
+            examples += len(truth)
+            found = main_map(output, truth.ndim - 1).argmax(1)
             for place in range(len(names)):
                 there, predicted = truth == place + 1, found == place + 1
                 overlap[place] += int((there & predicted).sum())
                 found_voxels[place] += int(predicted.sum())
                 held[place] += int(there.sum())
-    return {
-        name: 2 * both / (predicted + there) if there else math.nan
-        for name, both, predicted, there in zip(names, overlap, found_voxels, held, strict=True)
-    }
+    counts = zip(names, overlap, found_voxels, held, strict=True)
+    dice = {name: 2 * both / (predicted + there) for name, both, predicted, there in counts if there}
+    return Fit(total / examples if examples else math.nan, dice)
+
+
+def agreement(one: nn.Module, other: nn.Module, images: Iterable[Tensor], classes: int) -> float | None:
+    """Mean over the labels of the Dice between what two networks find; None where neither finds any.
+
+    Args:
+        one, other: (B, C, *P) -> class logits (B, K, *P).
+        images: (B, C, *P) each, on the networks' device.
+        classes: background included.
+    """
+    both, sizes = [0] * classes, [0] * classes
+    with evaluating(one), evaluating(other), torch.inference_mode(), flushing_denormals(), narrow_layers():
+        for image in images:
+            first, second = (main_map(n(image), image.ndim - 2).argmax(1) for n in (one, other))
+            for label in range(1, classes):
+                both[label] += int(((first == label) & (second == label)).sum())
+                sizes[label] += int((first == label).sum()) + int((second == label).sum())
+    shares = [2 * b / s for b, s in zip(both, sizes, strict=True) if s]
+    return float(np.mean(shares)) if shares else None
 
 
 def validate(

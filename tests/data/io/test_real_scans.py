@@ -13,7 +13,18 @@ from typer.testing import CliRunner
 
 from stampseg.cli.commands import app
 
-QUICK = ("--steps", "8", "--set", "prune.rounds=2", "--set", "network.width=4", "--set", "train.batch_size=2")
+QUICK = (
+    "--steps",
+    "8",
+    "--set",
+    "train.missed_label=warn",
+    "--set",
+    "prune.rounds=2",
+    "--set",
+    "network.width=4",
+    "--set",
+    "train.batch_size=2",
+)
 
 
 def call(*arguments: object, code: int = 0) -> str:

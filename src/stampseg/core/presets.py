@@ -1,0 +1,43 @@
+"""Options that belong together: each preset gives values to those that are not given."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+Preset = Literal["default", "published"]
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Dinsdale et al. 2022 and its release; amounts are fitted to a run's steps, and the recipe of training
+    # (augmentation, loss, optimiser) stays, so that methods can be compared.
+    "published": {
+        "unlabelled": "none",
+        "data": {"grid": "native"},
+        "prune": {
+            "criterion": "taylor",
+            "normalizer": "l2",
+            "rankable": "published",
+            "scoring": "pass",
+            "rounds": 20,
+            "warmup_share": 0.05,
+            "ready_dice": 0.0,
+            "guard": False,
+            "dropout_in_finish": True,
+        },
+    },
+}
+if PRESETS.keys() != set(get_args(Preset)):
+    raise AssertionError("Preset and PRESETS name different presets")
+
+
+def with_preset(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested options with those of the preset that they name, where they do not say otherwise."""
+    chosen = PRESETS.get(str(values.get("preset", "default")), {})
+    merged = dict(values)
+    for name, value in chosen.items():
+        given = merged.get(name)
+        if isinstance(value, dict) and isinstance(given, dict | None):
+            merged[name] = {**value, **(given or {})}
+        elif given is None:
+            merged[name] = value
+    return merged

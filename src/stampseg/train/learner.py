@@ -1,0 +1,49 @@
+"""What the loop of STAMP is given: a network, and functions that train, score, look and validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import Optimizer
+
+from ..channels.choice import choose
+from ..channels.cost import LayerTimes
+from ..channels.graph import ChannelGraph, Cut, Scores
+from ..channels.surgery import Copy
+from .round import Fit, Validation
+
+
+@dataclass
+class Learner:
+    """What the loop needs of the outside world.
+
+    Attributes:
+        network, optimizer: cut and carried in place.
+        train: trains for exactly that many optimiser steps and returns the mean loss.
+        score: importance of every channel of the graph, on the training set.
+        validate: Dice on validation cases, or None when there are none.
+        fit: loss and Dice of each label on training windows. The first cut waits until all are found, and
+            no cut may lose one; None: neither.
+        foresee: the same with the channels of a cut silenced, before anything is removed; None: cuts are
+            made unseen.
+        copies: averages of the weights (EMA), cut and rolled back like the network.
+        before_first_cut: called once, while the network is whole.
+        times: how long layers take, where latency is pruned for.
+        latency: milliseconds of the network as it is now, measured; None: not of interest.
+        choose: picks the channels of a cut; see `choose`.
+    """
+
+    network: nn.Module
+    optimizer: Optimizer
+    train: Callable[[int], float]
+    score: Callable[[ChannelGraph], Scores]
+    validate: Callable[[], Validation | None]
+    fit: Callable[[], Fit] | None = None
+    foresee: Callable[[ChannelGraph, Cut], Fit] | None = None
+    copies: Sequence[Copy] = ()
+    before_first_cut: Callable[[], None] | None = None
+    times: LayerTimes | None = None
+    latency: Callable[[], float] | None = None
+    choose: Callable[..., Cut] = choose

@@ -1,0 +1,48 @@
+"""Channels at zero for a while: the masked twin, without touching a weight."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from monai.networks.nets import BasicUNet, DynUNet, SegResNet
+from torch import Tensor, nn
+
+from stampseg.channels.dropout import attach_dropout
+from stampseg.channels.silence import silenced
+from stampseg.channels.trace import trace
+from stampseg.networks.unet import UNet
+
+from .cuts import mask, random_cut
+from .small_networks import Concatenation, Residual
+
+NETWORKS = {
+    "unet": (lambda: UNet(2, 1, 3, 4, [(2, 2), (2, 2)]), (2, 1, 16, 16)),
+    "unet 3d": (lambda: UNet(3, 1, 2, 4, [(2, 2, 2)]), (1, 1, 8, 8, 8)),
+    "residual": (Residual, (2, 1, 8, 8)),
+    "concatenation": (Concatenation, (2, 1, 8, 8)),
+    "BasicUNet": (lambda: BasicUNet(2, 1, 2, (4, 4, 8, 8, 8, 4)), (1, 1, 32, 32)),
+    "SegResNet": (lambda: SegResNet(2, 8, 1, 2, norm=("BATCH", {})), (1, 1, 16, 16)),
+    "DynUNet": (lambda: DynUNet(2, 1, 2, [3, 3, 3], [1, 2, 2], [2, 2], [4, 8, 8]), (1, 1, 16, 16)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_silenced_network_is_its_masked_twin(name: str) -> None:
+    build, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    network: nn.Module = build().double().eval()
+    image, rng = torch.randn(shape, dtype=torch.float64), np.random.default_rng(1)
+    graph = trace(network, image)
+    if name == "unet":
+        graph = attach_dropout(network, graph, image)
+    before: Tensor = network(image)
+    for _ in range(5):
+        cut, twin = random_cut(graph, rng), copy.deepcopy(network)
+        mask(twin, graph, cut, producers_only=True)
+        with silenced(network, graph, cut):
+            found = network(image)
+        assert torch.allclose(found, twin(image), atol=1e-10)
+    assert torch.equal(network(image), before)

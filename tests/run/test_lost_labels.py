@@ -1,0 +1,64 @@
+"""A run whose network does not find a label in its own training cases is a failed run, and is kept as one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.command import QUICK, call
+from tests.data.scans import write_pictures
+
+TOO_SHORT = (
+    *QUICK,
+    "--steps",
+    "2",
+    "--method",
+    "dense",
+    "--validation",
+    "none",
+    "--set",
+    "train.missed_label=fail",
+)
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    folder = tmp_path_factory.mktemp("lost")
+    pictures = write_pictures(folder, map(str, range(3)), (24, 32))
+    shown = call("train", pictures, "-o", folder / "run", *TOO_SHORT, code=4)
+    return pictures, folder / "run", shown.stderr
+
+
+def test_it_ends_with_status_4_and_says_what_to_do(failed: tuple[Path, Path, str]) -> None:
+    _, _, said = failed
+    text = " ".join(said.split())
+    assert "the network finds next to nothing of" in text and "so the run has no model" in text
+    assert "no round found every label; give it more --steps or a larger --target" in text
+    assert "`stampseg check`" in text and "resume it with" not in text
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_the_rounds_are_kept_and_the_run_has_ended_without_a_model(failed: tuple[Path, Path, str]) -> None:
+    pictures, run, _ = failed
+    result = json.loads((run / "result.json").read_text())
+    assert "so the run has no model" in result["failure"] and result["training_dice_per_label"]
+    assert list((run / "rounds").glob("*.safetensors")) and not (run / "model.safetensors").exists()
+    assert (run / "report.html").is_file() and not (run / "checkpoint").exists()
+    assert "has ended" in call("train", "--resume", run, code=2).stderr
+    message = call("predict", run, pictures / "images", "-o", run.parent / "found", code=3).stderr
+    assert "it ended without a model (result.json says why)" in " ".join(message.split())
+    assert not (run.parent / "found").exists()
+
+
+def test_a_round_can_be_used_all_the_same_and_the_model_kept_on_request(
+    failed: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    pictures, run, _ = failed
+    last = sorted((run / "rounds").glob("*.safetensors"))[-1]
+    call("predict", last, pictures / "images", "-o", tmp_path / "masks")
+    call("train", pictures, "-o", tmp_path / "run", *TOO_SHORT, "--set", "train.missed_label=warn")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["failure"] is None and "next to nothing of" in result["warnings"][0]
+    assert (tmp_path / "run" / "model.safetensors").is_file()
