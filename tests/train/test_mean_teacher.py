@@ -20,7 +20,8 @@ from stampseg.core.config import TrainOptions
 from stampseg.core.teacher_options import TeacherOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import make_loss
-from stampseg.train.mean_teacher import EARLY, MeanTeacher, box, one_hot, ramp, soft_loss
+from stampseg.train.mean_teacher import EARLY, MeanTeacher, one_hot, ramp, soft_loss
+from stampseg.train.mixing import box
 from stampseg.train.trainer import DAMPING, Trainer
 from tests.channels.cuts import mask
 from tests.train.batches import Discs
@@ -175,6 +176,42 @@ def test_unlabelled_windows_teach() -> None:
         return float((found - batch["label"]).abs().mean())
 
     assert error(1.0) < error(0.0)
+
+
+def wild(foreground: float | None, veto: float = 3.0) -> tuple[Trainer, MeanTeacher]:
+    """A teacher that finds all of every window to be foreground."""
+    trainer, teacher, _ = make(veto=veto)
+    teacher.foreground = foreground
+    teacher.targets = lambda forward, weak: one_hot(torch.ones_like(weak[:, :1]), 2)  # type: ignore[method-assign]
+    return trainer, teacher
+
+
+def test_a_teacher_that_runs_wild_is_silenced_from_the_step_on_at_which_its_weight_is_whole() -> None:
+    trainer, teacher = wild(0.3)
+    trainer.train(1)
+    assert teacher.vetoed == -1 and teacher.remarks() == []  # the weight is not whole yet
+    trainer.train(4)
+    assert teacher.vetoed == 1 and teacher.found == 1.0
+    assert teacher.remarks() == [
+        "from step 1 on scans without labels were not learnt from: the teacher found 100.00% of them to be "
+        "foreground, of the labelled ones 30.00% are; label more scans"
+    ]
+    batch = trainer.batches.batch(0)
+    alone = teacher.criterion(trainer.forward(batch["image"]), batch["label"])
+    assert teacher.loss(trainer.forward, batch, 0.5).item() == pytest.approx(alone.item())
+    again = make()[1]
+    again.foreground = 0.3
+    again.put(teacher.state(copy=True))
+    assert (again.vetoed, again.found, again.remarks()) == (1, 1.0, teacher.remarks())
+
+
+@pytest.mark.parametrize(("foreground", "veto"), [(None, 3.0), (0.34, 3.0), (0.1, 11.0)])
+def test_a_teacher_within_its_bounds_or_of_many_labels_is_listened_to(
+    foreground: float | None, veto: float
+) -> None:
+    trainer, teacher = wild(foreground, veto)
+    trainer.train(4)
+    assert teacher.vetoed == -1
 
 
 class SpoiledOnce(nn.Module):

@@ -148,6 +148,11 @@ class TrainOptions(Options):
         description="Compile the network with torch.compile, anew after every cut; needs a C++ compiler. "
         "Pays where the stretches between cuts are long.",
     )
+    mixing: float = Field(
+        0.0, ge=0, le=1,
+        description="Share of the labelled windows of which a box comes from another one, as in CutMix; "
+        "where no scans without labels are learnt from.",
+    )  # fmt: skip
     channel_dropout: float = Field(
         0.0, ge=0, lt=1,
         description="Rate at which whole channels are dropped, the same in every layer, but for the last 40% "

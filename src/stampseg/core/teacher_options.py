@@ -43,6 +43,11 @@ class TeacherOptions(Options):
     batch_size: int | None = Field(
         None, ge=1, description="Windows without label per step; None: as many as labelled ones."
     )
+    veto: float = Field(
+        3.0, gt=1,
+        description="Where one or two scans are labelled: how many times more or less foreground the teacher "
+        "may find in scans without labels than the labelled ones hold, before it is silenced.",
+    )  # fmt: skip
     dense_self: float = Field(
         0.0, ge=0, le=1,
         description="Share of the targets that come from the average as it was before the first cut.",

@@ -30,6 +30,7 @@ from ..train.trainer import Trainer
 from ..train.validation import agreement, training_fit, validate
 from .survey import Survey
 
+VETOED = 2  # labelled scans up to which a teacher may run wild
 LOOK = 0.02  # of the training of a round
 
 
@@ -60,9 +61,14 @@ def objective_of(network: nn.Module, task: Task) -> Objective:
     """The training method: with a teacher where there are scans without labels."""
     config, criterion = task.config, make_loss(task.config.train)
     if not task.seen.split.unlabelled:
-        return Supervised(criterion)
-    on_device = network.to(task.device)
-    return MeanTeacher(on_device, criterion, config.teacher, task.plan.out_channels, config.seed)
+        return Supervised(criterion, config.train.mixing, config.seed)
+    on_device, split = network.to(task.device), task.seen.split
+    voxels = task.seen.fingerprint.class_voxels
+    few = len(split.training) <= VETOED
+    return MeanTeacher(
+        on_device, criterion, config.teacher, task.plan.out_channels, config.seed,
+        foreground=1 - voxels[0] / sum(voxels) if few else None,
+    )  # fmt: skip
 
 
 def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering | None:

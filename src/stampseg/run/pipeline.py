@@ -74,7 +74,7 @@ def run_training(
     task = _task(dataset, folder, config, reporter, source)
     network, graph, spec = _begin(task, source, trusted)
     _announce(network, graph, task, reporter)
-    before, rounds = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
+    before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
 
     def trained_fit(number: int) -> Fit:
         chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
@@ -82,7 +82,15 @@ def run_training(
 
     dense = count(network_spec(task.plan, task.config) if task.config.traits.one_width else spec)
     result = write_result(
-        folder, rounds, before, dense, task.seen, task.config, checkpointer.seconds, trained_fit
+        folder,
+        rounds,
+        before,
+        dense,
+        task.seen,
+        task.config,
+        checkpointer.seconds,
+        trained_fit,
+        remarks,
     )
     for text in result.warnings:
         reporter.note(text, Level.WARNING)
@@ -134,8 +142,8 @@ def _train(
     checkpointer: Checkpointer,
     reporter: Reporter,
     source: Source | None,
-) -> tuple[Round, list[Round]]:
-    """All rounds, each kept in the folder; and the network as it was before the first, as round -1."""
+) -> tuple[Round, list[Round], list[str]]:
+    """The network before its first round, as round -1; all rounds, each kept in the folder; remarks."""
     config, rounds = task.config, list[Round]()
     cache = CaseCache(task.plan, config.data.cache_megabytes)
     with training_batches(task, cache) as batches:
@@ -164,7 +172,8 @@ def _train(
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
-    return before, rounds
+        remarks = trainer.objective.remarks()
+    return before, rounds, remarks
 
 
 def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointer: Checkpointer) -> None:

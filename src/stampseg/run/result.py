@@ -26,6 +26,7 @@ def write_result(
     config: Config,
     seconds: float,
     training_fit: Callable[[int], Fit],
+    remarks: Sequence[str] = (),
 ) -> Result:
     """Choose the model and write result.json.
 
@@ -38,6 +39,7 @@ def write_result(
         config: its options.
         seconds: how long it took.
         training_fit: of the network of a round, over all training cases.
+        remarks: of the training method.
 
     Returns:
         What result.json holds.
@@ -82,7 +84,7 @@ def write_result(
         training_dice_per_label=dict(fit.per_label),
         warnings=(*_missed(validation, unfound if failure is None else ()), *useless),
         failure=failure,
-        remarks=tuple(_remarks(rounds, chosen, choice.target_reached, config, pruned)),
+        remarks=(*_remarks(rounds, chosen, choice.target_reached, config, pruned), *remarks),
         widths=dict(chosen.widths),
         machine=this_machine(torch.get_num_threads(), torch.__version__),
     )

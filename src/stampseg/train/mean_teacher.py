@@ -17,19 +17,18 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.teacher_options import TeacherOptions
 from ..networks.outputs import main_map, score_maps
+from .mixing import box, generator
 from .objective import Batch, Forward
 from .state import State
 
-SIDES = (0.3, 0.7)  # of a mixed box, as a share of the window's
-BOXES = 4  # what the seed is used for; see `data/loaders.py` for others
 SMOOTH = 1e-5  # as in MONAI's Dice loss
+REMEMBERED = 0.95  # of the mean share of foreground, per step
 EARLY = 10  # the average of step t forgets at least as fast as one over (t + 10) / (t + 1) steps
 
 
@@ -42,6 +41,11 @@ class MeanTeacher:
         options: weights, average, mixing.
         classes: background included.
         seed: of the boxes; the box of a step depends on it and the step alone.
+        foreground: share of the labelled voxels that are not background; with it, a teacher that finds
+            `options.veto` times more or less of it in scans without labels is no longer listened to.
+
+    Attributes:
+        vetoed: step at which it was silenced, or -1.
     """
 
     def __init__(
@@ -51,12 +55,14 @@ class MeanTeacher:
         options: TeacherOptions,
         classes: int,
         seed: int = 0,
+        foreground: float | None = None,
     ) -> None:
         self.criterion, self.options, self.classes, self.seed = criterion, options, classes, seed
         self.average = _frozen_copy(network)
         self.dense: nn.Module | None = None  # the average as it was before the first cut
         self.copies: Sequence[nn.Module] = (self.average,)
         self.steps = 0
+        self.foreground, self.found, self.vetoed = foreground, 0.0, -1
 
     def loss(self, forward: Forward, batch: Batch, progress: float) -> Tensor:
         """Supervised loss plus the ramped loss on mixed unlabelled windows; one pass for both halves.
@@ -69,9 +75,11 @@ class MeanTeacher:
         """
         weight = self.options.weight * ramp(progress, self.options.start, self.options.full)
         image, label = batch["image"], batch["label"]
-        if not weight or "weak" not in batch:
+        if not weight or "weak" not in batch or self.vetoed >= 0:
             return self.criterion(forward(image), label)
         targets = self.targets(forward, batch["weak"])
+        if self._runs_wild(targets, progress):
+            return self.criterion(forward(image), label)
         mixed, targets = self.mix(batch["strong"], targets, image, one_hot(label, self.classes))
         output, count = forward(torch.cat([image, mixed])), len(image)
         maps = [
@@ -80,6 +88,17 @@ class MeanTeacher:
         supervised = self.criterion(maps if len(maps) > 1 else maps[0], label)
         unlabelled = main_map(output, label.ndim - 2)[count:]
         return supervised + weight * soft_loss(unlabelled, targets, self.options.threshold)
+
+    def _runs_wild(self, targets: Tensor, progress: float) -> bool:
+        """Whether its share of foreground has left that of the labelled scans, once its weight is whole."""
+        if self.foreground is None:
+            return False
+        share = float((targets.argmax(1) > 0).float().mean())
+        self.found = REMEMBERED * self.found + (1 - REMEMBERED) * share if self.found else share
+        bounds = (self.foreground / self.options.veto, self.foreground * self.options.veto)
+        if progress >= self.options.full and not bounds[0] <= self.found <= bounds[1]:
+            self.vetoed = self.steps
+        return self.vetoed >= 0
 
     @torch.no_grad()
     def targets(self, forward: Forward, weak: Tensor) -> Tensor:
@@ -103,7 +122,7 @@ class MeanTeacher:
         """
         if self.options.mixing == "none":
             return strong, targets
-        rng = np.random.default_rng(np.random.SeedSequence((self.seed, BOXES, self.steps + 1)))
+        rng = generator(self.seed, self.steps)
         count = len(strong)
         windows, goals = strong.clone(), targets.clone()
         for i in range(count):
@@ -135,6 +154,16 @@ class MeanTeacher:
         if self.options.dense_self:
             self.dense = _frozen_copy(self.average)
 
+    def remarks(self) -> list[str]:
+        """That it was silenced, if it was."""
+        if self.vetoed < 0 or self.foreground is None:
+            return []
+        return [
+            f"from step {self.vetoed} on scans without labels were not learnt from: the teacher found "
+            f"{self.found:.2%} of them to be foreground, of the labelled ones {self.foreground:.2%} are; "
+            "label more scans"
+        ]
+
     def trained(self, network: nn.Module) -> nn.Module:
         """The average: what is validated and becomes the model."""
         return self.average
@@ -147,12 +176,14 @@ class MeanTeacher:
             for part, network in networks.items()
             for name, tensor in (*network.named_parameters(), *network.named_buffers())
         }
-        return State(tensors, {"steps": self.steps})
+        return State(tensors, {"steps": self.steps, "found": self.found, "vetoed": self.vetoed})
 
     @torch.no_grad()
     def put(self, state: State) -> None:
         """Set what `state` gave, in place."""
         self.steps = int(state.values["steps"])
+        self.found = float(state.values.get("found", 0.0))
+        self.vetoed = int(state.values.get("vetoed", -1))
         for part, network in (("average", self.average), ("dense", self.dense)):
             if network is not None:
                 for name, tensor in (*network.named_parameters(), *network.named_buffers()):
@@ -167,13 +198,6 @@ def ramp(progress: float, start: float, full: float) -> float:
 def one_hot(label: Tensor, classes: int) -> Tensor:
     """(B, 1, *P) whole numbers -> (B, K, *P) of 0 and 1."""
     return functional.one_hot(label[:, 0].long(), classes).movedim(-1, 1).float()
-
-
-def box(shape: Sequence[int], rng: np.random.Generator) -> tuple[slice, ...]:
-    """A random box of a window of `shape`, each side 30 to 70% of the window's."""
-    sides = [max(1, round(n * rng.uniform(*SIDES))) for n in shape]
-    starts = [int(rng.integers(n - side + 1)) for n, side in zip(shape, sides, strict=True)]
-    return tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
 
 
 def soft_loss(output: Tensor, targets: Tensor, threshold: float = 0.0) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from .mixing import generator, mix_labelled
 from .state import State
 
 Batch = Mapping[str, Tensor]
@@ -58,6 +59,10 @@ class Objective(Protocol):
         """What is validated and becomes the model: the network itself, or a copy."""
         ...
 
+    def remarks(self) -> list[str]:
+        """What the reader of a finished run should know of it."""
+        ...
+
     def state(self, *, copy: bool = False) -> State:
         """What the method remembers, for a checkpoint or to go back to.
 
@@ -76,18 +81,27 @@ class Supervised:
 
     Args:
         criterion: loss of a network's output and labels.
+        mixing: share of the windows of which a box comes from another one.
+        seed: of the boxes.
     """
 
-    def __init__(self, criterion: Callable[[Any, Tensor], Tensor]) -> None:
-        self.criterion = criterion
+    def __init__(
+        self, criterion: Callable[[Any, Tensor], Tensor], mixing: float = 0.0, seed: int = 0
+    ) -> None:
+        self.criterion, self.mixing, self.seed = criterion, mixing, seed
         self.copies: Sequence[nn.Module] = ()
+        self.steps = 0
 
     def loss(self, forward: Forward, batch: Batch, progress: float) -> Tensor:
         """The criterion of the labelled batch."""
-        return self.criterion(forward(batch["image"]), batch["label"])
+        image, label = batch["image"], batch["label"]
+        if self.mixing:
+            image, label = mix_labelled(image, label, self.mixing, generator(self.seed, self.steps))
+        return self.criterion(forward(image), label)
 
     def after_step(self, network: nn.Module, progress: float) -> None:
-        """Nothing."""
+        """Count it."""
+        self.steps += 1
 
     def before_first_cut(self) -> None:
         """Nothing."""
@@ -97,8 +111,13 @@ class Supervised:
         return network
 
     def state(self, *, copy: bool = False) -> State:
-        """Nothing is remembered."""
-        return State({}, {})
+        """The number of steps."""
+        return State({}, {"steps": self.steps})
 
     def put(self, state: State) -> None:
-        """Nothing."""
+        """Go on counting."""
+        self.steps = int(state.values.get("steps", 0))
+
+    def remarks(self) -> list[str]:
+        """None."""
+        return []
