@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
@@ -22,7 +22,7 @@ from ..core.level import Level
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
-from ..data.loaders import CaseCache, ValidationCases
+from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
 from ..data.plan import PLAN
 from ..data.splits import SPLITS, Splits, read_splits
 from ..networks.denormals import start_flushing_workers
@@ -36,6 +36,7 @@ from ..networks.registry import NetworkSpec
 from ..train.learner import Learner
 from ..train.round import Fit, Round
 from ..train.stamp import as_given, stamp, train_only
+from ..train.statistics import with_own_statistics
 from ..train.trainer import Trainer
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
@@ -44,6 +45,8 @@ from .records import Result
 from .reporters import Reporter
 from .result import write_result
 from .survey import Survey, survey
+
+STATISTICS_BATCHES = 50  # that the batch norms of an average are estimated on when training has ended
 
 
 def run_training(
@@ -168,12 +171,21 @@ def _train(
             if checkpointer.passed():
                 continue
             model = trainer.objective.trained(network)
+            if model is not network and turn.steps == config.train.steps:
+                model = with_own_statistics(model, _images(trainer, batches))
             save_model(folder.round_model(turn.number), model, _describe(spec, task, turn, source))
             folder.append_round(turn)
             checkpointer.keep()
             reporter.round(turn)
         remarks = trainer.objective.remarks()
     return before, rounds, remarks
+
+
+def _images(trainer: Trainer, batches: TrainingBatches) -> Iterator[Tensor]:
+    """Windows with and without labels, as they come after the last step, for the statistics of an average."""
+    for step in range(STATISTICS_BATCHES):
+        batch = trainer.to_device(batches.batch(trainer.done + step))
+        yield torch.cat([batch[name] for name in ("image", "weak") if name in batch])
 
 
 def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointer: Checkpointer) -> None:

@@ -1,0 +1,31 @@
+"""Statistics of batch norms that belong to an average of weights, estimated when training has ended.
+
+Those of the average are averages over networks that are gone. Cai et al., "Exponential moving average
+normalization for self-supervised and semi-supervised learning", CVPR 2021 (arXiv 2101.08482), on why it
+matters.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from ..networks.denormals import flushing_denormals
+from ..networks.narrow_layers import narrow_layers
+
+
+def with_own_statistics(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
+    """A copy in eval mode whose batch norms hold the plain mean over the batches; no weight changes.
+
+    Args:
+        network: left as it is; one without batch norms comes back as a copy that is the same.
+        images: batches (B, C, *P) on its device.
+    """
+    twin = copy.deepcopy(network)
+    with torch.no_grad(), flushing_denormals(), narrow_layers():
+        update_bn(images, twin)
+    return twin.eval()
