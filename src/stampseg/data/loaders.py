@@ -141,7 +141,9 @@ class TrainingBatches:
         self.unlabelled = tuple(replace(case, label=None) for case in unlabelled)
         self._strong = strong_view(teacher.strong_view == "full")
         self._unlabelled_size = (teacher.batch_size or options.batch_size) if unlabelled else 0
-        self._windows: list[tuple[int, int]] | None = None  # see `watch_batches`
+        self._windows: tuple[list[tuple[int, int]], list[tuple[int, int]]] | None = (
+            None  # see `watch_batches`
+        )
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="batches", initializer=_compute_alone)
         self._ahead: dict[int, Future[Sample]] = {}
 
@@ -209,14 +211,15 @@ class TrainingBatches:
             free = self._order(0)
             held = {index: set(self.cache.sample_source(self.cases[index])[1]) for index in free}
             cases_of = {k: [i for i in free if k in held[i]] for k in sorted(set().union(*held.values()))}
-            windows = []
+            first = []
             for label, theirs in sorted(cases_of.items(), key=lambda item: len(item[1])):
                 index = next((i for i in theirs if i in free), theirs[0])
-                windows.append((index, label))
+                first.append((index, label))
                 free = [i for i in free if i != index]
             rest = [(index, min(held[index], default=0)) for index in free]
-            self._windows = windows + rest[: max(0, count - len(windows))]
-        return self._windows
+            self._windows = first, rest
+        first, rest = self._windows
+        return first + rest[: max(0, count - len(first))]
 
     def _watch(self, index: int, label: int) -> Sample:
         prepared, locations = self.cache.sample_source(self.cases[index])

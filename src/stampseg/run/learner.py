@@ -32,6 +32,7 @@ from .survey import Survey
 
 VETOED = 2  # labelled scans up to which a teacher may run wild
 LOOK = 0.02  # of the training of a round
+COMPARED = 2  # windows that a teacher and its student are compared on
 
 
 @dataclass(frozen=True)
@@ -111,24 +112,26 @@ def learner_of(
     def trained() -> nn.Module:
         return trainer.objective.trained(trainer.network)
 
-    def fit_of(network: nn.Module) -> Fit:
-        return training_fit(network, watched(), plan.label_names[1:], trainer.objective.criterion)
+    def fit_of(network: nn.Module, windows: int = count) -> Fit:
+        return training_fit(network, watched(windows), plan.label_names[1:], trainer.objective.criterion)
 
     def fit() -> Fit:
         found = fit_of(trained())
         if trained() is trainer.network:
             return found
-        images = (trainer.to_device({"image": image})["image"] for image in batches.watch_unlabelled(count))
+        images = (
+            trainer.to_device({"image": image})["image"] for image in batches.watch_unlabelled(COMPARED)
+        )
         return replace(
             found,
-            student=fit_of(trainer.network).per_label,
+            student=fit_of(trainer.network, COMPARED).per_label,
             agreement=agreement(trained(), trainer.network, images, plan.out_channels),
         )
 
-    def watched() -> Iterable[Mapping[str, Tensor]]:
+    def watched(windows: int) -> Iterable[Mapping[str, Tensor]]:
         if not prune.guard:
             return trainer.scoring_batches(prune.score_batches)
-        return map(trainer.to_device, batches.watch_batches(count))
+        return map(trainer.to_device, batches.watch_batches(windows))
 
     def foresee(graph: ChannelGraph, cut: Cut) -> Fit:
         with silenced(trained(), graph, cut):
@@ -157,16 +160,17 @@ def learner_of(
 
 
 def watched_windows(task: Task) -> int:
-    """Windows that the guard looks at: a look before a cut and one after it cost `LOOK` of its training.
+    """Training windows that the guard looks at, so that all looks of a round cost `LOOK` of its training.
 
-    Training on a window takes three times the forward pass; a teacher adds one for each of its own. There are
-    two at the least.
+    Training on a window takes three times the forward pass; a teacher adds one for each of its own. The guard
+    looks twice at each of its windows, before a cut and after it; a teacher and its student are compared on
+    `COMPARED` with labels and as many without. There are two windows at the least.
     """
     train, prune, teacher = task.config.train, task.config.prune, task.config.teacher
     unlabelled = (teacher.batch_size or train.batch_size) if task.seen.split.unlabelled else 0
     passes = 3 * (train.batch_size + unlabelled) + unlabelled
     steps = prune.recovery_steps or train.steps * (1 - sum(prune.shares)) / prune.rounds
-    return max(2, int(LOOK * steps * passes / 2))
+    return max(2, int((LOOK * steps * passes - (3 * COMPARED if unlabelled else 0)) / 2))
 
 
 def fit_on_training(network: nn.Module, task: Task) -> Fit:
