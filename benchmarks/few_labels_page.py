@@ -39,7 +39,17 @@ last table.
 """
 
 
+MARK = "<!-- made by benchmarks/few_labels_page.py -->"
+
+
 def main() -> None:
+    if sys.argv[1] == "--trials":
+        rows, page = (
+            [json.loads(line) for line in Path(sys.argv[2]).read_text().splitlines()],
+            Path(sys.argv[3]),
+        )
+        page.write_text(f"{page.read_text().split(MARK)[0]}{MARK}\n{trials(rows)}")
+        return
     rows = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines()]
     rows = [row for row in rows if row["variant"] in ORDER]
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -75,6 +85,27 @@ def table(task: str, rows: list[dict]) -> str:
     if guarded:
         lines += ["", f"Ours: {sum(r.get('spared', 0) for r in guarded)} cuts had channels spared, "
                   f"{sum(r.get('undone', 0) for r in guarded)} were undone."]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def trials(rows: list[dict]) -> str:
+    """A table for each set: every variant tried, with its options, draw by draw."""
+    lines: list[str] = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        mine = [row for row in rows if row["task"] == task]
+        draws = sorted({row["draw"] for row in mine})
+        lines += ["", f"## {task}, trials", "",
+                  f"| variant | options | parameters | {' | '.join(f'draw {d}' for d in draws)} | mean |",
+                  f"|---|---|---:|{'---:|' * len(draws)}---:|"]  # fmt: skip
+        for variant in dict.fromkeys(row["variant"] for row in mine):
+            runs = {row["draw"]: row for row in mine if row["variant"] == variant}
+            first = next(iter(runs.values()))
+            each = [f"{runs[d]['dice']:.3f}" if d in runs else "" for d in draws]
+            mean = np.mean([run["dice"] for run in runs.values()])
+            lines.append(
+                f"| {variant} | `{' '.join(first['options'])}` | {first['parameters']:,} | "
+                f"{' | '.join(each)} | {mean:.3f} |"
+            )
     return "\n".join([*lines, ""])
 
 
