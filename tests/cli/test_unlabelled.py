@@ -41,6 +41,14 @@ def test_images_without_a_mask_teach_and_the_model_is_the_average(pictures: Path
     assert not ids(tmp_path / "alone", "unlabelled")
     models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "alone")]
     assert models[0] != models[1]
+    # the rate is held where a teacher is at work, and the run remembers that as settled
+    assert "schedule: hold" in (tmp_path / "run" / "config.yaml").read_text()
+    assert "schedule: cosine" in (tmp_path / "alone" / "config.yaml").read_text()
+    last = json.loads((tmp_path / "run" / "rounds.jsonl").read_text().splitlines()[-1])
+    assert last["fit"]["student"].keys() == last["fit"]["per_label"].keys()
+    assert not json.loads((tmp_path / "alone" / "rounds.jsonl").read_text().splitlines()[-1])["fit"][
+        "student"
+    ]
 
 
 def test_who_validates_is_not_among_them_nor_a_copy(pictures: Path, tmp_path: Path) -> None:
