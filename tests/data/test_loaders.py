@@ -320,29 +320,51 @@ def test_augmentation_leaves_the_threads_of_training_alone() -> None:
         torch.set_num_threads(before)
 
 
-def unlabelled_batches(cases, unlabelled, **teacher):
-    options = TrainOptions(batch_size=2)
-    data, chosen = DataOptions(cache_megabytes=64), TeacherOptions(**teacher)
-    return TrainingBatches(cases, PLAN, options, data, 0, unlabelled=unlabelled, teacher=chosen)
+def unlabelled_batches(cases, unlabelled, plan=PLAN, **teacher):
+    options = TrainOptions(batch_size=2, steps=100)
+    data, chosen = DataOptions(cache_megabytes=64), TeacherOptions(**{"start": 0.0, **teacher})
+    return TrainingBatches(cases, plan, options, data, 0, unlabelled=unlabelled, teacher=chosen)
 
 
 def test_windows_without_labels_come_beside_the_labelled_ones_and_change_nothing_of_them(tmp_path):
     cases = make_cases(tmp_path, 5)
     with batches_of(cases[:2], batch_size=2) as alone, unlabelled_batches(cases[:2], cases[2:]) as both:
-        for step in range(3):
+        for step in range(1, 4):
             one, other = alone.batch(step), both.batch(step)
             assert other.keys() == {"image", "label", "weak", "strong"}
             assert equal(one, {name: other[name] for name in one})
             assert other["weak"].shape == other["strong"].shape == (2, 1, 32, 48)
     with unlabelled_batches(cases[:2], cases[2:], batch_size=3) as three:
-        assert len(three.batch(0)["weak"]) == 3
+        assert len(three.batch(1)["weak"]) == 3
+
+
+def test_scans_without_labels_are_not_read_before_they_count(tmp_path):
+    cases = make_cases(tmp_path, 3)
+    with unlabelled_batches(cases[:1], cases[1:], start=0.1) as batches:
+        assert set(batches.batch(0)) == {"image", "label"}
+        assert [case for case in batches.cache._entries if case.label is None] == []
+        assert set(batches.batch(10)) == {"image", "label"}
+        assert "weak" in batches.batch(11)
+
+
+def test_a_large_scan_without_label_stays_for_as_many_steps_as_it_holds_windows(tmp_path):
+    """Each is read once for them even where nothing is kept; whatever the step that training resumes from."""
+    cases, plan = make_cases(tmp_path, 6), PLAN.model_copy(update={"patch_size": (20, 20)})  # 4 of 40 x 40
+    with unlabelled_batches(cases[:1], cases[1:], plan) as batches:
+        drawn = [[index for index, _ in batches._unlabelled_draws(step)] for step in range(40)]
+        assert all(drawn[step] == drawn[step - step % 4] for step in range(40))
+        assert {index for places in drawn for index in places} == set(range(5))
+        draws = [draw for step in range(40) for _, draw in batches._unlabelled_draws(step)]
+        assert draws == list(range(80))  # every window is another one
+    with unlabelled_batches(cases[:1], cases[1:], plan) as other:
+        assert [index for index, _ in other._unlabelled_draws(17)] == drawn[17]
 
 
 def test_both_views_lie_on_the_same_voxels(tmp_path):
     cases = make_cases(tmp_path, 4)
     for view in ("noise", "full"):
         with unlabelled_batches(cases[:1], cases[1:], strong_view=view) as batches:
-            for step in range(4):
+            for step in range(1, 5):
                 batch = batches.batch(step)
                 for weak, strong in zip(batch["weak"], batch["strong"], strict=True):
                     assert np.corrcoef(weak.ravel(), strong.ravel())[0, 1] > 0.7
@@ -352,8 +374,8 @@ def test_both_views_lie_on_the_same_voxels(tmp_path):
 def test_labels_of_unlabelled_cases_are_never_read(tmp_path):
     cases = make_cases(tmp_path, 4)
     with unlabelled_batches(cases[:1], cases[1:]) as batches:
-        known = [batches.batch(step) for step in range(3)]
+        known = [batches.batch(step) for step in range(1, 4)]
     for case in cases[1:]:
         case.label.write_bytes(b"nothing that could be read")
     with unlabelled_batches(cases[:1], cases[1:]) as batches:
-        assert all(equal(batches.batch(step), known[step]) for step in range(3))
+        assert all(equal(batches.batch(step), known[step - 1]) for step in range(1, 4))

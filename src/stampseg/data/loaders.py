@@ -6,6 +6,7 @@ at step k sees exactly the batches it would have seen.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from .plan import Plan
 from .preprocess import Prepared, prepare
 from .transforms import Locations, Sample, TrainingTransform, find_locations, strong_view
 
+LONGEST_STAY = 8  # steps
 # What a seed is used for, so that no two uses share random numbers.
 ORDER, DRAW, SCORING, UNLABELLED = 0, 1, 2, 3
 
@@ -141,6 +143,10 @@ class TrainingBatches:
         self.unlabelled = tuple(replace(case, label=None) for case in unlabelled)
         self._strong = strong_view(teacher.strong_view == "full")
         self._unlabelled_size = (teacher.batch_size or options.batch_size) if unlabelled else 0
+        self._silent = math.floor(
+            teacher.start * options.steps
+        )  # steps before what is learnt from them counts
+        self._stay: int | None = None  # steps that a scan without labels stays
         self._windows: tuple[list[tuple[int, int]], list[tuple[int, int]]] | None = (
             None  # see `watch_batches`
         )
@@ -261,17 +267,29 @@ class TrainingBatches:
                 for index, draw in self._draws(step)
             ]
         )
-        if not self._unlabelled_size:
+        if not self._unlabelled_size or step <= self._silent:
             return batch
-        seed = (self.seed, UNLABELLED, ORDER)
-        places = self._places(step, self._unlabelled_size, len(self.unlabelled), seed)
         views = [
             self._training.views(
                 self.cache.get(self.unlabelled[index]), self._strong, (self.seed, UNLABELLED, DRAW, draw)
             )
-            for index, draw in places
+            for index, draw in self._unlabelled_draws(step)
         ]
         return batch | _stack(views)
+
+    def _unlabelled_draws(self, step: int) -> list[tuple[int, int]]:
+        """(case index, draw number) of each window without labels.
+
+        A large scan stays for as many steps as it holds windows: to read and prepare it for a single one
+        would cost more than all the rest of the step.
+        """
+        size, seed = self._unlabelled_size, (self.seed, UNLABELLED, ORDER)
+        if self._stay is None:
+            shape = self.cache.get(self.unlabelled[0]).image.shape[1:]
+            windows = math.prod(shape) / math.prod(self.plan.patch_size)
+            self._stay = max(1, min(LONGEST_STAY, round(windows)))
+        places = self._places(step // self._stay, size, len(self.unlabelled), seed)
+        return [(index, step * size + place) for place, (index, _) in enumerate(places)]
 
     def _sample(self, transform: TrainingTransform, index: int, seed: tuple[int, ...]) -> Sample:
         prepared, locations = self.cache.sample_source(self.cases[index])
