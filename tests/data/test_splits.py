@@ -295,7 +295,7 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
     found = seen(4, 5)
     assert (len(found.training), found.validation, len(found.unused)) == (4, (), 2)
     assert found.note == (
-        "4 cases train, none validates: the masks of all 2 validation case(s) are background alone "
+        "4 cases train, none validates: there is only background in 2 validation cases "
         "(i4, i5); name others with `train.validation`"
     )
     assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]

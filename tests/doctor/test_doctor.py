@@ -57,7 +57,7 @@ def one(folder: Path, code: str, *options: object) -> dict[str, Any]:
 def test_clean_data_have_no_findings(tmp_path: Path) -> None:
     assert findings(dataset(tmp_path)) == []
     said = call("check", tmp_path, "--no-timing").output
-    assert f"0 error(s), 0 warning(s), 0 note(s); next: stampseg train {tmp_path} -o run" in said
+    assert f"0 errors, 0 warnings, 0 notes; next: stampseg train {tmp_path} -o run" in said
 
 
 def flat(made: Made) -> Made:
@@ -98,7 +98,7 @@ def large(made: Made) -> Made:
     ("spoil", "code", "said"),
     [
         (flat, "constant", "every voxel has the value 7"),
-        (scaled, "scale", "1 image(s) have values of another scale"),
+        (scaled, "scale", "1 image of another scale of values"),
         (empty, "empty-mask", "holds background only"),
         (coarse, "spacing", "mm voxels, in most cases 1 x 1 x 1.5"),
         (flipped, "orientation", "5 RAS, 1 LAS"),

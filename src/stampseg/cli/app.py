@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import io
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 import typer
 
 from ..core.errors import DataError, StampsegError
+from ..core.level import Level
 from ..core.packages import missing
+from ..core.remarks import REMEDY, gathered
 from ..core.version import __version__
 from .flags import in_flags, speak_of
 
@@ -55,7 +59,12 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         speak_of(command)
         try:
-            return command(*args, **kwargs)
+            with gathered() as remarks:
+                try:
+                    return command(*args, **kwargs)
+                finally:
+                    for text, _ in remarks.sentences():
+                        say(Level.WARNING.shown(f"{text}; {REMEDY}"), err=True)
         except StampsegError as error:
             raise _ended(in_flags(str(error)), error.exit_code) from None
         except ModuleNotFoundError as error:
@@ -71,6 +80,13 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             raise _ended("stopped by the user", 130) from None
 
     return wrapped
+
+
+def print_anything() -> None:
+    """From here on, letters that the console's encoding lacks are replaced by question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _ended(text: str, code: int) -> typer.Exit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ConfigError, DataError
-from .app import app, console, reported
+from .app import app, console, print_anything, reported
 from .flags import in_flags
 from .options import (
     DataArgument,
@@ -149,4 +149,5 @@ def demo(
 
 def main() -> None:
     """Entry point of the `stampseg` command."""
+    print_anything()
     app(prog_name="stampseg")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from ..core.text import counted
 from .app import console
 from .run_options import RunOptions
 
@@ -100,9 +101,9 @@ def _support(result: Result) -> str:
     cases = result.validation_cases_per_label or {}
     dice = result.validation_dice_per_label or {}
     if len(cases) < 2:
-        return "".join(f" in {count} case(s)" for count in cases.values())
+        return "".join(f" in {counted(count, 'case')}" for count in cases.values())
     parts = [
-        f"{n} {_dice(dice.get(n))} in {count} case(s)" if count else f"{n} in no case"
+        f"{n} {_dice(dice.get(n))} in {counted(count, 'case')}" if count else f"{n} in no case"
         for n, count in cases.items()
     ]
     return f" ({', '.join(parts)})"

@@ -27,6 +27,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "size": ("warning", "An image covers three times more, or less, than the other cases'."),
     "memory": ("warning", "Training would need more memory than is free."),
     "data": ("warning", "What was noticed while pairing files."),
+    "reader": ("warning", "The library that reads a file remarks on it."),
     "scale": (
         "note",
         "Images have values of another scale; each is normalised by itself.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from ..core.text import counted
 from ..data.labels import LabelTable
 from ..data.splits import Split
 from .facts import CaseFacts
@@ -82,8 +83,8 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
             findings.append(
                 finding(
                     "leak",
-                    f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names}), and "
-                    "some train while others validate",
+                    f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} ({names}), "
+                    "and some train while others validate",
                     "delete the copies, or give them one person in a CSV's group column",
                     [f.image for f in group],
                 )
@@ -92,7 +93,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
             findings.append(
                 finding(
                     "twin",
-                    f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names})",
+                    f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} ({names})",
                     "delete the copies: they count twice",
                     [f.image for f in group],
                 )

@@ -296,7 +296,8 @@ class RunFolder:
         logger = self._logger()
         logger.setLevel(logging.INFO)
         logger.propagate = False
-        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8")
+        # a path may be of bytes that are no UTF-8
+        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return logger

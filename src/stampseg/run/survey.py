@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.config import Config
 from ..core.errors import DataError
 from ..core.level import Level
-from ..core.text import some
+from ..core.text import counted, some
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.readers import read_label
@@ -72,8 +72,8 @@ def _without_empty_validation(split: Split, background: int) -> Split:
     if not cases or any(_holds_label(case, background) for case in cases):
         return split
     note = (
-        f"{len(split.training)} cases train, none validates: the masks of all {len(cases)} "
-        f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
+        f"{len(split.training)} cases train, none validates: there is only background in "
+        f"{counted(len(cases), 'validation case')} ({some([case.id for case in cases])}); name others with "
         "`train.validation`"
     )
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..core.errors import DataError, MissingPackageError, one_line
 from ..core.level import Level
+from ..core.text import counted
 from ..data.cases import Case, find_inputs
 from ..data.io.readers import output_name, read_image, twin_of, write_label
 from ..data.io.volume import Volume
@@ -130,14 +131,16 @@ def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
     """Images in which nothing was found, and labels that were found in none."""
     count, empty = len(written), sum(not result.labelled for result in written)
     if empty and empty == count:
-        return [f"nothing was found in any image: all {count} mask(s) are empty"]
+        return [
+            "nothing was found: " + ("the mask is empty" if count == 1 else f"all {count} masks are empty")
+        ]
     found = [f"nothing was found in {empty} of {count} images"] if empty else []
     lost = [
         one_line(name)
         for place, name in enumerate(names)
         if place and count and not any(result.voxels[place] for result in written)
     ]
-    return [*found, *([f"{', '.join(lost)}: found in none of the {count} image(s)"] if lost else [])]
+    return [*found, *([f"{', '.join(lost)}: found in none of {counted(count, 'image')}"] if lost else [])]
 
 
 def _stream(
