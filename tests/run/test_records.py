@@ -12,9 +12,9 @@ import pytest
 from stampseg.core.config import Config
 from stampseg.core.errors import DataError
 from stampseg.core.level import Level
+from stampseg.core.run_folder import run_folder_of
 from stampseg.data.cases import Case
 from stampseg.data.splits import SPLITS, Split, Splits, read_splits
-from stampseg.networks.model_file import run_folder_of
 from stampseg.run import result
 from stampseg.run.checkpoint import CHECKPOINT, CheckpointRecord
 from stampseg.run.folder import RunFolder

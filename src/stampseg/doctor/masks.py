@@ -83,8 +83,8 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
             findings.append(
                 finding(
                     "leak",
-                    f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} ({names}), "
-                    "and some train while others validate",
+                    f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} "
+                    f"({names}), and some train while others validate",
                     "delete the copies, or give them one person in a CSV's group column",
                     [f.image for f in group],
                 )

@@ -32,7 +32,6 @@ from .registry import NetworkSpec
 from .skeleton import skeleton
 
 MODEL_FILE = "model.safetensors"  # the network of a run folder
-ROUNDS_FOLDER = "rounds"  # in a run folder, with the network after every round
 KEY = "stampseg"  # of the description in the metadata
 LAYERS_PER_WEIGHT = 100
 MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
@@ -285,8 +284,3 @@ def find_model(path: Path) -> Path:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file or run folder")
     return path
-
-
-def run_folder_of(model: Path) -> Path:
-    """The run folder that a model file lies in, if it lies in one."""
-    return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent

@@ -25,11 +25,12 @@ from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError,
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
+from ..core.run_folder import ROUNDS_FOLDER
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
-from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
+from ..networks.model_file import MODEL_FILE
 from ..train.stamp import Round
 from .checkpoint import CHECKPOINTS, delete_checkpoints
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
