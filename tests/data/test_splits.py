@@ -22,7 +22,7 @@ from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits import AUTO_CASES, AUTO_MOST, Split, draw_cases, hold_out, split_cases
 from stampseg.run.pipeline import _settle as settle
 from stampseg.run.reporters import Reporters
-from stampseg.run.survey import survey
+from stampseg.run.survey import seldom, survey
 
 
 def make_cases(groups: list[int]) -> list[Case]:
@@ -439,6 +439,14 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
     )
     assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]
     assert (found.level, seen(3, 4).level) == (Level.WARNING, Level.INFO)
+
+
+def test_a_label_that_most_training_masks_lack_is_said(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 4 + [disc_mask(1, 2)] * 2))
+    seen = survey(data, Config.model_validate({"train": {"validation": "none"}}))
+    assert seen.fingerprint.class_cases == (6, 6, 2)
+    (said,) = seldom(seen)
+    assert said.startswith("label label_2 is in 2 of 6 masks that train; right where the other scans do not")
 
 
 def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tmp_path: Path) -> None:

@@ -121,6 +121,17 @@ def test_a_rare_class_is_named_with_its_cases(tmp_path: Path) -> None:
     assert "class 2" in found["found"] and "1 of 6 cases (c)" in found["found"]
 
 
+def test_a_class_that_most_masks_lack(tmp_path: Path) -> None:
+    """It may be absent there, or not drawn: three of eight hold it."""
+    data = dataset(tmp_path / "data", 8, a=extra, b=extra, c=extra)
+    found = one(data, "seldom-class", "--validation", "none")
+    assert (
+        found["found"] == "label label_2 is in 3 of 8 masks" and "teach that it is not there" in found["fix"]
+    )
+    assert found["severity"] == "note"
+    assert {Path(path).name[0] for path in found["files"]} == set("defgh")
+
+
 def test_a_class_that_nobody_validates(tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", a=extra, b=extra, c=extra)
     table = tmp_path / "validation.csv"

@@ -126,8 +126,8 @@ SHOWN = 5  # findings of one code
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def print_examination(found: Examination, console: Console, options: Sequence[str] = ()) -> None:
-    """Findings, plan, estimate, and the next command, with the options that were given."""
+def print_examination(found: Examination, console: Console, words: Sequence[str]) -> None:
+    """Findings, plan, estimate, and the next command, with the words that `check` was given."""
     dataset = found.dataset
     people = len({case.group for case in dataset.cases})
     console.print(
@@ -148,7 +148,7 @@ def print_examination(found: Examination, console: Console, options: Sequence[st
         )
     if found.estimate is not None:
         console.print(_words(found.estimate), highlight=False)
-    following = shlex.join(["stampseg", "train", str(dataset.root), *options, "-o", "run"])
+    following = shlex.join(["stampseg", "train", *words, "-o", "run"])
     counts = {s: sum(each.severity == s for each in found.findings) for s in COLOURS}
     said = ", ".join(counted(n, name) for name, n in counts.items())
     if counts["error"]:

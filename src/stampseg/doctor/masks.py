@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..core.text import counted
 from ..data.labels import LabelTable
 from ..data.splits import Split
+from ..run.survey import SELDOM, SELDOM_FIX, seldom_text
 from .facts import CaseFacts
 from .finding import Finding, finding
 
@@ -47,6 +48,15 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> li
                     f"class {value} ({name}) occurs in {len(holders)} of {len(facts)} cases ({where})",
                     "a stray value? clean it; a rare structure? label more of it, else it is hardly learnt",
                     [str(f.case.label) for f in holders],
+                )
+            )
+        elif 0 < len(holders) < SELDOM * len(facts):
+            findings.append(
+                finding(
+                    "seldom-class",
+                    seldom_text(name, len(holders), len(facts)),
+                    SELDOM_FIX,
+                    [str(f.case.label) for f in facts if f not in holders],
                 )
             )
         validation = (*split.validation, *split.unused)

@@ -131,6 +131,10 @@ def _check_header(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if length > min(MOST_HEADER, size) and path.suffix != ".safetensors":
+        raise ModelFileError(
+            f"{path}: is no model file; expected a run folder, or the model.safetensors of one"
+        )
     if length > min(MOST_HEADER, size):
         raise ModelFileError(
             f"{path}: not a readable .safetensors file (a header of {length:,} bytes in a file of "

@@ -76,7 +76,7 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, _REFUSALS) and not self.begun:
+        if error is not None and not self.kept_after(error):
             self.discard()
         elif error is not None:
             with suppress(OSError):
@@ -128,7 +128,9 @@ class RunFolder:
         read_spec(path)
         folder = cls(path)
         if folder.ended:
-            raise ConfigError(f"{path}: this run has ended; there is nothing to resume")
+            raise ConfigError(
+                f"{path}: this run has finished, its network is {folder.model}; nothing is left to resume"
+            )
         try:
             folder._take()
             for place in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
@@ -199,6 +201,10 @@ class RunFolder:
     def begun(self) -> bool:
         """Whether there is training that would be lost with the folder."""
         return (self.path / ROUNDS.name).exists() or any((self.path / CHECKPOINTS).glob("*.safetensors"))
+
+    def kept_after(self, error: BaseException) -> bool:
+        """Whether the folder stays, and the run can go on, after what ended it."""
+        return self.begun or not isinstance(error, _REFUSALS)
 
     def finish(self) -> None:
         """Delete what only a stopped run needs, at one stroke, and let others in."""

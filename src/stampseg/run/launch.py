@@ -29,9 +29,16 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     Raises:
         ConfigError: the folder holds something else, such as a run that has ended or of other options.
     """
-    if not (output / SPEC.name).is_file() or (folder := RunFolder(output)).ended:
+    if not (output / SPEC.name).is_file():
         return RunFolder.create(output, spec)
-    other = spec.differences(folder.spec)
+    folder = RunFolder(output)
+    other, ended = spec.differences(folder.spec), folder.ended
+    if ended:
+        what = f"a finished run of other options ({', '.join(other)})" if other else "this run, finished"
+        raise ConfigError(
+            f"{output}: holds {what}; its network is {folder.model}, its page {output / 'report.html'}; "
+            "to train anew, choose another `output`"
+        )
     if other:
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); resume it with "

@@ -41,7 +41,7 @@ from .learner import Task, dice_on_training, gathering_of, learner_of, objective
 from .records import Result
 from .reporters import Reporter
 from .result import write_result
-from .survey import Survey, survey
+from .survey import Survey, seldom, survey
 
 
 def run_training(
@@ -103,7 +103,7 @@ def _task(
     seen = survey(dataset, stored or config, source, known, folder.plan())
     config = stored or _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
         reporter.note(text)
     reporter.note(seen.split.note, seen.split.level)
     return Task(seen, config, device)

@@ -73,6 +73,28 @@ def survey(
     return Survey(dataset, table, split, seen, plan)
 
 
+SELDOM = 0.5  # share of the masks
+SELDOM_FIX = (
+    "right where the other scans do not show it; where it is only not drawn in them, they teach that it is "
+    "not there: leave them out, or draw it"
+)
+
+
+def seldom_text(name: str, count: int, masks: int) -> str:
+    """That a label is missing in most masks."""
+    return f"label {name} is in {count} of {masks} masks"
+
+
+def seldom(seen: Survey) -> list[str]:
+    """A sentence for each label that most training masks lack."""
+    masks = len(seen.split.training)
+    return [
+        f"{seldom_text(name, count, masks)} that train; {SELDOM_FIX}"
+        for name, count in zip(seen.table.names, seen.fingerprint.class_cases, strict=False)
+        if 0 < count < SELDOM * masks
+    ]
+
+
 def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
     """The cases that a network of ours was trained on, as its run folder says."""
     if source is None or source.kind != "stampseg model":

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...core.errors import ModelFileError
 
+_BEGINNINGS = (b"PK", b"\x80")  # of a zip archive, and of a pickle
 _WRAPPERS = ("network_weights", "state_dict", "model_state_dict", "model", "network", "net")
 _PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.")
 
@@ -34,11 +35,30 @@ def read_checkpoint(path: Path) -> Any:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise ModelFileError(f"{path}: not a readable .safetensors file ({error})") from None
+    _check_beginning(path)
     try:
         with torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file can raise anything
         raise ModelFileError(f"{path}: {_reason(str(error))}") from None
+
+
+def _check_beginning(path: Path) -> None:
+    """Refuse what no version of PyTorch writes, in words that speak of the file rather than of its bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if not head.startswith(_BEGINNINGS):
+        found = "an empty file" if not head else "a text" if _is_text(head) else "something else"
+        raise ModelFileError(
+            f"{path}: is {found}, not a checkpoint of PyTorch; name a .pt, .pth, .ckpt or .safetensors file"
+        )
+
+
+def _is_text(head: bytes) -> bool:
+    return head.isascii() and all(byte >= 32 or byte in b"\t\n\r" for byte in head)
 
 
 def _numpy_scalars() -> list[Any]:
