@@ -18,7 +18,10 @@ from torch import Tensor
 from ...core.errors import ModelFileError
 
 _BEGINNINGS = (b"PK", b"\x80")  # of a zip archive, and of a pickle
-_WRAPPERS = ("network_weights", "state_dict", "model_state_dict", "model", "network", "net")
+_WRAPPERS = (
+    *("network_weights", "state_dict", "model_state_dict", "model", "network", "net"),
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),  # where there is nothing else
+)
 _PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.")
 
 
@@ -108,6 +111,17 @@ def find_weights(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str
         )
     weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     return weights, tuple(notes)
+
+
+def readings(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """What the names may mean: each part alone, too, where a trainer keeps more than the network (a loss)."""
+    *_, bare = unwrapped = list(without_prefixes(weights))
+    yield from unwrapped
+    parts = list(dict.fromkeys(name.split(".")[0] for name in bare))
+    for part in parts if len(parts) > 1 else ():
+        inner = {n.removeprefix(f"{part}."): value for n, value in bare.items() if n.startswith(f"{part}.")}
+        if inner:
+            yield from without_prefixes(inner)
 
 
 def without_prefixes(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
