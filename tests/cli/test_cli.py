@@ -233,7 +233,7 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         ),
         (("--set", "seed=1", "--set", "seed=2"), 2, "--set seed and --set seed: one option twice; give one"),
         (("--set", "train={steps:20}"), 2, "a blank is missing after the colon: train: {steps: 20}"),
-        (("--set", "steps=20"), 2, "--set steps: no such option; did you mean --steps?"),
+        (("--set", "steps=20"), 2, "`steps`: no such option; did you mean --steps?"),
         (("--set", "train.learning_rate=1e30"), 4, "try a lower train.learning_rate"),
     ],
 )
