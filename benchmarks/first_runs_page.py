@@ -93,7 +93,7 @@ def table(records: dict[str, dict]) -> list[str]:
             *(f"{test[label]['dice']['mean']:.3f}" for label in labels),
             f"{mean_dice(test):.4f}",
             f"{mean_dice(record['test_last_round']):.4f}",
-            f"{test[labels[-1]]['hd95_mm']['mean']:.2f}",
+            f"{test[labels[-1]]['hd95']['mean']:.2f}",
             f"{result['steps']:,}",
             f"{result['seconds']:.0f}",
         ]

@@ -234,6 +234,14 @@ def test_what_predicts_is_imported_without_heavy_packages(module: str) -> None:
     assert not loaded, f"importing {module} loads {loaded}"
 
 
+def test_commands_import_nothing_that_they_do_not_use() -> None:
+    """Seconds before the first file is read: what `evaluate` prints with, and what a model predicts with."""
+    loaded = loaded_by("cli.tables") & (HEAVY | {"sklearn"})
+    assert not loaded, f"printing tables loads {loaded}"
+    loaded = loaded_by("runtime.torch_scorer") & {"monai", "mlflow", "scipy.stats", "sklearn", "pandas"}
+    assert not loaded, f"predicting loads {loaded}"
+
+
 def test_no_test_file_imports_another() -> None:
     """What tests share stands in plain modules beside them, so that a test file can be moved or split."""
     for path in TESTS.rglob("*.py"):

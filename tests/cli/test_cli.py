@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -15,6 +17,7 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
+from stampseg.cli.app import print_json
 from stampseg.cli.commands import app
 from stampseg.cli.run_options import RunOptions
 from stampseg.core.machine import processor
@@ -24,7 +27,7 @@ from stampseg.run.records import Result as RunResult
 from stampseg.run.records import read_result, read_rounds
 from stampseg.timing.latency import network_latency
 from stampseg.timing.stopwatch import Timing
-from tests.cli.command import QUICK, call, train_quickly
+from tests.cli.command import QUICK, RUNNER, call, train_quickly
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +190,14 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
     [
         (("--target", "much"), 2, "--target 'much' is not understood; expected a share such as 15%"),
         (("--target", "300%"), 2, "--target '300%' is out of range"),
-        (("--method", "magic"), 2, "method: Input should be"),
+        (("--method", "magic"), 2, "--method 'magic': expected stamp+, stamp, dense or flat"),
         (("--set", "prune.criterion"), 2, "expected NAME=VALUE"),
         (("--set", "prune.nonsense=1"), 2, "prune.nonsense"),
         (("--set", "x=[1"), 2, "'[1' is not a YAML value"),
-        (("--seed", "99999999999999999999"), 2, "seed: Input should be less than"),
+        (("--seed", "99999999999999999999"), 2, "--seed 99999999999999999999: expected less than 4294967296"),
         (("--set", "prune.per_round=1", "--set", "prune.recovery_steps=9"), 2, "warm-up and finish leave"),
         (("--labels", "99"), 2, "--labels 99: 8 labelled cases are there; expected 1 to 8"),
-        (("--labels", "0"), 2, "labels: Input should be greater than or equal to 1"),
+        (("--labels", "0"), 2, "--labels 0: expected 1 or more"),
         (("--resume", "run", "--seed", "0"), 2, "leave out DATA, -o, --seed, --set, --steps"),
         (("--target", "15"), 2, "; did you mean 15%?"),
         (("--target", "15%", "--target-flops", "25%"), 2, "--target and --target-flops: give one target"),
@@ -214,7 +217,23 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
         (("--target", "dice:0.8", "--validation", "none"), 2, "a Dice floor as --target needs validation"),
         (("--target", "dice:0.8", "--method", "flat"), 2, "--method flat needs a size"),
         (("--config", "missing.yaml"), 2, "missing.yaml: cannot be read"),
-        (("--device", "abacus"), 2, "--device abacus: not usable here"),
+        (("--device", "abacus"), 2, "--device 'abacus': no such device; use cpu, cuda, cuda:1 or mps"),
+        (("--device", "gpu"), 2, "--device 'gpu': no such device; use cpu, cuda, cuda:1 or mps"),
+        (("--device", "cpu:1"), 2, "--device cpu:1: not on this machine, which has cpu:0"),
+        (("--grid", "0"), 2, "--grid '0': a spacing lies above 0"),
+        (("--grid", "1x-1"), 2, "--grid '1x-1': a spacing lies above 0"),
+        (("--grid", "1x2x3"), 2, "--grid [1.0, 2.0, 3.0]: expected 2 values above 0"),
+        (("--grid", "500"), 2, "--grid 500 x 500 leaves images of 1 x 1 voxels"),
+        (("--target", "20%", "--set", "prune.target=30%"), 2, "--target and --set prune.target: one option"),
+        (("--steps", "9", "--set", "train={steps: 8}"), 2, "--steps and --set train.steps: one option twice"),
+        (
+            ("--grid", "2", "--set", "data.spacing=[2,2]"),
+            2,
+            "--grid and --set data.spacing: one option",
+        ),
+        (("--set", "seed=1", "--set", "seed=2"), 2, "--set seed and --set seed: one option twice; give one"),
+        (("--set", "train={steps:20}"), 2, "a blank is missing after the colon: train: {steps: 20}"),
+        (("--set", "steps=20"), 2, "`steps`: no such option; did you mean --steps?"),
         (("--set", "train.learning_rate=1e30"), 4, "try a lower train.learning_rate"),
     ],
 )
@@ -270,7 +289,9 @@ def test_drawn_labels_are_not_replaced_unless_asked(run: Path, pictures: Path, t
 
 def test_an_existing_run_is_left_alone(run: Path, pictures: Path) -> None:
     before = (run / "result.json").read_bytes()
-    assert "is not empty, it holds " in call("train", pictures, "-o", run, code=2).output
+    said = call("train", pictures, "-o", run, code=2).output
+    assert f"{run}: holds a finished run of other options (" in said
+    assert "to train anew, choose another -o" in said and "empty" not in said
     assert (run / "result.json").read_bytes() == before
 
 
@@ -281,6 +302,74 @@ def test_the_package_runs_as_a_module() -> None:
     assert "Usage: stampseg " in shown and "evaluate" in shown
     refused = subprocess.run([*start, "evaluate", "nowhere", "nowhere"], capture_output=True, text=True)
     assert refused.returncode == 3 and refused.stderr.startswith("stampseg: nowhere")
+
+
+def test_two_folders_need_no_data_around_them(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As README says; the command that `check` names runs as it stands."""
+    apart = tmp_path / "elsewhere" / "drawn"
+    shutil.copytree(pictures / "masks", apart)
+    monkeypatch.chdir(tmp_path)
+    folders = ("--images", pictures / "images", "--masks", Path("elsewhere") / "drawn")
+    said = call("check", *folders, "--no-timing").output
+    assert "8 labelled cases" in said
+    following = shlex.split(said.splitlines()[-1].split("next: stampseg ")[1])
+    assert following == ["train", *map(str, folders), "-o", "run"]
+    call(*following, *QUICK, "--method", "dense")
+    spec = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (spec["images"], spec["masks"]) == (str(pictures / "images"), str(apart))
+    assert "give DATA, or two folders" in call("check", "--images", "elsewhere", code=2).output
+    table = tmp_path / "cases.csv"
+    table.write_text(f"image,label\n{pictures}/images/p0-IM-0.png,{pictures}/masks/p0-IM-0.png\n")
+    assert (
+        "a CSV names its files itself, and --images and --masks"
+        in call("check", table, *folders, code=2).output
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("check", "{none}"), ("evaluate", "{none}", "{none}"), ("inspect", "nothing"), ("bench", "{none}")],
+)
+def test_json_is_json_whatever_happens(command: tuple[str, ...], tmp_path: Path) -> None:
+    words = [word.format(none=tmp_path / "none") for word in command]
+    result = RUNNER.invoke(app, [*words, "--json"])
+    said = json.loads(result.stdout)
+    assert said["exit_code"] == result.exit_code in (2, 3)
+    assert f"stampseg: {said['error']}\n" == result.stderr
+
+
+def test_numbers_that_json_does_not_know_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"a": float("nan"), "b": [float("-inf"), 1.5], "c": {"d": (True, None, "x")}})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "c": {"d": [True, None, "x"]}}
+
+
+@pytest.mark.parametrize("shape", ["1x1x5x5", "1x1", "1x1x0x8", "2x1x64x64", "big"])
+def test_a_shape_that_does_not_do_is_an_option_that_does_not_do(shape: str) -> None:
+    assert "--shape" in call("inspect", "monai.BasicUNet", "--shape", shape, code=2).output
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "said"),
+    [
+        (
+            b"hello\n",
+            "t.pt",
+            "is a text, not a checkpoint of PyTorch; name a .pt, .pth, .ckpt or .safetensors",
+        ),
+        (b"", "e.ckpt", "is an empty file, not a checkpoint of PyTorch"),
+        (b"GIF89a\x00", "g.pth", "is something else, not a checkpoint of PyTorch"),
+    ],
+)
+def test_what_is_no_checkpoint_is_called_what_it_is(
+    content: bytes, name: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert said in call("inspect", tmp_path / name, code=3).output
+    if content:
+        told = call("predict", tmp_path / name, tmp_path, "-o", tmp_path / "out", code=3).output
+        assert "is no model file; expected a run folder, or the model.safetensors of one" in told
 
 
 def test_the_version_is_printed() -> None:

@@ -179,9 +179,9 @@ def test_every_decision_leaves_a_note():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"spacing": (1.0,)}, r"data.spacing: found \[1.0\], expected 3 values above 0"),
+        ({"spacing": (1.0,)}, r"`data.spacing` \[1.0\]: expected 3 values above 0"),
         ({"spacing": (1.0, 1.0, 0.0)}, "data.spacing"),
-        ({"patch_size": (32, 32)}, r"data.patch_size: found \[32, 32\], expected 3 .*volumes \(x, y, z\)"),
+        ({"patch_size": (32, 32)}, r"`data.patch_size` \[32, 32\]: expected 3 .*volumes \(x, y, z\)"),
     ],
 )
 def test_options_of_the_wrong_number_of_axes(options, message):

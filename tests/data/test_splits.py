@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ from PIL import Image
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.level import Level
+from stampseg.data.balance import Holds
 from stampseg.data.cases import Case, find_dataset
-from stampseg.data.splits import AUTO_MOST, Split, draw_cases, hold_out, split_cases
+from stampseg.data.splits import AUTO_CASES, AUTO_MOST, Split, draw_cases, hold_out, split_cases
 from stampseg.run.pipeline import _settle as settle
 from stampseg.run.reporters import Reporters
-from stampseg.run.survey import survey
+from stampseg.run.survey import seldom, survey
 
 
 def make_cases(groups: list[int]) -> list[Case]:
@@ -95,6 +98,9 @@ def test_hold_out_of_a_wrong_share(share: float) -> None:
 # --- the split of a run ---
 
 
+FEW = "; a Dice of so few people says little"
+
+
 def labelled_cases(people: int, each: int = 1, root: Path = Path("data")) -> list[Case]:
     return [
         Case(f"p{p:02d}_{k}", f"p{p:02d}", (root / f"p{p:02d}_{k}.png",), root / f"p{p:02d}_{k}_label.png")
@@ -103,8 +109,15 @@ def labelled_cases(people: int, each: int = 1, root: Path = Path("data")) -> lis
     ]
 
 
-def split_of(cases: list[Case], validation: str = "auto", **options: Any) -> Split:
-    found = split_cases(cases, Config.model_validate({**options, "train": {"validation": validation}}))
+def split_of(
+    cases: list[Case],
+    validation: str = "auto",
+    holds: Holds | None = None,
+    known: Collection[str] = (),
+    **options: Any,
+) -> Split:
+    config = Config.model_validate({**options, "train": {"validation": validation}})
+    found = split_cases(cases, config, holds, known)
     assert not {c.group for c in found.training} & {c.group for c in found.validation}
     assert not {c.id for c in found.training} & {c.id for c in found.validation}
     return found
@@ -118,8 +131,8 @@ def test_labels_is_exactly_the_number_that_trains(
 ) -> None:
     found = split_of(labelled_cases(people, each), validation, labels=labels, seed=seed)
     assert len(found.training) == labels
-    share = {"auto": 0.2, "none": 0.0}.get(validation, 0.3)
-    assert len(found.validation) == (max(1, round(share * labels)) if share else 0)
+    by_person = {"auto": max(1, round(0.2 * people)) * each, "none": 0}
+    assert len(found.validation) == by_person.get(validation, max(1, round(0.3 * labels)))
 
 
 def test_labels_that_take_every_person_leave_nobody_to_validate() -> None:
@@ -147,7 +160,131 @@ def test_auto_with_few_people_trains_on_all_and_says_so() -> None:
         == "all 20 cases train, none validates (only 4 people are labelled, of 5 that auto asks for)"
     )
     assert split_of(labelled_cases(9), "none").note.endswith("(validation none was asked for)")
-    assert split_of(labelled_cases(10)).note == "8 cases of 8 people train, 2 of 2 validate (held out)"
+    assert split_of(labelled_cases(10)).note == "8 cases of 8 people train, 2 of 2 validate (held out)" + FEW
+
+
+@pytest.mark.parametrize(("people", "each", "held"), [(10, 100, 2), (50, 20, 10), (200, 3, 20)])
+def test_slices_of_many_people_validate_and_of_each_as_many(people: int, each: int, held: int) -> None:
+    """A fifth of the people, at most 20; not the first 20 slices, which are one person's."""
+    found = split_of(labelled_cases(people, each))
+    by_person = defaultdict(int)
+    for case in found.validation:
+        by_person[case.group] += 1
+    assert len(by_person) == held and len(found.validation) == AUTO_CASES
+    assert max(by_person.values()) - min(by_person.values()) <= 1
+    assert len(found.training) == (people - held) * each
+
+
+def test_labelled_cases_that_lie_unused_validate() -> None:
+    """A fifth of the people that are there, not of the ten that train."""
+    found = split_of(labelled_cases(100), labels=10)
+    assert (len(found.training), len(found.validation)) == (10, 20)
+    assert found.note == (
+        "10 cases of 10 people train, 20 of 20 validate (drawn from the other people); 70 labelled cases "
+        "not used: `labels` is 10"
+    )
+    slices = split_of(labelled_cases(15, 30), labels=10)
+    assert len({case.group for case in slices.validation}) == 3 and len(slices.validation) == AUTO_CASES
+
+
+@pytest.mark.parametrize("people", [5, 19, 20])
+def test_a_dice_of_few_people_is_called_so(people: int) -> None:
+    assert split_of(labelled_cases(people)).note.endswith(FEW) == (people < 18)
+
+
+# Labels 1, 2, 3 of some people: of a person alone, of two, of most.
+holdings = st.lists(st.sets(st.integers(1, 4), max_size=4), min_size=5, max_size=14)
+
+
+@settings(max_examples=60, deadline=None)
+@given(holdings, seeds, st.sampled_from(["auto", "0.3"]))
+def test_what_is_learnt_is_measured(held: list[set[int]], seed: int, validation: str) -> None:
+    """Every label of one person trains; every label of two is on both sides, if an exchange can do it."""
+    cases = labelled_cases(len(held), 2)
+
+    def holds(case: Case) -> set[int]:
+        return held[int(case.group[1:])] if case.id.endswith("0") else set()
+
+    found = split_of(cases, validation, holds, seed=seed)
+    trained = set().union(*map(holds, found.training))
+    measured = set().union(*map(holds, found.validation))
+    everything = set().union(*held)
+    assert trained == everything
+    several = {value for value in everything if sum(value in values for values in held) > 1}
+    plain = split_of(cases, validation, seed=seed)
+    before = set().union(*map(holds, plain.validation)) & several
+    assert len(measured & several) >= len(before) or set().union(*map(holds, plain.training)) < everything
+    if len(everything) == 1:
+        assert measured >= several
+
+
+def test_a_label_of_few_people_is_on_both_sides() -> None:
+    """Label 7 is in two of thirty people: one of them trains, one validates, whatever the seed."""
+    cases = labelled_cases(30)
+    rare = {"p04", "p21"}
+    for seed in range(6):
+        found = split_of(cases, holds=lambda case: {1, 7} if case.group in rare else {1}, seed=seed)
+        assert len(rare & {case.group for case in found.validation}) == 1
+        assert len(found.validation) == 6
+
+
+def test_whoever_lies_unused_and_holds_the_label_validates() -> None:
+    cases = labelled_cases(60)
+    training = {case.group for case in split_of(cases, labels=10).training}
+    trained, *others = [sorted(training)[0], *sorted({case.group for case in cases} - training)]
+    for holder in others[::9]:
+        found = split_of(
+            cases, labels=10, holds=lambda case, who=holder: {7} if case.group in (trained, who) else {1}
+        )
+        said = holder in {case.group for case in found.validation}
+        assert said or others.index(holder) > 20
+        assert len(found.validation) == 12
+
+
+def test_a_label_that_cannot_be_read_of_someone_unused_is_passed_over() -> None:
+    cases = labelled_cases(60)
+    training = {case.group for case in split_of(cases, labels=10).training}
+    drawn = {case.group for case in split_of(cases, labels=10).validation}
+
+    def holds(case: Case) -> set[int]:
+        if case.group not in training | drawn:
+            raise DataError("broken")
+        return {7} if case.group in training else {1}
+
+    assert {case.group for case in split_of(cases, labels=10, holds=holds).validation} == drawn
+
+
+@pytest.mark.parametrize("validation", ["auto", "0.4"])
+def test_people_whom_the_network_knows_do_not_validate(validation: str) -> None:
+    cases = labelled_cases(12, 2)
+    known = {f"p{person:02d}" for person in range(8)}
+    for seed in range(4):
+        for labels in (None, 3):
+            found = split_of(cases, validation, known=known, labels=labels, seed=seed)
+            assert found.validation and not known & {case.group for case in found.validation}
+    one = split_of(cases, validation, known={case.group for case in cases[:-1]} - {"p11"})
+    assert {case.group for case in one.validation} == {"p11"} and len(one.training) == 22
+
+
+def test_nobody_is_left_whom_the_network_does_not_know() -> None:
+    cases = labelled_cases(6)
+    known = {case.group for case in cases}
+    found = split_of(cases, known=known)
+    assert found.level == Level.WARNING and found.note == (
+        "all 6 cases train, none validates (the network that is trained on has learnt from the others "
+        "already); name other cases with `train.validation`"
+    )
+    assert split_of(cases, known=known, labels=2).note.endswith("has learnt from the others already)")
+
+
+def test_a_csv_of_known_people_is_warned_of(tmp_path: Path) -> None:
+    cases = labelled_cases(6, 1, tmp_path)
+    table = str(write_csv(tmp_path, cases[:2]))
+    found = split_of(cases, table, known={"p00_0"}, group_regex=".*")
+    assert found.level == Level.WARNING and found.note.endswith(
+        "learnt from the others already: their Dice is too good"
+    )
+    assert split_of(cases, table, known={"p05_0"}, group_regex=".*").level == Level.INFO
 
 
 @pytest.mark.parametrize("validation", ["0.2", "20%"])
@@ -186,7 +323,7 @@ def test_a_csv_names_who_validates(tmp_path: Path) -> None:
     assert len(found.training) == 3 and not {c.group for c in found.training} & {"p00", "p02"}
     everyone = split_of(cases, str(table))
     assert {case.group for case in everyone.training} == {"p01", "p03", "p04", "p05"}
-    assert everyone.note == "8 cases of 4 people train, 2 of 2 validate (named in val.csv)"
+    assert everyone.note == "8 cases of 4 people train, 2 of 2 validate (named in val.csv)" + FEW
 
 
 @pytest.mark.parametrize("columns", ["image,label", "image,label,group"])
@@ -228,7 +365,9 @@ def test_a_copy_of_a_validation_image_keeps_its_person_out_of_training(tmp_path:
     found = split_of(cases, str(write_csv(tmp_path, [new])))
     assert {case.group for case in found.training} == {"p00", "p02", "p03"}
     assert found.note == (
-        "6 cases of 3 people train, 1 of 1 validate (named in val.csv); p01_1 in the training data has the "
+        "6 cases of 3 people train, 1 of 1 validate (named in val.csv)"
+        + FEW
+        + "; p01_1 in the training data has the "
         "image of a validation case, so its person does not train"
     )
     everyone = [case for case in cases if case.group == "p01"]
@@ -295,11 +434,19 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
     found = seen(4, 5)
     assert (len(found.training), found.validation, len(found.unused)) == (4, (), 2)
     assert found.note == (
-        "4 cases train, none validates: the masks of all 2 validation case(s) are background alone "
+        "4 cases train, none validates: there is only background in 2 validation cases "
         "(i4, i5); name others with `train.validation`"
     )
     assert [case.id for case in seen(3, 4).validation] == ["i3", "i4"]
     assert (found.level, seen(3, 4).level) == (Level.WARNING, Level.INFO)
+
+
+def test_a_label_that_most_training_masks_lack_is_said(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 4 + [disc_mask(1, 2)] * 2))
+    seen = survey(data, Config.model_validate({"train": {"validation": "none"}}))
+    assert seen.fingerprint.class_cases == (6, 6, 2)
+    (said,) = seldom(seen)
+    assert said.startswith("label label_2 is in 2 of 6 masks that train; right where the other scans do not")
 
 
 def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def one(folder: Path, code: str, *options: object) -> dict[str, Any]:
 def test_clean_data_have_no_findings(tmp_path: Path) -> None:
     assert findings(dataset(tmp_path)) == []
     said = call("check", tmp_path, "--no-timing").output
-    assert f"0 error(s), 0 warning(s), 0 note(s); next: stampseg train {tmp_path} -o run" in said
+    assert f"0 errors, 0 warnings, 0 notes; next: stampseg train {tmp_path} -o run" in said
 
 
 def flat(made: Made) -> Made:
@@ -98,7 +98,7 @@ def large(made: Made) -> Made:
     ("spoil", "code", "said"),
     [
         (flat, "constant", "every voxel has the value 7"),
-        (scaled, "scale", "1 image(s) have values of another scale"),
+        (scaled, "scale", "1 image of another scale of values"),
         (empty, "empty-mask", "holds background only"),
         (coarse, "spacing", "mm voxels, in most cases 1 x 1 x 1.5"),
         (flipped, "orientation", "5 RAS, 1 LAS"),
@@ -119,6 +119,17 @@ def test_a_case_unlike_the_others(
 def test_a_rare_class_is_named_with_its_cases(tmp_path: Path) -> None:
     found = one(dataset(tmp_path, c=extra), "rare-class", "--validation", "none")
     assert "class 2" in found["found"] and "1 of 6 cases (c)" in found["found"]
+
+
+def test_a_class_that_most_masks_lack(tmp_path: Path) -> None:
+    """It may be absent there, or not drawn: three of eight hold it."""
+    data = dataset(tmp_path / "data", 8, a=extra, b=extra, c=extra)
+    found = one(data, "seldom-class", "--validation", "none")
+    assert (
+        found["found"] == "label label_2 is in 3 of 8 masks" and "teach that it is not there" in found["fix"]
+    )
+    assert found["severity"] == "note"
+    assert {Path(path).name[0] for path in found["files"]} == set("defgh")
 
 
 def test_a_class_that_nobody_validates(tmp_path: Path) -> None:

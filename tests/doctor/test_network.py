@@ -199,8 +199,8 @@ def test_a_named_network_need_not_fit_data(shape: tuple[int, ...], classes: int)
     ("target", "shape", "options", "error", "message"),
     [
         ("monai.unett", None, None, ConfigError, "did you mean monai.UNet? Known"),
-        ("monai.UNet", (1, 2), None, ConfigError, "shape 1x2: expected one example, its channels"),
-        ("monai.UNet", (2, 1, 8, 8), None, ConfigError, "shape 2x1x8x8: expected one example"),
+        ("monai.UNet", (1, 2), None, ConfigError, "`shape` 1x2: expected one example, its channels"),
+        ("monai.UNet", (2, 1, 8, 8), None, ConfigError, "`shape` 2x1x8x8: expected one example"),
         ("smp.Unet", (1, 1, 8, 8, 8), None, ConfigError, "smp.Unet is a network for 2D, and the images"),
         ("monai.VNet", SHAPE, NetworkOptions(width=3), ConfigError, "monai.VNet does not take it"),
         ("monai.UNet", SHAPE, NetworkOptions(preset="paper"), ConfigError, "preset paper is of network unet"),

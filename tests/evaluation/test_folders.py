@@ -91,7 +91,7 @@ def test_masks_of_two_observers_pair(tmp_path: Path) -> None:
     write_png(tmp_path / "l" / "Image_02L_1stHO.png", square(2, 8))
     result = evaluate_folder(tmp_path / "p", tmp_path / "l")
     assert [row.case for row in result.rows] == ["Image_01L_2ndHO", "Image_01R_2ndHO"]
-    assert "1 label(s) without a prediction: Image_02L_1stHO.png" in result.warnings[0]
+    assert "1 label without a prediction: Image_02L_1stHO.png" in result.warnings[0]
 
 
 def test_one_file_is_not_paired_with_another_case(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_volumes_use_the_spacing_of_the_label(tmp_path: Path) -> None:
     write_nifti(tmp_path / "l" / "scan.nii.gz", array)
     result = evaluate_folder(tmp_path / "p", tmp_path / "l")
     row = result.rows[0]
-    assert (row.case, row.hd95_mm, row.reference_volume) == ("scan", 3.0, pytest.approx(0.006))
+    assert (row.case, row.hd95, row.reference_volume) == ("scan", 3.0, pytest.approx(0.006))
     assert (result.unit, result.to_json()["units"]) == ("mm", {"length": "mm", "volume": "ml"})
 
 
@@ -239,10 +239,10 @@ def test_a_case_without_the_label_is_in_no_mean(tmp_path: Path) -> None:
     assert result.summary()["foreground"]["dice"].mean == pytest.approx(0.7)
     assert result.false_positives() == {"foreground": FalsePositives(2, 1, 36.0)}
     assert result.missed() == ()
-    said = "foreground: 2 case(s) do not hold it; false positive in 1 of them, 36 px on average"
+    said = "foreground: missing in 2 references; false positive in 1 of them, 36 px on average"
     assert printed(result)[-1] == said
     rows = list(csv.DictReader(result.write(tmp_path / "m.csv").read_text("utf-8").splitlines()))
-    assert [(row["dice"], row["hd95_mm"], row["false_positive_volume"]) for row in rows[2:]] == [
+    assert [(row["dice"], row["hd95"], row["false_positive_volume"]) for row in rows[2:]] == [
         ("", "", "0.0"), ("", "", "36.0")
     ]  # fmt: skip
     assert rows[0]["false_positive_volume"] == ""
@@ -260,7 +260,7 @@ def test_a_label_that_no_reference_holds_has_no_mean(tmp_path: Path) -> None:
         result.write(tmp_path / "m.json").read_text("utf-8"), parse_constant=lambda name: pytest.fail(name)
     )
     assert values["summary"]["foreground"]["dice"]["mean"] is None and not result.missed()
-    assert printed(result)[-1] == "foreground: 1 case(s) do not hold it; false positive in 0 of them"
+    assert printed(result)[-1] == "foreground: missing in 1 reference; false positive in 0 of them"
 
 
 def test_a_label_that_no_prediction_finds_is_named_in_the_last_line(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_a_label_that_no_prediction_finds_is_named_in_the_last_line(tmp_path: Pa
     two[2:4, 2:8] = 2
     result = evaluated(tmp_path, (np.where(two == 2, 0, two), two), (two * 0, two))
     assert [row.dice for row in result.rows if row.value == 2] == [0, 0]
-    said = "label_2 is missed: no prediction overlaps it in the 2 case(s) that hold it"
+    said = "label_2 is missed: no prediction overlaps it in 2 cases with it"
     assert result.missed() == (said,) and printed(result)[-1] == f"WARNING: {said}"
     assert result.to_json()["warnings"][-1] == said
     result = evaluated(tmp_path, (two * 0, two), (two * 0, two))
@@ -296,8 +296,8 @@ def test_files_without_partner_are_listed(folders: tuple[Path, Path]) -> None:
     write_png(folders[1] / "unused.png", square(2, 8))
     result = evaluate_folder(*folders)
     assert len(result.rows) == 3
-    assert any("prediction(s) without a label left out: lonely.png" in text for text in result.warnings)
-    assert any("1 label(s) without a prediction: unused.png" in text for text in result.warnings)
+    assert any("1 prediction without a label left out: lonely.png" in text for text in result.warnings)
+    assert any("1 label without a prediction: unused.png" in text for text in result.warnings)
 
 
 def test_the_same_stem_twice_is_told(folders: tuple[Path, Path]) -> None:
@@ -372,7 +372,7 @@ def test_table_shows_labels_units_and_warnings(folders: tuple[Path, Path]) -> No
         "HD95 [px]",
         "volume error",
         "a label absent from the reference",
-        "warning: 1 prediction(s)",
+        "warning: 1 prediction",
     ):
         assert part in " ".join(shown.split())
 
@@ -386,11 +386,9 @@ def test_real_labels_against_themselves_and_shifted(tmp_path: Path) -> None:
     result = evaluate_folder(tmp_path, source)
     assert result.labels == ("Anterior", "Posterior", "union") and result.unit == "mm"
     for row in result.rows:
-        assert (
-            0.8 < row.dice < 1 and row.surface_dice == 1 and row.hd95_mm == 1 and abs(row.volume_error) < 1e-9
-        )
+        assert 0.8 < row.dice < 1 and row.surface_dice == 1 and row.hd95 == 1 and abs(row.volume_error) < 1e-9
         assert 0.3 < row.reference_volume < 6  # ml, the size of a hippocampus
-    assert "200 label(s) without a prediction" in result.warnings[0]
+    assert "200 labels without a prediction" in result.warnings[0]
 
 
 @pytest.mark.skipif(not (DATA / "retina_vessels").is_dir(), reason="no real data: set STAMPSEG_DATA")

@@ -75,7 +75,7 @@ def test_hd95_and_surface_dice_equal_the_brute_force_twin(dims: int, seed: int, 
     spacing = SPACINGS[dims]
     there, back = brute_distances(first, second, spacing), brute_distances(second, first, spacing)
     row = evaluate_case(first * 1, second * 1, spacing, {1: "a"}, tolerance)[0]
-    assert row.hd95_mm == pytest.approx(max(brute_percentile(there, 0.95), brute_percentile(back, 0.95)))
+    assert row.hd95 == pytest.approx(max(brute_percentile(there, 0.95), brute_percentile(back, 0.95)))
     near = sum(d <= tolerance + 1e-9 for d in there + back)
     assert row.surface_dice == pytest.approx(near / len(there + back))
 
@@ -94,7 +94,7 @@ def test_agrees_with_monai(dims: int, seed: int) -> None:
         hd95 = compute_hausdorff_distance(*hot, include_background=True, percentile=95, spacing=spacing)
         surface = compute_surface_dice(*hot, [1.0], include_background=True, spacing=spacing)
     row = evaluate_case(first * 1, second * 1, spacing, {1: "a"})[0]
-    assert row.hd95_mm == pytest.approx(hd95.item(), rel=1e-5)
+    assert row.hd95 == pytest.approx(hd95.item(), rel=1e-5)
     assert row.surface_dice == pytest.approx(surface.item(), rel=1e-5)
 
 
@@ -114,7 +114,7 @@ def test_dice_and_volumes_by_counting(dims: int) -> None:
 def test_perfect_prediction(dims: int) -> None:
     mask = random_masks(dims, 5)[0] * 1
     row = evaluate_case(mask, mask, SPACINGS[dims], {1: "a"}, 0.0)[0]
-    assert (row.dice, row.hd95_mm, row.surface_dice, row.volume_error) == (1, 0, 1, 0)
+    assert (row.dice, row.hd95, row.surface_dice, row.volume_error) == (1, 0, 1, 0)
 
 
 def test_surface_metrics_are_symmetric_and_follow_axes() -> None:
@@ -124,16 +124,16 @@ def test_surface_metrics_are_symmetric_and_follow_axes() -> None:
     swapped = evaluate_case(second * 1, first * 1, spacing, {1: "a"})[0]
     turned = evaluate_case(first.T * 1, second.T * 1, spacing[::-1], {1: "a"})[0]
     for other in (swapped, turned):
-        assert (other.dice, other.hd95_mm, other.surface_dice) == pytest.approx(
-            (row.dice, row.hd95_mm, row.surface_dice)
+        assert (other.dice, other.hd95, other.surface_dice) == pytest.approx(
+            (row.dice, row.hd95, row.surface_dice)
         )
 
 
 def test_distance_is_in_mm_along_the_right_axis() -> None:
     first, second = np.zeros((5, 5, 5), int), np.zeros((5, 5, 5), int)
     first[0, 2, 2], second[3, 2, 2] = 1, 1
-    assert evaluate_case(first, second, (2.0, 1.0, 1.0), {1: "a"})[0].hd95_mm == 6.0
-    assert evaluate_case(first, second, (1.0, 2.0, 1.0), {1: "a"})[0].hd95_mm == 3.0
+    assert evaluate_case(first, second, (2.0, 1.0, 1.0), {1: "a"})[0].hd95 == 6.0
+    assert evaluate_case(first, second, (1.0, 2.0, 1.0), {1: "a"})[0].hd95 == 3.0
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -145,7 +145,7 @@ def test_empty_mask_rule(dims: int) -> None:
 
     def metrics(p: np.ndarray, r: np.ndarray) -> tuple[float, ...]:
         row = evaluate_case(p, r, spacing, {1: "a"})[0]
-        return row.dice, row.hd95_mm, row.surface_dice, row.volume_error
+        return row.dice, row.hd95, row.surface_dice, row.volume_error
 
     assert metrics(empty, full) == pytest.approx((0, diagonal, 0, -1))
     for predicted in (empty, full):  # says nothing of how the label is outlined
@@ -160,7 +160,7 @@ def test_a_false_positive_is_kept_where_the_reference_holds_no_voxel_of_the_labe
     assert not missed.absent and missed.false_positive_volume is None and missed.dice == 0
     assert union.dice == 0
     written = absent.to_json()
-    assert (written["dice"], written["hd95_mm"], written["false_positive_volume"]) == (None, None, 3)
+    assert (written["dice"], written["hd95"], written["false_positive_volume"]) == (None, None, 3)
     assert json.loads(json.dumps(written, allow_nan=False)) == written
 
 
@@ -174,8 +174,8 @@ def test_dice_of_a_label_and_agreement_of_two_masks() -> None:
 def test_one_empty_is_never_better_than_any_overlap() -> None:
     far, near = np.zeros((6, 6), int), np.zeros((6, 6), int)
     far[0, 0], near[5, 5] = 1, 1
-    worst = evaluate_case(far, near, (1, 1), {1: "a"})[0].hd95_mm
-    assert evaluate_case(far * 0, near, (1, 1), {1: "a"})[0].hd95_mm > worst
+    worst = evaluate_case(far, near, (1, 1), {1: "a"})[0].hd95
+    assert evaluate_case(far * 0, near, (1, 1), {1: "a"})[0].hd95 > worst
 
 
 def test_a_mask_that_fills_the_image_has_its_surface_on_the_border() -> None:
@@ -190,12 +190,12 @@ def test_a_volume_of_one_slice_is_measured_like_its_picture() -> None:
     first, second = random_masks(2, 11)
     flat = evaluate_case(first * 1, second * 1, (0.7, 1.9), {1: "a"})[0]
     thick = evaluate_case(first[:, None] * 1, second[:, None] * 1, (0.7, 5.0, 1.9), {1: "a"})[0]
-    assert (thick.hd95_mm, thick.surface_dice) == (flat.hd95_mm, flat.surface_dice)
+    assert (thick.hd95, thick.surface_dice) == (flat.hd95, flat.surface_dice)
 
 
 def test_single_voxel_image() -> None:
     one = np.ones((1, 1), int)
-    assert evaluate_case(one, one, (1, 1), {1: "a"})[0].hd95_mm == 0
+    assert evaluate_case(one, one, (1, 1), {1: "a"})[0].hd95 == 0
 
 
 def test_tolerance_holds_for_a_spacing_rounded_to_float32() -> None:
@@ -210,7 +210,7 @@ def test_works_while_denormals_are_flushed_to_zero() -> None:
         "import numpy as np, torch; from stampseg.evaluation.metrics import evaluate_case\n"
         "a = np.zeros((20, 20, 20), int); a[2:9, 3:9, 4:15] = 1\n"
         "torch.set_flush_denormal(True)\n"
-        "print(evaluate_case(a, np.roll(a, 1, 0), (1, 1, 1), {1: 'a'})[0].hd95_mm)"
+        "print(evaluate_case(a, np.roll(a, 1, 0), (1, 1, 1), {1: 'a'})[0].hd95)"
     )
     # In a process of its own: the failure is the end of the process, not an exception.
     environment = {**os.environ, "PYTHONPATH": str(Path(evaluation.__file__).parents[2])}

@@ -12,9 +12,9 @@ import pytest
 from stampseg.core.config import Config
 from stampseg.core.errors import DataError
 from stampseg.core.level import Level
+from stampseg.core.run_folder import run_folder_of
 from stampseg.data.cases import Case
 from stampseg.data.splits import SPLITS, Split, Splits, read_splits
-from stampseg.networks.model_file import run_folder_of
 from stampseg.run import result
 from stampseg.run.checkpoint import CHECKPOINT, CheckpointRecord
 from stampseg.run.folder import RunFolder
@@ -102,7 +102,7 @@ def test_what_was_asked_is_written_as_it_was_given(tmp_path: Path) -> None:
         ({"format": 2}, "run.json: written in format 2; this version reads format 1; update stampseg"),
         (
             {"config": {"sed": 1}},
-            "is damaged .config: options: sed: no such option .* did you mean seed",
+            "is damaged .config: options: `sed`: no such option; did you mean `seed`",
         ),
         ({"work": "dream"}, "is damaged .work: Input should be 'train' or 'prune'"),
         ({"config": []}, r"is damaged \(config: Input should be a valid dictionary"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from stampseg.cli.console import ConsoleReporter
+from stampseg.cli.console import ConsoleReporter, time_left
 from stampseg.core.level import Level
 from stampseg.run.records import NOTES, read_result, read_rounds
 from stampseg.train.round import Round, Validation
@@ -48,6 +48,38 @@ def test_elsewhere_there_are_plain_lines() -> None:
         reporter.step(1, 100, 0.7)
         reporter.round(TURN)
     assert text.getvalue().count("\n") == 1 and "\x1b" not in text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "about 1 s left"),
+        (89, "about 89 s left"),
+        (95, "about 2 min left"),
+        (8 * 3600, "about 8.0 h left"),
+    ],
+)
+def test_the_time_that_is_left_in_words(seconds: float, words: str) -> None:
+    assert time_left(seconds) == words
+
+
+def test_without_a_terminal_a_line_tells_from_time_to_time_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two seconds a step, from step 11 on: the run was resumed there."""
+    reporter, text = screen(terminal=False)
+    for done in range(11, 32):
+        monkeypatch.setattr("stampseg.cli.console.monotonic", lambda now=2.0 * done: now)
+        reporter.step(done, 1000, 0.5)
+    assert text.getvalue().splitlines() == [
+        "step 21 of 1,000  about 30 min left",
+        "step 31 of 1,000  about 31 min left",
+    ]
+    quiet, text = screen(terminal=False, quiet=True)
+    for done in range(11, 32):
+        monkeypatch.setattr("stampseg.cli.console.monotonic", lambda now=2.0 * done: now)
+        quiet.step(done, 1000, 0.5)
+    assert not text.getvalue()
 
 
 def test_quiet_says_warnings_only(pictures: Path, tmp_path: Path) -> None:

@@ -155,6 +155,40 @@ def test_it_says_how_to_go_on(pictures: Path, tmp_path: Path, monkeypatch: pytes
     assert "stopped by the user" in said.stderr
 
 
+def test_stopped_before_its_first_round_it_says_so_as_well_and_goes_on(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "_step", interrupted)
+        said = call("train", pictures, "-o", run, *OPTIONS, code=130)
+    assert f"resume it with: stampseg train --resume {run}" in said.stderr
+    call("train", "--resume", run)
+    assert (run / "model.safetensors").is_file()
+
+
+def test_the_same_command_on_a_finished_run_says_that_it_has_finished(pictures: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("train", pictures, "-o", run, *OPTIONS)
+    said = call("train", pictures, "-o", run, *OPTIONS, code=2).stderr
+    assert said == (
+        f"stampseg: {run}: holds this run, finished; its network is {run}/model.safetensors, its page "
+        f"{run}/report.html; to train anew, choose another -o\n"
+    )
+
+
+def test_all_files_of_a_run_have_the_mode_that_new_files_have(whole: Path) -> None:
+    (whole.parent / "usual").touch()
+    usual = (whole.parent / "usual").stat().st_mode
+    others = [path for path in whole.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert {path.stat().st_mode for path in others} == {
+        usual
+    } and whole / "rounds" / "001.safetensors" in others
+
+
 def test_a_full_disk_leaves_a_folder_that_goes_on(
     pictures: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +248,11 @@ def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: P
             "leave out DATA, --target-flops",
         ),
         (["train"], 2, "give DATA and -o RUN, or --resume RUN"),
-        (["train", "--resume", "{whole}"], 2, "this run has ended"),
+        (
+            ["train", "--resume", "{whole}"],
+            2,
+            "has finished, its network is {whole}/model.safetensors; nothing is",
+        ),
     ],
 )
 def test_wrong_requests(
@@ -222,7 +260,7 @@ def test_wrong_requests(
 ) -> None:
     places = {"none": tmp_path / "none", "run": stopped, "whole": whole}
     said = call(*(word.format(**places) for word in words), code=code)
-    assert message in said.stderr
+    assert message.format(**places) in said.stderr
 
 
 def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:

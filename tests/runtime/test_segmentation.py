@@ -46,13 +46,13 @@ def lines(folder: Path, monkeypatch: pytest.MonkeyPatch, *bright: bool) -> list[
 @pytest.mark.parametrize(
     ("bright", "said"),
     [
-        ((False, False), ["WARNING: nothing was found in any image: all 2 mask(s) are empty"]),
-        ((True, True), ["WARNING: tumour: found in none of the 2 image(s)"]),
+        ((False, False), ["WARNING: nothing was found: all 2 masks are empty"]),
+        ((True, True), ["WARNING: tumour: found in none of 2 images"]),
         (
             (True, False),
             [
                 "WARNING: nothing was found in 1 of 2 images",
-                "WARNING: tumour: found in none of the 2 image(s)",
+                "WARNING: tumour: found in none of 2 images",
             ],
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 import torch
 from monai.networks.nets import BasicUNet
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 import stampseg
 from stampseg.channels.dropout import TargetedDropout
-from stampseg.core.errors import ConfigError, WiringError
+from stampseg.core.errors import ConfigError, StampsegError, WiringError
+from stampseg.data.plan import Plan
+from stampseg.runtime.segmentation import segment
 from stampseg.train.watched import Watched
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -206,8 +210,8 @@ def _once() -> Iterator[dict[str, Tensor]]:
     [
         ({"batches": _once()}, "batches can be gone through only once, .* give a list or a DataLoader"),
         ({"target": "dice:0.8"}, "a Dice floor as target needs `validate`"),
-        ({"roundz": 3}, "prune.roundz: no such option .* did you mean prune.rounds"),
-        ({"target": "many"}, "stampseg.stamp: prune.target: 'many' is not understood"),
+        ({"roundz": 3}, "`prune.roundz`: no such option; did you mean `prune.rounds`"),
+        ({"target": "many"}, "stampseg.stamp: `prune.target` 'many' is not understood"),
     ],
 )
 def test_wrong_requests_are_refused(options: dict[str, Any], message: str) -> None:
@@ -245,6 +249,49 @@ def test_saving_what_the_arguments_do_not_build_is_refused(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
     with pytest.raises(ConfigError, match="no graph; give the round's graph"):
         stampseg.save(tmp_path / "m.safetensors", network, None, "monai.BasicUNet", ARGUMENTS, EXAMPLE.shape)
+
+
+def plan_for(**changes: Any) -> dict[str, Any]:
+    """As `stampseg check --json` prints it for pictures of two classes."""
+    plan = {
+        "spatial_dims": 2, "in_channels": 1, "label_values": [0, 255], "label_names": ["background", "disc"],
+        "orientation": None, "spacing": [1, 1], "crop": "none", "patch_size": [32, 32],
+        "normalization": "zscore", "ct": None, "strides": [[2, 2]] * 4,
+    }  # fmt: skip
+    return plan | changes
+
+
+@pytest.mark.parametrize("form", ["mapping", "file", "plan"])
+def test_with_a_plan_what_was_saved_predicts_files(form: str, tmp_path: Path) -> None:
+    network, _ = make()
+    plan: Any = plan_for()
+    if form == "file":
+        plan = tmp_path / "plan.json"
+        plan.write_text(json.dumps(plan_for()))
+    elif form == "plan":
+        plan = Plan.model_validate(plan_for())
+    graph = stampseg.trace(network, EXAMPLE)
+    graph.save(tmp_path / "m.safetensors", "monai.BasicUNet", ARGUMENTS, plan=plan)
+    image = np.random.default_rng(0).integers(0, 255, (40, 36)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    (mask,) = segment(
+        tmp_path / "m.safetensors", [tmp_path / "a.png"], tmp_path / "out", echo=lambda text: None
+    )
+    found = np.asarray(Image.open(mask))
+    assert found.shape == image.shape and set(np.unique(found)) <= {0, 255}
+
+
+def test_a_plan_of_other_images_is_refused(tmp_path: Path) -> None:
+    network, _ = make()
+    graph = stampseg.trace(network, EXAMPLE)
+    for plan, message in (
+        (plan_for(in_channels=2), r"plan: 2D images of 2 channel\(s\), the example has the shape 1x1x"),
+        (plan_for(label_values=[0], label_names=["a"]), "plan: .*1 label_values; expected 2 to"),
+        (tmp_path / "no.json", r"no\.json: cannot be read"),
+    ):
+        with pytest.raises(StampsegError, match=message):
+            graph.save(tmp_path / "m.safetensors", "monai.BasicUNet", ARGUMENTS, plan=plan)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_library_has_only_what_it_names() -> None:

@@ -174,9 +174,9 @@ def test_the_last_line_says_how_many_cases_each_dice_rests_on() -> None:
             Result.model_construct(validation_dice_per_label=dice, validation_cases_per_label=cases)
         )
 
-    assert words({"liver": 0.5}, {"liver": 3}) == " in 3 case(s)"
+    assert words({"liver": 0.5}, {"liver": 3}) == " in 3 cases"
     assert (
         words({"a": 0.5, "b": 0.25}, {"a": 3, "b": 1, "c": 0})
-        == " (a 0.500 in 3 case(s), b 0.250 in 1 case(s), c in no case)"
+        == " (a 0.500 in 3 cases, b 0.250 in 1 case, c in no case)"
     )
     assert words(None, None) == ""

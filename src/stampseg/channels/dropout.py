@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
@@ -131,6 +130,8 @@ def targeted_rates(scores: Scores, base: float, scope: Literal["layer", "channel
     the mean over its channels, divided by the largest layer's, times `base`. `channel`: each
     channel's own rank divided by N-1, times `base`.
     """
+    from scipy.stats import rankdata  # takes half a second to be imported; models that predict do not need it
+
     names = list(scores)
     everything = np.concatenate([scores[name] for name in names])
     unimportance = len(everything) - rankdata(everything, method="average")

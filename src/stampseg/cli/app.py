@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+import io
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
 from ..core.errors import DataError, StampsegError
+from ..core.level import Level
 from ..core.packages import missing
+from ..core.remarks import REMEDY, gathered
 from ..core.version import __version__
 from .flags import in_flags, speak_of
 
@@ -54,28 +60,56 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         speak_of(command)
+        as_json = bool(kwargs.get("as_json"))
         try:
-            return command(*args, **kwargs)
+            with gathered() as remarks:
+                try:
+                    return command(*args, **kwargs)
+                finally:
+                    for text, _ in remarks.sentences():
+                        say(Level.WARNING.shown(f"{text}; {REMEDY}"), err=True)
         except StampsegError as error:
-            raise _ended(in_flags(str(error)), error.exit_code) from None
+            raise _ended(in_flags(str(error)), error.exit_code, as_json) from None
         except ModuleNotFoundError as error:
             said = missing(error, f"stampseg {command.__name__}")
             if said is None:
                 raise
-            raise _ended(str(said), said.exit_code) from None
+            raise _ended(str(said), said.exit_code, as_json) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             text = f"{where}{error.strerror or error}; check the path and the space left"
-            raise _ended(text, DataError.exit_code) from None
+            raise _ended(text, DataError.exit_code, as_json) from None
         except KeyboardInterrupt:
             raise _ended("stopped by the user", 130) from None
 
     return wrapped
 
 
-def _ended(text: str, code: int) -> typer.Exit:
+def print_anything() -> None:
+    """From here on, letters that the console's encoding lacks are replaced by question marks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _ended(text: str, code: int, as_json: bool = False) -> typer.Exit:
+    if as_json:
+        print_json({"error": text, "exit_code": code})
     typer.echo(f"stampseg: {text}", err=True)
     return typer.Exit(code)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON document on standard output; numbers that JSON does not know are null."""
+    typer.echo(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def say(text: str, err: bool = False) -> None:

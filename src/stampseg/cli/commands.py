@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ConfigError, DataError
-from .app import app, console, reported
+from .app import app, console, print_anything, print_json, reported
 from .flags import in_flags
 from .options import (
-    DataArgument,
     JsonOption,
     OptionalDataArgument,
     OptionalOutputOption,
@@ -35,7 +33,8 @@ if TYPE_CHECKING:
 @reported
 @with_options
 def check(
-    data: DataArgument,
+    *,
+    data: OptionalDataArgument = None,
     options: PlanOptions,
     timing: Annotated[
         bool,
@@ -49,12 +48,13 @@ def check(
     from .tables import print_examination
 
     config = options.resolved()
-    dataset = find_dataset(data, images=options.images, masks=options.masks, group_regex=config.group_regex)
+    place, images, masks = options.place(data)
+    dataset = find_dataset(place, images=images, masks=masks, group_regex=config.group_regex)
     found = _in_flags(examine(dataset, config, timing=timing))
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        print_json(found.to_json())
     else:
-        print_examination(found, console(), options.words())
+        print_examination(found, console(), [*([] if data is None else [str(data)]), *options.words()])
     if found.errors:
         raise typer.Exit(DataError.exit_code)
 
@@ -82,7 +82,7 @@ def train(
             names = ", ".join(as_option(name) for name, value in given.items() if value is not None)
             raise ConfigError(f"--resume uses the data and options of the run; leave out {names}")
         resume_run(resume, options.quiet)
-    elif data is None or output is None:
+    elif output is None or (data is None and options.images is None):
         raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")
     else:
         start_run("train", data, output, options)
@@ -99,7 +99,8 @@ def prune(
             metavar="MODEL",
         ),
     ],
-    data: DataArgument,
+    data: OptionalDataArgument = None,
+    *,
     output: OutputOption,
     options: RunOptions,
     trusted: TrustOption = None,
@@ -130,7 +131,7 @@ def inspect(
     options = config_from(None, settings, {})
     found = inspect_target(model, shape_from(shape), options.network, tuple(trusted or ()))
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2))
+        print_json(found.to_json())
     else:
         print_inspection(found, console())
 
@@ -149,4 +150,5 @@ def demo(
 
 def main() -> None:
     """Entry point of the `stampseg` command."""
+    print_anything()
     app(prog_name="stampseg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from types import TracebackType
 
 from rich.console import Console
@@ -20,6 +21,7 @@ from ..core.level import Level
 from ..train.round import Round
 from .flags import in_flags
 
+PLAIN_SECONDS = 20.0  # between lines that say how far a run is, where there is no live line
 LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
@@ -44,6 +46,8 @@ class ConsoleReporter:
         )  # fmt: skip
         self.task = self.progress.add_task("preparing", total=None)
         self.last: Round | None = None
+        self._begun: tuple[int, float] | None = None  # step and time of the first step of this process
+        self._told = 0.0
 
     def __enter__(self) -> ConsoleReporter:
         self.progress.start()
@@ -64,18 +68,35 @@ class ConsoleReporter:
         self.logger.log(LEVELS[level], text)
 
     def step(self, done: int, total: int, loss: float) -> None:
-        """Move the live line."""
+        """Move the live line; elsewhere print a plain one from time to time."""
         self.progress.update(
             self.task, completed=done, total=total, description=describe_now(self.last, loss)
         )
+        now = monotonic()
+        if self._begun is None:
+            self._begun, self._told = (done - 1, now), now
+        if now - self._told < PLAIN_SECONDS or self.console.is_terminal or self.quiet:
+            return
+        first, start = self._begun
+        left = (now - start) * (total - done) / max(done - first, 1)
+        self.console.print(escape(f"step {done:,} of {total:,}  {time_left(left)}"), highlight=False)
+        self._told = now
 
     def round(self, turn: Round) -> None:
         """Print and log one line for the round."""
-        self.last = turn
+        self.last, self._told = turn, monotonic()
         line = describe_round(turn)
         if not self.quiet:
             self.console.print(escape(line), highlight=False)
         self.logger.info(line)
+
+
+def time_left(seconds: float) -> str:
+    """`about 4 min left`, at the speed so far: with pruning the steps become faster."""
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s left"
+    minutes = seconds / 60
+    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
 
 
 def describe_now(last: Round | None, loss: float) -> str:

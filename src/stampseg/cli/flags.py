@@ -22,6 +22,8 @@ CONFIG_NAMES = {
     "network": "network.name",
     "grid": "data.grid",
 }
+# Options that a flag sets beside the one that it is named for.
+ALSO = {"grid": "data.spacing"}
 # What the library would have its user call, and the command that does it.
 COMMANDS = {
     "examine": "`stampseg check`",
@@ -36,7 +38,9 @@ _FLAGS: ContextVar[Mapping[str, str] | None] = ContextVar("flags", default=None)
 def speak_of(command: Callable[..., Any]) -> None:
     """From here on `in_flags` answers in the flags of this command."""
     parameters = inspect.signature(command, eval_str=True).parameters.values()
-    _FLAGS.set(COMMANDS | {library_name(p.name): flag_of(p.name, p.annotation) for p in parameters})
+    flags = {p.name: flag_of(p.name, p.annotation) for p in parameters}
+    names = {library_name(name): flag for name, flag in flags.items()}
+    _FLAGS.set(COMMANDS | names | {also: flags[name] for name, also in ALSO.items() if name in flags})
 
 
 def library_name(parameter: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..core.errors import DataError
-from .app import app, console, reported, say
+from .app import app, console, print_json, reported, say
 from .options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
 
 
@@ -121,7 +120,7 @@ def bench(
         (lambda text: say(text, err=True)) if as_json else say,
     )
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        print_json(report)
     else:
         print_bench(report, console())
 
@@ -154,7 +153,7 @@ def evaluate(
     if output is not None:
         result.write(output, overwrite)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        print_json(result.to_json())
     else:
         print_evaluation(result, console())
 

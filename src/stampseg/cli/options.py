@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,13 +17,14 @@ _DATA = typer.Argument(
     help="Folder (Medical Segmentation Decathlon, nnU-Net raw, images/ + masks/) or a CSV.", metavar="DATA"
 )
 _RUN = typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")
-DataArgument = Annotated[Path, _DATA]
 OptionalDataArgument = Annotated[Path | None, _DATA]
 ImagesOption = Annotated[
-    Path | None, typer.Option("--images", help="Folder of images in DATA, where the layout is your own.")
+    Path | None,
+    typer.Option("--images", help="Folder of images, where the layout is your own: in DATA, or without it."),
 ]
 MasksOption = Annotated[
-    Path | None, typer.Option("--masks", help="Folder of masks in DATA, where the layout is your own.")
+    Path | None,
+    typer.Option("--masks", help="Folder of masks, where the layout is your own: in DATA, or without it."),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -44,20 +46,40 @@ ResumeOption = Annotated[
 ]
 
 
+SETS = ("data", "network", "prune", "train", "teacher")  # of options
+
+
 def config_from(path: Path | None, settings: list[str] | None, options: dict[str, Any]) -> Config:
-    """Defaults, then the file, then --set, then the named options."""
+    """Defaults, then the file, then --set, then the named options.
+
+    Raises:
+        ConfigError: a name or value that is none, or an option that is given twice.
+    """
     from ..core.config import Config, load_config
 
     config = load_config(path) if path else Config()
+    given = {key: f"`{key}`" for key, value in options.items() if value is not None}
     for setting in settings or []:
-        key, separator, value = setting.partition("=")
+        key, separator, text = setting.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {setting!r}: expected NAME=VALUE, as in --set prune.criterion=l1")
-        config = config.merged(_nested(key, _value(setting, value)), "command line")
+        change = _nested(key, _value(setting, text))
+        for name in _names(change):
+            if name in given:
+                raise ConfigError(f"{given[name]} and --set {name}: one option twice; give one of them")
+            given[name] = f"--set {name}"
+        config = config.merged(change, "")
     for key, value in options.items():
         if value is not None:
-            config = config.merged(_nested(key, value), "command line")
+            config = config.merged(_nested(key, value), "")
     return config
+
+
+def _names(change: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Full names of what a change sets, with those of the sets that it lies in: a target is one value."""
+    for key, value in change.items():
+        inner = isinstance(value, dict) and f"{prefix}{key}" in SETS
+        yield from _names(value, f"{prefix}{key}.") if inner else [f"{prefix}{key}"]
 
 
 def _value(setting: str, text: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from inspect import Parameter, Signature
@@ -74,6 +75,19 @@ class PlanOptions:
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of options.")] = None
     settings: SetOption = None
 
+    def place(self, data: Path | None) -> tuple[Path, Path | None, Path | None]:
+        """Where the data are, their images and their masks; two folders need no DATA around them.
+
+        Raises:
+            ConfigError: neither DATA nor two folders.
+        """
+        if data is not None:
+            return data, self.images, self.masks
+        if self.images is None or self.masks is None:
+            raise ConfigError("give DATA, or two folders as --images A --masks B")
+        images, masks = self.images.absolute(), self.masks.absolute()
+        return Path(os.path.commonpath((images, masks))), images, masks
+
     def given(self) -> dict[str, Any]:
         """Options that are not as they are by default."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
@@ -110,6 +124,8 @@ def _spacing(text: str) -> list[float]:
         raise ConfigError(
             f"--grid {text!r}: expected auto, native, or a spacing such as 2 or 1x1x3"
         ) from None
+    if not all(0 < value < float("inf") for value in values):
+        raise ConfigError(f"--grid {text!r}: a spacing lies above 0, as in 2 or 1x1x3")
     return values * 2 if len(values) == 1 else values
 
 

@@ -5,30 +5,32 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ..core.level import Level
-from ..core.text import shape_text, size_text
-from ..doctor.estimates import Estimate
-from ..doctor.examination import Examination
-from ..doctor.finding import Finding
-from ..doctor.network import GroupFinding, Inspection
-from ..evaluation.folders import Evaluation, Statistics
+from ..core.text import counted, shape_text, size_text
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
-from ..run.survey import Survey
 from .flags import in_flags
+
+if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
+    from ..doctor.estimates import Estimate
+    from ..doctor.examination import Examination
+    from ..doctor.finding import Finding
+    from ..doctor.network import GroupFinding, Inspection
+    from ..evaluation.folders import Evaluation, Statistics
+    from ..run.survey import Survey
 
 
 def print_bench(report: dict[str, Any], console: Console) -> None:
     """A table of every network and runtime, then what it comes to."""
     machine, window = report["machine"], report["window"]
     console.print(
-        f"{escape(machine['processor'])}, {machine['threads']} thread(s), torch {machine['torch']}; windows "
-        f"{size_text(window)}, batches of {report['batch']}",
+        f"{escape(machine['processor'])}, {counted(machine['threads'], 'thread')}, torch {machine['torch']}; "
+        f"windows {size_text(window)}, batches of {report['batch']}",
         highlight=False,
     )
     whole = any("image_seconds" in f for row in report["rows"] for f in row["networks"].values())
@@ -124,8 +126,8 @@ SHOWN = 5  # findings of one code
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def print_examination(found: Examination, console: Console, options: Sequence[str] = ()) -> None:
-    """Findings, plan, estimate, and the next command, with the options that were given."""
+def print_examination(found: Examination, console: Console, words: Sequence[str]) -> None:
+    """Findings, plan, estimate, and the next command, with the words that `check` was given."""
     dataset = found.dataset
     people = len({case.group for case in dataset.cases})
     console.print(
@@ -146,9 +148,9 @@ def print_examination(found: Examination, console: Console, options: Sequence[st
         )
     if found.estimate is not None:
         console.print(_words(found.estimate), highlight=False)
-    following = shlex.join(["stampseg", "train", str(dataset.root), *options, "-o", "run"])
+    following = shlex.join(["stampseg", "train", *words, "-o", "run"])
     counts = {s: sum(each.severity == s for each in found.findings) for s in COLOURS}
-    said = ", ".join(f"{n} {name}(s)" for name, n in counts.items())
+    said = ", ".join(counted(n, name) for name, n in counts.items())
     if counts["error"]:
         console.print(f"{said}: training would fail or be wrong; mend the errors first", style="red")
     else:
@@ -196,17 +198,30 @@ def _plan_table(seen: Survey) -> Table:
     return table
 
 
+WIDE = 120  # columns that hold mean, deviation and median of all metrics in a line
+
+
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Show the summary as a table, then notes and warnings."""
     count = len({row.case for row in evaluation.rows})
-    title = f"{count} case{'' if count == 1 else 's'}, mean ± standard deviation (median)"
-    table = Table(title=title)
+    sign = "±" if _has(console, "±") else "+-"
+    between = " " if console.width >= WIDE else "\n"
+    table = Table(
+        title=f"{counted(count, 'case')}, mean {sign} standard deviation (median)", show_lines=between == "\n"
+    )
     headings = ("label", "cases", "Dice", f"HD95 [{evaluation.unit}]", "surface Dice", "volume error")
     for heading in headings:
-        table.add_column(heading.replace("[", r"\["), justify="left" if heading == "label" else "right")
+        first = heading == "label"
+        table.add_column(
+            heading.replace("[", r"\["),
+            justify="left" if first else "right",
+            overflow="fold",
+            no_wrap=not first,
+        )
     for label, metrics in evaluation.summary().items():
         held = str(metrics["dice"].cases)
-        table.add_row(label, held, *(_cell(metrics[name]) for name in METRIC_NAMES))
+        cells = (between.join(_figures(metrics[name], sign)) for name in METRIC_NAMES)
+        table.add_row(escape(label), held, *cells)
     console.print(table)
     console.print(
         f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
@@ -222,15 +237,25 @@ def _absences(evaluation: Evaluation) -> list[str]:
     """For labels that some references do not hold: in how many of these cases they were predicted."""
     unit = evaluation.volume_unit
     return [
-        f"{label}: {found.cases} case(s) do not hold it; false positive in {found.found_in} of them"
+        f"{label}: missing in {counted(found.cases, 'reference')}; false positive in {found.found_in} of them"
         + ("" if found.mean_volume is None else f", {volume_text(found.mean_volume, unit)} on average")
         for label, found in evaluation.false_positives().items()
         if found.cases
     ]
 
 
-def _cell(numbers: Statistics) -> str:
+def _figures(numbers: Statistics, sign: str) -> list[str]:
+    """Mean, deviation and median; what is not known is left out."""
     if numbers.mean is None or numbers.median is None:
-        return "-"
-    spread = "" if numbers.std is None else f" ± {numbers.std:.3f}"
-    return f"{numbers.mean:.3f}{spread} ({numbers.median:.3f})"
+        return ["-"]
+    spread = [] if numbers.std is None else [f"{sign} {numbers.std:.3f}"]
+    return [f"{numbers.mean:.3f}", *spread, f"({numbers.median:.3f})"]
+
+
+def _has(console: Console, letters: str) -> bool:
+    """Whether the console's encoding has these letters."""
+    try:
+        letters.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from ..core.errors import TrainingError
+from ..core.level import Level
+from ..core.text import counted
 from .app import console
 from .run_options import RunOptions
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def start_run(
     work: Literal["train", "prune"],
-    data: Path,
+    data: Path | None,
     output: Path,
     options: RunOptions,
     model: Path | None = None,
@@ -31,6 +33,7 @@ def start_run(
     from ..run.spec import RunSpec
 
     config = options.resolved()
+    data, images, masks = options.place(data)
     if not data.exists():  # says so, before PyTorch takes its seconds to be imported
         from ..data.cases import find_dataset
 
@@ -38,7 +41,7 @@ def start_run(
     from ..run.launch import open_run
 
     words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
-    spec = RunSpec(work, data, config, options.images, options.masks, model, trusted, words, here).absolute()
+    spec = RunSpec(work, data, config, images, masks, model, trusted, words, here).absolute()
     _carry_out(open_run(spec, output), spec, options.quiet)
 
 
@@ -63,9 +66,10 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
             ):
                 reporter = Reporters([screen, *trackers])
                 result = run_and_report(folder, spec, reporter)
-                reporter.note(_outcome(result, folder))
-        except BaseException:
-            if folder.begun and not folder.ended:
+                level = Level.WARNING if result.target_reached is False else Level.INFO
+                reporter.note(_outcome(result, folder), level)
+        except BaseException as error:
+            if folder.kept_after(error) and not folder.ended:
                 typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
             raise
 
@@ -93,12 +97,17 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
 
 def _outcome(result: Result, folder: RunFolder) -> str:
     before = result.validation_dice_before
+    missed = (
+        f"; the target ({result.target}) was missed: give it more `train.steps`, or a target that leaves more"
+        if result.target_reached is False
+        else ""
+    )
     was = f" (as given {before:.3f})" if before is not None else ""
     return (
         f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
         f"validation Dice {_dice(result.validation_dice)}{_support(result)}{was}; "
-        f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}"
+        f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
     )
 
 
@@ -107,9 +116,9 @@ def _support(result: Result) -> str:
     cases = result.validation_cases_per_label or {}
     dice = result.validation_dice_per_label or {}
     if len(cases) < 2:
-        return "".join(f" in {count} case(s)" for count in cases.values())
+        return "".join(f" in {counted(count, 'case')}" for count in cases.values())
     parts = [
-        f"{n} {_dice(dice.get(n))} in {count} case(s)" if count else f"{n} in no case"
+        f"{n} {_dice(dice.get(n))} in {counted(count, 'case')}" if count else f"{n} in no case"
         for n, count in cases.items()
     ]
     return f" ({', '.join(parts)})"

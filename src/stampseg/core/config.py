@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +19,7 @@ from .method import METHODS, Method, MethodTraits
 from .options import Options
 from .presets import Preset, with_preset
 from .prune_options import PruneOptions
+from .refusals import refusals
 from .teacher_options import TeacherOptions
 from .yaml import read_yaml
 
@@ -244,38 +244,19 @@ def _merge(base: dict, changes: dict) -> dict:
     return merged
 
 
-def parse_config(values: object, source: str) -> Config:
-    """Check `values` (nested dict) and name `source` in the error.
+def parse_config(values: object, source: str, *, in_file: bool = False) -> Config:
+    """Check `values` (nested dict) and name `source` in the error, if it says something.
 
     Raises:
         ConfigError: an unknown name, or a value out of range; every finding is listed.
     """
+    where = f"{source}: " if source else ""
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: expected names with values, found {type(values).__name__}")
+        raise ConfigError(f"{where}expected names with values, found {type(values).__name__}")
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        found = error.errors()
-        more = f"; and {len(found) - 10} more" if len(found) > 10 else ""
-        findings = "; ".join(_finding(item) for item in found[:10]) + more
-        raise ConfigError(f"{source}: {findings}") from None
-
-
-def _finding(item: Any) -> str:
-    """One error of pydantic in our words, with the nearest name for a misspelt one."""
-    path = ".".join(str(part) for part in item["loc"])
-    if item["type"] != "extra_forbidden":
-        text, found = item["msg"].removeprefix("Value error, "), _short(item["input"])
-        return f"{path}: {text}" if text.startswith(found) else f"{path}: {text} (found {found})"
-    known = list(_names(Config, ""))
-    near = get_close_matches(path, known, n=1, cutoff=0.6) or [n for n in known if n.endswith(f".{path}")]
-    hint = f"did you mean {near[0]}?" if near else "docs/reference/options.md lists all"
-    return f"{path}: no such option (found {_short(item['input'])}); {hint}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+        raise ConfigError(where + refusals(error.errors(), list(_names(Config, "")), in_file)) from None
 
 
 def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -298,7 +279,7 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); name an existing YAML file") from None
     except ValueError as error:  # UnicodeDecodeError among them
         raise ConfigError(f"{path}: not a YAML file of options ({error}); correct it") from None
-    return parse_config(values or {}, str(path))
+    return parse_config(values or {}, str(path), in_file=True)
 
 
 def dump_config(config: Config) -> str:

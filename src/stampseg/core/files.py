@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -34,8 +35,10 @@ def write_whole(path: Path, write: Callable[[Path], object], *, ending: str = ""
         moves.insert(0, (place.with_suffix(twin), path.with_suffix(twin)))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        mode = _usual_mode(place)
         write(place)
         for written, _ in moves:
+            written.chmod(mode)  # safetensors lets nobody else read its files
             _to_disk(written)
         if twin:
             _move_all(moves)
@@ -50,6 +53,16 @@ def write_whole(path: Path, write: Callable[[Path], object], *, ending: str = ""
         for written, _ in moves:
             with suppress(OSError):
                 written.unlink()
+
+
+def _usual_mode(place: Path) -> int:
+    """Who may do what with a new file, as the user's umask says; the file does not stay."""
+    number = os.open(place, os.O_CREAT | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(number).st_mode)
+    finally:
+        os.close(number)
+        place.unlink()
 
 
 def _hidden(path: Path, ending: str) -> Path:

@@ -94,7 +94,10 @@ class JsonFile(Generic[T]):
         Raises:
             StampsegError: `error`; the file is missing, cannot be read, is damaged, or of a newer format.
         """
-        path = folder / self.name
+        return self.read_file(folder / self.name)
+
+    def read_file(self, path: Path) -> T:
+        """What a file of any name holds; raises as `read`."""
         try:
             text = path.read_bytes()
         except OSError as error:

@@ -11,6 +11,11 @@ def some(names: list[str], limit: int = 5) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: "1 case", "2,400 cases"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def size_text(sizes: Iterable[float], digits: int = 6, sign: str = "x") -> str:
     """Voxels, millimetres or poolings per axis: "512 x 512 x 94"; `digits` are of what is not whole."""
     return f" {sign} ".join(f"{n:.0f}" if n % 1 == 0 and abs(n) < 1e9 else f"{n:.{digits}g}" for n in sizes)

@@ -142,6 +142,11 @@ def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
     if data.is_file():
         if data.suffix.lower() != ".csv":
             raise DataError(f"{data}: is a file; expected a folder or a CSV with columns image,label")
+        if images is not None or masks is not None:
+            raise ConfigError(
+                f"{data}: a CSV names its files itself, and `images` and `masks` name folders; leave out the "
+                "one or the other"
+            )
         return list_csv(data)
     return list_folder(data, images, masks)
 

@@ -42,6 +42,7 @@ class Fingerprint(Options):
         foreground: 0.5 and 99.5 percentile, mean and deviation of the labelled voxels per
             channel; empty when no voxel is labelled.
         class_voxels: voxels of each class over all cases, background first.
+        class_cases: cases that hold each class, background first; fingerprints of before have none.
         object_radius: radius of the thickest part of each class but the background, in mm
             (pixels), median over the cases that have it; None when no case has it.
         grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
@@ -59,6 +60,7 @@ class Fingerprint(Options):
     intensity_ranges: tuple[tuple[float, float], ...]
     foreground: tuple[Intensity, ...]
     class_voxels: tuple[int, ...]
+    class_cases: tuple[int, ...] = ()
     object_radius: tuple[float | None, ...]
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         intensity_ranges=tuple((fact.lowest, fact.highest) for fact in facts),
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
+        class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
         warnings=warnings,

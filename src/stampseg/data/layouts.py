@@ -220,9 +220,10 @@ def _check_exist(source: Path, entries: list[Entry]) -> None:
     # Path.exists raises on names that no file system takes.
     missing = [str(path)[:200] for path in files if not os.path.exists(path)]
     if missing:
+        slashes = "write / in place of \\ in the paths; " if os.sep == "/" and "\\" in missing[0] else ""
         raise DataError(
             f"{source}: {len(missing)} of the {len(files)} files it names are missing: {some(missing, 3)}; "
-            "correct the paths, which start at the folder of the data, or remove the lines"
+            f"{slashes}correct the paths, which start at the folder of the data, or remove the lines"
         )
 
 

@@ -64,6 +64,11 @@ def make_plan(
     shapes = np.array(
         [working_shape(s, v, spacing) for s, v in zip(sources, fingerprint.spacings, strict=True)]
     )
+    if data.spacing is not None and shapes.max() < 2 * SMALLEST_FORCED_MAP - 1:
+        raise ConfigError(
+            f"`data.spacing` {size_text(data.spacing)} leaves images of {size_text(shapes.max(axis=0))} "
+            "voxels; choose a finer grid"
+        )
     patch, strides = _plan_patch(shapes, spacing, data.patch_size, poolings, fixed, notes)
     normalization, windows = _plan_intensities(fingerprint, data, notes)
     volumes = fingerprint.spatial_dims == 3
@@ -151,7 +156,7 @@ def _check_options(fingerprint: Fingerprint, data: DataOptions) -> None:
             continue
         if len(values) != dims or min(values) <= 0:
             raise ConfigError(
-                f"data.{name}: found {list(values)}, expected {dims} values above 0, one per axis of the "
+                f"`data.{name}` {list(values)}: expected {dims} values above 0, one per axis of the "
                 f"{'volumes (x, y, z)' if dims == 3 else 'pictures (rows, columns)'}"
             )
     if data.normalization == "ct" and not fingerprint.foreground:

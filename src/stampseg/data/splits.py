@@ -6,7 +6,7 @@ import hashlib
 import os
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,18 @@ from ..core.errors import ConfigError, DataError
 from ..core.json_file import JsonFile
 from ..core.level import Level
 from ..core.options import FileRecord
-from ..core.text import some
+from ..core.text import counted, some
+from .balance import Holds, balanced, covering
 from .cases import Case, read_case_csv
 from .duplicates import find_duplicates
 
 AUTO_SHARE = 0.2
 AUTO_GROUPS = 5  # fewer people than this all train
-AUTO_MOST = 20  # validation runs every round
+AUTO_MOST = 20  # people; validation runs every round
+AUTO_CASES = 40  # of these people
+FEW_PEOPLE = 4  # of fewer a Dice says little
+_KNOWN = "the network that is trained on has learnt from the others already"
+_NAME_OTHERS = "name other cases with `train.validation`"
 
 
 def draw_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
@@ -93,7 +98,7 @@ class Split:
     """Cases of a run; no person is in both. `note` says what was decided, `level` how much it matters.
 
     `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
-    labels.
+    labels. `known` are cases of other runs that the network had learnt from before this one.
     """
 
     training: tuple[Case, ...]
@@ -102,14 +107,24 @@ class Split:
     unused: tuple[Case, ...] = ()
     unlabelled: tuple[Case, ...] = ()
     level: Level = Level.INFO
+    known: tuple[Entry, ...] = ()
 
 
-def split_cases(cases: Sequence[Case], config: Config) -> Split:
+def split_cases(
+    cases: Sequence[Case], config: Config, holds: Holds | None = None, known: Collection[str] = ()
+) -> Split:
     """Draw the training and the validation cases.
 
     With `labels` N, exactly N cases train, and validation cases come from other people; without,
-    the validation share is taken out of all cases. `auto` is a fifth (of N, or of all people when
-    there are at least five), at most 20 cases.
+    the validation share is taken out of all cases. `auto` is a fifth of the people, at most 20, where
+    there are at least five; of their cases at most 40, as many of each as can be.
+
+    Args:
+        cases: the labelled ones.
+        config: the options.
+        holds: reads which values a case's label holds; the draw then sees to it that what is learnt is also
+            measured (see `balanced` and `covering`).
+        known: people whom the network that is trained on has learnt from already: they do not validate.
 
     Raises:
         ConfigError: the validation option is not understood, or leaves nobody to train or validate on.
@@ -117,16 +132,19 @@ def split_cases(cases: Sequence[Case], config: Config) -> Split:
     """
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):
-        return _split_by_csv(cases, Path(choice), config)
+        return _split_by_csv(cases, Path(choice), config, known)
     share = _share(choice)
     if config.labels is not None:
-        return _draw_both(cases, share, config)
-    return _hold_out_share(cases, share, config.seed)
+        return _draw_both(cases, share, config, holds, known)
+    return _hold_out_share(cases, share, config.seed, holds, known)
 
 
-def _hold_out_share(cases: Sequence[Case], share: float | None, seed: int) -> Split:
+def _hold_out_share(
+    cases: Sequence[Case], share: float | None, seed: int, holds: Holds | None, known: Collection[str]
+) -> Split:
     """Validation cases taken out of all cases, the others train."""
-    people = len({case.group for case in cases})
+    people = _people(cases)
+    able = [case for case in cases if case.group not in known]
     if share == 0 or (share is None and people < AUTO_GROUPS):
         why = (
             "validation none was asked for"
@@ -134,13 +152,29 @@ def _hold_out_share(cases: Sequence[Case], share: float | None, seed: int) -> Sp
             else f"only {people} people are labelled, of {AUTO_GROUPS} that auto asks for"
         )
         return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
-    most = AUTO_MOST / len(cases)
-    training, validation = hold_out(cases, share or min(AUTO_SHARE, most), seed)
-    if share is None:
-        validation = validation[:AUTO_MOST]  # whole groups can come out above it
+    if not able:
+        return Split(
+            tuple(cases), (), f"all {len(cases)} cases train, none validates ({_KNOWN}); {_NAME_OTHERS}",
+            level=Level.WARNING,
+        )  # fmt: skip
+    wanted = (share or min(AUTO_SHARE, AUTO_MOST / people)) * len(cases) / len(able)
+    _, validation = hold_out(able, min(wanted, 0.99), seed)
+    if not validation and len(able) < len(cases):
+        validation = able  # one person, and others train
     if not validation:
         return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
+    held = {case.group for case in validation}
+    training = [case for case in sorted(cases, key=_by_id) if case.group not in held]
+    if holds is not None:
+        training, validation = balanced(training, validation, holds, seed, known)
+    if share is None:
+        validation = _some_of_each(validation, seed)
     return Split(tuple(training), tuple(validation), _words(training, validation, "held out"))
+
+
+def _some_of_each(cases: Sequence[Case], seed: int) -> list[Case]:
+    """At most `AUTO_CASES` of the cases, as many of each person as can be."""
+    return sorted(draw_cases(cases, min(len(cases), AUTO_CASES), seed), key=_by_id)
 
 
 def _share(choice: str) -> float | None:
@@ -159,7 +193,7 @@ def _share(choice: str) -> float | None:
     return value
 
 
-def _split_by_csv(cases: Sequence[Case], path: Path, config: Config) -> Split:
+def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Collection[str]) -> Split:
     """The validation cases of a CSV; cases of other people train."""
     validation = read_case_csv(path, group_regex=config.group_regex)
     unlabelled = next((case for case in validation if case.label is None), None)
@@ -184,7 +218,10 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config) -> Split:
             f"; {some(copies)} in the training data has the image of a validation case, "
             "so its person does not train"
         )
-    return Split(tuple(training), tuple(validation), note)
+    if not people & set(known):
+        return Split(tuple(training), tuple(validation), note)
+    note += f"; {_KNOWN}: their Dice is too good"
+    return Split(tuple(training), tuple(validation), note, level=Level.WARNING)
 
 
 def copies_among(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
@@ -199,40 +236,67 @@ def files_of(case: Case) -> set[Path]:
     return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
 
 
-def _draw_both(cases: Sequence[Case], share: float | None, config: Config) -> Split:
+def _draw_both(
+    cases: Sequence[Case],
+    share: float | None,
+    config: Config,
+    holds: Holds | None,
+    known: Collection[str],
+) -> Split:
     """N training cases, and validation cases of other people."""
     count = config.labels or 0
     training = draw_cases(cases, count, config.seed)
     people = {case.group for case in training}
-    rest = [case for case in cases if case.group not in people]
+    others = [case for case in cases if case.group not in people]
+    rest = [case for case in others if case.group not in known]
     if share == 0 or (not rest and share is None):
-        why = "validation none was asked for" if share == 0 else "no other person is labelled"
+        why = "no other person is labelled" if not others else _KNOWN
+        if share == 0:
+            why = "validation none was asked for"
         return Split(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
     if not rest:
         raise ConfigError(
             f"`train.validation` {config.train.validation}: the {count} training cases of `labels` come from "
             f"all {len(people)} labelled people, and none is left to validate; lower `labels` or use none"
         )
-    wanted = max(1, round(count * (share or AUTO_SHARE)))
-    wanted = min(wanted, len(rest), AUTO_MOST if share is None else len(rest))
-    validation = draw_cases(rest, wanted, config.seed)
-    return Split(
-        tuple(training), tuple(validation), _words(training, validation, "drawn from the other people")
-    )
+    if share is None:
+        wanted = max(1, min(round(AUTO_SHARE * _people(cases)), AUTO_MOST))
+        validation = _some_of_each(_drawn_people(rest, wanted, training, config.seed, holds), config.seed)
+    else:
+        wanted = min(max(1, round(count * share)), len(rest))
+        validation = draw_cases(rest, wanted, config.seed)
+    words = _words(training, validation, "drawn from the other people")
+    unused = len(cases) - len(training) - len(validation)
+    if unused:
+        words += f"; {counted(unused, 'labelled case')} not used: `labels` is {count}"
+    return Split(tuple(training), tuple(validation), words)
+
+
+def _drawn_people(
+    cases: Sequence[Case], count: int, training: Sequence[Case], seed: int, holds: Holds | None
+) -> list[Case]:
+    """All cases of `count` people, chosen so that they hold the labels of the training cases."""
+    groups = _shuffled_groups(cases, seed)
+    drawn, others = groups[:count], groups[count:]
+    if holds is not None:
+        drawn = covering({v for case in training for v in holds(case)}, drawn, others, holds)
+    return [case for person in drawn for case in person]
+
+
+def _people(cases: Sequence[Case]) -> int:
+    return len({case.group for case in cases})
 
 
 def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> str:
-    def people(cases: Sequence[Case]) -> int:
-        return len({case.group for case in cases})
-
+    few = "; a Dice of so few people says little" if _people(validation) < FEW_PEOPLE else ""
     if all(case.group == case.id for case in (*training, *validation)):
         return (
-            f"{len(training)} cases train, {len(validation)} validate ({how}); each case counts as one "
+            f"{len(training)} cases train, {len(validation)} validate ({how}){few}; each case counts as one "
             "person: if some are of the same one, say so with `group_regex` or a CSV's group column"
         )
     return (
-        f"{len(training)} cases of {people(training)} people train, {len(validation)} of "
-        f"{people(validation)} validate ({how})"
+        f"{len(training)} cases of {_people(training)} people train, {len(validation)} of "
+        f"{_people(validation)} validate ({how}){few}"
     )
 
 
@@ -269,6 +333,12 @@ class Splits(FileRecord):
     training: tuple[Entry, ...] = ()
     validation: tuple[Entry, ...] = ()
     unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
+    known: tuple[Entry, ...] = ()  # who trained the network that was pruned, in other runs
+
+    @property
+    def learnt_from(self) -> tuple[Entry, ...]:
+        """Cases whose labels the network has seen."""
+        return (*self.training, *self.known)
 
     @classmethod
     def of(cls, split: Split) -> Splits:
@@ -277,6 +347,7 @@ class Splits(FileRecord):
             training=tuple(map(Entry.of, split.training)),
             validation=tuple(map(Entry.of, split.validation)),
             unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
+            known=split.known,
         )
 
 

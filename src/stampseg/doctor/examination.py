@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
+from ..core.remarks import REMEDY, gathered
 from ..data.cases import Case, Dataset
 from ..networks.factory import count, network_spec
 from ..run.survey import Survey, survey
@@ -69,11 +70,13 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     facts: list[CaseFacts] = []
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
-    for case in dataset.cases:
-        try:
-            facts.append(read_facts(case))
-        except DataError as error:
-            broken[case] = str(error)
+    with gathered() as remarks:
+        for case in dataset.cases:
+            try:
+                facts.append(read_facts(case))
+            except DataError as error:
+                broken[case] = str(error)
+    findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
     findings += find_people(ids, groups, config.group_regex is not None)
     findings += [*find_outliers(facts), *find_empty(facts)]

@@ -20,6 +20,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "people": ("warning", "File names look as if several cases were of one person, and no option says so."),
     "empty-mask": ("warning", "A mask holds background only."),
     "rare-class": ("warning", "A class occurs in one or two cases only."),
+    "seldom-class": ("note", "A class is in fewer than half of the masks."),
     "unvalidated-class": ("warning", "A class occurs in no validation case."),
     "constant": ("warning", "An image has one value everywhere."),
     "intensity": ("warning", "A CT's values are unlike the other cases'."),
@@ -28,6 +29,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "stranger": ("warning", "Scans without labels are unlike those with labels."),
     "memory": ("warning", "Training would need more memory than is free."),
     "data": ("warning", "What was noticed while pairing files."),
+    "reader": ("warning", "The library that reads a file remarks on it."),
     "scale": (
         "note",
         "Images have values of another scale; each is normalised by itself.",

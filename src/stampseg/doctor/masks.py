@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
+from ..core.text import counted
 from ..data.labels import LabelTable
 from ..data.splits import Split
+from ..run.survey import SELDOM, SELDOM_FIX, seldom_text
 from .facts import CaseFacts
 from .finding import Finding, finding
 
@@ -48,6 +50,15 @@ def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> li
                     [str(f.case.label) for f in holders],
                 )
             )
+        elif 0 < len(holders) < SELDOM * len(facts):
+            findings.append(
+                finding(
+                    "seldom-class",
+                    seldom_text(name, len(holders), len(facts)),
+                    SELDOM_FIX,
+                    [str(f.case.label) for f in facts if f not in holders],
+                )
+            )
         validation = (*split.validation, *split.unused)
         validating = [by_id[case.id] for case in validation if case.id in by_id]
         if validating and holders and not any(value in f.labels for f in validating):
@@ -82,8 +93,8 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
             findings.append(
                 finding(
                     "leak",
-                    f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names}), and "
-                    "some train while others validate",
+                    f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} "
+                    f"({names}), and some train while others validate",
                     "delete the copies, or give them one person in a CSV's group column",
                     [f.image for f in group],
                 )
@@ -92,7 +103,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
             findings.append(
                 finding(
                     "twin",
-                    f"{group[0].image}: the same voxels as {len(group) - 1} other case(s) ({names})",
+                    f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} ({names})",
                     "delete the copies: they count twice",
                     [f.image for f in group],
                 )

@@ -14,7 +14,7 @@ from ..channels.choice import smallest
 from ..channels.cost import Tally
 from ..channels.graph import ChannelGraph
 from ..core.config import NetworkOptions
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, WiringError
 from ..core.text import shape_text
 from ..data.plan import Strides
 from ..data.planner import plan_strides
@@ -129,7 +129,7 @@ def inspect_target(
         ConfigError: the network cannot be built so, options are given for a model file, or weights alone
             that do not say which network they are of.
         ModelFileError: the file or folder is missing or damaged.
-        WiringError: the network does not run on that input.
+        WiringError: the network does not run on the usual input, where no shape is given.
     """
     if Path(target).exists() or target.endswith(".safetensors") or "/" in target:
         if shape is not None or (options is not None and options.model_fields_set):
@@ -139,7 +139,14 @@ def inspect_target(
             )
         return _inspect_path(Path(target), target, trusted)
     spec = _named(target, shape, options or NetworkOptions())
-    network, graph = skeleton(spec, {}, (spec.name,), rehearse=True)  # the user names it, and so trusts it
+    try:
+        network, graph = skeleton(
+            spec, {}, (spec.name,), rehearse=True
+        )  # the user names it, and so trusts it
+    except WiringError as error:
+        if shape is None:
+            raise
+        raise ConfigError(f"`shape` {shape_text(shape)}: {error}") from None
     return inspect_network(network, graph, spec, target)
 
 
@@ -168,7 +175,7 @@ def _named(name: str, shape: tuple[int, ...] | None, options: NetworkOptions) ->
         shape = (1, 1, *[USUAL_SIDE[dims]] * dims)
     if len(shape) not in (4, 5) or min(shape) < 1 or shape[0] != 1:
         raise ConfigError(
-            f"shape {shape_text(shape)}: expected one example, its channels and two or three axes, all "
+            f"`shape` {shape_text(shape)}: expected one example, its channels and two or three axes, all "
             "above 0, as in 1x1x64x64x64"
         )
     arguments = dict(options.arguments)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..core.text import size_text
+from ..core.text import counted, size_text
 from ..data.fingerprint import HOUNSFIELD_AIR
 from .facts import CaseFacts
 from .finding import Finding, finding
@@ -30,8 +30,8 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
         if f.constant
     ]
     if len(facts) >= FEWEST:
-        findings += _by_ratio(facts, "spacing", lambda f: f.spacing, 2.0, "mm voxels", "is the header right?")
-        findings += _by_ratio(facts, "size", lambda f: f.extent, 3.0, "mm (or pixels) in extent",
+        findings += _by_ratio(facts, "spacing", lambda f: f.spacing, 2.0, "voxels", "is the header right?")
+        findings += _by_ratio(facts, "size", lambda f: f.extent, 3.0, "in extent",
                            "is it the same part of the body, and is the header right?")  # fmt: skip
         findings += _intensities([f for f in facts if not f.constant])
     orientations = Counter(f.orientation for f in facts if f.orientation)
@@ -49,7 +49,7 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
         findings.append(
             finding(
                 "oblique",
-                f"{len(tilted)} file(s) lie obliquely, up to {max(f.tilt for f in tilted):.0f} degrees "
+                f"{counted(len(tilted), 'oblique file')}, up to {max(f.tilt for f in tilted):.0f} degrees "
                 f"(first {tilted[0].image})",
                 "nothing to do: their axes are kept as they are",
                 [f.image for f in tilted],
@@ -63,7 +63,7 @@ def _by_ratio(
     code: str,
     measure: Callable[[CaseFacts], tuple[float, ...]],
     limit: float,
-    unit: str,
+    what: str,
     question: str,
 ) -> list[Finding]:
     """Cases with an axis that is `limit` times more, or less, than the median of all cases."""
@@ -76,8 +76,9 @@ def _by_ratio(
         ratio = np.array(value) / usual
         if max(ratio.max(), 1 / ratio.min()) > limit:
             mine, others = (size_text(sizes, 3) for sizes in (value, usual))
+            unit = "mm" if f.orientation else "px"
             findings.append(
-                finding(code, f"{f.image}: {mine} {unit}, in most cases {others}", question, [f.image])
+                finding(code, f"{f.image}: {mine} {unit} {what}, in most cases {others}", question, [f.image])
             )
     return findings if len(findings) <= len(facts) / 4 else []  # then there is no usual case
 
@@ -127,8 +128,8 @@ def _of_another_scale(facts: Sequence[CaseFacts], usual: np.ndarray) -> list[Fin
     return [
         finding(
             "scale",
-            f"{len(facts)} image(s) have values of another scale, {low:.4g} to {high:.4g}, in most cases "
-            f"{usual[0]:.4g} to {usual[2]:.4g} (first {facts[0].image})",
+            f"{counted(len(facts), 'image')} of another scale of values, {low:.4g} to {high:.4g}, in most "
+            f"cases {usual[0]:.4g} to {usual[2]:.4g} (first {facts[0].image})",
             "nothing to do if they are of the same modality: each is normalised by itself",
             [f.image for f in facts],
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.files import refuse_existing, write_text
-from ..core.text import some
+from ..core.text import counted, some
 from ..data.io.formats import list_images, readable, stem_of, suffix_of
 from ..data.io.readers import read_label
 from ..data.io.volume import check_pair
@@ -101,7 +101,7 @@ class Evaluation:
         if lost and not any(row.predicted_volume for row in self.rows):
             return ("every prediction is empty, though references are not",)
         return tuple(
-            f"{label} is missed: no prediction overlaps it in the {len(held[label])} case(s) that hold it"
+            f"{label} is missed: no prediction overlaps it in {counted(len(held[label]), 'case')} with it"
             for label in lost
         )
 
@@ -112,7 +112,7 @@ class Evaluation:
         """Everything as plain values."""
         return {
             "cases": len({row.case for row in self.rows}),
-            "tolerance_mm": self.tolerance_mm,
+            "tolerance": self.tolerance_mm,
             "units": {"length": self.unit, "volume": self.volume_unit},
             "empty_mask_rule": EMPTY_MASK_RULE,
             "summary": {
@@ -250,10 +250,12 @@ def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]
     used = {reference for _, reference in pairs.values()}
     without_prediction = [file.name for file in references.values() if file not in used]
     if without_label:
-        warnings.append(f"{len(without_label)} prediction(s) without a label left out: {some(without_label)}")
+        warnings.append(
+            f"{counted(len(without_label), 'prediction')} without a label left out: {some(without_label)}"
+        )
     if without_prediction:
         warnings.append(
-            f"{len(without_prediction)} label(s) without a prediction: {some(without_prediction)}"
+            f"{counted(len(without_prediction), 'label')} without a prediction: {some(without_prediction)}"
         )
     return [pairs[stem] for stem in sorted(pairs)], warnings
 

@@ -31,7 +31,7 @@ from ..core.errors import DataError
 from ..data.boxes import as_slices, filled_box
 
 UNION = "union"
-METRIC_NAMES = ("dice", "hd95_mm", "surface_dice", "volume_error")
+METRIC_NAMES = ("dice", "hd95", "surface_dice", "volume_error")
 EMPTY_MASK_RULE = (
     "a label absent from the reference of a case: no metric, left out of the means, and what was predicted "
     "of it is false positive; a label that the prediction misses: dice 0, hd95 the diagonal of the image, "
@@ -53,7 +53,7 @@ class Metrics:
     label: str
     value: int | None  # value in the files; None for the union of all labels
     dice: float
-    hd95_mm: float
+    hd95: float
     surface_dice: float
     volume_error: float
     predicted_volume: float

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ConfigError
+from ..core.run_folder import run_folder_of
 from ..data.boxes import cut_window
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image, read_label
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits import SPLITS, Entry, Splits, read_splits
-from ..networks.model_file import run_folder_of
 from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8

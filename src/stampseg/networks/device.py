@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from torch import nn
 
 from ..core.errors import ConfigError
+
+USABLE = "cpu, cuda, cuda:1 or mps"
+_KINDS = {"cpu": "processor", "cuda": "NVIDIA or AMD GPU", "mps": "Apple GPU"}
+_THERE: Mapping[str, Callable[[], int]] = {  # how many of each kind are there
+    "cpu": lambda: 1,
+    "cuda": torch.cuda.device_count,
+    "mps": lambda: int(torch.backends.mps.is_available()),
+}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -19,10 +28,19 @@ def resolve_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"`device` {name}: not usable here ({reason}); use cpu, cuda or mps") from None
+    except RuntimeError:
+        raise ConfigError(f"`device` {name!r}: no such device; use {USABLE}") from None
+    if device.type not in _THERE:
+        raise ConfigError(f"`device` {name!r}: not supported; use {USABLE}")
+    number = _THERE[device.type]()
+    if not number:
+        raise ConfigError(
+            f"`device` {name}: PyTorch finds no {_KINDS[device.type]} on this machine; leave out `device` to "
+            "compute on the processor"
+        )
+    if (device.index or 0) >= number:
+        names = ", ".join(f"{device.type}:{place}" for place in range(number))
+        raise ConfigError(f"`device` {name}: not on this machine, which has {names}")
     return device
 
 

@@ -32,7 +32,6 @@ from .registry import NetworkSpec
 from .skeleton import skeleton
 
 MODEL_FILE = "model.safetensors"  # the network of a run folder
-ROUNDS_FOLDER = "rounds"  # in a run folder, with the network after every round
 KEY = "stampseg"  # of the description in the metadata
 LAYERS_PER_WEIGHT = 100
 MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
@@ -132,6 +131,10 @@ def _check_header(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if length > min(MOST_HEADER, size) and path.suffix != ".safetensors":
+        raise ModelFileError(
+            f"{path}: is no model file; expected a run folder, or the model.safetensors of one"
+        )
     if length > min(MOST_HEADER, size):
         raise ModelFileError(
             f"{path}: not a readable .safetensors file (a header of {length:,} bytes in a file of "
@@ -285,8 +288,3 @@ def find_model(path: Path) -> Path:
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file or run folder")
     return path
-
-
-def run_folder_of(model: Path) -> Path:
-    """The run folder that a model file lies in, if it lies in one."""
-    return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent

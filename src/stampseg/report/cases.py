@@ -174,7 +174,7 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
         group=group,
         dice=sum(present) / len(present) if present else None,
         per_label={row.label: None if row.absent else row.dice for row in rows},
-        hd95={row.label: None if row.absent else row.hd95_mm for row in rows},
+        hd95={row.label: None if row.absent else row.hd95 for row in rows},
         false_positive={row.label: row.predicted_volume for row in rows if row.absent},
         view=_view(pair, len(plan.label_values), most),
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.text import size_text
+from ..core.text import counted, size_text
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
 from ..run.folder import CONFIG_FILE
@@ -65,7 +65,10 @@ def data_facts(seen: Fingerprint, plan: Plan | None) -> list[Fact]:
     unit = "px" if set(seen.orientations) <= {""} else "mm"
     lows, highs = zip(*seen.intensity_ranges, strict=True) if seen.intensity_ranges else ((), ())
     facts = [
-        Fact("training cases", f"{len(seen.shapes)}, {seen.spatial_dims}D, {seen.in_channels} channel(s)"),
+        Fact(
+            "training cases",
+            f"{len(seen.shapes)}, {seen.spatial_dims}D, {counted(seen.in_channels, 'channel')}",
+        ),
         Fact("channels", ", ".join(seen.channel_names)),
         Fact("size", _spread(seen.shapes, "voxels" if seen.spatial_dims == 3 else "pixels")),
         Fact("voxel size", _spread(seen.spacings, "mm") if unit == "mm" else ""),

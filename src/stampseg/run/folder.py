@@ -25,11 +25,12 @@ from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError,
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
+from ..core.run_folder import ROUNDS_FOLDER
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
-from ..networks.model_file import MODEL_FILE, ROUNDS_FOLDER
+from ..networks.model_file import MODEL_FILE
 from ..train.round import Round
 from .checkpoint import CHECKPOINTS, delete_checkpoints
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
@@ -75,7 +76,7 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, _REFUSALS) and not self.begun:
+        if error is not None and not self.kept_after(error):
             self.discard()
         elif error is not None:
             with suppress(OSError):
@@ -127,7 +128,9 @@ class RunFolder:
         read_spec(path)
         folder = cls(path)
         if folder.ended:
-            raise ConfigError(f"{path}: this run has ended; there is nothing to resume")
+            raise ConfigError(
+                f"{path}: this run has finished, its network is {folder.model}; nothing is left to resume"
+            )
         try:
             folder._take()
             for place in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
@@ -198,6 +201,10 @@ class RunFolder:
     def begun(self) -> bool:
         """Whether there is training that would be lost with the folder."""
         return (self.path / ROUNDS.name).exists() or any((self.path / CHECKPOINTS).glob("*.safetensors"))
+
+    def kept_after(self, error: BaseException) -> bool:
+        """Whether the folder stays, and the run can go on, after what ended it."""
+        return self.begun or not isinstance(error, _REFUSALS)
 
     def finish(self) -> None:
         """Delete what only a stopped run needs, at one stroke, and let others in."""
@@ -296,7 +303,8 @@ class RunFolder:
         logger = self._logger()
         logger.setLevel(logging.INFO)
         logger.propagate = False
-        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8")
+        # a path may be of bytes that are no UTF-8
+        handler = logging.FileHandler(self.path / LOG_FILE, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(handler)
         return logger

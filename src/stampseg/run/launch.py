@@ -8,7 +8,9 @@ from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError
+from ..core.level import Level
 from ..core.method import methods_that_prune
+from ..core.remarks import REMEDY, gathered
 from ..data.cases import Dataset, find_dataset
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
@@ -27,9 +29,16 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     Raises:
         ConfigError: the folder holds something else, such as a run that has ended or of other options.
     """
-    if not (output / SPEC.name).is_file() or (folder := RunFolder(output)).ended:
+    if not (output / SPEC.name).is_file():
         return RunFolder.create(output, spec)
-    other = spec.differences(folder.spec)
+    folder = RunFolder(output)
+    other, ended = spec.differences(folder.spec), folder.ended
+    if ended:
+        what = f"a finished run of other options ({', '.join(other)})" if other else "this run, finished"
+        raise ConfigError(
+            f"{output}: holds {what}; its network is {folder.model}, its page {output / 'report.html'}; "
+            "to train anew, choose another `output`"
+        )
     if other:
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); resume it with "
@@ -45,14 +54,21 @@ def execute(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
         What result.json holds.
     """
     reporter = Reporters([NoteKeeper(folder), reporter])
+    with gathered() as remarks:
+        try:
+            return _carry_out(folder, spec, reporter)
+        finally:
+            for text, _ in remarks.sentences():
+                reporter.note(f"{text}; {REMEDY}", Level.WARNING)
+
+
+def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
     if spec.work == "prune" and spec.model is not None:
-        result = prune_trained(spec.model, spec.trusted, dataset, folder, spec.config, reporter)
-    else:
-        result = run_training(dataset, folder, spec.config, reporter)
-    return result
+        return prune_trained(spec.model, spec.trusted, dataset, folder, spec.config, reporter)
+    return run_training(dataset, folder, spec.config, reporter)
 
 
 RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is

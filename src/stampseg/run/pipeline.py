@@ -44,7 +44,7 @@ from .learner import Task, fit_on_training, gathering_of, learner_of, objective_
 from .records import Result
 from .reporters import Reporter
 from .result import write_result
-from .survey import Survey, survey
+from .survey import Survey, seldom, survey
 
 STATISTICS_BATCHES = 50  # that the batch norms of an average are estimated on when training has ended
 
@@ -116,7 +116,7 @@ def _task(
     seen = survey(dataset, stored or config, source, known, folder.plan())
     config = stored or _settle(config, seen, reporter)
     _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
         reporter.note(text)
     reporter.note(seen.split.note, seen.split.level)
     return Task(seen, config, device)

@@ -8,14 +8,17 @@ from pathlib import Path
 from ..core.config import Config
 from ..core.errors import DataError
 from ..core.level import Level
-from ..core.text import some
+from ..core.run_folder import run_folder_of
+from ..core.text import counted, some
+from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.readers import read_label
-from ..data.labels import LabelTable, label_table
+from ..data.known import trained_on
+from ..data.labels import LabelTable, count_values, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
-from ..data.splits import Split, Splits, split_cases
+from ..data.splits import Entry, Split, Splits, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
@@ -45,13 +48,17 @@ def survey(
         dataset: what there is.
         config: options.
         source: a trained network whose own preparation of images counts, as far as it states one.
-        stored, stored_plan: of a run that is resumed: it goes on with the same scans without labels, and
-            prepares all as it did, whatever would be planned today.
+        stored, stored_plan: of a run that is resumed: it goes on with the same cases, and prepares all as it
+            did, whatever would be drawn and planned today.
 
     Raises:
         DataError: the data do not fit the source's plan.
     """
-    split = split_cases(dataset.cases, config)
+    learnt = _learnt_from(source)
+    split = _as_stored(dataset, stored) or split_cases(
+        dataset.cases, config, _values_held(), {case.group for case in trained_on(dataset.cases, learnt)}
+    )
+    split = replace(split, known=learnt)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*split.training, *split.validation), dataset.label_names)
     seen = fingerprint(split.training, table, dataset.channel_names)
@@ -66,14 +73,79 @@ def survey(
     return Survey(dataset, table, split, seen, plan)
 
 
+SELDOM = 0.5  # share of the masks
+SELDOM_FIX = (
+    "right where the other scans do not show it; where it is only not drawn in them, they teach that it is "
+    "not there: leave them out, or draw it"
+)
+
+
+def seldom_text(name: str, count: int, masks: int) -> str:
+    """That a label is missing in most masks."""
+    return f"label {name} is in {count} of {masks} masks"
+
+
+def seldom(seen: Survey) -> list[str]:
+    """A sentence for each label that most training masks lack."""
+    masks = len(seen.split.training)
+    return [
+        f"{seldom_text(name, count, masks)} that train; {SELDOM_FIX}"
+        for name, count in zip(seen.table.names, seen.fingerprint.class_cases, strict=False)
+        if 0 < count < SELDOM * masks
+    ]
+
+
+def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
+    """The cases that a network of ours was trained on, as its run folder says."""
+    if source is None or source.kind != "stampseg model":
+        return ()
+    splits = read_splits(run_folder_of(source.path))
+    return splits.learnt_from if splits is not None else ()
+
+
+def _values_held() -> Holds:
+    """Reads each label once, however often it is asked for."""
+    known: dict[Path, frozenset[int]] = {}
+
+    def holds(case: Case) -> frozenset[int]:
+        if case.label is None:
+            return frozenset()
+        if case.label not in known:
+            known[case.label] = frozenset(count_values([case.label]).voxels)
+        return known[case.label]
+
+    return holds
+
+
+def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
+    """Who trained and who validated before a run was stopped; None where they are not there any more."""
+    if stored is None:
+        return None
+    there = {case.id: case for case in dataset.cases}
+    sides = [
+        tuple(there.get(entry.id, entry.case) for entry in entries)
+        for entries in (stored.training, stored.validation)
+    ]
+    if not all(
+        path is not None and path.exists()
+        for side in sides
+        for case in side
+        for path in (*case.images, case.label)
+    ):
+        return None
+    training, validation = sides
+    note = f"{len(training)} cases train, {len(validation)} validate, as the run began"
+    return Split(training, validation, note)
+
+
 def _without_empty_validation(split: Split, background: int) -> Split:
     """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
     cases = split.validation
     if not cases or any(_holds_label(case, background) for case in cases):
         return split
     note = (
-        f"{len(split.training)} cases train, none validates: the masks of all {len(cases)} "
-        f"validation case(s) are background alone ({some([case.id for case in cases])}); name others with "
+        f"{len(split.training)} cases train, none validates: there is only background in "
+        f"{counted(len(cases), 'validation case')} ({some([case.id for case in cases])}); name others with "
         "`train.validation`"
     )
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,12 +20,16 @@ import numpy as np
 
 from ..core.errors import DataError, MissingPackageError, one_line
 from ..core.level import Level
+from ..core.run_folder import run_folder_of
+from ..core.text import counted
 from ..data.cases import Case, find_inputs
 from ..data.io.readers import output_name, read_image, twin_of, write_label
 from ..data.io.volume import Volume
+from ..data.known import trained_on
 from ..data.labels import to_values
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
+from ..data.splits import read_splits
 from .model import OpenModel, open_scorer
 from .sliding import segment_windows
 
@@ -110,14 +115,17 @@ def segment(
     written: list[_Written] = []
     failures: list[str] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror}
-    for result in _stream(cases, opened, output, overlays, options):
+    known = _known(cases, model)
+    for case, result in zip(cases, _stream(cases, opened, output, overlays, options), strict=True):
         if isinstance(result, FAILURES):
             failures.append(str(result))
             echo(f"failed: {result}")
             continue
         written.append(result)
-        echo(f"{one_line(str(result.path))}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
-    for text in _not_found(written, opened.plan.label_names):
+        note = "  (trained on)" if case.id in known else ""
+        path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
+        echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
+    for text in (*_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
         warn(text) if warn is not None else echo(Level.WARNING.shown(text))
     if failures:
         raise DataError(
@@ -126,18 +134,35 @@ def segment(
     return [result.path for result in written]
 
 
+def _known(cases: Sequence[Case], model: Path) -> set[str]:
+    """Ids of the cases that the model was trained on, as far as its run folder says."""
+    with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
+        splits = read_splits(run_folder_of(model))
+        return {case.id for case in trained_on(cases, splits.learnt_from)} if splits is not None else set()
+    return set()
+
+
+def _too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:
+    if not known:
+        return []
+    of = "this image" if len(cases) == 1 else f"{len(known)} of these {len(cases)} images"
+    return [f"the model was trained on {of}: masks of new images will be less good"]
+
+
 def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
     """Images in which nothing was found, and labels that were found in none."""
     count, empty = len(written), sum(not result.labelled for result in written)
     if empty and empty == count:
-        return [f"nothing was found in any image: all {count} mask(s) are empty"]
+        return [
+            "nothing was found: " + ("the mask is empty" if count == 1 else f"all {count} masks are empty")
+        ]
     found = [f"nothing was found in {empty} of {count} images"] if empty else []
     lost = [
         one_line(name)
         for place, name in enumerate(names)
         if place and count and not any(result.voxels[place] for result in written)
     ]
-    return [*found, *([f"{', '.join(lost)}: found in none of the {count} image(s)"] if lost else [])]
+    return [*found, *([f"{', '.join(lost)}: found in none of {counted(count, 'image')}"] if lost else [])]
 
 
 def _stream(

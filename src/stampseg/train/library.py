@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -32,6 +33,8 @@ from ..core.errors import ConfigError, WiringError
 from ..core.prune_options import CriterionName, Normalizer, PruneOptions
 from ..core.target import Target
 from ..core.teacher_options import TeacherOptions as TeacherOptions
+from ..core.text import shape_text
+from ..data.plan import PLAN, Plan
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.registry import NetworkSpec
 from ..networks.skeleton import skeleton
@@ -170,9 +173,16 @@ class Graph:
         self.channels = apply_cut(self.network, self.channels, wanted, optimizer, copies=_listed(copies))
         return wanted
 
-    def save(self, path: str | Path, name: str, arguments: Mapping[str, Any]) -> None:
+    def save(
+        self,
+        path: str | Path,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        plan: Plan | Mapping[str, Any] | str | Path | None = None,
+    ) -> None:
         """Write the network as one .safetensors file; see `save`."""
-        save(path, self.network, self.channels, name, arguments, tuple(self.example.shape))
+        save(path, self.network, self.channels, name, arguments, tuple(self.example.shape), plan=plan)
 
 
 def trace(network: nn.Module, example: Tensor) -> Graph:
@@ -323,6 +333,8 @@ def save(
     name: str,
     arguments: Mapping[str, Any],
     example_shape: Sequence[int],
+    *,
+    plan: Plan | Mapping[str, Any] | str | Path | None = None,
 ) -> None:
     """Write a network of any widths as one .safetensors file that `load` reads without its code's help.
 
@@ -333,11 +345,16 @@ def save(
         name: in the registry (docs/reference/networks.md), or `package.module:Class`.
         arguments: of its constructor for the dense network; JSON values.
         example_shape: (B, C, *S) of an input it accepts.
+        plan: how images are prepared for it and what its classes are called, so that the file predicts
+            images, is exported and is benched: a `Plan`, a plan.json, or what `stampseg check --json` has
+            under "plan".
 
     Raises:
-        ConfigError: the name or the arguments cannot be built.
+        ConfigError: the name or the arguments cannot be built, or the plan is of other images.
+        DataError: the plan's file cannot be used.
         WiringError: what they build is another network than this one.
     """
+    read = _plan_of(plan, example_shape)
     channels = graph.channels if isinstance(graph, Graph) else graph
     if channels is None:
         raise ConfigError("stampseg.save: no graph; give the round's graph, or the object that trace gave")
@@ -355,7 +372,26 @@ def save(
             f"stampseg.save: {name}, cut alike, has {odd[0]} of shape {wanted.get(odd[0])}, this network "
             f"{found.get(odd[0])}; {hint}"
         )
-    save_model(Path(path), network, Description(network=spec, kept=dict(channels.kept), plan=None))
+    save_model(Path(path), network, Description(network=spec, kept=dict(channels.kept), plan=read))
+
+
+def _plan_of(given: Plan | Mapping[str, Any] | str | Path | None, shape: Sequence[int]) -> Plan | None:
+    """The plan in any of its forms, for an input of this shape."""
+    if given is None:
+        return None
+    if isinstance(given, str | Path):
+        plan = PLAN.read_file(Path(given))
+    else:
+        try:
+            plan = Plan.model_validate(given)
+        except ValidationError as error:
+            raise ConfigError(f"stampseg.save: plan: {error.errors()[0]['msg']}") from None
+    if (plan.in_channels, plan.spatial_dims) != (shape[1], len(shape) - 2):
+        raise ConfigError(
+            f"stampseg.save: plan: {plan.spatial_dims}D images of {plan.in_channels} channel(s), the example "
+            f"has the shape {shape_text(shape)}; give the plan of the images that it is for"
+        )
+    return plan
 
 
 def load(path: str | Path, device: torch.device | str = "cpu", *, trusted: Collection[str] = ()) -> nn.Module:

@@ -148,3 +148,34 @@ def test_what_is_not_understood(tmp_path: Path) -> None:
         open_source(tmp_path)
     with pytest.raises(ModelFileError, match=r"readme\.txt: "):
         open_source(tmp_path / "readme.txt")
+
+
+@pytest.mark.parametrize("keep", ["net.", "module.net.", "segmenter._orig_mod."])
+def test_what_a_trainer_keeps_beside_the_network_is_left_out(tmp_path: Path, keep: str) -> None:
+    """As Lightning writes it: the network and the weights of the loss under one roof."""
+    network, _, _ = make_model(cuts=0)
+    state = {keep + name: value for name, value in network.state_dict().items()}
+    outer = "module." if keep.startswith("module.") else ""
+    state[f"{outer}criterion.weight"] = torch.ones(2)
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "last.ckpt")
+    fresh = make_model(cuts=0)[2].network.build()
+    fill(fresh, open_source(tmp_path / "last.ckpt"))
+    assert same_state(network, fresh)
+
+
+def test_two_such_networks_side_by_side_are_not_guessed_between(tmp_path: Path) -> None:
+    network, _, _ = make_model(cuts=0)
+    state = {
+        f"{who}.{name}": value.clone()
+        for who in ("student", "teacher")
+        for name, value in network.state_dict().items()
+    }
+    torch.save(state, tmp_path / "both.pt")
+    with pytest.raises(ModelFileError, match="holds the weights of 2 such networks side by side; save the"):
+        fill(network, open_source(tmp_path / "both.pt"))
+
+
+def test_an_average_of_the_weights_is_read_where_there_is_nothing_else(tmp_path: Path) -> None:
+    network, _, _ = make_model(cuts=0)
+    torch.save({"ema": network.state_dict()}, tmp_path / "ema.pt")
+    assert "weights taken from its entry 'ema'" in open_source(tmp_path / "ema.pt").notes

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DataError, StampsegError
+from ...core.remarks import reading
 from ...core.text import size_text
 from .limits import VARIABLE, most_values
 
@@ -162,7 +163,8 @@ def as_label(array: np.ndarray, path: Path) -> np.ndarray:
 def refuse_unreadable(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a broken file into one DataError naming the file."""
     try:
-        yield
+        with reading(path):
+            yield
     except StampsegError:
         raise
     except FileNotFoundError as error:

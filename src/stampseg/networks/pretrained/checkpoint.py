@@ -17,7 +17,11 @@ from torch import Tensor
 
 from ...core.errors import ModelFileError
 
-_WRAPPERS = ("network_weights", "state_dict", "model_state_dict", "model", "network", "net")
+_BEGINNINGS = (b"PK", b"\x80")  # of a zip archive, and of a pickle
+_WRAPPERS = (
+    *("network_weights", "state_dict", "model_state_dict", "model", "network", "net"),
+    *("state_dict_ema", "model_ema", "ema_state_dict", "ema"),  # where there is nothing else
+)
 _PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.")
 
 
@@ -34,11 +38,30 @@ def read_checkpoint(path: Path) -> Any:
             return load_file(path)
         except (SafetensorError, OSError) as error:
             raise ModelFileError(f"{path}: not a readable .safetensors file ({error})") from None
+    _check_beginning(path)
     try:
         with torch.serialization.safe_globals(_numpy_scalars()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or hostile file can raise anything
         raise ModelFileError(f"{path}: {_reason(str(error))}") from None
+
+
+def _check_beginning(path: Path) -> None:
+    """Refuse what no version of PyTorch writes, in words that speak of the file rather than of its bytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        raise ModelFileError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    if not head.startswith(_BEGINNINGS):
+        found = "an empty file" if not head else "a text" if _is_text(head) else "something else"
+        raise ModelFileError(
+            f"{path}: is {found}, not a checkpoint of PyTorch; name a .pt, .pth, .ckpt or .safetensors file"
+        )
+
+
+def _is_text(head: bytes) -> bool:
+    return head.isascii() and all(byte >= 32 or byte in b"\t\n\r" for byte in head)
 
 
 def _numpy_scalars() -> list[Any]:
@@ -88,6 +111,17 @@ def find_weights(content: Any, path: Path) -> tuple[dict[str, Tensor], tuple[str
         )
     weights = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     return weights, tuple(notes)
+
+
+def readings(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """What the names may mean: each part alone, too, where a trainer keeps more than the network (a loss)."""
+    *_, bare = unwrapped = list(without_prefixes(weights))
+    yield from unwrapped
+    parts = list(dict.fromkeys(name.split(".")[0] for name in bare))
+    for part in parts if len(parts) > 1 else ():
+        inner = {n.removeprefix(f"{part}."): value for n, value in bare.items() if n.startswith(f"{part}.")}
+        if inner:
+            yield from without_prefixes(inner)
 
 
 def without_prefixes(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:

@@ -17,7 +17,7 @@ from ...core.text import shape_text
 from ..custom import is_import_path
 from ..model_file import MODEL_FILE, put_state, read_description
 from ..skeleton import check_example
-from .checkpoint import find_weights, read_checkpoint, without_prefixes
+from .checkpoint import find_weights, read_checkpoint, readings
 from .monai_bundle import CONFIGS, is_bundle, open_bundle
 from .nnunet_results import find_results, open_results
 from .trained_network import Source
@@ -133,7 +133,7 @@ def fill(network: nn.Module, source: Source) -> None:
     rates = rate_names(network)
     state = network.state_dict(keep_vars=True)
     expected = {n: t for n, t in {**state_of(network), **state}.items() if n not in rates}
-    weights = max(without_prefixes(source.weights), key=lambda names: len(expected.keys() & names.keys()))
+    weights = _best_reading(source, expected)
     given = {id(expected[name]) for name in weights if name in expected}
     missing = [name for name, tensor in state.items() if name in expected and id(tensor) not in given]
     misfits = {"missing": missing, **_misfits(weights, expected)}
@@ -153,6 +153,24 @@ def fill(network: nn.Module, source: Source) -> None:
             if expected[name].is_meta and id(expected[name]) in names
         },
     )
+
+
+def _best_reading(source: Source, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The reading of the source's names that gives most of what is expected."""
+    fits = [(len(expected.keys() & names.keys()), names) for names in readings(source.weights)]
+    most, best = max(fits, key=lambda fit: fit[0])
+    # networks side by side, as in an ensemble or beside a teacher: which of them would be a guess
+    equal = [names for fit, names in fits if fit == most and len(names) == len(best)]
+    if (
+        most
+        and len(best) < len(source.weights)
+        and any(names[name] is not best[name] for names in equal for name in best if name in names)
+    ):
+        raise ModelFileError(
+            f"{source.path}: holds the weights of {len(equal)} such networks side by side; save the "
+            "state_dict of one alone"
+        )
+    return best
 
 
 def _misfits(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, list[str]]:

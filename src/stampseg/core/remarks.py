@@ -1,0 +1,97 @@
+"""What the libraries that read files say of them: gathered with the file's name, not printed as it comes.
+
+Some warn, some log; either way a reader of the screen would not know which file is meant.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import one_line
+from .text import counted
+
+LOGGERS = ("nibabel.global", "pydicom", "tifffile")  # that print what they log, if nobody else takes it
+FOR_DEVELOPERS = (
+    DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
+)  # fmt: skip
+_FILE: ContextVar[Path | None] = ContextVar("file", default=None)
+_GATHERERS: list[Remarks] = []  # the last one is told
+
+
+@dataclass
+class Remarks:
+    """Gathered remarks: the files by what was said of them, and what was said while no file was read."""
+
+    files: dict[str, list[Path]] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        """Keep what was said, once for each file."""
+        text, path = one_line(text.strip()), _FILE.get()
+        into: list[Any] = self.others if path is None else self.files.setdefault(text, [])
+        item = text if path is None else path
+        if item not in into:
+            into.append(item)
+
+    def sentences(self) -> list[tuple[str, list[Path]]]:
+        """One sentence for all files of which the same was said, and those files."""
+        return [
+            (f"{files[0]}{_more(len(files) - 1)}: {text.rstrip('.')}", files)
+            for text, files in self.files.items()
+        ]
+
+
+REMEDY = "look whether it is shown as you expect in a viewer; if not, save it again"
+
+
+def _more(number: int) -> str:
+    return f" and {counted(number, 'more file')}" if number else ""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What is said meanwhile, in this thread, is about this file."""
+    token = _FILE.set(path)
+    try:
+        yield
+    finally:
+        _FILE.reset(token)
+
+
+@contextmanager
+def gathered() -> Iterator[Remarks]:
+    """Gather warnings, and what the readers' loggers say, in place of having them printed."""
+    remarks = Remarks()
+
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", append=True)  # once a place, else: the next file would pass
+        warnings.showwarning = _warned
+        for logger in loggers:
+            logger.addFilter(_logged)
+        _GATHERERS.append(remarks)
+        try:
+            yield remarks
+        finally:
+            _GATHERERS.pop()
+            for logger in loggers if not _GATHERERS else ():
+                logger.removeFilter(_logged)
+
+
+def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    if not issubclass(category, FOR_DEVELOPERS):
+        _GATHERERS[-1].add(str(message))
+
+
+def _logged(record: logging.LogRecord) -> bool:
+    """Whether the record goes on to whoever prints it."""
+    if record.levelno >= logging.WARNING:
+        _GATHERERS[-1].add(record.getMessage())
+    return record.levelno < logging.WARNING

@@ -1,0 +1,14 @@
+"""Where things lie in a run folder, for the rooms that know nothing else of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROUNDS_FOLDER = "rounds"  # with the network after every round
+
+
+def run_folder_of(model: Path) -> Path:
+    """The run folder that a model file lies in, if it lies in one; a folder is taken for one itself."""
+    if model.is_dir():
+        return model
+    return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent

@@ -1,0 +1,126 @@
+"""Whoever has been learnt from is known: no validation while pruning, and a word beside predicted masks."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stampseg.data.cases import Case, find_dataset, find_inputs
+from stampseg.data.known import trained_on
+from stampseg.data.splits import Entry, Splits, read_splits
+from tests.cli.command import call
+from tests.data.scans import write_pictures
+
+SHORT = (
+    "--steps",
+    "4",
+    "--set",
+    "prune.rounds=2",
+    "--set",
+    "prune.ready_dice=0",
+    "--set",
+    "train.augment=false",
+)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("pictures"), map(str, range(10)))
+
+
+@pytest.fixture(scope="module")
+def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dense run on six of ten people."""
+    output = tmp_path_factory.mktemp("runs") / "dense"
+    call(
+        "train",
+        pictures,
+        "-o",
+        output,
+        "--method",
+        "dense",
+        *SHORT,
+        "--set",
+        "network.width=2",
+        "--labels",
+        "6",
+    )
+    return output
+
+
+def splits_of(run: Path) -> Splits:
+    splits = read_splits(run)
+    assert splits is not None
+    return splits
+
+
+def ids(entries: tuple[Entry, ...]) -> set[str]:
+    return {entry.id for entry in entries}
+
+
+def test_pruning_never_validates_on_who_trained_the_source(
+    trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Nor does pruning what was pruned, whose own training cases are others."""
+    first = ids(splits_of(trained).training)
+    for seed in range(2):
+        run = tmp_path / f"one{seed}"
+        call("prune", trained, pictures, "-o", run, "--target", "60%", *SHORT, "--seed", seed)
+        splits = splits_of(run)
+        assert splits.validation and not ids(splits.validation) & first
+        assert ids(splits.known) == first
+    second = tmp_path / "two"
+    call("prune", tmp_path / "one0" / "rounds" / "001.safetensors", pictures, "-o", second,
+         "--target", "50%", *SHORT, "--validation", "40%")  # fmt: skip
+    learnt = first | ids(splits_of(tmp_path / "one0").training)
+    assert not ids(splits_of(second).validation) & learnt and ids(splits_of(second).known) == learnt
+
+
+def test_where_all_are_known_none_validates_and_it_is_said(
+    trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "known").mkdir()
+    subset = write_pictures(tmp_path / "known", [])
+    for entry in splits_of(trained).training:
+        for part in ("images", "masks"):
+            shutil.copy(pictures / part / f"{entry.id}.png", subset / part)
+    output = call("prune", trained, subset, "-o", tmp_path / "run", "--target", "60%", *SHORT).output
+    assert "none validates (the network that is trained on has learnt from the others already)" in output
+    assert "WARNING: all 6 cases train" in output
+
+
+def test_copies_of_the_same_name_are_known_and_namesakes_are_not(pictures: Path, tmp_path: Path) -> None:
+    cases = find_dataset(pictures).cases
+    entries = [Entry.of(case) for case in cases[:2]]
+    moved = shutil.copytree(pictures, tmp_path / "moved")
+    assert [case.id for case in trained_on(find_dataset(moved).cases, entries)] == ["0", "1"]
+    Image.new("L", (48, 40)).save(moved / "images" / "0.png")
+    assert [case.id for case in trained_on(find_dataset(moved).cases, entries)] == ["1"]
+    old = Entry(id="0")  # of before the files were written down
+    assert trained_on(cases, [old]) == []
+    gone = Case("0", "0", (tmp_path / "gone.png",), tmp_path / "gone_mask.png")
+    assert trained_on([gone], entries) == []
+
+
+def test_predict_says_which_images_trained_the_model(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    known = ids(splits_of(trained).training)
+    said = call("predict", trained, pictures / "images", "-o", tmp_path / "out").output.splitlines()
+    marked = {line for line in said if line.endswith("(trained on)")}
+    assert {Path(line.split("  ")[0]).stem for line in marked} == known
+    assert said[-1] == (
+        "WARNING: the model was trained on 6 of these 10 images: masks of new images will be less good"
+    )
+    others = [case.images[0] for case in find_inputs([pictures / "images"]) if case.id not in known]
+    output = call("predict", trained / "model.safetensors", *others, "-o", tmp_path / "new").output
+    assert "trained on" not in output
+
+
+def test_damaged_splits_do_not_keep_a_model_from_predicting(
+    trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(trained, tmp_path / "run")
+    (run / "splits.json").write_text("{")
+    assert "trained on" not in call("predict", run, pictures / "images", "-o", tmp_path / "out").output
