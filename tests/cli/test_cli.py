@@ -145,7 +145,7 @@ def test_a_time_to_come_down_to_is_measured(
     monkeypatch.setattr("stampseg.run.learner.network_latency", taken)
     call(
         "train", pictures, "-o", tmp_path / "run", "--target-latency", "50%",
-        "--set", f"prune.runtime={runtime}", "--set", "prune.rounds=4", *QUICK,
+        "--set", f"prune.runtime={runtime}", *QUICK,
     )  # fmt: skip
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["target_reached"] and result["latency_before"] == measured[0]
