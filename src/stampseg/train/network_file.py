@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import ValidationError
@@ -18,14 +18,17 @@ from ..networks.model_file import Description, load_model, save_model
 from ..networks.registry import NetworkSpec
 from ..networks.skeleton import skeleton
 
-if TYPE_CHECKING:
-    from .library import Graph
+
+class Traced(Protocol):
+    """A network whose channels are known, as `stampseg.trace` gives it."""
+
+    channels: ChannelGraph
 
 
 def save(
     path: str | Path,
     network: nn.Module,
-    graph: Graph | ChannelGraph | None,
+    graph: Traced | ChannelGraph | None,
     name: str,
     arguments: Mapping[str, Any],
     example_shape: Sequence[int],
