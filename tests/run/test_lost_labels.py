@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stampseg.core.config import Config
+from stampseg.run.pipeline import _unready as unready
+from stampseg.train.round import Event, Fit, Round
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
 
@@ -62,3 +65,19 @@ def test_a_round_can_be_used_all_the_same_and_the_model_kept_on_request(
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["failure"] is None and "next to nothing of" in result["warnings"][0]
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_cutting_that_begins_before_every_label_is_found_is_said_once() -> None:
+    def turn(event: Event, **dice: float) -> Round:
+        return Round(0, event, {}, 9, 0, 0, 10, 0.5, None, fit=Fit(0.1, dice) if dice else None)
+
+    config = Config()
+    assert unready([turn("warm-up", liver=0.8, tumour=0.234)], config) == (
+        "cutting begins although some labels are hardly found (Dice on training windows: tumour 0.23; "
+        "`prune.ready_dice` is 0.5); give it more `train.steps`"
+    )
+    assert unready([turn("warm-up", liver=0.8, tumour=0.5)], config) == ""
+    assert unready([turn("warm-up")], config) == "" == unready([], config)
+    assert unready([turn("warm-up", a=0.1), turn("cut", a=0.1)], config) == ""
+    rounds = [turn("cut", a=0.1), turn("rolled back", a=0.1)]
+    assert unready(rounds, config) == ""

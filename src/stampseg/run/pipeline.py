@@ -167,6 +167,8 @@ def _train(
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
         before = as_given(learner, graph, given)
         for turn in _rounds(learner, graph, config, before):
+            if turn.event == "cut" and (said := _unready(rounds, config)):
+                reporter.note(said, Level.WARNING)
             rounds.append(turn)
             if checkpointer.passed():
                 continue
@@ -179,6 +181,20 @@ def _train(
             reporter.round(turn)
         remarks = trainer.objective.remarks()
     return before, rounds, remarks
+
+
+def _unready(rounds: list[Round], config: Config) -> str:
+    """Before the first cut: what is said where it comes although some label is hardly found; else nothing."""
+    fit = rounds[-1].fit if rounds else None
+    if fit is None or rounds[-1].event == "cut" or any(turn.event == "cut" for turn in rounds):
+        return ""
+    late = [f"{name} {dice:.2f}" for name, dice in fit.per_label.items() if dice < config.prune.ready_dice]
+    if not late:
+        return ""
+    return (
+        f"cutting begins although some labels are hardly found (Dice on training windows: {', '.join(late)}; "
+        f"`prune.ready_dice` is {config.prune.ready_dice:g}); give it more `train.steps`"
+    )
 
 
 def _images(trainer: Trainer, batches: TrainingBatches) -> Iterator[Tensor]:

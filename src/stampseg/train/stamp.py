@@ -35,11 +35,12 @@ from ..core.prune_options import PruneOptions
 from ..core.target import Cost
 from .guard import Guard, Look
 from .learner import Learner
-from .round import Event, Fit, Round, Validation
+from .round import FOUND_DICE, Event, Fit, Round, Validation
 from .schedule import make_schedule
 
 WITHOUT_DROPOUT = 0.4  # share of the steps at the end, where dropout is uniform
 LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
+LAST_START = 0.75  # the same where next to nothing of some label is found by then
 
 
 def stamp(
@@ -80,8 +81,11 @@ def stamp(
     while floor is not None and run.below(floor) and steps - run.steps > schedule.finish:
         yield run.turn("warm-up", min(schedule.recovery(0), steps - run.steps - schedule.finish))
     piece = max(1, steps // 20)
-    while run.unready(options) and run.steps + piece <= steps * LATEST_START:
+    while run.unready(options) and run.steps + piece <= steps * (LAST_START if run.blind() else LATEST_START):
         yield run.turn("warm-up", piece)
+    if options.ready_dice and run.blind():  # no channel can be told from another: nothing is cut
+        yield from finish(run, steps - run.steps, stages, patience)
+        return
     schedule = make_schedule(
         options, steps, run.size(target.kind), target.amount, channel_count(graph, groups), spent=run.steps
     )
@@ -345,6 +349,10 @@ class _Run:
         """
         fit = self.guard.now or self.fit()
         return fit is not None and fit.lowest < options.ready_dice
+
+    def blind(self) -> bool:
+        """Whether next to nothing of some label is found."""
+        return self.guard.now is not None and self.guard.now.lowest < FOUND_DICE
 
     def below(self, floor: float) -> bool:
         """Whether validation has not reached the floor yet; without validation there is no floor."""
