@@ -128,9 +128,7 @@ class RunFolder:
         read_spec(path)
         folder = cls(path)
         if folder.ended:
-            raise ConfigError(
-                f"{path}: this run has finished, its network is {folder.model}; nothing is left to resume"
-            )
+            raise ConfigError(f"{path}: {folder.how_it_ended}; nothing is left to resume")
         try:
             folder._take()
             for place in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
@@ -196,6 +194,13 @@ class RunFolder:
     def ended(self) -> bool:
         """Whether the run came to its end."""
         return (self.path / RESULT.name).exists() and not (self.path / CHECKPOINTS).exists()
+
+    @property
+    def how_it_ended(self) -> str:
+        """In words, of a run that came to its end."""
+        if self.model.is_file():
+            return f"this run has finished, its network is {self.model}"
+        return "this run has ended without a model (result.json says why)"
 
     @property
     def begun(self) -> bool:
