@@ -17,6 +17,7 @@ EXTRAS = {
     "scipy": "train",
     "SimpleITK": "train",
     "tifffile": "train",
+    "pydicom": "train",
     "jinja2": "train",
     "vl_convert": "train",
     "nilearn": "demo",

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ class _Job:
     image: Volume | None
     classes: np.ndarray | None
     seconds: float
+    notes: tuple[str, ...]  # of the image's reader
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class _Written:
     path: Path
     voxels: tuple[int, ...]  # of each class
     seconds: float
+    notes: tuple[str, ...]
 
     @property
     def labelled(self) -> int:
@@ -92,7 +94,7 @@ def segment(
         mirror: average over all mirrored views.
         threads: to compute with.
         echo: is told of every mask.
-        warn: is told of what was not found; None: `echo` is, after the word WARNING.
+        warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
     Returns:
         The masks written.
@@ -107,6 +109,7 @@ def segment(
         _check_folder(folder)
     _refuse_overwriting(cases, output, overlays, overwrite)
 
+    tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     written: list[_Written] = []
     failures: list[str] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror}
@@ -117,8 +120,10 @@ def segment(
             continue
         written.append(result)
         echo(f"{one_line(str(result.path))}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
+        for text in result.notes:
+            tell(text)
     for text in _not_found(written, opened.plan.label_names):
-        warn(text) if warn is not None else echo(Level.WARNING.shown(text))
+        tell(text)
     if failures:
         raise DataError(
             f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
@@ -178,7 +183,8 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
         prepared = prepare(volume, plan)
     except FAILURES as error:
         return error
-    return _Job(case, prepared, volume if keep_image else None, None, time.perf_counter() - start)
+    kept = volume if keep_image else None
+    return _Job(case, prepared, kept, None, time.perf_counter() - start, volume.header.notes)
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
@@ -186,7 +192,7 @@ def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     assert job.prepared is not None
     with opened.scoring() as scorer:
         classes = segment_windows(job.prepared, opened.plan, scorer, **options)
-    return _Job(job.case, None, job.image, classes, job.seconds + time.perf_counter() - start)
+    return replace(job, prepared=None, classes=classes, seconds=job.seconds + time.perf_counter() - start)
 
 
 def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Written | Failure:
@@ -203,7 +209,8 @@ def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Writt
         return error
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
-    return _Written(path, tuple(voxels.tolist()), job.seconds + time.perf_counter() - start)
+    seconds = job.seconds + time.perf_counter() - start
+    return _Written(path, tuple(voxels.tolist()), seconds, job.notes)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:

@@ -12,7 +12,7 @@ import pytest
 from stampseg.core.errors import DataError, MissingPackageError
 from stampseg.data.cases import find_dataset, find_inputs
 from stampseg.data.io import formats
-from stampseg.data.io.format import Format
+from stampseg.data.io.format import Format, Series
 from stampseg.data.io.formats import list_images, readable, series_format, stem_of
 from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
 from stampseg.data.io.volume import Header, as_image, as_label, check_pair, volume_header
@@ -122,7 +122,8 @@ def test_a_folder_of_marked_files_is_one_image(tmp_path: Path, monkeypatch: pyte
         read_header=lambda path: volume_header(path, read_folder(path).shape, AFFINE, 1, "float64"),
         read_image=lambda path: as_image(read_folder(path)[None], path),
         mask_suffix=".nii",
-        series_mark=(2, b"slice"),
+        mark=(2, b"slice"),
+        series=Series(lambda folder: (folder / "0").is_file(), lambda folder: [folder]),
     )
     add(monkeypatch, series)
     folder = tmp_path / "scan"
@@ -162,7 +163,7 @@ def test_whatever_its_reader_raises_is_an_error_of_one_line(
         ({"read_label": None}, "Table: give read_label, or no_labels"),
         ({"no_labels": "never"}, "Table: give read_label, or no_labels"),
         ({"write_label": None}, "Table: masks have no suffix"),
-        ({"series_mark": (0, b"x")}, "Table: masks have no suffix"),
+        ({"series": Series(Path.is_dir, lambda folder: [folder])}, "Table: masks have no suffix"),
     ],
 )
 def test_records_that_say_too_little_are_refused(changes: dict, message: str) -> None:

@@ -16,7 +16,7 @@ from ...core.errors import DataError
 from ...core.files import write_whole
 from .colours import COLOUR
 from .format import Format
-from .formats import format_named, format_of, require_package, stem_of, suffix_of
+from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
 from .limits import check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
@@ -31,7 +31,8 @@ def read_header(paths: Sequence[Path]) -> Header:
     headers = [_read_header(Path(path)) for path in paths]
     for other in headers[1:]:
         _check_channel_grid(headers[0], other)
-    return replace(headers[0], channels=sum(header.channels for header in headers))
+    notes = tuple(dict.fromkeys(note for header in headers for note in header.notes))
+    return replace(headers[0], channels=sum(header.channels for header in headers), notes=notes)
 
 
 def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
@@ -121,7 +122,8 @@ def _format(path: Path) -> Format:
 
 
 def _read_header(path: Path) -> Header:
-    check_kind(path)
+    if not is_within_series(path):
+        check_kind(path)
     with refuse_unreadable(path):
         return _format(path).read_header(path)
 
