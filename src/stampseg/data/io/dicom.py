@@ -15,7 +15,7 @@ from .pictures import picture_header
 from .pixels import intensities
 from .scans import is_series, scans_of
 from .stacks import Scan
-from .volume import Header, as_image, volume_header
+from .volume import Header, volume_header
 
 
 def read_header(path: Path) -> Header:
@@ -36,9 +36,7 @@ def read_image(path: Path) -> np.ndarray:
     """
     scan = scan_at(path)
     values = intensities(scan.frames)
-    if scan.affine is not None:
-        return as_image(values.T, path)
-    return as_image(np.moveaxis(values[0], 2, 0), path)
+    return values.T if scan.affine is not None else np.moveaxis(values[0], 2, 0)
 
 
 def scan_at(path: Path) -> Scan:

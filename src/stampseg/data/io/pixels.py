@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from ...core.errors import DataError, StampsegError
 from ...core.packages import require
 from .frames import Frame, quiet
+from .volume import as_image
 
 
 def intensities(frames: Sequence[Frame]) -> np.ndarray:
@@ -21,12 +23,24 @@ def intensities(frames: Sequence[Frame]) -> np.ndarray:
     """
     columns, rows = frames[0].size
     values = np.empty((len(frames), rows, columns, frames[0].channels), np.float32)
-    for path in dict.fromkeys(frame.file for frame in frames):
-        own = [(place, frame) for place, frame in enumerate(frames) if frame.file == path]
+    by_file: dict[Path, list[int]] = defaultdict(list)
+    for place, frame in enumerate(frames):
+        by_file[frame.file].append(place)
+    for path, places in by_file.items():
         stored = pixels_of(path)
-        for place, frame in own:
-            values[place] = stored[frame.number].astype(np.float64) * frame.slope + frame.intercept
+        for place in places:
+            values[place] = _scaled(stored[frames[place].number], frames[place])
     return values
+
+
+def _scaled(stored: np.ndarray, frame: Frame) -> np.ndarray:
+    if stored.dtype.kind == "f":
+        stored = as_image(stored, frame.file)
+    if (frame.slope, frame.intercept) == (1.0, 0.0):
+        return stored
+    # float32 holds every number of 16 bits, and a product with one as exactly as it holds any
+    wide = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
+    return wide * frame.slope + frame.intercept
 
 
 def pixels_of(path: Path) -> np.ndarray:
@@ -55,8 +69,9 @@ def _unpacked(path: Path, source: Any) -> np.ndarray:
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
-    if not hasattr(source, "file_meta") or "TransferSyntaxUID" not in source.file_meta:
-        source.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2"
+    if "TransferSyntaxUID" not in source.file_meta:  # a file without the part before its header
+        implicit, _ = source.original_encoding
+        source.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
     syntax = source.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not get_decoder(syntax).is_available:
         return _unpacked_by_itk(path, source)
