@@ -39,7 +39,7 @@ def _scaled(stored: np.ndarray, frame: Frame) -> np.ndarray:
     if (frame.slope, frame.intercept) == (1.0, 0.0):
         return stored
     # float32 holds every number of 16 bits, and a product with one as exactly as it holds any
-    wide = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
+    wide: Any = stored.astype(np.float32 if stored.dtype.itemsize <= 2 else np.float64)
     return wide * frame.slope + frame.intercept
 
 
