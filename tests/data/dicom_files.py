@@ -33,7 +33,7 @@ def image(
     source = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
     source.SOPClassUID, source.SOPInstanceUID = sop_class, meta.MediaStorageSOPInstanceUID
     source.SeriesInstanceUID, source.StudyInstanceUID, source.Modality = series, "1.2.3", "CT"
-    source.PatientID, source.PatientName, source.SeriesNumber = "1", "None", 3
+    source.PatientID, source.PatientName, source.SeriesNumber = "1", "Some^One", 3
     coloured = pixels.ndim == 3 and pixels.shape[-1] == 3
     source.Rows, source.Columns = pixels.shape[:2] if coloured else pixels.shape[-2:]
     source.SamplesPerPixel = 3 if coloured else 1

@@ -18,6 +18,7 @@ EXTRAS = {
     "SimpleITK": "train",
     "tifffile": "train",
     "pydicom": "train",
+    "highdicom": "dicom",
     "jinja2": "train",
     "vl_convert": "train",
     "nilearn": "demo",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,8 @@ import numpy as np
 from ..core.errors import DataError, MissingPackageError, one_line
 from ..core.level import Level
 from ..data.cases import Case, find_inputs
-from ..data.io.readers import output_name, read_image, twin_of, write_label
+from ..data.io.readers import output_name, read_image, segmentation_name, twin_of, write_label
+from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Volume
 from ..data.labels import to_values
 from ..data.plan import Plan
@@ -74,6 +75,7 @@ def segment(
     batch_size: int | None = None,
     mirror: bool = False,
     threads: int | None = None,
+    dicom_seg: bool = False,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -93,6 +95,7 @@ def segment(
         batch_size: windows computed at once.
         mirror: average over all mirrored views.
         threads: to compute with.
+        dicom_seg: write masks of DICOM series as DICOM-SEG, a segment for each label.
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
@@ -107,13 +110,15 @@ def segment(
     cases = find_inputs(inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
         _check_folder(folder)
-    _refuse_overwriting(cases, output, overlays, overwrite)
+    name = segmentation_name if dicom_seg else output_name
+    masks = {case.images: output / name(case.images) for case in cases}
+    _refuse_overwriting(cases, masks, overlays, overwrite)
 
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     written: list[_Written] = []
     failures: list[str] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror}
-    for result in _stream(cases, opened, output, overlays, options):
+    for result in _stream(cases, opened, masks, overlays, options):
         if isinstance(result, FAILURES):
             failures.append(str(result))
             echo(f"failed: {result}")
@@ -146,7 +151,11 @@ def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
 
 
 def _stream(
-    cases: Sequence[Case], opened: OpenModel, output: Path, overlays: Path | None, options: dict[str, Any]
+    cases: Sequence[Case],
+    opened: OpenModel,
+    masks: Mapping[tuple[Path, ...], Path],
+    overlays: Path | None,
+    options: dict[str, Any],
 ) -> Iterator[_Written | Failure]:
     """The outcome of each case, in their order."""
 
@@ -158,7 +167,7 @@ def _stream(
         return _compute(job, opened, options) if isinstance(job, _Job) else job
 
     def write(job: _Job | Failure) -> _Written | Failure:
-        return _write(job, opened.plan, output, overlays) if isinstance(job, _Job) else job
+        return _write(job, opened.plan, masks[job.case.images], overlays) if isinstance(job, _Job) else job
 
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
         computed = map(compute, _one_ahead(reader, read, cases))
@@ -195,14 +204,16 @@ def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     return replace(job, prepared=None, classes=classes, seconds=job.seconds + time.perf_counter() - start)
 
 
-def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Written | Failure:
+def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written | Failure:
     """Write the mask (and the overlay)."""
     start = time.perf_counter()
     case, classes = job.case, job.classes
     assert classes is not None
     try:
-        labels = to_values(classes, plan.label_values)
-        path = write_label(output / output_name(case.images), labels, case.images)
+        if path.suffix == ".dcm":
+            write_segmentation(path, classes, case.images[0], plan.label_names)
+        else:
+            path = write_label(path, to_values(classes, plan.label_values), case.images)
         if overlays is not None and job.image is not None:
             _draw(_overlay_of(case, overlays), job.image, classes, case, plan)
     except FAILURES as error:
@@ -231,12 +242,14 @@ def _check_folder(folder: Path) -> None:
         raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
 
 
-def _refuse_overwriting(cases: Sequence[Case], output: Path, overlays: Path | None, overwrite: bool) -> None:
+def _refuse_overwriting(
+    cases: Sequence[Case], masks: Mapping[tuple[Path, ...], Path], overlays: Path | None, overwrite: bool
+) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     images = {os.path.realpath(image) for case in cases for image in case.images}
     taken: set[str] = set()
     for case in cases:
-        mask = output / output_name(case.images)
+        mask = masks[case.images]
         twin = twin_of(mask)
         targets = [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [_overlay_of(case, overlays)]

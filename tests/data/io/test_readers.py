@@ -213,7 +213,7 @@ class TestItk:
 
     def test_dicom_traps(self, shared_data: Path, tmp_path: Path) -> None:
         source = shared_data / "odd_hippocampus" / "dicom_crop_series"
-        with pytest.raises(DataError, match="a DICOM label is not read; expected one label file"):
+        with pytest.raises(DataError, match="is a DICOM image; expected a label: a DICOM-SEG, or"):
             read_label(source)
         gap = tmp_path / "gap"
         shutil.copytree(source, gap)

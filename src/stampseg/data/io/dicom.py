@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from ...core.errors import DataError
-from ...core.text import some
+from . import segmentations
 from .format import Format, Series
 from .frames import MARK, SUFFIXES
 from .pictures import picture_header
 from .pixels import intensities
-from .scans import is_series, scans_of
-from .stacks import Scan
+from .scans import is_series, scan_at, scan_paths
+from .segmentations import is_segmentation
 from .volume import Header, volume_header
 
 
 def read_header(path: Path) -> Header:
-    """Header of a file, of a folder with one scan, or of one of several scans in a folder."""
+    """Header of a file, of a folder with one scan, of one of several scans in a folder, or of a DICOM-SEG."""
+    if is_segmentation(path):
+        return segmentations.read_header(path)
     scan = scan_at(path)
     frame = scan.frames[0]
     columns, rows = frame.size
@@ -39,45 +40,21 @@ def read_image(path: Path) -> np.ndarray:
     return values.T if scan.affine is not None else np.moveaxis(values[0], 2, 0)
 
 
-def scan_at(path: Path) -> Scan:
-    """The one scan that a path names.
+def read_label(path: Path) -> np.ndarray:
+    """Segment numbers (X, Y, Z) of a DICOM-SEG.
 
     Raises:
-        DataError: as `scans_of`, or there are several.
+        DataError: the file is another DICOM object.
     """
-    if not os.path.lexists(path):
-        scans = {_path_of(path.parent, scan).name: scan for scan in scans_of(path.parent)}
-        if path.name in scans:
-            return scans[path.name]
-        raise DataError(f"{path}: no such scan; {path.parent} holds {some(list(scans))}")
-    first, *others = scans_of(path)
-    if others:
-        names = [scan.name for scan in (first, *others)]
-        files = "; ".join(f"{scan.name}: {_files_of(scan)}" for scan in (first, *others)[:4])
-        raise DataError(
-            f"{path}: {len(names)} DICOM scans found ({files}); expected one; put each in a folder of its own"
-        )
-    return first
-
-
-def _files_of(scan: Scan) -> str:
-    files = list(dict.fromkeys(frame.file.name for frame in scan.frames))
-    return files[0] if len(files) == 1 else f"{len(files)} files from {files[0]} to {files[-1]}"
-
-
-def scan_paths(folder: Path) -> list[Path]:
-    """Paths of the scans in a folder: the folder itself where it holds one."""
-    scans = scans_of(folder)
-    return [folder] if len(scans) == 1 else [_path_of(folder, scan) for scan in scans]
-
-
-def _path_of(folder: Path, scan: Scan) -> Path:
-    """A path that names one of several scans; no file has it."""
-    return folder / f"{folder.name}_{scan.name}"
+    if not is_segmentation(path):
+        raise DataError(f"{path}: is a DICOM image; expected a label: a DICOM-SEG, or convert it to .nii.gz")
+    return segmentations.read_label(path)
 
 
 def data_files(path: Path) -> list[Path]:
     """Files of the scan, in the order of its slices."""
+    if is_segmentation(path):
+        return [path]
     return list(dict.fromkeys(frame.file for frame in scan_at(path).frames))
 
 
@@ -97,7 +74,7 @@ FORMATS = (
         package="pydicom",
         read_header=read_header,
         read_image=read_image,
-        no_labels="a DICOM label is not read; expected one label file; convert it to .nii.gz",
+        read_label=read_label,
         mask_suffix=".nii.gz",
         mask_suffix_by_content=_mask_suffix,
         mark=MARK,

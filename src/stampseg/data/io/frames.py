@@ -43,6 +43,7 @@ _OTHERS = (
     *(*OTHER_IMAGES, ".gz", ".raw", ".json", ".csv", ".txt", ".xml", ".html", ".pdf", ".zip", ".npy"),
     *(".yaml", ".safetensors"),
 )
+_SAID = ("SeriesNumber", "SpacingBetweenSlices", "ReferencedSegmentNumber")  # told, and part no slices
 _NO_IMAGES = ("Segmentation Storage", "RT Dose Storage", "Presentation State")
 _PIXELS = {b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"}  # the tag of the pixels, in either byte order
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -142,7 +143,7 @@ def _frames_of(path: Path, size: int, _: int) -> tuple[Frame, ...]:
     try:
         with quiet():
             source = _header(path)
-            return _frames_in(path, source) if source is not None else ()
+            return frames_in(path, source) if source is not None else ()
     except DataError:
         raise
     except Exception as error:  # any, of arbitrary bytes
@@ -191,7 +192,8 @@ def _header(path: Path) -> Any | None:
     return source
 
 
-def _frames_in(path: Path, source: Any) -> tuple[Frame, ...]:
+def frames_in(path: Path, source: Any) -> tuple[Frame, ...]:
+    """The frames of a file that is open in pydicom."""
     count = int(source.get("NumberOfFrames") or 1)
     own = {element.keyword: element.value for element in source if element.VR != "SQ"}
     shared = _values_of(source.get("SharedFunctionalGroupsSequence"), 0)
@@ -247,7 +249,7 @@ def _frame(path: Path, number: int, values: Mapping[str, Any]) -> Frame:
         slope=1.0 if slope is None else float(slope[0]),
         intercept=0.0 if intercept is None else float(intercept[0]),
         white=_white(values),
-        traits={**traits, "SeriesNumber": _text(values.get("SeriesNumber") or "")},
+        traits={**traits, **{name: _text(values.get(name) or "") for name in _SAID}},
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.errors import DataError
 from ...core.files import write_whole
+from . import dicom
 from .colours import COLOUR
 from .format import Format
 from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
@@ -105,6 +106,18 @@ def output_name(case_images: Sequence[Path]) -> str:
     if stem.endswith("_0000") and len(stem) > 5 and not alone:
         stem = stem[:-5]
     return stem + format_of(first).mask_suffix_of(first)
+
+
+def segmentation_name(case_images: Sequence[Path]) -> str:
+    """File name of the DICOM-SEG predicted for a DICOM image: the series in the folder `X` -> `X.dcm`.
+
+    Raises:
+        DataError: the image is no DICOM.
+    """
+    first = Path(case_images[0])
+    if format_of(first) not in dicom.FORMATS:
+        raise DataError(f"{first}: is no DICOM image; `dicom_seg` needs them; leave it out")
+    return output_name(case_images).removesuffix(".nii.gz").removesuffix(".png") + ".dcm"
 
 
 def twin_of(target: Path) -> Path | None:

@@ -8,6 +8,7 @@ What is no slice is left out, and said; what nothing explains is refused.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.text import some
 from .frames import OTHER_IMAGES, Frame, frames_of, is_dicom
 from .stacks import Scan, names_of, plain, scans_in
 
@@ -68,6 +70,43 @@ def scans_of(path: Path) -> tuple[Scan, ...]:
     if not frames:
         raise DataError(f"{path}: no DICOM series found; expected a file or a folder with DICOM images")
     return _grouped(path, tuple(frames))
+
+
+def scan_at(path: Path) -> Scan:
+    """The one scan that a path names.
+
+    Raises:
+        DataError: as `scans_of`, or there are several.
+    """
+    if not os.path.lexists(path):
+        scans = {_path_of(path.parent, scan).name: scan for scan in scans_of(path.parent)}
+        if path.name in scans:
+            return scans[path.name]
+        raise DataError(f"{path}: no such scan; {path.parent} holds {some(list(scans))}")
+    first, *others = scans_of(path)
+    if others:
+        names = [scan.name for scan in (first, *others)]
+        files = "; ".join(f"{scan.name}: {_files_of(scan)}" for scan in (first, *others)[:4])
+        raise DataError(
+            f"{path}: {len(names)} DICOM scans found ({files}); expected one; put each in a folder of its own"
+        )
+    return first
+
+
+def _files_of(scan: Scan) -> str:
+    files = list(dict.fromkeys(frame.file.name for frame in scan.frames))
+    return files[0] if len(files) == 1 else f"{len(files)} files from {files[0]} to {files[-1]}"
+
+
+def scan_paths(folder: Path) -> list[Path]:
+    """Paths of the scans in a folder: the folder itself where it holds one."""
+    scans = scans_of(folder)
+    return [folder] if len(scans) == 1 else [_path_of(folder, scan) for scan in scans]
+
+
+def _path_of(folder: Path, scan: Scan) -> Path:
+    """A path that names one of several scans; no file has it."""
+    return folder / f"{folder.name}_{scan.name}"
 
 
 @lru_cache(maxsize=64)

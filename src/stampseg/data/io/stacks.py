@@ -45,7 +45,7 @@ def scans_in(place: Path, stack: Sequence[Frame]) -> list[Scan]:
     Raises:
         DataError: frames at one place that the headers do not tell apart, or frames that are not even.
     """
-    stack, notes = _without_copies(place, _in_order(stack))
+    stack, notes = _without_copies(place, in_order(stack))
     if not (_doubled(stack) or _unevenness(stack)):
         return [_scan("", stack, notes)]
     parts = _part(stack)
@@ -54,22 +54,23 @@ def scans_in(place: Path, stack: Sequence[Frame]) -> list[Scan]:
     return [_scan(name, part, notes) for name, part in parts]
 
 
-def _in_order(stack: Iterable[Frame]) -> list[Frame]:
-    return sorted(stack, key=lambda frame: (_height(frame), str(frame.file), frame.number))
+def in_order(stack: Iterable[Frame]) -> list[Frame]:
+    """Frames by their place across the plane."""
+    return sorted(stack, key=lambda frame: (height(frame), str(frame.file), frame.number))
 
 
-def _height(frame: Frame) -> float:
+def height(frame: Frame) -> float:
     """Position across the plane, in mm."""
     assert frame.position is not None
     return float(frame.position @ frame.normal)
 
 
-def _by_place(stack: Iterable[Frame]) -> list[list[Frame]]:
+def by_place(stack: Iterable[Frame]) -> list[list[Frame]]:
     """Frames in order, those of one height together."""
     places: list[list[Frame]] = []
     for frame in stack:
         assert frame.pixel is not None
-        if places and abs(_height(frame) - _height(places[-1][0])) < AT_ONE_PLACE * frame.pixel.min():
+        if places and abs(height(frame) - height(places[-1][0])) < AT_ONE_PLACE * frame.pixel.min():
             places[-1].append(frame)
         else:
             places.append([frame])
@@ -78,7 +79,7 @@ def _by_place(stack: Iterable[Frame]) -> list[list[Frame]]:
 
 def _without_copies(place: Path, stack: list[Frame]) -> tuple[list[Frame], tuple[str, ...]]:
     """Every frame once, where all that lie at one place are the same to the last pixel."""
-    places = _by_place(stack)
+    places = by_place(stack)
     doubled = [frames for frames in places if len(frames) > 1]
     if not doubled or not all(_are_copies(frames) for frames in doubled):
         return stack, ()
@@ -96,7 +97,7 @@ def _are_copies(frames: Sequence[Frame]) -> bool:
 
 def _doubled(stack: Sequence[Frame]) -> str:
     """What is wrong with frames of which several lie at one place; "" where none do."""
-    doubled = [frames for frames in _by_place(stack) if len(frames) > 1]
+    doubled = [frames for frames in by_place(stack) if len(frames) > 1]
     if not doubled:
         return ""
     return (
@@ -110,7 +111,7 @@ def _unevenness(stack: Sequence[Frame]) -> str:
     """What is wrong with frames that are not evenly spaced; "" where they are."""
     if len(stack) < STACK:
         return ""
-    steps = np.diff([_height(frame) for frame in stack])
+    steps = np.diff([height(frame) for frame in stack])
     usual = float(np.median(steps))
     wide = int(np.argmax(steps))
     if steps[wide] > 1.5 * usual:
@@ -140,14 +141,14 @@ def _off_grid(stack: Sequence[Frame]) -> np.ndarray:
 
 def _part(stack: Sequence[Frame]) -> list[tuple[str, list[Frame]]] | None:
     """The scans (name, frames) that one trait of the headers, or several, part the frames into."""
-    places = len(_by_place(stack))
+    places = len(by_place(stack))
     for trait in _traits_of(stack):
         groups: dict[str, list[Frame]] = defaultdict(list)
         for frame in stack:
             groups[frame.traits.get(trait, "")].append(frame)
         if len(groups) < 2:
             continue
-        full = all(len(_by_place(group)) == places for group in groups.values())
+        full = all(len(by_place(group)) == places for group in groups.values())
         apart = not _doubled(stack) and all(len(group) > 1 for group in groups.values())
         if not (full or apart):
             continue
