@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -186,3 +187,26 @@ def test_the_records_fit_together() -> None:
         for suffix in each.suffixes:
             masks = formats.format_named(Path("x" + (each.mask_suffix or suffix)))
             assert masks is not None and masks.write_label and masks.read_label, each.name
+
+
+@pytest.mark.parametrize(
+    ("named", "files"),
+    [
+        ("LOCAL", []),
+        ("my data.raw", ["my data.raw"]),
+        ("LIST 2\na.raw\nb c.raw\n", ["a.raw", "b c.raw"]),
+        ("s %02d.raw 3 9 3", ["s 03.raw", "s 06.raw", "s 09.raw"]),
+        ("s%d.raw 1 2", ["s1.raw", "s2.raw"]),
+        ("100%.raw", ["100%.raw"]),
+    ],
+)
+def test_the_files_that_a_detached_header_names(tmp_path: Path, named: str, files: list[str]) -> None:
+    path = tmp_path / "a.mhd"
+    path.write_bytes(b"NDims = 3\r\nDimSize = 2 2 2\r\nElementDataFile = " + named.encode())
+    assert formats.data_files(path) == [path, *(tmp_path / name for name in files)]
+
+
+def test_both_files_of_a_pair(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.zeros((2, 2, 2), np.uint8), np.eye(4)), tmp_path / "a.img")
+    both = [tmp_path / "a.hdr", tmp_path / "a.img"]
+    assert formats.data_files(tmp_path / "a.hdr") == formats.data_files(tmp_path / "a.img") == both

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Names of the fields that say where the values are, and how they are packed.
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
+# Files of slices by a pattern: `s%03d.raw 1 20 1` is the first and the last number, and the step.
+NUMBERED = re.compile(r"(.*%.*?)\s+(\d+)\s+(\d+)(?:\s+(\d+))?(?:\s+\d+)?")
 PACKED = re.compile(rb"^(?:CompressedData\s*=\s*T|encoding\s*:\s*(?:gz|bz))", re.I | re.M)
 _VALUE_BYTES = {
     **{"UInt8": 1, "Int8": 1, "UInt16": 2, "Int16": 2, "UInt32": 4, "Int32": 4},
@@ -112,21 +114,16 @@ def data_files(path: Path) -> list[Path]:
 def _named_data(start: bytes) -> list[str]:
     """Names of the files with the values, from the beginning of a header; none where they follow it."""
     named = DATA_FILE.search(start)
-    words = named[1].decode("utf-8", "surrogateescape").split() if named else []
-    if not words or words[0].lower() == "local":
+    place = named[1].decode("utf-8", "surrogateescape") if named else "local"
+    if named is None or place.lower() == "local":
         return []
-    if words[0].lower() == "list":  # a file for each slice, named in the lines that follow
-        assert named is not None
+    if place.lower().split()[0] == "list":  # a file for each slice, named in the lines that follow
         lines = start[named.end() :].decode("utf-8", "surrogateescape").splitlines()
         return [line.strip() for line in lines if line.strip()]
-    if "%" in words[0]:  # a pattern, the first and the last number, and the step
-        numbers = [int(word) for word in words[1:4] if word.lstrip("-").isdigit()]
-        if len(numbers) < 2:
-            return []
-        step = numbers[2] if len(numbers) > 2 else 1
-        return [words[0] % number for number in range(numbers[0], numbers[1] + 1, step or 1)]
-    assert named is not None
-    return [named[1].decode("utf-8", "surrogateescape")]
+    if numbered := NUMBERED.fullmatch(place):
+        first, last, step = (int(number) for number in numbered.groups(default="1")[1:])
+        return [numbered[1] % number for number in range(first, last + 1, step or 1)]
+    return [place]
 
 
 def _check_data_present(path: Path, promised: int) -> None:
