@@ -84,6 +84,15 @@ class TestGeometry:
         assert header.shape == (6, 5, 1) and header.spacing == (0.8, 0.9, 2.0)
         assert output_name([tmp_path / "s" / "00.dcm"]) == "00.nii.gz"
 
+    def test_directions_of_any_length(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), ImageOrientationPatient=[1.002, 0, 0, 0, 0.997, 0])
+        np.testing.assert_allclose(read_header([tmp_path / "s"]).spacing, (0.8, 0.9, 2.0), rtol=1e-5)
+
+    def test_slices_that_some_other_program_stored(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), sop_class=SecondaryCaptureImageStorage, Modality="OT")
+        assert [case.id for case in find_inputs([tmp_path / "s"])] == ["s"]
+        check(tmp_path / "s", values(), affine_of())
+
     def test_very_small_voxels(self, tmp_path: Path) -> None:
         slices(tmp_path / "s", values(), spacing=(0.004, 0.004, 0.005), origin=(0, 0, 1))
         np.testing.assert_allclose(read_header([tmp_path / "s"]).spacing, (0.004, 0.004, 0.005), rtol=1e-3)
@@ -271,6 +280,28 @@ class TestSeveral:
         for number, name in ((3, "a{}"), (4, "b{}")):
             slices(tmp_path / "s", values(seed=number), name=name, SeriesNumber=number)
         assert [case.id for case in find_inputs([tmp_path / "s"])] == ["s_series3", "s_series4"]
+
+    def test_slices_of_many_planes_are_refused(self, tmp_path: Path) -> None:
+        series = None
+        for number in range(5):
+            turn = np.deg2rad(36 * number)
+            plane = (float(np.cos(turn)), float(np.sin(turn)), 0, 0, 0, -1)
+            series = slices(
+                tmp_path / "s", values((6, 5, 1)), series=series, orientation=plane, name=f"{number}.dcm"
+            )
+        with pytest.raises(DataError, match=r"s: 5 slices of 5 planes, sizes or series \(0.dcm, 1.dcm, "):
+            read_header([tmp_path / "s"])
+
+    def test_a_missing_slice_is_not_explained_by_the_time(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), tags=lambda n: {"ContentTime": f"10000{n // 3}"})
+        (tmp_path / "s" / "03.dcm").unlink()
+        with pytest.raises(DataError, match="slices are missing between"):
+            read_header([tmp_path / "s"])
+
+    def test_a_mosaic_is_refused(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+        with pytest.raises(DataError, match=r"holds its slices side by side \(a Siemens mosaic\); expected"):
+            read_header([tmp_path / "s"])
 
 
 class TestMissing:

@@ -17,8 +17,10 @@ from .limits import check_promise
 
 MARK = (128, b"DICM")  # the byte and the content there of a DICOM file
 SUFFIXES = (".dcm", ".dicom", ".ima")
-# Images of these lie in space, and are slices of something; all others are pictures unless they say more.
+# Images of these are slices, also where they do not say where they lie.
 VOLUMETRIC = frozenset({"CT", "MR", "PT", "NM"})
+# A frame of these is a shadow of all that lies behind it, wherever its plate stood.
+PROJECTIONS = frozenset({"CR", "DX", "MG", "IO", "PX", "XA", "RF", "RG"})
 # What may tell apart slices that lie at one place, in the order in which it is tried.
 TRAITS = (
     *("StackID", "TemporalPositionIdentifier", "TemporalPositionIndex", "EchoNumbers", "EchoTime"),
@@ -94,8 +96,8 @@ class Frame:
 
     @property
     def planar(self) -> bool:
-        """Whether it is a picture by its kind, as an X-ray or a photograph, rather than a slice."""
-        return self.modality not in VOLUMETRIC and "EffectiveEchoTime" not in self.traits
+        """Whether it is a picture, as an X-ray or a photograph, rather than a slice."""
+        return self.modality in PROJECTIONS or not (self.placed or self.modality in VOLUMETRIC)
 
     @property
     def normal(self) -> np.ndarray:
@@ -221,7 +223,10 @@ def _frame(path: Path, number: int, values: Mapping[str, Any]) -> Frame:
     pixel = _numbers(values, _GEOMETRY[2], 2)
     if orientation is not None:
         orientation = orientation.reshape(2, 3)
-        if np.linalg.norm(np.cross(*orientation)) < 0.5:
+        lengths = np.linalg.norm(orientation, axis=1, keepdims=True)
+        if lengths.min() > 0.5 and np.linalg.norm(np.cross(*orientation / lengths)) > 0.5:
+            orientation = orientation / lengths
+        else:
             orientation = None  # zeros, or both directions the same
     if pixel is not None:
         pixel = pixel[::-1] if (pixel > 0).all() else None

@@ -22,6 +22,7 @@ from ...core.text import some
 from .frames import OTHER_IMAGES, Frame, frames_of, is_dicom
 from .stacks import Scan, names_of, plain, scans_in
 
+MOST_ALONE = 3  # slices of one localizer, across each other
 LEAST = 3  # slices from which a lone one beside them is no scan of its own
 SAME = 1e-3  # of directions, and of pixel sizes as a share
 DEPTH = 4  # folders below one that may hold the only series
@@ -68,7 +69,7 @@ def scans_of(path: Path) -> tuple[Scan, ...]:
     files = _files(_series_folder(path) or path) if path.is_dir() else [path]
     frames = _readable_frames(path, files)
     if not frames:
-        raise DataError(f"{path}: no DICOM series found; expected a file or a folder with DICOM images")
+        raise DataError(f"{path}: no DICOM series found; expected DICOM images; a structure set is none")
     return _grouped(path, tuple(frames))
 
 
@@ -188,6 +189,12 @@ def _without_strangers(place: Path, frames: Sequence[Frame]) -> tuple[list[Frame
             f"{place}: {names_of(lost)} without position, orientation or pixel size, which the other "
             f"{len(placed)} slices have; expected them in every slice; remove what is no slice"
         )
+    mosaics = [frame for frame in placed if frame.is_of_kind("MOSAIC")]
+    if mosaics:
+        raise DataError(
+            f"{place}: {names_of(mosaics)} holds its slices side by side (a Siemens mosaic); expected "
+            "a slice in each frame; convert it to NIfTI, for instance with dcm2niix"
+        )
     if homeless:
         notes.append(f"{place}: left out, without a position: {names_of(homeless)}")
     localizers = [frame for frame in placed if frame.is_of_kind("LOCALIZER")]
@@ -207,6 +214,11 @@ def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], li
         else:
             home.append(frame)
     whole = [stack for stack in stacks if len(stack) >= LEAST]
+    if not whole and len(stacks) > MOST_ALONE:
+        raise DataError(
+            f"{place}: {len(frames)} slices of {len(stacks)} planes, sizes or series ({names_of(frames)}); "
+            "expected parallel slices; put each image in a folder of its own"
+        )
     if not whole:
         return stacks, []
     alone = [stack[0] for stack in stacks if len(stack) == 1]

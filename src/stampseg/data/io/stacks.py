@@ -19,6 +19,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 AT_ONE_PLACE = 0.02  # pixels across the plane between slices that lie at one place
 OFF_GRID = 0.2  # voxels by which a slice may lie beside the even grid
 TILT = 0.5  # degrees from which a tilt is told
+REGIONS = ("StackID", "AcquisitionNumber", "SeriesDescription")  # traits that may part places
 STACK = 3  # slices of which the distances can be compared
 
 
@@ -149,7 +150,8 @@ def _part(stack: Sequence[Frame]) -> list[tuple[str, list[Frame]]] | None:
         if len(groups) < 2:
             continue
         full = all(len(by_place(group)) == places for group in groups.values())
-        apart = not _doubled(stack) and all(len(group) > 1 for group in groups.values())
+        apart = trait in REGIONS and all(len(group) >= STACK for group in groups.values())
+        apart = apart and not _doubled(stack)
         if not (full or apart):
             continue
         parts = []
