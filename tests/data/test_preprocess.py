@@ -317,9 +317,7 @@ def test_a_picture_does_not_fit_a_plan_for_volumes():
 
 
 def test_a_lone_slice_does_not_fit_a_plan_for_pictures():
-    message = (
-        r"3 spatial axes \(5, 6, 1\), expected 2; a slice that lies in space counts as a volume; save it as"
-    )
+    message = r"3 spatial axes \(5, 6, 1\), expected 2; a slice that lies in space counts as a volume; save"
     with pytest.raises(DataError, match=message):
         prepare(volume(np.zeros((1, 5, 6, 1))), plan(2))
 
