@@ -36,7 +36,7 @@ def formats_page() -> str:
 def _row(each: Format) -> str:
     suffixes = ", ".join(f"`{suffix}`" for suffix in each.suffixes)
     pair = f" ({' and '.join(each.pair)} together)" if each.pair else ""
-    image = "a file, or a folder with one series" if each.series_mark else "yes"
+    image = "a file, or a folder of slices" if each.series else "yes"
     label = "yes" if each.read_label else "no"
     masks = f"`{each.mask_suffix}`" if each.mask_suffix else "the image's suffix"
     cells = (each.name, suffixes + pair, image, label, masks, _package(each.package))

@@ -316,6 +316,12 @@ def test_a_picture_does_not_fit_a_plan_for_volumes():
         prepare(volume(np.zeros((1, 5, 6))), plan())
 
 
+def test_a_lone_slice_does_not_fit_a_plan_for_pictures():
+    message = r"3 spatial axes \(5, 6, 1\), expected 2; a slice that lies in space counts as a volume; save"
+    with pytest.raises(DataError, match=message):
+        prepare(volume(np.zeros((1, 5, 6, 1))), plan(2))
+
+
 def test_channels_that_differ_from_the_plan():
     with pytest.raises(DataError, match=r"scan\.nii\.gz: 2 channels, expected 1; give the channels"):
         prepare(volume(np.zeros((2, 5, 6, 7))), plan())

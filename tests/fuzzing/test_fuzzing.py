@@ -40,7 +40,7 @@ def test_damage_is_refused_or_harmless(
 def test_every_format_is_damaged() -> None:
     """But for DICOM, whose image is a folder."""
     suffixes = {kind.removeprefix("image ") for kind in KINDS if kind.startswith("image ")}
-    missing = [each.name for each in FORMATS if not each.series_mark and not suffixes & {*each.suffixes}]
+    missing = [each.name for each in FORMATS if not each.series and not suffixes & {*each.suffixes}]
     assert not missing
 
 

@@ -293,7 +293,7 @@ def test_a_file_of_a_kind_that_needs_a_package_does_not_stop_the_others(
         "-o", str(tmp_path / "masks"),
     )  # fmt: skip
     assert told.returncode == 3 and [p.name for p in (tmp_path / "masks").iterdir()] == [source.name]
-    assert "scan.mha: reading and writing MetaImage, NRRD and DICOM needs SimpleITK" in told.stdout
+    assert "scan.mha: reading and writing MetaImage and NRRD needs SimpleITK" in told.stdout
     assert "pip install SimpleITK" in told.stdout
 
 

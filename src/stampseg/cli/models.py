@@ -35,6 +35,9 @@ def predict(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
     ] = None,
+    dicom_seg: Annotated[
+        bool, typer.Option("--dicom-seg", help="Write masks of DICOM series as DICOM-SEG, not as .nii.gz.")
+    ] = False,
     trusted: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -43,7 +46,7 @@ def predict(
 
     segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
-        batch_size=batch, threads=threads, trusted=tuple(trusted or ()), echo=say,
+        batch_size=batch, threads=threads, dicom_seg=dicom_seg, trusted=tuple(trusted or ()), echo=say,
     )  # fmt: skip
 
 

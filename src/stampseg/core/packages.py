@@ -17,6 +17,8 @@ EXTRAS = {
     "scipy": "train",
     "SimpleITK": "train",
     "tifffile": "train",
+    "pydicom": "train",
+    "highdicom": "dicom",
     "jinja2": "train",
     "vl_convert": "train",
     "nilearn": "demo",

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .duplicates import find_duplicates
-from .io.formats import is_hidden, list_images, readable, series_format, stem_of, suffix_of
+from .io.formats import format_of, is_hidden, list_images, readable, series_format, series_images, stem_of
 from .io.limits import check_kind
 from .io.readers import output_name
 from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
@@ -222,17 +222,26 @@ def _images_at(path: Path) -> list[Path]:
         raise DataError(f"{path}: no such file or folder; expected an image or a folder of images")
     check_kind(path)
     if path.is_file():
-        if not suffix_of(path):
-            raise DataError(f"{path}: file type not known; expected {readable()}")
+        format_of(path)
         return [path]
-    if series_format(path):
-        return [path]
-    files = list_images(path)
+    entries = list_images(path)
+    below = entries and all(map(os.path.isdir, entries))  # a study is taken for its series
+    if series_format(path) and not below:
+        entries = [path]
+    files = [image for entry in entries for image in _images_in(entry)]
     if not files:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
         raise DataError(f"{path}: no image found; expected {readable()}{hint}")
     return files
+
+
+def _images_in(entry: Path) -> list[Path]:
+    """The images of a listed file or series; the folder of one that cannot be read, which then tells why."""
+    try:
+        return series_images(entry) or [entry]
+    except DataError:
+        return [entry]
 
 
 def _join_channels(files: list[Path], channels: int | None) -> list[tuple[str, tuple[Path, ...]]]:

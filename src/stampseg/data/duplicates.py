@@ -8,24 +8,40 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
+from ..core.errors import DataError
+from .io.formats import data_files
+
 SAMPLE_BYTES = 1 << 16
 
 
 def find_duplicates(items: Sequence[Sequence[Path]]) -> list[tuple[int, int]]:
-    """Pairs (first, other) of positions in `items` whose files are equal one by one; folders are left out."""
+    """Pairs (first, other) of positions in `items` whose files are equal one by one.
+
+    Files are all that hold the voxels: those of a series, and the data beside a header. An item of which one
+    is missing or cannot be read has no copies.
+    """
+    items = [_files(paths) for paths in items]
     by_sample: dict[Hashable, list[int]] = defaultdict(list)
     for place, sizes in _of_equal_size(items):
-        by_sample[(sizes, _sample(items[place][0]))].append(place)
+        by_sample[(sizes, _sample(items[place][-1]))].append(place)
     duplicates = []
     for first, *others in by_sample.values():
         duplicates += [(first, other) for other in others if _equal(items[first], items[other])]
     return sorted(duplicates)
 
 
+def _files(paths: Sequence[Path]) -> list[Path]:
+    try:
+        files = [file for path in paths for file in data_files(path)]
+    except DataError:
+        return []
+    return files if all(path.is_file() for path in files) else []
+
+
 def _of_equal_size(items: Sequence[Sequence[Path]]) -> list[tuple[int, tuple[int, ...]]]:
     by_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for place, files in enumerate(items):
-        if all(path.is_file() for path in files):
+        if files:
             by_size[tuple(path.stat().st_size for path in files)].append(place)
     return [(place, sizes) for sizes, places in by_size.items() if len(places) > 1 for place in places]
 

@@ -126,7 +126,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
-        warnings=warnings,
+        warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.header.notes)),
     )
 
 

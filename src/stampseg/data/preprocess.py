@@ -161,9 +161,11 @@ def check_fit(volume: Volume, plan: Plan) -> None:
     """
     header, channels = volume.header, volume.array.shape[0]
     if len(header.shape) != plan.spatial_dims:
+        lone = len(header.shape) == 3 and header.shape[2] == 1
         raise DataError(
             f"{header.path}: {len(header.shape)} spatial axes {header.shape}, expected {plan.spatial_dims}; "
-            "use volumes with a model for volumes and pictures with a model for pictures"
+            + ("a slice that lies in space counts as a volume; save it as a picture, or " if lone else "")
+            + "use volumes with a model for volumes and pictures with a model for pictures"
         )
     if channels != plan.in_channels:
         raise DataError(

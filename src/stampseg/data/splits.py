@@ -19,6 +19,7 @@ from ..core.text import counted, some
 from .balance import Holds, balanced, covering
 from .cases import Case, read_case_csv
 from .duplicates import find_duplicates
+from .io.formats import data_files
 
 AUTO_SHARE = 0.2
 AUTO_GROUPS = 5  # fewer people than this all train
@@ -366,7 +367,7 @@ def read_splits(folder: Path) -> Splits | None:
 def _digest(paths: Iterable[Path]) -> str:
     """Digest of the files' contents; a stopped run resumes with the same data only."""
     total = hashlib.blake2b(digest_size=16)
-    for path in paths:
+    for path in (file for image in paths for file in data_files(image)):
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "blake2b").digest())
     return total.hexdigest()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,8 @@ from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
-from ..data.io.readers import output_name, read_image, twin_of, write_label
+from ..data.io.readers import output_name, read_image, segmentation_name, twin_of, write_label
+from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Volume
 from ..data.known import trained_on
 from ..data.labels import to_values
@@ -45,6 +46,7 @@ class _Job:
     image: Volume | None
     classes: np.ndarray | None
     seconds: float
+    notes: tuple[str, ...]  # of the image's reader
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class _Written:
     path: Path
     voxels: tuple[int, ...]  # of each class
     seconds: float
+    notes: tuple[str, ...]
 
     @property
     def labelled(self) -> int:
@@ -77,6 +80,7 @@ def segment(
     batch_size: int | None = None,
     mirror: bool = False,
     threads: int | None = None,
+    dicom_seg: bool = False,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -96,8 +100,9 @@ def segment(
         batch_size: windows computed at once.
         mirror: average over all mirrored views.
         threads: to compute with.
+        dicom_seg: write masks of DICOM series as DICOM-SEG, a segment for each label.
         echo: is told of every mask.
-        warn: is told of what was not found; None: `echo` is, after the word WARNING.
+        warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
     Returns:
         The masks written.
@@ -110,13 +115,16 @@ def segment(
     cases = find_inputs(inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
         _check_folder(folder)
-    _refuse_overwriting(cases, output, overlays, overwrite)
+    name = segmentation_name if dicom_seg else output_name
+    masks = {case.images: output / name(case.images) for case in cases}
+    _refuse_overwriting(cases, masks, overlays, overwrite)
 
+    tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     written: list[_Written] = []
     failures: list[str] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror}
     known = _known(cases, model)
-    for case, result in zip(cases, _stream(cases, opened, output, overlays, options), strict=True):
+    for case, result in zip(cases, _stream(cases, opened, masks, overlays, options), strict=True):
         if isinstance(result, FAILURES):
             failures.append(str(result))
             echo(f"failed: {result}")
@@ -125,8 +133,10 @@ def segment(
         note = "  (trained on)" if case.id in known else ""
         path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
         echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
+        for text in result.notes:
+            tell(text)
     for text in (*_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
-        warn(text) if warn is not None else echo(Level.WARNING.shown(text))
+        tell(text)
     if failures:
         raise DataError(
             f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
@@ -166,7 +176,11 @@ def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
 
 
 def _stream(
-    cases: Sequence[Case], opened: OpenModel, output: Path, overlays: Path | None, options: dict[str, Any]
+    cases: Sequence[Case],
+    opened: OpenModel,
+    masks: Mapping[tuple[Path, ...], Path],
+    overlays: Path | None,
+    options: dict[str, Any],
 ) -> Iterator[_Written | Failure]:
     """The outcome of each case, in their order."""
 
@@ -178,7 +192,7 @@ def _stream(
         return _compute(job, opened, options) if isinstance(job, _Job) else job
 
     def write(job: _Job | Failure) -> _Written | Failure:
-        return _write(job, opened.plan, output, overlays) if isinstance(job, _Job) else job
+        return _write(job, opened.plan, masks[job.case.images], overlays) if isinstance(job, _Job) else job
 
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
         computed = map(compute, _one_ahead(reader, read, cases))
@@ -203,7 +217,8 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
         prepared = prepare(volume, plan)
     except FAILURES as error:
         return error
-    return _Job(case, prepared, volume if keep_image else None, None, time.perf_counter() - start)
+    kept = volume if keep_image else None
+    return _Job(case, prepared, kept, None, time.perf_counter() - start, volume.header.notes)
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
@@ -211,24 +226,27 @@ def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     assert job.prepared is not None
     with opened.scoring() as scorer:
         classes = segment_windows(job.prepared, opened.plan, scorer, **options)
-    return _Job(job.case, None, job.image, classes, job.seconds + time.perf_counter() - start)
+    return replace(job, prepared=None, classes=classes, seconds=job.seconds + time.perf_counter() - start)
 
 
-def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Written | Failure:
+def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written | Failure:
     """Write the mask (and the overlay)."""
     start = time.perf_counter()
     case, classes = job.case, job.classes
     assert classes is not None
     try:
-        labels = to_values(classes, plan.label_values)
-        path = write_label(output / output_name(case.images), labels, case.images)
+        if path.suffix == ".dcm":
+            write_segmentation(path, classes, case.images[0], plan.label_names)
+        else:
+            path = write_label(path, to_values(classes, plan.label_values), case.images)
         if overlays is not None and job.image is not None:
             _draw(_overlay_of(case, overlays), job.image, classes, case, plan)
     except FAILURES as error:
         return error
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
-    return _Written(path, tuple(voxels.tolist()), job.seconds + time.perf_counter() - start)
+    seconds = job.seconds + time.perf_counter() - start
+    return _Written(path, tuple(voxels.tolist()), seconds, job.notes)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
@@ -249,12 +267,14 @@ def _check_folder(folder: Path) -> None:
         raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
 
 
-def _refuse_overwriting(cases: Sequence[Case], output: Path, overlays: Path | None, overwrite: bool) -> None:
+def _refuse_overwriting(
+    cases: Sequence[Case], masks: Mapping[tuple[Path, ...], Path], overlays: Path | None, overwrite: bool
+) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     images = {os.path.realpath(image) for case in cases for image in case.images}
     taken: set[str] = set()
     for case in cases:
-        mask = output / output_name(case.images)
+        mask = masks[case.images]
         twin = twin_of(mask)
         targets = [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [_overlay_of(case, overlays)]

@@ -6,13 +6,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from stampseg.core.errors import DataError, MissingPackageError
 from stampseg.data.cases import find_dataset, find_inputs
 from stampseg.data.io import formats
-from stampseg.data.io.format import Format
+from stampseg.data.io.format import Format, Series
 from stampseg.data.io.formats import list_images, readable, series_format, stem_of
 from stampseg.data.io.readers import output_name, read_header, read_image, read_label, write_label
 from stampseg.data.io.volume import Header, as_image, as_label, check_pair, volume_header
@@ -122,7 +123,8 @@ def test_a_folder_of_marked_files_is_one_image(tmp_path: Path, monkeypatch: pyte
         read_header=lambda path: volume_header(path, read_folder(path).shape, AFFINE, 1, "float64"),
         read_image=lambda path: as_image(read_folder(path)[None], path),
         mask_suffix=".nii",
-        series_mark=(2, b"slice"),
+        mark=(2, b"slice"),
+        series=Series(lambda folder: (folder / "0").is_file(), lambda folder: [folder]),
     )
     add(monkeypatch, series)
     folder = tmp_path / "scan"
@@ -162,7 +164,7 @@ def test_whatever_its_reader_raises_is_an_error_of_one_line(
         ({"read_label": None}, "Table: give read_label, or no_labels"),
         ({"no_labels": "never"}, "Table: give read_label, or no_labels"),
         ({"write_label": None}, "Table: masks have no suffix"),
-        ({"series_mark": (0, b"x")}, "Table: masks have no suffix"),
+        ({"series": Series(Path.is_dir, lambda folder: [folder])}, "Table: masks have no suffix"),
     ],
 )
 def test_records_that_say_too_little_are_refused(changes: dict, message: str) -> None:
@@ -185,3 +187,26 @@ def test_the_records_fit_together() -> None:
         for suffix in each.suffixes:
             masks = formats.format_named(Path("x" + (each.mask_suffix or suffix)))
             assert masks is not None and masks.write_label and masks.read_label, each.name
+
+
+@pytest.mark.parametrize(
+    ("named", "files"),
+    [
+        ("LOCAL", []),
+        ("my data.raw", ["my data.raw"]),
+        ("LIST 2\na.raw\nb c.raw\n", ["a.raw", "b c.raw"]),
+        ("s %02d.raw 3 9 3", ["s 03.raw", "s 06.raw", "s 09.raw"]),
+        ("s%d.raw 1 2", ["s1.raw", "s2.raw"]),
+        ("100%.raw", ["100%.raw"]),
+    ],
+)
+def test_the_files_that_a_detached_header_names(tmp_path: Path, named: str, files: list[str]) -> None:
+    path = tmp_path / "a.mhd"
+    path.write_bytes(b"NDims = 3\r\nDimSize = 2 2 2\r\nElementDataFile = " + named.encode())
+    assert formats.data_files(path) == [path, *(tmp_path / name for name in files)]
+
+
+def test_both_files_of_a_pair(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Pair(np.zeros((2, 2, 2), np.uint8), np.eye(4)), tmp_path / "a.img")
+    both = [tmp_path / "a.hdr", tmp_path / "a.img"]
+    assert formats.data_files(tmp_path / "a.hdr") == formats.data_files(tmp_path / "a.img") == both

@@ -16,6 +16,20 @@ ReadVoxels = Callable[[Path], np.ndarray]
 WriteLabel = Callable[[Path, np.ndarray, Header], None]
 
 
+@dataclass(frozen=True)
+class Series:
+    """What the files directly in a folder are to a format of which an image is many files.
+
+    Attributes:
+        is_one: whether they make images together, rather than being an image each.
+        images: a path for each of those images: the folder itself where it is one, else the folder with a
+            name that no file has. The format reads both.
+    """
+
+    is_one: Callable[[Path], bool]
+    images: Callable[[Path], list[Path]]
+
+
 @dataclass(frozen=True, eq=False)
 class Format:
     """What the files of one format are called, and what reads and writes them.
@@ -35,11 +49,13 @@ class Format:
             nothing is written in this format.
         mask_suffix: suffix of the masks written for its images; "" is the image's own. It may be that of
             another format whose `write_label` needs no more than the header.
+        mask_suffix_by_content: the same, where it depends on what is in the file.
         listed: how a list of what can be read shows it; the name where nothing is said.
         module: what is imported of the package, where that is called otherwise.
         pair: suffixes of the two files, header and voxels, that make one image together.
-        series_mark: byte and content there of every file, where a folder of such files, whatever they are
-            called, is one image.
+        mark: byte and content there of every file, whatever it is called.
+        series: how files of the format make images together; None where each is one.
+        data_files: the files that hold an image, where that is not the one that names it.
     """
 
     name: str
@@ -51,15 +67,18 @@ class Format:
     no_labels: str = ""
     write_label: WriteLabel | None = None
     mask_suffix: str = ""
+    mask_suffix_by_content: Callable[[Path], str] | None = None
     listed: str = ""
     module: str = ""
     pair: tuple[str, str] | None = None
-    series_mark: tuple[int, bytes] | None = None
+    mark: tuple[int, bytes] | None = None
+    series: Series | None = None
+    data_files: Callable[[Path], list[Path]] | None = None
 
     def __post_init__(self) -> None:
         if (self.read_label is None) == (not self.no_labels):
             raise ValueError(f"{self.name}: give read_label, or no_labels, the reason why there is none")
-        if not self.mask_suffix and (self.write_label is None or self.series_mark is not None):
+        if not self.mask_suffix and (self.write_label is None or self.series is not None):
             raise ValueError(f"{self.name}: masks have no suffix; give mask_suffix")
 
     def suffix_of(self, path: Path) -> str:
@@ -74,6 +93,8 @@ class Format:
 
     def mask_suffix_of(self, image: Path) -> str:
         """Suffix of the mask of an image of this format, the image's own in its own case."""
+        if self.mask_suffix_by_content is not None:
+            return self.mask_suffix_by_content(image)
         return self.mask_suffix or image.name[len(image.name) - len(self.suffix_of(image)) :]
 
     def twin_of(self, suffix: str) -> str:
@@ -83,10 +104,10 @@ class Format:
         return self.pair[1 - self.pair.index(suffix)]
 
     def marks(self, path: Path) -> bool:
-        """Whether the file has the content that every file of a series has."""
-        if self.series_mark is None:
+        """Whether the file begins as every file of the format does."""
+        if self.mark is None:
             return False
-        start, content = self.series_mark
+        start, content = self.mark
         try:
             with path.open("rb") as stream:
                 return stream.read(start + len(content))[start:] == content

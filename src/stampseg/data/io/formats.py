@@ -8,11 +8,12 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.packages import require
-from . import itk, nifti, pictures, tiff
+from . import dicom, itk, nifti, pictures, tiff
 from .format import Format
+from .volume import refuse_unreadable
 
 # A new format is a module with its record, and its place here.
-FORMATS: tuple[Format, ...] = (*nifti.FORMATS, *itk.FORMATS, *pictures.FORMATS, *tiff.FORMATS)
+FORMATS: tuple[Format, ...] = (*nifti.FORMATS, *itk.FORMATS, *dicom.FORMATS, *pictures.FORMATS, *tiff.FORMATS)
 
 
 def readable() -> str:
@@ -32,16 +33,18 @@ def format_named(path: Path) -> Format | None:
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file by its name, or of a series by its folder.
+    """The format of a file by its name, else by how it begins; of a series by its folder.
 
     Raises:
-        DataError: the name has none of the known suffixes.
+        DataError: the name has none of the known suffixes, and the content tells nothing.
     """
     if os.path.isdir(path):
         # A folder that is no series goes to what reads series, which tells what it lacks.
-        form = series_format(path) or next((kind for kind in FORMATS if kind.series_mark), None)
+        form = series_format(path) or next((kind for kind in FORMATS if kind.series), None)
+    elif is_within_series(path):
+        form = series_format(path.parent)
     else:
-        form = format_named(path)
+        form = format_named(path) or next((kind for kind in FORMATS if kind.marks(path)), None)
     if form is None:
         raise DataError(f"{path}: file type not known; expected {readable()}; convert it")
     return form
@@ -70,18 +73,46 @@ def is_hidden(path: Path) -> bool:
 
 
 def series_format(folder: Path) -> Format | None:
-    """The format of a folder that is one image: it directly holds such files, and no other images.
-
-    Where no file has a known suffix, the content of the first few tells.
-    """
-    if not folder.is_dir():
+    """The format of a folder whose files make images together; other images beside them do not count."""
+    if not os.path.isdir(folder):
         return None
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not is_hidden(path)]
-    named = {format_named(path) for path in files} - {None}
-    kinds = [kind for kind in FORMATS if kind.series_mark is not None]
-    if named:
-        return next((kind for kind in kinds if named == {kind}), None)
-    return next((kind for kind in kinds if any(map(kind.marks, files[:8]))), None)
+    for kind in FORMATS:
+        try:
+            if kind.series is not None and kind.series.is_one(folder):
+                return kind
+        except ModuleNotFoundError:  # told where the files are read
+            if any(kind.names(path) for path in folder.iterdir()):
+                return kind
+    return None
+
+
+def is_within_series(path: Path) -> bool:
+    """Whether a path is no file but one of several images in a folder of such files."""
+    return not os.path.lexists(path) and series_format(path.parent) is not None
+
+
+def series_images(folder: Path) -> list[Path]:
+    """The images that the files of a folder make together; none where they are no series.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    kind = series_format(folder)
+    if kind is None or kind.series is None:
+        return []
+    require_package(kind, folder)
+    return kind.series.images(folder)
+
+
+def data_files(path: Path) -> list[Path]:
+    """All files that hold an image: the slices of a series, header and voxels of a pair, else the file.
+
+    Raises:
+        DataError: the file, or the series, cannot be read.
+    """
+    kind = format_of(path)
+    with refuse_unreadable(path):
+        return [path] if kind.data_files is None else kind.data_files(path)
 
 
 def list_images(folder: Path) -> list[Path]:

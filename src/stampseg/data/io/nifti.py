@@ -96,7 +96,10 @@ def _write_affine(path: Path, labels: np.ndarray, like: Header) -> None:
     import nibabel as nib
 
     image = nib.Nifti1Image(labels, np.eye(4) if like.affine is None else like.affine)
-    image.set_qform(image.affine, code="scanner")
+    axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
+    # A qform has right angles: beside the affine of a tilted scan it would say another place.
+    square = np.abs(axes.T @ axes - np.eye(3)).max() < 1e-4
+    image.set_qform(image.affine, code="scanner" if square else "unknown")
     image.set_sform(image.affine, code="scanner")
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
@@ -112,6 +115,14 @@ def _label_header(source: Any, dtype: np.dtype) -> Any:
     header["cal_min"] = header["cal_max"] = 0
     header.extensions.clear()  # may hold the patient's DICOM header
     return header
+
+
+def data_files(path: Path) -> list[Path]:
+    """The file, or header and voxels of a pair."""
+    if path.suffix.lower() not in (".hdr", ".img"):
+        return [path]
+    files = _open(path).file_map
+    return list(dict.fromkeys(Path(files[name].filename) for name in ("header", "image")))
 
 
 @contextmanager
@@ -199,6 +210,7 @@ NIFTI = Format(
     read_label=read_label,
     write_label=write_label,
     pair=(".hdr", ".img"),
+    data_files=data_files,
 )
 FREESURFER = Format(
     name="FreeSurfer",

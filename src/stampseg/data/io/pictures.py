@@ -70,13 +70,15 @@ def open_picture(path: Path) -> Image:
         raise DataError(f"{path}: too many pixels ({error}); cut the picture, or save it as TIFF") from None
 
 
-def picture_header(path: Path, shape: tuple[int, ...], channels: int, dtype: str) -> Header:
+def picture_header(
+    path: Path, shape: tuple[int, ...], channels: int, dtype: str, notes: tuple[str, ...] = ()
+) -> Header:
     """Header of a picture (row, column), checked.
 
     Raises:
         DataError: absurd size.
     """
-    header = Header(tuple(map(int, shape)), (1.0, 1.0), None, channels, dtype, path, True)
+    header = Header(tuple(map(int, shape)), (1.0, 1.0), None, channels, dtype, path, True, notes)
     check_size(header)
     return header
 

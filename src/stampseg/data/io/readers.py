@@ -14,9 +14,10 @@ import numpy as np
 
 from ...core.errors import DataError
 from ...core.files import write_whole
+from . import dicom
 from .colours import COLOUR
 from .format import Format
-from .formats import format_named, format_of, require_package, stem_of, suffix_of
+from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
 from .limits import check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
@@ -31,7 +32,8 @@ def read_header(paths: Sequence[Path]) -> Header:
     headers = [_read_header(Path(path)) for path in paths]
     for other in headers[1:]:
         _check_channel_grid(headers[0], other)
-    return replace(headers[0], channels=sum(header.channels for header in headers))
+    notes = tuple(dict.fromkeys(note for header in headers for note in header.notes))
+    return replace(headers[0], channels=sum(header.channels for header in headers), notes=notes)
 
 
 def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
@@ -106,6 +108,18 @@ def output_name(case_images: Sequence[Path]) -> str:
     return stem + format_of(first).mask_suffix_of(first)
 
 
+def segmentation_name(case_images: Sequence[Path]) -> str:
+    """File name of the DICOM-SEG predicted for a DICOM image: the series in the folder `X` -> `X.dcm`.
+
+    Raises:
+        DataError: the image is no DICOM.
+    """
+    first = Path(case_images[0])
+    if format_of(first) not in dicom.FORMATS:
+        raise DataError(f"{first}: is no DICOM image; `dicom_seg` needs them; leave it out")
+    return output_name(case_images).removesuffix(".nii.gz").removesuffix(".png") + ".dcm"
+
+
 def twin_of(target: Path) -> Path | None:
     """The other file of the pair that is written for a `.hdr` or `.img`; None for other names."""
     kind, suffix = format_named(target), suffix_of(target)
@@ -121,7 +135,8 @@ def _format(path: Path) -> Format:
 
 
 def _read_header(path: Path) -> Header:
-    check_kind(path)
+    if not is_within_series(path):
+        check_kind(path)
     with refuse_unreadable(path):
         return _format(path).read_header(path)
 

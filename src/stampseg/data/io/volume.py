@@ -31,6 +31,7 @@ class Header:
         dtype: type of the stored values.
         path: the file, or the folder of a DICOM series.
         is_picture: a 2D picture rather than a volume.
+        notes: what a reader left out, or found unusual; one line each.
     """
 
     shape: tuple[int, ...]
@@ -40,6 +41,7 @@ class Header:
     dtype: str
     path: Path
     is_picture: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,12 @@ class Volume:
 
 
 def volume_header(
-    path: Path, shape: tuple[int, ...], affine: np.ndarray, channels: int, dtype: str
+    path: Path,
+    shape: tuple[int, ...],
+    affine: np.ndarray,
+    channels: int,
+    dtype: str,
+    notes: tuple[str, ...] = (),
 ) -> Header:
     """Header of a 3D file, checked.
 
@@ -65,7 +72,7 @@ def volume_header(
             "expected three independent finite axes; correct the header (voxel size, sform or qform)"
         )
     spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
-    header = Header(tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False)
+    header = Header(tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False, notes)
     check_size(header)
     return header
 

@@ -1,0 +1,84 @@
+"""DICOM images: files and folders of slices, read with pydicom and placed by the rules of scans.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...core.errors import DataError
+from . import segmentations
+from .format import Format, Series
+from .frames import MARK, SUFFIXES
+from .pictures import picture_header
+from .pixels import intensities
+from .scans import is_series, scan_at, scan_paths
+from .segmentations import is_segmentation
+from .volume import Header, volume_header
+
+
+def read_header(path: Path) -> Header:
+    """Header of a file, of a folder with one scan, of one of several scans in a folder, or of a DICOM-SEG."""
+    if is_segmentation(path):
+        return segmentations.read_header(path)
+    scan = scan_at(path)
+    frame = scan.frames[0]
+    columns, rows = frame.size
+    if scan.affine is None:
+        return picture_header(path, (rows, columns), frame.channels, "float32", scan.notes)
+    shape = (columns, rows, len(scan.frames))
+    return volume_header(path, shape, scan.affine, frame.channels, "float32", scan.notes)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Values (C, X, Y, Z) or of a picture (C, rows, columns) float32, each slice with its own slope.
+
+    A picture that is stored with its greys inverted (MONOCHROME1) is turned, so that white is bright.
+    """
+    scan = scan_at(path)
+    values = intensities(scan.frames)
+    return values.T if scan.affine is not None else np.moveaxis(values[0], 2, 0)
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Segment numbers (X, Y, Z) of a DICOM-SEG.
+
+    Raises:
+        DataError: the file is another DICOM object.
+    """
+    if not is_segmentation(path):
+        raise DataError(f"{path}: is a DICOM image; expected a label: a DICOM-SEG, or convert it to .nii.gz")
+    return segmentations.read_label(path)
+
+
+def data_files(path: Path) -> list[Path]:
+    """Files of the scan, in the order of its slices."""
+    if is_segmentation(path):
+        return [path]
+    return list(dict.fromkeys(frame.file for frame in scan_at(path).frames))
+
+
+def _mask_suffix(path: Path) -> str:
+    """Of a volume or, as the header says, of a picture."""
+    try:
+        return ".nii.gz" if scan_at(path).affine is not None else ".png"
+    except (DataError, OSError, ImportError):  # told where it is read
+        return ".nii.gz"
+
+
+FORMATS = (
+    Format(
+        name="DICOM",
+        listed="DICOM (files, folders with a series)",
+        suffixes=SUFFIXES,
+        package="pydicom",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        mask_suffix=".nii.gz",
+        mask_suffix_by_content=_mask_suffix,
+        mark=MARK,
+        series=Series(is_series, scan_paths),
+        data_files=data_files,
+    ),
+)

@@ -1,0 +1,235 @@
+"""DICOM-SEG: label maps with a segment per class, read with pydicom and written with highdicom.
+
+Segments are numbered from 1, and these numbers are the values of the label map that is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import DataError
+from ...core.files import write_whole
+from ...core.packages import require
+from ...core.version import __version__
+from .frames import Frame, frames_in, is_dicom, quiet
+from .scans import scan_at
+from .stacks import LPS_TO_RAS, OFF_GRID, Scan, by_place, in_order
+from .volume import Header, volume_header
+
+STORAGES = {
+    "1.2.840.10008.5.1.4.1.1.66.4",  # a frame for each segment and slice
+    "1.2.840.10008.5.1.4.1.1.66.7",  # a frame for each slice, of segment numbers
+}
+MOST_EMPTY = 2**26  # bytes of frames up to which those without a voxel are written too, for the whole grid
+# Elements that every object must have, be they empty; anonymised images often lack some.
+REQUIRED = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is a DICOM-SEG."""
+    import pydicom
+
+    if not path.is_file() or not is_dicom(path):
+        return False
+    try:
+        with quiet():
+            source = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
+    except Exception:  # any, of arbitrary bytes; its reader tells
+        return False
+    return source.get("SOPClassUID") in STORAGES
+
+
+def read_header(path: Path) -> Header:
+    """Header of the grid that the segments' slices span."""
+    _, frames = _opened(path, pixels=False)
+    shape, affine, _ = _grid(path, frames)
+    return volume_header(path, shape, affine, 1, "uint16")
+
+
+def read_label(path: Path) -> np.ndarray:
+    """Numbers of the segments (X, Y, Z), 0 where there is none.
+
+    Raises:
+        DataError: segments that overlap or hold shares of a voxel, or slices that are not even.
+    """
+    from pydicom.pixels.utils import pixel_array
+
+    source, frames = _opened(path, pixels=True)
+    shape, _, places = _grid(path, frames)
+    columns, rows = frames[0].size
+    with quiet():
+        stored = pixel_array(source).reshape(len(frames), rows, columns)
+    if source.get("SegmentationType") == "FRACTIONAL":
+        if not np.isin(stored, (0, source.get("MaximumFractionalValue", 255))).all():
+            raise DataError(f"{path}: holds shares of a voxel; expected whole segments; threshold them")
+        stored = stored > 0
+    labels = np.zeros(shape[::-1], np.uint16)
+    for frame, place in zip(frames, places, strict=True):
+        _add(path, labels[place], stored[frame.number], frame.traits["ReferencedSegmentNumber"])
+    return labels.T
+
+
+def write_segmentation(path: Path, classes: np.ndarray, like: Path, names: Sequence[str]) -> None:
+    """Write classes (X, Y, Z) of a scan, a segment for each but the background; whole or not at all.
+
+    Slices without a segment are written too, so that the file holds the whole grid of the image, unless they
+    would be large.
+
+    Args:
+        path: of the file.
+        classes: 0 for background, then as `names`.
+        like: the scan's folder or file.
+        names: of the classes, background first.
+
+    Raises:
+        DataError: the image is a picture, or its files cannot make a DICOM-SEG.
+        MissingPackageError: highdicom is not installed.
+    """
+    highdicom = require("highdicom", f"{path}: writing DICOM-SEG")
+    scan = scan_at(like)
+    if scan.affine is None:
+        raise DataError(f"{scan.frames[0].file}: is a picture; DICOM-SEG needs slices that lie in space")
+    with quiet():
+        try:
+            made = _made(highdicom, classes, scan, names)
+        except (ValueError, AttributeError, TypeError, KeyError) as error:
+            raise DataError(
+                f"{scan.frames[0].file}: no DICOM-SEG can be made of it ({error}); leave out `dicom_seg`"
+            ) from None
+        write_whole(path, lambda place: made.save_as(place, enforce_file_format=True))
+
+
+def _opened(path: Path, *, pixels: bool) -> tuple[Any, tuple[Frame, ...]]:
+    import pydicom
+
+    with quiet():
+        source = pydicom.dcmread(path, stop_before_pixels=not pixels)
+        frames = frames_in(path, source)
+    if not all(frame.placed for frame in frames):
+        raise DataError(f"{path}: segments without a position; expected one for each slice; export it again")
+    return source, frames
+
+
+def _grid(path: Path, frames: Sequence[Frame]) -> tuple[tuple[int, int, int], np.ndarray, list[int]]:
+    """Shape, affine to RAS+ mm and the slice of each frame; slices without any segment are often left out."""
+    places = by_place(in_order(frames))
+    first, last = places[0][0], places[-1][0]
+    assert first.orientation is not None and first.pixel is not None
+    assert first.position is not None and last.position is not None
+    away = [_distance(first, frame) for frame in frames]  # along the stack, which may be tilted
+    gaps = [_distance(one[0], other[0]) for one, other in itertools.pairwise(places)]
+    step = _step(first, gaps)
+    count = round(_distance(first, last) / step) + 1
+    numbers = [distance / step for distance in away]
+    off = max(abs(number - round(number)) for number in numbers)
+    if off > OFF_GRID:
+        raise DataError(f"{path}: slices of segments are not evenly spaced ({off:.2g} of a distance off)")
+    affine = np.eye(4)
+    affine[:3, :2] = (first.orientation * first.pixel[:, None]).T
+    affine[:3, 2] = (last.position - first.position) / (count - 1) if count > 1 else first.normal * step
+    affine[:3, 3] = first.position
+    return (*first.size, count), LPS_TO_RAS @ affine, [round(number) for number in numbers]
+
+
+def _distance(frame: Frame, other: Frame) -> float:
+    assert frame.position is not None and other.position is not None
+    return float(np.linalg.norm(other.position - frame.position))
+
+
+def _step(frame: Frame, gaps: Sequence[float]) -> float:
+    """Distance of slices in mm: the smallest there is, or the part of it that the file says."""
+    said = abs(float(frame.traits["SpacingBetweenSlices"] or 0)) or frame.thickness or 1.0
+    if not gaps:
+        return said
+    times = min(gaps) / said
+    return min(gaps) / round(times) if times > 0.9 and abs(times - round(times)) < OFF_GRID else min(gaps)
+
+
+def _add(path: Path, plane: np.ndarray, stored: np.ndarray, number: str) -> None:
+    """Put a frame's segment into a plane of the label map, or all segments of a frame of numbers."""
+    inside = stored != 0
+    overlap = plane[inside & (plane != 0)]
+    if not number:
+        plane[inside] = stored[inside]
+        return
+    if overlap.size and (overlap != int(number)).any():
+        raise DataError(
+            f"{path}: segments {int(overlap[0])} and {number} overlap; expected one class per voxel"
+        )
+    plane[inside] = int(number)
+
+
+def _made(highdicom: Any, classes: np.ndarray, scan: Scan, names: Sequence[str]) -> Any:
+    first = scan.frames[0]
+    assert scan.affine is not None and first.orientation is not None and first.pixel is not None
+    distance = float(np.linalg.norm(scan.affine[:3, 2]))
+    columns, rows, slices = classes.shape
+    empty = columns * rows * slices * (len(names) - 1) // 8
+    system = "PATIENT"
+    return highdicom.seg.Segmentation(
+        source_images=_sources(scan),
+        pixel_array=np.ascontiguousarray(classes.T),
+        segmentation_type="BINARY",
+        segment_descriptions=[
+            _described(highdicom, number, name) for number, name in enumerate(names) if number
+        ],
+        series_instance_uid=highdicom.UID(),
+        series_number=1000,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="stampseg",
+        manufacturer_model_name="stampseg",
+        software_versions=__version__,
+        device_serial_number="0",
+        content_label="SEGMENTATION",
+        omit_empty_frames=empty > MOST_EMPTY,
+        plane_positions=[
+            highdicom.PlanePositionSequence(system, frame.position.tolist())
+            for frame in scan.frames
+            if frame.position is not None
+        ],
+        plane_orientation=highdicom.PlaneOrientationSequence(system, first.orientation.ravel().tolist()),
+        pixel_measures=highdicom.PixelMeasuresSequence(
+            first.pixel[::-1].tolist(), first.thickness or distance, distance
+        ),
+    )
+
+
+def _sources(scan: Scan) -> list[Any]:
+    """Datasets of the scan's files, in the order of its slices."""
+    import pydicom
+
+    sources = []
+    for path in dict.fromkeys(frame.file for frame in scan.frames):
+        source = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        for keyword in REQUIRED:
+            if keyword not in source:
+                setattr(source, keyword, None)
+        if not source.get("FrameOfReferenceUID"):
+            source.FrameOfReferenceUID = source.SeriesInstanceUID
+        sources.append(source)
+    return sources
+
+
+def _described(highdicom: Any, number: int, name: str) -> Any:
+    """A segment of a class; what kind of structure it is the name alone says."""
+    coded = highdicom.sr.CodedConcept
+    structure = coded("123037004", "SCT", "Anatomical Structure")
+    return highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=structure,
+        segmented_property_type=structure,
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name="stampseg", version=__version__, family=coded("123109", "DCM", "Artificial Intelligence")
+        ),
+    )
