@@ -12,7 +12,7 @@ Channel = tuple[str, int]  # group, index in the network as first traced
 Foresee = Callable[[ChannelGraph, Cut], Fit]
 
 HARMED = 0.5  # a label that keeps less than this share of its Dice, before any recovery, may not come back
-TRIES = 3  # choices that are looked at before the best of them is taken
+TRIES = 4  # choices that are looked at before the best of them is taken
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,35 @@ class Guard:
             self.best[name] = max(dice, self.best.get(name, 0.0))
 
     def lost(self, fit: Fit | None) -> list[str]:
-        """Labels whose Dice has stayed too far below the best so far."""
+        """Labels whose Dice has stayed too far below the best so far.
+
+        An average needs longer than a round to recover from a cut; it will be where the network it is of has
+        come to, so the better of both counts.
+        """
         found = fit.per_label if fit is not None else {}
-        return [name for name, dice in found.items() if dice < self.best.get(name, 0.0) - self.max_drop]
+        student = fit.student if fit is not None else {}
+        return [
+            name
+            for name, dice in found.items()
+            if max(dice, student.get(name, 0.0)) < self.best.get(name, 0.0) - self.max_drop
+        ]
 
     def choose(self, pick: Callable[..., Cut], graph: ChannelGraph, protected: Set[Channel]) -> Look:
         """The cut, what was ranked for it but spared, and what is to come of it.
 
         The channels that were picked are silenced together. Where a label suffers, the channels of each layer
-        are silenced alone, those of the layers that hurt are spared in this round, and others are picked.
+        are silenced alone, those of the layers that hurt are spared in this round, and others are picked; where
+        that does not help, half as many.
 
         Args:
-            pick: chooses channels, but none of those that it is given as `protected`.
+            pick: chooses channels, but none of those that it is given as `protected`, and not more than `most`.
             graph: of the network as it is now.
             protected: not to be picked in any case.
         """
         spared, looks = frozenset[Channel](), list[Look]()
         while len(looks) < TRIES:
-            cut = pick(protected=protected | spared)
+            fewer = {"most": max(1, looks[-1].cut.count // 2)} if len(looks) > 1 else {}
+            cut = pick(protected=protected | spared, **fewer)
             if self.foresee is None or self.now is None or not cut.removed:
                 looks.append(Look(cut))
                 break
