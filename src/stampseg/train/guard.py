@@ -61,11 +61,11 @@ class Guard:
         """The cut, what was ranked for it but spared, and what is to come of it.
 
         The channels that were picked are silenced together. Where a label suffers, the channels of each layer
-        are silenced alone, those of the layers that hurt are spared in this round, and others are picked; where
-        that does not help, half as many.
+        are silenced alone, those of the layers that hurt are spared in this round, and others are picked;
+        where that does not help, half as many.
 
         Args:
-            pick: chooses channels, but none of those that it is given as `protected`, and not more than `most`.
+            pick: chooses channels, none of those that it is given as `protected`, and not more than `most`.
             graph: of the network as it is now.
             protected: not to be picked in any case.
         """
