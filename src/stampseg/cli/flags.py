@@ -21,6 +21,7 @@ CONFIG_NAMES = {
     "validation": "train.validation",
     "network": "network.name",
     "grid": "data.grid",
+    "ignore_label": "data.ignore_label",
 }
 # What the library would have its user call, and the command that does it.
 COMMANDS = {

@@ -136,22 +136,28 @@ def _grid_ceilings(facts: Sequence[_Facts]) -> tuple[tuple[float | None, ...], .
     )
 
 
-def object_radius(classes: np.ndarray, value: int, spacing: Sequence[float]) -> float | None:
+def object_radius(
+    classes: np.ndarray, value: int, spacing: Sequence[float], unknown: int | None = None
+) -> float | None:
     """Largest distance from inside class `value` to its outside, in the unit of `spacing`; None if absent.
 
-    The border of the image counts as inside: an object cut off by it is as thick as it looks.
+    The border of the image counts as inside: an object cut off by it is as thick as it looks. So do voxels
+    of the class `unknown`.
     """
-    inside = classes == value
-    found = find_objects(inside.astype(np.uint8))
+    mask = classes == value
+    found = find_objects(mask.astype(np.uint8))
     if not found:
         return None
-    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in found[0])
-    inside = inside[box]
+    if unknown is None:  # what is known to be outside may else be anywhere
+        mask = mask[tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in found[0])]
+    inside = mask if unknown is None else mask | (classes == unknown)
     step = max(1, int(np.ceil((inside.size / RADIUS_VOXELS) ** (1 / inside.ndim))))
-    inside = inside[(slice(None, None, step),) * inside.ndim]
+    thinned = (slice(None, None, step),) * inside.ndim
+    inside, mask = inside[thinned], mask[thinned]
     if inside.all():
         return 0.5 * min(n * size * step for n, size in zip(inside.shape, spacing, strict=True))
-    return float(distance_transform_edt(inside, sampling=[size * step for size in spacing]).max())
+    distances = distance_transform_edt(inside, sampling=[size * step for size in spacing])
+    return float(distances[mask].max(initial=0.0))
 
 
 def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
@@ -161,7 +167,8 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     check_pair(volume.header, label.header)
     orientation = find_orientation(volume.header)
     image = orient(volume.array, orientation)
-    classes = to_classes(orient(label.array, orientation), table.values, case.label)
+    classes = to_classes(orient(label.array, orientation), table.values, case.label, table.ignored)
+    count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
     return _Facts(
         header=volume.header,
@@ -171,10 +178,10 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         colourless=_is_colourless(volume),
         lowest=float(image.min()),
         highest=float(image.max()),
-        sample=_foreground_sample(image, classes, samples),
-        counts=np.bincount(classes.ravel(), minlength=len(table.values)),
-        radius=tuple(object_radius(classes, value, spacing) for value in range(1, len(table.values))),
-        ceilings=ceilings(classes, len(table.values)) if classes.ndim == 2 else (),
+        sample=_foreground_sample(image, np.where(classes < count, classes, 0), samples),
+        counts=np.bincount(classes.ravel(), minlength=count)[:count],
+        radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
+        ceilings=ceilings(classes, count) if classes.ndim == 2 else (),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .io.colours import COLOUR
 from .io.readers import read_label
@@ -26,12 +26,14 @@ STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it
 class LabelTable:
     """`values[i]` is the value in the files of class i, `names[i]` its name; class 0 is background.
 
-    `notes` tell, one line each, how values were mapped and which declared names do not occur.
+    `notes` tell, one line each, how values were mapped and which declared names do not occur. `ignored` is
+    the value of voxels of which nobody said what they are, None where there is none.
     """
 
     values: tuple[int, ...]
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    ignored: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,15 @@ class ValueCounts:
     files: Counter[int] = field(default_factory=Counter)
 
 
-def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTable:
-    """Read every label of `cases`, one at a time, and number its values as classes.
+def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int | None = None) -> LabelTable:
+    """Read every label of `cases`, one at a time, and number its values as classes, without the ignored one.
 
     Raises:
         DataError: a label cannot be read, has a negative value, there are more than 64 values, only one,
             or stray ones (see `stray_values`).
     """
-    counts = count_values(case.label for case in cases if case.label is not None)
+    counts = count_values((case.label for case in cases if case.label is not None), ignored)
+    left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         raise DataError(
             f"{cases[0].label if cases else 'labels'}: the only value in {len(cases)} label(s) is "
@@ -61,7 +64,21 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTabl
     if strays:
         raise DataError(strays)
     table = number_values(counts.voxels, declared)
-    return replace(table, notes=(*table.notes, *_lone_values(counts, declared)))
+    return replace(table, notes=(*table.notes, *left_out, *_lone_values(counts, declared)), ignored=ignored)
+
+
+def ignored_value(given: int | None, declared: int | None) -> int | None:
+    """The value to ignore, as an option gives it and as the data set declares it.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if given is not None and declared is not None and given != declared:
+        raise ConfigError(
+            f"`data.ignore_label` {given}: dataset.json declares {declared} as ignore; expected one value; "
+            "leave out the option, or correct the file"
+        )
+    return declared if given is None else given
 
 
 def number_values(voxels: Mapping[int, int], declared: Mapping[int, str]) -> LabelTable:
@@ -95,15 +112,17 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
     )
 
 
-def to_classes(labels: np.ndarray, values: Sequence[int], path: Path | str) -> np.ndarray:
-    """File values (*S) -> class indices (*S) uint8.
+def to_classes(
+    labels: np.ndarray, values: Sequence[int], path: Path | str, ignored: int | None = None
+) -> np.ndarray:
+    """File values (*S) -> class indices (*S), `len(values)` where they are `ignored`; uint8, or uint16.
 
     Raises:
         DataError: a value that is not in `values`; names `path`.
     """
-    unset = 255  # above any class, as there are at most 64
-    classes = np.full(labels.shape, unset, dtype=np.uint8)
-    for number, value in enumerate(values):
+    unset = len(values) + 1
+    classes = np.full(labels.shape, unset, dtype=np.min_scalar_type(unset))
+    for number, value in enumerate((*values, *(() if ignored is None else (ignored,)))):
         classes[labels == value] = number
     unknown = classes == unset
     if unknown.any():
@@ -125,11 +144,12 @@ def describe(value: int) -> str:
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
 
 
-def count_values(labels: Iterable[Path]) -> ValueCounts:
+def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCounts:
     """Read label files, one at a time.
 
     Raises:
-        DataError: a label cannot be read, has a negative value, or there are more than 64 values.
+        DataError: a label cannot be read, has a negative value other than `ignored`, or there are more than
+            64 values.
     """
     counts = ValueCounts()
     for path in labels:
@@ -137,9 +157,11 @@ def count_values(labels: Iterable[Path]) -> ValueCounts:
         counts.voxels.update(values)
         counts.files.update(values.keys())
         counts.first.update((value, path) for value in values if value not in counts.first)
-        if min(counts.voxels) < 0:
+        lowest = min((value for value in counts.voxels if value != ignored), default=0)
+        if lowest < 0:
             raise DataError(
-                f"{path}: label value {min(counts.voxels)}; expected 0 or above; correct the label"
+                f"{path}: label value {lowest}; expected 0 or above; correct the label, or name the value of "
+                "unlabelled voxels with `data.ignore_label`"
             )
         if len(counts.voxels) > MAX_CLASSES:
             raise DataError(
@@ -148,6 +170,21 @@ def count_values(labels: Iterable[Path]) -> ValueCounts:
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
     return counts
+
+
+def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:
+    """Take the ignored value out of the counts, and say so in a line."""
+    if ignored is None:
+        return []
+    voxels, files = counts.voxels.pop(ignored, 0), counts.files.pop(ignored, 0)
+    counts.first.pop(ignored, None)
+    if not files:
+        return [f"ignore label {ignored}: no label holds it"]
+    share = voxels / (voxels + counts.voxels.total())
+    return [
+        f"ignore label {describe(ignored)}: {share:.1%} of the voxels, in {files} label(s), are left out of "
+        "every loss and Dice"
+    ]
 
 
 def _voxels(count: int) -> str:

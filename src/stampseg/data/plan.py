@@ -60,6 +60,7 @@ class Plan(Options):
     strides: Strides
     notes: tuple[str, ...] = ()  # why, one line each, printed to the user
     axes: tuple[int, ...] | None = None
+    ignored_value: int | None = None  # value in the files of voxels that are left out of all
     convention: Literal["stampseg", "nnunet"] = "stampseg"
 
     @field_validator("orientation")
@@ -107,6 +108,8 @@ class Plan(Options):
             raise ValueError(f"{len(values)} label_values; expected 2 to {MOST_CLASSES} that differ")
         if not all(0 <= value <= HIGHEST_LABEL for value in values):
             raise ValueError(f"label_values are not within 0 and {HIGHEST_LABEL}")
+        if self.ignored_value in values:
+            raise ValueError(f"ignored_value {self.ignored_value} is among the label_values")
         if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
             raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 
@@ -114,6 +117,11 @@ class Plan(Options):
     def out_channels(self) -> int:
         """Classes, background included."""
         return len(self.label_values)
+
+    @property
+    def unknown_class(self) -> int | None:
+        """Class index of voxels that are left out, the one behind the last; None where there are none."""
+        return None if self.ignored_value is None else self.out_channels
 
     @property
     def normalizations(self) -> tuple[Normalization, ...]:

@@ -72,6 +72,7 @@ def make_plan(
         in_channels=fingerprint.in_channels,
         label_values=table.values,
         label_names=table.names,
+        ignored_value=table.ignored,
         orientation="RAS" if volumes else None,
         spacing=spacing,
         crop=crop,

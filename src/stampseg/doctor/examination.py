@@ -8,6 +8,7 @@ from typing import Any
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Case, Dataset
+from ..data.labels import ignored_value
 from ..networks.factory import count, network_spec
 from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
@@ -48,6 +49,7 @@ class Examination:
             "notes": messages(self.findings, "note"),
             "findings": [finding.to_json() for finding in self.findings],
             "labels": dict(zip(map(str, seen.table.values), seen.table.names, strict=True)) if seen else None,
+            "label_notes": list(seen.table.notes) if seen else None,
             "plan": seen.plan.model_dump(mode="json") if seen else None,
             "training_cases": [case.id for case in seen.split.training] if seen else None,
             "validation_cases": [case.id for case in seen.split.validation] if seen else None,
@@ -68,9 +70,10 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     facts: list[CaseFacts] = []
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
+    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     for case in dataset.cases:
         try:
-            facts.append(read_facts(case))
+            facts.append(read_facts(case, ignored))
         except DataError as error:
             broken[case] = str(error)
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]

@@ -54,8 +54,8 @@ class CaseFacts:
         return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
 
 
-def read_facts(case: Case) -> CaseFacts:
-    """Read a case once.
+def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
+    """Read a case once; the label's value `ignored` is left out.
 
     Raises:
         DataError: a file that cannot be used, or a mask that does not fit its image.
@@ -65,6 +65,7 @@ def read_facts(case: Case) -> CaseFacts:
         check_pair(read_header(case.images), read_header([case.label]))
         values, counts = np.unique(read_label(case.label).array, return_counts=True)
         labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        labels = {value: count for value, count in labels.items() if value != ignored}
     volume = read_image(case.images)
     header, array = volume.header, np.ascontiguousarray(volume.array)
     sample = array.ravel()[:: max(1, array.size // SAMPLES)]

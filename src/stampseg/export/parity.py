@@ -102,9 +102,13 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         differing, voxels = differing + int((ours != theirs).sum()), voxels + ours.size
         between.append(_agreement(theirs, ours, plan))
         if case.label is not None:
-            label = to_classes(read_label(case.label).array, plan.label_values, case.label)
-            if label.any():
-                against.append((_mean_dice(ours, label, plan), _mean_dice(theirs, label, plan)))
+            label = to_classes(
+                read_label(case.label).array, plan.label_values, case.label, plan.ignored_value
+            )
+            known = label != plan.unknown_class
+            if (label[known] > 0).any():
+                dice = [_mean_dice(found[known], label[known], plan) for found in (ours, theirs)]
+                against.append((dice[0], dice[1]))
     means = [float(np.mean(column)) for column in zip(*against, strict=True)]
     return Parity(
         cases=len(cases),

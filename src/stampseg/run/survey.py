@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from ..core.config import Config
 from ..core.errors import DataError
@@ -12,7 +15,7 @@ from ..core.text import some
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.readers import read_label
-from ..data.labels import LabelTable, label_table
+from ..data.labels import LabelTable, ignored_value, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
 from ..data.splits import Split, Splits, split_cases
@@ -53,12 +56,13 @@ def survey(
     """
     split = split_cases(dataset.cases, config)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*split.training, *split.validation), dataset.label_names)
+    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
+    table = label_table((*split.training, *split.validation), dataset.label_names, ignored)
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    split = _without_empty_validation(split, plan.label_values[0])
+    split = _without_empty_validation(split, (plan.label_values[0], plan.ignored_value))
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
@@ -66,10 +70,13 @@ def survey(
     return Survey(dataset, table, split, seen, plan)
 
 
-def _without_empty_validation(split: Split, background: int) -> Split:
-    """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
+def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Split:
+    """No validation where none of its cases holds a label: Dice of nothing would choose the model.
+
+    `nothing` are the values of background and of what is ignored.
+    """
     cases = split.validation
-    if not cases or any(_holds_label(case, background) for case in cases):
+    if not cases or any(_holds_label(case, nothing) for case in cases):
         return split
     note = (
         f"{len(split.training)} cases train, none validates: the masks of all {len(cases)} "
@@ -79,14 +86,15 @@ def _without_empty_validation(split: Split, background: int) -> Split:
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 
 
-def _holds_label(case: Case, background: int) -> bool:
-    return case.label is not None and bool((read_label(case.label).array != background).any())
+def _holds_label(case: Case, nothing: Sequence[int | None]) -> bool:
+    others = [value for value in nothing if value is not None]
+    return case.label is not None and not np.isin(read_label(case.label).array, others).all()
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
     """The source's plan, or one made from the data with what the source states, unless the user does."""
     if source is not None and source.plan is not None:
-        return source.plan
+        return source.plan.model_copy(update={"ignored_value": table.ignored})
     strides = (
         spec_strides(source.spec, seen.spatial_dims)
         if source is not None and source.spec is not None
