@@ -12,8 +12,8 @@ import numpy as np
 
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
-from .io.colours import COLOUR
-from .io.readers import read_label
+from .io.colours import COLOUR, numbers_classes
+from .io.readers import read_label, read_palette
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -27,22 +27,30 @@ class LabelTable:
     """`values[i]` is the value in the files of class i, `names[i]` its name; class 0 is background.
 
     `notes` tell, one line each, how values were mapped and which declared names do not occur. `ignored` is
-    the value of voxels of which nobody said what they are, None where there is none.
+    the value of voxels of which nobody said what they are, None where there is none. `warnings` are what may
+    well be wrong.
     """
 
     values: tuple[int, ...]
     names: tuple[str, ...]
     notes: tuple[str, ...]
     ignored: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ValueCounts:
-    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs."""
+    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs.
+
+    `sets` are the values of whole files, each with how many have them; `palette` keeps the colour that an
+    index has, and a file where it does.
+    """
 
     voxels: Counter[int] = field(default_factory=Counter)
     first: dict[int, Path] = field(default_factory=dict)
     files: Counter[int] = field(default_factory=Counter)
+    sets: Counter[frozenset[int]] = field(default_factory=Counter)
+    palette: dict[int, tuple[str, Path]] = field(default_factory=dict)
 
 
 def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int | None = None) -> LabelTable:
@@ -64,7 +72,8 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int
     if strays:
         raise DataError(strays)
     table = number_values(counts.voxels, declared)
-    return replace(table, notes=(*table.notes, *left_out, *_lone_values(counts, declared)), ignored=ignored)
+    notes = (*table.notes, *left_out, *_lone_values(counts, declared))
+    return replace(table, notes=notes, ignored=ignored, warnings=_two_scales(counts))
 
 
 def ignored_value(given: int | None, declared: int | None) -> int | None:
@@ -141,15 +150,15 @@ def to_values(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
 def describe(value: int) -> str:
     """A label value for people: the number, or #rrggbb for the code of a colour."""
-    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
+    return f"#{value - COLOUR:06x}" if COLOUR <= value < 2 * COLOUR else str(value)
 
 
 def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCounts:
     """Read label files, one at a time.
 
     Raises:
-        DataError: a label cannot be read, has a negative value other than `ignored`, or there are more than
-            64 values.
+        DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
+            number has another colour than in the files before, or there are more than 64 values.
     """
     counts = ValueCounts()
     for path in labels:
@@ -157,6 +166,8 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
         counts.voxels.update(values)
         counts.files.update(values.keys())
         counts.first.update((value, path) for value in values if value not in counts.first)
+        counts.sets[frozenset(values)] += 1
+        _check_palette(counts, path, values)
         lowest = min((value for value in counts.voxels if value != ignored), default=0)
         if lowest < 0:
             raise DataError(
@@ -170,6 +181,34 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
     return counts
+
+
+def _check_palette(counts: ValueCounts, path: Path, values: Iterable[int]) -> None:
+    """Where indices of a palette are classes, they must be the same classes in all files."""
+    palette = read_palette(path)
+    if palette is None or not numbers_classes(palette):
+        return
+    for value in values:
+        colour = "#" + palette[value].tobytes().hex() if value < len(palette) else "no colour"
+        before, first = counts.palette.setdefault(value, (colour, path))
+        if colour != before:
+            raise DataError(
+                f"{path}: {value} is {colour} in its palette, and {before} in that of {first}; expected one "
+                "palette for all labels, else a number changes its meaning from file to file; save them in "
+                "one palette, or as colours without one"
+            )
+
+
+def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
+    """The same mask is often stored as 0 and 1 in some files and as 0 and 255 in others."""
+    ones, full = counts.sets[frozenset({0, 1})], counts.sets[frozenset({0, 255})]
+    if not (ones and full) or any({1, 255} <= values for values in counts.sets):
+        return ()
+    return (
+        f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
+        f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
+        "with one value",
+    )
 
 
 def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:
@@ -232,7 +271,7 @@ def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
 
 
 def _brightness(value: int) -> float:
-    if value < COLOUR:
+    if not COLOUR <= value < 2 * COLOUR:
         return value
     red, green, blue = (value >> shift & 255 for shift in (16, 8, 0))
     return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -9,12 +9,12 @@ from pydantic import field_validator, model_validator
 
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from .io.limits import HIGHEST_LABEL
 
 MOST_CHANNELS = 4096
 MOST_CLASSES = 256  # masks in work are 8-bit
 MOST_LEVELS = 16
 MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
-HIGHEST_LABEL = 2**32 - 1
 LONGEST_NAME = 1000  # letters of a label's name
 
 Crop = Literal["none", "nonzero"]

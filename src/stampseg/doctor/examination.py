@@ -93,6 +93,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         findings.append(finding("unused" if unused else "unusable", said, files=case.images))
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
+        findings += [finding("labels", text) for text in seen.table.warnings]
         findings += find_rare(facts, seen.table, seen.split)
         parameters, flops = count(network_spec(seen.plan, config))
         taken, failed = _estimated(seen, config, parameters, timing)

@@ -14,6 +14,7 @@ import numpy as np
 from ...core.errors import DataError, StampsegError
 from ...core.text import size_text
 from .limits import VARIABLE, most_values
+from .orientation import UPRIGHT
 
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
 
@@ -30,6 +31,7 @@ class Header:
         dtype: type of the stored values.
         path: the file, or the folder of a DICOM series.
         is_picture: a 2D picture rather than a volume.
+        turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.
     """
 
     shape: tuple[int, ...]
@@ -39,6 +41,7 @@ class Header:
     dtype: str
     path: Path
     is_picture: bool
+    turned: int = UPRIGHT
 
 
 @dataclass(frozen=True, eq=False)
