@@ -16,8 +16,9 @@ from ..core.options import Options
 from .boxes import nonzero_box
 from .cases import Case
 from .grid import ceilings
+from .io.placing import on_grid_of
 from .io.readers import read_image, read_label
-from .io.volume import Header, Volume, check_pair
+from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .plan import Intensity
 from .preprocess import find_orientation, orient, oriented_spacing
@@ -164,7 +165,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     if case.label is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
     volume, label = read_image(case.images), read_label(case.label)
-    check_pair(volume.header, label.header)
+    label = on_grid_of(label, volume.header)
     orientation = find_orientation(volume.header)
     image = orient(volume.array, orientation)
     classes = to_classes(orient(label.array, orientation), table.values, case.label, table.ignored)

@@ -14,11 +14,15 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .io.colours import COLOUR, numbers_classes
 from .io.readers import read_label, read_palette
+from .plan import MOST_CLASSES
 
 if TYPE_CHECKING:
     from .cases import Case
 
-MAX_CLASSES = 64
+FEW = 64  # values; whole numbers below it are class numbers, and a photograph has more
+MAX_CLASSES = MOST_CLASSES
+ATLAS = 8  # structures that are not small; where there are so many, others may well be small
+COHERENT = 0.5  # of the labelled voxels of a label map are followed by one of the same value
 STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it is no class
 
 
@@ -57,7 +61,7 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int
     """Read every label of `cases`, one at a time, and number its values as classes, without the ignored one.
 
     Raises:
-        DataError: a label cannot be read, has a negative value, there are more than 64 values, only one,
+        DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
     counts = count_values((case.label for case in cases if case.label is not None), ignored)
@@ -106,10 +110,14 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
     """Say which values look like the greys of a mask that was smoothed or resaved; None if none does.
 
     These are undeclared values with less than 0.5% of the labelled voxels each. Where all values are
-    below 64 they are class numbers, and a class may well be rare.
+    below 64 they are class numbers, and a class may well be rare; so it may among many larger structures, or
+    among hundreds that are all small.
     """
-    strays = [] if max(counts.voxels) < MAX_CLASSES else _rare(counts.voxels, declared)
-    if not strays:
+    strays = [] if max(counts.voxels) < FEW else _rare(counts.voxels, declared)
+    background = _background(counts.voxels)
+    large = [count for value, count in counts.voxels.items() if value not in (background, *strays)]
+    stray = sum(counts.voxels[value] for value in strays)
+    if not strays or len(large) >= ATLAS or stray > sum(large):
         return None
     path = next(path for value, path in counts.first.items() if value in strays)
     listed = some([f"{describe(value)} ({_voxels(counts.voxels[value])})" for value in strays])
@@ -158,11 +166,12 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
 
     Raises:
         DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
-            number has another colour than in the files before, or there are more than 64 values.
+            number has another colour than in the files before, or more values than a label map has.
     """
     counts = ValueCounts()
     for path in labels:
-        values = _values_of(read_label(path).array)
+        array = read_label(path).array
+        values = _values_of(array)
         counts.voxels.update(values)
         counts.files.update(values.keys())
         counts.first.update((value, path) for value in values if value not in counts.first)
@@ -174,9 +183,14 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
                 f"{path}: label value {lowest}; expected 0 or above; correct the label, or name the value of "
                 "unlabelled voxels with `data.ignore_label`"
             )
-        if len(counts.voxels) > MAX_CLASSES:
+        if len(counts.voxels) > MAX_CLASSES and _is_coherent(array):
             raise DataError(
-                f"{path}: more than {MAX_CLASSES} label values, such as "
+                f"{path}: more than {MAX_CLASSES} label values in the labels up to here; expected at most "
+                "as many classes; merge some"
+            )
+        if len(counts.voxels) > FEW and not _is_coherent(array):
+            raise DataError(
+                f"{path}: more than {FEW} label values, such as "
                 f"{', '.join(map(describe, sorted(counts.voxels)[:6]))}; expected one value per class; this "
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
@@ -241,6 +255,13 @@ def _values_of(labels: np.ndarray) -> dict[int, int]:
     values, occurrences = np.unique(labels, return_counts=True)
     # A photograph has thousands; a few more than allowed are enough to refuse it.
     return dict(zip(map(int, values[: MAX_CLASSES + 1]), map(int, occurrences), strict=False))
+
+
+def _is_coherent(labels: np.ndarray) -> bool:
+    """Whether most labelled voxels have a neighbour of the same value, as in a map of structures."""
+    first, second = labels[..., :-1], labels[..., 1:]
+    labelled = (first != 0) | (second != 0)
+    return bool(labelled.any()) and float((first == second)[labelled].mean()) >= COHERENT
 
 
 def _background(voxels: Mapping[int, int]) -> int:

@@ -12,7 +12,7 @@ from ..core.options import Options
 from .io.limits import HIGHEST_LABEL
 
 MOST_CHANNELS = 4096
-MOST_CLASSES = 256  # masks in work are 8-bit
+MOST_CLASSES = 1024
 MOST_LEVELS = 16
 MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
 LONGEST_NAME = 1000  # letters of a label's name

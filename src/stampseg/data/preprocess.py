@@ -17,7 +17,8 @@ from ..core.text import size_text
 from .boxes import Box, as_slices, nonzero_box
 from .intensities import normalise
 from .io.limits import VARIABLE, most_values
-from .io.volume import Header, Volume, check_pair
+from .io.placing import on_grid_of
+from .io.volume import Header, Volume
 from .labels import to_classes
 from .plan import Plan
 from .resampling import resample
@@ -106,7 +107,7 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     image = normalise(image[(slice(None), *as_slices(box))], plan)
     classes = None
     if label is not None:
-        check_pair(volume.header, label.header)
+        label = on_grid_of(label, volume.header)
         indices = to_classes(
             orient(label.array, orientation), plan.label_values, label.header.path, plan.ignored_value
         )

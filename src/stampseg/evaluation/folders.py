@@ -18,8 +18,8 @@ from ..core.files import refuse_existing, write_text
 from ..core.text import some
 from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.formats import list_images, readable, stem_of, suffix_of
+from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_label
-from ..data.io.volume import check_pair
 from ..data.labels import (
     LabelTable,
     count_values,
@@ -208,14 +208,15 @@ def evaluate_folder(
     units = set()
     for predicted, reference in pairs:
         prediction, truth = read_label(predicted), read_label(reference)
-        if prediction.array.shape != truth.array.shape:
-            raise DataError(
-                f"{predicted}: shape {prediction.array.shape}, but its label {reference} has "
-                f"{truth.array.shape}; expected one grid; predict on the image that this label was drawn on"
-            )
         try:
-            check_pair(truth.header, prediction.header)
+            truth = on_grid_of(truth, prediction.header)
         except DataError as error:
+            if prediction.array.shape != truth.array.shape:
+                raise DataError(
+                    f"{predicted}: shape {prediction.array.shape}, but its label {reference} has "
+                    f"{truth.array.shape}; expected one grid; predict on the image that this label was "
+                    "drawn on"
+                ) from None
             warnings.append(f"{error}; compared voxel by voxel all the same")
         units.add("px" if truth.header.is_picture else "mm")
         metrics = evaluate_case(

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
+from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image, read_label
-from ..data.io.volume import Volume, check_pair
+from ..data.io.volume import Volume
 from ..data.labels import to_classes
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
@@ -149,8 +150,7 @@ def _compared(case: Case, opened: OpenNetwork) -> _Compared:
     plan = opened.plan
     image = read_image(case.images, plan.in_channels)
     assert case.label is not None
-    label = read_label(case.label)
-    check_pair(image.header, label.header)
+    label = on_grid_of(read_label(case.label), image.header)
     truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value)
     return _Compared(image, predict_case(opened.network, case, plan, opened.device), truth)
 

@@ -17,6 +17,7 @@ from .format import Format
 from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
+MILLIMETRES = {1: 1000.0, 3: 0.001}  # in the units that a header may have instead: metre, micrometre
 MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
 
 
@@ -26,9 +27,23 @@ def read_header(path: Path) -> Header:
     shape = _shape(source, path)
     dtype = source.get_data_dtype()
     channels = (shape[3] if len(shape) > 3 else 1) * (3 if dtype.names else 1)
-    header = volume_header(path, shape[:3], source.affine, channels, "rgb" if dtype.names else dtype.name)
+    affine, placed = _place(source)
+    kind = "rgb" if dtype.names else dtype.name
+    header = volume_header(path, shape[:3], affine, channels, kind, placed)
     _check_data_present(source, path)
     return header
+
+
+def _place(source: Any) -> tuple[np.ndarray, bool]:
+    """Voxel to RAS+ mm, whatever unit the file has, and whether the file says where that is."""
+    import nibabel as nib
+
+    header = source.header
+    if not isinstance(header, nib.Nifti1Header):
+        return source.affine, True
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    placed = bool(header["qform_code"] or header["sform_code"])
+    return np.diag([unit, unit, unit, 1.0]) @ source.affine, placed
 
 
 def read_image(path: Path) -> np.ndarray:

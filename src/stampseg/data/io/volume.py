@@ -31,6 +31,7 @@ class Header:
         dtype: type of the stored values.
         path: the file, or the folder of a DICOM series.
         is_picture: a 2D picture rather than a volume.
+        placed: whether the file says where the image lies; False of a NIfTI without qform and sform.
         turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.
     """
 
@@ -42,6 +43,7 @@ class Header:
     path: Path
     is_picture: bool
     turned: int = UPRIGHT
+    placed: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +55,7 @@ class Volume:
 
 
 def volume_header(
-    path: Path, shape: tuple[int, ...], affine: np.ndarray, channels: int, dtype: str
+    path: Path, shape: tuple[int, ...], affine: np.ndarray, channels: int, dtype: str, placed: bool = True
 ) -> Header:
     """Header of a 3D file, checked.
 
@@ -67,7 +69,7 @@ def volume_header(
             "expected three independent finite axes; correct the header (voxel size, sform or qform)"
         )
     spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
-    header = Header(tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False)
+    header = Header(tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False, placed=placed)
     check_size(header)
     return header
 
@@ -104,14 +106,14 @@ def check_pair(image: Header, label: Header) -> None:
     if distance > GRID_TOLERANCE:
         raise DataError(
             f"{label.path}: the label's affine puts it {distance:.3g} voxels away from its "
-            f"image {image.path} (same shape); check that they belong together, or save the label with the "
-            "image's affine"
+            f"image {image.path} (same shape); check that they belong together, or write the label anew on "
+            "the image's grid"
         )
 
 
 def _grid_distance(first: Header, second: Header) -> float:
     """Largest distance between the same corners of two grids of one shape, in voxels of the first."""
-    if first.affine is None or second.affine is None:
+    if first.affine is None or second.affine is None or not (first.placed and second.placed):
         return 0.0
     corners = np.array([(*c, 1.0) for c in itertools.product(*((0, size - 1) for size in first.shape))])
     apart = corners @ (first.affine - second.affine).T
