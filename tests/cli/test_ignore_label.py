@@ -55,3 +55,15 @@ def test_another_value_than_declared_is_refused(tmp_path: Path) -> None:
     (data / "dataset.json").write_text('{"labels": {"background": 0, "organ": 1, "ignore": 9}}')
     said = call("check", data, "--no-timing", "--ignore-label", 8, code=2).output
     assert "--ignore-label 8: dataset.json declares 9 as ignore" in said
+
+
+def test_predict_tells_of_a_scan_unlike_those_that_trained(tmp_path: Path) -> None:
+    """Trained as CT; at prediction one scan was stored with an offset of 1024."""
+    data = scribbles(tmp_path / "data", 9)
+    call("train", data, "-o", tmp_path / "run", "--ignore-label", 9, "--set", "data.normalization=ct", *TINY)
+    image = nib.load(data / "images" / "v0.nii.gz")
+    odd = tmp_path / "plus1024.nii.gz"
+    nib.Nifti1Image(np.asarray(image.dataobj) + 1024, image.affine).to_filename(odd)
+    said = call("predict", tmp_path / "run", data / "images", odd, "-o", tmp_path / "out").output
+    (line,) = (line for line in said.splitlines() if "unlike" in line)
+    assert "plus1024.nii.gz: its image is unlike those the model was trained on: values of 1" in line

@@ -13,14 +13,15 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
 from ..core.options import Options
-from .boxes import nonzero_box
+from .boxes import as_slices, nonzero_box
 from .cases import Case
 from .grid import ceilings
 from .io.placing import on_grid_of
 from .io.readers import read_image, read_label
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
-from .plan import Intensity
+from .likeness import percentiles, ranges
+from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
@@ -47,6 +48,8 @@ class Fingerprint(Options):
             (pixels), median over the cases that have it; None when no case has it.
         grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
             class but the background that it allows, median over the cases that have it; empty for volumes.
+        percentiles: 1st, 50th and 99th of each case's values, all channels together.
+        labelled_outside: labelled voxels of each case outside of its box of non-zero voxels.
         warnings: one line each.
     """
 
@@ -62,7 +65,20 @@ class Fingerprint(Options):
     class_voxels: tuple[int, ...]
     object_radius: tuple[float | None, ...]
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
+    percentiles: tuple[tuple[float, float, float], ...] = ()
+    labelled_outside: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def scans(self) -> TrainingScans:
+        """What is kept of the cases in the plan, to know others by."""
+        extents = [
+            tuple(n * size for n, size in zip(shape, spacing, strict=True))
+            for shape, spacing in zip(self.shapes, self.spacings, strict=True)
+        ]
+        return TrainingScans(
+            spacing=ranges(self.spacings), extent=ranges(extents), values=ranges(self.percentiles)
+        )
 
     @property
     def looks_like_ct(self) -> bool:
@@ -84,6 +100,8 @@ class _Facts:
     colourless: bool
     lowest: float
     highest: float
+    percentiles: tuple[float, float, float]
+    outside: int
     sample: np.ndarray
     counts: np.ndarray
     radius: tuple[float | None, ...]
@@ -124,6 +142,8 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
+        percentiles=tuple(fact.percentiles for fact in facts),
+        labelled_outside=tuple(fact.outside for fact in facts),
         warnings=warnings,
     )
 
@@ -171,15 +191,18 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     classes = to_classes(orient(label.array, orientation), table.values, case.label, table.ignored)
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
+    box, known = nonzero_box(image), np.where(classes < count, classes, 0)
     return _Facts(
         header=volume.header,
         shape=tuple(image.shape[1:]),
-        cropped=tuple(stop - start for start, stop in nonzero_box(image)),
+        cropped=tuple(stop - start for start, stop in box),
         spacing=spacing,
         colourless=_is_colourless(volume),
         lowest=float(image.min()),
         highest=float(image.max()),
-        sample=_foreground_sample(image, np.where(classes < count, classes, 0), samples),
+        percentiles=percentiles(image),
+        outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
+        sample=_foreground_sample(image, known, samples),
         counts=np.bincount(classes.ravel(), minlength=count)[:count],
         radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
         ceilings=ceilings(classes, count) if classes.ndim == 2 else (),

@@ -31,6 +31,17 @@ class Intensity(Options):
     std: float  # 0 where all values were equal
 
 
+Ranges = tuple[tuple[float, float], ...]  # least and most, of each axis or figure
+
+
+class TrainingScans(Options):
+    """What the scans were like that a network was trained on, along the oriented axes."""
+
+    spacing: Ranges  # mm, or 1 for pictures
+    extent: Ranges  # mm, or pixels
+    values: Ranges  # of the 1st, 50th and 99th percentile of a scan's values, all channels together
+
+
 class Plan(Options):
     """How a case is prepared, and how deep the network is. Saved in the model file.
 
@@ -60,6 +71,7 @@ class Plan(Options):
     strides: Strides
     notes: tuple[str, ...] = ()  # why, one line each, printed to the user
     axes: tuple[int, ...] | None = None
+    scans: TrainingScans | None = None  # None: not known
     ignored_value: int | None = None  # value in the files of voxels that are left out of all
     convention: Literal["stampseg", "nnunet"] = "stampseg"
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from ..data.cases import Case, find_inputs
 from ..data.io.readers import output_name, read_image, twin_of, write_label
 from ..data.io.volume import Volume
 from ..data.labels import to_values
+from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from .model import OpenModel, open_scorer
@@ -40,6 +41,7 @@ class _Job:
     image: Volume | None
     classes: np.ndarray | None
     seconds: float
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class _Written:
     path: Path
     voxels: tuple[int, ...]  # of each class
     seconds: float
+    remarks: tuple[str, ...]  # in what its image is unlike the training scans
 
     @property
     def labelled(self) -> int:
@@ -117,7 +120,13 @@ def segment(
             continue
         written.append(result)
         echo(f"{one_line(str(result.path))}  {result.labelled:,} labelled voxels  {result.seconds:.2f} s")
-    for text in _not_found(written, opened.plan.label_names):
+    unlike = [
+        f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
+        f"{'; '.join(result.remarks)}"
+        for result in written
+        if result.remarks
+    ]
+    for text in (*unlike, *_not_found(written, opened.plan.label_names)):
         warn(text) if warn is not None else echo(Level.WARNING.shown(text))
     if failures:
         raise DataError(
@@ -178,7 +187,8 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
         prepared = prepare(volume, plan)
     except FAILURES as error:
         return error
-    return _Job(case, prepared, volume if keep_image else None, None, time.perf_counter() - start)
+    unlike = tuple(remarks(volume, plan))
+    return _Job(case, prepared, volume if keep_image else None, None, time.perf_counter() - start, unlike)
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
@@ -186,7 +196,7 @@ def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     assert job.prepared is not None
     with opened.scoring() as scorer:
         classes = segment_windows(job.prepared, opened.plan, scorer, **options)
-    return _Job(job.case, None, job.image, classes, job.seconds + time.perf_counter() - start)
+    return replace(job, prepared=None, classes=classes, seconds=job.seconds + time.perf_counter() - start)
 
 
 def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Written | Failure:
@@ -203,7 +213,8 @@ def _write(job: _Job, plan: Plan, output: Path, overlays: Path | None) -> _Writt
         return error
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
-    return _Written(path, tuple(voxels.tolist()), job.seconds + time.perf_counter() - start)
+    seconds = job.seconds + time.perf_counter() - start
+    return _Written(path, tuple(voxels.tolist()), seconds, job.remarks)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
