@@ -13,6 +13,21 @@ TARGET = Path(__file__).parent / "reference" / "formats.md"
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 
 
+MEANING = """\
+## What pictures and masks mean
+
+- A picture is read as viewers show it: the orientation of EXIF and TIFF counts, for images and masks alike. The mask
+  of such a picture is stored turned as the picture is, with the same orientation.
+- An indexed mask is its greys where its palette is grey. A palette of colours that begins with black numbers classes,
+  and must be the same in all masks; any other stands for its colours.
+- Masks may be drawn in colours, each colour a class. What is transparent is background.
+- Of a TIFF with pictures of several sizes the largest is read.
+- A value that `--ignore-label` names, or that dataset.json calls `ignore` as nnU-Net does, marks voxels of which nobody
+  said what they are: they are left out of the loss, of channel scores, of every Dice and of `stampseg evaluate`.
+- Regions of dataset.json (lists of values) are not trained as such: each value is a class of its own, and a warning says so.
+""".splitlines()
+
+
 def formats_page() -> str:
     """The whole page."""
     return "\n".join(
@@ -28,6 +43,8 @@ def formats_page() -> str:
             "",
             "Where it says `pip install`, the package comes with `stampseg[train]`, and not with `stampseg[runtime]` or "
             "`stampseg[openvino]`; the message says so when such a file comes.",
+            "",
+            *MEANING,
             "",
         ]
     )

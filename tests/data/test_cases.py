@@ -98,9 +98,14 @@ class TestNnunet:
         assert [case.id for case in dataset.cases] == ["a_1", "b"]
         assert [path.name for path in dataset.cases[0].images] == ["a_1_0000.nii.gz", "a_1_0001.nii.gz"]
         assert [case.id for case in dataset.unlabelled] == ["c"]
-        assert dataset.label_names == {0: "background", 1: "cord"}
+        assert dataset.label_names == {0: "background", 1: "cord", 2: "whole without cord"}
         assert dataset.channel_names == ("T1", "T2", "x")
-        assert dataset.warnings == ("images without a label (1): c", "labels without an image (1): d")
+        assert dataset.warnings == (
+            "images without a label (1): c",
+            "labels without an image (1): d",
+            "dataset.json declares regions (whole: 1, 2), which are not trained as such; every value is a "
+            "class that excludes the others: 1 cord, 2 whole without cord",
+        )
 
     def test_first_version_lists_names_without_channel(self, tmp_path: Path) -> None:
         make_decathlon(tmp_path, ["a", "b"])

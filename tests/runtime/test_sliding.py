@@ -146,7 +146,7 @@ def test_a_mask_made_in_pieces_is_the_mask_made_at_once(geometry):
     scores = noise(3, *geometry.prepared_shape, seed=1)
     expected = restore(scores, geometry)
     for axis, pieces in itertools.product(range(3), (1, 4, 100)):
-        restorer = Restorer(geometry, axis)
+        restorer = Restorer(geometry, len(scores), axis)
         rows = np.moveaxis(scores, 1 + axis, 1)
         for part in np.array_split(rows, min(pieces, rows.shape[1]), axis=1):
             restorer.add(part)
@@ -181,7 +181,7 @@ def test_the_longest_axis_in_windows_is_walked():
 
 
 def test_rows_of_another_image():
-    restorer = Restorer(Geometry.working((9, 8, 7)))
+    restorer = Restorer(Geometry.working((9, 8, 7)), 2)
     with pytest.raises(ValueError, match=r"scores have \(8, 6\) voxels across the rows, .* had \(8, 7\)"):
         restorer.add(np.zeros((2, 3, 8, 6), np.float32))
 

@@ -21,6 +21,7 @@ CONFIG_NAMES = {
     "validation": "train.validation",
     "network": "network.name",
     "grid": "data.grid",
+    "ignore_label": "data.ignore_label",
 }
 # Options that a flag sets beside the one that it is named for.
 ALSO = {"grid": "data.spacing"}

@@ -9,7 +9,7 @@ import typer
 
 from ..core.errors import DataError
 from .app import app, console, print_json, reported, say
-from .options import DeviceOption, ImagesOption, JsonOption, MasksOption, TrustOption
+from .options import DeviceOption, IgnoreOption, ImagesOption, JsonOption, MasksOption, TrustOption
 
 
 @app.command()
@@ -143,6 +143,7 @@ def evaluate(
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
     ] = 1.0,
+    ignore_label: IgnoreOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,7 +153,7 @@ def evaluate(
 
     if output is not None:
         check_output(output, overwrite)
-    result = evaluate_folder(predictions, labels, tolerance_mm=tolerance)
+    result = evaluate_folder(predictions, labels, tolerance_mm=tolerance, ignored=ignore_label)
     if output is not None:
         result.write(output, overwrite)
     if as_json:

@@ -26,6 +26,13 @@ MasksOption = Annotated[
     Path | None,
     typer.Option("--masks", help="Folder of masks, where the layout is your own: in DATA, or without it."),
 ]
+IgnoreOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ignore-label",
+        help="Value in the label files of voxels that are left out; default: what dataset.json calls ignore.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any option, as in --set prune.criterion=l1 --set data.spacing=[1,1,2]."),

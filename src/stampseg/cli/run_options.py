@@ -15,7 +15,7 @@ import typer
 
 from ..core.errors import ConfigError
 from .flags import flag_of, library_name
-from .options import DeviceOption, ImagesOption, MasksOption, SetOption, config_from
+from .options import DeviceOption, IgnoreOption, ImagesOption, MasksOption, SetOption, config_from
 
 if TYPE_CHECKING:
     from ..core.config import Config
@@ -72,6 +72,7 @@ class PlanOptions:
             "--grid", help="Working grid: auto (default), native (the files'), or a spacing: 2, 1x1x3."
         ),
     ] = None
+    ignore_label: IgnoreOption = None
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of options.")] = None
     settings: SetOption = None
 

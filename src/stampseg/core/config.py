@@ -46,6 +46,11 @@ class DataOptions(Options):
     crop: Literal["none", "nonzero"] | None = Field(
         None, description="nonzero: cut away the empty border of each case before training."
     )
+    ignore_label: int | None = Field(
+        None,
+        description="Value in the label files of voxels of which nobody said what they are: left out of the "
+        "loss, of scores and of every Dice. None: what dataset.json calls ignore, if anything.",
+    )
     cache_megabytes: int = Field(
         1024, ge=0, description="Memory for prepared cases; above it they are read again."
     )

@@ -29,8 +29,8 @@ def as_slices(box: Box) -> tuple[slice, ...]:
     return tuple(slice(start, stop) for start, stop in box)
 
 
-def cut_window(image: np.ndarray, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """The window (C, *size) from `start`, zeros beyond the image; a view where all of it lies within."""
+def cut_window(image: np.ndarray, start: Sequence[int], size: Sequence[int], beyond: int = 0) -> np.ndarray:
+    """The window (C, *size) from `start`, the value `beyond` outside the image; a view where none is."""
     stops = [s + n for s, n in zip(start, size, strict=True)]
     inside = [
         slice(max(s, 0), min(stop, n)) for s, stop, n in zip(start, stops, image.shape[1:], strict=True)
@@ -38,7 +38,7 @@ def cut_window(image: np.ndarray, start: Sequence[int], size: Sequence[int]) -> 
     part = image[(slice(None), *inside)]
     if part.shape[1:] == tuple(size):
         return part
-    window = np.zeros((len(image), *size), dtype=image.dtype)
+    window = np.full((len(image), *size), beyond, dtype=image.dtype)
     place = (slice(span.start - s, span.stop - s) for span, s in zip(inside, start, strict=True))
     window[(slice(None), *place)] = part
     return window

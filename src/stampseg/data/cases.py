@@ -47,6 +47,7 @@ class Dataset:
         cases: labelled cases.
         unlabelled: images without a label.
         label_names: declared name per value in the files, empty if none is declared.
+        ignored: value that is declared as ignore, or None.
         channel_names: declared, such as ("CT",), empty if none is declared.
         warnings: one line each.
     """
@@ -58,6 +59,7 @@ class Dataset:
     label_names: Mapping[int, str]
     channel_names: tuple[str, ...]
     warnings: tuple[str, ...]
+    ignored: int | None = None
 
 
 def find_dataset(
@@ -87,6 +89,7 @@ def find_dataset(
         label_names=listing.label_names,
         channel_names=listing.channel_names,
         warnings=(*listing.warnings, *repeats),
+        ignored=listing.ignored,
     )
 
 

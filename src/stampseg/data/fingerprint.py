@@ -13,13 +13,15 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
 from ..core.options import Options
-from .boxes import nonzero_box
+from .boxes import as_slices, nonzero_box
 from .cases import Case
 from .grid import ceilings
+from .io.placing import on_grid_of
 from .io.readers import read_image, read_label
-from .io.volume import Header, Volume, check_pair
+from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
-from .plan import Intensity
+from .likeness import percentiles, ranges
+from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
@@ -47,6 +49,8 @@ class Fingerprint(Options):
             (pixels), median over the cases that have it; None when no case has it.
         grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
             class but the background that it allows, median over the cases that have it; empty for volumes.
+        percentiles: 1st, 50th and 99th of each case's values, all channels together.
+        labelled_outside: labelled voxels of each case outside of its box of non-zero voxels.
         warnings: one line each.
     """
 
@@ -63,7 +67,20 @@ class Fingerprint(Options):
     class_cases: tuple[int, ...] = ()
     object_radius: tuple[float | None, ...]
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
+    percentiles: tuple[tuple[float, float, float], ...] = ()
+    labelled_outside: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def scans(self) -> TrainingScans:
+        """What is kept of the cases in the plan, to know others by."""
+        extents = [
+            tuple(n * size for n, size in zip(shape, spacing, strict=True))
+            for shape, spacing in zip(self.shapes, self.spacings, strict=True)
+        ]
+        return TrainingScans(
+            spacing=ranges(self.spacings), extent=ranges(extents), values=ranges(self.percentiles)
+        )
 
     @property
     def looks_like_ct(self) -> bool:
@@ -85,6 +102,8 @@ class _Facts:
     colourless: bool
     lowest: float
     highest: float
+    percentiles: tuple[float, float, float]
+    outside: int
     sample: np.ndarray
     counts: np.ndarray
     radius: tuple[float | None, ...]
@@ -126,6 +145,8 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
+        percentiles=tuple(fact.percentiles for fact in facts),
+        labelled_outside=tuple(fact.outside for fact in facts),
         warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.header.notes)),
     )
 
@@ -139,45 +160,55 @@ def _grid_ceilings(facts: Sequence[_Facts]) -> tuple[tuple[float | None, ...], .
     )
 
 
-def object_radius(classes: np.ndarray, value: int, spacing: Sequence[float]) -> float | None:
+def object_radius(
+    classes: np.ndarray, value: int, spacing: Sequence[float], unknown: int | None = None
+) -> float | None:
     """Largest distance from inside class `value` to its outside, in the unit of `spacing`; None if absent.
 
-    The border of the image counts as inside: an object cut off by it is as thick as it looks.
+    The border of the image counts as inside: an object cut off by it is as thick as it looks. So do voxels
+    of the class `unknown`.
     """
-    inside = classes == value
-    found = find_objects(inside.astype(np.uint8))
+    mask = classes == value
+    found = find_objects(mask.astype(np.uint8))
     if not found:
         return None
-    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in found[0])
-    inside = inside[box]
+    if unknown is None:  # what is known to be outside may else be anywhere
+        mask = mask[tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in found[0])]
+    inside = mask if unknown is None else mask | (classes == unknown)
     step = max(1, int(np.ceil((inside.size / RADIUS_VOXELS) ** (1 / inside.ndim))))
-    inside = inside[(slice(None, None, step),) * inside.ndim]
+    thinned = (slice(None, None, step),) * inside.ndim
+    inside, mask = inside[thinned], mask[thinned]
     if inside.all():
         return 0.5 * min(n * size * step for n, size in zip(inside.shape, spacing, strict=True))
-    return float(distance_transform_edt(inside, sampling=[size * step for size in spacing]).max())
+    distances = distance_transform_edt(inside, sampling=[size * step for size in spacing])
+    return float(distances[mask].max(initial=0.0))
 
 
 def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     if case.label is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
     volume, label = read_image(case.images), read_label(case.label)
-    check_pair(volume.header, label.header)
+    label = on_grid_of(label, volume.header)
     orientation = find_orientation(volume.header)
     image = orient(volume.array, orientation)
-    classes = to_classes(orient(label.array, orientation), table.values, case.label)
+    classes = to_classes(orient(label.array, orientation), table.values, case.label, table.ignored)
+    count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
+    box, known = nonzero_box(image), np.where(classes < count, classes, 0)
     return _Facts(
         header=volume.header,
         shape=tuple(image.shape[1:]),
-        cropped=tuple(stop - start for start, stop in nonzero_box(image)),
+        cropped=tuple(stop - start for start, stop in box),
         spacing=spacing,
         colourless=_is_colourless(volume),
         lowest=float(image.min()),
         highest=float(image.max()),
-        sample=_foreground_sample(image, classes, samples),
-        counts=np.bincount(classes.ravel(), minlength=len(table.values)),
-        radius=tuple(object_radius(classes, value, spacing) for value in range(1, len(table.values))),
-        ceilings=ceilings(classes, len(table.values)) if classes.ndim == 2 else (),
+        percentiles=percentiles(image),
+        outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
+        sample=_foreground_sample(image, known, samples),
+        counts=np.bincount(classes.ravel(), minlength=count)[:count],
+        radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
+        ceilings=ceilings(classes, count) if classes.ndim == 2 else (),
     )
 
 

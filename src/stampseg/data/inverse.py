@@ -26,12 +26,13 @@ class Restorer:
     Voxels outside the crop are background; the first of equal scores wins.
     """
 
-    def __init__(self, geometry: Geometry, axis: int = 0) -> None:
+    def __init__(self, geometry: Geometry, classes: int, axis: int = 0) -> None:
         """Args:
         geometry: what `prepare` did.
+        classes: how many there are; up to 256 make a mask of bytes.
         axis: of the working grid, along which the rows come.
         """
-        self.mask = np.zeros(geometry.source_shape, dtype=np.uint8)
+        self.mask = np.zeros(geometry.source_shape, dtype=np.min_scalar_type(classes - 1))
         inside = orient(self.mask, geometry.orientation)[as_slices(geometry.box)]
         self._target = np.moveaxis(inside, axis, 0)
         order = [axis, *(other for other in range(len(geometry.box)) if other != axis)]
@@ -78,24 +79,24 @@ class Restorer:
         maps.sort(key=lambda one: len(one[0]) / one[0].size)  # what shrinks first leaves less to do
         target = self._target[start:stop]
         if not maps:
-            target[...] = _highest(scores)
+            target[...] = _highest(scores, target.dtype)
             return
         # What is linear may be done to differences: one class less to interpolate.
         top: Any = np.float32(0)
         for value in range(1, len(scores)):
             scaled = _mapped(scores[value] - scores[0], maps)
-            np.copyto(target, np.uint8(value), where=scaled > top)
+            np.copyto(target, target.dtype.type(value), where=scaled > top)
             if value + 1 < len(scores):
                 top = np.maximum(top, scaled)
 
 
-def _highest(scores: np.ndarray) -> np.ndarray:
-    """Class (*S) uint8 of the highest score, the first of equal ones."""
-    best = (scores[1] > scores[0]).view(np.uint8)
+def _highest(scores: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Class (*S) of the highest score, the first of equal ones."""
+    best = (scores[1] > scores[0]).view(np.uint8).astype(dtype, copy=False)
     top = scores[0]
     for value in range(2, len(scores)):
         top = np.maximum(top, scores[value - 1])
-        np.copyto(best, np.uint8(value), where=scores[value] > top)
+        np.copyto(best, dtype.type(value), where=scores[value] > top)
     return best
 
 
@@ -106,7 +107,7 @@ def _mapped(scores: np.ndarray, maps: Sequence[tuple[AxisMap, int]]) -> np.ndarr
 
 
 def restore(scores: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Class scores (K, *prepared_shape) -> class index (*source_shape) uint8 on the source grid.
+    """Class scores (K, *prepared_shape) -> class index (*source_shape) on the source grid.
 
     Raises:
         ValueError: `scores` has another shape than the prepared image.
@@ -116,7 +117,7 @@ def restore(scores: np.ndarray, geometry: Geometry) -> np.ndarray:
             f"scores have spatial shape {tuple(scores.shape[1:])}, the prepared image had "
             f"{geometry.prepared_shape}; give the scores of that image, (classes, *spatial)"
         )
-    restorer = Restorer(geometry)
+    restorer = Restorer(geometry, len(scores))
     restorer.add(np.asarray(scores, dtype=np.float32))
     return restorer.mask
 

@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.text import some
-from .io.colours import COLOUR
-from .io.readers import read_label
+from .io.colours import COLOUR, numbers_classes
+from .io.readers import read_label, read_palette
+from .plan import MOST_CLASSES
 
 if TYPE_CHECKING:
     from .cases import Case
 
-MAX_CLASSES = 64
+FEW = 64  # values; whole numbers below it are class numbers, and a photograph has more
+MAX_CLASSES = MOST_CLASSES
+ATLAS = 8  # structures that are not small; where there are so many, others may well be small
+COHERENT = 0.5  # of the labelled voxels of a label map are followed by one of the same value
 STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it is no class
 
 
@@ -26,31 +30,42 @@ STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it
 class LabelTable:
     """`values[i]` is the value in the files of class i, `names[i]` its name; class 0 is background.
 
-    `notes` tell, one line each, how values were mapped and which declared names do not occur.
+    `notes` tell, one line each, how values were mapped and which declared names do not occur. `ignored` is
+    the value of voxels of which nobody said what they are, None where there is none. `warnings` are what may
+    well be wrong.
     """
 
     values: tuple[int, ...]
     names: tuple[str, ...]
     notes: tuple[str, ...]
+    ignored: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ValueCounts:
-    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs."""
+    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs.
+
+    `sets` are the values of whole files, each with how many have them; `palette` keeps the colour that an
+    index has, and a file where it does.
+    """
 
     voxels: Counter[int] = field(default_factory=Counter)
     first: dict[int, Path] = field(default_factory=dict)
     files: Counter[int] = field(default_factory=Counter)
+    sets: Counter[frozenset[int]] = field(default_factory=Counter)
+    palette: dict[int, tuple[str, Path]] = field(default_factory=dict)
 
 
-def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTable:
-    """Read every label of `cases`, one at a time, and number its values as classes.
+def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int | None = None) -> LabelTable:
+    """Read every label of `cases`, one at a time, and number its values as classes, without the ignored one.
 
     Raises:
-        DataError: a label cannot be read, has a negative value, there are more than 64 values, only one,
+        DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
-    counts = count_values(case.label for case in cases if case.label is not None)
+    counts = count_values((case.label for case in cases if case.label is not None), ignored)
+    left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         raise DataError(
             f"{cases[0].label if cases else 'labels'}: the only value in {len(cases)} label(s) is "
@@ -61,7 +76,22 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str]) -> LabelTabl
     if strays:
         raise DataError(strays)
     table = number_values(counts.voxels, declared)
-    return replace(table, notes=(*table.notes, *_lone_values(counts, declared)))
+    notes = (*table.notes, *left_out, *_lone_values(counts, declared))
+    return replace(table, notes=notes, ignored=ignored, warnings=_two_scales(counts))
+
+
+def ignored_value(given: int | None, declared: int | None) -> int | None:
+    """The value to ignore, as an option gives it and as the data set declares it.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if given is not None and declared is not None and given != declared:
+        raise ConfigError(
+            f"`data.ignore_label` {given}: dataset.json declares {declared} as ignore; expected one value; "
+            "leave out the option, or correct the file"
+        )
+    return declared if given is None else given
 
 
 def number_values(voxels: Mapping[int, int], declared: Mapping[int, str]) -> LabelTable:
@@ -80,10 +110,14 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
     """Say which values look like the greys of a mask that was smoothed or resaved; None if none does.
 
     These are undeclared values with less than 0.5% of the labelled voxels each. Where all values are
-    below 64 they are class numbers, and a class may well be rare.
+    below 64 they are class numbers, and a class may well be rare; so it may among many larger structures, or
+    among hundreds that are all small.
     """
-    strays = [] if max(counts.voxels) < MAX_CLASSES else _rare(counts.voxels, declared)
-    if not strays:
+    strays = [] if max(counts.voxels) < FEW else _rare(counts.voxels, declared)
+    background = _background(counts.voxels)
+    large = [count for value, count in counts.voxels.items() if value not in (background, *strays)]
+    stray = sum(counts.voxels[value] for value in strays)
+    if not strays or len(large) >= ATLAS or stray > sum(large):
         return None
     path = next(path for value, path in counts.first.items() if value in strays)
     listed = some([f"{describe(value)} ({_voxels(counts.voxels[value])})" for value in strays])
@@ -95,15 +129,17 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
     )
 
 
-def to_classes(labels: np.ndarray, values: Sequence[int], path: Path | str) -> np.ndarray:
-    """File values (*S) -> class indices (*S) uint8.
+def to_classes(
+    labels: np.ndarray, values: Sequence[int], path: Path | str, ignored: int | None = None
+) -> np.ndarray:
+    """File values (*S) -> class indices (*S), `len(values)` where they are `ignored`; uint8, or uint16.
 
     Raises:
         DataError: a value that is not in `values`; names `path`.
     """
-    unset = 255  # above any class, as there are at most 64
-    classes = np.full(labels.shape, unset, dtype=np.uint8)
-    for number, value in enumerate(values):
+    unset = len(values) + 1
+    classes = np.full(labels.shape, unset, dtype=np.min_scalar_type(unset))
+    for number, value in enumerate((*values, *(() if ignored is None else (ignored,)))):
         classes[labels == value] = number
     unknown = classes == unset
     if unknown.any():
@@ -122,32 +158,86 @@ def to_values(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
 def describe(value: int) -> str:
     """A label value for people: the number, or #rrggbb for the code of a colour."""
-    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(value)
+    return f"#{value - COLOUR:06x}" if COLOUR <= value < 2 * COLOUR else str(value)
 
 
-def count_values(labels: Iterable[Path]) -> ValueCounts:
+def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCounts:
     """Read label files, one at a time.
 
     Raises:
-        DataError: a label cannot be read, has a negative value, or there are more than 64 values.
+        DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
+            number has another colour than in the files before, or more values than a label map has.
     """
     counts = ValueCounts()
     for path in labels:
-        values = _values_of(read_label(path).array)
+        array = read_label(path).array
+        values = _values_of(array)
         counts.voxels.update(values)
         counts.files.update(values.keys())
         counts.first.update((value, path) for value in values if value not in counts.first)
-        if min(counts.voxels) < 0:
+        counts.sets[frozenset(values)] += 1
+        _check_palette(counts, path, values)
+        lowest = min((value for value in counts.voxels if value != ignored), default=0)
+        if lowest < 0:
             raise DataError(
-                f"{path}: label value {min(counts.voxels)}; expected 0 or above; correct the label"
+                f"{path}: label value {lowest}; expected 0 or above; correct the label, or name the value of "
+                "unlabelled voxels with `data.ignore_label`"
             )
-        if len(counts.voxels) > MAX_CLASSES:
+        if len(counts.voxels) > MAX_CLASSES and _is_coherent(array):
             raise DataError(
-                f"{path}: more than {MAX_CLASSES} label values, such as "
+                f"{path}: more than {MAX_CLASSES} label values in the labels up to here; expected at most "
+                "as many classes; merge some"
+            )
+        if len(counts.voxels) > FEW and not _is_coherent(array):
+            raise DataError(
+                f"{path}: more than {FEW} label values, such as "
                 f"{', '.join(map(describe, sorted(counts.voxels)[:6]))}; expected one value per class; this "
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
     return counts
+
+
+def _check_palette(counts: ValueCounts, path: Path, values: Iterable[int]) -> None:
+    """Where indices of a palette are classes, they must be the same classes in all files."""
+    palette = read_palette(path)
+    if palette is None or not numbers_classes(palette):
+        return
+    for value in values:
+        colour = "#" + palette[value].tobytes().hex() if value < len(palette) else "no colour"
+        before, first = counts.palette.setdefault(value, (colour, path))
+        if colour != before:
+            raise DataError(
+                f"{path}: {value} is {colour} in its palette, and {before} in that of {first}; expected one "
+                "palette for all labels, else a number changes its meaning from file to file; save them in "
+                "one palette, or as colours without one"
+            )
+
+
+def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
+    """The same mask is often stored as 0 and 1 in some files and as 0 and 255 in others."""
+    ones, full = counts.sets[frozenset({0, 1})], counts.sets[frozenset({0, 255})]
+    if not (ones and full) or any({1, 255} <= values for values in counts.sets):
+        return ()
+    return (
+        f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
+        f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
+        "with one value",
+    )
+
+
+def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:
+    """Take the ignored value out of the counts, and say so in a line."""
+    if ignored is None:
+        return []
+    voxels, files = counts.voxels.pop(ignored, 0), counts.files.pop(ignored, 0)
+    counts.first.pop(ignored, None)
+    if not files:
+        return [f"ignore label {ignored}: no label holds it"]
+    share = voxels / (voxels + counts.voxels.total())
+    return [
+        f"ignore label {describe(ignored)}: {share:.1%} of the voxels, in {files} label(s), are left out of "
+        "every loss and Dice"
+    ]
 
 
 def _voxels(count: int) -> str:
@@ -165,6 +255,13 @@ def _values_of(labels: np.ndarray) -> dict[int, int]:
     values, occurrences = np.unique(labels, return_counts=True)
     # A photograph has thousands; a few more than allowed are enough to refuse it.
     return dict(zip(map(int, values[: MAX_CLASSES + 1]), map(int, occurrences), strict=False))
+
+
+def _is_coherent(labels: np.ndarray) -> bool:
+    """Whether most labelled voxels have a neighbour of the same value, as in a map of structures."""
+    first, second = labels[..., :-1], labels[..., 1:]
+    labelled = (first != 0) | (second != 0)
+    return bool(labelled.any()) and float((first == second)[labelled].mean()) >= COHERENT
 
 
 def _background(voxels: Mapping[int, int]) -> int:
@@ -195,7 +292,7 @@ def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
 
 
 def _brightness(value: int) -> float:
-    if value < COLOUR:
+    if not COLOUR <= value < 2 * COLOUR:
         return value
     red, green, blue = (value >> shift & 255 for shift in (16, 8, 0))
     return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import DataError
 from ..core.text import some
+from .declared import declared_labels
 from .io.formats import is_hidden, list_images, stem_of
 from .io.limits import read_text_file
 from .pairing import by_stem, group_channels, in_order, pair
@@ -48,6 +49,7 @@ class Listing:
     label_names: Mapping[int, str] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    ignored: int | None = None
 
 
 def list_csv(table: Path) -> Listing:
@@ -56,9 +58,8 @@ def list_csv(table: Path) -> Listing:
     Raises:
         DataError: as `read_csv_entries`.
     """
-    description = _read_description(table.parent / "dataset.json")
-    entries = read_csv_entries(table, table.parent)
-    return Listing("csv", entries, _label_names(description), _channel_names(description))
+    description = read_description(table.parent)
+    return _listing("csv", read_csv_entries(table, table.parent), (), description)
 
 
 def list_folder(folder: Path, images: Path | None = None, masks: Path | None = None) -> Listing:
@@ -69,7 +70,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     Raises:
         DataError: no layout fits, or the one that fits is contradicted by the files.
     """
-    description = _read_description(folder / "dataset.json")
+    description = read_description(folder)
     named = images is not None or masks is not None
     table = None if named else _own_csv(folder)
     listed = [] if named or table else _listed(folder, description)
@@ -82,7 +83,15 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         entries, warnings = _check_listed(folder, listed)
     else:
         layout, entries, warnings = _pair_folders(*_find_pair_of_folders(folder, images, masks))
-    return Listing(layout, entries, _label_names(description), _channel_names(description), tuple(warnings))
+    return _listing(layout, entries, warnings, description)
+
+
+def _listing(
+    layout: str, entries: list[Entry], warnings: Sequence[str], description: dict[str, Any]
+) -> Listing:
+    labels = declared_labels(description)
+    told = (*warnings, *labels.warnings)
+    return Listing(layout, entries, labels.names, _channel_names(description), told, labels.ignored)
 
 
 def _find_pair_of_folders(folder: Path, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
@@ -227,7 +236,13 @@ def _check_exist(source: Path, entries: list[Entry]) -> None:
         )
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
+    """What a folder's dataset.json holds, nothing without one.
+
+    Raises:
+        DataError: it cannot be understood.
+    """
+    path = folder / "dataset.json"
     if not path.is_file():
         return {}
     try:
@@ -237,24 +252,6 @@ def _read_description(path: Path) -> dict[str, Any]:
     if not isinstance(description, dict):
         raise DataError(f"{path}: holds a {type(description).__name__}; expected names with values")
     return description
-
-
-def _label_names(description: dict[str, Any]) -> dict[int, str]:
-    """`{"0": "background"}` (Decathlon) or `{"background": 0}` (nnU-Net); no regions of several values."""
-    labels = description.get("labels")
-    if not isinstance(labels, dict):
-        return {}
-    names = {}
-    for key, value in labels.items():
-        if isinstance(value, int):
-            names[value] = str(key)
-        elif isinstance(value, str) and (_is_number(key) or _is_number(value)):
-            names.update({int(key): value} if _is_number(key) else {int(value): key})
-    return names
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _channel_names(description: dict[str, Any]) -> tuple[str, ...]:

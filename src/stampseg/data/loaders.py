@@ -89,7 +89,7 @@ class CaseCache:
     def _load(self, case: Case) -> _Entry:
         label = read_label(case.label) if case.label is not None else None
         prepared = prepare(read_image(case.images, self.plan.in_channels), self.plan, label)
-        return _Entry(prepared, find_locations(prepared.label))
+        return _Entry(prepared, find_locations(prepared.label, self.plan.unknown_class))
 
 
 class TrainingBatches:

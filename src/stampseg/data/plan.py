@@ -9,12 +9,12 @@ from pydantic import field_validator, model_validator
 
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from .io.limits import HIGHEST_LABEL
 
 MOST_CHANNELS = 4096
-MOST_CLASSES = 256  # masks in work are 8-bit
+MOST_CLASSES = 1024
 MOST_LEVELS = 16
 MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
-HIGHEST_LABEL = 2**32 - 1
 LONGEST_NAME = 1000  # letters of a label's name
 
 Crop = Literal["none", "nonzero"]
@@ -29,6 +29,17 @@ class Intensity(Options):
     high: float
     mean: float
     std: float  # 0 where all values were equal
+
+
+Ranges = tuple[tuple[float, float], ...]  # least and most, of each axis or figure
+
+
+class TrainingScans(Options):
+    """What the scans were like that a network was trained on, along the oriented axes."""
+
+    spacing: Ranges  # mm, or 1 for pictures
+    extent: Ranges  # mm, or pixels
+    values: Ranges  # of the 1st, 50th and 99th percentile of a scan's values, all channels together
 
 
 class Plan(Options):
@@ -60,6 +71,8 @@ class Plan(Options):
     strides: Strides
     notes: tuple[str, ...] = ()  # why, one line each, printed to the user
     axes: tuple[int, ...] | None = None
+    scans: TrainingScans | None = None  # None: not known
+    ignored_value: int | None = None  # value in the files of voxels that are left out of all
     convention: Literal["stampseg", "nnunet"] = "stampseg"
 
     @field_validator("orientation")
@@ -107,6 +120,8 @@ class Plan(Options):
             raise ValueError(f"{len(values)} label_values; expected 2 to {MOST_CLASSES} that differ")
         if not all(0 <= value <= HIGHEST_LABEL for value in values):
             raise ValueError(f"label_values are not within 0 and {HIGHEST_LABEL}")
+        if self.ignored_value in values:
+            raise ValueError(f"ignored_value {self.ignored_value} is among the label_values")
         if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
             raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 
@@ -114,6 +129,11 @@ class Plan(Options):
     def out_channels(self) -> int:
         """Classes, background included."""
         return len(self.label_values)
+
+    @property
+    def unknown_class(self) -> int | None:
+        """Class index of voxels that are left out, the one behind the last; None where there are none."""
+        return None if self.ignored_value is None else self.out_channels
 
     @property
     def normalizations(self) -> tuple[Normalization, ...]:

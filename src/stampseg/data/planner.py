@@ -29,6 +29,7 @@ LONG_SIDE = (128, 192)  # working pixels of a picture's long side: at least, and
 LEAST_CEILING = 0.95  # Dice that the working grid of pictures must allow every class
 COARSEST_RADIUS = 8.0  # working voxels the thickest part of every object keeps as its radius
 CROP_BELOW = 0.75  # share of the image inside its non-zero box below which the rest is cut away
+LOST_BY_CROP = 0.001  # of the labelled voxels, that a crop may cut away
 ROOM = 1.1  # where sizes vary, the patch is this much larger, for larger cases to come
 MOST_POOLINGS = 4
 SMALLEST_MAP = 5  # voxels of the deepest level along a pooled axis
@@ -77,6 +78,8 @@ def make_plan(
         in_channels=fingerprint.in_channels,
         label_values=table.values,
         label_names=table.names,
+        ignored_value=table.ignored,
+        scans=fingerprint.scans,
         orientation="RAS" if volumes else None,
         spacing=spacing,
         crop=crop,
@@ -172,15 +175,22 @@ def _plan_crop(fingerprint: Fingerprint, data: DataOptions, notes: list[str]) ->
         for inner, outer in zip(fingerprint.cropped_shapes, fingerprint.shapes, strict=True)
     ]
     share = float(np.median(shares))
+    outside, labelled = sum(fingerprint.labelled_outside), sum(fingerprint.class_voxels[1:])
+    lost = f"{outside:,} labelled voxel(s) outside of the non-zero box of their image"
+    cut = f"; {lost} are cut away and can never be found" if outside else ""
     if data.crop is not None:
-        notes.append(f"crop: {data.crop}, as given")
+        cut = cut if data.crop == "nonzero" else ""
+        notes.append(f"crop: {data.crop}, as given{cut}")
         return data.crop
     if fingerprint.spatial_dims == 2:
         # Their zeros are dark pixels, not the absence of data, and change from picture to picture.
         notes.append("crop: none, pictures are kept whole")
         return "none"
+    if share < CROP_BELOW and outside > LOST_BY_CROP * labelled:
+        notes.append(f"crop: none, as there are {lost}")
+        return "none"
     if share < CROP_BELOW:
-        notes.append(f"crop: to the non-zero box, {share:.0%} of the image in the median case")
+        notes.append(f"crop: to the non-zero box, {share:.0%} of the image in the median case{cut}")
         return "nonzero"
     notes.append(f"crop: none, {share:.0%} of the median image lies in its non-zero box")
     return "none"

@@ -17,12 +17,14 @@ from ..core.text import size_text
 from .boxes import Box, as_slices, nonzero_box
 from .intensities import normalise
 from .io.limits import VARIABLE, most_values
-from .io.volume import Header, Volume, check_pair
+from .io.placing import on_grid_of
+from .io.volume import Header, Volume
 from .labels import to_classes
 from .plan import Plan
 from .resampling import resample
 from .spline import resample_spline, thick_axis
 
+ROUNDING = 1e-4
 SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled
 
 Orientation = tuple[tuple[int, int], ...]
@@ -73,7 +75,7 @@ class Prepared:
 
     Attributes:
         image: (C, *S) float32, normalised.
-        label: (1, *S) uint8 class indices, or None.
+        label: (1, *S) class indices, `plan.unknown_class` where voxels are left out; or None.
         geometry: the way back to the source grid.
     """
 
@@ -105,9 +107,12 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     image = normalise(image[(slice(None), *as_slices(box))], plan)
     classes = None
     if label is not None:
-        check_pair(volume.header, label.header)
-        indices = to_classes(orient(label.array, orientation), plan.label_values, label.header.path)
-        classes = resample_classes(np.ascontiguousarray(indices[as_slices(box)]), shape)[None]
+        label = on_grid_of(label, volume.header)
+        indices = to_classes(
+            orient(label.array, orientation), plan.label_values, label.header.path, plan.ignored_value
+        )
+        inside = np.ascontiguousarray(indices[as_slices(box)])
+        classes = resample_classes(inside, shape, plan.unknown_class)[None]
     return Prepared(
         image=_resample_image(image, shape, spacing, plan),
         label=classes,
@@ -193,17 +198,27 @@ def working_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequen
     )
 
 
-def resample_classes(classes: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Class indices (*S) uint8 -> (*shape) uint8: the class that fills most of each new voxel."""
+def resample_classes(classes: np.ndarray, shape: Sequence[int], unknown: int | None = None) -> np.ndarray:
+    """Class indices (*S) -> (*shape) of their type: the class that fills most of each new voxel.
+
+    Voxels of the class `unknown` do not count, or a thin scribble would be lost on a coarser grid: the new
+    voxel is unknown where known ones fill less than half an old voxel of it.
+    """
     if classes.shape == tuple(shape):
         return classes
-    best = np.zeros(tuple(shape), dtype=np.uint8)
+    best = np.zeros(tuple(shape), dtype=classes.dtype)
     share = np.full(tuple(shape), -1.0, dtype=np.float32)
     for value in np.flatnonzero(np.bincount(classes.ravel())):
+        if value == unknown:
+            continue
         filled = resample((classes == value)[None], shape)[0]
         ahead = filled > share
         np.copyto(share, filled, where=ahead)
-        np.copyto(best, np.uint8(value), where=ahead)
+        np.copyto(best, classes.dtype.type(value), where=ahead)
+    if unknown is not None and (classes == unknown).any():
+        one_voxel = math.prod(min(1.0, new / old) for old, new in zip(classes.shape, shape, strict=True))
+        known = resample((classes != unknown)[None], shape)[0]
+        best[known < (0.5 - ROUNDING) * one_voxel] = unknown
     return best
 
 

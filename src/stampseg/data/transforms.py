@@ -54,6 +54,8 @@ class TrainingTransform:
         self.augment = augment
         self.foreground_share = foreground_share
         self._affine = _affine(plan)
+        # Where voxels are left out, so is what lies beyond the image: it would outnumber a scribble.
+        self._beyond = plan.unknown_class or 0
         self._intensity = _intensity()
 
     def __call__(self, prepared: Prepared, locations: Locations, seed: int | Sequence[int]) -> Sample:
@@ -70,7 +72,9 @@ class TrainingTransform:
         sample, turned = self._window(prepared, locations, rng)
         if self.augment:
             chain = [self._affine, self._intensity] if turned else [self._intensity]
+            sample["label"] -= self._beyond  # blanks are zeros
             sample = _apply(chain, sample, rng)
+            sample["label"] += self._beyond
         return {"image": sample["image"].contiguous(), "label": sample["label"].long()}
 
     def views(self, prepared: Prepared, strong: Compose, seed: int | Sequence[int]) -> Sample:
@@ -102,6 +106,7 @@ class TrainingTransform:
             prepared,
             [s - m for s, m in zip(start, margin, strict=True)],
             [n + 2 * m for n, m in zip(self.patch_size, margin, strict=True)],
+            self._beyond,
         )
         return sample, turned
 
@@ -129,14 +134,14 @@ def strong_view(full: bool) -> Compose:
 _SIGMAS = {f"sigma_{axis}": (0.3, 1.5) for axis in "xyz"}
 
 
-def find_locations(label: np.ndarray | None) -> dict[int, np.ndarray]:
-    """Up to 10,000 evenly chosen voxels (n, dims) of each class but the background in (1, *S)."""
+def find_locations(label: np.ndarray | None, unknown: int | None = None) -> dict[int, np.ndarray]:
+    """Up to 10,000 evenly chosen voxels (n, dims) of each class but background and `unknown` in (1, *S)."""
     if label is None:
         return {}
     classes = label[0]
     found = {}
     for value in np.flatnonzero(np.bincount(classes.ravel())):
-        if value == 0:
+        if value in (0, unknown):
             continue
         where = np.flatnonzero(classes == value)
         where = where[:: max(1, -(-where.size // LOCATIONS))]
@@ -223,8 +228,9 @@ def _window_start(
     return start
 
 
-def _cut(prepared: Prepared, start: Sequence[int], size: Sequence[int]) -> Sample:
-    """The window (C, *size) from `start`, zeros and background beyond the image; a copy."""
-    arrays = {"image": prepared.image, "label": prepared.label}
-    windows = {n: cut_window(array, start, size) for n, array in arrays.items() if array is not None}
+def _cut(prepared: Prepared, start: Sequence[int], size: Sequence[int], beyond: int) -> Sample:
+    """The window (C, *size) from `start`, zeros and the class `beyond` outside of the image; a copy."""
+    windows = {"image": cut_window(prepared.image, start, size)}
+    if prepared.label is not None:
+        windows["label"] = cut_window(prepared.label, start, size, beyond)
     return {name: torch.from_numpy(window.astype(np.float32, order="C")) for name, window in windows.items()}

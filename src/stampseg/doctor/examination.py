@@ -9,6 +9,7 @@ from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..core.remarks import REMEDY, gathered
 from ..data.cases import Case, Dataset
+from ..data.labels import ignored_value
 from ..networks.factory import count, network_spec
 from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
@@ -50,6 +51,7 @@ class Examination:
             "notes": messages(self.findings, "note"),
             "findings": [finding.to_json() for finding in self.findings],
             "labels": dict(zip(map(str, seen.table.values), seen.table.names, strict=True)) if seen else None,
+            "label_notes": list(seen.table.notes) if seen else None,
             "plan": seen.plan.model_dump(mode="json") if seen else None,
             "training_cases": [case.id for case in seen.split.training] if seen else None,
             "validation_cases": [case.id for case in seen.split.validation] if seen else None,
@@ -70,10 +72,11 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     facts: list[CaseFacts] = []
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
+    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     with gathered() as remarks:
         for case in dataset.cases:
             try:
-                facts.append(read_facts(case))
+                facts.append(read_facts(case, ignored))
             except DataError as error:
                 broken[case] = str(error)
     findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
@@ -94,6 +97,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         findings.append(finding("unused" if unused else "unusable", said, files=case.images))
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
+        findings += [finding("labels", text) for text in seen.table.warnings]
         findings += find_rare(facts, seen.table, seen.split)
         findings += find_strangers(facts, seen.split.unlabelled)
         parameters, flops = count(network_spec(seen.plan, config))

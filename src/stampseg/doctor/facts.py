@@ -11,8 +11,8 @@ from nibabel.affines import obliquity
 from nibabel.orientations import aff2axcodes
 
 from ..data.cases import Case
+from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_header, read_image, read_label
-from ..data.io.volume import check_pair
 
 SAMPLES = 100_000  # voxels that the intensities of a case are judged by
 
@@ -54,17 +54,18 @@ class CaseFacts:
         return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
 
 
-def read_facts(case: Case) -> CaseFacts:
-    """Read a case once.
+def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
+    """Read a case once; the label's value `ignored` is left out.
 
     Raises:
         DataError: a file that cannot be used, or a mask that does not fit its image.
     """
     labels: dict[int, int] = {}
     if case.label is not None:
-        check_pair(read_header(case.images), read_header([case.label]))
-        values, counts = np.unique(read_label(case.label).array, return_counts=True)
+        label = on_grid_of(read_label(case.label), read_header(case.images))
+        values, counts = np.unique(label.array, return_counts=True)
         labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
+        labels = {value: count for value, count in labels.items() if value != ignored}
     volume = read_image(case.images)
     header, array = volume.header, np.ascontiguousarray(volume.array)
     sample = array.ravel()[:: max(1, array.size // SAMPLES)]

@@ -7,7 +7,7 @@ import io
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,21 @@ import numpy as np
 from ..core.errors import DataError
 from ..core.files import refuse_existing, write_text
 from ..core.text import counted, some
+from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.formats import list_images, readable, stem_of, suffix_of
+from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_label
-from ..data.io.volume import check_pair
-from ..data.labels import LabelTable, count_values, describe, number_values, stray_values, to_classes
-from ..data.layouts import list_folder
+from ..data.labels import (
+    LabelTable,
+    count_values,
+    describe,
+    ignored_value,
+    leave_out,
+    number_values,
+    stray_values,
+    to_classes,
+)
+from ..data.layouts import read_description
 from ..data.pairing import SEPARATORS, by_stem, pair
 from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
 
@@ -165,6 +175,7 @@ def evaluate_folder(
     labels: Path,
     tolerance_mm: float = 1.0,
     label_names: Mapping[int, str] | None = None,
+    ignored: int | None = None,
 ) -> Evaluation:
     """Compare every predicted file with the label of its name; one case in memory at a time.
 
@@ -180,36 +191,43 @@ def evaluate_folder(
         tolerance_mm: Of the surface Dice; pixels for pictures.
         label_names: Name of each value in the labels; by default those of a dataset.json beside the
             folder of labels, else numbers.
+        ignored: Value in the labels of voxels that are left out of all metrics; by default what that
+            dataset.json calls ignore, if anything.
 
     Raises:
         DataError: a path is missing, nothing pairs, a file cannot be read, or shapes differ.
+        ConfigError: `ignored` is another value than the dataset.json's.
     """
     pairs, warnings = _pair_files(Path(predictions), Path(labels))
-    names = _declared_names(Path(labels)) if label_names is None else dict(label_names)
-    table, prediction_values, value_warnings = _understand_values(pairs, names)
+    declared = _declared(Path(labels))
+    names = declared.names if label_names is None else dict(label_names)
+    ignored = ignored_value(ignored, declared.ignored)
+    table, prediction_values, value_warnings = _understand_values(pairs, names, ignored)
     warnings += value_warnings
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
         prediction, truth = read_label(predicted), read_label(reference)
-        if prediction.array.shape != truth.array.shape:
-            raise DataError(
-                f"{predicted}: shape {prediction.array.shape}, but its label {reference} has "
-                f"{truth.array.shape}; expected one grid; predict on the image that this label was drawn on"
-            )
         try:
-            check_pair(truth.header, prediction.header)
+            truth = on_grid_of(truth, prediction.header)
         except DataError as error:
+            if prediction.array.shape != truth.array.shape:
+                raise DataError(
+                    f"{predicted}: shape {prediction.array.shape}, but its label {reference} has "
+                    f"{truth.array.shape}; expected one grid; predict on the image that this label was "
+                    "drawn on"
+                ) from None
             warnings.append(f"{error}; compared voxel by voxel all the same")
         units.add("px" if truth.header.is_picture else "mm")
         metrics = evaluate_case(
             to_classes(prediction.array, prediction_values, predicted),
-            to_classes(truth.array, table.values, reference),
+            to_classes(truth.array, table.values, reference, ignored),
             truth.header.spacing,
             dict(enumerate(table.names)),
             tolerance_mm,
             case=stem_of(predicted),
             others=range(len(table.values), len(prediction_values)),
+            unknown=None if ignored is None else len(table.values),
         )
         rows += [_with_file_value(row, table) for row in metrics]
     unit = "px" if units == {"px"} else "mm"
@@ -223,8 +241,12 @@ def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
     statistics = {}
     for name in METRIC_NAMES:
         values = np.array([getattr(row, name) for row in present], dtype=np.float64)
+        values = values[~np.isnan(values)]  # where too little is known for a surface
+        if not values.size:
+            statistics[name] = Statistics(None, None, None, 0)
+            continue
         std = float(values.std(ddof=1)) if len(values) > 1 else None
-        statistics[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(present))
+        statistics[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(values))
     return statistics
 
 
@@ -298,23 +320,27 @@ def _names_of(files: Mapping[str, Path]) -> str:
     return some([file.name for file in files.values()], 3)
 
 
-def _declared_names(labels: Path) -> dict[int, str]:
-    """Names from a dataset.json beside the folder of labels; none when that cannot be used."""
-    root = labels.parent
-    if not labels.is_dir() or not (root / "dataset.json").is_file():
-        return {}
+def _declared(labels: Path) -> DeclaredLabels:
+    """What a dataset.json beside the folder of labels says of them; nothing when that cannot be used."""
     try:
-        return dict(list_folder(root).label_names)
-    except DataError:  # the names are a convenience; the training images may well be elsewhere
-        return {}
+        return declared_labels(read_description(labels.parent) if labels.is_dir() else {})
+    except DataError:  # the names are a convenience
+        return declared_labels({})
 
 
 def _understand_values(
-    pairs: Sequence[tuple[Path, Path]], names: Mapping[int, str]
+    pairs: Sequence[tuple[Path, Path]], names: Mapping[int, str], ignored: int | None
 ) -> tuple[LabelTable, tuple[int, ...], list[str]]:
     """The classes, the value in the predictions of each of them and then of none, and what was odd."""
-    predicted, labelled = (count_values(files) for files in zip(*pairs, strict=True))
+    predictions, labels = zip(*pairs, strict=True)
+    predicted, labelled = count_values(predictions), count_values(labels, ignored)
+    left_out = leave_out(labelled, ignored)
+    if not labelled.voxels:
+        raise DataError(
+            f"{labels[0]}: every voxel has the ignore label {ignored}; expected others to compare"
+        )
     table = number_values(_class_voxels(labelled.voxels, predicted.voxels, names), names)
+    table = replace(table, notes=(*table.notes, *left_out))
     strays = stray_values(labelled, names)
     warnings = [strays] if strays else []
     if len(labelled.voxels) == 1:

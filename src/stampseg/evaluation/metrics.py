@@ -16,6 +16,9 @@ A case whose reference holds no voxel of a label says nothing about how well the
 metrics are nan and it is left out of the means, for a prediction of nothing would else score 1. What was
 predicted there all the same is its false positive volume. A label that the reference holds and the
 prediction misses has dice 0, hd95 the diagonal of the image, surface dice 0 and volume error -1.
+
+Voxels of which nobody said what they are (an ignore label) are in no count; a border with them is no surface.
+Where that leaves a mask without any surface, hd95 and surface dice are nan.
 """
 
 from __future__ import annotations
@@ -84,6 +87,7 @@ def evaluate_case(
     *,
     case: str = "",
     others: Collection[int] = (),
+    unknown: int | None = None,
 ) -> list[Metrics]:
     """Compare two label maps.
 
@@ -95,6 +99,8 @@ def evaluate_case(
         tolerance_mm: Distance up to which surfaces agree, for the surface Dice.
         case: Identifier written in each row.
         others: Values of no class that still are foreground of the union.
+        unknown: Value in the reference of voxels of which nobody said what they are, or None. They are in no
+            count, and a border with them is no surface.
 
     Returns:
         One row per class in the order of `classes`, then, for several classes or with `others`, one
@@ -106,12 +112,15 @@ def evaluate_case(
     _check_case(prediction, reference, spacing_mm, tolerance_mm, case)
     rows = []
     values = [value for value in classes if value != 0]
+    left_out = None if unknown is None else reference == unknown
+    if left_out is not None:
+        prediction, reference = (np.where(left_out, 0, array) for array in (prediction, reference))
     for value in values:
         masks = prediction == value, reference == value
-        rows.append(_compare(*masks, spacing_mm, tolerance_mm, (case, classes[value], value)))
+        rows.append(_compare(*masks, left_out, spacing_mm, tolerance_mm, (case, classes[value], value)))
     if len(values) > 1 or others:
         masks = np.isin(prediction, [*values, *others]), np.isin(reference, [*values, *others])
-        rows.append(_compare(*masks, spacing_mm, tolerance_mm, (case, UNION, None)))
+        rows.append(_compare(*masks, left_out, spacing_mm, tolerance_mm, (case, UNION, None)))
     return rows
 
 
@@ -139,6 +148,7 @@ def _check_case(
 def _compare(
     predicted: np.ndarray,
     reference: np.ndarray,
+    left_out: np.ndarray | None,
     spacing_mm: Sequence[float],
     tolerance_mm: float,
     name: tuple[str, str, int | None],
@@ -151,10 +161,12 @@ def _compare(
         dice, hd95, surface, error = 0.0, diagonal, 0.0, -1.0
     else:
         dice = dice_score(predicted, reference)
-        distances = surface_distances(predicted, reference, spacing_mm)
-        hd95 = max(float(np.percentile(d, 95)) for d in distances)
-        within = np.concatenate(distances) <= tolerance_mm * (1 + _TOLERANCE_SLACK)
-        surface = float(within.mean())
+        distances = surface_distances(predicted, reference, spacing_mm, left_out)
+        hd95 = surface = math.nan
+        if all(d.size for d in distances):
+            hd95 = max(float(np.percentile(d, 95)) for d in distances)
+            within = np.concatenate(distances) <= tolerance_mm * (1 + _TOLERANCE_SLACK)
+            surface = float(within.mean())
         error = (count_p - count_r) / count_r
     voxel = float(np.prod(spacing_mm)) / (1000.0 if predicted.ndim == 3 else 1.0)
     return Metrics(*name, dice, hd95, surface, error, count_p * voxel, count_r * voxel)
@@ -177,7 +189,10 @@ def volume_text(volume: float, unit: str) -> str:
 
 
 def surface_distances(
-    first: np.ndarray, second: np.ndarray, spacing_mm: Sequence[float]
+    first: np.ndarray,
+    second: np.ndarray,
+    spacing_mm: Sequence[float],
+    left_out: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances in mm from the surface of each mask to that of the other.
 
@@ -185,25 +200,32 @@ def surface_distances(
         first: Boolean mask of shape (*S), not empty.
         second: Boolean mask of shape (*S), not empty.
         spacing_mm: Size of a voxel along each axis.
+        left_out: Boolean mask of shape (*S) of voxels that are in neither; a border with them is no surface.
 
     Returns:
-        One distance per surface voxel of `first` (to `second`), and the reverse.
+        One distance per surface voxel of `first` (to `second`), and the reverse; none where one of them has
+        no surface.
     """
     from scipy.spatial import KDTree  # only here: overlays need Dice alone
 
-    box = as_slices(filled_box(first | second))  # the rest holds no surface, and costs time
+    filled = first | second if left_out is None else first | second | left_out
+    box = as_slices(filled_box(filled))  # the rest holds no surface, and costs time
     kept = [axis for axis, size in enumerate(first.shape) if size > 1] or [0]
     scale = np.asarray(spacing_mm, dtype=np.float64)[kept]
     flat_shape = tuple(s.stop - s.start for axis, s in enumerate(box) if axis in kept)
     # From 1, not 0: with denormals flushed to zero, as a caller may have set it, KDTree splits at
     # the number next to zero, gets zero again, and recurses until the process dies.
-    surfaces = [(_surface(mask[box].reshape(flat_shape)) + 1) * scale for mask in (first, second)]
+    outside = None if left_out is None else left_out[box].reshape(flat_shape)
+    surfaces = [(_surface(mask[box].reshape(flat_shape), outside) + 1) * scale for mask in (first, second)]
+    if not all(map(len, surfaces)):
+        return np.empty(0), np.empty(0)
     trees = [KDTree(points) for points in surfaces]
     return trees[1].query(surfaces[0])[0], trees[0].query(surfaces[1])[0]
 
 
-def _surface(mask: np.ndarray) -> np.ndarray:
+def _surface(mask: np.ndarray, left_out: np.ndarray | None) -> np.ndarray:
     """Indices (N, axes) of the surface voxels; outside of the array counts as background."""
     from scipy.ndimage import binary_erosion
 
-    return np.argwhere(mask & ~binary_erosion(mask, border_value=0))
+    solid = mask if left_out is None else mask | left_out
+    return np.argwhere(mask & ~binary_erosion(solid, border_value=0))

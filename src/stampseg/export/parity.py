@@ -10,6 +10,7 @@ import numpy as np
 
 from ..data.cases import Case
 from ..data.inverse import Restorer
+from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image, read_label
 from ..data.labels import to_classes
 from ..data.plan import Plan
@@ -96,15 +97,19 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
     between: list[float] = []
     against: list[tuple[float, float]] = []
     for case in cases:
-        prepared = prepare(read_image(case.images, plan.in_channels), plan)
+        image = read_image(case.images, plan.in_channels)
+        prepared = prepare(image, plan)
         ours, theirs, off = _side_by_side(prepared, plan, network, exported)
         largest = max(largest, off)
         differing, voxels = differing + int((ours != theirs).sum()), voxels + ours.size
         between.append(_agreement(theirs, ours, plan))
         if case.label is not None:
-            label = to_classes(read_label(case.label).array, plan.label_values, case.label)
-            if label.any():
-                against.append((_mean_dice(ours, label, plan), _mean_dice(theirs, label, plan)))
+            drawn = on_grid_of(read_label(case.label), image.header).array
+            label = to_classes(drawn, plan.label_values, case.label, plan.ignored_value)
+            known = label != plan.unknown_class
+            if (label[known] > 0).any():
+                dice = [_mean_dice(found[known], label[known], plan) for found in (ours, theirs)]
+                against.append((dice[0], dice[1]))
     means = [float(np.mean(column)) for column in zip(*against, strict=True)]
     return Parity(
         cases=len(cases),
@@ -122,7 +127,7 @@ def _side_by_side(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Class indices (*S) on the file's own grid, twice, and the largest difference of scores."""
     axis = walking_axis(prepared.image.shape[1:], plan.patch_size)
-    masks = Restorer(prepared.geometry, axis), Restorer(prepared.geometry, axis)
+    masks = tuple(Restorer(prepared.geometry, plan.out_channels, axis) for _ in range(2))
     largest = 0.0
     rows = (slide(prepared.image, plan, scorer, axis) for scorer in (network, exported))
     for ours, theirs in zip(*rows, strict=True):

@@ -113,7 +113,7 @@ def calibration_windows(cases: Sequence[Case], plan: Plan) -> list[np.ndarray]:
         places = list(itertools.product(*window_starts(prepared.image.shape[1:], plan)))
         generator.shuffle(places)
         if prepared.label is not None:
-            foreground = prepared.label > 0
+            foreground = (prepared.label > 0) & (prepared.label != plan.unknown_class)
             places.sort(key=lambda p: -int(cut_window(foreground, p, plan.patch_size).sum()))
             places = places[:1] + sorted(places[1:])[:: max(1, len(places) // WINDOWS)]
         windows += [cut_window(prepared.image, place, plan.patch_size)[None] for place in places[:WINDOWS]]

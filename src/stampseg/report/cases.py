@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
+from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image, read_label
-from ..data.io.volume import Volume, check_pair
+from ..data.io.volume import Volume
 from ..data.labels import to_classes
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
@@ -148,9 +150,8 @@ def _compared(case: Case, opened: OpenNetwork) -> _Compared:
     plan = opened.plan
     image = read_image(case.images, plan.in_channels)
     assert case.label is not None
-    label = read_label(case.label)
-    check_pair(image.header, label.header)
-    truth = to_classes(label.array, plan.label_values, case.label)
+    label = on_grid_of(read_label(case.label), image.header)
+    truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value)
     return _Compared(image, predict_case(opened.network, case, plan, opened.device), truth)
 
 
@@ -164,7 +165,7 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
         pair = _compared(case, opened)
         rows = evaluate_case(
             pair.prediction, pair.reference, pair.image.header.spacing,
-            dict(enumerate(plan.label_names)), case=entry.id,
+            dict(enumerate(plan.label_names)), case=entry.id, unknown=plan.unknown_class,
         )  # fmt: skip
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
@@ -174,7 +175,7 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
         group=group,
         dice=sum(present) / len(present) if present else None,
         per_label={row.label: None if row.absent else row.dice for row in rows},
-        hd95={row.label: None if row.absent else row.hd95 for row in rows},
+        hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in rows},
         false_positive={row.label: row.predicted_volume for row in rows if row.absent},
         view=_view(pair, len(plan.label_values), most),
     )
@@ -187,7 +188,7 @@ def _view(pair: _Compared, classes: int, most: int) -> View:
     return view_of(
         orient(pair.image.array, turn),
         orient(pair.prediction, turn),
-        orient(pair.reference, turn),
+        orient(np.where(pair.reference < classes, pair.reference, 0), turn),
         oriented_spacing(header.spacing, turn),
         classes,
         most,

@@ -60,7 +60,8 @@ def training_batches(task: Task, cache: CaseCache | None = None) -> TrainingBatc
 
 def objective_of(network: nn.Module, task: Task) -> Objective:
     """The training method: with a teacher where there are scans without labels."""
-    config, criterion = task.config, make_loss(task.config.train)
+    config = task.config
+    criterion = make_loss(config.train, some_unknown=task.plan.ignored_value is not None)
     if not task.seen.split.unlabelled:
         return Supervised(criterion, config.train.mixing, config.seed)
     on_device, split = network.to(task.device), task.seen.split

@@ -118,6 +118,8 @@ def _task(
     _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
         reporter.note(text)
+    for text in seen.table.warnings:
+        reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)
     return Task(seen, config, device)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from ..core.config import Config
 from ..core.errors import DataError
@@ -15,7 +18,7 @@ from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.readers import read_label
 from ..data.known import trained_on
-from ..data.labels import LabelTable, count_values, label_table
+from ..data.labels import LabelTable, count_values, ignored_value, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
 from ..data.splits import Entry, Split, Splits, read_splits, split_cases
@@ -55,17 +58,21 @@ def survey(
         DataError: the data do not fit the source's plan.
     """
     learnt = _learnt_from(source)
+    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     split = _as_stored(dataset, stored) or split_cases(
-        dataset.cases, config, _values_held(), {case.group for case in trained_on(dataset.cases, learnt)}
+        dataset.cases,
+        config,
+        _values_held(ignored),
+        {case.group for case in trained_on(dataset.cases, learnt)},
     )
     split = replace(split, known=learnt)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*split.training, *split.validation), dataset.label_names)
+    table = label_table((*split.training, *split.validation), dataset.label_names, ignored)
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    split = _without_empty_validation(split, plan.label_values[0])
+    split = _without_empty_validation(split, (plan.label_values[0], plan.ignored_value))
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
@@ -103,15 +110,15 @@ def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
     return splits.learnt_from if splits is not None else ()
 
 
-def _values_held() -> Holds:
-    """Reads each label once, however often it is asked for."""
+def _values_held(ignored: int | None) -> Holds:
+    """Reads each label once, however often it is asked for; what is ignored is no label."""
     known: dict[Path, frozenset[int]] = {}
 
     def holds(case: Case) -> frozenset[int]:
         if case.label is None:
             return frozenset()
         if case.label not in known:
-            known[case.label] = frozenset(count_values([case.label]).voxels)
+            known[case.label] = frozenset(count_values([case.label], ignored).voxels) - {ignored}
         return known[case.label]
 
     return holds
@@ -138,10 +145,13 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
     return Split(training, validation, note)
 
 
-def _without_empty_validation(split: Split, background: int) -> Split:
-    """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
+def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Split:
+    """No validation where none of its cases holds a label: Dice of nothing would choose the model.
+
+    `nothing` are the values of background and of what is ignored.
+    """
     cases = split.validation
-    if not cases or any(_holds_label(case, background) for case in cases):
+    if not cases or any(_holds_label(case, nothing) for case in cases):
         return split
     note = (
         f"{len(split.training)} cases train, none validates: there is only background in "
@@ -151,14 +161,15 @@ def _without_empty_validation(split: Split, background: int) -> Split:
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 
 
-def _holds_label(case: Case, background: int) -> bool:
-    return case.label is not None and bool((read_label(case.label).array != background).any())
+def _holds_label(case: Case, nothing: Sequence[int | None]) -> bool:
+    others = [value for value in nothing if value is not None]
+    return case.label is not None and not np.isin(read_label(case.label).array, others).all()
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
     """The source's plan, or one made from the data with what the source states, unless the user does."""
     if source is not None and source.plan is not None:
-        return source.plan
+        return source.plan.model_copy(update={"ignored_value": table.ignored})
     strides = (
         spec_strides(source.spec, seen.spatial_dims)
         if source is not None and source.spec is not None

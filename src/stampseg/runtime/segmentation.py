@@ -28,6 +28,7 @@ from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Volume
 from ..data.known import trained_on
 from ..data.labels import to_values
+from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..data.splits import read_splits
@@ -47,6 +48,7 @@ class _Job:
     classes: np.ndarray | None
     seconds: float
     notes: tuple[str, ...]  # of the image's reader
+    remarks: tuple[str, ...]  # in what the image is unlike the training scans
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class _Written:
     voxels: tuple[int, ...]  # of each class
     seconds: float
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
 
     @property
     def labelled(self) -> int:
@@ -135,7 +138,13 @@ def segment(
         echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
         for text in result.notes:
             tell(text)
-    for text in (*_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
+    unlike = [
+        f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
+        f"{'; '.join(result.remarks)}"
+        for result in written
+        if result.remarks
+    ]
+    for text in (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
         tell(text)
     if failures:
         raise DataError(
@@ -217,8 +226,8 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
         prepared = prepare(volume, plan)
     except FAILURES as error:
         return error
-    kept = volume if keep_image else None
-    return _Job(case, prepared, kept, None, time.perf_counter() - start, volume.header.notes)
+    kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
+    return _Job(case, prepared, kept, None, time.perf_counter() - start, volume.header.notes, unlike)
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
@@ -246,7 +255,7 @@ def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
     seconds = job.seconds + time.perf_counter() - start
-    return _Written(path, tuple(voxels.tolist()), seconds, job.notes)
+    return _Written(path, tuple(voxels.tolist()), seconds, job.notes, job.remarks)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:

@@ -40,7 +40,7 @@ def segment_windows(
         mirror: average over all mirrored views, at 2 to the number of axes times the work.
     """
     axis = walking_axis(prepared.image.shape[1:], plan.patch_size)
-    restorer = Restorer(prepared.geometry, axis)
+    restorer = Restorer(prepared.geometry, plan.out_channels, axis)
     for rows in slide(prepared.image, plan, scorer, axis, batch_size=batch_size, mirror=mirror):
         restorer.add(rows)
     return restorer.mask

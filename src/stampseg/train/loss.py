@@ -7,6 +7,7 @@ from typing import Any
 
 from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..core.config import TrainOptions
 from ..networks.outputs import main_map, score_maps
@@ -31,8 +32,44 @@ class SegmentationLoss(nn.Module):
         return self.single(main_map(output, label.ndim - 2), label)
 
 
-def make_loss(options: TrainOptions) -> nn.Module:
-    """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked."""
+class KnownVoxelsLoss(nn.Module):
+    """The same soft Dice, and cross-entropy, over the voxels whose label is a class alone.
+
+    Neither the loss nor its gradients depend on what the network says of the others; without any known voxel
+    the loss is 0.
+
+    Args:
+        entropy: whether cross-entropy is added.
+    """
+
+    def __init__(self, entropy: bool) -> None:
+        super().__init__()
+        self.entropy = entropy
+        self.dice = DiceLoss(include_background=True, batch=True)
+
+    def forward(self, scores: Tensor, label: Tensor) -> Tensor:
+        """Scores (B, K, *P) and label (B, 1, *P), K and above where it is not known."""
+        truth = one_hot(label, scores.shape[1])
+        known = truth.sum(1, keepdim=True)
+        loss = self.dice(known * scores.softmax(1), truth)
+        if self.entropy:
+            loss = loss - (truth * scores.log_softmax(1)).sum() / known.sum().clamp(min=1)
+        return loss
+
+
+def one_hot(label: Tensor, classes: int) -> Tensor:
+    """(B, 1, *P) whole numbers -> (B, K, *P) of 0 and 1; all 0 for numbers of no class."""
+    numbers = label[:, 0].long().clamp(max=classes)
+    return functional.one_hot(numbers, classes + 1)[..., :classes].movedim(-1, 1).float()
+
+
+def make_loss(options: TrainOptions, *, some_unknown: bool = False) -> nn.Module:
+    """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked.
+
+    With `some_unknown`, voxels are left out whose label is none of the classes.
+    """
+    if some_unknown:
+        return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce"))
     common = {"include_background": True, "to_onehot_y": True, "softmax": True, "batch": True}
     return SegmentationLoss(DiceCELoss(**common) if options.loss == "dice-ce" else DiceLoss(**common))
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..core.teacher_options import TeacherOptions
 from ..networks.outputs import main_map, score_maps
+from .loss import one_hot
 from .mixing import box, generator
 from .objective import Batch, Forward
 from .state import State
@@ -118,7 +118,8 @@ class MeanTeacher:
 
         Args:
             strong, targets: of the unlabelled windows.
-            image, truth: labelled windows (B, C, *P) and their classes (B, K, *P) as 0 and 1.
+            image, truth: labelled windows (B, C, *P) and their classes (B, K, *P) as 0 and 1; all 0 where
+                voxels are left out.
         """
         if self.options.mixing == "none":
             return strong, targets
@@ -195,11 +196,6 @@ def ramp(progress: float, start: float, full: float) -> float:
     return min(1.0, max(0.0, (progress - start) / (full - start)))
 
 
-def one_hot(label: Tensor, classes: int) -> Tensor:
-    """(B, 1, *P) whole numbers -> (B, K, *P) of 0 and 1."""
-    return functional.one_hot(label[:, 0].long(), classes).movedim(-1, 1).float()
-
-
 def soft_loss(output: Tensor, targets: Tensor, threshold: float = 0.0) -> Tensor:
     """Cross-entropy and soft Dice of scores (U, K, *P) against probabilities (U, K, *P).
 
@@ -208,11 +204,13 @@ def soft_loss(output: Tensor, targets: Tensor, threshold: float = 0.0) -> Tensor
 
     Args:
         output: scores of the network.
-        targets: probabilities.
-        threshold: voxels whose most probable class is less probable than this count in neither.
+        targets: probabilities; all zero where nothing is known.
+        threshold: voxels whose most probable class is less probable than this count in neither, nor do those
+            of which nothing is known.
     """
     logs = output.log_softmax(1)
-    known = (targets.amax(1, keepdim=True) >= threshold).to(logs.dtype)
+    surest = targets.amax(1, keepdim=True)
+    known = ((surest >= threshold) & (surest > 0)).to(logs.dtype)
     entropy = -(known * targets * logs).sum() / known.sum().clamp(min=1)
     found, wanted = known * logs.exp(), known * targets
     axes = [0, *range(2, output.ndim)]

@@ -47,6 +47,7 @@ def training_fit(
             total += float(criterion(output, batch["label"])) * len(truth)
             examples += len(truth)
             found = main_map(output, truth.ndim - 1).argmax(1)
+            found[truth > len(names)] = 0  # nobody said what is there
             for place in range(len(names)):
                 there, predicted = truth == place + 1, found == place + 1
                 overlap[place] += int((there & predicted).sum())
@@ -88,6 +89,7 @@ def validate(
         if prepared.label is None:
             raise DataError(f"validation case {case.id} has no label; name labelled cases")
         found, truth = predict_working(network, prepared.image, plan, device), prepared.label[0]
+        found[truth == plan.unknown_class] = 0  # nobody said what is there
         for k, name in enumerate(plan.label_names[1:], 1):
             if (truth == k).any():  # what is not there would reward a prediction of nothing
                 scores[name].append(dice_score(found == k, truth == k))

@@ -553,10 +553,10 @@ class TestWriting:
         ):
             write_label(tmp_path / "b.nii", np.zeros((5, 6), np.uint8), path)
 
-    @pytest.mark.parametrize("labels", [np.full(SHAPE, -1), np.full(SHAPE, 70000), np.zeros(SHAPE)])
+    @pytest.mark.parametrize("labels", [np.full(SHAPE, -1), np.full(SHAPE, 2**32), np.zeros(SHAPE)])
     def test_values_must_fit(self, tmp_path: Path, labels: np.ndarray) -> None:
         path = save_nifti(tmp_path / "a.nii", voxels())
-        with pytest.raises(DataError, match=r"b.nii: labels of .* expected 0 to 65535"):
+        with pytest.raises(DataError, match=r"b.nii: labels of .* expected 0 to 4294967295"):
             write_label(tmp_path / "b.nii", labels, path)
 
     @pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.png", "a.tif"])

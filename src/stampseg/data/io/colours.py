@@ -1,4 +1,9 @@
-"""Label maps drawn in colours: one whole number for each colour, and back."""
+"""Label maps drawn in colours: one whole number for each colour, and back; and what a palette means.
+
+The index that a colour has in a palette is arbitrary, and programs that reduce colours number them as they
+please. So a palette of greys stands for its greys. A palette of colours that begins with black is one that
+people number classes by (Pascal VOC's and its like) and stands for its indices; any other for its colours.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +24,7 @@ def label_of(channels: np.ndarray, path: Path) -> np.ndarray:
     Raises:
         DataError: other channels, or values that are not whole numbers.
     """
-    if len(channels) == 1:
+    if len(channels) == 1 or (len(channels) == 3 and (channels == channels[:1]).all()):
         return as_label(channels[0], path)
     if len(channels) != 3 or channels.dtype != np.uint8:
         raise DataError(
@@ -30,9 +35,34 @@ def label_of(channels: np.ndarray, path: Path) -> np.ndarray:
     return np.where((red == green) & (green == blue), red, COLOUR | red << 16 | green << 8 | blue)
 
 
+def numbers_classes(palette: np.ndarray) -> bool:
+    """Whether people number classes by the indices of a palette (n, 3) uint8: colours after black."""
+    return not (palette == palette[:, :1]).all() and not palette[0].any()
+
+
+def resolve(indices: np.ndarray, palette: np.ndarray, path: Path) -> np.ndarray:
+    """Indices (*S) into a palette (n, 3) uint8 -> label (*S), by the rule of this module.
+
+    Where used indices share a colour, or have none, it is the indices that tell them apart.
+    """
+    used = np.unique(indices)
+    if numbers_classes(palette) or used[-1] >= len(palette):
+        return indices
+    if len(np.unique(palette[used], axis=0)) < len(used):
+        return indices
+    return label_of(np.moveaxis(palette[indices], -1, 0), path)
+
+
+def drop_transparent(channels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Colours (C, *S), 0 where alpha (*S) hides them; alpha that hides everything tells nothing."""
+    clear = alpha == 0
+    return channels if clear.all() else np.where(clear, channels.dtype.type(0), channels)
+
+
 def as_pixels(labels: np.ndarray) -> np.ndarray:
     """Labels (*S) as they are, or the colours (*S, 3) uint8 that `label_of` coded."""
-    if labels.max(initial=0) < COLOUR:
+    highest = labels.max(initial=0)
+    if not COLOUR <= highest < 2 * COLOUR:
         return labels
     codes = labels.astype(np.int64)
     coloured = codes >= COLOUR

@@ -25,7 +25,7 @@ def read_header(path: Path) -> Header:
     frame = scan.frames[0]
     columns, rows = frame.size
     if scan.affine is None:
-        return picture_header(path, (rows, columns), frame.channels, "float32", scan.notes)
+        return picture_header(path, (rows, columns), frame.channels, "float32", notes=scan.notes)
     shape = (columns, rows, len(scan.frames))
     return volume_header(path, shape, scan.affine, frame.channels, "float32", scan.notes)
 

@@ -13,6 +13,7 @@ from .volume import Header
 
 ReadHeader = Callable[[Path], Header]
 ReadVoxels = Callable[[Path], np.ndarray]
+ReadPalette = Callable[[Path], np.ndarray | None]
 WriteLabel = Callable[[Path, np.ndarray, Header], None]
 
 
@@ -45,6 +46,8 @@ class Format:
         read_image: (C, *S) float32.
         read_label: (*S) whole numbers of the file's own; None where such files hold no label maps.
         no_labels: why they hold none and what to do, in a message that follows the path.
+        read_palette: colours (n, 3) uint8 by index, where pixels are indices into them; None where such files
+            have none, or this file has none.
         write_label: writes (*S) unsigned labels to a path, on the grid of an image's header. None where
             nothing is written in this format.
         mask_suffix: suffix of the masks written for its images; "" is the image's own. It may be that of
@@ -65,6 +68,7 @@ class Format:
     read_image: ReadVoxels
     read_label: ReadVoxels | None = None
     no_labels: str = ""
+    read_palette: ReadPalette | None = None
     write_label: WriteLabel | None = None
     mask_suffix: str = ""
     mask_suffix_by_content: Callable[[Path], str] | None = None

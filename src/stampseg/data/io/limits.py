@@ -9,6 +9,7 @@ from ...core.errors import ConfigError, DataError
 
 VARIABLE = "STAMPSEG_MAX_VALUES"
 MOST_VALUES = 2**30  # of one image, all channels: 4 GiB as float32
+HIGHEST_LABEL = 2**32 - 1  # what four bytes without a sign hold
 MOST_TEXT = 2**26  # bytes of a JSON or CSV file
 MOST_BEFORE_VOXELS = 2**26  # bytes of a header with all that precedes the voxels
 MAX_DEFLATE_RATIO = 1032  # a deflate stream cannot shrink its content by more than this factor

@@ -17,6 +17,7 @@ from .format import Format
 from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
+MILLIMETRES = {1: 1000.0, 3: 0.001}  # in the units that a header may have instead: metre, micrometre
 MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
 
 
@@ -26,9 +27,23 @@ def read_header(path: Path) -> Header:
     shape = _shape(source, path)
     dtype = source.get_data_dtype()
     channels = (shape[3] if len(shape) > 3 else 1) * (3 if dtype.names else 1)
-    header = volume_header(path, shape[:3], source.affine, channels, "rgb" if dtype.names else dtype.name)
+    affine, placed = _place(source)
+    kind = "rgb" if dtype.names else dtype.name
+    header = volume_header(path, shape[:3], affine, channels, kind, placed=placed)
     _check_data_present(source, path)
     return header
+
+
+def _place(source: Any) -> tuple[np.ndarray, bool]:
+    """Voxel to RAS+ mm, whatever unit the file has, and whether the file says where that is."""
+    import nibabel as nib
+
+    header = source.header
+    if not isinstance(header, nib.Nifti1Header):
+        return source.affine, True
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    placed = bool(header["qform_code"] or header["sform_code"])
+    return np.diag([unit, unit, unit, 1.0]) @ source.affine, placed
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -86,6 +101,11 @@ def write_mgh_label(path: Path, labels: np.ndarray, like: Header) -> None:
 
     source = _open(like.path)
     stored = np.uint8 if labels.dtype == np.uint8 else np.int32  # MGH has no unsigned 16 bits
+    highest = int(labels.max(initial=0))
+    if highest > np.iinfo(stored).max:
+        raise DataError(
+            f"{path}: label {highest}; expected at most {np.iinfo(stored).max} in a FreeSurfer file"
+        )
     header = source.header.copy()
     header.set_data_dtype(stored)
     nib.save(nib.MGHImage(labels.astype(stored), source.affine, header), path)

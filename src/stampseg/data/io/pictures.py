@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import DataError
-from .colours import as_pixels, label_of
+from .colours import COLOUR, as_pixels, drop_transparent, label_of, resolve
+from .deep_png import bits_of, deep_pixels, is_deep, is_deep_grey
 from .format import Format
 from .limits import check_promise
+from .orientation import ORIENTATION, UPRIGHT, as_shown, as_stored, known, swaps
 from .volume import Header, as_image, check_size
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
 GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
 
@@ -22,12 +24,12 @@ GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
 def read_header(path: Path) -> Header:
     """Header of a picture; no pixels are decoded."""
     with open_picture(path) as picture:
-        mode = _image_mode(picture)
+        mode, turned = _image_mode(picture), _orientation(picture)
         shape = (picture.height, picture.width)
         frames = getattr(picture, "n_frames", 1)
         if frames != 1:
             raise DataError(f"{path}: holds {frames} frames; expected one; save each as a file of its own")
-        header = picture_header(path, shape, 3 if mode == "RGB" else 1, picture.mode)
+        header = picture_header(path, shape, 3 if mode == "RGB" else 1, picture.mode, turned)
         if picture.format == "PNG":
             bits = 1 if picture.mode in ("1", "P") else 8  # of a pixel, at the least
             check_promise(
@@ -37,26 +39,57 @@ def read_header(path: Path) -> Header:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Pixels (C, rows, columns) float32, C 1 or 3; a palette is resolved, transparency dropped."""
+    """Pixels (C, rows, columns) float32, C 1 or 3, as shown; a palette is resolved, transparency dropped."""
     with open_picture(path) as picture:
-        mode = _image_mode(picture)
-        array = np.asarray(picture.convert(mode) if picture.mode != mode else picture)
+        mode, turned = _image_mode(picture), _orientation(picture)
+        if is_deep(picture, path):
+            array = deep_pixels(picture, path)
+            array = array[..., : 1 if array.shape[2] == 2 else 3]
+        else:
+            array = np.asarray(picture.convert(mode) if picture.mode != mode else picture)
+    array = as_shown(array, turned)
     return as_image(np.moveaxis(array, 2, 0) if array.ndim == 3 else array[None], path)
 
 
 def read_label(path: Path) -> np.ndarray:
-    """Label (*S): the palette's index, 0 and 1 of one bit, the grey value, or a code per colour."""
-    return label_of(_label_pixels(path), path)
+    """Label (*S) as shown: what a palette stands for, 0 and 1 of one bit, a grey value, a code per colour.
+
+    What is transparent is 0.
+    """
+    with open_picture(path) as picture:
+        turned = _orientation(picture)
+        label = _label_of(picture, path)
+    return np.ascontiguousarray(as_shown(label, turned))
 
 
-def write_label(path: Path, labels: np.ndarray, _: Header) -> None:
-    """Write unsigned labels as grey of 8 or 16 bits, or as the colours that `read_label` coded."""
+def read_palette(path: Path) -> np.ndarray | None:
+    """Colours (n, 3) uint8 by index of an indexed picture, None of any other."""
+    with open_picture(path) as picture:
+        return _palette(picture) if picture.mode in ("P", "PA") else None
+
+
+def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
+    """Write unsigned labels as grey of 8 or 16 bits, or as the colours that `read_label` coded.
+
+    They are stored turned as the picture of `like` is, with its orientation.
+    """
     from PIL import Image
 
-    Image.fromarray(as_pixels(labels)).save(path)
+    if labels.max(initial=0) >= 2**16 and labels.max() not in range(COLOUR, 2 * COLOUR):
+        raise DataError(
+            f"{path}: a label of {labels.max()} cannot be stored in a picture, which holds at most 65535; "
+            "give the images as TIFF"
+        )
+    picture = Image.fromarray(np.ascontiguousarray(as_stored(as_pixels(labels), like.turned)))
+    if like.turned == UPRIGHT:
+        picture.save(path)
+    else:
+        exif = Image.Exif()
+        exif[ORIENTATION] = like.turned
+        picture.save(path, exif=exif)
 
 
-def open_picture(path: Path) -> Image:
+def open_picture(path: Path) -> ImageFile:
     """Open with Pillow.
 
     Raises:
@@ -71,36 +104,68 @@ def open_picture(path: Path) -> Image:
 
 
 def picture_header(
-    path: Path, shape: tuple[int, ...], channels: int, dtype: str, notes: tuple[str, ...] = ()
+    path: Path,
+    shape: tuple[int, ...],
+    channels: int,
+    dtype: str,
+    turned: int = UPRIGHT,
+    notes: tuple[str, ...] = (),
 ) -> Header:
-    """Header of a picture (row, column), checked.
+    """Header of a picture stored as (row, column) and turned so, checked.
 
     Raises:
         DataError: absurd size.
     """
-    header = Header(tuple(map(int, shape)), (1.0, 1.0), None, channels, dtype, path, True, notes)
+    shown = shape[::-1] if swaps(turned) else shape
+    header = Header(
+        tuple(map(int, shown)), (1.0, 1.0), None, channels, dtype, path, True, turned=turned, notes=notes
+    )
     check_size(header)
     return header
 
 
-def _image_mode(picture: Image) -> str:
+def _image_mode(picture: ImageFile) -> str:
     """Pillow mode that holds the picture's intensities without its palette or transparency."""
     if picture.mode.startswith("I;16"):
         return picture.mode
+    if is_deep_grey(picture):
+        return "L"
     if picture.mode in ("P", "PA"):
-        palette = np.reshape(picture.getpalette("RGB") or [0, 0, 0], (-1, 3))
+        palette = _palette(picture)
         return "L" if (palette == palette[:, :1]).all() else "RGB"
     return GREY_MODES.get(picture.mode, "RGB")
 
 
-def _label_pixels(path: Path) -> np.ndarray:
-    """(1, rows, columns) of indices or grey values, or (3, rows, columns) of colours."""
-    with open_picture(path) as picture:
-        if picture.mode in ("1", "L", "P", "I", "F") or picture.mode.startswith("I;16"):
-            return np.asarray(picture)[None]
-        if picture.mode in ("LA", "PA"):
-            return np.asarray(picture.getchannel(0))[None]
-        return np.moveaxis(np.asarray(picture.convert("RGB")), 2, 0)
+def _palette(picture: ImageFile) -> np.ndarray:
+    return np.reshape(picture.getpalette("RGB") or [0, 0, 0], (-1, 3)).astype(np.uint8)
+
+
+def _orientation(picture: ImageFile) -> int:
+    """As the file says; of a PNG only what stands before its pixels, or all of them would be decoded here."""
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return UPRIGHT
+    return known(picture.getexif().get(ORIENTATION))
+
+
+def _label_of(picture: ImageFile, path: Path) -> np.ndarray:
+    """(rows, columns) as stored."""
+    mode = picture.mode
+    if mode in ("1", "L", "I", "F") or mode.startswith("I;16"):
+        label = label_of(np.asarray(picture)[None], path)
+        bits = bits_of(path) if mode == "L" and picture.format == "PNG" else 8
+        return label if bits == 8 else label // (255 // (2**bits - 1))  # Pillow spreads 2 and 4 bits over 8
+    if mode == "P":
+        return resolve(np.asarray(picture), _palette(picture), path)
+    if mode == "PA":
+        return resolve(np.asarray(picture.getchannel(0)), _palette(picture), path)
+    if is_deep(picture, path):
+        channels = np.moveaxis(deep_pixels(picture, path), 2, 0)
+    else:
+        kept = mode if mode in ("LA", "RGBA") else "RGBA" if picture.has_transparency_data else "RGB"
+        channels = np.moveaxis(np.asarray(picture.convert(kept)), 2, 0)
+    if len(channels) in (2, 4):
+        channels = drop_transparent(channels[:-1], channels[-1])
+    return label_of(channels, path)
 
 
 FORMATS = (
@@ -112,6 +177,7 @@ FORMATS = (
         read_header=read_header,
         read_image=read_image,
         read_label=read_label,
+        read_palette=read_palette,
         write_label=write_label,
         mask_suffix=".png",
     ),
@@ -134,6 +200,7 @@ FORMATS = (
         read_header=read_header,
         read_image=read_image,
         read_label=read_label,
+        read_palette=read_palette,
         mask_suffix=".png",
     ),
 )

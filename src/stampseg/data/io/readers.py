@@ -15,10 +15,9 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.files import write_whole
 from . import dicom
-from .colours import COLOUR
 from .format import Format
 from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
-from .limits import check_kind
+from .limits import HIGHEST_LABEL, check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
 
@@ -57,7 +56,7 @@ def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
 
 
 def read_label(path: Path) -> Volume:
-    """The label (*S) as whole numbers of the file's own: a palette's index, grey value or a code per colour.
+    """The label (*S) as whole numbers of the file's own: grey value, palette's index or a code per colour.
 
     Raises:
         DataError: as `read_header`, or not one whole number per voxel.
@@ -70,6 +69,18 @@ def read_label(path: Path) -> Volume:
             raise DataError(f"{path}: {kind.no_labels}")
         array = kind.read_label(path)
     return Volume(array, replace(header, channels=1))
+
+
+def read_palette(path: Path) -> np.ndarray | None:
+    """Colours (n, 3) uint8 by index, where the file's pixels are indices into a palette; else None.
+
+    Raises:
+        DataError: the file is missing, broken or of an unknown type.
+    """
+    check_kind(path)
+    with refuse_unreadable(path):
+        kind = _format(path)
+        return None if kind.read_palette is None else kind.read_palette(path)
 
 
 def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> Path:
@@ -165,8 +176,10 @@ def _convert_channels(array: np.ndarray, channels: int, header: Header) -> np.nd
 def _smallest_unsigned(labels: np.ndarray, path: Path) -> np.ndarray:
     lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
     whole = labels.dtype.kind in "bui"
-    if not whole or lowest < 0 or (highest > 65535 and highest < COLOUR):
-        raise DataError(f"{path}: labels of {labels.dtype} from {lowest} to {highest}; expected 0 to 65535")
+    if not whole or lowest < 0 or highest > HIGHEST_LABEL:
+        raise DataError(
+            f"{path}: labels of {labels.dtype} from {lowest} to {highest}; expected 0 to {HIGHEST_LABEL}"
+        )
     return labels.astype(np.min_scalar_type(highest), copy=False)
 
 

@@ -15,6 +15,7 @@ from ...core.errors import DataError, StampsegError
 from ...core.remarks import reading
 from ...core.text import size_text
 from .limits import VARIABLE, most_values
+from .orientation import UPRIGHT
 
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
 
@@ -32,6 +33,8 @@ class Header:
         path: the file, or the folder of a DICOM series.
         is_picture: a 2D picture rather than a volume.
         notes: what a reader left out, or found unusual; one line each.
+        placed: whether the file says where the image lies; False of a NIfTI without qform and sform.
+        turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.
     """
 
     shape: tuple[int, ...]
@@ -42,6 +45,8 @@ class Header:
     path: Path
     is_picture: bool
     notes: tuple[str, ...] = ()
+    turned: int = UPRIGHT
+    placed: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +64,7 @@ def volume_header(
     channels: int,
     dtype: str,
     notes: tuple[str, ...] = (),
+    placed: bool = True,
 ) -> Header:
     """Header of a 3D file, checked.
 
@@ -72,7 +78,9 @@ def volume_header(
             "expected three independent finite axes; correct the header (voxel size, sform or qform)"
         )
     spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
-    header = Header(tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False, notes)
+    header = Header(
+        tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False, notes=notes, placed=placed
+    )
     check_size(header)
     return header
 
@@ -109,14 +117,14 @@ def check_pair(image: Header, label: Header) -> None:
     if distance > GRID_TOLERANCE:
         raise DataError(
             f"{label.path}: the label's affine puts it {distance:.3g} voxels away from its "
-            f"image {image.path} (same shape); check that they belong together, or save the label with the "
-            "image's affine"
+            f"image {image.path} (same shape); check that they belong together, or write the label anew on "
+            "the image's grid"
         )
 
 
 def _grid_distance(first: Header, second: Header) -> float:
     """Largest distance between the same corners of two grids of one shape, in voxels of the first."""
-    if first.affine is None or second.affine is None:
+    if first.affine is None or second.affine is None or not (first.placed and second.placed):
         return 0.0
     corners = np.array([(*c, 1.0) for c in itertools.product(*((0, size - 1) for size in first.shape))])
     apart = corners @ (first.affine - second.affine).T

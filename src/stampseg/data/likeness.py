@@ -1,0 +1,74 @@
+"""Whether a scan is like those that a network was trained on: voxel size, extent and, of CT, values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..core.text import size_text
+from .io.volume import Volume
+from .plan import Plan, Ranges
+from .preprocess import find_orientation, oriented_spacing
+
+SAMPLES = 100_000  # values that percentiles are taken of
+SPACING_FACTOR, EXTENT_FACTOR = 2.0, 2.0  # beyond the training scans' range
+VALUE_SHARE = 0.25  # of the training scans' whole range of values, that others may lie beyond it
+
+
+def percentiles(image: np.ndarray) -> tuple[float, float, float]:
+    """The 1st, 50th and 99th of an image's values (C, *S), by a sample of them."""
+    flat = image.ravel()
+    low, middle, high = np.percentile(flat[:: max(1, flat.size // SAMPLES)], (1, 50, 99)).tolist()
+    return low, middle, high
+
+
+def ranges(rows: Sequence[Sequence[float]]) -> Ranges:
+    """The least and the most of each column."""
+    return tuple((min(column), max(column)) for column in zip(*rows, strict=True))
+
+
+def remarks(volume: Volume, plan: Plan) -> list[str]:
+    """In what an image (C, *S) is unlike the training scans, in a few words each.
+
+    The values are looked at where the plan takes them as they are, as of CT; else each image is normalised by
+    its own, and their scale means nothing.
+    """
+    known = plan.scans
+    if known is None:
+        return []
+    turn = find_orientation(volume.header, plan)
+    spacing = oriented_spacing(volume.header.spacing, turn)
+    shape = oriented_spacing(volume.header.shape, turn)
+    unit = "px" if volume.header.is_picture else "mm"
+    found = []
+    if np.ptp(volume.array) == 0:
+        found.append(f"every voxel has the value {volume.array.flat[0]:g}")
+    if _beyond(spacing, known.spacing, SPACING_FACTOR):
+        found.append(f"voxels of {size_text(spacing, 3)} {unit} (trained on {_words(known.spacing)})")
+    extent = [n * size for n, size in zip(shape, spacing, strict=True)]
+    if _beyond(extent, known.extent, EXTENT_FACTOR):
+        found.append(f"{size_text(extent, 3)} {unit} in extent (trained on {_words(known.extent)})")
+    if "ct" in plan.normalizations and known.values:
+        low, middle, high = percentiles(volume.array)
+        (least, _), _, (_, most) = known.values
+        room = VALUE_SHARE * (most - least)
+        seen = zip((low, middle, high), known.values, strict=True)
+        if any(not first - room <= value <= last + room for value, (first, last) in seen):
+            found.append(
+                f"values of {low:.4g} to {high:.4g}, middle {middle:.4g} (trained on {least:.4g} to "
+                f"{most:.4g}, middle {known.values[1][0]:.4g} to {known.values[1][1]:.4g})"
+            )
+    return found
+
+
+def _beyond(sizes: Sequence[float], ranges: Ranges, factor: float) -> bool:
+    return any(
+        not low / factor <= size <= high * factor for size, (low, high) in zip(sizes, ranges, strict=True)
+    )
+
+
+def _words(ranges: Ranges) -> str:
+    """`1 x 1 x 3` or `0.8 x 0.8 x 2.5 to 1 x 1 x 5`."""
+    low, high = (size_text(sizes, 3) for sizes in zip(*ranges, strict=True))
+    return low if low == high else f"{low} to {high}"
