@@ -40,6 +40,7 @@ from .schedule import make_schedule
 
 WITHOUT_DROPOUT = 0.4  # share of the steps at the end, where dropout is uniform
 LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
+LEAST_FINISH = 0.5  # of the finish, that is kept from rounds beyond those that were planned
 LAST_START = 0.75  # the same where next to nothing of some label is found by then
 
 
@@ -92,6 +93,8 @@ def stamp(
 
     number, spared, failures = 0, set[tuple[str, int]](), 0
     while run.size(target.kind) > target.amount and steps - run.steps > 0:
+        if number >= schedule.rounds and steps - run.steps <= schedule.finish * LEAST_FINISH:
+            break  # cuts that were made smaller, for they hurt, have taken their share of the finish
         most, limit = schedule.amount(
             number, removable(run.graph, options.minimum_width, groups, least), target
         )
