@@ -11,7 +11,7 @@ from stampseg.cli.commands import app
 RUNNER = CliRunner()
 QUICK = (
     "--steps", "12", "--set", "prune.rounds=3", "--set", "network.width=4", "--set", "train.augment=false",
-    "--set", "train.missed_label=warn",
+    "--set", "train.missed_label=warn", "--set", "prune.ready_dice=0",
 )  # fmt: skip
 
 

@@ -12,7 +12,10 @@ import pytest
 from tests.cli.command import call
 from tests.data.scans import disc
 
-PRUNING = ("--steps", "8", "--set", "prune.rounds=1", "--target", "50%", "--validation", "25%")
+PRUNING = (
+    "--steps", "8", "--set", "prune.rounds=1", "--target", "50%", "--validation", "25%",
+    "--set", "prune.ready_dice=0", "--set", "train.missed_label=warn",
+)  # fmt: skip
 TINY = (*PRUNING, "--set", "network.width=4", "--set", "network.poolings=1", "--set", "train.augment=false")
 
 

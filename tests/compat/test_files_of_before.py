@@ -102,7 +102,7 @@ def test_a_run_is_pruned_further(files: Path, tmp_path: Path) -> None:
     call(
         "prune", files / "finished", files / "pictures", "-o", tmp_path / "run", "--steps", "4",
         "--target", "80%", "--validation", "none", "--set", "prune.rounds=1",
-        "--set", "train.missed_label=warn",
+        "--set", "train.missed_label=warn", "--set", "prune.ready_dice=0",
     )  # fmt: skip
     before = load_model(files / "finished" / "model.safetensors").network
     after = load_model(tmp_path / "run" / "model.safetensors").network

@@ -48,7 +48,7 @@ def test_a_border_with_the_unknown_is_no_surface() -> None:
     prediction = reference.copy()
     reference[:, 9:] = 2
     row = evaluate_case(prediction, reference, (1, 1), NAMES, unknown=2)[0]
-    assert (row.dice, row.hd95_mm, row.surface_dice) == (1, 0, 1)
+    assert (row.dice, row.hd95, row.surface_dice) == (1, 0, 1)
     assert row.reference_volume == row.predicted_volume == 50
 
 
@@ -57,7 +57,7 @@ def test_without_any_surface_there_is_no_distance() -> None:
     reference[4, 4], reference[0, 0] = 1, 0
     row = evaluate_case(square((9, 9), 3, 3, 3), reference, (1, 1), NAMES, unknown=2)[0]
     assert row.dice == 1
-    assert math.isnan(row.hd95_mm) and math.isnan(row.surface_dice)
+    assert math.isnan(row.hd95) and math.isnan(row.surface_dice)
 
 
 def folders(root: Path, reference: np.ndarray) -> tuple[Path, Path]:
@@ -93,7 +93,7 @@ def test_a_mean_leaves_out_what_could_not_be_measured(tmp_path: Path) -> None:
     found = evaluate_folder(*folders(tmp_path, reference), ignored=2)
     numbers = found.summary()[found.labels[0]]
     assert (numbers["dice"].mean, numbers["dice"].cases) == (1, 1)
-    assert (numbers["hd95_mm"].mean, numbers["hd95_mm"].cases) == (None, 0)
+    assert (numbers["hd95"].mean, numbers["hd95"].cases) == (None, 0)
 
 
 def test_nothing_known_at_all_is_refused(tmp_path: Path) -> None:

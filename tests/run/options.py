@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-COMMON = (
-    "--steps", "12", "--target", "40%", "--validation", "25%", "--set", "prune.rounds=3",
-    "--set", "prune.ready_dice=0", "--set", "train.checkpoint_minutes=0", "--set", "train.missed_label=warn",
-)  # fmt: skip
 
-OPTIONS = (*COMMON, "--set", "network.width=4")
+def common(steps: int = 12, rounds: int = 3) -> tuple[str, ...]:
+    """Whatever the network."""
+    return (
+        "--steps", str(steps), "--target", "40%", "--validation", "25%", "--set", f"prune.rounds={rounds}",
+        "--set", "prune.ready_dice=0", "--set", "train.checkpoint_minutes=0",
+        "--set", "train.missed_label=warn",
+    )  # fmt: skip
+
+
+def options(steps: int = 12, rounds: int = 3) -> tuple[str, ...]:
+    """Of a small U-Net."""
+    return (*common(steps, rounds), "--set", "network.width=4")
+
+
+COMMON, OPTIONS = common(), options()

@@ -23,6 +23,8 @@ SHORT = (
     "prune.ready_dice=0",
     "--set",
     "train.augment=false",
+    "--set",
+    "train.missed_label=warn",
 )
 
 

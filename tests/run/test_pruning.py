@@ -42,6 +42,10 @@ def result_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "result.json").read_text())
 
 
+def validated(folder: Path) -> set[str]:
+    return {entry["id"] for entry in json.loads((folder / "splits.json").read_text())["validation"]}
+
+
 def test_a_run_of_ours_is_pruned_and_predicts(trained: Path, pictures: Path, tmp_path: Path) -> None:
     before = load_model(trained / "model.safetensors")
     said = call("prune", trained, pictures, "-o", tmp_path / "run", "--target", "40%", *QUICK).output
@@ -50,7 +54,8 @@ def test_a_run_of_ours_is_pruned_and_predicts(trained: Path, pictures: Path, tmp
     count = sum(p.numel() for p in before.network.parameters())
     assert result["parameters_before"] == result["parameters_dense"] == count
     assert result["parameters_after"] == sum(p.numel() for p in after.network.parameters()) <= 0.4 * count
-    assert result["validation_dice_before"] == result_of(trained)["validation_dice"]
+    assert 0 < result["validation_dice_before"] <= 1
+    assert validated(tmp_path / "run") <= validated(trained), "never on who trained it"
     assert after.plan == before.plan, "images are prepared as they were when it was trained"
     assert after.description.provenance["pruned_from"] == "stampseg model dense"
     first = next(iter(read_rounds(tmp_path / "run")))

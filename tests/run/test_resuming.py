@@ -85,7 +85,7 @@ def test_stopped_anywhere_it_ends_the_same(
 @pytest.mark.parametrize("extra", [
     ("--method", "dense"), ("--method", "stamp"), ("--set", "prune.criterion=random"),
     ("--set", "prune.scoring=pass", "--set", "prune.criterion=l1-std"), ("--target", "dice:0.3"),
-    ("--set", "prune.max_drop=0", "--set", "prune.rounds=4"), ("--set", "train.optimizer=sgd"),
+    ("--set", "prune.max_drop=0"), ("--set", "train.optimizer=sgd"),
     ("--set", "prune.normalizer=flops"), ("--set", "train.patience=1"),
 ])  # fmt: skip
 def test_every_method_goes_on(
@@ -175,7 +175,7 @@ def test_the_same_command_on_a_finished_run_says_that_it_has_finished(pictures: 
     call("train", pictures, "-o", run, *OPTIONS)
     said = call("train", pictures, "-o", run, *OPTIONS, code=2).stderr
     assert said == (
-        f"stampseg: {run}: holds this run, finished; its network is {run}/model.safetensors, its page "
+        f"stampseg: {run}: holds this run, finished; its network is {run}/model.safetensors, its page is "
         f"{run}/report.html; to train anew, choose another -o\n"
     )
 

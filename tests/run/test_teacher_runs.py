@@ -12,13 +12,13 @@ from stampseg.run.folder import RunFolder
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
-from tests.run.options import OPTIONS
+from tests.run.options import options
 from tests.run.stopping import killed_run, outcome
 
 # The teacher is at work from the second step on.
 TAUGHT = (
-    *OPTIONS, "--set", "teacher.start=0.0", "--set", "teacher.full=0.1", "--set", "prune.recovery_steps=2",
-    "--set", "prune.rounds=2", "--set", "prune.warmup_share=0.15", "--steps", "8",
+    *options(steps=8, rounds=2), "--set", "teacher.start=0.0", "--set", "teacher.full=0.1",
+    "--set", "prune.recovery_steps=2", "--set", "prune.warmup_share=0.15",
 )  # fmt: skip
 PRUNED = [("warm-up", 1), ("cut", 3)]  # the first rounds, and the steps taken by their end
 

@@ -15,7 +15,7 @@ from stampseg.core.config import TrainOptions
 from stampseg.core.teacher_options import TeacherOptions
 from stampseg.train.loss import make_loss, one_hot
 from stampseg.train.mean_teacher import MeanTeacher, soft_loss
-from stampseg.train.validation import training_dice_per_label
+from stampseg.train.validation import training_fit
 
 CLASSES = 3
 LOSSES = ("dice-ce", "dice")
@@ -141,6 +141,5 @@ class Says(nn.Module):
 def test_training_dice_counts_known_voxels_alone() -> None:
     label = torch.tensor([[[[1, 1, 0, 3, 3, 3, 3, 3]]]])
     batch = {"image": torch.zeros(1, 1, 1, 8), "label": label}
-    dice = training_dice_per_label(Says(), [batch], ["one", "two"])
-    assert dice["one"] == pytest.approx(2 * 2 / (3 + 2))
-    assert math.isnan(dice["two"])
+    fit = training_fit(Says(), [batch], ["one", "two"], loss_of("dice-ce"))
+    assert fit.per_label == {"one": pytest.approx(2 * 2 / (3 + 2))} and math.isfinite(fit.loss)

@@ -61,7 +61,7 @@ def training_batches(task: Task, cache: CaseCache | None = None) -> TrainingBatc
 def objective_of(network: nn.Module, task: Task) -> Objective:
     """The training method: with a teacher where there are scans without labels."""
     config = task.config
-    criterion = make_loss(config.train, some_unknown=task.plan.ignored_value is not None)
+    criterion = _criterion(task)
     if not task.seen.split.unlabelled:
         return Supervised(criterion, config.train.mixing, config.seed)
     on_device, split = network.to(task.device), task.seen.split
@@ -71,6 +71,10 @@ def objective_of(network: nn.Module, task: Task) -> Objective:
         on_device, criterion, config.teacher, task.plan.out_channels, config.seed,
         foreground=1 - voxels[0] / sum(voxels) if few else None,
     )  # fmt: skip
+
+
+def _criterion(task: Task) -> nn.Module:
+    return make_loss(task.config.train, some_unknown=task.plan.ignored_value is not None)
 
 
 def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering | None:
@@ -178,4 +182,4 @@ def fit_on_training(network: nn.Module, task: Task) -> Fit:
     """Loss, and Dice of each label, over all training cases without augmentation."""
     with training_batches(task) as batches:
         layout = ({n: t.to(task.device) for n, t in batch.items()} for batch in batches.scoring_batches())
-        return training_fit(network, layout, task.plan.label_names[1:], make_loss(task.config.train))
+        return training_fit(network, layout, task.plan.label_names[1:], _criterion(task))

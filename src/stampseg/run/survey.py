@@ -65,7 +65,7 @@ def survey(
         _values_held(ignored),
         {case.group for case in trained_on(dataset.cases, learnt)},
     )
-    split = replace(split, known=learnt)
+    split = replace(split, known=learnt if stored is None else stored.known)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*split.training, *split.validation), dataset.label_names, ignored)
     seen = fingerprint(split.training, table, dataset.channel_names)
