@@ -93,7 +93,7 @@ def _differs(bench: Bench, command: Command, dims: int) -> str:
 
 
 def _facts(said: dict) -> object:
-    plan = said["plan"] and {**said["plan"], "notes": None, "label_names": None}
+    plan = said["plan"] and {**said["plan"], "notes": None, "label_names": None, "scans": None}
     return said["cases"], said["groups"], plan
 
 

@@ -157,8 +157,8 @@ ROWS: dict[str, tuple[str, Callable[[Bench, Path], object]]] = {
     "a plan of three axes for a picture's network": (DAMAGED + "plan: ", planned(spatial_dims=3)),
     "a plan of a million channels": (DAMAGED + "plan: in_channels", planned(in_channels=10**6)),
     "a plan of other channels than the network": (r"its plan gives 2D images of 2 channel\(s\), its network takes the shape \[1, 1, ", planned(in_channels=2)),
-    "a plan of a thousand classes": (
-        DAMAGED + "plan: 1000 label_values", planned(label_values=list(range(1000)), label_names=["x"] * 1000),
+    "a plan of two thousand classes": (
+        DAMAGED + "plan: 2000 label_values", planned(label_values=list(range(2000)), label_names=["x"] * 2000),
     ),
     "a plan of other classes than the network": (
         "the network gives scores of shape .*, its plan needs", planned(label_values=list(range(5)), label_names=list("abcde")),
@@ -196,6 +196,6 @@ def nowhere(bench: Bench) -> Commands:
     return bench.load(bench.folder / "nowhere")
 
 
-@bad("model: a scan in its place", Refused(3, r"v0\.nii\.gz: not a readable \.safetensors file"))
+@bad("model: a scan in its place", Refused(3, r"v0\.nii\.gz: is no model file; expected a run folder"))
 def a_scan(bench: Bench) -> Commands:
     return bench.load(bench.clean.image(3))

@@ -62,7 +62,7 @@ def huge_patch(bench: Bench) -> Commands:
     return bench.use(bench.clean.data(3), "--set", "data.patch_size=[1000,1000,1000]")
 
 
-@bad("config: voxels of no size", Refused(2, r"spacing"))
+@bad("config: voxels of no size", Refused(2, r"--grid .*expected 3 values above 0"))
 def no_spacing(bench: Bench) -> Commands:
     return bench.use(bench.clean.data(3), "--set", "data.spacing=[0,1,1]")
 

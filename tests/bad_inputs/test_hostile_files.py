@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError, StampsegError, one_line
-from stampseg.data.cases import find_inputs
+from stampseg.data.cases import Case, find_inputs
 from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.evaluation.overlay import save_overlay
 from stampseg.runtime.segmentation import _refuse_overwriting
@@ -155,6 +156,10 @@ def test_a_mask_replaces_a_link_and_never_what_it_leads_to(tmp_path: Path) -> No
         assert not (tmp_path / folder / "a.png").is_symlink()
 
 
+def masks_of(cases: Sequence[Case], folder: Path) -> dict[tuple[Path, ...], Path]:
+    return {case.images: folder / output_name(case.images) for case in cases}
+
+
 @pytest.mark.parametrize(
     ("overlays", "overwrite", "message"),
     [
@@ -182,7 +187,7 @@ def test_overlays_replace_nothing_unasked(
     cases = find_inputs([tmp_path / "in"])
 
     def check() -> None:
-        _refuse_overwriting(cases, tmp_path / "out", tmp_path / overlays, overwrite)
+        _refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), tmp_path / overlays, overwrite)
 
     if message is None:
         check()
@@ -199,8 +204,8 @@ def test_the_other_file_of_a_pair_is_not_replaced_unasked(tmp_path: Path) -> Non
     (tmp_path / "out" / "a.img").write_text("mine")
     cases = find_inputs([tmp_path / "in" / "a.hdr"])
     with pytest.raises(DataError, match=r"out/a\.img: exists already; choose another folder with `output`"):
-        _refuse_overwriting(cases, tmp_path / "out", None, False)
-    _refuse_overwriting(cases, tmp_path / "out", None, True)
+        _refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), None, False)
+    _refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), None, True)
 
 
 @pytest.mark.parametrize(

@@ -324,17 +324,17 @@ def unlabelled(folder: Path, made: Callable[[Made], Made], count: int = 5) -> Pa
     [
         (lambda made: (made[0], made[1], np.diag([3.0, 3, 4.5, 1])), "voxels of another size"),
         (lambda made: (made[0][:, :5, :], made[1], made[2]), "another field of view"),
-        (scaled, "other intensities"),
+        (lambda made: (made[0].max() - made[0], made[1], made[2]), "another contrast"),
+        (lambda made: (made[0] + 300, made[1], made[2]), "no finding"),
     ],
-    ids=["spacing", "field of view", "intensities"],
+    ids=["spacing", "field of view", "contrast", "offset"],
 )
 def test_scans_without_labels_that_are_unlike_the_labelled_are_told_once(
     made: Callable[[Made], Made], what: str, tmp_path: Path
 ) -> None:
     found = [one for one in findings(unlabelled(tmp_path, made)) if one["code"] == "stranger"]
-    assert any(
-        f"5 of 5 scans without labels that were read have {what} than" in one["found"] for one in found
-    )
+    said = f"5 of 5 scans without labels that were read have {what} than"
+    assert any(said in one["found"] for one in found) == (what != "no finding")
     assert all(len(one["files"]) == 5 and "same scanner" in one["fix"] for one in found)
     assert not [one for one in findings(tmp_path, "--unlabelled", "none") if one["code"] == "stranger"]
 

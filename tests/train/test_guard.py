@@ -19,7 +19,7 @@ from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
 from stampseg.train.guard import HARMED, Guard, Look
 from stampseg.train.learner import Learner
-from stampseg.train.round import Fit, Round
+from stampseg.train.round import Fit, Round, Validation
 from stampseg.train.stamp import stamp
 from stampseg.train.validation import training_fit
 
@@ -219,3 +219,26 @@ def test_where_a_label_is_not_found_at_all_nothing_is_cut() -> None:
     assert len({turn.parameters for turn in rounds}) == 1
     late = max(turn.steps for turn in rounds if turn.event == "warm-up")
     assert late == 45  # it was waited for
+
+
+def told(*fits: Fit) -> Learner:
+    """A learner of the bench whose figures are given one by one; the last for ever."""
+    bench, left = Bench(), list(fits)
+    return Learner(
+        bench.network, bench.optimizer, bench.train, bench.wrong_scores, lambda: Validation(0.8, {}),
+        fit=lambda: left.pop(0) if len(left) > 1 else left[0],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["50%", "dice:0.5"])
+def test_a_first_cut_without_warm_up_is_watched_too_whatever_the_target(
+    target: str,
+) -> None:
+    """As in `prune`: what it was before the cut is what the cut is measured by."""
+    lost = Fit(0.3, {"liver": 0.9, "tumour": 0.0})
+    learner = told(Fit(0.1, {"liver": 0.9, "tumour": 0.9}), lost)
+    options = PruneOptions(target=Target.parse(target), rounds=2, warmup_share=0.0, rollbacks=0)
+    graph = trace(learner.network, torch.zeros(1, 1, 16, 16))
+    rounds = list(stamp(learner, graph, options, 60, dropout=False))
+    assert rounds[0].event == "cut"
+    assert next(turn.event for turn in rounds[1:] if turn.event != "recover") == "rolled back"

@@ -64,7 +64,9 @@ def run_demo(output: Path, steps: int, console: Console) -> None:
 def _train_and_test(
     name: str, options: Mapping[str, Any], data: DemoData, output: Path, steps: int, console: Console
 ) -> tuple[Result, Evaluation]:
-    config = Config().merged({**options, "train": {"steps": steps, "validation": "none"}})
+    config = Config().merged(
+        {**options, "train": {"steps": steps, "validation": "none", "missed_label": "warn"}}
+    )
     spec = RunSpec("train", data.training, config).absolute()
     with RunFolder.create(output / name, spec) as run, ConsoleReporter(console, run.logger()) as reporter:
         result = run_and_report(run, spec, reporter)

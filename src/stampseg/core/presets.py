@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
+from .options import Options
+
 Preset = Literal["default", "published"]
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -13,6 +15,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "published": {
         "unlabelled": "none",
         "data": {"grid": "native"},
+        "train": {"missed_label": "warn"},
         "prune": {
             "criterion": "taylor",
             "normalizer": "l2",
@@ -36,6 +39,8 @@ def with_preset(values: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for name, value in chosen.items():
         given = merged.get(name)
+        if isinstance(given, Options):
+            given = {field: getattr(given, field) for field in given.model_fields_set}
         if isinstance(value, dict) and isinstance(given, dict | None):
             merged[name] = {**value, **(given or {})}
         elif given is None:

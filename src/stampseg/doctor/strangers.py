@@ -9,6 +9,7 @@ import numpy as np
 from ..core.errors import DataError
 from ..core.text import size_text
 from ..data.cases import Case
+from ..data.fingerprint import HOUNSFIELD_AIR
 from .facts import CaseFacts, read_facts
 from .finding import Finding, finding
 from .outliers import FAR, FEWEST, by_body_axis
@@ -42,7 +43,11 @@ def find_strangers(labelled: Sequence[CaseFacts], unlabelled: Sequence[Case]) ->
         return findings
     findings += _unlike(same, facts, _spacing, _ratio, 2.0, "voxels of another size", "mm voxels")
     findings += _unlike(same, facts, _extent, _ratio, 3.0, "another field of view", "mm (or pixels)")
-    return findings + _unlike(same, facts, _values, _distance, FAR, "other intensities", "(1%, middle, 99%)")
+    if min(f.low for f in same) <= HOUNSFIELD_AIR:  # CT, whose values mean something
+        return findings + _unlike(
+            same, facts, _values, _distance, FAR, "other intensities", "(1%, middle, 99%)"
+        )
+    return findings + _unlike(same, facts, _middle, _distance, FAR, "another contrast", "(middle of 0 to 1)")
 
 
 def _spacing(facts: CaseFacts) -> Sequence[float]:
@@ -55,6 +60,11 @@ def _extent(facts: CaseFacts) -> Sequence[float]:
 
 def _values(facts: CaseFacts) -> Sequence[float]:
     return facts.low, facts.middle, facts.high
+
+
+def _middle(facts: CaseFacts) -> Sequence[float]:
+    """Where the middle lies between the darkest and the brightest: scale and offset do not count."""
+    return 0.0, (facts.middle - facts.low) / ((facts.high - facts.low) or 1.0), 1.0
 
 
 def _ratio(values: np.ndarray, usual: np.ndarray) -> np.ndarray:

@@ -56,7 +56,7 @@ class Record:
     @property
     def chosen(self) -> int | None:
         """Number of the round whose network is the model."""
-        return self.result.chosen_round if self.result else None
+        return self.result.chosen_round if self.result and self.result.failure is None else None
 
     @property
     def model(self) -> Path | None:

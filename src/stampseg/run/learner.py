@@ -66,7 +66,9 @@ def objective_of(network: nn.Module, task: Task) -> Objective:
         return Supervised(criterion, config.train.mixing, config.seed)
     on_device, split = network.to(task.device), task.seen.split
     voxels = task.seen.fingerprint.class_voxels
-    few = len(split.training) <= VETOED
+    # the share is known of whole scans, all of whose voxels are labelled
+    known = task.plan.ignored_value is None and task.plan.crop == "none"
+    few = known and len(split.training) <= VETOED
     return MeanTeacher(
         on_device, criterion, config.teacher, task.plan.out_channels, config.seed,
         foreground=1 - voxels[0] / sum(voxels) if few else None,
@@ -179,7 +181,10 @@ def watched_windows(task: Task) -> int:
 
 
 def fit_on_training(network: nn.Module, task: Task) -> Fit:
-    """Loss, and Dice of each label, over all training cases without augmentation."""
+    """Loss, and Dice of each label, over windows of all training cases, each label in the middle of one."""
     with training_batches(task) as batches:
-        layout = ({n: t.to(task.device) for n, t in batch.items()} for batch in batches.scoring_batches())
+        layout = (
+            {n: t.to(task.device) for n, t in batch.items()}
+            for batch in batches.watch_batches(len(batches.cases))
+        )
         return training_fit(network, layout, task.plan.label_names[1:], _criterion(task))

@@ -110,7 +110,8 @@ def _missed(validation: Validation | None, unfound: Sequence[str]) -> list[str]:
 def _failure(unfound: Sequence[str], rounds: Sequence[Round]) -> str:
     """Why a run has no model, and what to do."""
     good = [turn for turn in standing(rounds) if turn.fit is not None and turn.fit.lowest >= FOUND_DICE]
-    still = "no round found every label"
+    watched = any(turn.fit is not None for turn in rounds)
+    still = "no round found every label" if watched else "no round was looked at (`prune.guard` is off)"
     if good:
         last = good[-1]
         still = (

@@ -169,6 +169,11 @@ def _holds_label(case: Case, nothing: Sequence[int | None]) -> bool:
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
     """The source's plan, or one made from the data with what the source states, unless the user does."""
     if source is not None and source.plan is not None:
+        if table.ignored in source.plan.label_values:
+            raise DataError(
+                f"{source.path}: knows the label value {table.ignored}, which is to be ignored "
+                "(`data.ignore_label`); name a value that is none of its classes"
+            )
         return source.plan.model_copy(update={"ignored_value": table.ignored})
     strides = (
         spec_strides(source.spec, seen.spatial_dims)

@@ -70,14 +70,14 @@ class Guard:
             protected: not to be picked in any case.
         """
         spared, looks = frozenset[Channel](), list[Look]()
-        while len(looks) < TRIES:
+        while True:
             fewer = {"most": max(1, looks[-1].cut.count // 2)} if len(looks) > 1 else {}
             cut = pick(protected=protected | spared, **fewer)
             if self.foresee is None or self.now is None or not cut.removed:
                 looks.append(Look(cut))
                 break
             looks.append(Look(cut, _as_cut(graph, spared), self.foresee(graph, cut)))
-            if self.kept(looks[-1].fit) >= HARMED:
+            if self.kept(looks[-1].fit) >= HARMED or len(looks) == TRIES:
                 break
             spared |= self._harmful(graph, cut)
         return max(looks, key=lambda look: self.kept(look.fit))

@@ -28,7 +28,8 @@ from .objective import Batch, Forward
 from .state import State
 
 SMOOTH = 1e-5  # as in MONAI's Dice loss
-REMEMBERED = 0.95  # of the mean share of foreground, per step
+REMEMBERED = 0.99  # of the mean share of foreground, per step
+PATIENCE = 50  # steps in a row outside of the bounds after which a teacher is silenced
 EARLY = 10  # the average of step t forgets at least as fast as one over (t + 10) / (t + 1) steps
 
 
@@ -62,7 +63,7 @@ class MeanTeacher:
         self.dense: nn.Module | None = None  # the average as it was before the first cut
         self.copies: Sequence[nn.Module] = (self.average,)
         self.steps = 0
-        self.foreground, self.found, self.vetoed = foreground, 0.0, -1
+        self.foreground, self.found, self.outside, self.vetoed = foreground, 0.0, 0, -1
 
     def loss(self, forward: Forward, batch: Batch, progress: float) -> Tensor:
         """Supervised loss plus the ramped loss on mixed unlabelled windows; one pass for both halves.
@@ -96,7 +97,9 @@ class MeanTeacher:
         share = float((targets.argmax(1) > 0).float().mean())
         self.found = REMEMBERED * self.found + (1 - REMEMBERED) * share if self.found else share
         bounds = (self.foreground / self.options.veto, self.foreground * self.options.veto)
-        if progress >= self.options.full and not bounds[0] <= self.found <= bounds[1]:
+        inside = progress < self.options.full or bounds[0] <= self.found <= bounds[1]
+        self.outside = 0 if inside else self.outside + 1
+        if self.outside > PATIENCE:
             self.vetoed = self.steps
         return self.vetoed >= 0
 
@@ -177,13 +180,15 @@ class MeanTeacher:
             for part, network in networks.items()
             for name, tensor in (*network.named_parameters(), *network.named_buffers())
         }
-        return State(tensors, {"steps": self.steps, "found": self.found, "vetoed": self.vetoed})
+        values = {"steps": self.steps, "found": self.found, "outside": self.outside, "vetoed": self.vetoed}
+        return State(tensors, values)
 
     @torch.no_grad()
     def put(self, state: State) -> None:
         """Set what `state` gave, in place."""
         self.steps = int(state.values["steps"])
         self.found = float(state.values.get("found", 0.0))
+        self.outside = int(state.values.get("outside", 0))
         self.vetoed = int(state.values.get("vetoed", -1))
         for part, network in (("average", self.average), ("dense", self.dense)):
             if network is not None:

@@ -64,7 +64,7 @@ def make_schedule(
         rounds = math.ceil(channels * (1 - goal) / options.per_round)
     if options.recovery_steps is not None and options.per_round is None:
         rounds = min(rounds, between // options.recovery_steps)
-    if options.per_round is not None and rounds * (options.recovery_steps or 1) > between:
+    if spent is None and options.per_round is not None and rounds * (options.recovery_steps or 1) > between:
         each = options.recovery_steps or 1
         raise ConfigError(
             f"prune.per_round {options.per_round:g} needs about {rounds} rounds of {each} step(s) to reach "

@@ -84,15 +84,13 @@ def stamp(
     piece = max(1, steps // 20)
     while run.unready(options) and run.steps + piece <= steps * (LAST_START if run.blind() else LATEST_START):
         yield run.turn("warm-up", piece)
-    if options.ready_dice and run.blind():  # no channel can be told from another: nothing is cut
-        yield from finish(run, steps - run.steps, stages, patience)
-        return
+    blind = bool(options.ready_dice) and run.blind()  # no channel can be told from another: nothing is cut
     schedule = make_schedule(
         options, steps, run.size(target.kind), target.amount, channel_count(graph, groups), spent=run.steps
     )
 
     number, spared, failures = 0, set[tuple[str, int]](), 0
-    while run.size(target.kind) > target.amount and steps - run.steps > 0:
+    while not blind and run.size(target.kind) > target.amount and steps - run.steps > 0:
         if number >= schedule.rounds and steps - run.steps <= schedule.finish * LEAST_FINISH:
             break  # cuts that were made smaller, for they hurt, have taken their share of the finish
         most, limit = schedule.amount(
@@ -351,6 +349,8 @@ class _Run:
         A Dice that is not a number, of training cases without any label, is nothing to wait for.
         """
         fit = self.guard.now or self.fit()
+        if self.watched:
+            self.guard.remember(fit)  # what the first cut is measured by, if there was no round before
         return fit is not None and fit.lowest < options.ready_dice
 
     def blind(self) -> bool:
@@ -369,10 +369,10 @@ class _Run:
         That is asked of the validation cases together, and of each label on the training set.
         """
         validation = turn.validation
-        if options.target.floor is not None:
-            return validation is None or validation.dice < options.target.floor
         if self.guard.lost(turn.fit):
             return True
+        if options.target.floor is not None:
+            return validation is None or validation.dice < options.target.floor
         if validation is None:
             return False
         return self.best is not None and validation.dice < self.best - options.max_drop

@@ -542,6 +542,7 @@ class TestBrokenFiles:
         assert set(refused) == {
             *("minc2_baddim.mnc", "small.mnc", "tiny.mnc", "phantom_truncated.PAR"),
             *("analyze.hdr", "nifti1.hdr"),
+            *("0.dcm", "1.dcm"),  # Siemens mosaics: slices side by side
         }
 
 
