@@ -193,8 +193,8 @@ def test_a_teacher_that_runs_wild_is_silenced_where_it_stays_so() -> None:
     trainer.train(4)
     assert teacher.vetoed == 1 + PATIENCE and teacher.found == 1.0
     assert teacher.remarks() == [
-        f"from step {1 + PATIENCE} on scans without labels were not learnt from: the teacher found 100.00% of "
-        "them to be foreground, of the labelled ones 30.00% are; label more scans"
+        f"from step {1 + PATIENCE} on scans without labels were not learnt from: the teacher found 100.00% "
+        "of them to be foreground, of the labelled ones 30.00% are; label more scans"
     ]
     batch = trainer.batches.batch(0)
     alone = teacher.criterion(trainer.forward(batch["image"]), batch["label"])
