@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+from PIL import Image
 
 from stampseg.core.config import DataOptions, TrainOptions
 from stampseg.core.machine import processor
@@ -44,9 +44,13 @@ def write_cases(folder: Path, shape: tuple[int, ...], count: int) -> list[Case]:
     for number in range(count):
         label = (rng.random(shape) > 0.8).astype(np.uint8)
         image = (label * 100 + rng.normal(0, 20, shape)).astype(np.float32)
-        files = folder / f"{number}.nii.gz", folder / f"{number}_label.nii.gz"
+        suffix = ".png" if len(shape) == 2 else ".nii.gz"
+        files = folder / f"{number}{suffix}", folder / f"{number}_label{suffix}"
         for path, array in zip(files, (image, label), strict=True):
-            nib.Nifti1Image(array, np.eye(4)).to_filename(path)
+            if len(shape) == 2:
+                Image.fromarray(array.clip(0, 255).astype(np.uint8)).save(path)
+            else:
+                nib.Nifti1Image(array, np.eye(4)).to_filename(path)
         cases.append(Case(str(number), str(number), (files[0],), files[1]))
     return cases
 
@@ -103,7 +107,9 @@ def peak(count: int) -> int:
             link.symlink_to(cases[4 + number % 8].images[0])
             links.append(Case(f"link{number}", f"link{number}", (link,), None))
         trainer_of(cases[:4], links, plan_of(shape), 100).train(30)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # not getrusage: its peak is inherited from the process that started this one
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
 def main() -> None:
