@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stampseg.core import json_file
-from stampseg.core.config import Config
+from stampseg.core.config import Config, dump_config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.files import remove_leftovers
 from stampseg.data import demo
@@ -219,3 +219,15 @@ def test_the_demo_replaces_its_own_pictures_only(tmp_path: Path, monkeypatch: py
     put(tmp_path / "train" / "images", "slice_of_mine.png", "slice_007.png")
     demo.make_demo_data(tmp_path, 1, 1, unlabelled=False)
     assert tree(tmp_path / "train" / "images") == ["slice_007.png", "slice_076.png", "slice_of_mine.png"]
+
+
+def test_a_run_of_before_there_was_a_guard_goes_on_without_one(tmp_path: Path) -> None:
+    """What it was told before it stopped could not be told again otherwise."""
+    text = dump_config(Config())
+    (tmp_path / "config.yaml").write_text(text)
+    now = RunFolder(tmp_path).config()
+    assert now is not None and now.prune.guard and now.train.missed_label == "fail"
+    older = "".join(line for line in text.splitlines(True) if "guard:" not in line)
+    (tmp_path / "config.yaml").write_text(older)
+    before = RunFolder(tmp_path).config()
+    assert before is not None and not before.prune.guard and before.train.missed_label == "warn"

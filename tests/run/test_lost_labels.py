@@ -43,7 +43,7 @@ def test_the_rounds_are_kept_and_the_run_has_ended_without_a_model(failed: tuple
     assert list((run / "rounds").glob("*.safetensors")) and not (run / "model.safetensors").exists()
     assert (run / "report.html").is_file() and not (run / "checkpoint").exists()
     assert (
-        "this run has ended without a model (result.json says why); nothing is left"
+        "it ended without a model (result.json says why); nothing is left"
         in call("train", "--resume", run, code=2).stderr
     )
     message = call("predict", run, pictures / "images", "-o", run.parent / "found", code=3).stderr

@@ -128,7 +128,7 @@ class RunFolder:
         read_spec(path)
         folder = cls(path)
         if folder.ended:
-            raise ConfigError(f"{path}: {folder.how_it_ended}; nothing is left to resume")
+            raise ConfigError(f"{path}: this run has finished, {folder.what_came}; nothing is left to resume")
         try:
             folder._take()
             for place in (path, path / ROUNDS_FOLDER, path / CHECKPOINTS):
@@ -180,7 +180,11 @@ class RunFolder:
         if not path.is_file():
             return None
         config = load_config(path)
-        return config if "unlabelled" in config.model_fields_set else _as_before(config)
+        if "unlabelled" not in config.model_fields_set:
+            return _as_before(config)
+        if "guard" not in config.prune.model_fields_set:  # every option is written, those of its time
+            return config.merged({"prune": {"guard": False}, "train": {"missed_label": "warn"}})
+        return config
 
     def plan(self) -> Plan | None:
         """How the run began to prepare its cases; None before it began.
@@ -196,11 +200,10 @@ class RunFolder:
         return (self.path / RESULT.name).exists() and not (self.path / CHECKPOINTS).exists()
 
     @property
-    def how_it_ended(self) -> str:
-        """In words, of a run that came to its end."""
-        if self.model.is_file():
-            return f"this run has finished, its network is {self.model}"
-        return "this run has ended without a model (result.json says why)"
+    def what_came(self) -> str:
+        """Of a run that came to its end, in words."""
+        there = self.model.is_file()
+        return f"its network is {self.model}" if there else "it ended without a model (result.json says why)"
 
     @property
     def begun(self) -> bool:

@@ -35,9 +35,8 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     other, ended = spec.differences(folder.spec), folder.ended
     if ended:
         what = f"a finished run of other options ({', '.join(other)})" if other else "this run, finished"
-        network = f"its network is {folder.model}" if folder.model.is_file() else "it ended without a model"
         raise ConfigError(
-            f"{output}: holds {what}; {network}, its page is {output / 'report.html'}; "
+            f"{output}: holds {what}; {folder.what_came}, its page is {output / 'report.html'}; "
             "to train anew, choose another `output`"
         )
     if other:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ from .survey import Survey
 
 VETOED = 2  # labelled scans up to which a teacher may run wild
 LOOK = 0.02  # of the training of a round
+MOST_WINDOWS = 16  # that are kept in memory for it
 COMPARED = 2  # windows that a teacher and its student are compared on
 
 
@@ -126,19 +128,22 @@ def learner_of(
         found = fit_of(trained())
         if trained() is trainer.network:
             return found
-        images = (
-            trainer.to_device({"image": image})["image"] for image in batches.watch_unlabelled(COMPARED)
-        )
         return replace(
             found,
             student=fit_of(trainer.network, COMPARED).per_label,
-            agreement=agreement(trained(), trainer.network, images, plan.out_channels),
+            agreement=agreement(trained(), trainer.network, unlabelled(), plan.out_channels),
         )
 
     def watched(windows: int) -> Iterable[Mapping[str, Tensor]]:
-        if not prune.guard:
-            return trainer.scoring_batches(prune.score_batches)
-        return map(trainer.to_device, batches.watch_batches(windows))
+        return kept(windows) if prune.guard else trainer.scoring_batches(prune.score_batches)
+
+    @cache  # a look must not read large scans anew
+    def kept(windows: int) -> list[dict[str, Tensor]]:
+        return [trainer.to_device(batch) for batch in batches.watch_batches(windows)]
+
+    @cache
+    def unlabelled() -> list[Tensor]:
+        return [trainer.to_device({"image": i})["image"] for i in batches.watch_unlabelled(COMPARED)]
 
     def foresee(graph: ChannelGraph, cut: Cut) -> Fit:
         with silenced(trained(), graph, cut):
@@ -171,13 +176,15 @@ def watched_windows(task: Task) -> int:
 
     Training on a window takes three times the forward pass; a teacher adds one for each of its own. The guard
     looks twice at each of its windows, before a cut and after it; a teacher and its student are compared on
-    `COMPARED` with labels and as many without. There are two windows at the least.
+    `COMPARED` with labels and as many without. There are two windows at the least, and more where there are
+    more labels.
     """
     train, prune, teacher = task.config.train, task.config.prune, task.config.teacher
     unlabelled = (teacher.batch_size or train.batch_size) if task.seen.split.unlabelled else 0
     passes = 3 * (train.batch_size + unlabelled) + unlabelled
     steps = prune.recovery_steps or train.steps * (1 - sum(prune.shares)) / prune.rounds
-    return max(2, int((LOOK * steps * passes - (3 * COMPARED if unlabelled else 0)) / 2))
+    windows = int((LOOK * steps * passes - (3 * COMPARED if unlabelled else 0)) / 2)
+    return min(MOST_WINDOWS, max(2, windows))
 
 
 def fit_on_training(network: nn.Module, task: Task) -> Fit:

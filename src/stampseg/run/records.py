@@ -124,7 +124,7 @@ class Result(FileRecord):
     target_reached: bool | None = None
     chosen_round: int
     rule: str
-    training_dice_per_label: dict[str, Number] | None = None  # all training cases, without augmentation
+    training_dice_per_label: dict[str, Number] | None = None  # on a window of each training case
     failure: str | None = None  # why the run has no model
     warnings: tuple[str, ...] = ()  # what speaks against using the network
     remarks: tuple[str, ...] = ()  # what else a reader should know
