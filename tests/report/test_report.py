@@ -376,6 +376,8 @@ def test_a_teacher_its_student_and_their_agreement_are_drawn_and_listed(tmp_path
     assert {v["label"]: v["Dice"] for v in values} == {
         "teacher": pytest.approx(0.7), "student": pytest.approx(0.5), "both agree, no labels": 0.123,
     }  # fmt: skip
+    drawn = json.dumps(charts_of(record)["fit"])
+    assert '"teacher"' in drawn and "overall" not in drawn  # no line of a legend without a line
     page = page_of(record.path)
     assert all(f">{text}</td>" in page for text in ("0.700", "0.500", "0.123")) and "agreement</th>" in page
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from ..core.packages import require
@@ -204,17 +205,20 @@ def _dice_curve(description: str, title: str, points: list[dict[str, Any]]) -> d
     """A line for each label; the one for all of them is dashed."""
     if not points:
         return None
-    labels = [OVERALL, *dict.fromkeys(str(p["label"]) for p in points if p["label"] != OVERALL)]
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
+    named = list(dict.fromkeys(str(p["label"]) for p in points))
+    labels = sorted(named, key=lambda label: label != OVERALL)  # that line first, where there is one
+    colours, dashes = list(islice(cycle(COLOURS), len(labels))), [[1, 0]] * len(labels)
+    if labels[0] == OVERALL:
+        colours, dashes = ["#8a8f98", *colours[:-1]], [[5, 3], *dashes[:-1]]
     encoding = _by_step("Dice", title)
     encoding["color"] = {
         "field": "label", "type": "nominal", "title": None,
-        "scale": {"domain": labels, "range": ["#8a8f98", *colours[: len(labels) - 1]]},
+        "scale": {"domain": labels, "range": colours},
         "legend": {"orient": "top", "columns": 3},
     }  # fmt: skip
     encoding["strokeDash"] = {
         "field": "label", "type": "nominal", "legend": None,
-        "scale": {"domain": labels, "range": [[5, 3], *[[1, 0]] * (len(labels) - 1)]},
+        "scale": {"domain": labels, "range": dashes},
     }  # fmt: skip
     tooltip = [{"field": name} for name in ("round", "event", "step", "label")]
     tooltip += [{"field": "Dice", "format": ".3f"}]
