@@ -69,3 +69,23 @@ def test_a_model_that_finds_every_label_is_not_warned_of(
     plan = PLAN.model_copy(update={"label_values": (0, 7), "label_names": ("background", "liver")})
     monkeypatch.setattr("tests.runtime.test_segmentation.PLAN", plan)
     assert lines(tmp_path, monkeypatch, True) == []
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_stray_pieces_are_left_out_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool
+) -> None:
+    plan = PLAN.model_copy(update={"label_values": (0, 7, 9), "one_piece": (1,)})
+    opened = OpenModel(plan, lambda: nullcontext(find))
+    monkeypatch.setattr(segmentation, "open_scorer", lambda *a, **k: opened)
+    image = np.zeros((8, 8), np.uint8)
+    image[:3], image[6:, :2] = 200, 200
+    Image.fromarray(image).save(tmp_path / "scan.png")
+    said: list[str] = []
+    (written,) = segmentation.segment(
+        tmp_path / "m", [tmp_path / "scan.png"], tmp_path / "out", echo=said.append, all_pieces=everything
+    )
+    mask = np.asarray(Image.open(written))
+    assert (mask[:3] == 7).all()
+    assert (mask[6:, :2] == (7 if everything else 0)).all()
+    assert ("1 stray piece left out" in said[0]) is not everything

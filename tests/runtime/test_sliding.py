@@ -11,13 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, label
 
 from stampseg.data.boxes import as_slices
 from stampseg.data.inverse import Restorer, restore
 from stampseg.data.plan import Plan
 from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.runtime.sliding import (
+    segment_pieces,
     segment_windows,
     slide,
     softmax,
@@ -214,3 +215,17 @@ def test_memory_does_not_grow_with_the_length_of_the_volume(factor):
 def test_softmax_is_torchs(classes):
     logits = 60 * noise(2, classes, 5, 6)
     np.testing.assert_allclose(softmax(logits), torch.softmax(torch.from_numpy(logits), 1), atol=1e-6)
+
+
+def test_a_mask_of_one_piece_is_the_surest_piece_of_the_whole_mask():
+    image, network = noise(1, 20, 18, seed=3), network_of(2)
+    whole = plan((8, 8))
+    prepared = Prepared(image, None, Geometry.working((20, 18)))
+    mask = segment_windows(prepared, whole, scorer_of(network))
+    one, dropped = segment_pieces(prepared, whole.model_copy(update={"one_piece": (2,)}), scorer_of(network))
+    probabilities = np.concatenate(list(slide(image, whole, scorer_of(network), 0)), axis=1)
+    found, count = label(mask == 2, np.ones((3, 3)))
+    sums = [(probabilities[2] - probabilities[0])[found == n].sum() for n in range(1, count + 1)]
+    assert dropped == count - 1 > 0
+    assert np.array_equal(one == 2, found == 1 + np.argmax(sums))
+    assert np.array_equal(one == 1, mask == 1)

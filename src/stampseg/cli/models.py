@@ -38,6 +38,12 @@ def predict(
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write masks of DICOM series as DICOM-SEG, not as .nii.gz.")
     ] = False,
+    all_pieces: Annotated[
+        bool,
+        typer.Option(
+            "--all-pieces", help="Keep all pieces of labels that were one piece in every training label."
+        ),
+    ] = False,
     trusted: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -46,7 +52,8 @@ def predict(
 
     segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
-        batch_size=batch, threads=threads, dicom_seg=dicom_seg, trusted=tuple(trusted or ()), echo=say,
+        batch_size=batch, threads=threads, dicom_seg=dicom_seg, all_pieces=all_pieces,
+        trusted=tuple(trusted or ()), echo=say,
     )  # fmt: skip
 
 

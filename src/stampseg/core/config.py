@@ -51,6 +51,11 @@ class DataOptions(Options):
         description="Value in the label files of voxels of which nobody said what they are: left out of the "
         "loss, of scores and of every Dice. None: what dataset.json calls ignore, if anything.",
     )
+    pieces: Literal["auto", "all"] = Field(
+        "auto",
+        description="auto: of a label that is one piece in every labelled case (five or more), masks keep "
+        "the piece that the network is surest of; all: they keep all pieces.",
+    )
     cache_megabytes: int = Field(
         1024, ge=0, description="Memory for prepared cases; above it they are read again."
     )

@@ -14,7 +14,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # (augmentation, loss, optimiser) stays, so that methods can be compared.
     "published": {
         "unlabelled": "none",
-        "data": {"grid": "native"},
+        "data": {"grid": "native", "pieces": "all"},
         "train": {"missed_label": "warn"},
         "prune": {
             "criterion": "taylor",

@@ -21,6 +21,7 @@ from .io.readers import read_image, read_label
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
+from .pieces import is_one_piece
 from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
 
@@ -45,6 +46,8 @@ class Fingerprint(Options):
             channel; empty when no voxel is labelled.
         class_voxels: voxels of each class over all cases, background first.
         class_cases: cases that hold each class, background first; fingerprints of before have none.
+        class_whole: cases in which each class is one piece, background first; empty where voxels are left out
+            of all, and in fingerprints of before.
         object_radius: radius of the thickest part of each class but the background, in mm
             (pixels), median over the cases that have it; None when no case has it.
         grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
@@ -65,6 +68,7 @@ class Fingerprint(Options):
     foreground: tuple[Intensity, ...]
     class_voxels: tuple[int, ...]
     class_cases: tuple[int, ...] = ()
+    class_whole: tuple[int, ...] = ()
     object_radius: tuple[float | None, ...]
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
     percentiles: tuple[tuple[float, float, float], ...] = ()
@@ -106,6 +110,7 @@ class _Facts:
     outside: int
     sample: np.ndarray
     counts: np.ndarray
+    whole: tuple[bool, ...]
     radius: tuple[float | None, ...]
     ceilings: tuple[tuple[float | None, ...], ...]
 
@@ -143,6 +148,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
         class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
+        class_whole=tuple(map(sum, zip(*(fact.whole for fact in facts), strict=True))),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
         percentiles=tuple(fact.percentiles for fact in facts),
@@ -207,6 +213,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
         counts=np.bincount(classes.ravel(), minlength=count)[:count],
+        whole=() if unknown else (False, *(is_one_piece(classes, value) for value in range(1, count))),
         radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
         ceilings=ceilings(classes, count) if classes.ndim == 2 else (),
     )

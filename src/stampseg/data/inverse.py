@@ -23,18 +23,23 @@ BLOCK = 1 << 22  # float32 values of one class that are brought back at once
 class Restorer:
     """Fills a mask on the source grid from rows of class scores along one axis of the working grid.
 
-    Voxels outside the crop are background; the first of equal scores wins.
+    Voxels outside the crop are background; the first of equal scores wins. `margins`, where they are asked
+    for, tell of each voxel by how much its score is above that of the background, from 0 to 255.
     """
 
-    def __init__(self, geometry: Geometry, classes: int, axis: int = 0) -> None:
+    def __init__(
+        self, geometry: Geometry, classes: int, axis: int = 0, *, with_margins: bool = False
+    ) -> None:
         """Args:
         geometry: what `prepare` did.
         classes: how many there are; up to 256 make a mask of bytes.
         axis: of the working grid, along which the rows come.
+        with_margins: keep them; scores are probabilities.
         """
         self.mask = np.zeros(geometry.source_shape, dtype=np.min_scalar_type(classes - 1))
-        inside = orient(self.mask, geometry.orientation)[as_slices(geometry.box)]
-        self._target = np.moveaxis(inside, axis, 0)
+        self.margins = np.zeros(geometry.source_shape, dtype=np.uint8) if with_margins else None
+        self._target = _rows_of(self.mask, geometry, axis)
+        self._margins = None if self.margins is None else _rows_of(self.margins, geometry, axis)
         order = [axis, *(other for other in range(len(geometry.box)) if other != axis)]
         self._rows, *self._others = (_score_map(geometry, number) for number in order)
         self._shape = tuple(geometry.prepared_shape[other] for other in order[1:])
@@ -78,7 +83,7 @@ class Restorer:
         maps = [(found, axis) for axis, found in enumerate([rows, *self._others]) if found is not None]
         maps.sort(key=lambda one: len(one[0]) / one[0].size)  # what shrinks first leaves less to do
         target = self._target[start:stop]
-        if not maps:
+        if not maps and self._margins is None:
             target[...] = _highest(scores, target.dtype)
             return
         # What is linear may be done to differences: one class less to interpolate.
@@ -86,8 +91,16 @@ class Restorer:
         for value in range(1, len(scores)):
             scaled = _mapped(scores[value] - scores[0], maps)
             np.copyto(target, target.dtype.type(value), where=scaled > top)
-            if value + 1 < len(scores):
+            if value + 1 < len(scores) or self._margins is not None:
                 top = np.maximum(top, scaled)
+        if self._margins is not None:
+            self._margins[start:stop] = np.rint(255 * np.minimum(top, 1))
+
+
+def _rows_of(array: np.ndarray, geometry: Geometry, axis: int) -> np.ndarray:
+    """The part inside the crop of an array on the source grid, rows along `axis` first; a view."""
+    inside = orient(array, geometry.orientation)[as_slices(geometry.box)]
+    return np.moveaxis(inside, axis, 0)
 
 
 def _highest(scores: np.ndarray, dtype: np.dtype) -> np.ndarray:

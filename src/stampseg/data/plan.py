@@ -73,6 +73,7 @@ class Plan(Options):
     axes: tuple[int, ...] | None = None
     scans: TrainingScans | None = None  # None: not known
     ignored_value: int | None = None  # value in the files of voxels that are left out of all
+    one_piece: tuple[int, ...] = ()  # classes of which a mask keeps the piece that is surest
     convention: Literal["stampseg", "nnunet"] = "stampseg"
 
     @field_validator("orientation")
@@ -122,6 +123,8 @@ class Plan(Options):
             raise ValueError(f"label_values are not within 0 and {HIGHEST_LABEL}")
         if self.ignored_value in values:
             raise ValueError(f"ignored_value {self.ignored_value} is among the label_values")
+        if not all(0 < value < len(values) for value in self.one_piece):
+            raise ValueError(f"one_piece {list(self.one_piece)} are not within 1 and {len(values) - 1}")
         if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
             raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 

@@ -19,6 +19,7 @@ from ..core.text import size_text
 from .fingerprint import Fingerprint
 from .grid import FACTORS
 from .labels import LabelTable
+from .pieces import one_piece_classes
 from .plan import Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
 
@@ -80,6 +81,7 @@ def make_plan(
         label_names=table.names,
         ignored_value=table.ignored,
         scans=fingerprint.scans,
+        one_piece=_plan_pieces(fingerprint, table, data, notes),
         orientation="RAS" if volumes else None,
         spacing=spacing,
         crop=crop,
@@ -89,6 +91,18 @@ def make_plan(
         strides=strides,
         notes=tuple(notes),
     )
+
+
+def _plan_pieces(
+    fingerprint: Fingerprint, table: LabelTable, data: DataOptions, notes: list[str]
+) -> tuple[int, ...]:
+    if data.pieces == "all":
+        return ()
+    found = one_piece_classes(fingerprint.class_whole, fingerprint.class_cases)
+    if found:
+        names = ", ".join(table.names[value] for value in found)
+        notes.append(f"pieces: {names}: one piece in every label; masks keep the surest one")
+    return found
 
 
 def _checked(**values: Any) -> Plan:

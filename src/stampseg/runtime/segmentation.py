@@ -33,7 +33,7 @@ from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..data.splits import read_splits
 from .model import OpenModel, open_scorer
-from .sliding import segment_windows
+from .sliding import segment_pieces
 
 BATCH = 1  # windows computed at once, where nothing else is said
 
@@ -46,6 +46,7 @@ class _Job:
     prepared: Prepared | None
     image: Volume | None
     classes: np.ndarray | None
+    dropped: int  # pieces left out of the mask
     seconds: float
     notes: tuple[str, ...]  # of the image's reader
     remarks: tuple[str, ...]  # in what the image is unlike the training scans
@@ -55,6 +56,7 @@ class _Job:
 class _Written:
     path: Path
     voxels: tuple[int, ...]  # of each class
+    dropped: int  # pieces left out of it
     seconds: float
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -84,6 +86,7 @@ def segment(
     mirror: bool = False,
     threads: int | None = None,
     dicom_seg: bool = False,
+    all_pieces: bool = False,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -104,6 +107,7 @@ def segment(
         mirror: average over all mirrored views.
         threads: to compute with.
         dicom_seg: write masks of DICOM series as DICOM-SEG, a segment for each label.
+        all_pieces: keep all pieces of labels that are one piece by the plan.
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
@@ -115,6 +119,8 @@ def segment(
         ModelFileError: the model cannot be loaded.
     """
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
+    if all_pieces:
+        opened = replace(opened, plan=opened.plan.model_copy(update={"one_piece": ()}))
     cases = find_inputs(inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
         _check_folder(folder)
@@ -134,6 +140,8 @@ def segment(
             continue
         written.append(result)
         note = "  (trained on)" if case.id in known else ""
+        if result.dropped:
+            note = f"  {counted(result.dropped, 'stray piece')} left out{note}"
         path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
         echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
         for text in result.notes:
@@ -227,15 +235,16 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
     except FAILURES as error:
         return error
     kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
-    return _Job(case, prepared, kept, None, time.perf_counter() - start, volume.header.notes, unlike)
+    return _Job(case, prepared, kept, None, 0, time.perf_counter() - start, volume.header.notes, unlike)
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     start = time.perf_counter()
     assert job.prepared is not None
     with opened.scoring() as scorer:
-        classes = segment_windows(job.prepared, opened.plan, scorer, **options)
-    return replace(job, prepared=None, classes=classes, seconds=job.seconds + time.perf_counter() - start)
+        classes, dropped = segment_pieces(job.prepared, opened.plan, scorer, **options)
+    seconds = job.seconds + time.perf_counter() - start
+    return replace(job, prepared=None, classes=classes, dropped=dropped, seconds=seconds)
 
 
 def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written | Failure:
@@ -255,7 +264,7 @@ def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
     seconds = job.seconds + time.perf_counter() - start
-    return _Written(path, tuple(voxels.tolist()), seconds, job.notes, job.remarks)
+    return _Written(path, tuple(voxels.tolist()), job.dropped, seconds, job.notes, job.remarks)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:

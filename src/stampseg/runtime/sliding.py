@@ -17,6 +17,7 @@ import numpy as np
 
 from ..data.boxes import cut_window
 from ..data.inverse import Restorer
+from ..data.pieces import keep_surest
 from ..data.plan import Plan
 from ..data.preprocess import Prepared
 
@@ -30,7 +31,17 @@ Scorer = Callable[[np.ndarray], np.ndarray]
 def segment_windows(
     prepared: Prepared, plan: Plan, scorer: Scorer, *, batch_size: int = 1, mirror: bool = False
 ) -> np.ndarray:
+    """The mask of `segment_pieces` alone."""
+    return segment_pieces(prepared, plan, scorer, batch_size=batch_size, mirror=mirror)[0]
+
+
+def segment_pieces(
+    prepared: Prepared, plan: Plan, scorer: Scorer, *, batch_size: int = 1, mirror: bool = False
+) -> tuple[np.ndarray, int]:
     """Class index of every voxel of a prepared case, uint8 on the grid that its geometry leads back to.
+
+    Of classes that are one piece by the plan, the surest piece is kept; how many others were left out is
+    the second value.
 
     Args:
         prepared: the case.
@@ -40,10 +51,13 @@ def segment_windows(
         mirror: average over all mirrored views, at 2 to the number of axes times the work.
     """
     axis = walking_axis(prepared.image.shape[1:], plan.patch_size)
-    restorer = Restorer(prepared.geometry, plan.out_channels, axis)
+    restorer = Restorer(prepared.geometry, plan.out_channels, axis, with_margins=bool(plan.one_piece))
     for rows in slide(prepared.image, plan, scorer, axis, batch_size=batch_size, mirror=mirror):
         restorer.add(rows)
-    return restorer.mask
+    dropped = 0
+    if restorer.margins is not None:
+        dropped = keep_surest(restorer.mask, restorer.margins, plan.one_piece)
+    return restorer.mask, dropped
 
 
 def slide(

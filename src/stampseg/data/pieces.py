@@ -1,0 +1,82 @@
+"""Labels that are one piece: a heart chamber, a head; what else is found of them is a mistake.
+
+Where every labelled case shows a label as one piece, a mask keeps the piece the network is surest of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.packages import require
+
+LEAST_CASES = 5  # that show a label; of fewer it cannot be said
+WHOLE = 0.99  # share of a label's voxels in its largest piece: what else there is are slips of the pen
+
+
+def is_one_piece(classes: np.ndarray, value: int) -> bool:
+    """Whether voxels (*S) of class `value` hang together, corners included; False where there are none."""
+    inside = _box_of(classes, value)
+    if inside is None:
+        return False
+    pieces, count = _pieces(classes[inside] == value)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+    return bool(sizes.max() >= WHOLE * sizes.sum())
+
+
+def one_piece_classes(whole: Sequence[int], cases: Sequence[int]) -> tuple[int, ...]:
+    """Classes to keep one piece of.
+
+    Args:
+        whole: cases in which each class is one piece, background first; empty where nobody looked.
+        cases: cases that hold each class, background first.
+    """
+    return tuple(
+        value
+        for value, (those, of) in enumerate(zip(whole, cases, strict=False))
+        if value and of >= LEAST_CASES and those == of
+    )
+
+
+def keep_surest(mask: np.ndarray, margins: np.ndarray, classes: Collection[int]) -> int:
+    """Leave of each class the piece with the highest sum of margins; what else there is becomes background.
+
+    The sum weighs size and certainty: a small piece that is sure wins over a large one that is not.
+
+    Args:
+        mask: (*S) class of each voxel, changed in place.
+        margins: (*S) by how much the class is likelier than the background.
+        classes: those that are one piece.
+
+    Returns:
+        How many pieces were left out.
+    """
+    dropped = 0
+    for value in classes:
+        inside = _box_of(mask, value)
+        if inside is None:
+            continue
+        pieces, count = _pieces(mask[inside] == value)
+        if count < 2:
+            continue
+        sums = _ndimage().sum_labels(margins[inside], pieces, np.arange(1, count + 1))
+        mask[inside][(pieces != 0) & (pieces != 1 + int(np.argmax(sums)))] = 0
+        dropped += count - 1
+    return dropped
+
+
+def _box_of(classes: np.ndarray, value: int) -> tuple[slice, ...] | None:
+    found = _ndimage().find_objects((classes == value).view(np.uint8))
+    return found[0] if found else None
+
+
+def _pieces(inside: np.ndarray) -> tuple[np.ndarray, int]:
+    pieces, count = _ndimage().label(inside, np.ones((3,) * inside.ndim))
+    return pieces, int(count)
+
+
+def _ndimage() -> Any:
+    """Imported only where a plan asks for it, as it takes long."""
+    return require("scipy.ndimage", "keeping one piece of a label, as the model's plan asks,")
