@@ -155,7 +155,7 @@ def test_a_time_to_come_down_to_is_measured(
     assert runtime in times.name and json.loads(times.read_text())
 
 
-@pytest.mark.parametrize("method", ["dense", "flat"])
+@pytest.mark.parametrize("method", ["dense", "flat", "thin"])
 def test_controls_take_the_same_steps(method: str, pictures: Path, tmp_path: Path) -> None:
     call("train", pictures, "-o", tmp_path / "run", "--method", method, "--target", "20%", *QUICK)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
@@ -190,7 +190,7 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
     [
         (("--target", "much"), 2, "--target 'much' is not understood; expected a share such as 15%"),
         (("--target", "300%"), 2, "--target '300%' is out of range"),
-        (("--method", "magic"), 2, "--method 'magic': expected stamp+, stamp, dense or flat"),
+        (("--method", "magic"), 2, "--method 'magic': expected stamp+, stamp, dense, flat or thin"),
         (("--set", "prune.criterion"), 2, "expected NAME=VALUE"),
         (("--set", "prune.nonsense=1"), 2, "prune.nonsense"),
         (("--set", "x=[1"), 2, "'[1' is not a YAML value"),
@@ -389,3 +389,10 @@ def test_train_and_prune_take_the_same_options() -> None:
     }
     assert declared["train"].keys() - declared["prune"].keys() == {"--resume"}
     assert declared["prune"].keys() - declared["train"].keys() == {"model", "--trust"}
+
+
+def test_one_shot_cuts_once_and_goes_on(pictures: Path, tmp_path: Path) -> None:
+    call("train", pictures, "-o", tmp_path / "run", "--preset", "one-shot", "--target", "20%", *QUICK)
+    lines = (tmp_path / "run" / "rounds.jsonl").read_text().splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    assert events.count("cut") == 1

@@ -16,7 +16,12 @@ SOURCE = Path(stampseg.__file__).parent
 def test_the_table_has_a_row_for_every_name() -> None:
     assert set(METHODS) == set(get_args(Method))
     assert methods_that_prune() == ["stamp+", "stamp"]
-    assert [name for name in METHODS if Config(method=name).traits.has_target] == ["stamp+", "stamp", "flat"]  # type: ignore[arg-type]
+    assert [name for name in METHODS if Config(method=name).traits.has_target] == [
+        "stamp+",
+        "stamp",
+        "flat",
+        "thin",
+    ]  # type: ignore[arg-type]
 
 
 def test_nobody_compares_the_name_of_a_method() -> None:

@@ -36,5 +36,5 @@ def test_a_preset_survives_the_file_of_a_run_and_others_are_untouched() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ConfigError, match="`preset` 'paper': expected default or published"):
+    with pytest.raises(ConfigError, match="`preset` 'paper': expected default, published or one-shot"):
         parse_config({"preset": "paper"}, "test")

@@ -21,12 +21,13 @@ from stampseg.core.config import Config, DataOptions, NetworkOptions, dump_confi
 from stampseg.core.errors import ConfigError, WiringError
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan, plan_strides, total_stride
-from stampseg.networks.factory import count, fixed_strides, flat_spec, network_spec, spec_of
+from stampseg.networks.factory import count, fixed_strides, network_spec, sized_spec, spec_of
 from stampseg.networks.meta import on_meta
 from stampseg.networks.model_file import Description, load_model, save_model
 from stampseg.networks.outputs import main_map
 from stampseg.networks.registry import NetworkSpec, find_entry, names
 from stampseg.networks.skeleton import skeleton
+from stampseg.networks.unet import doubling_widths
 from tests.data.fingerprints import TABLE, facts
 from tests.networks.zoo import declare_torchvision_operations
 
@@ -221,9 +222,25 @@ def test_flat_is_a_unet() -> None:
     chosen = options("monai.UNet")
     spec = spec_of(plan_for(chosen, 2), chosen)
     with pytest.raises(
-        ConfigError, match=r"flat is a U-Net of one width, and `network.name` is monai.UNet; leave"
+        ConfigError, match=r"`method` flat is a U-Net, and `network.name` is monai.UNet; leave out one"
     ):
-        flat_spec(spec, Config().prune)
+        sized_spec(spec, Config(method="flat"))
+
+
+@pytest.mark.parametrize("target", ["15%", "flops:25%", "3%"])
+def test_a_thin_network_is_the_whole_one_narrowed_by_one_factor(target: str) -> None:
+    config = parse_config({"method": "thin", "prune": {"target": target}}, "test")
+    spec = network_spec(plan_for(config.network, 2), config)
+    thin = sized_spec(spec, config)
+    whole, left = doubling_widths(8, len(spec.arguments["strides"])), thin.arguments["widths"]
+    shares = {name: width / whole[name] for name, width in left.items()}
+    wide = [share for name, share in shares.items() if whole[name] >= 64]
+    assert max(wide) - min(wide) < 0.02
+    assert all(abs(left[name] - max(1, wide[0] * whole[name])) <= 1 for name in left)
+    now, before = count(thin), count(spec)
+    place = target.startswith("flops")
+    asked = float(target.split(":")[-1].rstrip("%")) / 100
+    assert now[place] / before[place] == pytest.approx(asked, rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -135,10 +135,13 @@ class RunOptions(PlanOptions):
     """What a run is told: of `train` and `prune`."""
 
     method: Annotated[
-        str | None, typer.Option("--method", help="stamp+ (default), stamp, dense or flat.")
+        str | None, typer.Option("--method", help="stamp+ (default), stamp, dense, flat or thin.")
     ] = None
     preset: Annotated[
-        str | None, typer.Option("--preset", help="published: the algorithm as it was published.")
+        str | None,
+        typer.Option(
+            "--preset", help="published: the algorithm as it was published; one-shot: cut once, then go on."
+        ),
     ] = None
     target: Annotated[
         str | None, typer.Option("--target", help="15% (default), 50k, flops:25%, flops:2G or dice:0.85.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Method = Literal["stamp+", "stamp", "dense", "flat"]
+Method = Literal["stamp+", "stamp", "dense", "flat", "thin"]
 
 
 @dataclass(frozen=True)
@@ -15,27 +15,31 @@ class MethodTraits:
     Attributes:
         prunes: channels are cut while it trains.
         targets_dropout: channels that rank low are dropped more often (the + of STAMP+).
-        one_width: a U-Net of one width whose size is nearest to the target.
+        sized: how the widths of a U-Net are chosen whose size is nearest to the target before it trains:
+            one width for all layers, or all layers narrowed by one factor; None: it begins whole.
         explanation: for the help and the reference.
     """
 
     prunes: bool
     targets_dropout: bool
-    one_width: bool
+    sized: Literal["one width", "one factor"] | None
     explanation: str
 
     @property
     def has_target(self) -> bool:
         """Whether the target says how large the network becomes."""
-        return self.prunes or self.one_width
+        return self.prunes or self.sized is not None
 
 
 METHODS: dict[str, MethodTraits] = {
-    "stamp+": MethodTraits(True, True, False, "prune with targeted dropout"),
-    "stamp": MethodTraits(True, False, False, "prune without it"),
-    "dense": MethodTraits(False, False, False, "train only"),
+    "stamp+": MethodTraits(True, True, None, "prune with targeted dropout"),
+    "stamp": MethodTraits(True, False, None, "prune without it"),
+    "dense": MethodTraits(False, False, None, "train only"),
     "flat": MethodTraits(
-        False, False, True, "train a U-Net of one width whose size is nearest to the target"
+        False, False, "one width", "train a U-Net of one width whose size is nearest to the target"
+    ),
+    "thin": MethodTraits(
+        False, False, "one factor", "train the U-Net with all layers narrowed by one factor to the target"
     ),
 }
 if METHODS.keys() != set(get_args(Method)):

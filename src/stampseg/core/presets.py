@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from .options import Options
 
-Preset = Literal["default", "published"]
+Preset = Literal["default", "published", "one-shot"]
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -28,6 +28,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "dropout_in_finish": True,
         },
     },
+    # The control of Li et al. 2017: train, cut once to the target, go on training.
+    "one-shot": {"prune": {"rounds": 1, "warmup_share": 0.6, "final_share": 0.35}},
 }
 if PRESETS.keys() != set(get_args(Preset)):
     raise AssertionError("Preset and PRESETS name different presets")

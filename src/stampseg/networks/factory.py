@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..data.plan import Plan, Strides
 from .entry import Entry, Task, data_values
 from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton
-from .unet import flat_widths
+from .unet import doubling_widths, flat_widths, thinned_widths
 
 _MEANINGS = ("width", "poolings", "norm", "activation")  # options that not every network can take
 
@@ -111,35 +112,44 @@ def _check_data(entry: Entry, arguments: dict[str, Any], task: Task) -> None:
             )
 
 
-def flat_spec(dense: NetworkSpec, prune: PruneOptions) -> NetworkSpec:
-    """The flat U-Net whose size is nearest to the target, in ratio.
+def sized_spec(dense: NetworkSpec, config: Config) -> NetworkSpec:
+    """The U-Net of a method that has its size before it trains: nearest to the target, in ratio.
 
     Raises:
         ConfigError: the target is a Dice floor, which names no size, or the network is not the U-Net.
     """
+    method, target = config.method, config.prune.target
     if dense.name != "unet":
         raise ConfigError(
-            f"`method` flat is a U-Net of one width, and `network.name` is {dense.name}; leave out one of "
-            "them"
+            f"`method` {method} is a U-Net, and `network.name` is {dense.name}; leave out one of them"
         )
-    if prune.target.floor is not None:
-        raise ConfigError("`method` flat needs a size as `prune.target` (15%, 50k); a Dice floor names none")
-    if prune.target.kind not in ("parameters", "flops"):
+    if target.floor is not None:
         raise ConfigError(
-            f"`method` flat needs parameters or flops as `prune.target`, and {prune.target.kind} is given"
+            f"`method` {method} needs a size as `prune.target` (15%, 50k); a Dice floor names none"
         )
-    limit = prune.target.limit(_count(dense, prune))
-    levels = len(dense.arguments["strides"])
-    sizes: dict[int, int] = {}
-    for width in range(1, 1025):
-        spec = dense.model_copy(
-            update={"arguments": {**dense.arguments, "widths": flat_widths(width, levels)}}
+    if target.kind not in ("parameters", "flops"):
+        raise ConfigError(
+            f"`method` {method} needs parameters or flops as `prune.target`, and {target.kind} is given"
         )
-        sizes[width] = _count(spec, prune)
-        if sizes[width] >= limit:
+    limit = target.limit(_count(dense, config.prune))
+    sizes: list[tuple[int, NetworkSpec]] = []
+    for widths in _narrowing(config, dense):
+        spec = dense.model_copy(update={"arguments": {**dense.arguments, "widths": widths}})
+        sizes.append((_count(spec, config.prune), spec))
+        if sizes[-1][0] >= limit:
             break
-    nearest = min(sizes, key=lambda width: abs(np.log(sizes[width] / limit)))
-    return dense.model_copy(update={"arguments": {**dense.arguments, "widths": flat_widths(nearest, levels)}})
+    return min(sizes, key=lambda size: abs(np.log(size[0] / limit)))[1]
+
+
+def _narrowing(config: Config, dense: NetworkSpec) -> Iterator[dict[str, int]]:
+    """Widths of the U-Net from narrow to wide, as the method has them."""
+    levels = len(dense.arguments["strides"])
+    if config.traits.sized == "one width":
+        yield from (flat_widths(width, levels) for width in range(1, 1025))
+        return
+    given = dense.arguments["widths"]
+    whole = doubling_widths(given, levels) if isinstance(given, int) else given
+    yield from thinned_widths(whole)
 
 
 def _count(spec: NetworkSpec, prune: PruneOptions) -> int:

@@ -13,7 +13,7 @@ encoder.0 ----------------------------------------- decoder.0 -- head
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -61,6 +61,17 @@ def doubling_widths(width: int, levels: int) -> dict[str, int]:
 def flat_widths(width: int, levels: int) -> dict[str, int]:
     """The same width at all levels (the control of Hassler et al., Lean U-Net)."""
     return dict.fromkeys(unit_names(levels), width)
+
+
+def thinned_widths(widths: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """All layers narrowed by one factor, from one channel each to whole, every distinct network once."""
+    factors = sorted({(n - 0.5) / most for most in set(widths.values()) for n in range(1, most + 1)})
+    last: dict[str, int] = {}
+    for factor in factors:
+        now = {name: max(1, math.floor(factor * width + 0.5)) for name, width in widths.items()}
+        if now != last:
+            yield now
+        last = now
 
 
 class ConvUnit(nn.Module):

@@ -27,7 +27,7 @@ from ..data.plan import PLAN
 from ..data.splits import SPLITS, Splits, read_splits
 from ..networks.denormals import start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
-from ..networks.factory import count, flat_spec, network_spec
+from ..networks.factory import count, network_spec, sized_spec
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.outputs import check_outputs
 from ..networks.pretrained.source import fill
@@ -83,7 +83,7 @@ def run_training(
         chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
         return fit_on_training(lay_out(chosen, task.plan.spatial_dims, task.device), task)
 
-    dense = count(network_spec(task.plan, task.config) if task.config.traits.one_width else spec)
+    dense = count(network_spec(task.plan, task.config) if task.config.traits.sized else spec)
     result = write_result(
         folder,
         rounds,
@@ -220,8 +220,8 @@ def _begin(
     if spec is None:
         spec = network_spec(plan, config)
         trusted = (*trusted, spec.name)  # the options name it
-    if config.traits.one_width:
-        spec = flat_spec(spec, config.prune)
+    if config.traits.sized:
+        spec = sized_spec(spec, config)
     # a network that was described elsewhere is traced for the patch it is now trained on
     spec = spec.model_copy(update={"example_shape": (1, plan.in_channels, *plan.patch_size)})
     network = spec.build(trusted)
