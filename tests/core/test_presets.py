@@ -38,3 +38,11 @@ def test_a_preset_survives_the_file_of_a_run_and_others_are_untouched() -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="`preset` 'paper': expected default, published or one-shot"):
         parse_config({"preset": "paper"}, "test")
+
+
+def test_a_preset_on_the_command_line_goes_before_what_a_file_says() -> None:
+    """The config.yaml of a run names every option."""
+    of_a_run = parse_config(read_yaml(dump_config(Config(seed=3))), "config.yaml", in_file=True)
+    config = of_a_run.merged({"preset": "published", "prune": {"rounds": 5}})
+    assert (config.prune.criterion, config.prune.rounds, config.seed) == ("taylor", 5, 3)
+    assert (config.data.grid, config.unlabelled) == ("native", "none")

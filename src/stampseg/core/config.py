@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from .errors import ConfigError
 from .method import METHODS, Method, MethodTraits
 from .options import Options
-from .presets import Preset, with_preset
+from .presets import PRESETS, Preset, with_preset
 from .prune_options import PruneOptions
 from .refusals import refusals
 from .teacher_options import TeacherOptions
@@ -235,8 +235,12 @@ class Config(Options):
         return METHODS[self.method]
 
     def merged(self, changes: dict, source: str = "options") -> Config:
-        """A copy with nested `changes` applied and checked again; an error names their `source`."""
-        return parse_config(_merge(_given(self), changes), source)
+        """A copy with nested `changes` applied and checked again; an error names their `source`.
+
+        A preset among them goes before what was set here, and behind what else they say.
+        """
+        base = _merge(_given(self), PRESETS.get(str(changes.get("preset")), {}))
+        return parse_config(_merge(base, changes), source)
 
 
 def _given(options: Options) -> dict[str, Any]:
