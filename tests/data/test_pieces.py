@@ -12,7 +12,7 @@ from stampseg.core.config import DataOptions
 from stampseg.data.cases import Case
 from stampseg.data.fingerprint import fingerprint
 from stampseg.data.inverse import Restorer
-from stampseg.data.pieces import is_one_piece, keep_surest, one_piece_classes
+from stampseg.data.pieces import count_pieces, keep_surest
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry
@@ -28,22 +28,17 @@ def blobs(*places, shape=(20, 24)):
     return mask
 
 
-def test_one_piece_is_seen_through_corners_and_past_specks():
-    assert is_one_piece(blobs((2, 2, 6)), 1)
-    assert is_one_piece(blobs((2, 2, 6), (8, 8, 6)), 1)  # corner to corner
-    assert not is_one_piece(blobs((2, 2, 6), (12, 12, 2)), 1)
-    assert is_one_piece(blobs((1, 1, 12), (18, 20, 1)), 1)  # 1 pixel of 145
-    assert not is_one_piece(blobs(), 1)
-    volume = np.zeros((6, 6, 6), np.uint8)
-    volume[1:3, 1:3, 1:3] = 1
-    assert is_one_piece(volume, 1)
-    volume[5, 5, 5] = 1
-    assert not is_one_piece(volume, 1)
-
-
-def test_a_class_is_one_piece_if_every_one_of_five_cases_says_so():
-    assert one_piece_classes((0, 5, 4, 4), (9, 5, 5, 4)) == (1,)
-    assert one_piece_classes((), (9, 5)) == ()
+def test_pieces_are_counted_through_corners_and_past_specks():
+    assert count_pieces(blobs((2, 2, 6)) > 0) == 1
+    assert count_pieces(blobs((2, 2, 6), (8, 8, 6)) > 0) == 1  # corner to corner
+    assert count_pieces(blobs((2, 2, 6), (12, 12, 2)) > 0) == 2
+    assert count_pieces(blobs((1, 1, 12), (18, 20, 1)) > 0) == 1  # 1 pixel of 145
+    assert count_pieces(blobs() > 0) == 0
+    volume = np.zeros((6, 6, 6), bool)
+    volume[1:3, 1:3, 1:3] = True
+    assert count_pieces(volume) == 1
+    volume[5, 5, 5] = True
+    assert count_pieces(volume) == 2
 
 
 def test_a_small_sure_piece_wins_over_a_large_unsure_one():
@@ -123,5 +118,4 @@ def test_a_plan_cannot_name_a_class_that_is_not_there():
 
 
 def test_fingerprints_of_before_plan_without_pieces():
-    found = facts([(40, 40)])
-    assert one_piece_classes(found.class_whole, found.class_cases) == ()
+    assert make_plan(facts([(40, 40)]), TABLE, DataOptions(), None).one_piece == ()

@@ -44,6 +44,19 @@ def predict(
             "--all-pieces", help="Keep all pieces of labels that were one piece in every training label."
         ),
     ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Also say how far each mask can be trusted: expected Dice, a map of uncertain voxels.",
+        ),
+    ] = False,
+    fail_below: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-below", min=0, max=1, help="End with exit status 4 if less Dice is expected of a mask."
+        ),
+    ] = None,
     trusted: TrustOption = None,
     device: DeviceOption = None,
 ) -> None:
@@ -53,7 +66,7 @@ def predict(
     segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
         batch_size=batch, threads=threads, dicom_seg=dicom_seg, all_pieces=all_pieces,
-        trusted=tuple(trusted or ()), echo=say,
+        confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()), echo=say,
     )  # fmt: skip
 
 

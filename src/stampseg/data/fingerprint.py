@@ -21,9 +21,9 @@ from .io.readers import read_image, read_label
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
-from .pieces import is_one_piece
 from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
+from .shapes import LabelShape, joined_shapes, measure_shapes
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform
@@ -46,8 +46,8 @@ class Fingerprint(Options):
             channel; empty when no voxel is labelled.
         class_voxels: voxels of each class over all cases, background first.
         class_cases: cases that hold each class, background first; fingerprints of before have none.
-        class_whole: cases in which each class is one piece, background first; empty where voxels are left out
-            of all, and in fingerprints of before.
+        label_shapes: of each class, background first; empty where some voxels are left out of all, and in
+            fingerprints of before.
         object_radius: radius of the thickest part of each class but the background, in mm
             (pixels), median over the cases that have it; None when no case has it.
         grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
@@ -68,7 +68,7 @@ class Fingerprint(Options):
     foreground: tuple[Intensity, ...]
     class_voxels: tuple[int, ...]
     class_cases: tuple[int, ...] = ()
-    class_whole: tuple[int, ...] = ()
+    label_shapes: tuple[LabelShape | None, ...] = ()
     object_radius: tuple[float | None, ...]
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
     percentiles: tuple[tuple[float, float, float], ...] = ()
@@ -83,8 +83,9 @@ class Fingerprint(Options):
             for shape, spacing in zip(self.shapes, self.spacings, strict=True)
         ]
         return TrainingScans(
-            spacing=ranges(self.spacings), extent=ranges(extents), values=ranges(self.percentiles)
-        )
+            spacing=ranges(self.spacings), extent=ranges(extents), values=ranges(self.percentiles),
+            labels=self.label_shapes,
+        )  # fmt: skip
 
     @property
     def looks_like_ct(self) -> bool:
@@ -110,7 +111,7 @@ class _Facts:
     outside: int
     sample: np.ndarray
     counts: np.ndarray
-    whole: tuple[bool, ...]
+    shapes: tuple[LabelShape | None, ...]
     radius: tuple[float | None, ...]
     ceilings: tuple[tuple[float | None, ...], ...]
 
@@ -148,7 +149,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
         class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
-        class_whole=tuple(map(sum, zip(*(fact.whole for fact in facts), strict=True))),
+        label_shapes=joined_shapes([fact.shapes for fact in facts]),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
         percentiles=tuple(fact.percentiles for fact in facts),
@@ -213,7 +214,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
         counts=np.bincount(classes.ravel(), minlength=count)[:count],
-        whole=() if unknown else (False, *(is_one_piece(classes, value) for value in range(1, count))),
+        shapes=measure_shapes(classes, count, spacing) if unknown is None else (),
         radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
         ceilings=ceilings(classes, count) if classes.ndim == 2 else (),
     )

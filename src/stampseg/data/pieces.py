@@ -5,39 +5,21 @@ Where every labelled case shows a label as one piece, a mask keeps the piece the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from ..core.packages import require
 
-LEAST_CASES = 5  # that show a label; of fewer it cannot be said
-WHOLE = 0.99  # share of a label's voxels in its largest piece: what else there is are slips of the pen
+SLIP = 0.01  # share of a label's voxels: a piece of no more is a slip of the pen
 
 
-def is_one_piece(classes: np.ndarray, value: int) -> bool:
-    """Whether voxels (*S) of class `value` hang together, corners included; False where there are none."""
-    inside = _box_of(classes, value)
-    if inside is None:
-        return False
-    pieces, count = _pieces(classes[inside] == value)
+def count_pieces(inside: np.ndarray) -> int:
+    """Pieces of a mask (*S) that hold together, corners included, slips of the pen left out."""
+    pieces, count = _pieces(inside)
     sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
-    return bool(sizes.max() >= WHOLE * sizes.sum())
-
-
-def one_piece_classes(whole: Sequence[int], cases: Sequence[int]) -> tuple[int, ...]:
-    """Classes to keep one piece of.
-
-    Args:
-        whole: cases in which each class is one piece, background first; empty where nobody looked.
-        cases: cases that hold each class, background first.
-    """
-    return tuple(
-        value
-        for value, (those, of) in enumerate(zip(whole, cases, strict=False))
-        if value and of >= LEAST_CASES and those == of
-    )
+    return int((sizes > SLIP * sizes.sum()).sum())
 
 
 def keep_surest(mask: np.ndarray, margins: np.ndarray, classes: Collection[int]) -> int:

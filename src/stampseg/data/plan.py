@@ -9,7 +9,9 @@ from pydantic import field_validator, model_validator
 
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from .calibration import Calibration
 from .io.limits import HIGHEST_LABEL
+from .shapes import LabelShape
 
 MOST_CHANNELS = 4096
 MOST_CLASSES = 1024
@@ -40,6 +42,7 @@ class TrainingScans(Options):
     spacing: Ranges  # mm, or 1 for pictures
     extent: Ranges  # mm, or pixels
     values: Ranges  # of the 1st, 50th and 99th percentile of a scan's values, all channels together
+    labels: tuple[LabelShape | None, ...] = ()  # of each class, background first; empty: not known
 
 
 class Plan(Options):
@@ -74,6 +77,7 @@ class Plan(Options):
     scans: TrainingScans | None = None  # None: not known
     ignored_value: int | None = None  # value in the files of voxels that are left out of all
     one_piece: tuple[int, ...] = ()  # classes of which a mask keeps the piece that is surest
+    calibration: Calibration | None = None  # None: nobody was left out to measure it on
     convention: Literal["stampseg", "nnunet"] = "stampseg"
 
     @field_validator("orientation")
@@ -125,6 +129,12 @@ class Plan(Options):
             raise ValueError(f"ignored_value {self.ignored_value} is among the label_values")
         if not all(0 < value < len(values) for value in self.one_piece):
             raise ValueError(f"one_piece {list(self.one_piece)} are not within 1 and {len(values) - 1}")
+        if self.calibration is not None and len(self.calibration.labels) != len(values):
+            raise ValueError(
+                f"a calibration of {len(self.calibration.labels)} classes for {len(values)} label_values"
+            )
+        if self.scans is not None and len(self.scans.labels) not in (0, len(values)):
+            raise ValueError(f"shapes of {len(self.scans.labels)} classes for {len(values)} label_values")
         if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
             raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 

@@ -19,9 +19,9 @@ from ..core.text import size_text
 from .fingerprint import Fingerprint
 from .grid import FACTORS
 from .labels import LabelTable
-from .pieces import one_piece_classes
 from .plan import Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
+from .shapes import one_piece_classes
 
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
 ANISOTROPIC = 3.0  # an axis this much coarser than the finest one is a slice axis
@@ -98,7 +98,7 @@ def _plan_pieces(
 ) -> tuple[int, ...]:
     if data.pieces == "all":
         return ()
-    found = one_piece_classes(fingerprint.class_whole, fingerprint.class_cases)
+    found = one_piece_classes(fingerprint.label_shapes)
     if found:
         names = ", ".join(table.names[value] for value in found)
         notes.append(f"pieces: {names}: one piece in every label; masks keep the surest one")

@@ -38,6 +38,7 @@ from ..train.round import Fit, Round
 from ..train.stamp import as_given, stamp, train_only
 from ..train.statistics import with_own_statistics
 from ..train.trainer import Trainer
+from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
 from .learner import Task, fit_on_training, gathering_of, learner_of, objective_of, training_batches
@@ -93,6 +94,7 @@ def run_training(
         task.config,
         checkpointer.seconds,
         trained_fit,
+        lambda model: calibrate_by_validation(model, task, (*trusted, spec.name)),
         remarks,
     )
     for text in result.warnings:

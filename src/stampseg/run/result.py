@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import torch
 
@@ -26,6 +27,7 @@ def write_result(
     config: Config,
     seconds: float,
     training_fit: Callable[[int], Fit],
+    calibrate: Callable[[Path], object],
     remarks: Sequence[str] = (),
 ) -> Result:
     """Choose the model and write result.json.
@@ -39,6 +41,7 @@ def write_result(
         config: its options.
         seconds: how long it took.
         training_fit: of the network of a round, over all training cases.
+        calibrate: gives the model file its calibration.
         remarks: of the training method.
 
     Returns:
@@ -51,6 +54,7 @@ def write_result(
     failure = _failure(unfound, rounds) if unfound and config.train.missed_label == "fail" else None
     if failure is None:
         folder.choose(choice.number)
+        calibrate(folder.model)
     validation = chosen.validation
     useless = [_useless(validation)] if validation and validation.dice < USELESS_DICE else []
     result = Result(

@@ -19,21 +19,34 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..core.errors import DataError, MissingPackageError, one_line
+from ..core.files import refuse_existing
 from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
 from ..data.io.readers import output_name, read_image, segmentation_name, twin_of, write_label
 from ..data.io.segmentations import write_segmentation
-from ..data.io.volume import Volume
+from ..data.io.volume import Header, Volume
 from ..data.known import trained_on
 from ..data.labels import to_values
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..data.splits import read_splits
+from .confidence import Confident, segment_confidently
 from .model import OpenModel, open_scorer
 from .sliding import segment_pieces
+from .trust import (
+    RECORD,
+    TABLE,
+    Assessed,
+    check_calibrated,
+    refuse_untrusted,
+    summary,
+    trust_of,
+    uncertainty_of,
+    write_trust,
+)  # fmt: skip
 
 BATCH = 1  # windows computed at once, where nothing else is said
 
@@ -45,7 +58,9 @@ class _Job:
     case: Case
     prepared: Prepared | None
     image: Volume | None
+    header: Header
     classes: np.ndarray | None
+    found: Confident | None  # where confidence is asked for
     dropped: int  # pieces left out of the mask
     seconds: float
     notes: tuple[str, ...]  # of the image's reader
@@ -57,6 +72,7 @@ class _Written:
     path: Path
     voxels: tuple[int, ...]  # of each class
     dropped: int  # pieces left out of it
+    assessed: Assessed | None  # where confidence is asked for
     seconds: float
     notes: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -87,6 +103,8 @@ def segment(
     threads: int | None = None,
     dicom_seg: bool = False,
     all_pieces: bool = False,
+    confidence: bool = False,
+    fail_below: float | None = None,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
 ) -> list[Path]:
@@ -108,6 +126,9 @@ def segment(
         threads: to compute with.
         dicom_seg: write masks of DICOM series as DICOM-SEG, a segment for each label.
         all_pieces: keep all pieces of labels that are one piece by the plan.
+        confidence: also say how far each mask can be trusted: `confidence.csv` and `.json`, and a map of the
+            uncertain voxels beside each mask; three times the work.
+        fail_below: Dice that must be expected of every mask; asks for confidence.
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
@@ -117,8 +138,12 @@ def segment(
     Raises:
         DataError: at the end, naming every file that could not be segmented.
         ModelFileError: the model cannot be loaded.
+        ConfigError: `fail_below` without a calibration in the model.
+        UntrustedError: at the end, less than `fail_below` is to be expected of a mask.
     """
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
+    confidence = confidence or fail_below is not None
+    check_calibrated(opened.plan, fail_below)
     if all_pieces:
         opened = replace(opened, plan=opened.plan.model_copy(update={"one_piece": ()}))
     cases = find_inputs(inputs, opened.plan.in_channels)
@@ -126,12 +151,15 @@ def segment(
         _check_folder(folder)
     name = segmentation_name if dicom_seg else output_name
     masks = {case.images: output / name(case.images) for case in cases}
-    _refuse_overwriting(cases, masks, overlays, overwrite)
+    _refuse_overwriting(cases, masks, overlays, overwrite, confidence)
+    if confidence and not overwrite:
+        for table in (TABLE, RECORD):
+            refuse_existing(output / table, overwrite)
 
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     written: list[_Written] = []
     failures: list[str] = []
-    options = {"batch_size": batch_size or BATCH, "mirror": mirror}
+    options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
     known = _known(cases, model)
     for case, result in zip(cases, _stream(cases, opened, masks, overlays, options), strict=True):
         if isinstance(result, FAILURES):
@@ -142,6 +170,8 @@ def segment(
         note = "  (trained on)" if case.id in known else ""
         if result.dropped:
             note = f"  {counted(result.dropped, 'stray piece')} left out{note}"
+        if result.assessed is not None:
+            note = f"  {result.assessed.trust.words()}{note}"
         path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
         echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
         for text in result.notes:
@@ -154,10 +184,16 @@ def segment(
     ]
     for text in (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
         tell(text)
+    rows = [result.assessed for result in written if result.assessed is not None]
+    if rows:
+        write_trust(output, rows, opened.plan)
+        for text in summary(rows, opened.plan, output):
+            echo(text)
     if failures:
         raise DataError(
             f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
         )
+    refuse_untrusted(rows, fail_below)
     return [result.path for result in written]
 
 
@@ -235,24 +271,47 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
     except FAILURES as error:
         return error
     kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
-    return _Job(case, prepared, kept, None, 0, time.perf_counter() - start, volume.header.notes, unlike)
+    return _Job(
+        case,
+        prepared,
+        kept,
+        volume.header,
+        None,
+        None,
+        0,
+        time.perf_counter() - start,
+        volume.header.notes,
+        unlike,
+    )
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     start = time.perf_counter()
+    options = dict(options)
+    confidence = options.pop("confidence")
     assert job.prepared is not None
     with opened.scoring() as scorer:
-        classes, dropped = segment_pieces(job.prepared, opened.plan, scorer, **options)
+        if confidence:
+            found = segment_confidently(job.prepared, opened.plan, scorer, **options)
+            classes, dropped = found.mask, found.dropped
+        else:
+            found = None
+            classes, dropped = segment_pieces(job.prepared, opened.plan, scorer, **options)
     seconds = job.seconds + time.perf_counter() - start
-    return replace(job, prepared=None, classes=classes, dropped=dropped, seconds=seconds)
+    return replace(job, prepared=None, classes=classes, found=found, dropped=dropped, seconds=seconds)
 
 
 def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written | Failure:
     """Write the mask (and the overlay)."""
     start = time.perf_counter()
-    case, classes = job.case, job.classes
+    case, classes, assessed = job.case, job.classes, None
     assert classes is not None
     try:
+        if job.found is not None:
+            percent = np.rint(job.found.uncertainty * (100 / 255)).astype(np.uint8)
+            doubts = write_label(uncertainty_of(path, case.images), percent, case.images)
+            trust = trust_of(job.found, plan, job.header, job.remarks)
+            assessed = Assessed(case.images[0], path, doubts, trust)
         if path.suffix == ".dcm":
             write_segmentation(path, classes, case.images[0], plan.label_names)
         else:
@@ -264,7 +323,7 @@ def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
     seconds = job.seconds + time.perf_counter() - start
-    return _Written(path, tuple(voxels.tolist()), job.dropped, seconds, job.notes, job.remarks)
+    return _Written(path, tuple(voxels.tolist()), job.dropped, assessed, seconds, job.notes, job.remarks)
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
@@ -286,7 +345,11 @@ def _check_folder(folder: Path) -> None:
 
 
 def _refuse_overwriting(
-    cases: Sequence[Case], masks: Mapping[tuple[Path, ...], Path], overlays: Path | None, overwrite: bool
+    cases: Sequence[Case],
+    masks: Mapping[tuple[Path, ...], Path],
+    overlays: Path | None,
+    overwrite: bool,
+    confidence: bool,
 ) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     images = {os.path.realpath(image) for case in cases for image in case.images}
@@ -296,6 +359,7 @@ def _refuse_overwriting(
         twin = twin_of(mask)
         targets = [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [_overlay_of(case, overlays)]
+        targets += [uncertainty_of(mask, case.images)] if confidence else []
         for target in targets:
             place = os.path.realpath(target)
             if place in images:

@@ -1,0 +1,118 @@
+"""What labels look like: how large, in how many pieces, cut off by the border or not.
+
+Masks that are unlike every training label are told of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..core.options import Options
+from ..core.text import counted
+from .pieces import count_pieces
+
+LEAST_CASES = 5  # that show a label as one piece; of fewer it cannot be said
+SIZE_FACTOR = 2.0  # beyond the training labels' range
+
+
+class LabelShape(Options):
+    """Of one class, over the training cases that hold it.
+
+    Attributes:
+        cases: how many.
+        size: least and most of it, in mm^2 or mm^3; pixels for pictures.
+        pieces: most that a case has.
+        at_border: whether it touches the border of an image.
+    """
+
+    cases: int
+    size: tuple[float, float]
+    pieces: int
+    at_border: bool
+
+
+def measure_shapes(
+    classes: np.ndarray, count: int, spacing: Sequence[float]
+) -> tuple[LabelShape | None, ...]:
+    """Of each class of one case (*S), background first, which has none; None where it is not there."""
+    boxes = _boxes(classes, count)
+    return tuple(
+        None if box is None else _shape(classes, value, box, spacing) for value, box in enumerate(boxes)
+    )
+
+
+def joined_shapes(cases: Sequence[tuple[LabelShape | None, ...]]) -> tuple[LabelShape | None, ...]:
+    """Of each class over all cases."""
+    return tuple(_joined([shape for shape in of if shape is not None]) for of in zip(*cases, strict=True))
+
+
+def one_piece_classes(shapes: Sequence[LabelShape | None]) -> tuple[int, ...]:
+    """Classes that are one piece in every case, the background first, which is none."""
+    return tuple(
+        value
+        for value, shape in enumerate(shapes)
+        if shape is not None and shape.pieces == 1 and shape.cases >= LEAST_CASES
+    )
+
+
+def unusual(
+    classes: np.ndarray,
+    known: Sequence[LabelShape | None],
+    names: Sequence[str],
+    spacing: Sequence[float],
+    *,
+    picture: bool,
+) -> list[str]:
+    """In what the labels of a mask (*S) are unlike those of training, in a few words each."""
+    found = []
+    for shape, usual, name in zip(measure_shapes(classes, len(known), spacing), known, names, strict=True):
+        if usual is None:
+            continue
+        if shape is None:
+            found.append(f"{name}: nothing found")
+            continue
+        found += [f"{name}: {text}" for text in _unlike(shape, usual, len(spacing), picture)]
+    return found
+
+
+def _unlike(shape: LabelShape, usual: LabelShape, dims: int, picture: bool) -> list[str]:
+    size, (least, most) = shape.size[0], usual.size
+    found = []
+    if not least / SIZE_FACTOR <= size <= most * SIZE_FACTOR:
+        scale, unit = (1.0, "pixels") if picture else ((1000.0, "ml") if dims == 3 else (100.0, "cm2"))
+        found.append(f"{size / scale:.3g} {unit} (trained on {least / scale:.3g} to {most / scale:.3g})")
+    if shape.pieces > usual.pieces:
+        found.append(f"{counted(shape.pieces, 'piece')} (trained on {usual.pieces} at most)")
+    if shape.at_border and not usual.at_border:
+        found.append("reaches the border of the image, as no training label does")
+    return found
+
+
+def _boxes(classes: np.ndarray, count: int) -> list[tuple[slice, ...] | None]:
+    from scipy.ndimage import find_objects
+
+    found = find_objects(classes)
+    return [None, *found[: count - 1], *[None] * (count - 1 - len(found))]
+
+
+def _shape(classes: np.ndarray, value: int, box: tuple[slice, ...], spacing: Sequence[float]) -> LabelShape:
+    inside = classes[box] == value
+    size = float(np.count_nonzero(inside)) * math.prod(spacing)
+    border = any(
+        part.start == 0 or part.stop == length for part, length in zip(box, classes.shape, strict=True)
+    )
+    return LabelShape(cases=1, size=(size, size), pieces=count_pieces(inside), at_border=border)
+
+
+def _joined(shapes: Sequence[LabelShape]) -> LabelShape | None:
+    if not shapes:
+        return None
+    return LabelShape(
+        cases=sum(shape.cases for shape in shapes),
+        size=(min(shape.size[0] for shape in shapes), max(shape.size[1] for shape in shapes)),
+        pieces=max(shape.pieces for shape in shapes),
+        at_border=any(shape.at_border for shape in shapes),
+    )

@@ -1,0 +1,231 @@
+"""What is said of a mask's trustworthiness: expected Dice of every label, and what is unusual about it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ConfigError, StampsegError, one_line
+from ..core.files import write_text
+from ..core.text import counted
+from ..data.calibration import LEVEL
+from ..data.io.formats import stem_of
+from ..data.io.readers import output_name
+from ..data.io.volume import Header
+from ..data.plan import Plan
+from ..data.shapes import unusual
+from .confidence import Confident
+
+TABLE = "confidence.csv"
+RECORD = "confidence.json"
+SHOWN = 5  # masks to look at first
+UNCERTAINTY = "_uncertainty"  # behind the name of a mask: percent of doubt, voxel by voxel
+
+
+class UntrustedError(StampsegError):
+    """Masks of which too little is to be expected, where a least Dice was asked for."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True)
+class LabelTrust:
+    """Of one label of one mask.
+
+    Attributes:
+        certainty: 0 to 1; None where the label is in neither the mask nor the turned views'.
+        expected: Dice, and the ends of its interval; None where the model has no calibration.
+    """
+
+    name: str
+    certainty: float | None
+    expected: tuple[float, float, float] | None
+
+    @property
+    def figure(self) -> float | None:
+        """What masks are sorted by."""
+        return self.certainty if self.expected is None else self.expected[0]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Of one mask.
+
+    Attributes:
+        labels: all but the background.
+        flags: what is unusual about the image or the mask, a few words each.
+    """
+
+    labels: tuple[LabelTrust, ...]
+    flags: tuple[str, ...]
+
+    @property
+    def lowest(self) -> float:
+        """Of the label of which least is to be expected; 0 where nothing was found."""
+        figures = [label.figure for label in self.labels if label.figure is not None]
+        return min(figures, default=0.0)
+
+    def words(self) -> str:
+        """For the line of a mask: `expected Dice 0.91 (0.84 to 0.96)`."""
+        shown = [label for label in self.labels if label.certainty is not None]
+        if not shown:
+            return ""
+        if any(label.expected is None for label in shown):
+            texts = [f"{label.certainty:.2f}" for label in shown]
+            return f"certainty {_by_name(shown, texts)}"
+        texts = [f"{e[0]:.2f} ({e[1]:.2f} to {e[2]:.2f})" for label in shown if (e := label.expected)]
+        return f"expected Dice {_by_name(shown, texts)}"
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """A mask that was written: its image, the map of uncertainty beside it, its trust."""
+
+    image: Path
+    mask: Path
+    uncertainty: Path
+    trust: Trust
+
+
+def _by_name(labels: Sequence[LabelTrust], texts: Sequence[str]) -> str:
+    if len(labels) == 1:
+        return texts[0]
+    return ", ".join(f"{one_line(x.name)} {text}" for x, text in zip(labels, texts, strict=True))
+
+
+def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str]) -> Trust:
+    """What is known of a mask.
+
+    Args:
+        found: the mask with its confidence.
+        plan: with the calibration, and the shapes of the training labels, if there are any.
+        header: of the image.
+        remarks: in what the image is unlike the training scans.
+    """
+    known = plan.scans.labels if plan.scans is not None else ()
+    flags = list(remarks)
+    if known:
+        flags += unusual(found.mask, known, plan.label_names, header.spacing, picture=header.is_picture)
+    if found.dropped:
+        flags.append(f"{counted(found.dropped, 'stray piece')} left out")
+    labels = []
+    for value, name in enumerate(plan.label_names[1:], 1):
+        certainty = found.certainty[value]
+        of = plan.calibration.labels[value] if plan.calibration is not None else None
+        expected = None if of is None or certainty is None else of.expected(certainty)
+        labels.append(LabelTrust(name, certainty, expected))
+    return Trust(tuple(labels), tuple(flags))
+
+
+def check_calibrated(plan: Plan, least: float | None) -> None:
+    """Refuse to hold masks to a least Dice where none can be expected of them.
+
+    Raises:
+        ConfigError: the model has no calibration.
+    """
+    if least is not None and plan.calibration is None:
+        raise ConfigError(
+            f"`fail_below` {least:g}: the model does not know its Dice on people it has not seen; train it "
+            "with `folds`, or with five or more people in `train.validation`, or leave it out"
+        )
+
+
+def source_of(plan: Plan) -> str:
+    """On whom the expected Dice rests, in a sentence."""
+    known = plan.calibration
+    labels = [of for of in known.labels if of is not None] if known is not None else []
+    if known is None or not labels:
+        return (
+            "certainty ranks these masks and is no Dice: the model was not held against people it had not "
+            "seen (train with folds, or with five or more people who validate)"
+        )
+    people = min(of.people for of in labels)
+    kind = "of the folds" if known.source == "folds" else "who validated"
+    return f"expected Dice, with intervals of {LEVEL:.0%}, by {people} people {kind}"
+
+
+def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
+    """Write `confidence.csv` and `confidence.json` beside the masks, those of least trust first.
+
+    Args:
+        output: folder of the masks.
+        rows: the masks.
+        plan: of the model.
+    """
+    ranked = sorted(rows, key=lambda row: row.trust.lowest)
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["image", "mask", "label", "expected_dice", "low", "high", "certainty", "flags"])
+    for row in ranked:
+        for label in row.trust.labels:
+            figures = ["" if v is None else f"{v:.4f}" for v in (*_three(label), label.certainty)]
+            table.writerow([row.image, row.mask.name, label.name, *figures, "; ".join(row.trust.flags)])
+    write_text(output / TABLE, stream.getvalue())
+    record = {
+        "source": source_of(plan),
+        "scans": [_as_json(row) for row in ranked],
+    }
+    write_text(output / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+def uncertainty_of(mask: Path, images: Sequence[Path]) -> Path:
+    """The map beside a mask: `scan.nii.gz` -> `scan_uncertainty.nii.gz`."""
+    name = output_name(images)
+    stem = stem_of(Path(name))
+    return mask.with_name(f"{stem}{UNCERTAINTY}{name[len(stem) :]}")
+
+
+def summary(rows: Sequence[Assessed], plan: Plan, output: Path) -> list[str]:
+    """The last lines: the masks to look at first, why, and what the figures rest on."""
+    ranked = sorted(rows, key=lambda row: row.trust.lowest)
+    lines = ["to look at first:"] if len(ranked) > 1 else []
+    for row in ranked[:SHOWN] if len(ranked) > 1 else []:
+        why = f"; {'; '.join(row.trust.flags)}" if row.trust.flags else ""
+        lines.append(f"  {one_line(row.mask.name)}  {row.trust.words() or 'nothing found'}{why}")
+    flagged = sum(bool(row.trust.flags) for row in rows)
+    lines.append(f"{counted(flagged, 'mask')} of {len(rows)} with something unusual; {source_of(plan)}")
+    lines.append(f"written to {one_line(str(output / TABLE))} and {RECORD}")
+    return lines
+
+
+def _three(label: LabelTrust) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if label.expected is None else label.expected
+
+
+def _as_json(row: Assessed) -> dict[str, Any]:
+    return {
+        "image": str(row.image),
+        "mask": row.mask.name,
+        "uncertainty": row.uncertainty.name,
+        "flags": list(row.trust.flags),
+        "labels": {
+            label.name: {
+                "certainty": label.certainty,
+                "expected_dice": _three(label)[0],
+                "interval": None if label.expected is None else list(label.expected[1:]),
+            }
+            for label in row.trust.labels
+        },
+    }
+
+
+def refuse_untrusted(rows: Sequence[Assessed], least: float | None) -> None:
+    """Raise where the expected Dice of masks is below what was asked for.
+
+    Raises:
+        UntrustedError: naming the lowest.
+    """
+    below = sorted(
+        (row.trust.lowest, row.mask) for row in rows if least is not None and row.trust.lowest < least
+    )
+    if below:
+        (lowest, mask), *_ = below
+        raise UntrustedError(
+            f"{mask}: an expected Dice of {lowest:.2f}, below the {least:g} of `fail_below`, as "
+            f"{counted(len(below), 'mask')} of {len(rows)}; look at them; all are written"
+        )

@@ -1,0 +1,69 @@
+"""What labels look like, and what is unlike them."""
+
+import numpy as np
+
+from stampseg.data.shapes import LabelShape, joined_shapes, measure_shapes, one_piece_classes, unusual
+
+
+def boxes(*places, shape=(20, 24)):
+    """A mask of (class, row, column, height, width)."""
+    mask = np.zeros(shape, np.uint8)
+    for value, row, column, height, width in places:
+        mask[row : row + height, column : column + width] = value
+    return mask
+
+
+def test_shapes_of_a_mask():
+    mask = boxes((1, 2, 3, 4, 5), (1, 10, 10, 2, 2), (3, 0, 8, 2, 3))
+    background, one, two, three = measure_shapes(mask, 4, (0.5, 2.0))
+    assert background is None and two is None
+    assert one == LabelShape(cases=1, size=(24, 24), pieces=2, at_border=False)
+    assert three == LabelShape(cases=1, size=(6, 6), pieces=1, at_border=True)
+
+
+def test_shapes_do_not_depend_on_the_axes():
+    volume = np.zeros((6, 7, 8), np.uint8)
+    volume[1:3, 2:6, 3:8] = 1
+    turned = np.flip(volume, 1).transpose(2, 0, 1)
+    assert measure_shapes(volume, 2, (1, 2, 3)) == measure_shapes(turned, 2, (3, 1, 2))
+
+
+def test_shapes_are_joined_over_the_cases_that_hold_a_label():
+    first = measure_shapes(boxes((1, 2, 3, 4, 5)), 3, (1, 1))
+    second = measure_shapes(boxes((1, 0, 0, 2, 2), (1, 8, 8, 2, 2), (2, 14, 3, 1, 1)), 3, (1, 1))
+    assert joined_shapes([first, second]) == (
+        None,
+        LabelShape(cases=2, size=(8, 20), pieces=2, at_border=True),
+        LabelShape(cases=1, size=(1, 1), pieces=1, at_border=False),
+    )
+
+
+def test_a_class_is_one_piece_if_every_one_of_five_cases_says_so():
+    def shape(cases, pieces):
+        return LabelShape(cases=cases, size=(1, 2), pieces=pieces, at_border=False)
+
+    assert one_piece_classes((None, shape(5, 1), shape(5, 2), shape(4, 1), None)) == (1,)
+    assert one_piece_classes(()) == ()
+
+
+def test_what_no_training_label_is_like():
+    usual = LabelShape(cases=9, size=(2000.0, 4000.0), pieces=1, at_border=False)
+    names = ("background", "liver", "tumour")
+
+    def said(mask, picture=True, spacing=(10.0, 10.0)):
+        return unusual(mask, (None, usual, None), names, spacing, picture=picture)
+
+    assert said(boxes((1, 5, 5, 5, 6))) == []
+    assert said(boxes((1, 5, 5, 3, 3)), picture=False) == ["liver: 9 cm2 (trained on 20 to 40)"]
+    assert said(boxes((1, 5, 5, 10, 10))) == ["liver: 1e+04 pixels (trained on 2e+03 to 4e+03)"]
+    assert said(boxes((1, 0, 5, 5, 3), (1, 10, 10, 5, 3))) == [
+        "liver: 2 pieces (trained on 1 at most)",
+        "liver: reaches the border of the image, as no training label does",
+    ]
+    assert said(boxes((2, 5, 5, 5, 5))) == ["liver: nothing found"]
+    volume = np.zeros((9, 9, 9), np.uint8)
+    volume[4, 4, 4] = 1
+    big = LabelShape(cases=9, size=(30000.0, 40000.0), pieces=1, at_border=False)
+    assert unusual(volume, (None, big), names[:2], (10.0, 10.0, 10.0), picture=False) == [
+        "liver: 1 ml (trained on 30 to 40)"
+    ]

@@ -1,0 +1,75 @@
+"""Expected Dice: rising, right where the truth is known, and with intervals that hold."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy.optimize import isotonic_regression
+
+from stampseg.data.calibration import LEVEL, Calibration, LabelCalibration
+from stampseg.evaluation.calibration import calibrate
+
+
+def people_of(rng, count, noise=0.05):
+    """Dice is certainty squared, with noise; one mask of each person."""
+    certainty = rng.uniform(0.4, 1.0, count)
+    dice = np.clip(certainty**2 + rng.normal(0, noise, count), 0, 1)
+    return {str(n): [(float(c), float(d))] for n, (c, d) in enumerate(zip(certainty, dice, strict=True))}
+
+
+def test_expected_dice_follows_the_people_who_were_left_out():
+    found = calibrate(people_of(np.random.default_rng(0), 200))
+    assert found.people == 200
+    for certainty in (0.5, 0.7, 0.9):
+        expected, low, high = found.expected(certainty)
+        assert expected == pytest.approx(certainty**2, abs=0.05)
+        assert (low, high) == (
+            pytest.approx(max(expected - found.margin, 0)),
+            min(expected + found.margin, 1),
+        )
+    assert found.expected(0.0)[0] == 0.0
+
+
+def test_the_fit_is_the_isotonic_regression_at_its_points():
+    """Oracle: SciPy's, at the middles of its stretches."""
+    people = people_of(np.random.default_rng(1), 30, noise=0.2)
+    points = np.array(sorted([(0.0, 0.0), *(p for of in people.values() for p in of)]))
+    oracle = isotonic_regression(points[:, 1])
+    found = calibrate(people)
+    for start, stop in zip(oracle.blocks[:-1], oracle.blocks[1:], strict=True):
+        middle = points[start:stop, 0].mean()
+        assert found.expected(middle)[0] == pytest.approx(oracle.x[start])
+
+
+@pytest.mark.parametrize("count", [10, 40])
+def test_intervals_hold_for_other_people(count):
+    rng, inside = np.random.default_rng(2), []
+    for _ in range(150):
+        found = calibrate(people_of(rng, count))
+        others = [p for of in people_of(rng, 20).values() for p in of]
+        inside += [low <= dice <= high for c, dice in others for _, low, high in [found.expected(c)]]
+    assert LEVEL - 0.05 < np.mean(inside) < LEVEL + 0.08
+
+
+def test_few_people_make_no_calibration_and_many_masks_of_one_are_one_person():
+    rng = np.random.default_rng(3)
+    assert calibrate(people_of(rng, 4)) is None
+    points = [point for of in people_of(rng, 40).values() for point in of]
+    assert calibrate({"a": points}) is None
+    assert calibrate({str(n): points[8 * n : 8 * n + 8] for n in range(5)}).people == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dice": (0.0, 0.5)}, "need as many values each"),
+        ({"certainty": (0.0, 0.9, 0.5)}, "must rise"),
+        ({"dice": (0.0, 0.5, 1.5)}, "from 0 to 1"),
+        ({"margin": 2.0}, "margin 2.0 is not within"),
+    ],
+)
+def test_a_calibration_that_cannot_be(changes, message):
+    values = {"certainty": (0.0, 0.5, 0.9), "dice": (0.0, 0.5, 0.8), "margin": 0.1, "people": 9}
+    of = LabelCalibration(**values)
+    assert Calibration(labels=(None, of), source="folds").labels[1] == of
+    with pytest.raises(ValidationError, match=message):
+        LabelCalibration(**{**values, **changes})

@@ -1,0 +1,206 @@
+"""How far a mask can be trusted: against a slow twin, by laws, and through `predict`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import affine_transform, gaussian_filter
+
+from stampseg.core.errors import ConfigError, DataError
+from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.plan import Plan, TrainingScans
+from stampseg.data.preprocess import Geometry, Prepared
+from stampseg.data.shapes import LabelShape
+from stampseg.runtime import segmentation
+from stampseg.runtime.confidence import ANGLE, segment_confidently, turned
+from stampseg.runtime.model import OpenModel
+from stampseg.runtime.sliding import segment_windows, softmax
+from stampseg.runtime.trust import UntrustedError
+
+SHAPE = LabelShape(cases=9, size=(60.0, 90.0), pieces=1, at_border=False)
+CURVE = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.8), margin=0.1, people=9)
+
+
+def plan(patch=(16, 16), **changes):
+    dims = len(patch)
+    values = {
+        "spatial_dims": dims, "in_channels": 1, "label_values": (0, 7), "crop": "none",
+        "orientation": "RAS" if dims == 3 else None, "label_names": ("background", "liver"), "spacing": (1.0,) * dims, "patch_size": patch,
+        "normalization": "min-max", "ct": None, "strides": ((2,) * dims,),
+    }  # fmt: skip
+    return Plan(**{**values, **changes})
+
+
+def bright(windows):
+    """Logits (B, 2, *S): liver where it is bright, the surer the brighter."""
+    lead = 8 * (windows[:, :1] - 0.5)
+    return np.concatenate([-lead, lead], axis=1).astype(np.float32)
+
+
+def disc(shape, radius, middle=None):
+    middle = [(n - 1) / 2 for n in shape] if middle is None else middle
+    grid = np.indices(shape)
+    far = sum((g - m) ** 2 for g, m in zip(grid, middle, strict=True))
+    return (far <= radius**2).astype(np.float32)
+
+
+def confident(image, settings, scorer=bright):
+    prepared = Prepared(image[None].astype(np.float32), None, Geometry.working(image.shape))
+    return segment_confidently(prepared, settings, scorer)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (30, 22)])
+def test_the_mask_is_the_one_without_confidence(shape):
+    image = gaussian_filter(np.random.default_rng(0).random(shape), 2).astype(np.float32)
+    image = (image - image.min()) / np.ptp(image)
+    prepared = Prepared(image[None], None, Geometry.working(shape))
+    found = segment_confidently(prepared, plan(), bright)
+    assert np.array_equal(found.mask, segment_windows(prepared, plan(), bright))
+
+
+def test_certainty_against_a_slow_twin():
+    """One window: rotated by SciPy, segmented, rotated back, compared by hand."""
+    rng = np.random.default_rng(1)
+    image = gaussian_filter(rng.random((16, 16)), 1.5).astype(np.float32)
+    image = (image - image.min()) / np.ptp(image)
+    own = softmax(bright(image[None, None]))[0]
+    middle = np.array([7.5, 7.5])
+    agreed = []
+    for angle in (ANGLE, -ANGLE):
+        there = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        view = affine_transform(image, there, middle - there @ middle, order=1, mode="nearest")
+        logits = bright(view[None, None])[0]
+        back = [
+            affine_transform(x, there.T, middle - there.T @ middle, order=1, mode="nearest") for x in logits
+        ]
+        other = back[1] > back[0]
+        mask = own[1] > own[0]
+        agreed.append(2 * (mask & other).sum() / (mask.sum() + other.sum()))
+    soft = 2 * own[1][own[1] > own[0]].sum() / ((own[1] > own[0]).sum() + own[1].sum())
+    found = confident(image, plan())
+    assert found.certainty[1] == pytest.approx((soft + np.mean(agreed)) / 2, abs=0.01)
+
+
+def test_what_is_sure_is_more_certain_than_what_is_not():
+    sure = confident(disc((16, 16), 5), plan())
+    faint = confident(0.52 * disc((16, 16), 5), plan())
+    assert sure.certainty[1] > 0.9 > 0.75 > faint.certainty[1]
+    assert sure.uncertainty[8, 8] < 5 < 100 < faint.uncertainty[8, 8]
+    assert confident(np.zeros((16, 16)), plan()).certainty[1] is None
+
+
+def test_a_label_that_only_turned_views_find_is_not_to_be_trusted():
+    calls = []
+
+    def turned_only(windows):
+        calls.append(windows)
+        return bright(windows) if len(calls) == 1 else bright(windows + 1)
+
+    found = confident(np.zeros((16, 16)), plan(), turned_only)
+    assert len(calls) == 3 and not found.mask.any() and found.certainty[1] < 0.05
+
+
+def test_windows_are_turned_in_the_plane_of_the_finest_voxels():
+    settings = plan((12, 12, 6), spacing=(1.0, 1.0, 5.0))
+    seen = []
+
+    def look(windows):
+        seen.append(windows.copy())
+        return bright(windows)
+
+    image = np.zeros((1, 1, 12, 12, 6), np.float32)
+    image[0, 0, 2:10, 5:7, 3] = 1
+    turned(look, settings, ANGLE)(image)
+    assert not seen[0][..., [0, 1, 2, 4, 5]].any()
+    assert seen[0][..., 3].sum() == pytest.approx(image.sum(), rel=0.05)
+    assert not np.array_equal(seen[0], image)
+
+
+def test_a_turn_keeps_lengths_in_mm():
+    settings = plan((24, 24), spacing=(1.0, 2.0))
+    seen = []
+
+    def look(windows):
+        seen.append(windows[0, 0].copy())
+        return bright(windows)
+
+    image = np.zeros((24, 24), np.float32)
+    image[2:22, 11:13] = 1  # 20 mm along the rows
+    turned(look, settings, ANGLE)(image[None, None])
+    rows, columns = np.indices((24, 24)) - 11.5
+    weight = seen[0] / seen[0].sum()
+    spread = np.cov(np.stack([rows.ravel() * 1.0, columns.ravel() * 2.0]), aweights=weight.ravel())
+    direction = np.linalg.eigh(spread)[1][:, -1]
+    assert abs(np.degrees(np.arctan2(direction[1], direction[0]))) % 180 == pytest.approx(10, abs=1.5) or (
+        abs(np.degrees(np.arctan2(direction[1], direction[0]))) % 180 == pytest.approx(170, abs=1.5)
+    )
+
+
+def predict(folder, monkeypatch, settings, images, **options):
+    monkeypatch.setattr(
+        segmentation, "open_scorer", lambda *a, **k: OpenModel(settings, lambda: nullcontext(bright))
+    )
+    (folder / "in").mkdir(exist_ok=True)
+    for name, image in images.items():
+        Image.fromarray((255 * image).astype(np.uint8)).save(folder / "in" / f"{name}.png")
+    said = []
+    segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append, **options)
+    return said
+
+
+def settings_of(**changes):
+    labels = (None, SHAPE)
+    scans = TrainingScans(spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=labels)
+    return plan(scans=scans, calibration=Calibration(labels=(None, CURVE), source="folds"), **changes)
+
+
+IMAGES = {
+    "a": disc((16, 16), 5),
+    "b": np.maximum(0.53 * disc((16, 16), 2, (0, 3)), disc((16, 16), 0, (15, 15))),
+}
+
+
+def test_predict_says_how_far_masks_can_be_trusted(tmp_path, monkeypatch):
+    said = predict(tmp_path, monkeypatch, settings_of(), IMAGES, confidence=True)
+    assert "  expected Dice 0.80 (0.70 to 0.90)" in said[0]
+    assert said[2] == "to look at first:" and said[3].startswith("  b.png  expected Dice ")
+    assert "liver: reaches the border of the image, as no training label does" in said[3]
+    assert "1 mask of 2 with something unusual; expected Dice, with intervals of 90%, by 9 people" in said[5]
+    record = json.loads((tmp_path / "out" / "confidence.json").read_text())
+    assert [scan["mask"] for scan in record["scans"]] == ["b.png", "a.png"]
+    of_a = record["scans"][1]["labels"]["liver"]
+    assert of_a["expected_dice"] == pytest.approx(0.8 * of_a["certainty"])
+    assert record["scans"][1]["flags"] == []
+    table = (tmp_path / "out" / "confidence.csv").read_text().splitlines()
+    assert table[0] == "image,mask,label,expected_dice,low,high,certainty,flags" and len(table) == 3
+    doubts = np.asarray(Image.open(tmp_path / "out" / "a_uncertainty.png"))
+    assert doubts.shape == (16, 16) and 5 < doubts.max() <= 50 and doubts[8, 8] < 3
+
+
+def test_masks_of_which_too_little_is_expected_end_a_pipeline(tmp_path, monkeypatch):
+    with pytest.raises(UntrustedError, match=r"b.png: an expected Dice of 0.\d+, below the 0.7 of"):
+        predict(tmp_path, monkeypatch, settings_of(), IMAGES, fail_below=0.7)
+    assert (tmp_path / "out" / "b.png").exists() and (tmp_path / "out" / "confidence.json").exists()
+
+
+def test_a_model_that_was_held_against_nobody_says_so(tmp_path, monkeypatch):
+    said = predict(tmp_path, monkeypatch, plan(), IMAGES, confidence=True)
+    assert "  certainty 1.00" in said[0]
+    assert "certainty ranks these masks and is no Dice" in said[-2]
+    with pytest.raises(ConfigError, match=r"`fail_below` 0\.5: the model does not know its Dice on people"):
+        predict(tmp_path, monkeypatch, plan(), IMAGES, fail_below=0.5)
+
+
+def test_nothing_that_is_there_is_replaced(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    for name in ("a_uncertainty.png", "confidence.csv"):
+        place = tmp_path / "out" / name
+        place.write_text("mine")
+        with pytest.raises(DataError, match=f"{name}: exists already"):
+            predict(tmp_path, monkeypatch, settings_of(), IMAGES, confidence=True)
+        assert place.read_text() == "mine" and not (tmp_path / "out" / "a.png").exists()
+        place.unlink()
