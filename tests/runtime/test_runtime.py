@@ -416,6 +416,7 @@ def test_a_plan_of_other_classes_than_the_network(models: dict[Any, Any], tmp_pa
     source = models[2, ".onnx"][0]
     details = json.loads(look_into(source.read_bytes()).metadata["stampseg"])
     plan = {**details["plan"], "label_values": [0, 1, 2], "label_names": ["background", "a", "b"]}
+    plan |= {"scans": None}
     path = changed_onnx(source, tmp_path / "model.onnx", with_details(plan=plan))
     with pytest.raises(ModelFileError, match=r"gives scores of shape|asks for 'scores' of 3 channel"):
         open_session(path)(np.zeros((1, 1, *plan["patch_size"]), np.float32))
