@@ -30,7 +30,8 @@ def plan(patch=(16, 16), **changes):
     values = {
         "spatial_dims": dims, "in_channels": 1, "label_values": (0, 7), "crop": "none",
         "orientation": "RAS" if dims == 3 else None, "label_names": ("background", "liver"),
-        "spacing": (1.0,) * dims, "patch_size": patch, "normalization": "min-max", "ct": None, "strides": ((2,) * dims,),
+        "spacing": (1.0,) * dims, "patch_size": patch,
+        "normalization": "min-max", "ct": None, "strides": ((2,) * dims,),
     }  # fmt: skip
     return Plan(**{**values, **changes})
 
