@@ -9,11 +9,13 @@ from .core.version import __version__
 if TYPE_CHECKING:
     from .channels.graph import Cut
     from .core.teacher_options import TeacherOptions
+    from .runtime.segmenter import Segmented, Segmenter
     from .train.library import Graph, load, save, stamp, trace
     from .train.mean_teacher import MeanTeacher
 
 __all__ = [
-    "Cut", "Graph", "MeanTeacher", "TeacherOptions", "__version__", "load", "save", "stamp", "trace",
+    "Cut", "Graph", "MeanTeacher", "Segmented", "Segmenter", "TeacherOptions", "__version__", "load", "save",
+    "stamp", "trace",
 ]  # fmt: skip
 
 
@@ -25,6 +27,10 @@ def __getattr__(name: str) -> Any:
     """Import the library when it is first used, so that the command line starts without torch."""
     if name not in __all__:
         raise AttributeError(f"module 'stampseg' has no attribute {name!r}")
+    if name in ("Segmented", "Segmenter"):  # no torch, where an exported file is opened
+        from .runtime import segmenter
+
+        return getattr(segmenter, name)
     from .train import library
 
     return getattr(library, name)

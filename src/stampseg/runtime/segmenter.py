@@ -1,0 +1,180 @@
+"""Arrays in, masks and their trustworthiness out: a model as five lines of one's own program."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import DataError
+from ..data.io.readers import read_image
+from ..data.io.volume import Header, Volume, volume_header
+from ..data.labels import to_values
+from ..data.likeness import remarks
+from ..data.plan import Plan
+from ..data.preprocess import prepare
+from .confidence import Confident, segment_confidently
+from .model import open_scorer
+from .sliding import segment_pieces
+from .trust import Trust, trust_of
+
+ARRAY = Path("the array")  # what messages call an image that is no file
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """A mask, where it lies, and how far it can be trusted.
+
+    Attributes:
+        mask: (*S) on the image's own grid, with the values that the training labels had.
+        affine: 4 x 4, voxel to RAS+ mm; None for pictures.
+        spacing: of the voxels, mm; 1 for pictures.
+        expected: of each label, Dice and the ends of its 90% interval; None where the model has no
+            calibration, or nothing of the label was seen. Empty without confidence.
+        certainty: of each label, 0 to 1; None where nothing of it was seen. Empty without confidence.
+        uncertainty: (*S) float32 from 0 to 1, how far the likeliest label's mean probability is from 1; None
+            without confidence.
+        flags: what is unusual about the image or the mask, a few words each.
+    """
+
+    mask: np.ndarray
+    affine: np.ndarray | None
+    spacing: tuple[float, ...]
+    expected: Mapping[str, tuple[float, float, float] | None]
+    certainty: Mapping[str, float | None]
+    uncertainty: np.ndarray | None
+    flags: tuple[str, ...]
+
+
+class Segmenter:
+    """Segments files and arrays with a run folder, a model file or an exported file.
+
+        found = stampseg.Segmenter("run").segment("scan.nii.gz")
+        found.mask, found.affine, found.expected, found.uncertainty, found.flags
+
+    Attributes:
+        plan: how images are prepared.
+        labels: value in masks of each label's name.
+    """
+
+    def __init__(
+        self,
+        model: Path | str,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        batch_size: int = 1,
+        mirror: bool = False,
+        trusted: Collection[str] = (),
+    ) -> None:
+        """Args:
+            model: run folder, `.safetensors`, `.onnx`, `.openvino` or `.pt2`.
+            device: where to compute; exported files compute on the CPU.
+            threads: to compute with; None leaves it to the library.
+            batch_size: windows computed at once.
+            mirror: average over all mirrored views, at 2 to the number of axes times the work.
+            trusted: `package.module:Class` names whose code the model may use.
+
+        Raises:
+            ConfigError: another device than the CPU for an exported file.
+            ModelFileError: the model cannot be opened.
+            MissingPackageError: what computes is not installed.
+        """
+        self._opened = open_scorer(Path(model), device=device, trusted=trusted, threads=threads)
+        self._batch_size, self._mirror = batch_size, mirror
+        self.plan: Plan = self._opened.plan
+        self.labels = dict(zip(self.plan.label_names[1:], self.plan.label_values[1:], strict=True))
+
+    def segment(
+        self,
+        image: Path | str | Sequence[Path | str] | np.ndarray,
+        *,
+        affine: np.ndarray | None = None,
+        spacing: Sequence[float] | None = None,
+        confidence: bool = True,
+        all_pieces: bool = False,
+    ) -> Segmented:
+        """Segment one case.
+
+        Args:
+            image: its file, or its files, one per channel in the order of training; or an array (*S) or
+                (C, *S), volumes in the order X, Y, Z of nibabel, pictures by row and column.
+            affine: of an array that is a volume: 4 x 4, voxel to RAS+ mm.
+            spacing: of such an array in place of `affine`, mm; its axes then run to the right, the front and
+                the head.
+            confidence: also say how far the mask can be trusted, at three times the work.
+            all_pieces: keep all pieces of labels that are one piece by the plan.
+
+        Raises:
+            DataError: a file that cannot be read, or an image that does not fit the model.
+        """
+        volume = (
+            self._volume(image, affine, spacing)
+            if isinstance(image, np.ndarray)
+            else read_image(_paths(image), self.plan.in_channels)
+        )
+        plan = self.plan.model_copy(update={"one_piece": ()}) if all_pieces else self.plan
+        prepared, unlike = prepare(volume, plan), remarks(volume, plan)
+        batch, mirror = self._batch_size, self._mirror
+        with self._opened.scoring() as scorer:
+            if not confidence:
+                mask, _ = segment_pieces(prepared, plan, scorer, batch_size=batch, mirror=mirror)
+                return _segmented(mask, None, Trust((), tuple(unlike)), volume.header, plan)
+            found = segment_confidently(prepared, plan, scorer, batch_size=batch, mirror=mirror)
+        trust = trust_of(found, plan, volume.header, unlike)
+        return _segmented(found.mask, found, trust, volume.header, plan)
+
+    def _volume(
+        self, array: np.ndarray, affine: np.ndarray | None, spacing: Sequence[float] | None
+    ) -> Volume:
+        """An array with the header that a file would have had."""
+        dims = self.plan.spatial_dims
+        if array.ndim == dims:
+            array = array[None]
+        if array.ndim != dims + 1:
+            raise DataError(
+                f"an array of shape {array.shape}; expected {dims} axes, and one of channels before them if "
+                f"there are several"
+            )
+        shape, kind = array.shape[1:], str(array.dtype)
+        if dims == 2:
+            header = Header(shape, (1.0, 1.0), None, len(array), kind, ARRAY, True)
+        else:
+            header = volume_header(ARRAY, shape, _affine(affine, spacing), len(array), kind)
+        return Volume(np.ascontiguousarray(array, dtype=np.float32), header)
+
+
+def _affine(affine: np.ndarray | None, spacing: Sequence[float] | None) -> np.ndarray:
+    if (affine is None) == (spacing is None):
+        raise DataError(
+            "an array of a volume needs `affine` (4 x 4, voxel to RAS+ mm) or `spacing` (mm), one of them: "
+            "without the size of its voxels it cannot be brought to the grid that the model knows"
+        )
+    if affine is not None:
+        if np.shape(affine) != (4, 4):
+            raise DataError(f"`affine` of shape {np.shape(affine)}; expected 4 x 4, voxel to RAS+ mm")
+        return np.asarray(affine, dtype=np.float64)
+    sizes = tuple(spacing or ())
+    if len(sizes) != 3 or min(sizes) <= 0:
+        raise DataError(f"`spacing` {list(sizes)}; expected three sizes above 0, in mm")
+    return np.diag([*sizes, 1.0])
+
+
+def _segmented(
+    classes: np.ndarray, found: Confident | None, trust: Trust, header: Header, plan: Plan
+) -> Segmented:
+    return Segmented(
+        mask=to_values(classes, plan.label_values),
+        affine=header.affine,
+        spacing=header.spacing,
+        expected={label.name: label.expected for label in trust.labels},
+        certainty={label.name: label.certainty for label in trust.labels},
+        uncertainty=None if found is None else found.uncertainty.astype(np.float32) / 255,
+        flags=trust.flags,
+    )
+
+
+def _paths(image: Path | str | Sequence[Path | str]) -> list[Path]:
+    return [Path(image)] if isinstance(image, str | Path) else [Path(path) for path in image]
