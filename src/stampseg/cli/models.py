@@ -72,6 +72,44 @@ def predict(
 
 @app.command()
 @reported
+def suggest(
+    model: Annotated[
+        Path, typer.Argument(help="Run folder, model.safetensors, or an exported .onnx, .openvino or .pt2.")
+    ],
+    inputs: Annotated[list[Path], typer.Argument(help="Scans without labels: files, folders, DICOM series.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for drafts, pictures and suggested.csv.")
+    ],
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Scans to suggest.")] = 5,
+    group_regex: Annotated[
+        str | None,
+        typer.Option(
+            "--group-regex", help="Its first group in a file's name is the person: one scan of each."
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
+    ] = None,
+    trusted: TrustOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Say which scans to label next, and write drafts of their masks to correct."""
+    from ..runtime.suggestion import suggest as choose
+
+    found = choose(
+        model, inputs, output, count, group_regex=group_regex, device=device or "cpu",
+        trusted=tuple(trusted or ()), threads=threads, echo=say,
+    )  # fmt: skip
+    say("label next:")
+    for rank, one in enumerate(found, 1):
+        say(f"  {rank}  {one_line(str(one.case.images[0]))}  {one_line(one.reason)}")
+    say(
+        f"drafts to correct in {one_line(str(output / 'drafts'))}; nothing of them is a label before you say so"
+    )
+
+
+@app.command()
+@reported
 def export(
     model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
     output: Annotated[

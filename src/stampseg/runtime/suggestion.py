@@ -1,0 +1,251 @@
+"""Which scans to label next: those the network doubts, unlike what is labelled and unlike one another.
+
+Greedy: a scan's gain is its doubt times its distance to the nearest scan that is labelled or chosen already;
+the scan of the highest gain is chosen, its person is through, and the distances are taken again (k-centre
+with weights; Sener & Savarese 2018 without them).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import ConfigError, DataError, one_line
+from ..core.files import refuse_existing, write_text
+from ..core.run_folder import run_folder_of
+from ..core.text import counted
+from ..data.cases import Case, find_inputs, with_groups
+from ..data.io.readers import output_name, read_image
+from ..data.known import trained_on
+from ..data.likeness import remarks
+from ..data.plan import Plan
+from ..data.preprocess import Geometry, Prepared, prepare
+from ..data.splits import Entry, read_splits
+from .confidence import segment_confidently
+from .model import OpenModel, open_scorer
+from .segmentation import segment
+from .trust import trust_of
+
+TABLE = "suggested.csv"
+CELLS = 6  # per axis of the picture that scans are compared by
+FAR = 0.8  # share of the scans that are nearer to what is labelled, for "unlike"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A scan to label.
+
+    Attributes:
+        case: its image.
+        draft: the mask to correct.
+        figure: Dice to be expected of the draft's worst label, or its certainty.
+        calibrated: whether it is the former.
+        reason: why it was chosen, in words.
+    """
+
+    case: Case
+    draft: Path
+    figure: float
+    calibrated: bool
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    case: Case
+    figure: float
+    look: np.ndarray
+    flags: tuple[str, ...]
+
+
+def suggest(
+    model: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    count: int = 5,
+    *,
+    group_regex: str | None = None,
+    device: str = "cpu",
+    trusted: Collection[str] = (),
+    threads: int | None = None,
+    echo: Callable[[str], None] = print,
+) -> list[Suggestion]:
+    """Choose scans to label next and write drafts of their masks.
+
+    `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/` and
+    `suggested.csv`. Scans whose labels the network has seen are left out, as far as the run folder knows them.
+
+    Args:
+        model: run folder, model file or exported file.
+        inputs: images without labels: files, folders, DICOM series.
+        output: folder to write.
+        count: how many to suggest, each of another person.
+        group_regex: its first group in a file's name is the person; None: every file is another person.
+        device: where to compute.
+        trusted: `package.module:Class` names whose code the model may use.
+        threads: to compute with.
+        echo: is told of every scan that is looked at.
+
+    Returns:
+        The suggestions, the first first.
+
+    Raises:
+        ConfigError: a count below 1.
+        DataError: no scan is left to suggest, or something is in the way of what is written.
+        ModelFileError: the model cannot be opened.
+    """
+    if count < 1:
+        raise ConfigError(f"`count` {count}: expected 1 scan or more")
+    refuse_existing(output / TABLE, False)
+    opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
+    cases = with_groups(find_inputs(inputs, opened.plan.in_channels), group_regex)
+    labelled = _labelled(model)
+    known = {case.id for case in trained_on(cases, labelled)} if labelled else set()
+    left = [case for case in cases if case.id not in known]
+    if not left:
+        raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
+    seen, failures = _look_at(left, opened, echo)
+    if not seen:
+        raise DataError(f"none of {counted(len(left), 'scan')} can be read; the first: {failures[0]}")
+    anchors = [look for entry in labelled if (look := _look_of(entry.case, opened.plan)) is not None]
+    order, gaps = choose(
+        np.stack([one.look for one in seen]),
+        1 - np.array([one.figure for one in seen]),
+        [one.case.group for one in seen],
+        np.stack(anchors) if anchors else None,
+        count,
+    )
+    chosen = [seen[place] for place in order]
+    drafts = segment(
+        model, [path for one in chosen for path in one.case.images], output / "drafts",
+        overlays=output / "pictures", device=device, trusted=trusted, threads=threads, confidence=True,
+        echo=lambda text: None,
+    )  # fmt: skip
+    by_name = {path.name: path for path in drafts}
+    calibrated = opened.plan.calibration is not None
+    found = [
+        Suggestion(
+            one.case, by_name[output_name(one.case.images)], one.figure, calibrated,
+            _reason(one, gap, calibrated, bool(anchors)),
+        )
+        for one, gap in zip(chosen, gaps, strict=True)
+    ]  # fmt: skip
+    _write_table(output / TABLE, found)
+    return found
+
+
+def choose(
+    looks: np.ndarray,
+    doubts: np.ndarray,
+    people: Sequence[str],
+    labelled: np.ndarray | None,
+    count: int,
+) -> tuple[list[int], list[float]]:
+    """Which scans to take, in order, and each one's distance as a share of the scans that were nearer.
+
+    Args:
+        looks: (N, F) what scans look like.
+        doubts: (N,) 0 to 1.
+        people: of each scan; one scan of each is taken.
+        labelled: (M, F) scans that are labelled; None where they are not at hand.
+        count: at most this many.
+    """
+    everything = looks if labelled is None else np.concatenate([looks, labelled])
+    scale = everything.std(axis=0)
+    looks = looks / np.where(scale > 0, scale, 1)
+    free = np.ones(len(looks), dtype=bool)
+    if labelled is None:
+        near = np.full(len(looks), np.inf)
+    else:
+        near = _distances(looks, labelled / np.where(scale > 0, scale, 1)).min(axis=1)
+    chosen: list[int] = []
+    gaps: list[float] = []
+    while free.any() and len(chosen) < count:
+        # before anything is chosen or labelled, all are equally far
+        away = np.ones(len(looks)) if np.isinf(near).all() else near
+        gain = np.where(free, doubts * away, -1.0)
+        if gain.max() <= 0:  # no doubt anywhere: the farthest
+            gain = np.where(free, away, -1.0)
+        place = int(np.argmax(gain))
+        gaps.append(float((away[free] < away[place]).mean()))
+        chosen.append(place)
+        free &= np.array([person != people[place] for person in people])
+        near = np.minimum(near, _distances(looks, looks[place][None])[:, 0])
+    return chosen, gaps
+
+
+def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=2))
+
+
+def _labelled(model: Path) -> Sequence[Entry]:
+    with suppress(DataError):
+        splits = read_splits(run_folder_of(model))
+        return (*splits.learnt_from, *splits.validation) if splits is not None else ()
+    return ()
+
+
+def _look_at(
+    cases: Sequence[Case], opened: OpenModel, echo: Callable[[str], None]
+) -> tuple[list[_Seen], list[str]]:
+    """What the network says of every scan, one at a time in memory."""
+    seen, failures = [], []
+    with opened.scoring() as scorer:
+        for case in cases:
+            try:
+                volume = read_image(case.images, opened.plan.in_channels)
+                prepared = prepare(volume, opened.plan)
+            except DataError as error:
+                failures.append(str(error))
+                echo(f"left out: {error}")
+                continue
+            working = Prepared(prepared.image, None, Geometry.working(prepared.image.shape[1:]))
+            found = segment_confidently(working, opened.plan, scorer)
+            trust = trust_of(found, opened.plan, volume.header, remarks(volume, opened.plan))
+            seen.append(_Seen(case, trust.lowest, look(prepared.image), trust.flags))
+            echo(f"{one_line(str(case.images[0]))}  {trust.words() or 'nothing found'}")
+    return seen, failures
+
+
+def _look_of(case: Case, plan: Plan) -> np.ndarray | None:
+    """None where the files are gone."""
+    with suppress(DataError, OSError):
+        return look(prepare(read_image(case.images, plan.in_channels), plan).image)
+    return None
+
+
+def look(image: np.ndarray) -> np.ndarray:
+    """A prepared image (C, *S) as the means of `CELLS` cells per axis, (F,) float64."""
+    for axis in range(1, image.ndim):
+        edges = np.arange(CELLS + 1) * image.shape[axis] / CELLS
+        cells = [
+            image.take(range(int(start), max(math.ceil(stop), int(start) + 1)), axis=axis).mean(axis=axis)
+            for start, stop in pairwise(edges)
+        ]
+        image = np.stack(cells, axis=axis)
+    return image.astype(np.float64).ravel()
+
+
+def _reason(one: _Seen, gap: float, calibrated: bool, anchored: bool) -> str:
+    said = [f"{'expected Dice' if calibrated else 'certainty'} {one.figure:.2f}"]
+    if gap >= FAR:
+        said.append("unlike what is labelled" if anchored else "unlike the other scans")
+    return "; ".join([*said, *one.flags])
+
+
+def _write_table(path: Path, found: Sequence[Suggestion]) -> None:
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["rank", "image", "draft", "group", "figure", "reason"])
+    for rank, one in enumerate(found, 1):
+        images = ";".join(str(image) for image in one.case.images)
+        table.writerow([rank, images, one.draft, one.case.group, f"{one.figure:.4f}", one.reason])
+    write_text(path, stream.getvalue())

@@ -1,0 +1,98 @@
+"""Which scans to label next: by doubt and distance, one of each person, never one that is labelled."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.core.errors import DataError
+from stampseg.runtime.suggestion import CELLS, choose, look, suggest
+from tests.cli.command import QUICK, call
+from tests.data.scans import write_pictures
+
+
+def test_of_equal_doubt_the_farthest_from_labels_and_from_one_another_are_taken() -> None:
+    """Oracle: by hand, on a line."""
+    looks = np.array([[0.0], [1.0], [2.0], [9.0], [10.0]])
+    order, gaps = choose(looks, np.ones(5), list("abcde"), np.array([[0.5]]), 3)
+    assert order == [4, 2, 0] or order == [4, 2, 1]
+    assert gaps[0] == 0.8
+
+
+def test_of_equal_distance_the_most_doubtful_is_taken() -> None:
+    looks = np.eye(4)
+    order, _ = choose(looks, np.array([0.1, 0.7, 0.3, 0.5]), list("abcd"), None, 4)
+    assert order == [1, 3, 2, 0]
+
+
+def test_one_scan_of_each_person() -> None:
+    looks = np.random.default_rng(0).normal(size=(6, 3))
+    order, gaps = choose(looks, np.ones(6), ["a", "a", "a", "b", "b", "c"], None, 5)
+    assert len(order) == len(gaps) == 3
+    assert {["a", "a", "a", "b", "b", "c"][place] for place in order} == {"a", "b", "c"}
+
+
+def test_a_sure_network_still_gets_variety() -> None:
+    order, _ = choose(np.array([[0.0], [5.0], [1.0]]), np.zeros(3), list("abc"), np.array([[0.0]]), 1)
+    assert order == [1]
+
+
+@pytest.mark.parametrize("shape", [(12, 18), (CELLS, CELLS), (3, 40), (4, 5, 31)])
+def test_a_look_is_means_of_cells(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    found = look(image)
+    assert found.shape == (2 * CELLS ** len(shape),)
+    if all(n % CELLS == 0 for n in shape):
+        blocks = image.reshape(2, CELLS, shape[0] // CELLS, CELLS, shape[1] // CELLS).mean((2, 4))
+        np.testing.assert_allclose(found, blocks.ravel(), atol=1e-6)
+    assert look(image * 0 + 3) == pytest.approx(3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    data = write_pictures(
+        tmp_path_factory.mktemp("data"), [f"p{n}-IM-{k}" for n in range(4) for k in range(2)]
+    )
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    labelled = data.parent / "labelled"
+    for part in ("images", "masks"):
+        (labelled / part).mkdir(parents=True, exist_ok=True)
+        for name in ("p0-IM-0.png", "p0-IM-1.png"):
+            shutil.copy(data / part / name, labelled / part / name)
+    call("train", labelled, "-o", folder, "--validation", "none", "--group-regex", "(p.)", *QUICK)
+    return data, folder
+
+
+def test_suggest_writes_drafts_of_scans_that_nobody_labelled(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = run
+    new = tmp_path / "new"
+    shutil.copytree(data / "images", new)
+    for name in ("p0-IM-0.png", "p0-IM-1.png"):  # as on disk: the very files that were trained on
+        (new / name).unlink()
+    said = call("suggest", model, new, "-o", tmp_path / "todo", "-n", "5", "--group-regex", "(p.)").output
+    with (tmp_path / "todo" / "suggested.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert {row["group"] for row in rows} == {"p1", "p2", "p3"}
+    for row in rows:
+        draft = Path(row["draft"])
+        assert Image.open(draft).size == Image.open(row["image"]).size
+        assert draft.with_name(draft.stem + "_uncertainty.png").exists()
+        assert (tmp_path / "todo" / "pictures" / draft.name).exists()
+        assert row["reason"].startswith("certainty 0.") and row["reason"] in said
+    assert "nothing of them is a label before you say so" in said
+    again = call("suggest", model, new, "-o", tmp_path / "todo", code=3).output
+    assert "suggested.csv: exists already" in again
+
+
+def test_what_is_labelled_is_not_suggested(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = run
+    trained = data.parent / "labelled" / "images"
+    with pytest.raises(DataError, match="all 2 scans are labelled already; name scans without labels"):
+        suggest(model, [trained], tmp_path / "todo")
+    assert not (tmp_path / "todo").exists()
