@@ -20,7 +20,7 @@ def test_of_equal_doubt_the_farthest_from_labels_and_from_one_another_are_taken(
     """Oracle: by hand, on a line."""
     looks = np.array([[0.0], [1.0], [2.0], [9.0], [10.0]])
     order, gaps = choose(looks, np.ones(5), list("abcde"), np.array([[0.5]]), 3)
-    assert order == [4, 2, 0] or order == [4, 2, 1]
+    assert order == [4, 2, 3]
     assert gaps[0] == 0.8
 
 

@@ -1,4 +1,4 @@
-"""Commands for models that are there: predict, export, bench, evaluate, report."""
+"""Commands for models that are there: predict, suggest, export, bench, evaluate, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import DataError
+from ..core.errors import DataError, one_line
 from .app import app, console, print_json, reported, say
 from .options import DeviceOption, IgnoreOption, ImagesOption, JsonOption, MasksOption, TrustOption
 
@@ -103,9 +103,8 @@ def suggest(
     say("label next:")
     for rank, one in enumerate(found, 1):
         say(f"  {rank}  {one_line(str(one.case.images[0]))}  {one_line(one.reason)}")
-    say(
-        f"drafts to correct in {one_line(str(output / 'drafts'))}; nothing of them is a label before you say so"
-    )
+    drafts = one_line(str(output / "drafts"))
+    say(f"drafts to correct in {drafts}; nothing of them is a label before you say so")
 
 
 @app.command()

@@ -149,16 +149,16 @@ class Segmenter:
 def _affine(affine: np.ndarray | None, spacing: Sequence[float] | None) -> np.ndarray:
     if (affine is None) == (spacing is None):
         raise DataError(
-            "an array of a volume needs `affine` (4 x 4, voxel to RAS+ mm) or `spacing` (mm), one of them: "
+            "an array of a volume needs an affine (4 x 4, voxel to RAS+ mm) or a spacing (mm), one of them: "
             "without the size of its voxels it cannot be brought to the grid that the model knows"
         )
     if affine is not None:
         if np.shape(affine) != (4, 4):
-            raise DataError(f"`affine` of shape {np.shape(affine)}; expected 4 x 4, voxel to RAS+ mm")
+            raise DataError(f"an affine of shape {np.shape(affine)}; expected 4 x 4, voxel to RAS+ mm")
         return np.asarray(affine, dtype=np.float64)
     sizes = tuple(spacing or ())
     if len(sizes) != 3 or min(sizes) <= 0:
-        raise DataError(f"`spacing` {list(sizes)}; expected three sizes above 0, in mm")
+        raise DataError(f"a spacing of {list(sizes)}; expected three sizes above 0, in mm")
     return np.diag([*sizes, 1.0])
 
 

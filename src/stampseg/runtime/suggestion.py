@@ -81,7 +81,8 @@ def suggest(
     """Choose scans to label next and write drafts of their masks.
 
     `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/` and
-    `suggested.csv`. Scans whose labels the network has seen are left out, as far as the run folder knows them.
+    `suggested.csv`. Scans whose labels the network has seen are left out, as far as the run folder knows
+    them.
 
     Args:
         model: run folder, model file or exported file.

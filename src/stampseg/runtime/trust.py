@@ -131,7 +131,7 @@ def check_calibrated(plan: Plan, least: float | None) -> None:
     if least is not None and plan.calibration is None:
         raise ConfigError(
             f"`fail_below` {least:g}: the model does not know its Dice on people it has not seen; train it "
-            "with `folds`, or with five or more people in `train.validation`, or leave it out"
+            "with folds, or with five or more people in `train.validation`, or leave it out"
         )
 
 
