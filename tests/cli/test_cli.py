@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from stampseg.cli.app import print_json
 from stampseg.cli.commands import app
+from stampseg.cli.options import config_from
 from stampseg.cli.run_options import RunOptions
 from stampseg.core.machine import processor
 from stampseg.core.version import __version__
@@ -396,3 +397,10 @@ def test_one_shot_cuts_once_and_goes_on(pictures: Path, tmp_path: Path) -> None:
     lines = (tmp_path / "run" / "rounds.jsonl").read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]
     assert events.count("cut") == 1
+
+
+def test_options_that_hold_only_together_may_come_in_any_order() -> None:
+    settings = ["teacher.start=0.5", "teacher.full=0.8"]
+    for order in (settings, settings[::-1]):
+        config = config_from(None, order, {})
+        assert (config.teacher.start, config.teacher.full) == (0.5, 0.8)

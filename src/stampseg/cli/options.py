@@ -62,10 +62,11 @@ def config_from(path: Path | None, settings: list[str] | None, options: dict[str
     Raises:
         ConfigError: a name or value that is none, or an option that is given twice.
     """
-    from ..core.config import Config, load_config
+    from ..core.config import Config, load_config, merge
 
     config = load_config(path) if path else Config()
     given = {key: f"`{key}`" for key, value in options.items() if value is not None}
+    changes: dict[str, Any] = {}
     for setting in settings or []:
         key, separator, text = setting.partition("=")
         if not separator or not key:
@@ -75,11 +76,11 @@ def config_from(path: Path | None, settings: list[str] | None, options: dict[str
             if name in given:
                 raise ConfigError(f"{given[name]} and --set {name}: one option twice; give one of them")
             given[name] = f"--set {name}"
-        config = config.merged(change, "")
+        changes = merge(changes, change)
     for key, value in options.items():
         if value is not None:
-            config = config.merged(_nested(key, value), "")
-    return config
+            changes = merge(changes, _nested(key, value))
+    return config.merged(changes, "")  # together: two of them may hold only with one another
 
 
 def _names(change: dict[str, Any], prefix: str = "") -> Iterator[str]:

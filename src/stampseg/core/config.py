@@ -239,8 +239,8 @@ class Config(Options):
 
         A preset among them goes before what was set here, and behind what else they say.
         """
-        base = _merge(_given(self), PRESETS.get(str(changes.get("preset")), {}))
-        return parse_config(_merge(base, changes), source)
+        base = merge(_given(self), PRESETS.get(str(changes.get("preset")), {}))
+        return parse_config(merge(base, changes), source)
 
 
 def _given(options: Options) -> dict[str, Any]:
@@ -249,12 +249,13 @@ def _given(options: Options) -> dict[str, Any]:
     return {n: _given(value) if isinstance(value, Options) else value for n, value in values.items()}
 
 
-def _merge(base: dict, changes: dict) -> dict:
+def merge(base: dict, changes: dict) -> dict:
+    """Nested dictionaries; what `changes` says goes before what `base` says."""
     merged = dict(base)
     for key, value in changes.items():
         inner = merged.get(key)
         if isinstance(inner, dict) and isinstance(value, dict):
-            value = _merge(inner, value)
+            value = merge(inner, value)
         merged[key] = value
     return merged
 
