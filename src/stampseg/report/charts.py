@@ -58,14 +58,19 @@ def charts_of(record: Record) -> dict[str, dict[str, Any]]:
         "fit": _fit(record.rounds),
         "dice": _dice(record.rounds),
     }
-    return {name: _compiled(chart) for name, chart in drawn.items() if chart is not None}
+    return {name: compiled(chart) for name, chart in drawn.items() if chart is not None}
 
 
 def _converter() -> Any:
     return require("vl_convert", "drawing the report's charts")
 
 
-def _compiled(chart: dict[str, Any]) -> dict[str, Any]:
+def compiled(chart: dict[str, Any]) -> dict[str, Any]:
+    """A Vega-Lite chart as the Vega that the page draws, as wide as its place.
+
+    Raises:
+        MissingPackageError: vl-convert-python is not installed.
+    """
     whole = {
         "params": _PARAMS,
         "background": None,
