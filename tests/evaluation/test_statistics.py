@@ -114,6 +114,14 @@ def test_partly_crossed_lies_between() -> None:
     assert found.error > draws_alone and found.freedom == 3
 
 
+def test_no_interval_over_runs_is_narrower_than_the_one_over_people() -> None:
+    """Draws that agree more than their people alone would let them had no luck, and not less than none."""
+    table = nested()
+    means = np.nanmean(table, axis=1, keepdims=True)
+    still = table - means + 0.02 + 0.0001 * np.arange(4)[:, None]
+    assert runs_and_people(still) == people_given_runs(still) != runs_and_people(table)
+
+
 def test_given_the_runs_people_are_the_units() -> None:
     table = crossed()
     asked = stats.ttest_1samp(table.mean(axis=0), 0).confidence_interval()

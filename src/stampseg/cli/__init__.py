@@ -4,3 +4,4 @@ from . import commands as commands
 from .commands import main as main
 
 from . import models as models  # isort: skip
+from . import compare as compare  # isort: skip

@@ -11,7 +11,9 @@ mean of draw j of J, s_p² the variance of people, and k_jl = (people in both j 
 
 Crossed (the same people in every draw) this is (MS_draws + MS_people - MS_rest) / (J I), the two-way analysis
 of variance, with Satterthwaite's degrees of freedom. Nested (nobody in two draws) the second part is 0: draws
-are the units, with J - 1 degrees of freedom. Partly crossed it lies between, with J - 1.
+are the units, with J - 1 degrees of freedom. Partly crossed it lies between, with J - 1. Where the means of
+the draws lie closer together than their people alone would let them, the luck of the runs counts as none (no
+variance is below 0), and the estimate over people stands.
 
 `people_given_runs` answers "do these trained networks differ": the draws are taken as they are.
 """
@@ -139,7 +141,9 @@ def runs_and_people(table: np.ndarray) -> Estimate | None:
     freedom: float = draws - 1
     if design_of(table) is Design.CROSSED and of_people > 0:
         freedom = (of_draws + of_people) ** 2 / (of_draws**2 / (draws - 1) + variance)
-    return _varying(Estimate(float(means.mean()), math.sqrt(of_draws + of_people), freedom), table)
+    found = Estimate(float(means.mean()), math.sqrt(of_draws + of_people), freedom)
+    given = people_given_runs(table)
+    return _varying(found if given is None or found.error >= given.error else given, table)
 
 
 def _shared_people(table: np.ndarray, means: np.ndarray) -> tuple[float, float]:

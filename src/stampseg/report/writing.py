@@ -10,7 +10,7 @@ from ..core.errors import DataError, StampsegError
 from ..core.files import refuse_existing, write_text
 from ..data.cases import Dataset
 from ..run.records import RoundRecord
-from . import charts
+from . import charts, vega
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
@@ -74,7 +74,7 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
     drawn = charts.charts_of(record)
     return filled(
         "page.html.j2",
-        (charts.library(), own_script(SCRIPTS)),
+        (vega.library(), own_script(SCRIPTS)),
         record=record,
         title=record.path.resolve().name,
         headline=headline(record),
