@@ -115,7 +115,7 @@ def test_partly_crossed_lies_between() -> None:
 
 
 def test_no_interval_over_runs_is_narrower_than_the_one_over_people() -> None:
-    """Draws that agree more than their people alone would let them had no luck, and not less than none."""
+    """Draws that happen to agree more than their people alone would let them prove no more for that."""
     table = nested()
     means = np.nanmean(table, axis=1, keepdims=True)
     still = table - means + 0.02 + 0.0001 * np.arange(4)[:, None]

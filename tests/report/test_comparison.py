@@ -181,7 +181,7 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
         ("{method: ours, against: flat, kind: superior, tasks: [lung]}", "claim 1 names the task lung, and"),
         ("{method: ours, against: flat, kind: better}", "claim 1: kind 'better': expected 'superior' or 'no"),
         ("{method: ours, against: flat}", "claim 1: has no kind; correct it"),
-        ("{method: ours, against: flat, kind: noninferior}", "claim 1: noninferior needs a `margin`: how mu"),
+        ("{method: ours, against: flat, kind: noninferior}", "claim 1: noninferior needs a margin: how muc"),
         ("{method: ours, against: flat, kind: superior, margin: 0.1}", "superior takes no margin; leave it"),
         ("{method: ours, against: flat, kind: noninferior, margin: -1}", "1: margin -1: expected greater th"),
         ("{method: ours, against: ours, kind: superior}", "claim 1: compares ours with itself; name another"),
@@ -334,7 +334,7 @@ def test_the_front_holds_what_no_other_beats() -> None:
 
 def test_the_front_is_said_in_words(crossed: Comparison) -> None:
     said = front_text(crossed.of(Setting("liver", 10)))
-    assert said.startswith("On the front, where no other costs less and is as good: parameters: ours")
+    assert said.startswith("On the front, where no other costs less and is as good, by parameters: ours")
 
 
 def test_charts_of_every_cost_and_of_several_numbers_of_labels(tmp_path: Path, crossed: Comparison) -> None:

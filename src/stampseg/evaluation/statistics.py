@@ -10,10 +10,10 @@ mean of draw j of J, s_p² the variance of people, and k_jl = (people in both j 
     error² = variance of the m_j / J + s_p² * mean of k_jl over j != l
 
 Crossed (the same people in every draw) this is (MS_draws + MS_people - MS_rest) / (J I), the two-way analysis
-of variance, with Satterthwaite's degrees of freedom. Nested (nobody in two draws) the second part is 0: draws
-are the units, with J - 1 degrees of freedom. Partly crossed it lies between, with J - 1. Where the means of
-the draws lie closer together than their people alone would let them, the luck of the runs counts as none (no
-variance is below 0), and the estimate over people stands.
+of variance, with Satterthwaite's degrees of freedom; of two draws with one, for two say too little of luck.
+Nested (nobody in two draws) the second part is 0: draws are the units, with J - 1 degrees of freedom. Partly
+crossed it lies between, with J - 1. Means of draws that happen to lie closer together than their people alone
+would let them prove no more than these people do: the interval is never narrower than that over people.
 
 `people_given_runs` answers "do these trained networks differ": the draws are taken as they are.
 """
@@ -31,6 +31,7 @@ from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95  # of intervals
 ALPHA = 1 - LEVEL
+LEAST_FOR_FREEDOM = 3  # draws, for Satterthwaite's degrees of freedom
 MOST_EXACT = 16  # draws up to which all signs are tried; of more, `RANDOM_FLIPS` are drawn
 RANDOM_FLIPS = 20_000
 _STILL = 1e-9  # an error this small beside the differences is rounding: nothing varies
@@ -55,8 +56,12 @@ class Estimate:
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Lower and upper end."""
-        reach = float(stdtrit(self.freedom, 0.5 + level / 2)) * self.error
+        reach = self.reach(level)
         return self.mean - reach, self.mean + reach
+
+    def reach(self, level: float = LEVEL) -> float:
+        """Half the length of the interval."""
+        return float(stdtrit(self.freedom, 0.5 + level / 2)) * self.error
 
     def p_above(self, bound: float = 0.0) -> float:
         """P of the mean being above `bound`: below 0.05 where the 95% interval lies wholly above it.
@@ -139,11 +144,11 @@ def runs_and_people(table: np.ndarray) -> Estimate | None:
     of_draws = float(means.var(ddof=1)) / draws
     of_people, variance = _shared_people(table, means)
     freedom: float = draws - 1
-    if design_of(table) is Design.CROSSED and of_people > 0:
+    if design_of(table) is Design.CROSSED and of_people > 0 and draws >= LEAST_FOR_FREEDOM:
         freedom = (of_draws + of_people) ** 2 / (of_draws**2 / (draws - 1) + variance)
     found = Estimate(float(means.mean()), math.sqrt(of_draws + of_people), freedom)
     given = people_given_runs(table)
-    return _varying(found if given is None or found.error >= given.error else given, table)
+    return _varying(found if given is None or found.reach() >= given.reach() else given, table)
 
 
 def _shared_people(table: np.ndarray, means: np.ndarray) -> tuple[float, float]:

@@ -43,8 +43,8 @@ def front_text(summaries: Sequence[Summary]) -> str:
         known = [summary for summary in summaries if summary.figures.get(cost)]
         if len(known) > 1:
             on = front([(summary.figures[cost], summary.dice) for summary in known])
-            said.append(f"{title}: {', '.join(known[place].method for place in on)}")
-    return f"On the front, where no other costs less and is as good: {'; '.join(said)}." if said else ""
+            said.append(f"by {title}: {'; '.join(known[place].method for place in on)}.")
+    return f"On the front, where no other costs less and is as good, {' '.join(said)}" if said else ""
 
 
 def _tradeoff(
@@ -107,7 +107,7 @@ def _by_method(comparison: Comparison, named: Sequence[str]) -> dict[str, Any]:
     places = [comparison.study.methods.index(method) for method in methods]
     colours = [_COLOURS[place % len(_COLOURS)] for place in places]
     shapes = [_SHAPES[place % len(_SHAPES)] for place in places]
-    legend = {"orient": "top", "columns": 1, "labelLimit": 0}
+    legend = {"orient": "top", "columns": 1, "labelLimit": 0, "symbolOpacity": 1}
     return {
         "color": {
             "field": "method", "type": "nominal", "title": None,

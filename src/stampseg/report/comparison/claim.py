@@ -22,11 +22,11 @@ class Claim(Value):
     @model_validator(mode="after")
     def _whole(self) -> Claim:
         if self.kind == "noninferior" and self.margin is None:
-            raise ValueError("noninferior needs a `margin`: how much Dice may be lost, such as 0.01")
+            raise ValueError("noninferior needs a margin: how much Dice may be lost, such as 0.01")
         if self.kind == "superior" and self.margin is not None:
             raise ValueError("superior takes no margin; leave it out")
         if self.method == self.against:
-            raise ValueError(f"compares {self.method} with itself; name another method in `against`")
+            raise ValueError(f"compares {self.method} with itself; name another method to hold it against")
         if self.tasks == ():
             raise ValueError("names no task; write all, or a list of tasks")
         return self

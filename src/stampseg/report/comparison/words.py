@@ -25,8 +25,7 @@ READING = (
     "Each person counts once in a draw, however many slices and labels there are; each draw counts alike, "
     "and each task.",
     "The interval over runs and people (95%) is about the methods: other trainings and other people would "
-    "do. Verdicts rest on it. Where the draws lie closer together than their people alone would let them, it "
-    "is the one over people.",
+    "do. Verdicts rest on it. It is never narrower than the one over people.",
     "The interval over people, given these runs, is about these trained networks alone (t over people: in "
     "simulations it kept its 95% better than bootstraps).",
     "A claim is held where P after Holm is below 0.05: the interval lies wholly above 0, or above minus the "
@@ -175,7 +174,8 @@ def _few_draws(pairs: Sequence[Pair], runs: bool) -> Iterator[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return some(list(dict.fromkeys(names)))
+    """Names, which may hold commas, each once."""
+    return some([f"“{name}”" if "," in name else name for name in dict.fromkeys(names)])
 
 
 def _few_people(pairs: Sequence[Pair]) -> Iterator[str]:
