@@ -334,7 +334,7 @@ def test_the_front_holds_what_no_other_beats() -> None:
 
 def test_the_front_is_said_in_words(crossed: Comparison) -> None:
     said = front_text(crossed.of(Setting("liver", 10)))
-    assert said.startswith("On the front, where no other costs less and is as good, by parameters: ours")
+    assert said.startswith("On the front, where no other costs less and is as good. By parameters: ours")
 
 
 def test_charts_of_every_cost_and_of_several_numbers_of_labels(tmp_path: Path, crossed: Comparison) -> None:

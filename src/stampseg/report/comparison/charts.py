@@ -37,14 +37,14 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def front_text(summaries: Sequence[Summary]) -> str:
-    """Which methods are on which front: `Best Dice for its parameters: a, b; FLOPs: a.`."""
+    """Which methods are on which front: `By parameters: a; b. By FLOPs: a.`."""
     said = []
     for cost, title in COSTS.items():
         known = [summary for summary in summaries if summary.figures.get(cost)]
         if len(known) > 1:
             on = front([(summary.figures[cost], summary.dice) for summary in known])
-            said.append(f"by {title}: {'; '.join(known[place].method for place in on)}.")
-    return f"On the front, where no other costs less and is as good, {' '.join(said)}" if said else ""
+            said.append(f"By {title}: {'; '.join(known[place].method for place in on)}.")
+    return f"On the front, where no other costs less and is as good. {' '.join(said)}" if said else ""
 
 
 def _tradeoff(

@@ -67,7 +67,7 @@ def forest_of(comparison: Comparison) -> Forest:
             tuple(
                 Line(
                     row.name,
-                    f"{signed(row.mean)} ({interval_text(row.two_way)})" if row.two_way else signed(row.mean),
+                    _said(row),
                     row.whole,
                     place(row.mean),
                     bar(row.two_way),
@@ -80,6 +80,14 @@ def forest_of(comparison: Comparison) -> Forest:
         for heading, rows in groups.items()
     )
     return Forest(lines, tuple((place(mark), _mark_text(mark)) for mark in _marks(low, high)), place(0.0))
+
+
+def _said(row: _Row) -> str:
+    if row.two_way is not None:
+        return f"{signed(row.mean)} ({interval_text(row.two_way)})"
+    if row.given_runs is not None:
+        return f"{signed(row.mean)} (people alone: {interval_text(row.given_runs)})"
+    return signed(row.mean)
 
 
 def _groups(comparison: Comparison) -> Iterator[tuple[str, list[_Row]]]:

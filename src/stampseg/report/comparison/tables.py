@@ -79,7 +79,7 @@ def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str
         "FLOPs": flops_text(figures.get("flops")),
         "training": seconds_text(figures.get("train_seconds")),
         "prediction": seconds_text(figures.get("predict_seconds")),
-        "each draw": " ".join(f"{dice:.3f}" for dice in summary.draws.values()),
+        "each draw": " ".join(f"{d:.3f}" for d in summary.draws.values()) if len(summary.draws) > 1 else NONE,
     }
 
 
