@@ -86,6 +86,17 @@ def test_crossed_it_is_the_mixed_model_of_statsmodels() -> None:
     assert found.error == pytest.approx(fitted.bse["Intercept"], rel=1e-4)
 
 
+def test_nested_it_is_the_mixed_model_of_statsmodels() -> None:
+    models = pytest.importorskip("statsmodels.api", reason="statsmodels is not installed")
+    table = nested(seed=1) + 0.08 * np.arange(4)[:, None]
+    there = ~np.isnan(table)
+    fitted = models.MixedLM(table[there], np.ones(there.sum()), groups=np.nonzero(there)[0]).fit(reml=True)
+    found = runs_and_people(table)
+    assert found is not None
+    assert found.error == pytest.approx(fitted.bse[0], rel=1e-4)
+    assert found.mean == pytest.approx(fitted.params[0])
+
+
 def test_holm_is_that_of_statsmodels() -> None:
     multiple = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is not installed")
     values = [0.04, 0.001, 0.3, 0.02, 0.02]

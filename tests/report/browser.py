@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,3 +59,6 @@ def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -
     seen.page.goto(file.as_uri())
     seen.page.wait_for_timeout(300)
     return seen
+
+
+Opener = Callable[..., Seen]  # (file, width, scheme)

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stampseg.report.comparison.writing import write_comparison
-from tests.report.browser import Seen, opened, started_browser
+from tests.report.browser import Opener
 from tests.report.studies import make_study
 
 EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
-Opener = Callable[..., Seen]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started_browser() as started:
-        yield started
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Opener]:
-    pages: list[Seen] = []
-
-    def start(file: Path, width: int = 1200, scheme: str = "light") -> Seen:
-        pages.append(opened(browser, file, width, scheme))
-        return pages[-1]
-
-    yield start
-    for seen in pages:
-        seen.page.context.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
-from tests.report.browser import Seen, opened, started_browser
+from tests.report.browser import Opener, Seen
 from tests.report.runs import make_drawing, make_findings, make_run, round_line, spec_of
 
 EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with started_browser() as started:
-        yield started
-
-
-Opener = Callable[..., Seen]
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Opener]:
-    pages: list[Seen] = []
-
-    def start(file: Path, width: int = 1200, scheme: str = "light") -> Seen:
-        pages.append(opened(browser, file, width, scheme))
-        return pages[-1]
-
-    yield start
-    for seen in pages:
-        seen.page.context.close()
 
 
 @pytest.fixture(scope="module")

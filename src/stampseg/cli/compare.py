@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.level import Level
 from .app import app, reported, say
 from .options import DeviceOption, ImagesOption, MasksOption, TrustOption
 
@@ -54,5 +55,5 @@ def compare(
         say(f"{number}. {finding.verdict}: {finding.claim}, {where_text(finding)}")
         say(f"   {verdict_text(finding)}")
     for text in warnings(found):
-        say(f"WARNING: {text}")
+        say(Level.WARNING.shown(text))
     typer.echo(f"{output}  {output.stat().st_size:,} bytes")
