@@ -29,7 +29,7 @@ def find(windows: np.ndarray) -> np.ndarray:
 def lines(folder: Path, monkeypatch: pytest.MonkeyPatch, *bright: bool) -> list[str]:
     """What is said after the lines of the images, which have a bright half or are of one grey."""
     monkeypatch.setattr(
-        segmentation, "open_scorer", lambda *a, **k: OpenModel(PLAN, lambda: nullcontext(find))
+        segmentation, "open_segmenter", lambda *a, **k: OpenModel(PLAN, lambda: nullcontext(find))
     )
     (folder / "in").mkdir()
     for number, found in enumerate(bright):

@@ -19,6 +19,8 @@ CONFIG_NAMES = {
     "target": "prune.target",
     "steps": "train.steps",
     "validation": "train.validation",
+    "folds": "train.folds",
+    "fold_column": "train.fold_column",
     "network": "network.name",
     "grid": "data.grid",
     "ignore_label": "data.ignore_label",

@@ -191,6 +191,27 @@ class RunOptions(PlanOptions):
         return None
 
 
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """What a training is told beside: of `train`."""
+
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            help="First cross-validate: hold out the people in so many folds, each predicted by a network "
+            "that has not seen them.",
+        ),
+    ] = None
+    fold_column: Annotated[
+        str | None,
+        typer.Option(
+            "--fold-column",
+            help="The same with a fold for each value of this column of the CSV, such as site.",
+        ),
+    ] = None
+
+
 def as_option(parameter: str) -> str:
     """A parameter of a command for a message of ours, which reads as its flag."""
     return f"`{library_name(parameter)}`"

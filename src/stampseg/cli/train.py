@@ -16,9 +16,12 @@ from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from ..run.folder import RunFolder
+    from ..run.folds.cross_validation import CarryOut
+    from ..run.folds.records import Folds
     from ..run.records import Result
     from ..run.reporters import Reporter
     from ..run.spec import RunSpec
+    from .console import ConsoleReporter
 
 
 def start_run(
@@ -41,7 +44,7 @@ def start_run(
     from ..run.launch import open_run
 
     words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
-    spec = RunSpec(work, data, config, images, masks, model, trusted, words, here).absolute()
+    spec = RunSpec(work, data, config, images, masks, model, trusted, None, words, here).absolute()
     _carry_out(open_run(spec, output), spec, options.quiet)
 
 
@@ -54,9 +57,11 @@ def resume_run(path: Path, quiet: bool) -> None:
 
 
 def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
+    from ..run.folds.records import read_folds
     from ..run.reporters import Reporters
     from ..run.trackers import tracking
     from .console import ConsoleReporter
+    from .tables import print_folds
 
     with folder:  # left last: trackers write until they are closed
         try:
@@ -65,17 +70,46 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 tracking(spec.config.track, folder.path, spec.config) as trackers,
             ):
                 reporter = Reporters([screen, *trackers])
-                result = run_and_report(folder, spec, reporter)
+                result = run_and_report(
+                    folder, spec, reporter, lambda fold, asked: _carry_out_fold(fold, asked, screen)
+                )
+                folds = read_folds(folder.path)
+                if folds is not None and not quiet:
+                    print_folds(folds, console())
                 level = Level.WARNING if result.target_reached is False else Level.INFO
-                reporter.note(_outcome(result, folder), level)
+                reporter.note(_outcome(result, folder, folds), level)
         except BaseException as error:
             if folder.kept_after(error) and not folder.ended:
                 typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
             raise
 
 
-def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+def _carry_out_fold(folder: RunFolder, spec: RunSpec, screen: ConsoleReporter) -> Result:
+    """Carry out the run of a fold; it has a log of its own, and the screen in common with the others."""
+    from rich.console import Console
+
+    from ..run.reporters import Reporters
+    from ..run.trackers import tracking
+    from .console import ConsoleReporter
+
+    screen.begin(f"fold {folder.path.name}")
+    log = ConsoleReporter(Console(quiet=True), folder.logger(), quiet=True)
+    with folder, tracking(spec.config.track, folder.path, spec.config) as trackers:
+        result = run_and_report(folder, spec, Reporters([screen, log, *trackers]))
+    screen.begin("")
+    return result
+
+
+def run_and_report(
+    folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut | None = None
+) -> Result:
     """Do what is asked, write the page, and end the run.
+
+    Args:
+        folder: of the run.
+        spec: what is asked.
+        reporter: is told what goes on.
+        carry_out_fold: as `execute` takes it.
 
     Returns:
         What result.json holds.
@@ -86,7 +120,7 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
     from ..report.writing import report_of_run
     from ..run.launch import execute
 
-    result = execute(folder, spec, reporter)
+    result = execute(folder, spec, reporter, carry_out_fold)
     trusted = (spec.config.network.name, *spec.trusted)
     reporter.note(report_of_run(folder.path, spec.config.device, trusted))
     folder.finish()
@@ -95,7 +129,7 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
     return result
 
 
-def _outcome(result: Result, folder: RunFolder) -> str:
+def _outcome(result: Result, folder: RunFolder, folds: Folds | None) -> str:
     before = result.validation_dice_before
     missed = (
         f"; the target ({result.target}) was missed: give it more `train.steps`, or a target that leaves more"
@@ -106,9 +140,17 @@ def _outcome(result: Result, folder: RunFolder) -> str:
     return (
         f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
-        f"validation Dice {_dice(result.validation_dice)}{_support(result)}{was}; "
+        f"{_measured(result, folds)}{was}; "
         f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
     )
+
+
+def _measured(result: Result, folds: Folds | None) -> str:
+    """The Dice by which the network may be judged, with what it rests on."""
+    if folds is None or not folds.labels:
+        return f"validation Dice {_dice(result.validation_dice)}{_support(result)}"
+    last = folds.labels[-1]  # the mean over labels, where there are several
+    return f"out-of-fold Dice {_dice(last.mean)} over {counted(last.people, 'person', 'people')}"
 
 
 def _support(result: Result) -> str:

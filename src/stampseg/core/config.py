@@ -176,6 +176,15 @@ class TrainOptions(Options):
         description="Windows centred on a labelled voxel, where windows are smaller than the image.",
     )
     validation: str = Field("auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto.")
+    folds: int | None = Field(
+        None, ge=2,
+        description="Cross-validation before the network of the run: the labelled people are held out in so "
+        "many folds, each predicted by a network that has not seen them. `validation` auto is none then.",
+    )  # fmt: skip
+    fold_column: str | None = Field(
+        None,
+        description="The same with a fold for each value of this column of the data's CSV, such as the site.",
+    )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
     )

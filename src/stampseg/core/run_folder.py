@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 ROUNDS_FOLDER = "rounds"  # with the network after every round
+FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation
+FOLDS_FILE = "folds.json"  # which folds there are
 
 
 def run_folder_of(model: Path) -> Path:

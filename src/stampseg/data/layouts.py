@@ -193,6 +193,31 @@ def read_csv_entries(table: Path, root: Path) -> list[Entry]:
     return entries
 
 
+def read_column(data: Path, column: str) -> dict[Path, str]:
+    """What a column of the data's CSV says of each image, by the path that its case has.
+
+    Args:
+        data: the CSV, or the folder that holds it.
+        column: its name, in small or capital letters.
+
+    Raises:
+        DataError: the column is not there, or empty in some row.
+    """
+    table = data if data.is_file() else _own_csv(data)
+    rows = (_csv_rows(table) if table is not None else None) or []
+    if table is None or not rows:
+        raise DataError(
+            f"{data}: holds no CSV of images and labels; a column such as {column} is read from one"
+        )
+    name = column.strip().lower()
+    if name not in rows[0]:
+        raise DataError(f"{table}: has no column {column}, only {', '.join(rows[0])}; name one of these")
+    empty = next((row["image"] for row in rows if not row[name]), None)
+    if empty is not None:
+        raise DataError(f"{table}: nothing in column {column} for {empty}; fill it in every row")
+    return {table.parent / row["image"]: row[name] for row in rows}
+
+
 def _csv_rows(table: Path) -> list[dict[str, str]] | None:
     """Stripped cells by lower-case column, or None when the columns image and label are not there."""
     text = read_text_file(table)

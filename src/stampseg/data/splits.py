@@ -99,7 +99,8 @@ class Split:
     """Cases of a run; no person is in both. `note` says what was decided, `level` how much it matters.
 
     `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
-    labels. `known` are cases of other runs that the network had learnt from before this one.
+    labels. `known` are cases of other runs that the network had learnt from before this one. `held_out` are
+    of people of whom nothing is learnt, for they are predicted afterwards.
     """
 
     training: tuple[Case, ...]
@@ -109,6 +110,7 @@ class Split:
     unlabelled: tuple[Case, ...] = ()
     level: Level = Level.INFO
     known: tuple[Entry, ...] = ()
+    held_out: tuple[Case, ...] = ()
 
 
 def split_cases(
@@ -335,6 +337,7 @@ class Splits(FileRecord):
     validation: tuple[Entry, ...] = ()
     unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
     known: tuple[Entry, ...] = ()  # who trained the network that was pruned, in other runs
+    held_out: tuple[Entry, ...] = ()  # of the same fold: predicted when the run had ended
 
     @property
     def learnt_from(self) -> tuple[Entry, ...]:
@@ -349,6 +352,7 @@ class Splits(FileRecord):
             validation=tuple(map(Entry.of, split.validation)),
             unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
             known=split.known,
+            held_out=tuple(map(Entry.of, split.held_out)),
         )
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Fingerprint) -> Split:
     """The split with the images that are learnt from without labels, and a word about them in its note.
 
-    Nobody who validates is among them, nor anybody of whom they hold a copy of a validation image, nor a copy
-    of an image that trains. Headers are read, so that an image of another kind is known before the run.
+    Nobody who validates or is held out is among them, nor anybody with a copy of their images, nor a copy of
+    an image that trains. Headers are read, so that an image of another kind is known before the run.
 
     Args:
         split: who trains and validates.
@@ -52,15 +52,22 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
         return split
     note = f"{split.note}; {_unlabelled_words(chosen)} as well"
     if left := len(pool) - len(free):
-        note += f" ({left} left out: of people who validate, or copies)"
+        note += f" ({left} left out: of people who {_apart(split)}, or copies)"
     if misfits:
         note += f"; left out, of another kind: {some(list(misfits))}"
     return replace(split, unlabelled=chosen, note=note)
 
 
+def _apart(split: Split) -> str:
+    """What the people do of whom no scan teaches."""
+    if not split.held_out:
+        return "validate"
+    return "validate or are held out" if split.validation else "are held out"
+
+
 def _of_others(pool: Sequence[Case], split: Split) -> list[Case]:
     """Cases of the pool that are not of people who validate, nor files or copies of what trains."""
-    held_out = (*split.validation, *split.unused)
+    held_out = (*split.validation, *split.unused, *split.held_out)
     copied = set(copies_among(pool, held_out))
     people = {case.group for case in held_out} | {case.group for case in pool if case.id in copied}
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}

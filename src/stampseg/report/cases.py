@@ -14,6 +14,7 @@ from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image, read_label
 from ..data.io.volume import Volume
 from ..data.labels import to_classes
+from ..data.postprocess import postprocessed
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
 from ..evaluation.metrics import UNION, evaluate_case, volume_text
@@ -152,7 +153,8 @@ def _compared(case: Case, opened: OpenNetwork) -> _Compared:
     assert case.label is not None
     label = on_grid_of(read_label(case.label), image.header)
     truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value)
-    return _Compared(image, predict_case(opened.network, case, plan, opened.device), truth)
+    found = predict_case(opened.network, case, plan, opened.device)
+    return _Compared(image, postprocessed(found, opened.steps, image.header.spacing), truth)
 
 
 def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int) -> Finding:

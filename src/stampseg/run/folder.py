@@ -2,6 +2,7 @@
 
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
+of a cross-validation also  folds.json  folds/0 ... (run folders)  out_of_fold/  out_of_fold.csv
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
 resumed.
@@ -25,7 +26,7 @@ from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError,
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
-from ..core.run_folder import ROUNDS_FOLDER
+from ..core.run_folder import FOLDS_FILE, FOLDS_FOLDER, ROUNDS_FOLDER
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
@@ -41,7 +42,8 @@ LOG_FILE = "log.txt"
 LOCK = ".lock"
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
-    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", SPEC.name,
+    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", FOLDS_FILE,
+    SPEC.name,
 )  # fmt: skip
 T = TypeVar("T", bound=BaseModel)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
@@ -208,7 +210,12 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether there is training that would be lost with the folder."""
-        return (self.path / ROUNDS.name).exists() or any((self.path / CHECKPOINTS).glob("*.safetensors"))
+        folds = self.path / FOLDS_FOLDER
+        return (
+            (self.path / ROUNDS.name).exists()
+            or any((self.path / CHECKPOINTS).glob("*.safetensors"))
+            or (folds.is_dir() and any(RunFolder(fold).begun for fold in folds.iterdir()))
+        )
 
     def kept_after(self, error: BaseException) -> bool:
         """Whether the folder stays, and the run can go on, after what ended it."""

@@ -62,12 +62,15 @@ def survey(
     split = _as_stored(dataset, stored) or split_cases(
         dataset.cases,
         config,
-        _values_held(ignored),
+        values_held(ignored),
         {case.group for case in trained_on(dataset.cases, learnt)},
     )
     split = replace(split, known=learnt if stored is None else stored.known)
-    # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*split.training, *split.validation), dataset.label_names, ignored)
+    split = _without_held_out(split, dataset)
+    # Cases that were not drawn stay unread: their labels cost time, and may be broken. Those held out are
+    # read, so that all folds know the same classes.
+    read = (*split.training, *split.validation, *split.held_out)
+    table = label_table(read, dataset.label_names, ignored)
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
@@ -78,6 +81,18 @@ def survey(
     else:
         split = with_unlabelled(split, dataset, config, seen)
     return Survey(dataset, table, split, seen, plan)
+
+
+def _without_held_out(split: Split, dataset: Dataset) -> Split:
+    """The split with the people of whom nothing is learnt, and a word about them."""
+    if not dataset.held_out:
+        return split
+    people = {case.group for case in dataset.held_out}
+    note = (
+        f"{split.note}; {counted(len(dataset.held_out), 'case')} of "
+        f"{counted(len(people), 'person', 'people')} held out"
+    )
+    return replace(split, held_out=dataset.held_out, note=note)
 
 
 SELDOM = 0.5  # share of the masks
@@ -110,7 +125,7 @@ def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
     return splits.learnt_from if splits is not None else ()
 
 
-def _values_held(ignored: int | None) -> Holds:
+def values_held(ignored: int | None) -> Holds:
     """Reads each label once, however often it is asked for; what is ignored is no label."""
     known: dict[Path, frozenset[int]] = {}
 

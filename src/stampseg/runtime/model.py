@@ -8,16 +8,20 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import ConfigError, ModelFileError
+from ..data.io.volume import Volume
 from ..data.plan import Plan
+from ..data.postprocess import Postprocessing
+from ..data.preprocess import Prepared, prepare
 from . import SUFFIXES, open_session
+from .confidence import Confident, segment_confidently
 from .details import KEY, read_details
-from .sliding import Scorer
+from .sliding import Scorer, segment_pieces
 
 PROGRAM = ".pt2"
 
@@ -29,10 +33,40 @@ class OpenModel:
     Attributes:
         plan: how images are prepared for it.
         scoring: a context that gives the scorer of windows for as long as it is used.
+        steps: what is done to its masks.
+        models: no others, as an `Ensemble` has.
     """
 
     plan: Plan
     scoring: Callable[[], AbstractContextManager[Scorer]]
+    steps: Postprocessing = ()
+    models: tuple[Path, ...] = ()
+
+    def prepare(self, volume: Volume) -> Prepared:
+        """An image as the network takes it.
+
+        Raises:
+            DataError: it does not fit the plan.
+        """
+        return prepare(volume, self.plan)
+
+    def segment(
+        self, prepared: Prepared, *, batch_size: int = 1, mirror: bool = False
+    ) -> tuple[np.ndarray, int]:
+        """Class indices (*S) on the image's grid, before `steps`, and pieces left out: `segment_pieces`."""
+        with self.scoring() as scorer:
+            return segment_pieces(prepared, self.plan, scorer, batch_size=batch_size, mirror=mirror)
+
+    def segment_confidently(
+        self, prepared: Prepared, *, batch_size: int = 1, mirror: bool = False
+    ) -> Confident:
+        """The same, and how far it can be trusted."""
+        with self.scoring() as scorer:
+            return segment_confidently(prepared, self.plan, scorer, batch_size=batch_size, mirror=mirror)
+
+    def with_all_pieces(self) -> OpenModel:
+        """The same, which leaves out no piece of labels that are one piece."""
+        return replace(self, plan=self.plan.model_copy(update={"one_piece": ()}))
 
 
 def open_scorer(
@@ -60,7 +94,7 @@ def open_scorer(
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
-    return OpenModel(session.plan, lambda: nullcontext(session))
+    return OpenModel(session.plan, lambda: nullcontext(session), session.details.postprocess)
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:
@@ -69,7 +103,9 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
     _set_threads(threads)
     opened = open_network(model, device, trusted=trusted)
     return OpenModel(
-        opened.plan, lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model)
+        opened.plan,
+        lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model),
+        opened.steps,
     )
 
 
@@ -77,7 +113,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
     from ..networks.denormals import start_flushing_workers
 
-    plan = read_details(_description(path), path).plan
+    details = read_details(_description(path), path)
     if str(path) not in trusted and path.name not in trusted:
         raise ModelFileError(
             f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust "
@@ -92,7 +128,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     except Exception as error:  # of PyTorch, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
-    return OpenModel(plan, lambda: _without_denormals(run))
+    return OpenModel(details.plan, lambda: _without_denormals(run), details.postprocess)
 
 
 @contextmanager

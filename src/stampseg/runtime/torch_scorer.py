@@ -15,6 +15,7 @@ from ..channels.modes import evaluating
 from ..data.cases import Case
 from ..data.io.readers import read_image
 from ..data.plan import Plan
+from ..data.postprocess import Postprocessing
 from ..data.preprocess import Geometry, Prepared, prepare
 from ..networks.denormals import flushing_denormals, start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
@@ -27,11 +28,15 @@ from .sliding import Scorer, segment_windows, slide
 
 @dataclass(frozen=True, eq=False)
 class OpenNetwork:
-    """A network that predicts, in evaluation mode, on its device; and how images are prepared for it."""
+    """A network that predicts, in evaluation mode, on its device.
+
+    `plan` says how images are prepared for it, `steps` what is done to its masks.
+    """
 
     network: nn.Module
     plan: Plan
     device: torch.device
+    steps: Postprocessing = ()
 
 
 def open_network(path: Path, device: str = "cpu", *, trusted: Collection[str] = ()) -> OpenNetwork:
@@ -55,7 +60,9 @@ def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
     """
     plan = model.plan
     folded = fold_norms(model.network, plan.spatial_dims)
-    return OpenNetwork(lay_out(folded, plan.spatial_dims, device), plan, device)
+    return OpenNetwork(
+        lay_out(folded, plan.spatial_dims, device), plan, device, model.description.postprocess
+    )
 
 
 def predict_case(
