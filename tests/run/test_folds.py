@@ -18,7 +18,7 @@ from stampseg.data.splits import SPLITS
 from stampseg.evaluation.evidence import Trial
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.people import over_people
-from stampseg.networks.model_file import read_description
+from stampseg.networks.model_file import load_model, read_description
 from stampseg.report.writing import write_report
 from stampseg.run.folder import RunFolder
 from stampseg.run.folds import cross_validation
@@ -26,6 +26,7 @@ from stampseg.run.folds.out_of_fold import _held as held_out
 from stampseg.run.folds.records import Folds, read_folds
 from stampseg.run.postprocess import settle
 from stampseg.run.records import read_result
+from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 from tests.run.stopping import killed_run
@@ -196,8 +197,8 @@ def test_a_model_of_others_is_not_pruned_in_folds(
     whole: tuple[Path, str], pictures: Path, tmp_path: Path
 ) -> None:
     refused = call(
-        "prune", whole[0], pictures, "-o", tmp_path / "run", "--set", "train.folds=3", "--group-regex", "(p.)-IM",
-        code=2,
+        "prune", whole[0], pictures, "-o", tmp_path / "run", "--set", "train.folds=3",
+        "--group-regex", "(p.)-IM", code=2,
     )  # fmt: skip
     assert (
         "may have learnt from everybody who would be held out; leave out --set train.folds" in refused.output
@@ -252,3 +253,25 @@ def test_steps_that_helped_go_into_the_model_and_the_result(whole: tuple[Path, s
     settle(run, before, plan, (), trials, (), "out of fold", Ears())  # type: ignore[arg-type]
     assert read_description(run.model).postprocess == () and len(said) == 1
     assert read_result(run.path).postprocess == "none"
+
+
+def test_folds_teach_one_network(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All share one plan, labelled scans are taught too, and the file holds one network; stopped or not."""
+    run, again = tmp_path / "run", tmp_path / "again"
+    options = ("--folds", "2", "--distil", *QUICK, "--set", "train.checkpoint_minutes=0")
+    said = call("train", pictures, "-o", run, *options).output
+    assert "2 networks teach it, on all 9 scans" in said
+    plans = {(run / place / "plan.json").read_text() for place in (".", "folds/0", "folds/1")}
+    assert len(plans) == 1
+    sizes = {len(load_model(m).network.state_dict()) for m in run.rglob("model.safetensors")}
+    assert len(sizes) == 1
+    assert len(SPLITS.read(run).unlabelled) == 3
+    killed_run(monkeypatch, ("train", pictures, "-o", again, *options), Trainer, "_step", 6, True)
+    assert "2 networks teach it, on all 9 scans" in call("train", "--resume", again).output
+    assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_without_folds_nobody_teaches(pictures: Path, tmp_path: Path) -> None:
+    refused = call("train", pictures, "-o", tmp_path / "run", "--distil", *QUICK, code=2).output
+    assert "--distil: the networks of folds teach, and there are none; give --folds" in refused
+    assert not (tmp_path / "run").exists()

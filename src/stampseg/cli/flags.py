@@ -21,6 +21,7 @@ CONFIG_NAMES = {
     "validation": "train.validation",
     "folds": "train.folds",
     "fold_column": "train.fold_column",
+    "distil": "train.distil",
     "network": "network.name",
     "grid": "data.grid",
     "ignore_label": "data.ignore_label",

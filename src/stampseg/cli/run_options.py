@@ -210,6 +210,10 @@ class TrainOptions(RunOptions):
             help="The same with a fold for each value of this column of the CSV, such as site.",
         ),
     ] = None
+    distil: Annotated[
+        bool,
+        typer.Option("--distil", help="With folds: their networks together teach the network of the run."),
+    ] = False
 
 
 def as_option(parameter: str) -> str:

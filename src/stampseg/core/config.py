@@ -185,6 +185,11 @@ class TrainOptions(Options):
         None,
         description="The same with a fold for each value of this column of the data's CSV, such as the site.",
     )
+    distil: bool = Field(
+        False,
+        description="With folds: the network of the run also learns from the mean of the folds' networks, on "
+        "scans with and without labels, so that one file has the gain of all. All then share one plan.",
+    )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
     )

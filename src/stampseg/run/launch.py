@@ -19,7 +19,13 @@ from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
 from .folder import RunFolder
-from .folds.cross_validation import CarryOut, cross_validate, settled_for_folds, wants_folds
+from .folds.cross_validation import (
+    CarryOut,
+    cross_validate,
+    models_of,
+    settled_for_folds,
+    wants_folds,
+)
 from .pipeline import run_training
 from .postprocess import settle, settle_on_validation
 from .records import Result
@@ -100,11 +106,16 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     if spec.fold is not None:
         return run_training(without_held_out(dataset, spec.fold), folder, config, reporter)
     if not wants_folds(config):
+        if config.train.distil:
+            raise ConfigError(
+                "`train.distil`: the networks of folds teach, and there are none; give `train.folds`"
+            )
         result = run_training(dataset, folder, config, reporter)
         return settle_on_validation(folder, result, config.device, trusted, reporter)
     found = cross_validate(folder, spec, dataset, reporter, carry_out_fold)
     reporter.note("the network of the run: it learns from all of them")
-    result = run_training(dataset, folder, config, reporter)
+    teachers = models_of(folder, found) if config.train.distil else []
+    result = run_training(dataset, folder, config, reporter, teachers=teachers)
     plan = PLAN.read(folder.path)
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
 

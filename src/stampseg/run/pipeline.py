@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,6 +59,7 @@ def run_training(
     reporter: Reporter,
     source: Source | None = None,
     trusted: Collection[str] = (),
+    teachers: Sequence[Path] = (),
 ) -> Result:
     """Train (and prune) as configured; everything is written to `folder`.
 
@@ -67,6 +70,7 @@ def run_training(
         reporter: is told of decisions, steps and rounds.
         source: a trained network to start from; None: a fresh one.
         trusted: `package.module:Class` names whose code the source may use.
+        teachers: model files of networks that teach it, of the plan in `folder`.
 
     Returns:
         What result.json holds.
@@ -75,7 +79,7 @@ def run_training(
     folder.keep_rounds(checkpointer.rounds_saved)
     start_flushing_workers()
     seed_everything(config.seed)
-    task = _task(dataset, folder, config, reporter, source)
+    task = _taught(_task(dataset, folder, config, reporter, source), teachers)
     network, graph, spec = _begin(task, source, trusted)
     _announce(network, graph, task, reporter)
     before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
@@ -126,13 +130,22 @@ def _task(
     return Task(seen, config, device)
 
 
+def _taught(task: Task, teachers: Sequence[Path]) -> Task:
+    """With trained networks as teachers."""
+    trusted, dims = (task.config.network.name,), task.plan.spatial_dims
+    networks = (load_model(path, task.device, trusted=trusted).network for path in teachers)
+    return replace(task, teachers=tuple(lay_out(network, dims, task.device) for network in networks))
+
+
 def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter) -> None:
     parameters = Tally(network, graph).parameters
     goal = _goal(network, graph, task.config)
     reporter.note(
         f"{task.config.method}: a network of {parameters:,} parameters, {task.config.train.steps} steps{goal}"
     )
-    if task.seen.split.unlabelled:
+    if task.teachers:
+        reporter.note(f"{len(task.teachers)} networks teach it, on all {len(task.taught)} scans")
+    if task.taught:
         teacher = task.config.teacher
         reporter.note(
             f"the loss rises while what the teacher says comes in, from {teacher.start:.0%} to "
@@ -259,7 +272,7 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
         changes["prune"] = {"criterion": SIMPLEST}
     if config.train.schedule == "auto":
-        changes["train"] = {"schedule": "hold" if seen.split.unlabelled else "cosine"}
+        changes["train"] = {"schedule": "hold" if seen.split.unlabelled or config.train.distil else "cosine"}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "

@@ -13,12 +13,13 @@ from ...core.text import counted
 from ...data.cases import Dataset
 from ...data.folds import Fold, make_folds, without_held_out
 from ...data.labels import ignored_value
+from ...data.plan import PLAN, Plan
 from ...networks.model_file import store_steps
 from ..folder import RunFolder
 from ..records import Result
 from ..reporters import NoteKeeper, Reporter, Reporters
 from ..spec import SPEC, RunSpec
-from ..survey import values_held
+from ..survey import survey, values_held
 from .out_of_fold import measured
 from .records import FOLDS, Folds, read_folds
 
@@ -52,6 +53,7 @@ def cross_validate(
     reporter = Reporters([NoteKeeper(folder), reporter])
     folds = _planned(folder, spec, dataset)
     reporter.note(folds.words)
+    shared = _shared_plan(folder, spec, dataset) if spec.config.train.distil else None
     for number, fold in enumerate(folds.folds):
         place = folder.path / FOLDS_FOLDER / str(number)
         name = f"fold {number + 1} of {len(folds.folds)} ({FOLDS_FOLDER}/{number}{_value(fold, number)})"
@@ -62,13 +64,27 @@ def cross_validate(
         reporter.note(
             f"{name}: {counted(len(fold.training), 'case')} to learn from, {len(fold.held_out)} held out"
         )
-        carry_out(*_opened(place, fold_spec(spec, fold)))
+        carry_out(*_opened(place, fold_spec(spec, fold), shared))
     found = measured(folder, folds, dataset, spec, reporter)
-    for number in range(len(found.folds)):  # so that each of them, and all together, do the same to a mask
-        model = RunFolder(folder.path / FOLDS_FOLDER / str(number)).model
+    for model in models_of(folder, found):  # so that each of them, and all together, do the same to a mask
         store_steps(model, found.steps, (spec.config.network.name,))
     FOLDS.write(folder.path, found)
     return found
+
+
+def models_of(folder: RunFolder, folds: Folds) -> list[Path]:
+    """Model files of the folds."""
+    places = (folder.path / FOLDS_FOLDER / str(number) for number in range(len(folds.folds)))
+    return [RunFolder(place).model for place in places]
+
+
+def _shared_plan(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Plan:
+    """How all cases are prepared: of networks that are to teach another one, all take the same windows."""
+    plan = folder.plan()
+    if plan is None:
+        plan = survey(dataset, settled_for_folds(spec.config)).plan
+        folder.settle(PLAN, plan, "how the cases are prepared")
+    return plan
 
 
 def _value(fold: Fold, number: int) -> str:
@@ -117,13 +133,17 @@ def fold_spec(spec: RunSpec, fold: Fold) -> RunSpec:
     A label that its network does not find is no failure: the Dice of those held out says so.
     """
     config = settled_for_folds(spec.config)
-    changes = {"folds": None, "fold_column": None, "missed_label": "warn"}
+    changes = {"folds": None, "fold_column": None, "distil": False, "missed_label": "warn"}
     return replace(spec, config=config.merged({"labels": None, "train": changes}), fold=fold)
 
 
-def _opened(place: Path, spec: RunSpec) -> tuple[RunFolder, RunSpec]:
-    """The folder of a fold, new or where it was stopped, and what is asked of it."""
-    if not (place / SPEC.name).is_file():
-        return RunFolder.create(place, spec), spec
-    folder = RunFolder.reopen(place)
-    return folder, folder.spec
+def _opened(place: Path, spec: RunSpec, plan: Plan | None) -> tuple[RunFolder, RunSpec]:
+    """The folder of a fold, new or where it was stopped, with a shared plan; and what is asked of it."""
+    if (place / SPEC.name).is_file():
+        folder = RunFolder.reopen(place)
+        spec = folder.spec
+    else:
+        folder = RunFolder.create(place, spec)
+    if plan is not None:
+        folder.settle(PLAN, plan, "how the cases are prepared")
+    return folder, spec
