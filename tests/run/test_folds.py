@@ -79,7 +79,8 @@ def test_each_fold_is_a_run_of_its_own(whole: tuple[Path, str]) -> None:
     for number in range(3):
         fold = RunFolder(whole[0] / "folds" / str(number))
         assert fold.ended and fold.model.is_file()
-        assert (fold.path / "report.html").is_file()
+        page = (fold.path / "report.html").read_text()
+        assert "Cases held out" in page and page.count("-IM-") >= 2
         assert "4 cases train" in (fold.path / "log.txt").read_text()
 
 

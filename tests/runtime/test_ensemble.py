@@ -76,13 +76,25 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "changes"), CASES)
+PIECES = pytest.param((20, 18), {"one_piece": (1, 2), "spacing": (1.3, 1.3)}, id="of one piece each")
+
+
+@pytest.mark.parametrize(("shape", "changes"), [*CASES, PIECES])
 def test_the_same_network_twice_is_that_network(shape: tuple[int, ...], changes: dict[str, object]) -> None:
     one, image = model(plan(len(shape), **changes), 0), scan(shape, empty=4)
-    alone, _ = one.segment(one.prepare(image))
-    assert len(np.unique(alone)) == 3
+    alone, dropped = one.segment(one.prepare(image))
+    assert len(np.unique(alone)) == 3 and (dropped > 0) == ("one_piece" in changes)
     both = Ensemble((one, one))
-    np.testing.assert_array_equal(both.segment(both.prepare(image))[0], alone)
+    found, also = both.segment(both.prepare(image))
+    np.testing.assert_array_equal(found, alone)
+    assert also == dropped
+    every = both.with_all_pieces()
+    assert every.segment(every.prepare(image))[1] == 0
+
+
+def test_one_piece_is_what_is_one_by_all_members() -> None:
+    members = (model(plan(2, one_piece=(1, 2)), 0), model(plan(2, one_piece=(2,)), 1))
+    assert Ensemble(members).plan.one_piece == (2,)
 
 
 @pytest.mark.parametrize("mirror", [False, True])
@@ -220,3 +232,5 @@ def test_predict_averages_and_says_what_cannot_be(tmp_path: Path) -> None:
         assert mask == (tmp_path / "again" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
     refused = call("predict", run / "folds" / "0", pictures, "-o", tmp_path / "no", "--ensemble", code=2)
     assert "leave out --ensemble" in refused.output
+    unsure = call("predict", run / "folds", pictures, "-o", tmp_path / "no", "--confidence", code=2).output
+    assert "--confidence is measured on one network, and an ensemble has several; leave out" in unsure
