@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def settle_on_validation(
         for number, case in enumerate(cases):  # predicted once: what follows looks at each several times
             image = read_image(case.images, opened.plan.in_channels)
             classes, _ = opened.segment(opened.prepare(image))
-            np.savez_compressed(Path(place) / str(number), classes=classes)
+            (Path(place) / str(number)).write_bytes(zlib.compress(classes.tobytes(), 1))
         steps, trials = find_steps(
             lambda: _pairs(cases, opened.plan, Path(place)), opened.plan.label_names, unit_of(opened.plan)
         )
@@ -89,8 +90,9 @@ def _pairs(cases: list[Case], plan: Plan, place: Path) -> Iterator[Predicted]:
         assert case.label is not None
         header = read_image(case.images, plan.in_channels).header
         truth = on_grid_of(read_label(case.label), header)
-        with np.load(place / f"{number}.npz") as stored:
-            classes = stored["classes"]
+        kept = zlib.decompress((place / str(number)).read_bytes())
+        kind = np.min_scalar_type(plan.out_channels - 1)
+        classes = np.frombuffer(kept, dtype=kind).reshape(header.shape)
         reference = to_classes(truth.array, plan.label_values, case.label, plan.ignored_value)
         known = None if plan.unknown_class is None else reference != plan.unknown_class
         yield Predicted(case.group, classes, reference, header.spacing, known)
