@@ -184,6 +184,11 @@ def test_resumed_with_a_case_gone_nothing_is_mixed_up(
         (("--folds", "1"), 2, "--folds"),
         (("--folds", "2", "--validation", "v.csv"), 2, "v.csv: with folds everybody is held out once"),
         (("--fold-column", "site"), 2, "--fold-column site:"),
+        (
+            ("--folds", "2", "--distil", "--set", "teacher.weight=0"),
+            2,
+            "--distil with --set teacher.weight 0:",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(

@@ -110,8 +110,14 @@ def check_options(config: Config) -> None:
     """Refuse what does not go with folds.
 
     Raises:
-        ConfigError: validation cases that a CSV names: who is in the folds could be among them.
+        ConfigError: validation cases that a CSV names, who could be among those held out; teachers of whom
+            nothing would be learnt.
     """
+    if config.train.distil and not config.teacher.weight:
+        raise ConfigError(
+            "`train.distil` with `teacher.weight` 0: nothing would be learnt from the networks; give a "
+            "weight above 0, or leave out `train.distil`"
+        )
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):
         raise ConfigError(
