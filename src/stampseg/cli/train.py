@@ -70,12 +70,14 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 tracking(spec.config.track, folder.path, spec.config) as trackers,
             ):
                 reporter = Reporters([screen, *trackers])
-                result = run_and_report(
-                    folder, spec, reporter, lambda fold, asked: _carry_out_fold(fold, asked, screen)
-                )
-                folds = read_folds(folder.path)
-                if folds is not None and not quiet:
-                    print_folds(folds, console())
+                try:
+                    result = run_and_report(
+                        folder, spec, reporter, lambda fold, asked: _carry_out_fold(fold, asked, screen)
+                    )
+                finally:  # also where the network of all of them has failed
+                    folds = read_folds(folder.path)
+                    if folds is not None and folds.cases and not quiet:
+                        print_folds(folds, console())
                 level = Level.WARNING if result.target_reached is False else Level.INFO
                 reporter.note(_outcome(result, folder, folds), level)
         except BaseException as error:
