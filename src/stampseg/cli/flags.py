@@ -22,6 +22,8 @@ CONFIG_NAMES = {
     "folds": "train.folds",
     "fold_column": "train.fold_column",
     "distil": "train.distil",
+    "search": "train.search",
+    "budget": "train.budget",
     "network": "network.name",
     "grid": "data.grid",
     "ignore_label": "data.ignore_label",

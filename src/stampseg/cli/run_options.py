@@ -214,6 +214,15 @@ class TrainOptions(RunOptions):
         bool,
         typer.Option("--distil", help="With folds: their networks together teach the network of the run."),
     ] = False
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="First try other settings by folds (grid, size, width, steps, no teacher); take the best if "
+            "it is worth more on people who were left out.",
+        ),
+    ] = False
+    budget: Annotated[str | None, typer.Option("--budget", help="Time for --search: 2h, 45m.")] = None
 
 
 def as_option(parameter: str) -> str:

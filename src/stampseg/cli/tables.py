@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
     from ..doctor.network import GroupFinding, Inspection
     from ..evaluation.folders import Evaluation, Statistics
     from ..run.folds.records import Folds
+    from ..run.search.records import Search
     from ..run.survey import Survey
 
 
@@ -271,6 +272,19 @@ def print_folds(folds: Folds, console: Console) -> None:
     console.print(labels)
     for line in (*folds.how, *folds.caution):
         console.print(line, markup=False, highlight=False)
+
+
+def print_search(found: Search, console: Console) -> None:
+    """The settings that were tried, and what was chosen."""
+    table = Table("setting", "what it is", "folds", "people", "Dice", title="Search")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in found.entrants:
+        mean = "-" if one.mean is None else f"{one.mean:.3f}"
+        name = f"{one.name} (chosen)" if one.name == found.chosen else one.name
+        table.add_row(escape(name), escape(one.words), str(one.folds), str(len(one.people)), mean)
+    console.print(table)
+    console.print(found.why, markup=False, highlight=False)
 
 
 def _has(console: Console, letters: str) -> bool:

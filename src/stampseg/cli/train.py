@@ -59,9 +59,10 @@ def resume_run(path: Path, quiet: bool) -> None:
 def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
     from ..run.folds.records import read_folds
     from ..run.reporters import Reporters
+    from ..run.search.records import read_search
     from ..run.trackers import tracking
     from .console import ConsoleReporter
-    from .tables import print_folds
+    from .tables import print_folds, print_search
 
     with folder:  # left last: trackers write until they are closed
         try:
@@ -78,6 +79,9 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                     folds = read_folds(folder.path)
                     if folds is not None and folds.cases and not quiet:
                         print_folds(folds, console())
+                searched = read_search(folder.path)
+                if searched is not None and not quiet:
+                    print_search(searched, console())
                 level = Level.WARNING if result.target_reached is False else Level.INFO
                 reporter.note(_outcome(result, folder, folds), level)
         except BaseException as error:
@@ -91,10 +95,13 @@ def _carry_out_fold(folder: RunFolder, spec: RunSpec, screen: ConsoleReporter) -
     from rich.console import Console
 
     from ..run.reporters import Reporters
+    from ..run.search.records import SEARCH_FOLDER
     from ..run.trackers import tracking
     from .console import ConsoleReporter
 
-    screen.begin(f"fold {folder.path.name}")
+    setting = folder.path.parent.parent  # of a search: search/SETTING/folds/0
+    of = f"{setting.name}, " if setting.parent.name == SEARCH_FOLDER else ""
+    screen.begin(f"{of}fold {folder.path.name}")
     log = ConsoleReporter(Console(quiet=True), folder.logger(), quiet=True)
     with folder, tracking(spec.config.track, folder.path, spec.config) as trackers:
         result = run_and_report(folder, spec, Reporters([screen, log, *trackers]))

@@ -30,6 +30,7 @@ from .pipeline import run_training
 from .postprocess import settle, settle_on_validation
 from .records import Result
 from .reporters import NoteKeeper, Reporter, Reporters
+from .search.race import chosen_config, search, settled_for_search
 from .spec import SPEC, RunSpec
 
 
@@ -105,6 +106,8 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
         return settle_on_validation(folder, result, config.device, trusted, reporter)
     if spec.fold is not None:
         return run_training(without_held_out(dataset, spec.fold), folder, config, reporter)
+    if config.train.search:
+        return _searched(folder, spec, dataset, reporter, carry_out_fold)
     if not wants_folds(config):
         if config.train.distil:
             raise ConfigError(
@@ -118,6 +121,18 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     result = run_training(dataset, folder, config, reporter, teachers=teachers)
     plan = PLAN.read(folder.path)
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
+
+
+def _searched(
+    folder: RunFolder, spec: RunSpec, dataset: Dataset, reporter: Reporter, carry_out_fold: CarryOut
+) -> Result:
+    if spec.config.train.distil:
+        raise ConfigError("`train.search` with `train.distil`: one at a time; leave out one of the two")
+    found = search(folder, spec, dataset, reporter, carry_out_fold)
+    config = settled_for_search(chosen_config(spec.config, found))
+    reporter.note("the network of the run: it learns from all of them")
+    result = run_training(dataset, folder, config, reporter)
+    return settle_on_validation(folder, result, config.device, (config.network.name, *spec.trusted), reporter)
 
 
 RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is
