@@ -18,6 +18,7 @@ from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
+from .calibration import calibrate_by_folds, keep
 from .folder import RunFolder
 from .folds.cross_validation import (
     CarryOut,
@@ -30,7 +31,9 @@ from .pipeline import run_training
 from .postprocess import settle, settle_on_validation
 from .records import Result
 from .reporters import NoteKeeper, Reporter, Reporters
+from .search.candidates import DEFAULT
 from .search.race import chosen_config, search, settled_for_search
+from .search.records import SEARCH_FOLDER
 from .spec import SPEC, RunSpec
 
 
@@ -119,6 +122,8 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     reporter.note("the network of the run: it learns from all of them")
     teachers = models_of(folder, found) if config.train.distil else []
     result = run_training(dataset, folder, config, reporter, teachers=teachers)
+    if found.calibration is not None and result.failure is None:
+        keep(folder.model, found.calibration, trusted)
     plan = PLAN.read(folder.path)
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
 
@@ -132,7 +137,13 @@ def _searched(
     config = settled_for_search(chosen_config(spec.config, found))
     reporter.note("the network of the run: it learns from all of them")
     result = run_training(dataset, folder, config, reporter)
-    return settle_on_validation(folder, result, config.device, (config.network.name, *spec.trusted), reporter)
+    trusted = (config.network.name, *spec.trusted)
+    if result.failure is None and found.entrant(found.chosen or DEFAULT).folds == len(found.folds):
+        place = folder.path / SEARCH_FOLDER / (found.chosen or DEFAULT)
+        known = calibrate_by_folds(place, found.folds, dataset, config, trusted)
+        if known is not None:
+            keep(folder.model, known, trusted)
+    return settle_on_validation(folder, result, config.device, trusted, reporter)
 
 
 RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is

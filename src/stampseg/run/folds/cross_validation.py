@@ -15,6 +15,7 @@ from ...data.folds import Fold, make_folds, without_held_out
 from ...data.labels import ignored_value
 from ...data.plan import PLAN, Plan
 from ...networks.model_file import store_steps
+from ..calibration import calibrate_by_folds, keep
 from ..folder import RunFolder
 from ..records import Result
 from ..reporters import NoteKeeper, Reporter, Reporters
@@ -68,6 +69,12 @@ def cross_validate(
     found = measured(folder, folds, dataset, spec, reporter)
     for model in models_of(folder, found):  # so that each of them, and all together, do the same to a mask
         store_steps(model, found.steps, (spec.config.network.name,))
+    trusted = (spec.config.network.name, *spec.trusted)
+    known = calibrate_by_folds(folder.path, found.folds, dataset, spec.config, trusted)
+    if known is not None:
+        found = found.model_copy(update={"calibration": known})
+        for model in models_of(folder, found):
+            keep(model, known, trusted)
     FOLDS.write(folder.path, found)
     return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ...core.json_file import JsonFile
 from ...core.options import FileRecord, Number
 from ...core.run_folder import FOLDS_FILE
+from ...data.calibration import Calibration
 from ...data.folds import Fold
 from ...data.postprocess import Postprocessing
 from ...evaluation.evidence import Trial
@@ -80,6 +81,7 @@ class Folds(FileRecord):
         how: what the figures beside a mean are.
         trials: post-processing that was tried on the predictions.
         steps: of it, what is kept; in the model files.
+        calibration: what certainty is worth, in the model files; None of fewer than five people.
     """
 
     words: str
@@ -89,6 +91,7 @@ class Folds(FileRecord):
     how: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     steps: Postprocessing = ()
+    calibration: Calibration | None = None
 
     def by_fold(self) -> list[FoldDice]:
         """Of each fold, the mean over its people."""
