@@ -123,6 +123,7 @@ def test_words_and_what_cannot_be() -> None:
     assert words == "liver: holes filled, pieces below 12.3 mm³ dropped; tumour: largest piece kept"
     assert (size_unit(2, True), size_unit(2, False)) == ("px", "mm²")
     check_steps(steps, 3)
+    check_steps((), 0)  # of a model without a plan
     for wrong, classes in ((steps, 2), ((*steps, steps[0]), 3)):
         with pytest.raises(ValueError, match=rf"expected each once, below {classes}"):
             check_steps(wrong, classes)

@@ -51,7 +51,7 @@ def check_steps(steps: Postprocessing, classes: int) -> None:
         ValueError: a label that it does not have, or one twice.
     """
     labels = [each.label for each in steps]
-    if len(set(labels)) < len(labels) or max(labels, default=0) >= classes:
+    if len(set(labels)) < len(labels) or any(label >= classes for label in labels):
         raise ValueError(f"postprocess is of the labels {labels[:20]}; expected each once, below {classes}")
 
 
