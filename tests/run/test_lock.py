@@ -109,8 +109,8 @@ def test_a_process_of_another_machine_is_believed_and_the_way_out_is_said(tmp_pa
     with pytest.raises(ConfigError) as caught:
         FolderLock(tmp_path, "cell").take()
     assert str(caught.value) == (
-        f"{tmp_path}: another process is at work on this cell (process 12 on node7); wait for it, or stop it; "
-        f"if it is gone for certain, delete {tmp_path / '.owner'}"
+        f"{tmp_path}: another process is at work on this cell (process 12 on node7); wait for it, or "
+        f"stop it; if it is gone for certain, delete {tmp_path / '.owner'}"
     )
 
 

@@ -121,5 +121,9 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
 def _engine(found: Study, workers: int | None, slurm: str | None, ray: str | None) -> Engine:
     from ..run.study.local import LocalEngine, gpus_here
 
+    if slurm is not None:
+        from ..run.study.slurm import SlurmEngine
+
+        return SlurmEngine(found, slurm, say)
     gpus = gpus_here() if found.on_gpu else []
     return LocalEngine(found.folder, workers or len(gpus) or os.cpu_count() or 1, gpus)
