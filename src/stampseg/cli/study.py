@@ -38,7 +38,11 @@ def study(
     ] = None,
     ray: Annotated[
         str | None,
-        typer.Option("--ray", help="Give the cells to the Ray cluster of this head.", metavar="HOST:PORT"),
+        typer.Option(
+            "--ray",
+            help="Give the cells to the Ray cluster of this head; local: one of this machine.",
+            metavar="HOST:PORT",
+        ),
     ] = None,
     cell: Annotated[
         str | None, typer.Option("--cell", help="Do this one cell, as an engine does.", metavar="NAME")
@@ -125,5 +129,9 @@ def _engine(found: Study, workers: int | None, slurm: str | None, ray: str | Non
         from ..run.study.slurm import SlurmEngine
 
         return SlurmEngine(found, slurm, say)
+    if ray is not None:
+        from ..run.study.ray import RayEngine
+
+        return RayEngine(found, ray, os.cpu_count() or 1)
     gpus = gpus_here() if found.on_gpu else []
     return LocalEngine(found.folder, workers or len(gpus) or os.cpu_count() or 1, gpus)

@@ -131,7 +131,7 @@ def test_a_study_that_is_started_again_finds_its_cells_in_the_queue(
     fake.queue("12_1", "99_0")
     again = SlurmEngine(study, "all", print, grace=0)
     assert again.begun() == [CELLS[1]]
-    assert again.stop() == "1 cell stay in the queue of SLURM; scancel 12 takes them out"
+    assert again.stop() == "left in the queue of SLURM: 1 cell; scancel 12 takes them out"
     fake.queue()
     assert again.ended() == [(CELLS[1], None)]
 

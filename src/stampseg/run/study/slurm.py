@@ -153,8 +153,8 @@ class SlurmEngine:
         if not jobs:
             return "no cell is in the queue"
         return (
-            f"{counted(len(self._tasks), 'cell')} stay in the queue of SLURM; scancel {' '.join(jobs)} takes "
-            "them out"
+            f"left in the queue of SLURM: {counted(len(self._tasks), 'cell')}; scancel {' '.join(jobs)} "
+            "takes them out"
         )
 
     def _code(self, task: str, name: str) -> int | None:
