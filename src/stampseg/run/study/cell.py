@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ...core.errors import ConfigError, TrainingError
-from ...data.cases import Case, Dataset
+from ...data.cases import Case, Dataset, find_inputs
 from ...data.io.formats import data_files, stem_of
+from ...data.plan import PLAN
 from ...evaluation.folders import Evaluation, evaluate_folder
 from ...evaluation.metrics import UNION, Metrics
 from ...runtime.segmentation import segment
@@ -19,7 +20,7 @@ from ..folder import RunFolder
 from ..lock import FolderLock
 from ..records import Result, read_result, read_rounds
 from ..spec import SPEC, RunSpec
-from .draw import Draw, draw, find_task, write_pool
+from .draw import draw, find_task, write_pool
 from .plan import CELL, Cell, CellRecord, CellResult, Study, given_options
 
 RUN, POOL, MASKS, METRICS = "run", "pool.csv", "masks", "metrics.json"
@@ -64,8 +65,10 @@ def work_cell(
         images = [case.images[0] for case in drawn.test]
         segment(place / RUN, images, place / MASKS, device=config.device, overwrite=True, echo=echo)
         seconds = time.monotonic() - start
-        found = _evaluate(place, drawn, dataset, options.data.ignore_label)
-        people = {stem_of(case.images[0]): case.group for case in drawn.test}
+        plan = PLAN.read(place / RUN)
+        names = mask_names(drawn.test, plan.in_channels)
+        found = _evaluate(place, names, dataset, options.data.ignore_label)
+        people = {name: case.group for name, case in names.items()}
         record = CellRecord(
             task=cell.task, method=cell.method, labels=cell.labels, draw=cell.draw,
             options=given_options(config), labelled=tuple(case.id for case in drawn.labelled),
@@ -102,22 +105,28 @@ def _train(run: Path, spec: RunSpec, train: Callable[[RunSpec, Path], None]) -> 
     train(spec, run)
 
 
-def _evaluate(place: Path, drawn: Draw, dataset: Dataset, ignored: int | None) -> Evaluation:
-    """Masks against labels, which are paired by links that have the images' names."""
+def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
+    """The cases by the names, without ending, that `segment` gives their masks: x of x_0000.nii.gz."""
+    given = {case.images[0]: case for case in cases}
+    return {named.id: given[named.images[0]] for named in find_inputs(list(given), channels)}
+
+
+def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, ignored: int | None) -> Evaluation:
+    """Masks against labels, which are paired by links that have the masks' names."""
     with TemporaryDirectory(prefix=".truth-", dir=place) as truth:
-        for case in drawn.test:
-            _link(case, Path(truth))
-        names = dict(dataset.label_names) or None
-        found = evaluate_folder(place / MASKS, Path(truth), label_names=names, ignored=ignored)
+        for name, case in names.items():
+            _link(case, Path(truth), name)
+        labels = dict(dataset.label_names) or None
+        found = evaluate_folder(place / MASKS, Path(truth), label_names=labels, ignored=ignored)
     found.write(place / METRICS, overwrite=True)
     return found
 
 
-def _link(case: Case, folder: Path) -> None:
+def _link(case: Case, folder: Path, name: str) -> None:
     assert case.label is not None
     for file in data_files(case.label):  # a header, and the voxels beside it
         ending = file.name[len(stem_of(file)) :]
-        (folder / f"{stem_of(case.images[0])}{ending}").symlink_to(file.absolute())
+        (folder / f"{name}{ending}").symlink_to(file.absolute())
 
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
