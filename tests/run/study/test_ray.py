@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stampseg.core.errors import ConfigError, MissingPackageError
+from stampseg.run.study import command
 from stampseg.run.study import ray as engines
 from stampseg.run.study.plan import Study, open_study
 from stampseg.run.study.ray import RayEngine, check_address
@@ -85,7 +86,7 @@ def test_without_ray_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_task_gives_back_the_exit_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    command = [sys.executable, "-c", "print('here'); raise SystemExit(3)"]
-    monkeypatch.setattr(engines, "cell_command", lambda folder, name: command)
-    assert engines.work(str(tmp_path), "a/b/1-2") == 3
+    words = [sys.executable, "-c", "print('here'); raise SystemExit(3)"]
+    monkeypatch.setattr(command, "cell_command", lambda folder, name: words)
+    assert command.process_cell(str(tmp_path), "a/b/1-2") == 3
     assert (tmp_path / "cells" / "a" / "b" / "1-2" / "log.txt").read_text() == "here\n"

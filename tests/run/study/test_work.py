@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from stampseg.core.errors import ConfigError, DataError, TrainingError
+from stampseg.run.study.command import LOG
 from stampseg.run.study.plan import CELL, CellRecord, CellResult, Study, given_options, open_study
 from stampseg.run.study.tables import write_tables
-from stampseg.run.study.work import LOG, Work, failure
+from stampseg.run.study.work import Work, failure
 from tests.run.study.small import study_values, write_study
 
 Doing = Callable[[Study, str], int | None]

@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...core.text import counted
-from .command import LEASH, cell_command, one_thread
+from .command import LEASH, LOG, cell_command, one_thread
 from .plan import CELLS
-from .work import LOG
 
 _WAIT = 1.0  # seconds for a cell that ends
 

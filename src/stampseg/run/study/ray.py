@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from ...core.errors import ConfigError
 from ...core.packages import require
 from ...core.text import counted
-from .command import LEASH, cell_command, one_thread
-from .plan import CELLS, Study
-from .work import LOG
+from .command import process_cell
+from .plan import Study
 
 LOCAL = "local"  # in the place of an address: a cluster of this machine
 _PROBE_SECONDS, _WAIT_SECONDS, _END_SECONDS = 3, 2, 600
@@ -39,6 +36,9 @@ class RayEngine:
     def __init__(self, study: Study, address: str, workers: int) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ.setdefault("RAY_task_oom_retries", "0")  # attempts are counted here
+        os.environ.setdefault(
+            "RAY_worker_niceness", "0"
+        )  # 15 by default, on a machine that others use as well
         self._ray = require("ray", "`ray`")
         self.study = study
         self._names: dict[Any, str] = {}  # of every task that has not ended
@@ -49,7 +49,9 @@ class RayEngine:
         except BaseException:
             self._ray.shutdown()
             raise
-        self._task = self._ray.remote(work).options(num_cpus=1, num_gpus=int("GPU" in needed), max_retries=0)
+        self._task = self._ray.remote(process_cell).options(
+            num_cpus=1, num_gpus=int("GPU" in needed), max_retries=0
+        )
 
     def _join(self, address: str, workers: int) -> None:
         quiet = {"log_to_driver": False, "logging_level": "error"}
@@ -108,27 +110,6 @@ class RayEngine:
             return int(self._ray.get(task))
         except self._ray.exceptions.RayError:
             return None
-
-
-def work(folder: str, name: str) -> int:
-    """One cell, on a node; its exit code."""
-    place = Path(folder) / CELLS / name
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            cell_command(Path(folder), name), stdin=subprocess.PIPE, stdout=log, stderr=log,
-            env={**one_thread(), LEASH: "1"}, start_new_session=True,
-        )  # fmt: skip
-        try:
-            while True:
-                try:
-                    return process.wait(timeout=0.5)  # between two of which the task can be cancelled
-                except subprocess.TimeoutExpired:
-                    continue
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
 
 
 def check_address(address: str) -> None:

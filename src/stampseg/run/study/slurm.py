@@ -18,8 +18,8 @@ from ...core.files import write_text
 from ...core.json_file import JsonFile
 from ...core.options import FileRecord
 from ...core.text import counted, some
+from .command import LOG
 from .plan import CELLS, STUDY_FILE, Study
-from .work import LOG
 
 FOLDER, SCRIPT, EXIT = "slurm", "cell.sh", "exit"
 MOST = 1000  # cells of one array; MaxArraySize is 1001 where nobody changed it

@@ -13,10 +13,10 @@ from ...core.text import counted, some
 from ..checkpoint import CHECKPOINTS
 from ..records import ROUNDS
 from .cell import RUN
+from .command import LOG
 from .plan import CELL, Cell, Study
 
 ATTEMPTS = 3  # without a step forward between them
-LOG = "log.txt"
 # Exit codes by which the program itself says what is wrong: the same command would say it again.
 _FINAL = {2, 3, 4}
 
