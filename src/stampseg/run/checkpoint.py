@@ -22,13 +22,13 @@ from ..core.errors import ModelFileError
 from ..core.files import remove_leftovers, write_whole
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
+from ..core.run_folder import CHECKPOINTS
 from ..train.learner import Learner
 from ..train.state import State, put_randomness, put_training, take_randomness, take_training
 from ..train.trainer import Trainer
 from .interruption import asked_to_end, end_if_asked
 from .replay import Answer, Replay
 
-CHECKPOINTS = "checkpoint"  # a folder in that of a run
 KEY = "stampseg-checkpoint"  # of the record in the metadata
 STEP = "step.safetensors"  # within a round
 _ROUND = re.compile(r"round-\d{4,}\.safetensors")

@@ -25,14 +25,14 @@ from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError,
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
-from ..core.run_folder import FOLDS_FILE, FOLDS_FOLDER, ROUNDS_FOLDER
+from ..core.run_folder import CHECKPOINTS, FOLDS_FILE, FOLDS_FOLDER, ROUNDS_FOLDER
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
 from ..networks.model_file import MODEL_FILE
 from ..train.round import Round
-from .checkpoint import CHECKPOINTS, delete_checkpoints
+from .checkpoint import delete_checkpoints
 from .lock import LOCK, OWNER_FILE, FolderLock
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
 from .spec import SPEC, RunSpec, read_spec

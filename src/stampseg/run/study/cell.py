@@ -21,9 +21,8 @@ from ..lock import FolderLock
 from ..records import Result, read_result, read_rounds
 from ..spec import SPEC, RunSpec
 from .draw import draw, find_task, write_pool
-from .plan import CELL, Cell, CellRecord, CellResult, Study, given_options
+from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study, given_options
 
-RUN, POOL, MASKS, METRICS = "run", "pool.csv", "masks", "metrics.json"
 WAIT_SECONDS = 60.0  # for a process that was told to end
 
 

@@ -16,6 +16,7 @@ from .config import StudyConfig, dump_study, load_study
 
 STUDY_FILE = "study.yaml"
 CELLS = "cells"  # a folder in that of a study
+RUN, POOL, MASKS, METRICS = "run", "pool.csv", "masks", "metrics.json"  # in that of a cell
 
 
 class CellResult(FileRecord):

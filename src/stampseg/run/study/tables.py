@@ -11,8 +11,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.files import write_text
 from ...evaluation.metrics import UNION
-from .cell import METRICS
-from .plan import CELL, Cell, CellRecord, Study
+from .plan import CELL, METRICS, Cell, CellRecord, Study
 
 CELLS_TABLE, CASES_TABLE = "cells.csv", "cases.csv"
 CELL_COLUMNS = (

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from ...core.errors import DataError, StampsegError, TrainingError
+from ...core.run_folder import CHECKPOINTS
 from ...core.text import counted, some
-from ..checkpoint import CHECKPOINTS
 from ..records import ROUNDS
-from .cell import RUN
 from .command import LOG
-from .plan import CELL, Cell, Study
+from .plan import CELL, RUN, Cell, Study
 
 ATTEMPTS = 3  # without a step forward between them
 # Exit codes by which the program itself says what is wrong: the same command would say it again.
