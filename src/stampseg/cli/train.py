@@ -45,7 +45,7 @@ def start_run(
 
     words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
     spec = RunSpec(work, data, config, images, masks, model, trusted, None, words, here).absolute()
-    _carry_out(open_run(spec, output), spec, options.quiet)
+    carry_out(open_run(spec, output), spec, options.quiet)
 
 
 def resume_run(path: Path, quiet: bool) -> None:
@@ -53,18 +53,19 @@ def resume_run(path: Path, quiet: bool) -> None:
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
-    _carry_out(folder, folder.spec, quiet)
+    carry_out(folder, folder.spec, quiet)
 
 
-def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
+def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
     from ..run.folds.records import read_folds
+    from ..run.interruption import ending_on_signals
     from ..run.reporters import Reporters
     from ..run.search.records import read_search
     from ..run.trackers import tracking
     from .console import ConsoleReporter
     from .tables import print_folds, print_search
 
-    with folder:  # left last: trackers write until they are closed
+    with ending_on_signals(), folder:  # the folder is left last: trackers write until they are closed
         try:
             with (
                 ConsoleReporter(console(), folder.logger(), quiet) as screen,

@@ -43,6 +43,7 @@ from ..train.trainer import Trainer
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
+from .interruption import between_steps
 from .learner import Task, fit_on_training, gathering_of, learner_of, objective_of, training_batches
 from .records import Result
 from .reporters import Reporter
@@ -82,7 +83,8 @@ def run_training(
     task = _taught(_task(dataset, folder, config, reporter, source), teachers)
     network, graph, spec = _begin(task, source, trusted)
     _announce(network, graph, task, reporter)
-    before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
+    with between_steps():
+        before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
 
     def trained_fit(number: int) -> Fit:
         chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
