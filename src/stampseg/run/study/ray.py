@@ -130,6 +130,6 @@ def check_address(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_PROBE_SECONDS).close()
     except OSError as error:
         raise ConfigError(
-            f"`ray` {address!r}: nobody answers ({error.strerror or error}); start a head there with ray "
-            "start --head, or correct the address"
+            f"`ray` {address!r}: nobody answers ({error.strerror or error}); start a head there with "
+            "`ray start --head`, or correct the address"
         ) from None
