@@ -14,7 +14,7 @@ from typing import Any
 from ..core.errors import DataError
 from ..core.text import some
 from .declared import declared_labels
-from .io.formats import is_hidden, list_images, stem_of
+from .io.formats import is_hidden, list_images, list_labels, stem_of
 from .io.limits import read_text_file
 from .pairing import by_stem, group_channels, in_order, pair
 
@@ -119,7 +119,7 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
 
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
-    files, labels = list_images(images), list_images(masks)
+    files, labels = list_images(images), list_labels(masks)
     grouped = group_channels(path for path in files if path.is_file())
     if set(grouped) & {stem_of(path) for path in labels}:
         return "nnunet", *_nnunet_entries(grouped, labels)

@@ -132,8 +132,8 @@ def _two_scales(facts: Sequence[CaseFacts]) -> list[Finding]:
         finding(
             "intensity",
             f"{counted(len(shifted), 'image')} of no value below 0, beside {len(air)} that reach below "
-            f"{HOUNSFIELD_AIR:g} as CT in Hounsfield units does (first {shifted[0].image}: {shifted[0].low:.4g} "
-            f"to {shifted[0].high:.4g}; {air[0].image}: {air[0].low:.4g} to {air[0].high:.4g})",
+            f"{HOUNSFIELD_AIR:g} as CT in Hounsfield units does (first {shifted[0].image}: "
+            f"{shifted[0].low:.4g} to {shifted[0].high:.4g}; {air[0].image}: {air[0].low:.4g} to {air[0].high:.4g})",
             "bring all to one scale; CT that was stored with an offset has 1024 too much in every voxel",
             [f.image for f in shifted],
         )

@@ -17,6 +17,7 @@ from .volume import Header, as_image, as_label, volume_header
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
+SLICER = (".seg.nrrd", ".seg.nhdr")  # segmentations that Slicer cuts to their segments
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Names of the fields that say where the values are, and how they are packed.
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
@@ -83,7 +84,8 @@ def _header_of(path: Path, source: sitk.ImageFileReader) -> Header:
         channels *= size[3]
     affine = _affine(source.GetSpacing(), source.GetDirection(), source.GetOrigin())
     dtype = _sitk().GetPixelIDValueAsString(source.GetPixelID())
-    return volume_header(path, (*size, 1)[:3], affine, channels, dtype)
+    cut = path.name.lower().endswith(SLICER)
+    return volume_header(path, (*size, 1)[:3], affine, channels, dtype, covers="box" if cut else "all")
 
 
 def _value_bytes(pixel: int) -> int:
@@ -102,6 +104,17 @@ def _information(path: Path) -> sitk.ImageFileReader:
     if not 2 <= reader.GetDimension() <= 4:
         raise DataError(f"{path}: {reader.GetDimension()} axes; expected three, or four with channels last")
     return reader
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """Names of the segments of a file from Slicer, by their values."""
+    source = _information(path)
+    fields = {key: source.GetMetaData(key) for key in source.GetMetaDataKeys() if key.startswith("Segment")}
+    return {
+        int(value): fields[key.replace("LabelValue", "Name")]
+        for key, value in fields.items()
+        if key.endswith("_LabelValue") and value.isdecimal() and key.replace("LabelValue", "Name") in fields
+    }
 
 
 def data_files(path: Path) -> list[Path]:
@@ -184,6 +197,7 @@ FORMATS = (
         read_header=read_header,
         read_image=read_image,
         read_label=read_label,
+        read_names=read_names,
         write_label=write_label,
         mask_suffix=".nrrd",
         data_files=data_files,

@@ -83,6 +83,18 @@ def read_palette(path: Path) -> np.ndarray | None:
         return None if kind.read_palette is None else kind.read_palette(path)
 
 
+def read_names(path: Path) -> dict[int, str]:
+    """What a label map's own file calls its values, as Slicer's and DICOM-SEG do; {} where it says nothing.
+
+    Raises:
+        DataError: the file is missing, broken or of an unknown type.
+    """
+    check_kind(path)
+    with refuse_unreadable(path):
+        kind = _format(path)
+        return {} if kind.read_names is None else kind.read_names(path)
+
+
 def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> Path:
     """Write (*S) whole numbers on the grid of the image `like`, in its file type where that can hold labels.
 
