@@ -133,7 +133,8 @@ def _two_scales(facts: Sequence[CaseFacts]) -> list[Finding]:
             "intensity",
             f"{counted(len(shifted), 'image')} of no value below 0, beside {len(air)} that reach below "
             f"{HOUNSFIELD_AIR:g} as CT in Hounsfield units does (first {shifted[0].image}: "
-            f"{shifted[0].low:.4g} to {shifted[0].high:.4g}; {air[0].image}: {air[0].low:.4g} to {air[0].high:.4g})",
+            f"{shifted[0].low:.4g} to {shifted[0].high:.4g}; {air[0].image}: {air[0].low:.4g} to "
+            f"{air[0].high:.4g})",
             "bring all to one scale; CT that was stored with an offset has 1024 too much in every voxel",
             [f.image for f in shifted],
         )

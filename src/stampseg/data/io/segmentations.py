@@ -127,7 +127,7 @@ def read_names(path: Path) -> dict[int, str]:
             if name != before:
                 raise DataError(
                     f"{path}: segment {number} is {before} in {first.name} and {name} in {file.name}; "
-                    "expected a number for each segment; save them as one DICOM-SEG, for instance with 3D Slicer"
+                    "expected a number for each; save them as one DICOM-SEG, for instance with 3D Slicer"
                 )
     return {number: name for number, (name, _) in names.items()}
 
