@@ -13,7 +13,8 @@ import numpy as np
 
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
-from .io.colours import COLOUR, numbers_classes
+from .io.colours import COLOUR, is_colour, numbers_classes
+from .io.limits import HIGHEST_LABEL
 from .io.readers import read_label, read_names, read_palette
 from .plan import MOST_CLASSES
 
@@ -163,7 +164,7 @@ def to_values(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
 def describe(value: int) -> str:
     """A label value for people: the number, or #rrggbb for the code of a colour."""
-    return f"#{value - COLOUR:06x}" if COLOUR <= value < 2 * COLOUR else str(value)
+    return f"#{value - COLOUR:06x}" if is_colour(value) else str(value)
 
 
 def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCounts:
@@ -189,6 +190,11 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
             raise DataError(
                 f"{path}: label value {lowest}; expected 0 or above; correct the label, or name the value of "
                 "unlabelled voxels with `data.ignore_label`"
+            )
+        highest = max(counts.voxels)
+        if highest > HIGHEST_LABEL:
+            raise DataError(
+                f"{path}: label value {highest}; expected at most {HIGHEST_LABEL}; number the structures anew"
             )
         if len(counts.voxels) > MAX_CLASSES and _is_coherent(array):
             raise DataError(
@@ -314,7 +320,7 @@ def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
 
 
 def _brightness(value: int) -> float:
-    if not COLOUR <= value < 2 * COLOUR:
+    if not is_colour(value):
         return value
     red, green, blue = (value >> shift & 255 for shift in (16, 8, 0))
     return 0.299 * red + 0.587 * green + 0.114 * blue
@@ -322,7 +328,7 @@ def _brightness(value: int) -> float:
 
 def _names(values: Sequence[int], declared: Mapping[int, str]) -> list[str]:
     """Declared names, else by value; equal declared names are told apart by their value."""
-    if len(values) == 1 and (values[0] in WHITE or values[0] >= COLOUR):
+    if len(values) == 1 and (values[0] in WHITE or is_colour(values[0])):
         return [declared.get(values[0], "foreground")]
     names = [declared.get(value, f"label_{describe(value).removeprefix('#')}") for value in values]
     pairs = zip(names, values, strict=True)

@@ -113,8 +113,18 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
     if len(fitting) > 1:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
     if not fitting:
-        raise DataError(f"{data}: no folder of {kind} found ({listed}); name it with `{kind}`; {EXPECTED}")
+        inner = [name for name in seen if _holds_pair(data / name)]
+        way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""
+        raise DataError(
+            f"{data}: no folder of {kind} found ({listed}); {way}name it with `{kind}`; {EXPECTED}"
+        )
     return data / fitting[0]
+
+
+def _holds_pair(folder: Path) -> bool:
+    """Whether a folder is a data set of its own, as train/ and val/ often are."""
+    inner = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    return bool(inner & {*IMAGE_FOLDERS}) and bool(inner & {*MASK_FOLDERS})
 
 
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:

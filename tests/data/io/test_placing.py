@@ -102,6 +102,19 @@ def test_a_segmentation_of_another_scan_is_refused(tmp_path: Path) -> None:
         on_grid_of(read_label(label), read_header([image]))
 
 
+@pytest.mark.parametrize(("units", "fine"), [("mm", True), ("microns", False), ("um", False), ("m", False)])
+def test_nrrd_of_other_units_is_refused(units: str, fine: bool, tmp_path: Path) -> None:
+    """ITK takes them for millimetres, whatever they are."""
+    path = save_nrrd(tmp_path / "a.nrrd", drawn(), (0, 0, 0), (25, 25, 25))
+    start, data = path.read_bytes().split(b"\n\n", 1)
+    path.write_bytes(start + b'\nspace units: "%b" "%b" "%b"\n\n' % ((units.encode(),) * 3) + data)
+    if fine:
+        assert read_header([path]).spacing == (25, 25, 25)
+        return
+    with pytest.raises(DataError, match=rf"a\.nrrd: its space units are {units}; expected mm; write it anew"):
+        read_header([path])
+
+
 def test_an_image_without_a_place_takes_its_label_voxel_by_voxel(tmp_path: Path) -> None:
     """Neither qform nor sform: nibabel and ITK place it differently, and programs write what they thought."""
     image = nib.Nifti1Image(np.zeros(SHAPE, np.float32), None)

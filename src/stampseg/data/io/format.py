@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .limits import HIGHEST_LABEL
 from .volume import Header
 
 ReadHeader = Callable[[Path], Header]
@@ -54,6 +55,7 @@ class Format:
         read_names: what a label map's own file calls its values; none where it says nothing.
         write_label: writes (*S) unsigned labels to a path, on the grid of an image's header. None where
             nothing is written in this format.
+        highest_label: that `write_label` can store, beside the codes of colours where it has colours.
         mask_suffix: suffix of the masks written for its images; "" is the image's own. It may be that of
             another format whose `write_label` needs no more than the header.
         mask_suffix_by_content: the same, where it depends on what is in the file.
@@ -75,6 +77,7 @@ class Format:
     read_palette: ReadPalette | None = None
     read_names: ReadNames | None = None
     write_label: WriteLabel | None = None
+    highest_label: int = HIGHEST_LABEL
     mask_suffix: str = ""
     mask_suffix_by_content: Callable[[Path], str] | None = None
     listed: str = ""

@@ -170,6 +170,7 @@ def as_label(array: np.ndarray, path: Path) -> np.ndarray:
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     if array.dtype.kind != "f":
         raise DataError(f"{path}: label values of type {array.dtype}; expected whole numbers, one per class")
+    _check_exact(array, path)
     with np.errstate(invalid="ignore"):
         off = ~(np.abs(array - np.rint(array)) <= 1e-3)
     if off.any():
@@ -179,6 +180,18 @@ def as_label(array: np.ndarray, path: Path) -> np.ndarray:
             "nearest neighbour"
         )
     return np.rint(array).astype(np.int64)
+
+
+def _check_exact(array: np.ndarray, path: Path) -> None:
+    """A large number may have been rounded to a float, and then be that of another structure."""
+    above = float(2 ** (np.finfo(array.dtype).nmant + 1))
+    large = array[(np.abs(array) >= above) & np.isfinite(array)]
+    if large.size:
+        raise DataError(
+            f"{path}: label value {float(large.flat[0]):.0f} stored as {array.dtype}, which holds every "
+            f"whole number only below {above:.0f}, so that it may have been another; save the label as "
+            "whole numbers"
+        )
 
 
 @contextmanager
