@@ -233,7 +233,7 @@ class TestSeveral:
             ("EchoTime", (4.6, 9.2), ["echo4-6", "echo9-2"]),
             ("AcquisitionNumber", (1, 2), ["acquisition1", "acquisition2"]),
             ("TemporalPositionIdentifier", (1, 2), ["time1", "time2"]),
-            ("DiffusionBValue", (0.0, 800.0), ["b0-0", "b800-0"]),
+            ("DiffusionBValue", (0.0, 800.0), ["b0", "b800"]),
             ("ImageType", (["ORIGINAL", "PRIMARY", "M"], ["ORIGINAL", "PRIMARY", "P"]), None),
         ],
     )

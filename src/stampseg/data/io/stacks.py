@@ -199,8 +199,8 @@ def _word(trait: str) -> str:
 
 
 def plain(value: str) -> str:
-    """A text as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9-]+", "-", value).strip("-")[:40]
+    """A text as a part of a file name; a whole number without its point."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", re.sub(r"^(\d+)\.0+$", r"\1", value)).strip("-")[:40]
 
 
 def _scan(name: str, stack: Sequence[Frame], notes: tuple[str, ...]) -> Scan:
