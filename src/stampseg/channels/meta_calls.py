@@ -145,7 +145,7 @@ def _windows(
 def _each(value: str | int | Sequence[int], axes: int) -> tuple[int, ...] | None:
     if isinstance(value, int):
         return (value,) * axes
-    return tuple(value) if not isinstance(value, str) and len(value) == axes else None  # type: ignore[return-value]
+    return tuple(value) if not isinstance(value, str) and len(value) == axes else None
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0, **others: Any) -> Tensor | None:
