@@ -197,6 +197,13 @@ class TestStrangers:
         (note,) = check(tmp_path / "s", values(), affine_of())
         assert note.endswith("s: left out, localizers: scout0.dcm, scout1.dcm, scout2.dcm")
 
+    def test_two_slices_of_another_plane_are_left_out_and_told(self, tmp_path: Path) -> None:
+        series = slices(tmp_path / "s", values())
+        across = {"orientation": (1, 0, 0, 0, 0, -1), "series": series, "name": "loc{}.dcm"}
+        slices(tmp_path / "s", values()[:, :, :2], **across)
+        (note,) = check(tmp_path / "s", values(), affine_of())
+        assert note.endswith("left out, of another plane or series: loc0.dcm, loc1.dcm")
+
     def test_a_lone_slice_of_another_plane_is_left_out_and_told(self, tmp_path: Path) -> None:
         series = slices(tmp_path / "s", values())
         slices(tmp_path / "s", values((6, 5, 1)), series=series, orientation=SAGITTAL, name="x{}.dcm")

@@ -21,7 +21,7 @@ from .frames import NO_VOXELS, OTHER_IMAGES, Frame, frames_of, is_dicom, kind_of
 from .stacks import Scan, are_parallel, names_of, on_one_grid, plain, scans_in
 
 MOST_ALONE = 3  # slices of one localizer, across each other
-LEAST = 3  # slices from which a lone one beside them is no scan of its own
+LEAST = 3  # slices of a scan beside others; fewer beside it are none of their own
 DEPTH = 4  # folders below one that may hold the only series
 
 
@@ -203,7 +203,7 @@ def _without_strangers(place: Path, frames: Sequence[Frame]) -> tuple[list[Frame
 
 
 def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], list[str]]:
-    """Frames of one series, plane, size and pixel size each; lone frames beside a stack are left out."""
+    """Frames of one series, plane, size and pixel size each; one or two beside a stack are left out."""
     stacks: list[list[Frame]] = []
     for frame in frames:
         home = next((stack for stack in stacks if _belongs(frame, stack[0])), None)
@@ -219,7 +219,7 @@ def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], li
         )
     if not whole:
         return stacks, []
-    alone = [stack[0] for stack in stacks if len(stack) == 1]
+    alone = [frame for stack in stacks if len(stack) < LEAST for frame in stack]
     for frame in alone:
         for first in (stack[0] for stack in whole):
             if first.series == frame.series and are_parallel(frame, first):
@@ -228,7 +228,7 @@ def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], li
                     "expected slices of one size; remove it, or put it in a folder of its own"
                 )
     notes = [f"{place}: left out, of another plane or series: {names_of(alone)}"] if alone else []
-    return [stack for stack in stacks if len(stack) > 1], notes
+    return whole, notes
 
 
 def _belongs(frame: Frame, other: Frame) -> bool:
