@@ -20,7 +20,12 @@ MEANING = """\
   of such a picture is stored turned as the picture is, with the same orientation.
 - An indexed mask is its greys where its palette is grey. A palette of colours that begins with black numbers classes,
   and must be the same in all masks; any other stands for its colours.
-- Masks may be drawn in colours, each colour a class. What is transparent is background.
+- Masks may be drawn in colours, each colour a class. What is transparent is background; a mask of black on transparent
+  is refused.
+- Names of classes are those of dataset.json, else those in the label file itself (DICOM-SEG, Slicer's `.seg.nrrd`), else
+  `label_7` for value 7 (`foreground` where 1 or 255 is the only one). A value with another name in another file is refused.
+- Values go up to 4294967295, as far as the masks' file type holds them: PNG to 65535. Floats may have rounded what is
+  above 16777216 (32 bits), which is refused.
 - Of a TIFF with pictures of several sizes the largest is read.
 - A value that `--ignore-label` names, or that dataset.json calls `ignore` as nnU-Net does, marks voxels of which nobody
   said what they are: they are left out of the loss, of channel scores, of every Dice and of `stampseg evaluate`.

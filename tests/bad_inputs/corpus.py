@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     descriptions,
+    dicom,
     exported,
     folders,
     geometry,
@@ -11,6 +12,7 @@ from . import (
     links,
     models,
     pictures,
+    segments,
     settings,
     tables,
     volumes,
@@ -18,6 +20,6 @@ from . import (
 from .entry import INPUTS
 
 __all__ = [
-    "INPUTS", "descriptions", "exported", "folders", "geometry", "labels", "links", "models", "pictures",
-    "settings", "tables", "volumes",
+    "INPUTS", "descriptions", "dicom", "exported", "folders", "geometry", "labels", "links", "models", "pictures",
+    "segments", "settings", "tables", "volumes",
 ]  # fmt: skip

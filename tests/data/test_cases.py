@@ -226,6 +226,13 @@ class TestFolders:
         with pytest.raises(DataError, match="labels and masks could all be meant; name one with `masks`"):
             find_dataset(tmp_path)
 
+    def test_folders_of_a_split_are_pointed_at(self, tmp_path: Path) -> None:
+        make_files(tmp_path, "train/images/a.png", "train/masks/a.png", "val/images/b.png", "val/masks/b.png")
+        with pytest.raises(
+            DataError, match=r"folders seen: train, val\); give .*train as DATA, or list all in a CSV"
+        ):
+            find_dataset(tmp_path)
+
     def test_empty_folder_names_the_four_layouts(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"no folder of images found \(it holds no folders\)") as caught:
             find_dataset(tmp_path)

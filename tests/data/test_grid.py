@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from stampseg.data.grid import FACTORS, ceilings, grid_ceiling
+from stampseg.data.grid import FACTORS, ceilings, factors, grid_ceiling
 
 
 def disc(radius: float, size: int = 96) -> np.ndarray:
@@ -38,3 +38,13 @@ def test_there_is_a_row_for_every_factor_and_a_figure_for_every_class() -> None:
     assert len(rows) == len(FACTORS) and all(len(row) == 3 and row[2] is None for row in rows)
     one = grid_ceiling(classes == 2, (48, 48))
     assert rows[0][1] == one
+
+
+def test_only_factors_that_a_picture_may_need_are_looked_at() -> None:
+    """The working picture has 128 to 192 pixels along its long side."""
+    assert [factors([(side, side // 2)]) for side in (128, 192, 255, 256, 400, 800, 5000)] == [
+        (), (), (), (2,), (2, 3), (2, 3, 4, 5), FACTORS,
+    ]  # fmt: skip
+    assert factors([(100, 800), (90, 90), (500, 100)]) == (2, 3)  # of the median long side
+    classes = disc(20).astype(np.uint8)
+    assert ceilings(classes, 2, (2, 4)) == (ceilings(classes, 2)[0], ceilings(classes, 2)[2])

@@ -45,9 +45,24 @@ def test_gaps_are_closed_in_rising_order(tmp_path: Path) -> None:
     table = label_table(
         cases_of(tmp_path, grey(0, 7, dtype=np.uint16), grey(300, 0, dtype=np.uint16)), {7: "cord"}
     )
-    assert (table.values, table.names) == ((0, 7, 300), ("background", "cord", "label_2"))
-    assert table.notes[0] == "mask values 0, 7, 300 -> 0 background, 1 cord, 2 label_2"
+    assert (table.values, table.names) == ((0, 7, 300), ("background", "cord", "label_300"))
+    assert table.notes[0] == "mask values 0, 7, 300 -> 0 background, 1 cord, 2 label_300"
     assert table.notes[1] == "label values without a declared name: 300"
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(1, "foreground"), (255, "foreground"), (7, "label_7"), (312, "label_312")]
+)
+def test_a_lone_class_is_called_by_its_value_unless_that_says_nothing(
+    value: int, name: str, tmp_path: Path
+) -> None:
+    table = label_table(cases_of(tmp_path, grey(0, value, dtype=np.uint16)), {})
+    assert table.names == ("background", name)
+
+
+def test_colours_are_called_by_their_code(tmp_path: Path) -> None:
+    mask = np.array([[[0, 0, 0], [200, 0, 0], [0, 0, 255]]], np.uint8)
+    assert label_table(cases_of(tmp_path, mask), {}).names == ("background", "label_0000ff", "label_c80000")
 
 
 def test_of_two_values_the_darker_is_background(tmp_path: Path) -> None:

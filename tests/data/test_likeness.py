@@ -68,6 +68,30 @@ def test_a_ct_stored_with_an_offset_is_told(tmp_path: Path) -> None:
     assert found.startswith("values of 24 to 11") and "(trained on -1000 to " in found
 
 
+@pytest.mark.parametrize("padding", [-1024, -2000, -3024, -32768])
+def test_padding_hides_no_offset_and_is_none(padding: float, tmp_path: Path) -> None:
+    data = data_in(tmp_path)
+    for number in range(3):
+        image, _ = scan(number)
+        image[:, :2] = padding
+        save(data / "images" / f"{number}.nii.gz", image)
+    plan, padded = plan_of(data), scan(9)[0]
+    padded[:, -2:] = -3024
+    assert said(tmp_path / "x", plan, padded) == []
+    (found,) = said(tmp_path / "x", plan, scan(9)[0] + 1024)
+    assert found.startswith("values of 24 to 11") and "(trained on -10" in found
+
+
+def test_metal_in_training_hides_no_offset(tmp_path: Path) -> None:
+    data = data_in(tmp_path)
+    for number in range(3):
+        image, _ = scan(number)
+        image[8:10] = 3500
+        save(data / "images" / f"{number}.nii.gz", image)
+    (found,) = said(tmp_path / "x", plan_of(data), scan(9)[0] + 1024)
+    assert found.startswith("values of 24 to 11")
+
+
 def test_of_scans_that_are_normalised_by_themselves_the_scale_means_nothing(tmp_path: Path) -> None:
     assert said(tmp_path / "x", plan_of(data_in(tmp_path), "zscore"), scan(9)[0] * 50 + 7000) == []
 

@@ -88,3 +88,30 @@ def test_a_mask_holds_the_index_of_every_class(classes: int) -> None:
         (2 * classes, 1, 1), ((0, 1), (1, 1), (2, 1)), ((0, 2 * classes), (0, 1), (0, 1)), (classes, 1, 1)
     )
     assert restore(scores, double).ravel().tolist() == np.repeat(wanted, 2).tolist()
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int64, np.float64])
+def test_numbers_of_atlases_are_exact(kind: type, tmp_path: Path) -> None:
+    path = tmp_path / "l.nii.gz"
+    label = runs({312782: 500, 614454277: 500}).astype(np.int64).astype(kind)
+    nib.Nifti1Image(label, np.eye(4), dtype=kind).to_filename(path)
+    table = label_table([Case("c", "c", (path,), path)], {})
+    assert table.values == (0, 312782, 614454277)
+    assert table.names == ("background", "label_312782", "label_614454277")
+
+
+def test_numbers_that_a_float_may_have_rounded_are_refused(tmp_path: Path) -> None:
+    """614454277 becomes 614454272 in 32 bits; 2**24 is the first that two whole numbers share."""
+    good = case_of(tmp_path, runs({2**24 - 1: 500}).astype(np.float32))
+    assert label_table(good, {}).values == (0, 2**24 - 1)
+    said = r"l0\.nii\.gz: label value 614454272 stored as float32, .* only below 16777216, .* as\s*whole"
+    with pytest.raises(DataError, match=said):
+        label_table(case_of(tmp_path, runs({614454277: 500}).astype(np.float32)), {})
+
+
+def test_numbers_beyond_four_bytes_are_refused_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "l.nii.gz"
+    label = runs({1: 500}).astype(np.int64) * 5_000_000_000
+    nib.Nifti1Image(label, np.eye(4), dtype=np.int64).to_filename(path)
+    with pytest.raises(DataError, match=r"l\.nii\.gz: label value 5000000000; expected at most 4294967295"):
+        label_table([Case("c", "c", (path,), path)], {})

@@ -275,6 +275,39 @@ def test_a_ct_of_other_values_is_a_warning(tmp_path: Path) -> None:
     assert "Hounsfield" in one(data, "intensity", "--validation", "none")["fix"]
 
 
+def ct(made: Made, offset: float, padding: float) -> Made:
+    """A ball in soft tissue with air around and padding beyond; where the offset is, nothing is below 0."""
+    image = made[0] - 60
+    image[:3] = image[-3:] = -1000
+    image[:, :2] = padding
+    return (np.maximum(image, -1024) + 1024 if offset else image), made[1], made[2]
+
+
+@pytest.mark.parametrize("padding", [-1000, -2000, -3024, -32768])
+def test_a_ct_with_an_offset_is_a_warning_whatever_the_padding(padding: float, tmp_path: Path) -> None:
+    data = dataset(
+        tmp_path,
+        **{name: lambda made: ct(made, 0, padding) for name in "bdef"},
+        a=lambda made: ct(made, 0, -2000),
+        c=lambda made: ct(made, 1024, padding),
+    )
+    found = one(data, "intensity", "--validation", "none")
+    assert found["files"] == [str(data / "images" / "c.nii.gz")] and "Hounsfield" in found["fix"]
+
+
+@pytest.mark.parametrize("shifted", ["abc", "abcde"])
+def test_two_scales_of_ct_are_a_warning(shifted: str, tmp_path: Path) -> None:
+    data = dataset(
+        tmp_path, **{name: lambda made, o=name in shifted: ct(made, o * 1024, -2000) for name in "abcdef"}
+    )
+    (found,) = (each for each in findings(data, "--validation", "none") if each["code"] == "intensity")
+    rest = 6 - len(shifted)
+    assert found["found"].startswith(
+        f"{len(shifted)} images of no value below 0, beside {rest} that reach below -500"
+    )
+    assert "1024 too much" in found["fix"] and len(found["files"]) == len(shifted)
+
+
 def test_a_copy_does_not_hide_people(tmp_path: Path) -> None:
     data = dataset(tmp_path, 4)
     names = ["p1_left", "p1_right", "p2_left", "p2_right"]

@@ -84,7 +84,7 @@ def _on_meta(network: nn.Module) -> dict[str, Tensor]:
     stand_ins: dict[int, Tensor] = {}
     return {
         f"{prefix}.{key}" if prefix else key: stand_ins.setdefault(
-            id(tensor), torch.empty_like(tensor, device="meta", requires_grad=False)
+            id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
         )
         for prefix, module in network.named_modules()
         for key, tensor in (*module._parameters.items(), *module._buffers.items())

@@ -18,7 +18,7 @@ from ..core.errors import WiringError
 from .call import Call, Pass, output_tensors, tensors_in
 from .graph import ChannelGraph, LayerCall
 from .layer_rules import layer_call
-from .meta_norm import norm_on_meta
+from .meta_calls import call_on_meta
 from .observer import Observer
 from .rules import RULES, rule_name
 from .wiring import Layout, Wiring
@@ -118,7 +118,7 @@ class Tracer(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        out = norm_on_meta(func, args, kwargs)
+        out = call_on_meta(func, args, kwargs)
         if out is None:
             out = func(*args, **kwargs)
         outputs = tensors_in(out)

@@ -15,9 +15,9 @@ from ..core.json_file import JsonFile
 from ..core.options import Options
 from .boxes import as_slices, nonzero_box
 from .cases import Case
-from .grid import ceilings
+from .grid import ceilings, factors
 from .io.placing import on_grid_of
-from .io.readers import read_image, read_label
+from .io.readers import read_header, read_image, read_label
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
@@ -50,8 +50,9 @@ class Fingerprint(Options):
             fingerprints of before.
         object_radius: radius of the thickest part of each class but the background, in mm
             (pixels), median over the cases that have it; None when no case has it.
-        grid_ceilings: of pictures: for a grid coarser by each of `grid.FACTORS`, the highest Dice of each
-            class but the background that it allows, median over the cases that have it; empty for volumes.
+        grid_ceilings: of pictures: for a grid coarser by each of the factors that `grid.factors` names, the
+            highest Dice of each class but the background that it allows, median over the cases that have it;
+            empty for volumes.
         percentiles: 1st, 50th and 99th of each case's values, all channels together.
         labelled_outside: labelled voxels of each case outside of its box of non-zero voxels.
         warnings: one line each.
@@ -132,8 +133,9 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         raise DataError("no labelled case to plan from; give at least one image with its label")
     samples = max(1, FOREGROUND_SAMPLES // len(cases))
     facts: list[_Facts] = []
+    coarser = factors([read_header(case.images).shape for case in cases])
     for case in cases:
-        facts.append(_measure(case, table, samples))
+        facts.append(_measure(case, table, samples, coarser))
         _check_same_kind(facts[0].header, facts[-1].header)
     in_channels, warnings = _common_channels(facts)
     radii = zip(*(fact.radius for fact in facts), strict=True)
@@ -191,7 +193,7 @@ def object_radius(
     return float(distances[mask].max(initial=0.0))
 
 
-def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
+def _measure(case: Case, table: LabelTable, samples: int, coarser: Sequence[int]) -> _Facts:
     if case.label is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
     volume, label = read_image(case.images), read_label(case.label)
@@ -216,7 +218,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         counts=np.bincount(classes.ravel(), minlength=count)[:count],
         shapes=measure_shapes(classes, count, spacing) if unknown is None else (),
         radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
-        ceilings=ceilings(classes, count) if classes.ndim == 2 else (),
+        ceilings=ceilings(classes, count, coarser) if classes.ndim == 2 else (),
     )
 
 

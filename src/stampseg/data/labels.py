@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,8 +13,9 @@ import numpy as np
 
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
-from .io.colours import COLOUR, numbers_classes
-from .io.readers import read_label, read_palette
+from .io.colours import COLOUR, is_colour, numbers_classes
+from .io.limits import HIGHEST_LABEL
+from .io.readers import read_label, read_names, read_palette
 from .plan import MOST_CLASSES
 
 if TYPE_CHECKING:
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 FEW = 64  # values; whole numbers below it are class numbers, and a photograph has more
 MAX_CLASSES = MOST_CLASSES
+WHITE = (1, 255)  # values of a mask's only structure that say no more than that it is there
 ATLAS = 8  # structures that are not small; where there are so many, others may well be small
 COHERENT = 0.5  # of the labelled voxels of a label map are followed by one of the same value
+NO_NAME = re.compile(r"(segment|label)?[ _-]*\d*", re.I)  # what programs call a class that nobody named
 STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it is no class
 
 
@@ -47,7 +51,7 @@ class ValueCounts:
     """What label files hold, by value: voxels over all files, the first file, and in how many it occurs.
 
     `sets` are the values of whole files, each with how many have them; `palette` keeps the colour that an
-    index has, and a file where it does.
+    index has, and a file where it does; `names` what files call a value themselves, and the first that does.
     """
 
     voxels: Counter[int] = field(default_factory=Counter)
@@ -55,6 +59,7 @@ class ValueCounts:
     files: Counter[int] = field(default_factory=Counter)
     sets: Counter[frozenset[int]] = field(default_factory=Counter)
     palette: dict[int, tuple[str, Path]] = field(default_factory=dict)
+    names: dict[int, tuple[str, Path]] = field(default_factory=dict)
 
 
 def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int | None = None) -> LabelTable:
@@ -72,6 +77,7 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int
             f"{describe(min(counts.voxels, default=0))}; expected background and a class; "
             "check the labels, or draw others with `labels` or `seed`"
         )
+    declared = {**{value: name for value, (name, _) in counts.names.items()}, **declared}
     strays = stray_values(counts, declared)
     if strays:
         raise DataError(strays)
@@ -158,7 +164,7 @@ def to_values(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
 
 def describe(value: int) -> str:
     """A label value for people: the number, or #rrggbb for the code of a colour."""
-    return f"#{value - COLOUR:06x}" if COLOUR <= value < 2 * COLOUR else str(value)
+    return f"#{value - COLOUR:06x}" if is_colour(value) else str(value)
 
 
 def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCounts:
@@ -166,7 +172,8 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
 
     Raises:
         DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
-            number has another colour than in the files before, or more values than a label map has.
+            number has another colour than in the files before, a value that its file calls otherwise than
+            another file does, or more values than a label map has.
     """
     counts = ValueCounts()
     for path in labels:
@@ -177,11 +184,17 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
         counts.first.update((value, path) for value in values if value not in counts.first)
         counts.sets[frozenset(values)] += 1
         _check_palette(counts, path, values)
+        _check_names(counts, path, values)
         lowest = min((value for value in counts.voxels if value != ignored), default=0)
         if lowest < 0:
             raise DataError(
                 f"{path}: label value {lowest}; expected 0 or above; correct the label, or name the value of "
                 "unlabelled voxels with `data.ignore_label`"
+            )
+        highest = max(counts.voxels)
+        if highest > HIGHEST_LABEL:
+            raise DataError(
+                f"{path}: label value {highest}; expected at most {HIGHEST_LABEL}; number the structures anew"
             )
         if len(counts.voxels) > MAX_CLASSES and _is_coherent(array):
             raise DataError(
@@ -210,6 +223,21 @@ def _check_palette(counts: ValueCounts, path: Path, values: Iterable[int]) -> No
                 f"{path}: {value} is {colour} in its palette, and {before} in that of {first}; expected one "
                 "palette for all labels, else a number changes its meaning from file to file; save them in "
                 "one palette, or as colours without one"
+            )
+
+
+def _check_names(counts: ValueCounts, path: Path, values: Iterable[int]) -> None:
+    """Where files name their values, they must call them the same: programs number segments as they come."""
+    own = read_names(path)
+    for value in values:
+        name = own.get(value, "").strip()
+        if value == 0 or NO_NAME.fullmatch(name):
+            continue
+        before, first = counts.names.setdefault(value, (name, path))
+        if name.casefold() != before.casefold():
+            raise DataError(
+                f"{path}: {value} is called {name} in it, and {before} in {first}; expected one meaning for "
+                "a value in all labels; number the segments alike, for instance by a colour table in Slicer"
             )
 
 
@@ -292,17 +320,17 @@ def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
 
 
 def _brightness(value: int) -> float:
-    if not COLOUR <= value < 2 * COLOUR:
+    if not is_colour(value):
         return value
     red, green, blue = (value >> shift & 255 for shift in (16, 8, 0))
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def _names(values: Sequence[int], declared: Mapping[int, str]) -> list[str]:
-    """Declared names, else by number; equal declared names are told apart by their value."""
-    if len(values) == 1:
+    """Declared names, else by value; equal declared names are told apart by their value."""
+    if len(values) == 1 and (values[0] in WHITE or is_colour(values[0])):
         return [declared.get(values[0], "foreground")]
-    names = [declared.get(value, f"label_{number}") for number, value in enumerate(values, start=1)]
+    names = [declared.get(value, f"label_{describe(value).removeprefix('#')}") for value in values]
     pairs = zip(names, values, strict=True)
     return [name if names.count(name) == 1 else f"{name}_{describe(value)}" for name, value in pairs]
 

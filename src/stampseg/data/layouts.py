@@ -14,7 +14,7 @@ from typing import Any
 from ..core.errors import DataError
 from ..core.text import some
 from .declared import declared_labels
-from .io.formats import is_hidden, list_images, stem_of
+from .io.formats import is_hidden, list_images, list_labels, stem_of
 from .io.limits import read_text_file
 from .pairing import by_stem, group_channels, in_order, pair
 
@@ -113,13 +113,23 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
     if len(fitting) > 1:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
     if not fitting:
-        raise DataError(f"{data}: no folder of {kind} found ({listed}); name it with `{kind}`; {EXPECTED}")
+        inner = [name for name in seen if _holds_pair(data / name)]
+        way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""
+        raise DataError(
+            f"{data}: no folder of {kind} found ({listed}); {way}name it with `{kind}`; {EXPECTED}"
+        )
     return data / fitting[0]
+
+
+def _holds_pair(folder: Path) -> bool:
+    """Whether a folder is a data set of its own, as train/ and val/ often are."""
+    inner = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    return bool(inner & {*IMAGE_FOLDERS}) and bool(inner & {*MASK_FOLDERS})
 
 
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
-    files, labels = list_images(images), list_images(masks)
+    files, labels = list_images(images), list_labels(masks)
     grouped = group_channels(path for path in files if path.is_file())
     if set(grouped) & {stem_of(path) for path in labels}:
         return "nnunet", *_nnunet_entries(grouped, labels)

@@ -14,12 +14,20 @@ from .preprocess import find_orientation, oriented_spacing
 SAMPLES = 100_000  # values that percentiles are taken of
 SPACING_FACTOR, EXTENT_FACTOR = 2.0, 2.0  # beyond the training scans' range
 VALUE_SHARE = 0.25  # of the training scans' whole range of values, that others may lie beyond it
+MOST_LOW = 500.0  # Hounsfield units that the lowest values may lie beyond it: air is -1000 everywhere
+NOTHING = -1024.0  # Hounsfield units below which there is no matter, only padding
 
 
 def percentiles(image: np.ndarray) -> tuple[float, float, float]:
-    """The 1st, 50th and 99th of an image's values (C, *S), by a sample of them."""
+    """The 1st, 50th and 99th of an image's values (C, *S), by a sample of them.
+
+    What lies below all that CT can measure was filled in around the scan, with -2000 or -3024 by one machine
+    and with nothing by another, and is left out where other values are there.
+    """
     flat = image.ravel()
-    low, middle, high = np.percentile(flat[:: max(1, flat.size // SAMPLES)], (1, 50, 99)).tolist()
+    sample = flat[:: max(1, flat.size // SAMPLES)]
+    seen = sample[sample >= NOTHING]
+    low, middle, high = np.percentile(seen if seen.size else sample, (1, 50, 99)).tolist()
     return low, middle, high
 
 
@@ -53,8 +61,9 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
         low, middle, high = percentiles(volume.array)
         (least, _), _, (_, most) = known.values
         room = VALUE_SHARE * (most - least)
-        seen = zip((low, middle, high), known.values, strict=True)
-        if any(not first - room <= value <= last + room for value, (first, last) in seen):
+        rooms = (min(room, MOST_LOW), room, room)
+        seen = zip((low, middle, high), known.values, rooms, strict=True)
+        if any(not first - room <= value <= last + room for value, (first, last), room in seen):
             found.append(
                 f"values of {low:.4g} to {high:.4g}, middle {middle:.4g} (trained on {least:.4g} to "
                 f"{most:.4g}, middle {known.values[1][0]:.4g} to {known.values[1][1]:.4g})"

@@ -17,7 +17,7 @@ from ..core.config import DataOptions
 from ..core.errors import ConfigError, DataError
 from ..core.text import size_text
 from .fingerprint import Fingerprint
-from .grid import FACTORS
+from .grid import factors
 from .labels import LabelTable
 from .plan import Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
@@ -26,7 +26,6 @@ from .shapes import one_piece_classes
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
 ANISOTROPIC = 3.0  # an axis this much coarser than the finest one is a slice axis
 SLICE_PERCENTILE = 10  # along a slice axis the thinner slices set the spacing
-LONG_SIDE = (128, 192)  # working pixels of a picture's long side: at least, and at most where detail allows
 LEAST_CEILING = 0.95  # Dice that the working grid of pictures must allow every class
 COARSEST_RADIUS = 8.0  # working voxels the thickest part of every object keeps as its radius
 CROP_BELOW = 0.75  # share of the image inside its non-zero box below which the rest is cut away
@@ -249,11 +248,8 @@ def _picture_grid(
     A window that shows the whole structure with its surroundings is worth more than fine pixels, and is
     faster; thin structures, such as vessels, keep the grid of the files.
     """
-    long_side = float(np.median([max(shape) for shape in shapes]))
     best, lost = 1, ""
-    for factor, ceilings in zip(FACTORS, fingerprint.grid_ceilings, strict=False):
-        if long_side / best <= LONG_SIDE[1] or long_side / factor < LONG_SIDE[0]:
-            break
+    for factor, ceilings in zip(factors(shapes), fingerprint.grid_ceilings, strict=False):
         lowest = min((value for value in ceilings if value is not None), default=1.0)
         if lowest < LEAST_CEILING:
             lost = f"; on a coarser grid no Dice above {lowest:.3f} could be reached"

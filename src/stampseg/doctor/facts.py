@@ -13,8 +13,7 @@ from nibabel.orientations import aff2axcodes
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_header, read_image, read_label
-
-SAMPLES = 100_000  # voxels that the intensities of a case are judged by
+from ..data.likeness import percentiles
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class CaseFacts:
         shape, spacing: voxels, and mm (1 for pictures), in the file's axis order.
         orientation: axis codes such as "LPS"; "" for pictures.
         tilt: largest angle between an axis and the scanner's, in degrees.
-        low, middle, high: 1st, 50th and 99th percentile of a sample of the voxels.
+        low, middle, high: 1st, 50th and 99th percentile of a sample of the voxels without padding.
         constant: whether all voxels are equal.
         voxels: digest of the image's values; equal for the same image in another file or format.
         labels: value -> voxels of the mask; empty without a mask.
@@ -68,8 +67,7 @@ def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
         labels = {value: count for value, count in labels.items() if value != ignored}
     volume = read_image(case.images)
     header, array = volume.header, np.ascontiguousarray(volume.array)
-    sample = array.ravel()[:: max(1, array.size // SAMPLES)]
-    low, middle, high = np.percentile(sample, (1, 50, 99)).tolist()
+    low, middle, high = percentiles(array)
     tilt = 0.0 if header.affine is None else float(np.rad2deg(obliquity(header.affine)).max())
     return CaseFacts(
         case, header.shape, header.spacing,

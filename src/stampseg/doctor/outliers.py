@@ -34,6 +34,8 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
         findings += _by_ratio(facts, "size", lambda f: f.extent, 3.0, "in extent",
                            "is it the same part of the body, and is the header right?")  # fmt: skip
         findings += _intensities([f for f in facts if not f.constant])
+    told = {file for one in findings if one.code in ("intensity", "constant") for file in one.files}
+    findings += _two_scales([f for f in facts if str(f.image) not in told])
     orientations = Counter(f.orientation for f in facts if f.orientation)
     if len(orientations) > 1:
         kinds = ", ".join(f"{count} {codes}" for codes, count in orientations.most_common())
@@ -118,6 +120,25 @@ def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
         if distance > FAR
     ]
     return findings if len(findings) <= len(facts) / 4 else []
+
+
+def _two_scales(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """A warning where some scans reach down to air in Hounsfield units, and others have nothing below 0."""
+    shifted = [f for f in facts if f.low >= 0]
+    air = [f for f in facts if f.low < HOUNSFIELD_AIR]
+    if not (shifted and air):
+        return []
+    return [
+        finding(
+            "intensity",
+            f"{counted(len(shifted), 'image')} of no value below 0, beside {len(air)} that reach below "
+            f"{HOUNSFIELD_AIR:g} as CT in Hounsfield units does (first {shifted[0].image}: "
+            f"{shifted[0].low:.4g} to {shifted[0].high:.4g}; {air[0].image}: {air[0].low:.4g} to "
+            f"{air[0].high:.4g})",
+            "bring all to one scale; CT that was stored with an offset has 1024 too much in every voxel",
+            [f.image for f in shifted],
+        )
+    ]
 
 
 def _of_another_scale(facts: Sequence[CaseFacts], usual: np.ndarray) -> list[Finding]:

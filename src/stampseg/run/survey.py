@@ -16,7 +16,7 @@ from ..core.text import counted, some
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
-from ..data.io.readers import read_label
+from ..data.io.readers import check_storable, read_label
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, ignored_value, label_table
 from ..data.plan import Plan
@@ -71,6 +71,8 @@ def survey(
     # read, so that all folds know the same classes.
     read = (*split.training, *split.validation, *split.held_out)
     table = label_table(read, dataset.label_names, ignored)
+    for case in read:
+        check_storable(case.images, max(table.values))
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:

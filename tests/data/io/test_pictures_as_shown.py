@@ -152,6 +152,23 @@ def test_alpha_that_hides_all_hides_nothing(tmp_path: Path) -> None:
     assert read_label(tmp_path / "la.png").array.tolist() == [[0, 9]]
 
 
+def test_a_mask_of_one_colour_that_is_all_transparent_is_empty(tmp_path: Path) -> None:
+    """White all over, with nothing drawn: not an object that fills the picture."""
+    Image.fromarray(np.full((2, 3, 4), (255, 255, 255, 0), np.uint8)).save(tmp_path / "rgba.png")
+    assert not read_label(tmp_path / "rgba.png").array.any()
+
+
+def test_black_on_transparent_is_refused(tmp_path: Path) -> None:
+    """What is drawn in black cannot be told from the ground, nor be left out unsaid."""
+    drawn = np.zeros((2, 3, 4), np.uint8)
+    drawn[0, 1, 3] = 255
+    Image.fromarray(drawn).save(tmp_path / "rgba.png")
+    with pytest.raises(
+        DataError, match=r"rgba\.png: is black wherever .* in its transparency alone; .* white on"
+    ):
+        read_label(tmp_path / "rgba.png")
+
+
 class TestTiff:
     def test_a_palette_is_its_colours_in_an_image(self, tmp_path: Path) -> None:
         inverted = np.tile(np.arange(255, -1, -1, dtype=np.uint16) * 257, (3, 1))
@@ -207,6 +224,6 @@ class TestTiff:
         Image.fromarray(SHOWN).save(tmp_path / "a.png")
         labels = np.full(SHOWN.shape, 70000, np.uint32)
         with pytest.raises(
-            DataError, match=r"a label of 70000 cannot be stored in a picture, .* at most 65535"
+            DataError, match=r"its masks are PNG files, which hold labels to 65535, and not 70000; .* TIFF"
         ):
             write_label(tmp_path / "m.png", labels, tmp_path / "a.png")

@@ -96,8 +96,23 @@ def test_a_cut_label_that_is_no_segmentation_of_slicers_is_refused(tmp_path: Pat
 def test_a_segmentation_of_another_scan_is_refused(tmp_path: Path) -> None:
     image = save_nrrd(tmp_path / "i.nrrd", np.zeros(SHAPE, np.float32), (0, 0, 0), (1, 1, 1))
     label = save_nrrd(tmp_path / "l.seg.nrrd", np.ones((2, 2, 2), np.uint8), (500, 0, 0), (1, 1, 1))
-    with pytest.raises(DataError, match=r"l.seg.nrrd: none of its segments lies within its image .*i.nrrd"):
+    with pytest.raises(
+        DataError, match=r"l.seg.nrrd: all of its segments' voxels lie beyond its image .*i.nrrd"
+    ):
         on_grid_of(read_label(label), read_header([image]))
+
+
+@pytest.mark.parametrize(("units", "fine"), [("mm", True), ("microns", False), ("um", False), ("m", False)])
+def test_nrrd_of_other_units_is_refused(units: str, fine: bool, tmp_path: Path) -> None:
+    """ITK takes them for millimetres, whatever they are."""
+    path = save_nrrd(tmp_path / "a.nrrd", drawn(), (0, 0, 0), (25, 25, 25))
+    start, data = path.read_bytes().split(b"\n\n", 1)
+    path.write_bytes(start + b'\nspace units: "%b" "%b" "%b"\n\n' % ((units.encode(),) * 3) + data)
+    if fine:
+        assert read_header([path]).spacing == (25, 25, 25)
+        return
+    with pytest.raises(DataError, match=rf"a\.nrrd: its space units are {units}; expected mm; write it anew"):
+        read_header([path])
 
 
 def test_an_image_without_a_place_takes_its_label_voxel_by_voxel(tmp_path: Path) -> None:

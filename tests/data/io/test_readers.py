@@ -53,6 +53,12 @@ def save_nifti(
     return path
 
 
+def test_scripts_find_the_readers_where_they_were() -> None:
+    from stampseg.data import readers as former
+
+    assert (former.read_image, former.write_label) == (read_image, write_label)
+
+
 class TestNifti:
     def test_image_header_and_voxels(self, tmp_path: Path) -> None:
         path = save_nifti(tmp_path / "a.nii.gz", voxels())

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import RTStructureSetStorage
 
 from stampseg.core.errors import DataError, MissingPackageError
 from stampseg.data.io import segmentations
-from stampseg.data.io.readers import read_header, read_image, read_label
+from stampseg.data.io.formats import list_labels
+from stampseg.data.io.placing import on_grid_of
+from stampseg.data.io.readers import read_header, read_image, read_label, read_names
 from stampseg.data.io.segmentations import is_segmentation, write_segmentation
 from stampseg.data.io.volume import check_pair
 from tests.data.dicom_files import AXIAL, SAGITTAL, enhanced, image, slices, values
@@ -18,6 +21,7 @@ from tests.data.dicom_files import AXIAL, SAGITTAL, enhanced, image, slices, val
 highdicom = pytest.importorskip("highdicom")
 NAMES = ("background", "liver", "tumour of the liver")
 COS, SIN = float(np.cos(np.deg2rad(20))), float(np.sin(np.deg2rad(20)))
+TILTED = {"orientation": (1, 0, 0, 0, COS, SIN), "step": (0, 0, 2)}
 CLASSES = (values(seed=5) % 3).astype(np.uint8)
 
 
@@ -34,7 +38,7 @@ def written(folder: Path, classes: np.ndarray = CLASSES, **how: object) -> tuple
         {},
         {"orientation": SAGITTAL},
         {"orientation": (0.96, 0.28, 0, -0.28, 0.96, 0)},
-        {"orientation": (1, 0, 0, 0, COS, SIN), "step": (0, 0, 2)},
+        TILTED,
     ],
     ids=["axial", "sagittal", "oblique", "tilted"],
 )
@@ -99,6 +103,132 @@ def test_segments_that_overlap_are_refused(tmp_path: Path) -> None:
     other.save_as(tmp_path / "both.dcm")
     with pytest.raises(DataError, match=r"both\.dcm: segments [12] and [12] overlap; expected one class per"):
         read_label(tmp_path / "both.dcm")
+
+
+def sparse(path: Path, classes: np.ndarray, series: Path, names: tuple[str, ...] = NAMES) -> Path:
+    """A segmentation as other programs write it: frames of filled slices alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmentations, "MOST_EMPTY", 0)
+        write_segmentation(path, classes, series, names)
+    return path
+
+
+def few(*places: int) -> np.ndarray:
+    """Classes in some slices alone."""
+    classes = np.zeros_like(CLASSES)
+    classes[1:4, 1:3, list(places)] = 1
+    classes[2, 2, list(places)] = 2
+    return classes
+
+
+@pytest.mark.parametrize("how", [{}, {"orientation": SAGITTAL}, TILTED], ids=["axial", "sagittal", "tilted"])
+@pytest.mark.parametrize("places", [(2, 3, 4), (1, 6), (0, 3, 6), (5,), (7, 2)])
+def test_filled_slices_alone_are_put_where_they_lie(
+    places: tuple[int, ...], how: dict, tmp_path: Path
+) -> None:
+    slices(tmp_path / "s", values(), **how)
+    mask = sparse(tmp_path / "m.dcm", few(*places), tmp_path / "s")
+    found = on_grid_of(read_label(mask), read_header([tmp_path / "s"]))
+    np.testing.assert_array_equal(found.array, few(*places))
+
+
+def test_slices_between_are_not_filled_where_the_file_does_not_say_that_they_are_empty(
+    tmp_path: Path,
+) -> None:
+    slices(tmp_path / "s", values(), SliceThickness=4)  # twice their distance
+    mask = sparse(tmp_path / "m.dcm", few(1, 3, 5), tmp_path / "s")
+    source = pydicom.dcmread(mask)
+    del source.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    source.save_as(mask)
+    with pytest.raises(DataError, match=r"m\.dcm: its slices lie 4 mm apart, those of its image .*s 2; exp"):
+        on_grid_of(read_label(mask), read_header([tmp_path / "s"]))
+
+
+def test_segments_in_another_order_of_slices_and_plane(tmp_path: Path) -> None:
+    """A segmentation made on a copy of the image that was stored sagittal, for the axial one."""
+    slices(tmp_path / "axial", values())
+    last = (-30 + 5 * 0.8, 5.0, 100 + 7 * 2.0)  # sagittal slices run from left to right
+    turned = values().transpose(1, 2, 0)[:, ::-1, ::-1]
+    slices(tmp_path / "sagittal", turned, orientation=SAGITTAL, spacing=(0.9, 2.0, 0.8), origin=last)
+    classes = np.ascontiguousarray(few(2, 3).transpose(1, 2, 0)[:, ::-1, ::-1])
+    mask = sparse(tmp_path / "m.dcm", classes, tmp_path / "sagittal")
+    found = on_grid_of(read_label(mask), read_header([tmp_path / "axial"]))
+    np.testing.assert_array_equal(found.array, few(2, 3))
+
+
+def test_segments_of_another_scan_are_refused(tmp_path: Path) -> None:
+    slices(tmp_path / "s", values())
+    slices(tmp_path / "t", values(), origin=(-30, 5, 106))
+    mask = sparse(tmp_path / "m.dcm", few(2, 3, 6, 7), tmp_path / "t")
+    with pytest.raises(
+        DataError, match=r"m\.dcm: 50% of its segments' voxels lie beyond its image .*s; check"
+    ):
+        on_grid_of(read_label(mask), read_header([tmp_path / "s"]))
+
+
+def _renumbered(path: Path, number: int) -> None:
+    source = pydicom.dcmread(path)
+    source.SegmentSequence[0].SegmentNumber = number
+    for frame in (*source.SharedFunctionalGroupsSequence, *source.PerFrameFunctionalGroupsSequence):
+        for identified in frame.get("SegmentIdentificationSequence", ()):
+            identified.ReferencedSegmentNumber = number
+    source.save_as(path)
+
+
+def test_segmentations_of_one_study_are_read_together(tmp_path: Path) -> None:
+    slices(tmp_path / "s", values())
+    folder = tmp_path / "labels" / "p0"
+    liver = (few(2, 3) == 1).astype(np.uint8)
+    sparse(folder / "study" / "a" / "1.dcm", liver, tmp_path / "s", NAMES[:2])
+    tumour = np.zeros_like(liver)
+    tumour[4, 4, 5:7] = 1
+    second = sparse(folder / "study" / "b" / "1.dcm", tumour, tmp_path / "s", ("background", "tumour"))
+    with pytest.raises(
+        DataError, match=r"p0: segment 1 is liver in 1\.dcm and tumour in 1\.dcm; expected a n"
+    ):
+        read_label(folder)
+    _renumbered(second, 2)
+    found = on_grid_of(read_label(folder), read_header([tmp_path / "s"]))
+    np.testing.assert_array_equal(found.array, liver + 2 * tumour)
+    assert read_names(folder) == {1: "liver", 2: "tumour"}
+    assert [path.name for path in list_labels(tmp_path / "labels")] == ["p0"]
+
+
+def test_segmentations_on_different_grids_are_refused(tmp_path: Path) -> None:
+    slices(tmp_path / "s", values())
+    slices(tmp_path / "t", values((7, 5, 8)))
+    sparse(tmp_path / "m" / "a.dcm", few(2), tmp_path / "s")
+    sparse(tmp_path / "m" / "b.dcm", (values((7, 5, 8)) % 3).astype(np.uint8), tmp_path / "t")
+    with pytest.raises(
+        DataError, match=r"m: a\.dcm and b\.dcm hold segments of different planes, sizes or pix"
+    ):
+        read_label(tmp_path / "m")
+
+
+def test_segmentations_beside_each_other_are_refused(tmp_path: Path) -> None:
+    slices(tmp_path / "s", values())
+    slices(tmp_path / "t", values(), origin=(-30.0, 6.8, 100.0))
+    sparse(tmp_path / "m" / "a.dcm", few(1, 2), tmp_path / "s")
+    sparse(tmp_path / "m" / "b.dcm", few(4, 5), tmp_path / "t")
+    with pytest.raises(
+        DataError, match=r"m: slices of segments do not lie on an even grid \(0\.\d+ voxels off\)"
+    ):
+        read_label(tmp_path / "m")
+
+
+def test_contours_are_named(tmp_path: Path) -> None:
+    image(
+        tmp_path / "labels" / "p0" / "rs.dcm", values((7, 9)), series="1", sop_class=RTStructureSetStorage,
+        Rows=None, Columns=None, PixelData=None, Modality="RTSTRUCT",
+    )  # fmt: skip
+    said = r"p0.*: no DICOM.* found \(rs\.dcm: RT Structure Set\); .*contours .* convert them to DICOM-SEG or"
+    for path in (tmp_path / "labels" / "p0", tmp_path / "labels" / "p0" / "rs.dcm"):
+        with pytest.raises(DataError, match=said):
+            read_label(path)
+        with pytest.raises(DataError, match=said):
+            read_image([path])
+    assert [path.name for path in list_labels(tmp_path / "labels")] == ["p0"]
 
 
 def test_what_is_no_segmentation(tmp_path: Path) -> None:

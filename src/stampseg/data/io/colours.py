@@ -35,6 +35,11 @@ def label_of(channels: np.ndarray, path: Path) -> np.ndarray:
     return np.where((red == green) & (green == blue), red, COLOUR | red << 16 | green << 8 | blue)
 
 
+def is_colour(label: int) -> bool:
+    """Whether a label is the code of a colour."""
+    return COLOUR <= label < 2 * COLOUR
+
+
 def numbers_classes(palette: np.ndarray) -> bool:
     """Whether people number classes by the indices of a palette (n, 3) uint8: colours after black."""
     return not (palette == palette[:, :1]).all() and not palette[0].any()
@@ -53,16 +58,27 @@ def resolve(indices: np.ndarray, palette: np.ndarray, path: Path) -> np.ndarray:
     return label_of(np.moveaxis(palette[indices], -1, 0), path)
 
 
-def drop_transparent(channels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Colours (C, *S), 0 where alpha (*S) hides them; alpha that hides everything tells nothing."""
+def drop_transparent(channels: np.ndarray, alpha: np.ndarray, path: Path) -> np.ndarray:
+    """Colours (C, *S), 0 where alpha (*S) hides them; alpha that hides several colours tells nothing.
+
+    Raises:
+        DataError: what is not hidden is black, as what is hidden would be.
+    """
     clear = alpha == 0
-    return channels if clear.all() else np.where(clear, channels.dtype.type(0), channels)
+    if clear.all() and (channels != channels[:, :1, :1]).any():
+        return channels
+    if clear.any() and not clear.all() and not channels[:, ~clear].any():
+        raise DataError(
+            f"{path}: is black wherever it is not transparent, so that the label is in its transparency "
+            "alone; expected values or colours; save what is drawn as white on black"
+        )
+    return np.where(clear, channels.dtype.type(0), channels)
 
 
 def as_pixels(labels: np.ndarray) -> np.ndarray:
     """Labels (*S) as they are, or the colours (*S, 3) uint8 that `label_of` coded."""
     highest = labels.max(initial=0)
-    if not COLOUR <= highest < 2 * COLOUR:
+    if not is_colour(int(highest)):
         return labels
     codes = labels.astype(np.int64)
     coloured = codes >= COLOUR

@@ -13,13 +13,16 @@ from .frames import MARK, SUFFIXES
 from .pictures import picture_header
 from .pixels import intensities
 from .scans import is_series, scan_at, scan_paths
-from .segmentations import is_segmentation
+from .segmentations import is_label, label_files
 from .volume import Header, volume_header
 
 
 def read_header(path: Path) -> Header:
-    """Header of a file, of a folder with one scan, of one of several scans in a folder, or of a DICOM-SEG."""
-    if is_segmentation(path):
+    """Header of a file, of a folder with one scan, of one of several scans in a folder, or of a DICOM-SEG.
+
+    A folder may hold several DICOM-SEG of one study.
+    """
+    if is_label(path):
         return segmentations.read_header(path)
     scan = scan_at(path)
     frame = scan.frames[0]
@@ -41,20 +44,25 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_label(path: Path) -> np.ndarray:
-    """Segment numbers (X, Y, Z) of a DICOM-SEG.
+    """Segment numbers (X, Y, Z) of a DICOM-SEG, or of those in a folder.
 
     Raises:
         DataError: the file is another DICOM object.
     """
-    if not is_segmentation(path):
+    if not is_label(path):
         raise DataError(f"{path}: is a DICOM image; expected a label: a DICOM-SEG, or convert it to .nii.gz")
     return segmentations.read_label(path)
 
 
+def read_names(path: Path) -> dict[int, str]:
+    """Names of a DICOM-SEG's segments by their numbers."""
+    return segmentations.read_names(path) if is_label(path) else {}
+
+
 def data_files(path: Path) -> list[Path]:
     """Files of the scan, in the order of its slices."""
-    if is_segmentation(path):
-        return [path]
+    if is_label(path):
+        return label_files(path)
     return list(dict.fromkeys(frame.file for frame in scan_at(path).frames))
 
 
@@ -75,10 +83,11 @@ FORMATS = (
         read_header=read_header,
         read_image=read_image,
         read_label=read_label,
+        read_names=read_names,
         mask_suffix=".nii.gz",
         mask_suffix_by_content=_mask_suffix,
         mark=MARK,
-        series=Series(is_series, scan_paths),
+        series=Series(is_series, scan_paths, is_label),
         data_files=data_files,
     ),
 )

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from .limits import HIGHEST_LABEL
 from .volume import Header
 
 ReadHeader = Callable[[Path], Header]
 ReadVoxels = Callable[[Path], np.ndarray]
 ReadPalette = Callable[[Path], np.ndarray | None]
+ReadNames = Callable[[Path], dict[int, str]]
 WriteLabel = Callable[[Path, np.ndarray, Header], None]
 
 
@@ -25,10 +27,12 @@ class Series:
         is_one: whether they make images together, rather than being an image each.
         images: a path for each of those images: the folder itself where it is one, else the folder with a
             name that no file has. The format reads both.
+        is_label: whether the files below a folder are no images but hold its label.
     """
 
     is_one: Callable[[Path], bool]
     images: Callable[[Path], list[Path]]
+    is_label: Callable[[Path], bool] = lambda _: False
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,10 @@ class Format:
         no_labels: why they hold none and what to do, in a message that follows the path.
         read_palette: colours (n, 3) uint8 by index, where pixels are indices into them; None where such files
             have none, or this file has none.
+        read_names: what a label map's own file calls its values; none where it says nothing.
         write_label: writes (*S) unsigned labels to a path, on the grid of an image's header. None where
             nothing is written in this format.
+        highest_label: that `write_label` can store, beside the codes of colours where it has colours.
         mask_suffix: suffix of the masks written for its images; "" is the image's own. It may be that of
             another format whose `write_label` needs no more than the header.
         mask_suffix_by_content: the same, where it depends on what is in the file.
@@ -69,7 +75,9 @@ class Format:
     read_label: ReadVoxels | None = None
     no_labels: str = ""
     read_palette: ReadPalette | None = None
+    read_names: ReadNames | None = None
     write_label: WriteLabel | None = None
+    highest_label: int = HIGHEST_LABEL
     mask_suffix: str = ""
     mask_suffix_by_content: Callable[[Path], str] | None = None
     listed: str = ""

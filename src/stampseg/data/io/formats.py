@@ -124,6 +124,14 @@ def list_images(folder: Path) -> list[Path]:
     ]
 
 
+def list_labels(folder: Path) -> list[Path]:
+    """As `list_images`, and folders that hold the label of a series."""
+    folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
+    kinds = [kind.series for kind in FORMATS if kind.series is not None]
+    held = [path for path in folders if any(series.is_label(path) for series in kinds)]
+    return sorted({*list_images(folder), *held})
+
+
 def _is_image(path: Path) -> bool:
     kind = format_named(path)
     if kind is None or kind.pair is None:

@@ -45,6 +45,10 @@ _OTHERS = (
     *(*OTHER_IMAGES, ".gz", ".raw", ".json", ".csv", ".txt", ".xml", ".html", ".pdf", ".zip", ".npy"),
     *(".yaml", ".safetensors"),
 )
+NO_VOXELS = (
+    "expected DICOM images, or labels as DICOM-SEG; contours (RT Structure Set) are no voxels: convert them "
+    "to DICOM-SEG or .nii.gz, for instance with 3D Slicer or plastimatch"
+)
 _SAID = ("SeriesNumber", "SpacingBetweenSlices", "ReferencedSegmentNumber")  # told, and part no slices
 _NO_IMAGES = ("Segmentation Storage", "RT Dose Storage", "Presentation State")
 _PIXELS = {b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"}  # the tag of the pixels, in either byte order
@@ -116,6 +120,18 @@ def is_dicom(path: Path) -> bool:
     """Whether a file is named as DICOM or begins as one."""
     name = path.name.lower()
     return name.endswith(SUFFIXES) or (not name.endswith(_OTHERS) and _marked(path))
+
+
+def kind_of(path: Path) -> str:
+    """What object a DICOM file is, such as RT Structure Set."""
+    import pydicom
+
+    try:
+        with quiet():
+            source = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
+            return source.SOPClassUID.name.removesuffix(" Storage")
+    except Exception:  # any, of arbitrary bytes
+        return "not readable"
 
 
 def frames_of(path: Path) -> tuple[Frame, ...]:

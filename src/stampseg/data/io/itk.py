@@ -17,11 +17,14 @@ from .volume import Header, as_image, as_label, volume_header
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
+SLICER = (".seg.nrrd", ".seg.nhdr")  # segmentations that Slicer cuts to their segments
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Names of the fields that say where the values are, and how they are packed.
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
+UNITS = re.compile(rb"^space units:\s*(.+?)\s*$", re.I | re.M)  # of a NRRD; ITK takes all for mm
 # Files of slices by a pattern: `s%03d.raw 1 20 1` is the first and the last number, and the step.
 NUMBERED = re.compile(r"(.*%.*?)\s+(\d+)\s+(\d+)(?:\s+(\d+))?(?:\s+\d+)?")
+MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "none")
 PACKED = re.compile(rb"^(?:CompressedData\s*=\s*T|encoding\s*:\s*(?:gz|bz))", re.I | re.M)
 _VALUE_BYTES = {
     **{"UInt8": 1, "Int8": 1, "UInt16": 2, "Int16": 2, "UInt32": 4, "Int32": 4},
@@ -33,6 +36,7 @@ def read_header(path: Path) -> Header:
     """Header of a MetaImage or NRRD file."""
     information = _information(path)
     header = _header_of(path, information)
+    _check_units(path)
     promised = math.prod(header.shape) * header.channels * _value_bytes(information.GetPixelID())
     _check_data_present(path, promised)
     return header
@@ -83,7 +87,8 @@ def _header_of(path: Path, source: sitk.ImageFileReader) -> Header:
         channels *= size[3]
     affine = _affine(source.GetSpacing(), source.GetDirection(), source.GetOrigin())
     dtype = _sitk().GetPixelIDValueAsString(source.GetPixelID())
-    return volume_header(path, (*size, 1)[:3], affine, channels, dtype)
+    cut = path.name.lower().endswith(SLICER)
+    return volume_header(path, (*size, 1)[:3], affine, channels, dtype, covers="box" if cut else "all")
 
 
 def _value_bytes(pixel: int) -> int:
@@ -102,6 +107,17 @@ def _information(path: Path) -> sitk.ImageFileReader:
     if not 2 <= reader.GetDimension() <= 4:
         raise DataError(f"{path}: {reader.GetDimension()} axes; expected three, or four with channels last")
     return reader
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """Names of the segments of a file from Slicer, by their values."""
+    source = _information(path)
+    fields = {key: source.GetMetaData(key) for key in source.GetMetaDataKeys() if key.startswith("Segment")}
+    return {
+        int(value): fields[key.replace("LabelValue", "Name")]
+        for key, value in fields.items()
+        if key.endswith("_LabelValue") and value.isdecimal() and key.replace("LabelValue", "Name") in fields
+    }
 
 
 def data_files(path: Path) -> list[Path]:
@@ -124,6 +140,18 @@ def _named_data(start: bytes) -> list[str]:
         first, last, step = (int(number) for number in numbered.groups(default="1")[1:])
         return [numbered[1] % number for number in range(first, last + 1, step or 1)]
     return [place]
+
+
+def _check_units(path: Path) -> None:
+    with path.open("rb") as stream:
+        header, _, _ = stream.read(1 << 16).partition(b"\n\n")
+    found = UNITS.search(header) if header.startswith(b"NRRD") else None
+    units = found[1].decode("utf-8", "replace").replace('"', "") if found else ""
+    others = [unit for unit in units.split() if unit.lower() not in MILLIMETRES]
+    if others:
+        raise DataError(
+            f"{path}: its space units are {others[0]}; expected mm; write it anew with its spacing in mm"
+        )
 
 
 def _check_data_present(path: Path, promised: int) -> None:
@@ -184,6 +212,7 @@ FORMATS = (
         read_header=read_header,
         read_image=read_image,
         read_label=read_label,
+        read_names=read_names,
         write_label=write_label,
         mask_suffix=".nrrd",
         data_files=data_files,

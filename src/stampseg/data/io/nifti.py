@@ -101,11 +101,6 @@ def write_mgh_label(path: Path, labels: np.ndarray, like: Header) -> None:
 
     source = _open(like.path)
     stored = np.uint8 if labels.dtype == np.uint8 else np.int32  # MGH has no unsigned 16 bits
-    highest = int(labels.max(initial=0))
-    if highest > np.iinfo(stored).max:
-        raise DataError(
-            f"{path}: label {highest}; expected at most {np.iinfo(stored).max} in a FreeSurfer file"
-        )
     header = source.header.copy()
     header.set_data_dtype(stored)
     nib.save(nib.MGHImage(labels.astype(stored), source.affine, header), path)
@@ -116,13 +111,22 @@ def _write_affine(path: Path, labels: np.ndarray, like: Header) -> None:
     import nibabel as nib
 
     image = nib.Nifti1Image(labels, np.eye(4) if like.affine is None else like.affine)
-    axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
-    # A qform has right angles: beside the affine of a tilted scan it would say another place.
-    square = np.abs(axes.T @ axes - np.eye(3)).max() < 1e-4
-    image.set_qform(image.affine, code="scanner" if square else "unknown")
+    image.set_qform(_upright(image.affine), code="scanner")
     image.set_sform(image.affine, code="scanner")
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
+
+
+def _upright(affine: np.ndarray) -> np.ndarray:
+    """An affine, 4 x 4, with its third axis turned to a right angle with the plane of the others.
+
+    A qform knows right angles only. Of a tilted scan it says what ITK makes of its DICOM files, which refuses
+    to open a NIfTI without it; the sform says what is right.
+    """
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    across = np.cross(affine[:3, 0], affine[:3, 1])
+    across *= np.sign(across @ affine[:3, 2]) * lengths[2] / np.linalg.norm(across)
+    return np.column_stack([affine[:, :2], np.append(across, 0.0), affine[:, 3]])
 
 
 def _label_header(source: Any, dtype: np.dtype) -> Any:
@@ -241,5 +245,6 @@ FREESURFER = Format(
     read_image=read_image,
     read_label=read_label,
     write_label=write_mgh_label,
+    highest_label=2**31 - 1,
 )
 FORMATS = (NIFTI, FREESURFER)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...core.errors import DataError
-from .colours import COLOUR, as_pixels, drop_transparent, label_of, resolve
+from .colours import as_pixels, drop_transparent, label_of, resolve
 from .deep_png import bits_of, deep_pixels, is_deep, is_deep_grey
 from .format import Format
 from .limits import check_promise
@@ -75,11 +75,6 @@ def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
     """
     from PIL import Image
 
-    if labels.max(initial=0) >= 2**16 and labels.max() not in range(COLOUR, 2 * COLOUR):
-        raise DataError(
-            f"{path}: a label of {labels.max()} cannot be stored in a picture, which holds at most 65535; "
-            "give the images as TIFF"
-        )
     picture = Image.fromarray(np.ascontiguousarray(as_stored(as_pixels(labels), like.turned)))
     if like.turned == UPRIGHT:
         picture.save(path)
@@ -164,7 +159,7 @@ def _label_of(picture: ImageFile, path: Path) -> np.ndarray:
         kept = mode if mode in ("LA", "RGBA") else "RGBA" if picture.has_transparency_data else "RGB"
         channels = np.moveaxis(np.asarray(picture.convert(kept)), 2, 0)
     if len(channels) in (2, 4):
-        channels = drop_transparent(channels[:-1], channels[-1])
+        channels = drop_transparent(channels[:-1], channels[-1], path)
     return label_of(channels, path)
 
 
@@ -179,6 +174,7 @@ FORMATS = (
         read_label=read_label,
         read_palette=read_palette,
         write_label=write_label,
+        highest_label=2**16 - 1,
         mask_suffix=".png",
     ),
     Format(

@@ -9,14 +9,16 @@ import numpy as np
 from ...core.errors import DataError
 from .volume import Header, Volume, check_pair
 
-SLICER = (".seg.nrrd", ".seg.nhdr")  # segmentations that Slicer cuts to their segments
+BEYOND = 0.05  # of the segments may lie beyond the image
+COARSE = 0.75  # of the distance of a label's slices, below which its image has slices between them
 
 
 def on_grid_of(label: Volume, image: Header) -> Volume:
     """The label (*S) on its image's grid.
 
     Axes that are stored in another order or direction are turned. A segmentation of Slicer's, which covers
-    only a part of the image or has voxels of its own, is brought to the nearest voxels; beyond it is 0.
+    only a part of the image or has voxels of its own, and a DICOM-SEG, which may hold only some slices, are
+    brought to the nearest voxels; beyond them is 0.
 
     Raises:
         DataError: the label lies elsewhere, or has another grid.
@@ -27,7 +29,7 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
     except DataError:
         if image.affine is None or label.header.affine is None:
             raise
-        if label.header.path.name.lower().endswith(SLICER):
+        if label.header.covers != "all":
             return _resampled(label, image)
         turned = _turned(label, image.affine)
         if turned is None:
@@ -56,6 +58,8 @@ def _resampled(label: Volume, image: Header) -> Volume:
     assert label.header.affine is not None and image.affine is not None
     # Rounded, so that voxels of the same place meet exactly.
     to_label = np.round(np.linalg.inv(label.header.affine) @ image.affine, 6)
+    _check_slices(label.header, image, to_label)
+    _check_within(label, image, to_label)
     array = affine_transform(
         label.array,
         to_label[:3, :3],
@@ -64,10 +68,31 @@ def _resampled(label: Volume, image: Header) -> Volume:
         order=0,
         mode="grid-constant",
     )
-    if label.array.any() and not array.any():
-        raise DataError(
-            f"{label.header.path}: none of its segments lies within its image {image.path}; check that they "
-            "belong together"
-        )
     header = replace(label.header, shape=image.shape, affine=image.affine, spacing=image.spacing)
     return Volume(array, header)
+
+
+def _check_within(label: Volume, image: Header, to_label: np.ndarray) -> None:
+    places = np.argwhere(label.array)
+    if not len(places):
+        return
+    inverse = np.linalg.inv(to_label)
+    seen = np.round(places @ inverse[:3, :3].T + inverse[:3, 3])
+    outside = ((seen < 0) | (seen >= image.shape)).any(axis=1).mean()
+    if outside > BEYOND:
+        share = "all" if outside == 1 else f"{outside:.0%}"
+        raise DataError(
+            f"{label.header.path}: {share} of its segments' voxels lie beyond its image {image.path}; check "
+            "that they belong together"
+        )
+
+
+def _check_slices(label: Header, image: Header, to_label: np.ndarray) -> None:
+    """Slices that a file leaves out must not be filled from those beside them."""
+    step = float(np.abs(to_label[2, :3]).max())
+    if label.covers == "slices" and step < COARSE:
+        raise DataError(
+            f"{label.path}: its slices lie {label.spacing[2]:.4g} mm apart, those of its image {image.path} "
+            f"{step * label.spacing[2]:.4g}; expected the same distance, or SpacingBetweenSlices in the "
+            "file; export it again, or convert it to .nii.gz"
+        )

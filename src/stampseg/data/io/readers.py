@@ -15,6 +15,7 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.files import write_whole
 from . import dicom
+from .colours import is_colour
 from .format import Format
 from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
 from .limits import HIGHEST_LABEL, check_kind
@@ -83,6 +84,18 @@ def read_palette(path: Path) -> np.ndarray | None:
         return None if kind.read_palette is None else kind.read_palette(path)
 
 
+def read_names(path: Path) -> dict[int, str]:
+    """What a label map's own file calls its values, as Slicer's and DICOM-SEG do; {} where it says nothing.
+
+    Raises:
+        DataError: the file is missing, broken or of an unknown type.
+    """
+    check_kind(path)
+    with refuse_unreadable(path):
+        kind = _format(path)
+        return {} if kind.read_names is None else kind.read_names(path)
+
+
 def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> Path:
     """Write (*S) whole numbers on the grid of the image `like`, in its file type where that can hold labels.
 
@@ -99,8 +112,25 @@ def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> 
     if labels.shape != header.shape:
         raise DataError(f"{path}: labels of shape {labels.shape}; expected {header.shape}, that of {source}")
     target = Path(path).with_name(stem_of(Path(path)) + format_of(source).mask_suffix_of(source))
-    _write(target, _smallest_unsigned(labels, target), header)
+    stored = _smallest_unsigned(labels, target)
+    check_storable([source], int(stored.max(initial=0)))
+    _write(target, stored, header)
     return target
+
+
+def check_storable(images: Sequence[Path], highest: int) -> None:
+    """Check that a mask of an image can hold a label, in the file type that it will have.
+
+    Raises:
+        DataError: it cannot.
+    """
+    name = output_name(images)
+    kind = format_named(Path(name))
+    if kind is not None and highest > kind.highest_label and not is_colour(highest):
+        raise DataError(
+            f"{images[0]}: its masks are {kind.name} files, which hold labels to {kind.highest_label}, and "
+            f"not {highest}; number the structures anew, or give the images in another format, such as TIFF"
+        )
 
 
 def output_name(case_images: Sequence[Path]) -> str:

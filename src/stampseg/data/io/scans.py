@@ -15,16 +15,13 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from ...core.errors import DataError
 from ...core.text import some
-from .frames import OTHER_IMAGES, Frame, frames_of, is_dicom
-from .stacks import Scan, names_of, plain, scans_in
+from .frames import NO_VOXELS, OTHER_IMAGES, Frame, frames_of, is_dicom, kind_of
+from .stacks import Scan, are_parallel, names_of, on_one_grid, plain, scans_in
 
 MOST_ALONE = 3  # slices of one localizer, across each other
-LEAST = 3  # slices from which a lone one beside them is no scan of its own
-SAME = 1e-3  # of directions, and of pixel sizes as a share
+LEAST = 3  # slices of a scan beside others; fewer beside it are none of their own
 DEPTH = 4  # folders below one that may hold the only series
 
 
@@ -69,7 +66,8 @@ def scans_of(path: Path) -> tuple[Scan, ...]:
     files = _files(_series_folder(path) or path) if path.is_dir() else [path]
     frames = _readable_frames(path, files)
     if not frames:
-        raise DataError(f"{path}: no DICOM series found; expected DICOM images; a structure set is none")
+        held = some([f"{file.name}: {kind_of(file)}" for file in files if is_dicom(file)])
+        raise DataError(f"{path}: no DICOM series found{f' ({held})' if held else ''}; {NO_VOXELS}")
     return _grouped(path, tuple(frames))
 
 
@@ -205,7 +203,7 @@ def _without_strangers(place: Path, frames: Sequence[Frame]) -> tuple[list[Frame
 
 
 def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], list[str]]:
-    """Frames of one series, plane, size and pixel size each; lone frames beside a stack are left out."""
+    """Frames of one series, plane, size and pixel size each; one or two beside a stack are left out."""
     stacks: list[list[Frame]] = []
     for frame in frames:
         home = next((stack for stack in stacks if _belongs(frame, stack[0])), None)
@@ -221,30 +219,20 @@ def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], li
         )
     if not whole:
         return stacks, []
-    alone = [stack[0] for stack in stacks if len(stack) == 1]
+    alone = [frame for stack in stacks if len(stack) < LEAST for frame in stack]
     for frame in alone:
         for first in (stack[0] for stack in whole):
-            if first.series == frame.series and _parallel(frame, first):
+            if first.series == frame.series and are_parallel(frame, first):
                 raise DataError(
                     f"{place}: {frame.file.name} is of {_size(frame)} in a series of {_size(first)}; "
                     "expected slices of one size; remove it, or put it in a folder of its own"
                 )
     notes = [f"{place}: left out, of another plane or series: {names_of(alone)}"] if alone else []
-    return [stack for stack in stacks if len(stack) > 1], notes
+    return whole, notes
 
 
 def _belongs(frame: Frame, other: Frame) -> bool:
-    assert frame.pixel is not None and other.pixel is not None
-    return (
-        (frame.series, frame.size, frame.channels) == (other.series, other.size, other.channels)
-        and _parallel(frame, other)
-        and np.allclose(frame.pixel, other.pixel, rtol=SAME, atol=0)
-    )
-
-
-def _parallel(frame: Frame, other: Frame) -> bool:
-    assert frame.orientation is not None and other.orientation is not None
-    return bool(np.abs(frame.orientation - other.orientation).max() < SAME)
+    return (frame.series, frame.channels) == (other.series, other.channels) and on_one_grid(frame, other)
 
 
 def _size(frame: Frame) -> str:

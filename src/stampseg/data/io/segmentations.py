@@ -15,10 +15,11 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.files import write_whole
 from ...core.packages import require
+from ...core.text import some
 from ...core.version import __version__
-from .frames import Frame, frames_in, is_dicom, quiet
-from .scans import scan_at
-from .stacks import LPS_TO_RAS, OFF_GRID, Scan, by_place, in_order
+from .frames import NO_VOXELS, Frame, frames_in, frames_of, is_dicom, kind_of, quiet
+from .scans import DEPTH, scan_at
+from .stacks import LPS_TO_RAS, OFF_GRID, Scan, by_place, in_order, on_one_grid
 from .volume import Header, volume_header
 
 STORAGES = {
@@ -47,34 +48,102 @@ def is_segmentation(path: Path) -> bool:
     return source.get("SOPClassUID") in STORAGES
 
 
+def is_label(path: Path) -> bool:
+    """Whether a path is a DICOM-SEG, or a folder of DICOM files none of which is an image."""
+    return bool(label_files(path)) if path.is_dir() else is_segmentation(path)
+
+
+def label_files(path: Path, depth: int = 0) -> list[Path]:
+    """The file, or the DICOM files in a folder and below it; none where one of them is an image."""
+    if not path.is_dir():
+        return [path]
+    inner = [place for place in sorted(path.iterdir()) if not place.name.startswith(".")]
+    own = [place for place in inner if place.is_file() and is_dicom(place)]
+    try:
+        if any(map(frames_of, own)):
+            return []
+    except DataError:  # a broken image, told where it is read
+        return []
+    below = [place for place in inner if place.is_dir()] if depth < DEPTH else []
+    return own + [file for folder in below for file in label_files(folder, depth + 1)]
+
+
 def read_header(path: Path) -> Header:
-    """Header of the grid that the segments' slices span."""
-    _, frames = _opened(path, pixels=False)
+    """Header of the grid that the slices of a DICOM-SEG, or of those in a folder, span."""
+    frames = [frame for file in _segmentations(path) for frame in _opened(file, pixels=False)[1]]
     shape, affine, _ = _grid(path, frames)
-    return volume_header(path, shape, affine, 1, "uint16")
+    return volume_header(path, shape, affine, 1, "uint16", covers="slices")
 
 
 def read_label(path: Path) -> np.ndarray:
-    """Numbers of the segments (X, Y, Z), 0 where there is none.
+    """Numbers of the segments (X, Y, Z), 0 where there is none; of all files in a folder together.
 
     Raises:
-        DataError: segments that overlap or hold shares of a voxel, or slices that are not even.
+        DataError: segments that overlap or hold shares of a voxel, slices that are not even, or files that
+            give one number to different segments.
     """
+    read_names(path)
+    opened = [_opened(file, pixels=True) for file in _segmentations(path)]
+    frames = [frame for _, own in opened for frame in own]
+    shape, _, places = _grid(path, frames)
+    stored = np.concatenate([_stored(source, own) for source, own in opened])
+    labels = np.zeros(shape[::-1], np.uint16)
+    for frame, place, plane in zip(frames, places, stored, strict=True):
+        _add(frame.file, labels[place], plane, frame.traits["ReferencedSegmentNumber"])
+    return labels.T
+
+
+def _stored(source: Any, frames: Sequence[Frame]) -> np.ndarray:
+    """(frames, rows, columns) of a file, 0 where nothing is."""
     from pydicom.pixels.utils import pixel_array
 
-    source, frames = _opened(path, pixels=True)
-    shape, _, places = _grid(path, frames)
     columns, rows = frames[0].size
     with quiet():
         stored = pixel_array(source).reshape(len(frames), rows, columns)
-    if source.get("SegmentationType") == "FRACTIONAL":
-        if not np.isin(stored, (0, source.get("MaximumFractionalValue", 255))).all():
-            raise DataError(f"{path}: holds shares of a voxel; expected whole segments; threshold them")
-        stored = stored > 0
-    labels = np.zeros(shape[::-1], np.uint16)
-    for frame, place in zip(frames, places, strict=True):
-        _add(path, labels[place], stored[frame.number], frame.traits["ReferencedSegmentNumber"])
-    return labels.T
+    if source.get("SegmentationType") != "FRACTIONAL":
+        return stored
+    if not np.isin(stored, (0, source.get("MaximumFractionalValue", 255))).all():
+        raise DataError(f"{frames[0].file}: holds shares of a voxel; expected whole segments; threshold them")
+    return stored > 0
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """Names of the segments by their numbers.
+
+    Raises:
+        DataError: files of a folder give one number to different segments.
+    """
+    import pydicom
+
+    names: dict[int, tuple[str, Path]] = {}
+    for file in _segmentations(path):
+        with quiet():
+            source = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SegmentSequence"])
+            own = {
+                int(one.SegmentNumber): str(one.SegmentLabel) for one in source.get("SegmentSequence") or ()
+            }
+        for number, name in own.items():
+            before, first = names.setdefault(number, (name, file))
+            if name != before:
+                raise DataError(
+                    f"{path}: segment {number} is {before} in {first.name} and {name} in {file.name}; "
+                    "expected a number for each; save them as one DICOM-SEG, for instance with 3D Slicer"
+                )
+    return {number: name for number, (name, _) in names.items()}
+
+
+def _segmentations(path: Path) -> list[Path]:
+    """The file, or those in a folder.
+
+    Raises:
+        DataError: none is there, but other DICOM objects.
+    """
+    files = label_files(path)
+    found = [file for file in files if is_segmentation(file)]
+    if not found:
+        held = some([f"{file.name}: {kind_of(file)}" for file in files])
+        raise DataError(f"{path}: no DICOM-SEG found ({held}); {NO_VOXELS}")
+    return found
 
 
 def write_segmentation(path: Path, classes: np.ndarray, like: Path, names: Sequence[str]) -> None:
@@ -120,6 +189,7 @@ def _opened(path: Path, *, pixels: bool) -> tuple[Any, tuple[Frame, ...]]:
 
 def _grid(path: Path, frames: Sequence[Frame]) -> tuple[tuple[int, int, int], np.ndarray, list[int]]:
     """Shape, affine to RAS+ mm and the slice of each frame; slices without any segment are often left out."""
+    _check_planes(path, frames)
     places = by_place(in_order(frames))
     first, last = places[0][0], places[-1][0]
     assert first.orientation is not None and first.pixel is not None
@@ -128,15 +198,31 @@ def _grid(path: Path, frames: Sequence[Frame]) -> tuple[tuple[int, int, int], np
     gaps = [_distance(one[0], other[0]) for one, other in itertools.pairwise(places)]
     step = _step(first, gaps)
     count = round(_distance(first, last) / step) + 1
-    numbers = [distance / step for distance in away]
-    off = max(abs(number - round(number)) for number in numbers)
-    if off > OFF_GRID:
-        raise DataError(f"{path}: slices of segments are not evenly spaced ({off:.2g} of a distance off)")
+    numbers = [round(distance / step) for distance in away]
     affine = np.eye(4)
     affine[:3, :2] = (first.orientation * first.pixel[:, None]).T
     affine[:3, 2] = (last.position - first.position) / (count - 1) if count > 1 else first.normal * step
     affine[:3, 3] = first.position
-    return (*first.size, count), LPS_TO_RAS @ affine, [round(number) for number in numbers]
+    seen = np.stack([(*frame.position, 1.0) for frame in frames if frame.position is not None])
+    expected = np.column_stack([np.zeros((len(frames), 2)), numbers, np.ones(len(frames))])
+    off = np.abs(np.linalg.solve(affine, seen.T) - expected.T).max()
+    if off > OFF_GRID:
+        raise DataError(
+            f"{path}: slices of segments do not lie on an even grid ({off:.2g} voxels off); expected one "
+            "distance; export them again on the grid of their images"
+        )
+    return (*first.size, count), LPS_TO_RAS @ affine, numbers
+
+
+def _check_planes(path: Path, frames: Sequence[Frame]) -> None:
+    """All slices have one size, plane and pixel size, and lie behind each other."""
+    first = frames[0]
+    for frame in frames:
+        if not on_one_grid(frame, first):
+            raise DataError(
+                f"{path}: {first.file.name} and {frame.file.name} hold segments of different planes, sizes "
+                "or pixel sizes; expected one grid; put those of each series in a folder of its own"
+            )
 
 
 def _distance(frame: Frame, other: Frame) -> float:

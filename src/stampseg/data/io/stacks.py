@@ -20,6 +20,7 @@ AT_ONE_PLACE = 0.02  # pixels across the plane between slices that lie at one pl
 OFF_GRID = 0.2  # voxels by which a slice may lie beside the even grid
 TILT = 0.5  # degrees from which a tilt is told
 REGIONS = ("StackID", "AcquisitionNumber", "SeriesDescription")  # traits that may part places
+SAME = 1e-3  # of directions, and of pixel sizes as a share
 STACK = 3  # slices of which the distances can be compared
 
 
@@ -53,6 +54,19 @@ def scans_in(place: Path, stack: Sequence[Frame]) -> list[Scan]:
     if parts is None:
         raise DataError(f"{place}: {_doubled(stack) or _unevenness(stack)}")
     return [_scan(name, part, notes) for name, part in parts]
+
+
+def on_one_grid(frame: Frame, other: Frame) -> bool:
+    """Whether two frames have one plane, size and pixel size."""
+    assert frame.pixel is not None and other.pixel is not None
+    same = frame.size == other.size and np.allclose(frame.pixel, other.pixel, rtol=SAME, atol=0)
+    return same and are_parallel(frame, other)
+
+
+def are_parallel(frame: Frame, other: Frame) -> bool:
+    """Whether two frames have one plane, their rows and columns running alike."""
+    assert frame.orientation is not None and other.orientation is not None
+    return bool(np.abs(frame.orientation - other.orientation).max() < SAME)
 
 
 def in_order(stack: Iterable[Frame]) -> list[Frame]:
@@ -185,8 +199,8 @@ def _word(trait: str) -> str:
 
 
 def plain(value: str) -> str:
-    """A text as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9-]+", "-", value).strip("-")[:40]
+    """A text as a part of a file name; a whole number without its point."""
+    return re.sub(r"[^A-Za-z0-9-]+", "-", re.sub(r"^(\d+)\.0+$", r"\1", value)).strip("-")[:40]
 
 
 def _scan(name: str, stack: Sequence[Frame], notes: tuple[str, ...]) -> Scan:
@@ -216,7 +230,7 @@ def _told_of_tilt(stack: Sequence[Frame], affine: np.ndarray) -> list[str]:
         return []
     return [
         f"{stack[0].file.parent}: the slices are tilted by {angle:.3g} degrees against their stack (a tilted "
-        "gantry); the affine says so, but programs that know only right angles will show it askew"
+        "gantry); the affine (sform) says so, but programs that know only right angles will show it askew"
     ]
 
 

@@ -58,7 +58,7 @@ def read_label(path: Path) -> np.ndarray:
     if stored.palette is not None:
         return resolve(array[0], stored.palette, path)
     colours = array[: stored.channels]
-    return label_of(drop_transparent(colours, array[-1]) if stored.alphas else colours, path)
+    return label_of(drop_transparent(colours, array[-1], path) if stored.alphas else colours, path)
 
 
 def read_palette(path: Path) -> np.ndarray | None:

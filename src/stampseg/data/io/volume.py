@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ...core.text import size_text
 from .limits import VARIABLE, most_values
 from .orientation import UPRIGHT
 
+Covers = Literal["all", "box", "slices"]
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
 
 
@@ -34,6 +36,8 @@ class Header:
         is_picture: a 2D picture rather than a volume.
         notes: what a reader left out, or found unusual; one line each.
         placed: whether the file says where the image lies; False of a NIfTI without qform and sform.
+        covers: of a label map, what its file may hold of its image: all, or a box with voxels of its own
+            around the segments, or the slices with segments alone.
         turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.
     """
 
@@ -47,6 +51,7 @@ class Header:
     notes: tuple[str, ...] = ()
     turned: int = UPRIGHT
     placed: bool = True
+    covers: Covers = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +70,7 @@ def volume_header(
     dtype: str,
     notes: tuple[str, ...] = (),
     placed: bool = True,
+    covers: Covers = "all",
 ) -> Header:
     """Header of a 3D file, checked.
 
@@ -78,8 +84,9 @@ def volume_header(
             "expected three independent finite axes; correct the header (voxel size, sform or qform)"
         )
     spacing = tuple(float(size) for size in np.linalg.norm(affine[:3, :3], axis=0))
+    size = tuple(map(int, shape))
     header = Header(
-        tuple(map(int, shape)), spacing, affine, int(channels), dtype, path, False, notes=notes, placed=placed
+        size, spacing, affine, int(channels), dtype, path, False, notes=notes, placed=placed, covers=covers
     )
     check_size(header)
     return header
@@ -163,6 +170,7 @@ def as_label(array: np.ndarray, path: Path) -> np.ndarray:
         return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     if array.dtype.kind != "f":
         raise DataError(f"{path}: label values of type {array.dtype}; expected whole numbers, one per class")
+    _check_exact(array, path)
     with np.errstate(invalid="ignore"):
         off = ~(np.abs(array - np.rint(array)) <= 1e-3)
     if off.any():
@@ -172,6 +180,18 @@ def as_label(array: np.ndarray, path: Path) -> np.ndarray:
             "nearest neighbour"
         )
     return np.rint(array).astype(np.int64)
+
+
+def _check_exact(array: np.ndarray, path: Path) -> None:
+    """A large number may have been rounded to a float, and then be that of another structure."""
+    above = float(2 ** (np.finfo(array.dtype).nmant + 1))
+    large = array[(np.abs(array) >= above) & np.isfinite(array)]
+    if large.size:
+        raise DataError(
+            f"{path}: label value {float(large.flat[0]):.0f} stored as {array.dtype}, which holds every "
+            f"whole number only below {above:.0f}, so that it may have been another; save the label as "
+            "whole numbers"
+        )
 
 
 @contextmanager
