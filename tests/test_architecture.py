@@ -26,7 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "export": {"core", "data", "channels", "networks", "evaluation", "runtime"},
     "timing": {"core", "channels", "networks", "runtime", "export"},
     "train": {"core", "data", "channels", "networks", "evaluation", "runtime", "timing"},
-    "run": {"core", "data", "channels", "networks", "timing", "train"},
+    "run": {"core", "data", "channels", "networks", "evaluation", "runtime", "timing", "train"},
     "doctor": {"core", "data", "channels", "networks", "train", "run"},
     "report": {"core", "data", "channels", "networks", "evaluation", "runtime", "run"},
 }

@@ -19,6 +19,7 @@ CONFIG_NAMES = {
     "target": "prune.target",
     "steps": "train.steps",
     "validation": "train.validation",
+    "test": "train.test",
     "network": "network.name",
     "grid": "data.grid",
     "ignore_label": "data.ignore_label",

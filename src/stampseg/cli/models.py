@@ -205,7 +205,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare predicted masks with reference masks. By Dice, HD95, surface Dice and volume error."""
-    from ..evaluation.folders import check_output, evaluate_folder
+    from ..evaluation.evaluation import check_output
+    from ..evaluation.folders import evaluate_folder
     from .tables import print_evaluation
 
     if output is not None:

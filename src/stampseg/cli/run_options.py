@@ -51,6 +51,13 @@ class PlanOptions:
         str | None,
         typer.Option("--validation", help="CSV of cases, a share such as 20%, none, or auto (default)."),
     ] = None
+    test: Annotated[
+        str | None,
+        typer.Option(
+            "--test",
+            help="People kept aside, predicted once at the end: a CSV of cases, or a share such as 20%.",
+        ),
+    ] = None
     network: Annotated[
         str | None,
         typer.Option(

@@ -14,6 +14,7 @@ from rich.table import Table
 from ..core.level import Level
 from ..core.text import counted, shape_text, size_text
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
+from ..evaluation.people import how_read, interval_words
 from .flags import in_flags
 
 if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
@@ -21,7 +22,8 @@ if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
     from ..doctor.examination import Examination
     from ..doctor.finding import Finding
     from ..doctor.network import GroupFinding, Inspection
-    from ..evaluation.folders import Evaluation, Statistics
+    from ..evaluation.evaluation import Evaluation, Statistics
+    from ..run.records import AsideRecord
     from ..run.survey import Survey
 
 
@@ -231,6 +233,23 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     lines += _absences(evaluation)
     for line in (*lines, *map(Level.WARNING.shown, evaluation.missed())):
         console.print(line, markup=False)
+
+
+def print_people(found: AsideRecord, console: Console) -> None:
+    """Dice of each label over the people kept aside."""
+    table = Table(
+        title=f"{counted(found.cases, 'case')} of {counted(found.people, 'person', 'people')} kept aside",
+        title_justify="left",
+    )
+    table.add_column("label", overflow="fold")
+    for column in ("people", "cases", "mean Dice", "interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, each in found.labels.items():
+        mean = "-" if each.mean is None else f"{each.mean:.3f}"
+        table.add_row(escape(name), str(each.people), str(each.cases), mean, interval_words(each))
+    console.print(table)
+    for words in how_read(each.kind for each in found.labels.values()):
+        console.print(words, markup=False)
 
 
 def _absences(evaluation: Evaluation) -> list[str]:

@@ -57,6 +57,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
     from ..run.reporters import Reporters
     from ..run.trackers import tracking
     from .console import ConsoleReporter
+    from .tables import print_people
 
     with folder:  # left last: trackers write until they are closed
         try:
@@ -67,6 +68,8 @@ def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 reporter = Reporters([screen, *trackers])
                 result = run_and_report(folder, spec, reporter)
                 level = Level.WARNING if result.target_reached is False else Level.INFO
+                if result.test is not None and not quiet:
+                    print_people(result.test, screen.console)
                 reporter.note(_outcome(result, folder), level)
         except BaseException as error:
             if folder.kept_after(error) and not folder.ended:
@@ -106,9 +109,16 @@ def _outcome(result: Result, folder: RunFolder) -> str:
     return (
         f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
-        f"validation Dice {_dice(result.validation_dice)}{_support(result)}{was}; "
+        f"validation Dice {_dice(result.validation_dice)}{_support(result)}{was}; {_test(result)}"
         f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
     )
+
+
+def _test(result: Result) -> str:
+    """What came of the people kept aside."""
+    if result.test is None:
+        return ""
+    return f"test Dice {_dice(result.test.dice)} over {counted(result.test.people, 'person', 'people')}; "
 
 
 def _support(result: Result) -> str:

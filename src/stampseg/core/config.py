@@ -176,6 +176,11 @@ class TrainOptions(Options):
         description="Windows centred on a labelled voxel, where windows are smaller than the image.",
     )
     validation: str = Field("auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto.")
+    test: str = Field(
+        "none",
+        description="People kept aside from training, validation and scans without labels, and predicted "
+        "once, when the run has ended: a CSV of cases, a share of all (0.2 or 20%), or none.",
+    )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
     )

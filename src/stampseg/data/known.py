@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from .cases import Case
-from .splits import Entry, files_of
+from .identity import files_of
+from .splits import Entry
 
 
 def trained_on(cases: Sequence[Case], entries: Iterable[Entry]) -> list[Case]:

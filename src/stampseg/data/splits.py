@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +17,7 @@ from ..core.options import FileRecord
 from ..core.text import counted, some
 from .balance import Holds, balanced, covering
 from .cases import Case, read_case_csv
-from .duplicates import find_duplicates
+from .identity import copies_among, people_of
 from .io.formats import data_files
 
 AUTO_SHARE = 0.2
@@ -99,7 +98,8 @@ class Split:
     """Cases of a run; no person is in both. `note` says what was decided, `level` how much it matters.
 
     `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
-    labels. `known` are cases of other runs that the network had learnt from before this one.
+    labels. `known` are cases of other runs that the network had learnt from before this one. `test` are kept
+    aside from all of these.
     """
 
     training: tuple[Case, ...]
@@ -109,6 +109,7 @@ class Split:
     unlabelled: tuple[Case, ...] = ()
     level: Level = Level.INFO
     known: tuple[Entry, ...] = ()
+    test: tuple[Case, ...] = ()
 
 
 def split_cases(
@@ -134,7 +135,9 @@ def split_cases(
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):
         return _split_by_csv(cases, Path(choice), config, known)
-    share = _share(choice)
+    share = None if choice == "auto" else 0.0
+    if choice not in ("none", "auto"):
+        share = read_share(choice, "train.validation", "none or auto")
     if config.labels is not None:
         return _draw_both(cases, share, config, holds, known)
     return _hold_out_share(cases, share, config.seed, holds, known)
@@ -178,35 +181,33 @@ def _some_of_each(cases: Sequence[Case], seed: int) -> list[Case]:
     return sorted(draw_cases(cases, min(len(cases), AUTO_CASES), seed), key=_by_id)
 
 
-def _share(choice: str) -> float | None:
-    """0 for none, None for auto."""
-    if choice in ("none", "auto"):
-        return 0.0 if choice == "none" else None
+def read_share(text: str, option: str, words: str) -> float:
+    """A share between 0 and 1.
+
+    Args:
+        text: 0.2 or 20%.
+        option: whose value it is.
+        words: which the option takes besides, for the message.
+
+    Raises:
+        ConfigError: something else.
+    """
     try:
-        value = float(choice[:-1]) / 100 if choice.endswith("%") else float(choice)
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
         raise ConfigError(
-            f"`train.validation` {choice!r} is not understood; expected a .csv file of cases, a share such "
-            "as 0.2 or 20%, none or auto"
+            f"`{option}` {text!r} is not understood; expected a .csv file of cases, a share such as 0.2 or "
+            f"20%, {words}"
         )
     return value
 
 
 def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Collection[str]) -> Split:
     """The validation cases of a CSV; cases of other people train."""
-    validation = read_case_csv(path, group_regex=config.group_regex)
-    unlabelled = next((case for case in validation if case.label is None), None)
-    if unlabelled is not None:
-        raise DataError(
-            f"{path}: the row of {unlabelled.images[0]} names no label; validation needs one in each"
-        )
-    files = {file for case in validation for file in files_of(case)}
-    copies = copies_among(cases, validation)
-    people = {case.group for case in validation} | {
-        case.group for case in cases if case.id in copies or files_of(case) & files
-    }
+    validation = read_labelled(path, config.group_regex, "validation needs one in each")
+    copies, people = copies_among(cases, validation), people_of(validation, cases)
     pool = [case for case in cases if case.group not in people]
     if not pool:
         raise ConfigError(
@@ -225,16 +226,17 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Coll
     return Split(tuple(training), tuple(validation), note, level=Level.WARNING)
 
 
-def copies_among(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
-    """Ids of the cases whose image is that of a validation case, byte for byte, in another file."""
-    pairs = find_duplicates([case.images for case in (*validation, *cases)])
-    copies = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
-    files = {file for case in validation for file in files_of(case)}
-    return [case.id for case in copies if not files_of(case) & files]
+def read_labelled(path: Path, group_regex: str | None, why: str) -> list[Case]:
+    """Cases of a CSV, each with a label.
 
-
-def files_of(case: Case) -> set[Path]:
-    return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
+    Raises:
+        DataError: the CSV cannot be used, or has a row without label; `why` says what the label is for.
+    """
+    named = read_case_csv(path, group_regex=group_regex)
+    bare = next((case for case in named if case.label is None), None)
+    if bare is not None:
+        raise DataError(f"{path}: the row of {bare.images[0]} names no label; {why}")
+    return named
 
 
 def _draw_both(
@@ -335,6 +337,7 @@ class Splits(FileRecord):
     validation: tuple[Entry, ...] = ()
     unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
     known: tuple[Entry, ...] = ()  # who trained the network that was pruned, in other runs
+    test: tuple[Entry, ...] = ()  # kept aside from all of these, predicted when the run had ended
 
     @property
     def learnt_from(self) -> tuple[Entry, ...]:
@@ -349,6 +352,7 @@ class Splits(FileRecord):
             validation=tuple(map(Entry.of, split.validation)),
             unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
             known=split.known,
+            test=tuple(map(Entry.of, split.test)),
         )
 
 

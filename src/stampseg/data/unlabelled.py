@@ -11,8 +11,9 @@ from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
 from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
+from .identity import copies_among, files_of
 from .io.readers import read_header, read_image
-from .splits import Split, copies_among, files_of
+from .splits import Split
 
 if TYPE_CHECKING:
     from .fingerprint import Fingerprint
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Fingerprint) -> Split:
     """The split with the images that are learnt from without labels, and a word about them in its note.
 
-    Nobody who validates is among them, nor anybody of whom they hold a copy of a validation image, nor a copy
+    Nobody who validates or is kept aside is among them, nor anybody with a copy of their images, nor a copy
     of an image that trains. Headers are read, so that an image of another kind is known before the run.
 
     Args:
@@ -52,15 +53,16 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
         return split
     note = f"{split.note}; {_unlabelled_words(chosen)} as well"
     if left := len(pool) - len(free):
-        note += f" ({left} left out: of people who validate, or copies)"
+        who = "validate or are kept aside" if split.test else "validate"
+        note += f" ({left} left out: of people who {who}, or copies)"
     if misfits:
         note += f"; left out, of another kind: {some(list(misfits))}"
     return replace(split, unlabelled=chosen, note=note)
 
 
 def _of_others(pool: Sequence[Case], split: Split) -> list[Case]:
-    """Cases of the pool that are not of people who validate, nor files or copies of what trains."""
-    held_out = (*split.validation, *split.unused)
+    """Cases of the pool of nobody who validates or is kept aside, nor files or copies of what trains."""
+    held_out = (*split.validation, *split.unused, *split.test)
     copied = set(copies_among(pool, held_out))
     people = {case.group for case in held_out} | {case.group for case in pool if case.id in copied}
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}

@@ -1,20 +1,13 @@
-"""Predictions against labels, file by file: pairing, metrics of every case, summary, CSV and JSON."""
+"""Predictions against labels, file by file: pairing, what the values mean, metrics of every case."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..core.errors import DataError
-from ..core.files import refuse_existing, write_text
 from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.formats import list_images, readable, stem_of, suffix_of
@@ -32,142 +25,8 @@ from ..data.labels import (
 )
 from ..data.layouts import read_description
 from ..data.pairing import SEPARATORS, by_stem, pair
-from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
-
-if TYPE_CHECKING:
-    pass
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Of one label over the `cases` whose reference holds it.
-
-    `mean` and `median` are None without such a case; `std`, the sample's standard deviation, is None for
-    fewer than two.
-    """
-
-    mean: float | None
-    median: float | None
-    std: float | None
-    cases: int
-
-
-@dataclass(frozen=True)
-class FalsePositives:
-    """Of one label over the `cases` whose reference does not hold it.
-
-    `found_in` of them something was predicted, `mean_volume` on the average of these (ml; mm² or pixels for
-    pictures); None where it is 0 of them.
-    """
-
-    cases: int
-    found_in: int
-    mean_volume: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate_folder` found.
-
-    Attributes:
-        rows: One per case and label, cases in the order of their names.
-        tolerance_mm: Of the surface Dice.
-        unit: "mm" (volumes, their volume in ml) or "px" (pictures, in pixels).
-        notes: How the values in the files were understood.
-        warnings: Files left out and other things to look at, one line each.
-    """
-
-    rows: tuple[Metrics, ...]
-    tolerance_mm: float
-    unit: str
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def volume_unit(self) -> str:
-        """ml, or px for pictures."""
-        return "ml" if self.unit == "mm" else "px"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names in the rows, "union" last."""
-        return tuple(dict.fromkeys(row.label for row in self.rows))
-
-    def summary(self) -> dict[str, dict[str, Statistics]]:
-        """Statistics per label and metric, over the cases whose reference holds the label."""
-        return {label: _statistics(self._of(label)) for label in self.labels}
-
-    def false_positives(self) -> dict[str, FalsePositives]:
-        """What was predicted of a label where the reference holds none of it, per label."""
-        return {label: _false_positives(self._of(label)) for label in self.labels}
-
-    def missed(self) -> tuple[str, ...]:
-        """Labels that references hold and no prediction finds, one sentence each; one for all of them."""
-        held: dict[str, list[Metrics]] = {}
-        for row in self.rows:
-            if row.value is not None and not row.absent:
-                held.setdefault(row.label, []).append(row)
-        lost = [label for label, rows in held.items() if not any(row.dice for row in rows)]
-        if lost and not any(row.predicted_volume for row in self.rows):
-            return ("every prediction is empty, though references are not",)
-        return tuple(
-            f"{label} is missed: no prediction overlaps it in {counted(len(held[label]), 'case')} with it"
-            for label in lost
-        )
-
-    def _of(self, label: str) -> list[Metrics]:
-        return [row for row in self.rows if row.label == label]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return {
-            "cases": len({row.case for row in self.rows}),
-            "tolerance": self.tolerance_mm,
-            "units": {"length": self.unit, "volume": self.volume_unit},
-            "empty_mask_rule": EMPTY_MASK_RULE,
-            "summary": {
-                label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
-                for label, metrics in self.summary().items()
-            },
-            "false_positives": {label: asdict(counts) for label, counts in self.false_positives().items()},
-            "rows": [row.to_json() for row in self.rows],
-            "notes": list(self.notes),
-            "warnings": [*self.warnings, *self.missed()],
-        }
-
-    def write(self, path: Path, overwrite: bool = False) -> Path:
-        """Write `.json` (everything) or `.csv` (the rows, with a column for the unit), whole or not at all.
-
-        Raises:
-            DataError: as `check_output`, or a folder that cannot be written.
-        """
-        check_output(path, overwrite)
-        write_text(path, self._csv() if path.suffix.lower() == ".csv" else self._json())
-        return path
-
-    def _json(self) -> str:
-        return json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
-
-    def _csv(self) -> str:
-        stream = io.StringIO()
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*(field.name for field in fields(Metrics)), "false_positive_volume", "unit"])
-        table.writerows([*row.to_json().values(), self.unit] for row in self.rows)
-        return stream.getvalue()
-
-
-def check_output(path: Path, overwrite: bool = False) -> None:
-    """See that metrics can be written to a file, before they are computed.
-
-    Raises:
-        DataError: a suffix other than .csv and .json, or a file that is there and not to be replaced.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".json"):
-        raise DataError(
-            f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
-        )
-    refuse_existing(path, overwrite)
+from .evaluation import Evaluation
+from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 
 
 def evaluate_folder(
@@ -232,28 +91,6 @@ def evaluate_folder(
         rows += [_with_file_value(row, table) for row in metrics]
     unit = "px" if units == {"px"} else "mm"
     return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings))
-
-
-def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
-    present = [row for row in rows if not row.absent]
-    if not present:
-        return dict.fromkeys(METRIC_NAMES, Statistics(None, None, None, 0))
-    statistics = {}
-    for name in METRIC_NAMES:
-        values = np.array([getattr(row, name) for row in present], dtype=np.float64)
-        values = values[~np.isnan(values)]  # where too little is known for a surface
-        if not values.size:
-            statistics[name] = Statistics(None, None, None, 0)
-            continue
-        std = float(values.std(ddof=1)) if len(values) > 1 else None
-        statistics[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(values))
-    return statistics
-
-
-def _false_positives(rows: Sequence[Metrics]) -> FalsePositives:
-    volumes = [row.predicted_volume for row in rows if row.absent]
-    nonzero = [volume for volume in volumes if volume]
-    return FalsePositives(len(volumes), len(nonzero), sum(nonzero) / len(nonzero) if nonzero else None)
 
 
 def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:

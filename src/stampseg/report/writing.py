@@ -14,6 +14,7 @@ from ..core.files import refuse_existing, write_text
 from ..core.packages import require
 from ..core.version import __version__
 from ..data.cases import Dataset
+from ..evaluation.people import how_read, interval_words
 from ..run.records import RoundRecord
 from . import charts
 from .cases import Findings, predict_validation
@@ -108,6 +109,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["interval"] = interval_words
+    environment.filters["how_read"] = lambda test: how_read(each.kind for each in test.labels.values())
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     return environment
 

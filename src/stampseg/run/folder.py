@@ -2,6 +2,7 @@
 
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
+test/cases.csv  test/masks/ ...   where people were kept aside
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
 resumed.
@@ -39,6 +40,7 @@ from .spec import SPEC, RunSpec, read_spec
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
 LOCK = ".lock"
+TEST = "test"  # figures and masks of the people kept aside
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
     CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", SPEC.name,
@@ -232,6 +234,11 @@ class RunFolder:
     def model(self) -> Path:
         """The chosen network."""
         return self.path / MODEL_FILE
+
+    @property
+    def test(self) -> Path:
+        """Folder of what came of the people kept aside."""
+        return self.path / TEST
 
     def round_model(self, number: int) -> Path:
         """The network after a round."""

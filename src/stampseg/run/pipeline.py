@@ -38,6 +38,7 @@ from ..train.round import Fit, Round
 from ..train.stamp import as_given, stamp, train_only
 from ..train.statistics import with_own_statistics
 from ..train.trainer import Trainer
+from .aside import with_people_aside
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
@@ -101,7 +102,7 @@ def run_training(
         reporter.note(text, Level.WARNING)
     for text in result.remarks:
         reporter.note(text)
-    return result
+    return with_people_aside(result, folder, task, (*trusted, spec.name), reporter)
 
 
 def _task(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ..core.errors import DataError
 from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
+from ..data.aside import set_aside
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
@@ -59,12 +60,9 @@ def survey(
     """
     learnt = _learnt_from(source)
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    split = _as_stored(dataset, stored) or split_cases(
-        dataset.cases,
-        config,
-        _values_held(ignored),
-        {case.group for case in trained_on(dataset.cases, learnt)},
-    )
+    split = _as_stored(dataset, stored)
+    if split is None:
+        split = _drawn(dataset, config, ignored, {case.group for case in trained_on(dataset.cases, learnt)})
     split = replace(split, known=learnt if stored is None else stored.known)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*split.training, *split.validation), dataset.label_names, ignored)
@@ -78,6 +76,16 @@ def survey(
     else:
         split = with_unlabelled(split, dataset, config, seen)
     return Survey(dataset, table, split, seen, plan)
+
+
+def _drawn(dataset: Dataset, config: Config, ignored: int | None, known: Collection[str]) -> Split:
+    """Who is kept aside, and who of the others trains and validates."""
+    aside = set_aside(dataset.cases, config, known)
+    split = split_cases(aside.others, config, _values_held(ignored), known)
+    if not aside.cases:
+        return split
+    level = max(split.level, aside.level, key=list(Level).index)
+    return replace(split, test=aside.cases, note=f"{split.note}; {aside.note}", level=level)
 
 
 SELDOM = 0.5  # share of the masks
@@ -131,7 +139,7 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
     there = {case.id: case for case in dataset.cases}
     sides = [
         tuple(there.get(entry.id, entry.case) for entry in entries)
-        for entries in (stored.training, stored.validation)
+        for entries in (stored.training, stored.validation, stored.test)
     ]
     if not all(
         path is not None and path.exists()
@@ -140,9 +148,10 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
         for path in (*case.images, case.label)
     ):
         return None
-    training, validation = sides
-    note = f"{len(training)} cases train, {len(validation)} validate, as the run began"
-    return Split(training, validation, note)
+    training, validation, test = sides
+    aside = f", {len(test)} are kept aside" if test else ""
+    note = f"{len(training)} cases train, {len(validation)} validate{aside}, as the run began"
+    return Split(training, validation, note, test=test)
 
 
 def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Split:
