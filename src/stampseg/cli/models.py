@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import DataError, one_line
+from ..core.errors import ConfigError, DataError, one_line
 from .app import app, console, print_json, reported, say
 from .options import DeviceOption, IgnoreOption, ImagesOption, JsonOption, MasksOption, TrustOption
 
@@ -201,23 +201,47 @@ def evaluate(
         float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
     ] = 1.0,
     ignore_label: IgnoreOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    group_regex: Annotated[
+        str | None,
+        typer.Option("--group-regex", help="Its first group in a case's name is the person."),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="Who is who instead: a run folder, or a CSV with columns case,group."),
+    ] = None,
+    overlays: Annotated[
+        Path | None,
+        typer.Option("--overlays", help="Also write pictures of prediction and reference here."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the scans, for the pictures.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare predicted masks with reference masks. By Dice, HD95, surface Dice and volume error."""
     from ..evaluation.evaluation import check_output
     from ..evaluation.folders import evaluate_folder
-    from .tables import print_evaluation
+    from ..evaluation.pictures import Pictures
+    from .tables import print_evaluation, print_worst
 
     if output is not None:
         check_output(output, overwrite)
-    result = evaluate_folder(predictions, labels, tolerance_mm=tolerance, ignored=ignore_label)
+    if images is not None and overlays is None:
+        raise ConfigError("--images are drawn in the pictures of --overlays FOLDER; give that as well")
+    pictures = Pictures(overlays, images, overwrite) if overlays is not None else None
+    result = evaluate_folder(
+        predictions, labels, tolerance_mm=tolerance, ignored=ignore_label,
+        group_regex=group_regex, groups=groups, pictures=pictures,
+    )  # fmt: skip
     if output is not None:
         result.write(output, overwrite)
     if as_json:
         print_json(result.to_json())
     else:
         print_evaluation(result, console())
+        if pictures is not None:
+            print_worst(result, pictures, console())
 
 
 @app.command()

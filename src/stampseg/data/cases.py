@@ -135,7 +135,7 @@ def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
     """
     if group_regex is None:
         return list(cases)
-    return [replace(case, group=_match_group(group_regex, case.id)) for case in cases]
+    return [replace(case, group=match_group(group_regex, case.id)) for case in cases]
 
 
 def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
@@ -158,7 +158,7 @@ def _cases(entries: list[Entry], root: Path, group_regex: str | None) -> list[Ca
     ids = _ids(entries, root)
     groups = [entry.group or name for entry, name in zip(entries, ids, strict=True)]
     if group_regex is not None:
-        groups = [_match_group(group_regex, name) for name in ids]
+        groups = [match_group(group_regex, name) for name in ids]
     cases = [
         Case(name, group, entry.images, entry.label)
         for name, group, entry in zip(ids, groups, entries, strict=True)
@@ -184,7 +184,12 @@ def _folders(image: Path, root: Path) -> tuple[str, ...]:
     return parent.relative_to(root).parts if parent.is_relative_to(root) else parent.parts[1:]
 
 
-def _match_group(pattern: str, name: str) -> str:
+def match_group(pattern: str, name: str) -> str:
+    """The person that a regex finds in a case's name: its first group, or the whole match.
+
+    Raises:
+        ConfigError: it is no regex, or finds nothing.
+    """
     try:
         match = re.search(pattern, name)
     except re.error as error:

@@ -90,6 +90,20 @@ class Evaluation:
             for label, held in ((label, self._held(label)) for label in self.labels)
         }
 
+    def by_person(self) -> dict[str, dict[str, dict[str, OverPeople]]]:
+        """Figures of each person, by label and metric, in the order of names."""
+        return {
+            person: {
+                label: {
+                    metric: over_people([(person, getattr(row, metric)) for row in held])
+                    for metric in METRIC_NAMES
+                }
+                for label in self.labels
+                if (held := [row for row in self._held(label) if self.people[row.case] == person])
+            }
+            for person in sorted(set(self.people.values()))
+        }
+
     def false_positives(self) -> dict[str, FalsePositives]:
         """What was predicted of a label where the reference holds none of it, per label."""
         return {label: _false_positives(self._of(label)) for label in self.labels}
@@ -151,6 +165,10 @@ class Evaluation:
                 label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
                 for label, metrics in self.over_people().items()
             },
+            "by_person": {
+                person: {label: _means(metrics) for label, metrics in labels.items()}
+                for person, labels in self.by_person().items()
+            },
         }
 
     def write(self, path: Path, overwrite: bool = False) -> Path:
@@ -189,6 +207,10 @@ def check_output(path: Path, overwrite: bool = False) -> None:
             f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
         )
     refuse_existing(path, overwrite)
+
+
+def _means(metrics: Mapping[str, OverPeople]) -> dict[str, float | int | None]:
+    return {"cases": metrics["dice"].cases, **{name: each.mean for name, each in metrics.items()}}
 
 
 def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:

@@ -25,8 +25,10 @@ from ..data.labels import (
 )
 from ..data.layouts import read_description
 from ..data.pairing import SEPARATORS, by_stem, pair
+from ..data.people import people_of_names
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
+from .pictures import Pictures
 
 
 def evaluate_folder(
@@ -35,6 +37,10 @@ def evaluate_folder(
     tolerance_mm: float = 1.0,
     label_names: Mapping[int, str] | None = None,
     ignored: int | None = None,
+    *,
+    group_regex: str | None = None,
+    groups: Path | None = None,
+    pictures: Pictures | None = None,
 ) -> Evaluation:
     """Compare every predicted file with the label of its name; one case in memory at a time.
 
@@ -52,12 +58,19 @@ def evaluate_folder(
             folder of labels, else numbers.
         ignored: Value in the labels of voxels that are left out of all metrics; by default what that
             dataset.json calls ignore, if anything.
+        group_regex: Its first group in a case's name is the person; figures are then also over people.
+        groups: A CSV or a run folder that says who is who, instead.
+        pictures: Draws every case.
 
     Raises:
         DataError: a path is missing, nothing pairs, a file cannot be read, or shapes differ.
-        ConfigError: `ignored` is another value than the dataset.json's.
+        ConfigError: `ignored` is another value than the dataset.json's, or `group_regex` finds no person.
     """
     pairs, warnings = _pair_files(Path(predictions), Path(labels))
+    cases = [stem_of(predicted) for predicted, _ in pairs]
+    people = people_of_names(cases, group_regex, groups)
+    if pictures is not None:
+        pictures.check(cases)
     declared = _declared(Path(labels))
     names = declared.names if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
@@ -78,9 +91,11 @@ def evaluate_folder(
                 ) from None
             warnings.append(f"{error}; compared voxel by voxel all the same")
         units.add("px" if truth.header.is_picture else "mm")
+        found = to_classes(prediction.array, prediction_values, predicted)
+        drawn = to_classes(truth.array, table.values, reference, ignored)
         metrics = evaluate_case(
-            to_classes(prediction.array, prediction_values, predicted),
-            to_classes(truth.array, table.values, reference, ignored),
+            found,
+            drawn,
             truth.header.spacing,
             dict(enumerate(table.names)),
             tolerance_mm,
@@ -89,8 +104,10 @@ def evaluate_folder(
             unknown=None if ignored is None else len(table.values),
         )
         rows += [_with_file_value(row, table) for row in metrics]
+        if pictures is not None:
+            warnings += pictures.draw(stem_of(predicted), prediction.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
-    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings))
+    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings), people)
 
 
 def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
