@@ -23,6 +23,9 @@ CONFIG_NAMES = {
     "network": "network.name",
     "grid": "data.grid",
     "ignore_label": "data.ignore_label",
+    "names": "data.names",
+    "merge": "data.merge",
+    "only": "data.only",
 }
 # Options that a flag sets beside the one that it is named for.
 ALSO = {"grid": "data.spacing"}

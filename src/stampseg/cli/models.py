@@ -9,7 +9,19 @@ import typer
 
 from ..core.errors import ConfigError, DataError, one_line
 from .app import app, console, print_json, reported, say
-from .options import DeviceOption, IgnoreOption, ImagesOption, JsonOption, MasksOption, TrustOption
+from .options import (
+    DeviceOption,
+    IgnoreOption,
+    ImagesOption,
+    JsonOption,
+    MasksOption,
+    MergeOption,
+    NamesOption,
+    OnlyOption,
+    TrustOption,
+    config_from,
+    labels_from,
+)
 
 
 @app.command()
@@ -201,6 +213,9 @@ def evaluate(
         float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
     ] = 1.0,
     ignore_label: IgnoreOption = None,
+    names: NamesOption = None,
+    merge: MergeOption = None,
+    only: OnlyOption = None,
     group_regex: Annotated[
         str | None,
         typer.Option("--group-regex", help="Its first group in a case's name is the person."),
@@ -229,9 +244,10 @@ def evaluate(
         check_output(output, overwrite)
     if images is not None and overlays is None:
         raise ConfigError("--images are drawn in the pictures of --overlays FOLDER; give that as well")
+    options = config_from(None, None, labels_from(names, merge, only)).data
     pictures = Pictures(overlays, images, overwrite) if overlays is not None else None
     result = evaluate_folder(
-        predictions, labels, tolerance_mm=tolerance, ignored=ignore_label,
+        predictions, labels, tolerance_mm=tolerance, ignored=ignore_label, options=options,
         group_regex=group_regex, groups=groups, pictures=pictures,
     )  # fmt: skip
     if output is not None:

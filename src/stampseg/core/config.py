@@ -56,6 +56,20 @@ class DataOptions(Options):
         description="auto: of a label that is one piece in every labelled case (five or more), masks keep "
         "the piece that the network is surest of; all: they keep all pieces.",
     )
+    names: dict[int, str] = Field(
+        default_factory=dict,
+        description="Names of label values, {1: liver, 2: spleen}; they go before those of dataset.json.",
+    )
+    merge: dict[str, tuple[int | str, ...]] = Field(
+        default_factory=dict,
+        description="Labels that become one as they are read, {cord: [1, 2]}, by value or name; it has the "
+        "first one's value.",
+    )
+    only: tuple[int | str, ...] = Field(
+        (),
+        description="Labels that are learnt, by value or name, after merging; all others become background. "
+        "Empty: all.",
+    )
     cache_megabytes: int = Field(
         1024, ge=0, description="Memory for prepared cases; above it they are read again."
     )

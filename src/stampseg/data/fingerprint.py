@@ -198,7 +198,9 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     label = on_grid_of(label, volume.header)
     orientation = find_orientation(volume.header)
     image = orient(volume.array, orientation)
-    classes = to_classes(orient(label.array, orientation), table.values, case.label, table.ignored)
+    classes = to_classes(
+        orient(label.array, orientation), table.values, case.label, table.ignored, table.relabel
+    )
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
     box, known = nonzero_box(image), np.where(classes < count, classes, 0)

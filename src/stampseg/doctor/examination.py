@@ -10,6 +10,7 @@ from ..core.errors import DataError, TrainingError
 from ..core.remarks import REMEDY, gathered
 from ..data.cases import Case, Dataset
 from ..data.labels import ignored_value
+from ..data.relabelling import choose_labels
 from ..networks.factory import count, network_spec
 from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
@@ -74,10 +75,11 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
+    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
     with gathered() as remarks:
         for case in dataset.cases:
             try:
-                facts.append(read_facts(case, ignored))
+                facts.append(read_facts(case, ignored, relabel))
             except DataError as error:
                 broken[case] = str(error)
     findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]

@@ -13,6 +13,7 @@ from nibabel.orientations import aff2axcodes
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_header, read_image, read_label
+from ..data.relabelling import Relabelling, relabelled
 
 SAMPLES = 100_000  # voxels that the intensities of a case are judged by
 
@@ -54,8 +55,8 @@ class CaseFacts:
         return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
 
 
-def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
-    """Read a case once; the label's value `ignored` is left out.
+def read_facts(case: Case, ignored: int | None = None, relabel: Relabelling | None = None) -> CaseFacts:
+    """Read a case once; the label's value `ignored` is left out, others count as `relabel` says.
 
     Raises:
         DataError: a file that cannot be used, or a mask that does not fit its image.
@@ -63,7 +64,7 @@ def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
     labels: dict[int, int] = {}
     if case.label is not None:
         label = on_grid_of(read_label(case.label), read_header(case.images))
-        values, counts = np.unique(label.array, return_counts=True)
+        values, counts = np.unique(relabelled(label.array, relabel), return_counts=True)
         labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
         labels = {value: count for value, count in labels.items() if value != ignored}
     volume = read_image(case.images)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
@@ -26,6 +27,7 @@ from ..data.labels import (
 from ..data.layouts import read_description
 from ..data.pairing import SEPARATORS, by_stem, pair
 from ..data.people import people_of_names
+from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 from .pictures import Pictures
@@ -38,6 +40,7 @@ def evaluate_folder(
     label_names: Mapping[int, str] | None = None,
     ignored: int | None = None,
     *,
+    options: DataOptions | None = None,
     group_regex: str | None = None,
     groups: Path | None = None,
     pictures: Pictures | None = None,
@@ -58,6 +61,7 @@ def evaluate_folder(
             folder of labels, else numbers.
         ignored: Value in the labels of voxels that are left out of all metrics; by default what that
             dataset.json calls ignore, if anything.
+        options: `names`, `merge` and `only` of both labels and predictions.
         group_regex: Its first group in a case's name is the person; figures are then also over people.
         groups: A CSV or a run folder that says who is who, instead.
         pictures: Draws every case.
@@ -74,7 +78,8 @@ def evaluate_folder(
     declared = _declared(Path(labels))
     names = declared.names if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
-    table, prediction_values, value_warnings = _understand_values(pairs, names, ignored)
+    names, relabel = choose_labels(options or DataOptions(), names, ignored)
+    table, prediction_values, value_warnings = _understand_values(pairs, names, ignored, relabel)
     warnings += value_warnings
     rows: list[Metrics] = []
     units = set()
@@ -91,8 +96,8 @@ def evaluate_folder(
                 ) from None
             warnings.append(f"{error}; compared voxel by voxel all the same")
         units.add("px" if truth.header.is_picture else "mm")
-        found = to_classes(prediction.array, prediction_values, predicted)
-        drawn = to_classes(truth.array, table.values, reference, ignored)
+        found = to_classes(prediction.array, prediction_values, predicted, None, relabel)
+        drawn = to_classes(truth.array, table.values, reference, ignored, relabel)
         metrics = evaluate_case(
             found,
             drawn,
@@ -183,11 +188,15 @@ def _declared(labels: Path) -> DeclaredLabels:
 
 
 def _understand_values(
-    pairs: Sequence[tuple[Path, Path]], names: Mapping[int, str], ignored: int | None
+    pairs: Sequence[tuple[Path, Path]],
+    names: Mapping[int, str],
+    ignored: int | None,
+    relabel: Relabelling | None,
 ) -> tuple[LabelTable, tuple[int, ...], list[str]]:
     """The classes, the value in the predictions of each of them and then of none, and what was odd."""
     predictions, labels = zip(*pairs, strict=True)
-    predicted, labelled = count_values(predictions), count_values(labels, ignored)
+    predicted = count_values(predictions, relabel=relabel)
+    labelled = count_values(labels, ignored, relabel)
     left_out = leave_out(labelled, ignored)
     if not labelled.voxels:
         raise DataError(

@@ -105,7 +105,7 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         between.append(_agreement(theirs, ours, plan))
         if case.label is not None:
             drawn = on_grid_of(read_label(case.label), image.header).array
-            label = to_classes(drawn, plan.label_values, case.label, plan.ignored_value)
+            label = to_classes(drawn, plan.label_values, case.label, plan.ignored_value, plan.relabel)
             known = label != plan.unknown_class
             if (label[known] > 0).any():
                 dice = [_mean_dice(found[known], label[known], plan) for found in (ours, theirs)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, ignored_value, label_table
 from ..data.plan import Plan
 from ..data.planner import make_plan
+from ..data.relabelling import Relabelling, choose_labels, relabelled
 from ..data.splits import Entry, Split, Splits, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
@@ -60,17 +61,21 @@ def survey(
     """
     learnt = _learnt_from(source)
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
+    names, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    if relabel is None and source is not None and source.plan is not None:
+        relabel = source.plan.relabel
     split = _as_stored(dataset, stored)
     if split is None:
-        split = _drawn(dataset, config, ignored, {case.group for case in trained_on(dataset.cases, learnt)})
+        known = {case.group for case in trained_on(dataset.cases, learnt)}
+        split = _drawn(dataset, config, _values_held(ignored, relabel), known)
     split = replace(split, known=learnt if stored is None else stored.known)
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*split.training, *split.validation), dataset.label_names, ignored)
+    table = label_table((*split.training, *split.validation), names, ignored, relabel)
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    split = _without_empty_validation(split, (plan.label_values[0], plan.ignored_value))
+    split = _without_empty_validation(split, plan)
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
@@ -78,10 +83,10 @@ def survey(
     return Survey(dataset, table, split, seen, plan)
 
 
-def _drawn(dataset: Dataset, config: Config, ignored: int | None, known: Collection[str]) -> Split:
+def _drawn(dataset: Dataset, config: Config, holds: Holds, known: Collection[str]) -> Split:
     """Who is kept aside, and who of the others trains and validates."""
     aside = set_aside(dataset.cases, config, known)
-    split = split_cases(aside.others, config, _values_held(ignored), known)
+    split = split_cases(aside.others, config, holds, known)
     if not aside.cases:
         return split
     level = max(split.level, aside.level, key=list(Level).index)
@@ -118,7 +123,7 @@ def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
     return splits.learnt_from if splits is not None else ()
 
 
-def _values_held(ignored: int | None) -> Holds:
+def _values_held(ignored: int | None, relabel: Relabelling | None) -> Holds:
     """Reads each label once, however often it is asked for; what is ignored is no label."""
     known: dict[Path, frozenset[int]] = {}
 
@@ -126,7 +131,7 @@ def _values_held(ignored: int | None) -> Holds:
         if case.label is None:
             return frozenset()
         if case.label not in known:
-            known[case.label] = frozenset(count_values([case.label], ignored).voxels) - {ignored}
+            known[case.label] = frozenset(count_values([case.label], ignored, relabel).voxels) - {ignored}
         return known[case.label]
 
     return holds
@@ -154,13 +159,10 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
     return Split(training, validation, note, test=test)
 
 
-def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Split:
-    """No validation where none of its cases holds a label: Dice of nothing would choose the model.
-
-    `nothing` are the values of background and of what is ignored.
-    """
+def _without_empty_validation(split: Split, plan: Plan) -> Split:
+    """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
     cases = split.validation
-    if not cases or any(_holds_label(case, nothing) for case in cases):
+    if not cases or any(_holds_label(case, plan) for case in cases):
         return split
     note = (
         f"{len(split.training)} cases train, none validates: there is only background in "
@@ -170,9 +172,13 @@ def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Sp
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 
 
-def _holds_label(case: Case, nothing: Sequence[int | None]) -> bool:
-    others = [value for value in nothing if value is not None]
-    return case.label is not None and not np.isin(read_label(case.label).array, others).all()
+def _holds_label(case: Case, plan: Plan) -> bool:
+    """Whether it holds more than background, and what is ignored."""
+    nothing = [value for value in (plan.label_values[0], plan.ignored_value) if value is not None]
+    return (
+        case.label is not None
+        and not np.isin(relabelled(read_label(case.label).array, plan.relabel), nothing).all()
+    )
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
@@ -183,7 +189,7 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
                 f"{source.path}: knows the label value {table.ignored}, which is to be ignored "
                 "(`data.ignore_label`); name a value that is none of its classes"
             )
-        return source.plan.model_copy(update={"ignored_value": table.ignored})
+        return source.plan.model_copy(update={"ignored_value": table.ignored, "relabel": table.relabel})
     strides = (
         spec_strides(source.spec, seen.spatial_dims)
         if source is not None and source.spec is not None

@@ -35,7 +35,7 @@ def compare(case: Case, opened: OpenNetwork) -> Compared:
     image = read_image(case.images, plan.in_channels)
     assert case.label is not None
     label = on_grid_of(read_label(case.label), image.header)
-    truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value)
+    truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value, plan.relabel)
     prediction = predict_case(opened.network, case, plan, opened.device)
     rows = evaluate_case(
         prediction, truth, image.header.spacing, dict(enumerate(plan.label_names)), case=case.id,
