@@ -17,10 +17,11 @@ from .boxes import as_slices, nonzero_box
 from .cases import Case
 from .grid import ceilings
 from .io.placing import on_grid_of
-from .io.readers import read_image, read_label
+from .io.readers import read_image
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
+from .organs import read_label_files
 from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
 from .shapes import LabelShape, joined_shapes, measure_shapes
@@ -192,14 +193,14 @@ def object_radius(
 
 
 def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
-    if case.label is None:
+    if case.label_files is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
-    volume, label = read_image(case.images), read_label(case.label)
+    volume, label = read_image(case.images), read_label_files(case.label_files)
     label = on_grid_of(label, volume.header)
     orientation = find_orientation(volume.header)
     image = orient(volume.array, orientation)
     classes = to_classes(
-        orient(label.array, orientation), table.values, case.label, table.ignored, table.relabel
+        orient(label.array, orientation), table.values, label.header.path, table.ignored, table.relabel
     )
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)

@@ -29,4 +29,4 @@ def copies_among(cases: Sequence[Case], named: Sequence[Case]) -> list[str]:
 
 def files_of(case: Case) -> set[Path]:
     """Image and label files, links followed."""
-    return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
+    return {Path(os.path.realpath(path)) for path in case.files}

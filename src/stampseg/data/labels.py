@@ -13,7 +13,8 @@ import numpy as np
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .io.colours import COLOUR, numbers_classes
-from .io.readers import read_label, read_palette
+from .io.readers import read_palette
+from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
 
@@ -75,7 +76,8 @@ def label_table(
         DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
-    counts = count_values((case.label for case in cases if case.label is not None), ignored, relabel)
+    labels = (case.label_files for case in cases)
+    counts = count_values((files for files in labels if files is not None), ignored, relabel)
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         raise DataError(
@@ -181,19 +183,20 @@ def describe(value: int) -> str:
 
 
 def count_values(
-    labels: Iterable[Path], ignored: int | None = None, relabel: Relabelling | None = None
+    labels: Iterable[LabelFiles], ignored: int | None = None, relabel: Relabelling | None = None
 ) -> ValueCounts:
-    """Read label files, one at a time; values are counted as `relabel` lets them count.
+    """Read labels, one at a time; values are counted as `relabel` lets them count.
 
     Raises:
         DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
             number has another colour than in the files before, or more values than a label map has.
     """
     counts = ValueCounts()
-    for path in labels:
-        array = read_label(path).array
+    for files in labels:
+        array, path = read_label_files(files).array, first_of(files)
         values = _values_of(array)
-        _check_palette(counts, path, values)
+        if files is path:
+            _check_palette(counts, path, values)
         if relabel is not None:
             counts.found.update(values.keys())
             values = relabel.counted(values)

@@ -310,24 +310,25 @@ class Entry(FileRecord):
     group: str | None = None
     images: tuple[Path, ...] = ()
     label: Path | None = None
+    organs: tuple[tuple[str, Path], ...] = ()  # where each has a mask of its own
     digest: str | None = None  # of what is in the files
 
     @classmethod
     def of(cls, case: Case, *, digest: bool = True) -> Entry:
         """The entry of a case; reads its files for the digest."""
-        files = (*case.images, *([case.label] if case.label is not None else []))
         return cls(
             id=case.id,
             group=case.group,
             images=tuple(path.absolute() for path in case.images),
             label=case.label.absolute() if case.label is not None else None,
-            digest=_digest(files) if digest else None,
+            organs=tuple((name, path.absolute()) for name, path in case.organs),
+            digest=_digest(case.files) if digest else None,
         )
 
     @property
     def case(self) -> Case:
         """The case of this entry; whether its files are there is not looked at."""
-        return Case(self.id, self.group or self.id, self.images, self.label)
+        return Case(self.id, self.group or self.id, self.images, self.label, self.organs)
 
 
 class Splits(FileRecord):

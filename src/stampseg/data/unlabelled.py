@@ -101,5 +101,5 @@ def _named_unlabelled(place: Path, config: Config, channels: int) -> list[Case]:
     """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
     if place.suffix.lower() == ".csv":
         cases = read_case_csv(place, group_regex=config.group_regex)
-        return [replace(case, label=None) for case in cases]
+        return [case.bare for case in cases]
     return with_groups(find_inputs([place], channels), config.group_regex)

@@ -12,7 +12,8 @@ from nibabel.orientations import aff2axcodes
 
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
-from ..data.io.readers import read_header, read_image, read_label
+from ..data.io.readers import read_header, read_image
+from ..data.organs import read_label_files
 from ..data.relabelling import Relabelling, relabelled
 
 SAMPLES = 100_000  # voxels that the intensities of a case are judged by
@@ -62,8 +63,8 @@ def read_facts(case: Case, ignored: int | None = None, relabel: Relabelling | No
         DataError: a file that cannot be used, or a mask that does not fit its image.
     """
     labels: dict[int, int] = {}
-    if case.label is not None:
-        label = on_grid_of(read_label(case.label), read_header(case.images))
+    if case.label_files is not None:
+        label = on_grid_of(read_label_files(case.label_files), read_header(case.images))
         values, counts = np.unique(relabelled(label.array, relabel), return_counts=True)
         labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
         labels = {value: count for value, count in labels.items() if value != ignored}

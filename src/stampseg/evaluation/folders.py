@@ -25,6 +25,7 @@ from ..data.labels import (
     to_classes,
 )
 from ..data.layouts import read_description
+from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
 from ..data.pairing import SEPARATORS, by_stem, pair
 from ..data.people import people_of_names
 from ..data.relabelling import Relabelling, choose_labels
@@ -70,21 +71,28 @@ def evaluate_folder(
         DataError: a path is missing, nothing pairs, a file cannot be read, or shapes differ.
         ConfigError: `ignored` is another value than the dataset.json's, or `group_regex` finds no person.
     """
-    pairs, warnings = _pair_files(Path(predictions), Path(labels))
+    organs = organ_folders(Path(labels)) if Path(labels).is_dir() else {}
+    pairs, warnings = _pair_files(Path(predictions), Path(labels), organs)
+    whole = dict(_label_files(organs).values()) if organs else {}
     cases = [stem_of(predicted) for predicted, _ in pairs]
     people = people_of_names(cases, group_regex, groups)
     if pictures is not None:
         pictures.check(cases)
     declared = _declared(Path(labels))
-    names = declared.names if label_names is None else dict(label_names)
+    named = names_of(organs) if organs else declared.names
+    names = named if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
     names, relabel = choose_labels(options or DataOptions(), names, ignored)
-    table, prediction_values, value_warnings = _understand_values(pairs, names, ignored, relabel)
+    table, prediction_values, value_warnings = _understand_values(
+        [predicted for predicted, _ in pairs],
+        [whole.get(reference, reference) for _, reference in pairs],
+        names, ignored, relabel,
+    )  # fmt: skip
     warnings += value_warnings
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
-        prediction, truth = read_label(predicted), read_label(reference)
+        prediction, truth = read_label(predicted), read_label_files(whole.get(reference, reference))
         try:
             truth = on_grid_of(truth, prediction.header)
         except DataError as error:
@@ -115,9 +123,23 @@ def evaluate_folder(
     return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings), people)
 
 
-def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
+    """By stem, the first mask of each case that has one of every organ, and all of them."""
+    first, *others = (organs[name] for name in sorted(organs))
+    stems = [stem for stem in first if all(stem in other for other in others)]
+    return {stem: (first[stem], tuple(found[stem] for found in (first, *others))) for stem in stems}
+
+
+def _pair_files(
+    predictions: Path, labels: Path, organs: Mapping[str, dict[str, Path]]
+) -> tuple[list[tuple[Path, Path]], list[str]]:
     predicted, warnings = _files(predictions, "predictions")
-    references, more = _files(labels, "labels")
+    if organs:
+        references = {stem: first for stem, (first, _) in _label_files(organs).items()}
+        lacking = sorted({stem for found in organs.values() for stem in found} - set(references))
+        more = [f"left out, without a mask of each organ: {some(lacking)}"] if lacking else []
+    else:
+        references, more = _files(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
         return [(predictions, labels)], warnings
@@ -188,19 +210,19 @@ def _declared(labels: Path) -> DeclaredLabels:
 
 
 def _understand_values(
-    pairs: Sequence[tuple[Path, Path]],
+    predictions: Sequence[Path],
+    labels: Sequence[LabelFiles],
     names: Mapping[int, str],
     ignored: int | None,
     relabel: Relabelling | None,
 ) -> tuple[LabelTable, tuple[int, ...], list[str]]:
     """The classes, the value in the predictions of each of them and then of none, and what was odd."""
-    predictions, labels = zip(*pairs, strict=True)
     predicted = count_values(predictions, relabel=relabel)
     labelled = count_values(labels, ignored, relabel)
     left_out = leave_out(labelled, ignored)
     if not labelled.voxels:
         raise DataError(
-            f"{labels[0]}: every voxel has the ignore label {ignored}; expected others to compare"
+            f"{first_of(labels[0])}: every voxel has the ignore label {ignored}; expected others to compare"
         )
     table = number_values(_class_voxels(labelled.voxels, predicted.voxels, names), names)
     table = replace(table, notes=(*table.notes, *left_out))

@@ -125,7 +125,7 @@ def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
         return named[0] if named else f"no case of this name with a label in {data.root}"
     if not entry.images or entry.label is None:
         return f"the run does not say where its image and label are; {AGAIN}"
-    for file in (*entry.images, entry.label):
+    for file in entry.case.files:
         if not file.exists():
             return f"{file} is not there any more; if the scans have moved, {AGAIN}"
     return entry.case

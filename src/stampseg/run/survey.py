@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from ..data.aside import set_aside
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
-from ..data.io.readers import read_label
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, ignored_value, label_table
+from ..data.organs import LabelFiles, read_label_files
 from ..data.plan import Plan
 from ..data.planner import make_plan
 from ..data.relabelling import Relabelling, choose_labels, relabelled
@@ -69,6 +69,8 @@ def survey(
         known = {case.group for case in trained_on(dataset.cases, learnt)}
         split = _drawn(dataset, config, _values_held(ignored, relabel), known)
     split = replace(split, known=learnt if stored is None else stored.known)
+    if stored is None:
+        _check_alike((*split.training, *split.validation, *split.test))
     # Cases that were not drawn stay unread: their labels cost time, and may be broken.
     table = label_table((*split.training, *split.validation), names, ignored, relabel)
     seen = fingerprint(split.training, table, dataset.channel_names)
@@ -123,16 +125,38 @@ def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
     return splits.learnt_from if splits is not None else ()
 
 
+def _check_alike(cases: Sequence[Case]) -> None:
+    """See that all cases have the same channels and organs: these are counted in the order of their names.
+
+    Raises:
+        DataError: the columns of two CSVs, or of a CSV and a folder, are others.
+    """
+    first = cases[0]
+    for case in cases:
+        pairs = (
+            ("channels", case.channels, first.channels),
+            ("masks", tuple(name for name, _ in case.organs), tuple(name for name, _ in first.organs)),
+        )
+        for what, ours, theirs in pairs:
+            if ours != theirs:
+                found, expected = (some(list(names), 9) or "without names" for names in (ours, theirs))
+                raise DataError(
+                    f"{case.images[0]}: {what} {found}, those of {first.images[0]} are {expected}; expected "
+                    "the same columns for all that train, validate and are kept aside"
+                )
+
+
 def _values_held(ignored: int | None, relabel: Relabelling | None) -> Holds:
     """Reads each label once, however often it is asked for; what is ignored is no label."""
-    known: dict[Path, frozenset[int]] = {}
+    known: dict[LabelFiles, frozenset[int]] = {}
 
     def holds(case: Case) -> frozenset[int]:
-        if case.label is None:
+        files = case.label_files
+        if files is None:
             return frozenset()
-        if case.label not in known:
-            known[case.label] = frozenset(count_values([case.label], ignored, relabel).voxels) - {ignored}
-        return known[case.label]
+        if files not in known:
+            known[files] = frozenset(count_values([files], ignored, relabel).voxels) - {ignored}
+        return known[files]
 
     return holds
 
@@ -146,12 +170,8 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
         tuple(there.get(entry.id, entry.case) for entry in entries)
         for entries in (stored.training, stored.validation, stored.test)
     ]
-    if not all(
-        path is not None and path.exists()
-        for side in sides
-        for case in side
-        for path in (*case.images, case.label)
-    ):
+    cases = [case for side in sides for case in side]
+    if not all(case.label is not None and all(map(Path.exists, case.files)) for case in cases):
         return None
     training, validation, test = sides
     aside = f", {len(test)} are kept aside" if test else ""
@@ -175,10 +195,9 @@ def _without_empty_validation(split: Split, plan: Plan) -> Split:
 def _holds_label(case: Case, plan: Plan) -> bool:
     """Whether it holds more than background, and what is ignored."""
     nothing = [value for value in (plan.label_values[0], plan.ignored_value) if value is not None]
-    return (
-        case.label is not None
-        and not np.isin(relabelled(read_label(case.label).array, plan.relabel), nothing).all()
-    )
+    if case.label_files is None:
+        return False
+    return not np.isin(relabelled(read_label_files(case.label_files).array, plan.relabel), nothing).all()
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
-from ..data.io.readers import read_image, read_label
+from ..data.io.readers import read_image
 from ..data.io.volume import Volume
 from ..data.labels import to_classes
+from ..data.organs import read_label_files
 from ..evaluation.metrics import Metrics, evaluate_case
 from .torch_scorer import OpenNetwork, predict_case
 
@@ -33,9 +34,9 @@ def compare(case: Case, opened: OpenNetwork) -> Compared:
     """
     plan = opened.plan
     image = read_image(case.images, plan.in_channels)
-    assert case.label is not None
-    label = on_grid_of(read_label(case.label), image.header)
-    truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value, plan.relabel)
+    assert case.label_files is not None
+    label = on_grid_of(read_label_files(case.label_files), image.header)
+    truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
     prediction = predict_case(opened.network, case, plan, opened.device)
     rows = evaluate_case(
         prediction, truth, image.header.spacing, dict(enumerate(plan.label_names)), case=case.id,
