@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import ConfigError, DataError, one_line
+from ..core.errors import ConfigError, DataError, StampsegError, one_line
+from ..core.level import Level
 from .app import app, console, print_json, reported, say
 from .options import (
     DeviceOption,
@@ -71,15 +72,27 @@ def predict(
     ] = None,
     trusted: TrustOption = None,
     device: DeviceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment images with a model. Each mask lies on its image's own grid and has its file type."""
-    from ..runtime.segmentation import segment
+    from ..runtime.segmentation import segment_all
 
-    segment(
+    found = segment_all(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
         batch_size=batch, threads=threads, dicom_seg=dicom_seg, all_pieces=all_pieces,
-        confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()), echo=say,
+        confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()),
+        echo=(lambda _: None) if as_json else say,
+        warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
     )  # fmt: skip
+    if not as_json:
+        found.check()
+        return
+    print_json(found.to_json())
+    try:
+        found.check()
+    except StampsegError as error:  # the one document stands already
+        say(f"stampseg: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
 
 
 @app.command()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from scipy.ndimage import distance_transform_edt, find_objects
 
 from ..core.errors import DataError
@@ -145,7 +144,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         shapes=tuple(fact.shape for fact in facts),
         cropped_shapes=tuple(fact.cropped for fact in facts),
         spacings=tuple(fact.spacing for fact in facts),
-        orientations=tuple(_axis_codes(fact.header) for fact in facts),
+        orientations=tuple(fact.header.orientation for fact in facts),
         intensity_ranges=tuple((fact.lowest, fact.highest) for fact in facts),
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
@@ -282,10 +281,6 @@ def _same_channels(sample: np.ndarray, channels: int) -> np.ndarray:
 def _is_colourless(volume: Volume) -> bool:
     array = volume.array
     return len(array) == 1 or all(np.array_equal(array[0], channel) for channel in array[1:])
-
-
-def _axis_codes(header: Header) -> str:
-    return "" if header.affine is None else "".join(str(code) for code in aff2axcodes(header.affine))
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -312,6 +312,7 @@ class Entry(FileRecord):
     label: Path | None = None
     organs: tuple[tuple[str, Path], ...] = ()  # where each has a mask of its own
     digest: str | None = None  # of what is in the files
+    image_digest: str | None = None  # of what is in the image files
 
     @classmethod
     def of(cls, case: Case, *, digest: bool = True) -> Entry:
@@ -322,7 +323,8 @@ class Entry(FileRecord):
             images=tuple(path.absolute() for path in case.images),
             label=case.label.absolute() if case.label is not None else None,
             organs=tuple((name, path.absolute()) for name, path in case.organs),
-            digest=_digest(case.files) if digest else None,
+            digest=digest_of(case.files) if digest else None,
+            image_digest=digest_of(case.images) if digest else None,
         )
 
     @property
@@ -369,7 +371,7 @@ def read_splits(folder: Path) -> Splits | None:
     return SPLITS.read(folder) if (folder / SPLITS.name).is_file() else None
 
 
-def _digest(paths: Iterable[Path]) -> str:
+def digest_of(paths: Iterable[Path]) -> str:
     """Digest of the files' contents; a stopped run resumes with the same data only."""
     total = hashlib.blake2b(digest_size=16)
     for path in (file for image in paths for file in data_files(image)):

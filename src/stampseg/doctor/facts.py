@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import obliquity
-from nibabel.orientations import aff2axcodes
 
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
@@ -75,7 +74,7 @@ def read_facts(case: Case, ignored: int | None = None, relabel: Relabelling | No
     tilt = 0.0 if header.affine is None else float(np.rad2deg(obliquity(header.affine)).max())
     return CaseFacts(
         case, header.shape, header.spacing,
-        "" if header.affine is None else "".join(map(str, aff2axcodes(header.affine))), tilt,
+        header.orientation, tilt,
         low, middle, high, bool(array.min() == array.max()),
         hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest(), labels,
     )  # fmt: skip

@@ -302,7 +302,7 @@ class RunFolder:
         path = self.path / form.name
         if not path.exists():
             form.write(self.path, value)
-        elif _content(form.read(self.path)) != _content(value):
+        elif not _agrees(_content(form.read(self.path), exclude_unset=True), _content(value)):
             raise DataError(
                 f"{path}: {what} changed since the run began; put things back as they were, or start a "
                 "new run"
@@ -334,9 +334,18 @@ class RunFolder:
             old.close()
 
 
-def _content(value: BaseModel) -> dict[str, Any]:
+def _content(value: BaseModel, exclude_unset: bool = False) -> dict[str, Any]:
     """Without its notes, which another version may word otherwise."""
-    return value.model_dump(exclude={"notes"})
+    return value.model_dump(exclude={"notes"}, exclude_unset=exclude_unset)
+
+
+def _agrees(before: Any, now: Any) -> bool:
+    """Whether all that a file says is so now; a file of an older version says less."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return all(name in now and _agrees(value, now[name]) for name, value in before.items())
+    if isinstance(before, list | tuple) and isinstance(now, list | tuple):
+        return len(before) == len(now) and all(map(_agrees, before, now))
+    return bool(before == now)
 
 
 def check_free(path: Path) -> None:

@@ -44,6 +44,7 @@ class Task:
     seen: Survey
     config: Config
     device: torch.device
+    learnt_from: tuple[str, ...] = ()  # digests of the images with labels that train, or trained before
 
     @property
     def plan(self) -> Plan:

@@ -118,13 +118,14 @@ def _task(
     known = read_splits(folder.path) if stored is not None else None
     seen = survey(dataset, stored or config, source, known, folder.plan())
     config = stored or _settle(config, seen, reporter)
-    _write_inputs(folder, seen, config)
+    splits = _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
         reporter.note(text)
     for text in seen.table.warnings:
         reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)
-    return Task(seen, config, device)
+    digests = (entry.image_digest for entry in splits.learnt_from)
+    return Task(seen, config, device, tuple(sorted(digest for digest in digests if digest is not None)))
 
 
 def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter) -> None:
@@ -276,11 +277,13 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     return settled
 
 
-def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
+def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> Splits:
     folder.write_text(CONFIG_FILE, dump_config(config))
     folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
     FINGERPRINT.write(folder.path, seen.fingerprint)
-    folder.settle(SPLITS, Splits.of(seen.split), "the cases, or what is in their files,")
+    splits = Splits.of(seen.split)
+    folder.settle(SPLITS, splits, "the cases, or what is in their files,")
+    return splits
 
 
 def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
@@ -312,6 +315,7 @@ def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None)
             "round": turn.number,
             "steps": turn.steps,
             "unlabelled_cases": len(task.seen.split.unlabelled),
+            "trained_on": list(task.learnt_from),
             "validation_dice": turn.validation.dice if turn.validation else None,
         },
     )

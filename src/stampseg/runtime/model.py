@@ -6,10 +6,11 @@ PyTorch is imported only where the file needs it.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,10 +30,12 @@ class OpenModel:
     Attributes:
         plan: how images are prepared for it.
         scoring: a context that gives the scorer of windows for as long as it is used.
+        trained_on: digests of the image files that it was trained on with labels, as far as the file says.
     """
 
     plan: Plan
     scoring: Callable[[], AbstractContextManager[Scorer]]
+    trained_on: tuple[str, ...] = ()
 
 
 def open_scorer(
@@ -60,7 +63,13 @@ def open_scorer(
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
-    return OpenModel(session.plan, lambda: nullcontext(session))
+    return OpenModel(session.plan, lambda: nullcontext(session), digests_in(session.details.provenance))
+
+
+def digests_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the images that a model was trained on; older files do not say."""
+    found = provenance.get("trained_on")
+    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:
@@ -69,7 +78,9 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
     _set_threads(threads)
     opened = open_network(model, device, trusted=trusted)
     return OpenModel(
-        opened.plan, lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model)
+        opened.plan,
+        lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model),
+        digests_in(opened.provenance),
     )
 
 
@@ -77,7 +88,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     """PyTorch's own format, which can run any code while it is opened: only where the user vouches for it."""
     from ..networks.denormals import start_flushing_workers
 
-    plan = read_details(_description(path), path).plan
+    details = read_details(_description(path), path)
     if str(path) not in trusted and path.name not in trusted:
         raise ModelFileError(
             f"{path}: a .pt2 file can run code of its own when PyTorch opens it; if you made it, or trust "
@@ -92,7 +103,7 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     except Exception as error:  # of PyTorch, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
-    return OpenModel(plan, lambda: _without_denormals(run))
+    return OpenModel(details.plan, lambda: _without_denormals(run), digests_in(details.provenance))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ mask of the one before is written in another. At most one file is ahead and one 
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
-from ..data.io.readers import output_name, read_image, segmentation_name, twin_of, write_label
+from ..data.io.readers import output_name, read_image, segmentation_name, write_label
 from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Header, Volume
 from ..data.known import trained_on
@@ -32,21 +31,22 @@ from ..data.labels import to_values
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
-from ..data.splits import read_splits
+from ..data.splits import Entry, read_splits
 from .confidence import Confident, segment_confidently
 from .model import OpenModel, open_scorer
 from .sliding import segment_pieces
+from .targets import check_folder, overlay_of, refuse_overwriting
 from .trust import (
     RECORD,
     TABLE,
     Assessed,
     check_calibrated,
-    refuse_untrusted,
     summary,
     trust_of,
     uncertainty_of,
     write_trust,
-)  # fmt: skip
+)
+from .written import Segmentation, Written
 
 BATCH = 1  # windows computed at once, where nothing else is said
 
@@ -57,30 +57,13 @@ class _Job:
 
     case: Case
     prepared: Prepared | None
-    image: Volume | None
     header: Header
+    image: Volume | None
     classes: np.ndarray | None
     found: Confident | None  # where confidence is asked for
     dropped: int  # pieces left out of the mask
     seconds: float
-    notes: tuple[str, ...]  # of the image's reader
     remarks: tuple[str, ...]  # in what the image is unlike the training scans
-
-
-@dataclass(frozen=True)
-class _Written:
-    path: Path
-    voxels: tuple[int, ...]  # of each class
-    dropped: int  # pieces left out of it
-    assessed: Assessed | None  # where confidence is asked for
-    seconds: float
-    notes: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    @property
-    def labelled(self) -> int:
-        """Voxels of all classes but the background."""
-        return sum(self.voxels[1:])
 
 
 Failure = DataError | MissingPackageError  # of one file; the others are still segmented
@@ -141,6 +124,41 @@ def segment(
         ConfigError: `fail_below` without a calibration in the model.
         UntrustedError: at the end, less than `fail_below` is to be expected of a mask.
     """
+    found = segment_all(
+        model, inputs, output, overlays=overlays, device=device, overwrite=overwrite, trusted=trusted,
+        batch_size=batch_size, mirror=mirror, threads=threads, dicom_seg=dicom_seg, all_pieces=all_pieces,
+        confidence=confidence, fail_below=fail_below, echo=echo, warn=warn,
+    )  # fmt: skip
+    found.check()
+    return [mask.path for mask in found.masks]
+
+
+def segment_all(
+    model: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    overlays: Path | None,
+    device: str,
+    overwrite: bool,
+    trusted: Collection[str],
+    batch_size: int | None,
+    mirror: bool,
+    threads: int | None,
+    dicom_seg: bool,
+    all_pieces: bool,
+    confidence: bool,
+    fail_below: float | None,
+    echo: Callable[[str], None],
+    warn: Callable[[str], None] | None,
+) -> Segmentation:
+    """As `segment`; what could not be segmented is in what it returns.
+
+    Raises:
+        DataError: no input can be used, or a mask is there already.
+        ModelFileError: the model cannot be loaded.
+        ConfigError: `fail_below` without a calibration in the model.
+    """
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     confidence = confidence or fail_below is not None
     check_calibrated(opened.plan, fail_below)
@@ -148,24 +166,25 @@ def segment(
         opened = replace(opened, plan=opened.plan.model_copy(update={"one_piece": ()}))
     cases = find_inputs(inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
-        _check_folder(folder)
+        check_folder(folder)
     name = segmentation_name if dicom_seg else output_name
     masks = {case.images: output / name(case.images) for case in cases}
-    _refuse_overwriting(cases, masks, overlays, overwrite, confidence)
+    refuse_overwriting(cases, masks, overlays, overwrite, confidence)
     if confidence and not overwrite:
         for table in (TABLE, RECORD):
             refuse_existing(output / table, overwrite)
 
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
-    written: list[_Written] = []
-    failures: list[str] = []
+    written: list[Written] = []
+    failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
-    known = _known(cases, model)
+    known = _known(cases, model, opened.trained_on)
     for case, result in zip(cases, _stream(cases, opened, masks, overlays, options), strict=True):
         if isinstance(result, FAILURES):
-            failures.append(str(result))
+            failures.append((case.images[0], str(result)))
             echo(f"failed: {result}")
             continue
+        result = replace(result, trained_on=case.id in known)
         written.append(result)
         note = "  (trained on)" if case.id in known else ""
         if result.dropped:
@@ -174,7 +193,7 @@ def segment(
             note = f"  {result.assessed.trust.words()}{note}"
         path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
         echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
-        for text in result.notes:
+        for text in result.header.notes:
             tell(text)
     unlike = [
         f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
@@ -182,27 +201,24 @@ def segment(
         for result in written
         if result.remarks
     ]
-    for text in (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
+    told = (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known))
+    for text in told:
         tell(text)
     rows = [result.assessed for result in written if result.assessed is not None]
     if rows:
         write_trust(output, rows, opened.plan)
         for text in summary(rows, opened.plan, output):
             echo(text)
-    if failures:
-        raise DataError(
-            f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
-        )
-    refuse_untrusted(rows, fail_below)
-    return [result.path for result in written]
+    return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below)
 
 
-def _known(cases: Sequence[Case], model: Path) -> set[str]:
-    """Ids of the cases that the model was trained on, as far as its run folder says."""
+def _known(cases: Sequence[Case], model: Path, digests: Collection[str]) -> set[str]:
+    """Ids of the cases that the model was trained on, as far as its run folder or its file says."""
+    entries: Sequence[Entry] = ()
     with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
         splits = read_splits(run_folder_of(model))
-        return {case.id for case in trained_on(cases, splits.learnt_from)} if splits is not None else set()
-    return set()
+        entries = splits.learnt_from if splits is not None else ()
+    return {case.id for case in trained_on(cases, entries, digests)}
 
 
 def _too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:
@@ -212,7 +228,7 @@ def _too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:
     return [f"the model was trained on {of}: masks of new images will be less good"]
 
 
-def _not_found(written: Sequence[_Written], names: Sequence[str]) -> list[str]:
+def _not_found(written: Sequence[Written], names: Sequence[str]) -> list[str]:
     """Images in which nothing was found, and labels that were found in none."""
     count, empty = len(written), sum(not result.labelled for result in written)
     if empty and empty == count:
@@ -234,7 +250,7 @@ def _stream(
     masks: Mapping[tuple[Path, ...], Path],
     overlays: Path | None,
     options: dict[str, Any],
-) -> Iterator[_Written | Failure]:
+) -> Iterator[Written | Failure]:
     """The outcome of each case, in their order."""
 
     def read(case: Case) -> _Job | Failure:
@@ -244,7 +260,7 @@ def _stream(
         job = future.result()
         return _compute(job, opened, options) if isinstance(job, _Job) else job
 
-    def write(job: _Job | Failure) -> _Written | Failure:
+    def write(job: _Job | Failure) -> Written | Failure:
         return _write(job, opened.plan, masks[job.case.images], overlays) if isinstance(job, _Job) else job
 
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
@@ -271,18 +287,7 @@ def _read(case: Case, plan: Plan, keep_image: bool) -> _Job | Failure:
     except FAILURES as error:
         return error
     kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
-    return _Job(
-        case,
-        prepared,
-        kept,
-        volume.header,
-        None,
-        None,
-        0,
-        time.perf_counter() - start,
-        volume.header.notes,
-        unlike,
-    )
+    return _Job(case, prepared, volume.header, kept, None, None, 0, time.perf_counter() - start, unlike)
 
 
 def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
@@ -301,7 +306,7 @@ def _compute(job: _Job, opened: OpenModel, options: dict[str, Any]) -> _Job:
     return replace(job, prepared=None, classes=classes, found=found, dropped=dropped, seconds=seconds)
 
 
-def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written | Failure:
+def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> Written | Failure:
     """Write the mask (and the overlay)."""
     start = time.perf_counter()
     case, classes, assessed = job.case, job.classes, None
@@ -317,13 +322,15 @@ def _write(job: _Job, plan: Plan, path: Path, overlays: Path | None) -> _Written
         else:
             path = write_label(path, to_values(classes, plan.label_values), case.images)
         if overlays is not None and job.image is not None:
-            _draw(_overlay_of(case, overlays), job.image, classes, case, plan)
+            _draw(overlay_of(case, overlays), job.image, classes, case, plan)
     except FAILURES as error:
         return error
     # row by row, as counting makes 64-bit numbers of what it counts
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
     seconds = job.seconds + time.perf_counter() - start
-    return _Written(path, tuple(voxels.tolist()), job.dropped, assessed, seconds, job.notes, job.remarks)
+    return Written(
+        path, case.images[0], job.header, tuple(voxels.tolist()), job.dropped, seconds, job.remarks, assessed
+    )
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
@@ -332,45 +339,3 @@ def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan
     names = dict(enumerate(plan.label_names))
     spacing = image.header.spacing
     save_overlay(path, image.array, classes, title=case.id, spacing=spacing, label_names=names)
-
-
-def _overlay_of(case: Case, overlays: Path) -> Path:
-    return overlays / f"{case.id}.png"
-
-
-def _check_folder(folder: Path) -> None:
-    """Masks are written to a folder, or to a free name; the folder is made with the first mask."""
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
-
-
-def _refuse_overwriting(
-    cases: Sequence[Case],
-    masks: Mapping[tuple[Path, ...], Path],
-    overlays: Path | None,
-    overwrite: bool,
-    confidence: bool,
-) -> None:
-    """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
-    images = {os.path.realpath(image) for case in cases for image in case.images}
-    taken: set[str] = set()
-    for case in cases:
-        mask = masks[case.images]
-        twin = twin_of(mask)
-        targets = [mask, *([] if twin is None else [twin])]
-        targets += [] if overlays is None else [_overlay_of(case, overlays)]
-        targets += [uncertainty_of(mask, case.images)] if confidence else []
-        for target in targets:
-            place = os.path.realpath(target)
-            if place in images:
-                raise DataError(
-                    f"{target}: would replace an image that is to be segmented; choose another folder "
-                    "with `output` or `overlays`"
-                )
-            if place in taken:
-                raise DataError(f"{target}: two files would be written to this name; choose another folder")
-            if os.path.lexists(target) and not overwrite:
-                raise DataError(
-                    f"{target}: exists already; choose another folder with `output`, or say `overwrite`"
-                )
-            taken.add(place)

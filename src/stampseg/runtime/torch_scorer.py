@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ class OpenNetwork:
     network: nn.Module
     plan: Plan
     device: torch.device
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_network(path: Path, device: str = "cpu", *, trusted: Collection[str] = ()) -> OpenNetwork:
@@ -55,7 +57,8 @@ def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
     """
     plan = model.plan
     folded = fold_norms(model.network, plan.spatial_dims)
-    return OpenNetwork(lay_out(folded, plan.spatial_dims, device), plan, device)
+    network = lay_out(folded, plan.spatial_dims, device)
+    return OpenNetwork(network, plan, device, model.description.provenance)
 
 
 def predict_case(
