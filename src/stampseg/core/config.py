@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -161,6 +161,12 @@ class TrainOptions(Options):
     )
     loss: Literal["dice-ce", "dice"] = Field(
         "dice-ce", description="Soft Dice of all classes over the batch, with or without cross-entropy."
+    )
+    class_weights: Literal["none", "auto"] | tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        "none",
+        description="Of the classes in both parts of the loss. auto: by the root of how much rarer a class "
+        "is in the training masks, at most ten times the least, 1 on average; or one number for each class, "
+        "background first.",
     )
     precision: Literal["f32", "bf16"] = Field(
         "f32",

@@ -20,6 +20,8 @@ from . import charts
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
+from .methods import NAME as METHODS
+from .methods import methods_of
 from .record import Record, read_record
 
 NAME = "report.html"
@@ -35,7 +37,7 @@ def write_report(
     data: Dataset | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the page of a run; it needs no other file and no network to be read.
+    """Write the page of a run, which needs no other file and no network to be read; beside it methods.md.
 
     Args:
         run: run folder, also of a run that has not ended.
@@ -59,6 +61,9 @@ def write_report(
     refuse_existing(target, overwrite)
     findings = predict_validation(record, device, trusted, data)
     write_text(target, render(record, draw(record, trusted), findings))
+    methods = methods_of(record, findings) if output is None else ""
+    if methods:
+        write_text(run / METHODS, methods)
     return target
 
 

@@ -1,7 +1,7 @@
 """The run folder: everything a run leaves behind, each file whole or absent.
 
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
-rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
+rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html   methods.md
 test/cases.csv  test/masks/ ...   where people were kept aside
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be

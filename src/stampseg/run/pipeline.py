@@ -34,6 +34,7 @@ from ..networks.pretrained.source import fill
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..train.learner import Learner
+from ..train.loss import class_weights
 from ..train.round import Fit, Round
 from ..train.stamp import as_given, stamp, train_only
 from ..train.statistics import with_own_statistics
@@ -267,6 +268,10 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "
             "`train.validation`, or a size such as 15%"
         )
+    weights = class_weights(config.train, seen.fingerprint.class_voxels)
+    if weights is not None:
+        pairs = zip(seen.plan.label_names, weights, strict=False)
+        reporter.note(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in pairs)}")
     settled = config.merged(changes)
     batch = settled.train.batch_size
     if len(seen.split.training) < batch:
