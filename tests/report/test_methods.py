@@ -32,7 +32,7 @@ def test_a_run_leaves_it(run: Path) -> None:
 
 
 def test_mean_and_deviation_over_the_cases_that_hold_the_label(run: Path) -> None:
-        known = enumerate((0.5, 0.7, None))
+    known = enumerate((0.5, 0.7, None))
     cases = tuple(Finding(str(i), "", per_label={"liver": dice, "cyst": None}) for i, dice in known)
     text = methods_of(read_record(run), Findings(cases, ("liver", "cyst")))
     assert "- liver: mean Dice 0.600 (SD 0.141) in 2 cases" in text and "cyst: mean" not in text
