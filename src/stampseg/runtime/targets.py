@@ -28,7 +28,7 @@ def refuse_overwriting(
     masks: Mapping[tuple[Path, ...], Path],
     overlays: Path | None,
     overwrite: bool,
-    confidence: bool,
+    confidence: bool = False,
 ) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     images = {os.path.realpath(image) for case in cases for image in case.images}
