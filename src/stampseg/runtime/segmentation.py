@@ -30,7 +30,7 @@ from ..data.known import trained_on
 from ..data.labels import to_values
 from ..data.likeness import remarks
 from ..data.plan import Plan
-from ..data.preprocess import Prepared, prepare
+from ..data.preprocess import Prepared, find_orientation, orient, oriented_spacing, prepare
 from ..data.splits import Entry, read_splits
 from .confidence import Confident, segment_confidently
 from .model import OpenModel, open_scorer
@@ -337,5 +337,13 @@ def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan
     from ..evaluation.overlay import save_overlay
 
     names = dict(enumerate(plan.label_names))
-    spacing = image.header.spacing
-    save_overlay(path, image.array, classes, title=case.id, spacing=spacing, label_names=names)
+    turn = find_orientation(image.header)  # upright, however the file lies
+    spacing = oriented_spacing(image.header.spacing, turn)
+    save_overlay(
+        path,
+        orient(image.array, turn),
+        orient(classes, turn),
+        title=case.id,
+        spacing=spacing,
+        label_names=names,
+    )
