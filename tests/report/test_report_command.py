@@ -17,6 +17,7 @@ from PIL import Image
 import stampseg.report
 from stampseg.core.errors import MissingPackageError
 from stampseg.report import writing
+from stampseg.report.comparison import writing as comparing
 from tests.cli.command import call
 from tests.report.runs import make_run
 
@@ -186,4 +187,5 @@ def test_a_wheel_holds_the_templates() -> None:
     patterns = tomllib.loads(text)["tool"]["setuptools"]["package-data"]["stampseg.report"]
     folder = Path(stampseg.report.__file__).parent
     held = {path.name for pattern in patterns for path in folder.glob(pattern)}
-    assert {"page.html.j2", "page.css", *writing.SCRIPTS} == held
+    comparison = {comparing.TEMPLATE, *comparing.SCRIPTS}
+    assert {"page.html.j2", "page.css", *writing.SCRIPTS} | comparison == held

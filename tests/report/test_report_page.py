@@ -3,69 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
+from tests.report.browser import Opener, Seen
 from tests.report.runs import make_drawing, make_findings, make_run, round_line, spec_of
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with playwright.sync_playwright() as driver:
-        place = found or driver.chromium.executable_path
-        if not Path(place).exists():
-            pytest.skip("no Chromium is installed; install the package chromium")
-        started = driver.chromium.launch(executable_path=place, args=list(QUIET))
-        yield started
-        started.close()
-
-
-@dataclass
-class Seen:
-    """An open page, what it complained of, and what it asked the network for."""
-
-    page: Any
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def shown(self) -> str:
-        return str(self.page.locator("#round-words").inner_text())
-
-
-Opener = Callable[..., Seen]
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Opener]:
-    contexts = []
-
-    def start(file: Path, width: int = 1200, scheme: str = "light") -> Seen:
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        contexts.append(context)
-        seen = Seen(context.new_page())
-        seen.page.on("console", lambda message: seen.complaints.append(message.text))
-        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        seen.page.on("request", lambda request: seen.requests.append(request.url))
-        seen.page.goto(file.as_uri())
-        seen.page.wait_for_timeout(300)
-        return seen
-
-    yield start
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="module")
@@ -220,17 +167,10 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(report: Path, open_page: Op
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def luminance(seen: Seen, selector: str, name: str) -> float:
-    code = "([s, n]) => getComputedStyle(document.querySelector(s))[n]"
-    colour = seen.page.evaluate(code, [selector, name])
-    red, green, blue = (int(part) / 255 for part in colour.split("(")[1].rstrip(")").split(",")[:3])
-    return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_are_told_from_the_paper(report: Path, open_page: Opener, scheme: str) -> None:
     seen = open_page(report, scheme=scheme)
-    paper = luminance(seen, "body", "backgroundColor")
+    paper = seen.luminance("body", "backgroundColor")
     assert (paper < 0.05) == (scheme == "dark")
     inks = [
         ("body", "color"),
@@ -239,15 +179,15 @@ def test_words_are_told_from_the_paper(report: Path, open_page: Opener, scheme: 
         ("#chart-tradeoff text", "fill"),
     ]
     for selector, name in inks:
-        low, high = sorted((paper, luminance(seen, selector, name)))
+        low, high = sorted((paper, seen.luminance(selector, name)))
         assert (high + 0.05) / (low + 0.05) >= 4.5, selector
 
 
 def test_charts_follow_a_change_to_dark(page: Seen) -> None:
-    light = luminance(page, "#chart-tradeoff text", "fill")
+    light = page.luminance("#chart-tradeoff text", "fill")
     page.page.emulate_media(color_scheme="dark")
     page.page.wait_for_timeout(300)
-    assert luminance(page, "#chart-tradeoff text", "fill") > light + 0.1
+    assert page.luminance("#chart-tradeoff text", "fill") > light + 0.1
     assert page.page.locator("#chart-tradeoff svg").count() == 1 and page.complaints == []
 
 

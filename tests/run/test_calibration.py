@@ -62,3 +62,15 @@ def test_a_least_dice_for_pipelines(run: Path, data: Path, tmp_path: Path) -> No
     assert (
         "--fail-below" in call("predict", run, data, "-o", tmp_path / "x", "--fail-below", "2", code=2).output
     )
+
+
+def test_folds_leave_everybody_out_once(data: Path, tmp_path: Path) -> None:
+    call("train", data, "-o", tmp_path / "run", "--folds", "2", *QUICK)
+    known = json.loads((tmp_path / "run" / "folds.json").read_text())["calibration"]
+    assert known["source"] == "folds" and known["labels"][1]["people"] == 10
+    for model in (tmp_path / "run", *(tmp_path / "run" / "folds" / number for number in "01")):
+        plan = read_description(model / "model.safetensors").plan
+        assert plan is not None and plan.calibration is not None
+        assert plan.calibration.model_dump(mode="json") == known
+    said = call("predict", tmp_path / "run", data / "images", "-o", tmp_path / "out", "--confidence").output
+    assert "intervals of 90%, by 10 people of the folds" in said

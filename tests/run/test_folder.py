@@ -151,7 +151,7 @@ def test_a_folder_of_another_process_is_left_alone(tmp_path: Path) -> None:
     first._take()
     with pytest.raises(ConfigError, match="another process is at work on this run"):
         RunFolder.create(tmp_path)
-    assert tree(tmp_path) == [".lock"]
+    assert tree(tmp_path) == [".lock", ".owner"]
     first.release()
 
 

@@ -143,7 +143,7 @@ def test_a_turn_keeps_lengths_in_mm():
 
 def predict(folder, monkeypatch, settings, images, **options):
     monkeypatch.setattr(
-        segmentation, "open_scorer", lambda *a, **k: OpenModel(settings, lambda: nullcontext(bright))
+        segmentation, "open_segmenter", lambda *a, **k: OpenModel(settings, lambda: nullcontext(bright))
     )
     (folder / "in").mkdir(exist_ok=True)
     for name, image in images.items():

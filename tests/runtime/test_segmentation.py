@@ -29,7 +29,7 @@ def find(windows: np.ndarray) -> np.ndarray:
 def lines(folder: Path, monkeypatch: pytest.MonkeyPatch, *bright: bool) -> list[str]:
     """What is said after the lines of the images, which have a bright half or are of one grey."""
     monkeypatch.setattr(
-        segmentation, "open_scorer", lambda *a, **k: OpenModel(PLAN, lambda: nullcontext(find))
+        segmentation, "open_segmenter", lambda *a, **k: OpenModel(PLAN, lambda: nullcontext(find))
     )
     (folder / "in").mkdir()
     for number, found in enumerate(bright):
@@ -77,7 +77,7 @@ def test_stray_pieces_are_left_out_and_counted(
 ) -> None:
     plan = PLAN.model_copy(update={"label_values": (0, 7, 9), "one_piece": (1,)})
     opened = OpenModel(plan, lambda: nullcontext(find))
-    monkeypatch.setattr(segmentation, "open_scorer", lambda *a, **k: opened)
+    monkeypatch.setattr(segmentation, "open_segmenter", lambda *a, **k: opened)
     image = np.zeros((8, 8), np.uint8)
     image[:3], image[6:, :2] = 200, 200
     Image.fromarray(image).save(tmp_path / "scan.png")

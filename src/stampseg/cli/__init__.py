@@ -4,3 +4,5 @@ from . import commands as commands
 from .commands import main as main
 
 from . import models as models  # isort: skip
+from . import study as study  # isort: skip
+from . import compare as compare  # isort: skip

@@ -22,7 +22,7 @@ from .options import (
     config_from,
     shape_from,
 )
-from .run_options import PlanOptions, RunOptions, as_option, with_options
+from .run_options import PlanOptions, RunOptions, TrainOptions, as_option, with_options
 from .train import refuse_ended, resume_run, start_run
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def train(
     data: OptionalDataArgument = None,
     output: OptionalOutputOption = None,
     resume: ResumeOption = None,
-    options: RunOptions,
+    options: TrainOptions,
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be resumed."""
     if resume is not None:

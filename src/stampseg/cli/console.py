@@ -45,6 +45,7 @@ class ConsoleReporter:
             console=console, transient=True, disable=quiet or not console.is_terminal,
         )  # fmt: skip
         self.task = self.progress.add_task("preparing", total=None)
+        self.part = ""  # of the run, such as a fold
         self.last: Round | None = None
         self._begun: tuple[int, float] | None = None  # step and time of the first step of this process
         self._told = 0.0
@@ -67,11 +68,15 @@ class ConsoleReporter:
             self.console.print(escape(level.shown(text)), highlight=False)
         self.logger.log(LEVELS[level], text)
 
+    def begin(self, part: str) -> None:
+        """A part of the run begins, with rounds and steps of its own."""
+        self.part, self.last, self._begun = part, None, None
+        self.progress.update(self.task, completed=0, total=None, description=part or "preparing")
+
     def step(self, done: int, total: int, loss: float) -> None:
         """Move the live line; elsewhere print a plain one from time to time."""
-        self.progress.update(
-            self.task, completed=done, total=total, description=describe_now(self.last, loss)
-        )
+        now_is = "  ".join(filter(None, (self.part, describe_now(self.last, loss))))
+        self.progress.update(self.task, completed=done, total=total, description=now_is)
         now = monotonic()
         if self._begun is None:
             self._begun, self._told = (done - 1, now), now

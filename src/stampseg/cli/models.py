@@ -29,7 +29,10 @@ from .options import (
 @reported
 def predict(
     model: Annotated[
-        Path, typer.Argument(help="Run folder, model.safetensors, or an exported .onnx, .openvino or .pt2.")
+        Path,
+        typer.Argument(
+            help="Run folder, its folds/, model.safetensors, or an exported .onnx, .openvino or .pt2."
+        ),
     ],
     inputs: Annotated[list[Path], typer.Argument(help="Image files, folders of images, or DICOM series.")],
     output: Annotated[
@@ -48,6 +51,17 @@ def predict(
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
     ] = None,
+    ensemble: Annotated[
+        bool,
+        typer.Option("--ensemble", help="Average the networks of the folds of a run, as RUN/folds does."),
+    ] = False,
+    postprocess: Annotated[
+        bool,
+        typer.Option(
+            "--postprocess/--no-postprocess",
+            help="Fill holes and drop pieces, where that was found to help and the model says so.",
+        ),
+    ] = True,
     dicom_seg: Annotated[
         bool, typer.Option("--dicom-seg", help="Write masks of DICOM series as DICOM-SEG, not as .nii.gz.")
     ] = False,
@@ -79,8 +93,8 @@ def predict(
 
     found = segment_all(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
-        batch_size=batch, threads=threads, dicom_seg=dicom_seg, all_pieces=all_pieces,
-        confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()),
+        batch_size=batch, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess,
+        all_pieces=all_pieces, confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()),
         echo=(lambda _: None) if as_json else say,
         warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
     )  # fmt: skip

@@ -213,6 +213,40 @@ class RunOptions(PlanOptions):
         return None
 
 
+@dataclass(frozen=True)
+class TrainOptions(RunOptions):
+    """What a training is told beside: of `train`."""
+
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            help="First cross-validate: hold out the people in so many folds, each predicted by a network "
+            "that has not seen them.",
+        ),
+    ] = None
+    fold_column: Annotated[
+        str | None,
+        typer.Option(
+            "--fold-column",
+            help="The same with a fold for each value of this column of the CSV, such as site.",
+        ),
+    ] = None
+    distil: Annotated[
+        bool,
+        typer.Option("--distil", help="With folds: their networks together teach the network of the run."),
+    ] = False
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="First try other settings by folds (grid, size, width, steps, no teacher); take the best if "
+            "it is worth more on people who were left out.",
+        ),
+    ] = False
+    budget: Annotated[str | None, typer.Option("--budget", help="Time for --search: 2h, 45m.")] = None
+
+
 def as_option(parameter: str) -> str:
     """A parameter of a command for a message of ours, which reads as its flag."""
     return f"`{library_name(parameter)}`"

@@ -26,7 +26,9 @@ if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
     from ..evaluation.evaluation import Evaluation, Statistics
     from ..evaluation.people import OverPeople
     from ..evaluation.pictures import Pictures
+    from ..run.folds.records import Folds
     from ..run.records import AsideRecord, LabelOfPeople
+    from ..run.search.records import Search
     from ..run.survey import Survey
 
 
@@ -314,6 +316,39 @@ def _figures(numbers: Statistics, sign: str) -> list[str]:
         return ["-"]
     spread = [] if numbers.std is None else [f"{sign} {numbers.std:.3f}"]
     return [f"{numbers.mean:.3f}", *spread, f"({numbers.median:.3f})"]
+
+
+def print_folds(folds: Folds, console: Console) -> None:
+    """Dice of those held out, by fold and by label."""
+    table = Table("fold", "people", "cases", "Dice", title="Out of fold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for fold in folds.by_fold():
+        mean = "-" if fold.mean is None else f"{fold.mean:.3f}"
+        table.add_row(escape(fold.name), str(fold.people), str(fold.cases), mean)
+    console.print(table)
+    labels = Table("label", "Dice", "interval or range", "people", "cases")
+    for column in (*labels.columns[1:2], *labels.columns[3:]):
+        column.justify = "right"
+    for label in folds.labels:
+        shown = "-" if label.mean is None else f"{label.mean:.3f}"
+        labels.add_row(escape(label.label), shown, label.words, str(label.people), str(label.cases))
+    console.print(labels)
+    for line in (*folds.how, *folds.caution):
+        console.print(line, markup=False, highlight=False)
+
+
+def print_search(found: Search, console: Console) -> None:
+    """The settings that were tried, and what was chosen."""
+    table = Table("setting", "what it is", "folds", "people", "Dice", title="Search")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in found.entrants:
+        mean = "-" if one.mean is None else f"{one.mean:.3f}"
+        name = f"{one.name} (chosen)" if one.name == found.chosen else one.name
+        table.add_row(escape(name), escape(one.words), str(one.folds), str(len(one.people)), mean)
+    console.print(table)
+    console.print(found.why, markup=False, highlight=False)
 
 
 def _has(console: Console, letters: str) -> bool:

@@ -18,9 +18,12 @@ from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from ..run.folder import RunFolder
+    from ..run.folds.cross_validation import CarryOut
+    from ..run.folds.records import Folds
     from ..run.records import Result
     from ..run.reporters import Reporter
     from ..run.spec import RunSpec
+    from .console import ConsoleReporter
 
 
 def start_run(
@@ -43,8 +46,8 @@ def start_run(
     from ..run.launch import open_run
 
     words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
-    spec = RunSpec(work, data, config, images, masks, model, trusted, words, here).absolute()
-    _carry_out(open_run(spec, output), spec, options.quiet)
+    spec = RunSpec(work, data, config, images, masks, model, trusted, None, words, here).absolute()
+    carry_out(open_run(spec, output), spec, options.quiet)
 
 
 def resume_run(path: Path, quiet: bool) -> None:
@@ -52,7 +55,7 @@ def resume_run(path: Path, quiet: bool) -> None:
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
-    _carry_out(folder, folder.spec, quiet)
+    carry_out(folder, folder.spec, quiet)
 
 
 def refuse_ended(path: Path, steps: int) -> None:
@@ -93,32 +96,72 @@ def _in_place_of(words: Sequence[str], values: Mapping[tuple[str, ...], str]) ->
     return changed
 
 
-def _carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
+def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
+    from ..run.folds.records import read_folds
+    from ..run.interruption import ending_on_signals
     from ..run.reporters import Reporters
+    from ..run.search.records import read_search
     from ..run.trackers import tracking
     from .console import ConsoleReporter
-    from .tables import print_people
+    from .tables import print_folds, print_people, print_search
 
-    with folder:  # left last: trackers write until they are closed
+    with ending_on_signals(), folder:  # the folder is left last: trackers write until they are closed
         try:
             with (
                 ConsoleReporter(console(), folder.logger(), quiet) as screen,
                 tracking(spec.config.track, folder.path, spec.config) as trackers,
             ):
                 reporter = Reporters([screen, *trackers])
-                result = run_and_report(folder, spec, reporter)
+                try:
+                    result = run_and_report(
+                        folder, spec, reporter, lambda fold, asked: _carry_out_fold(fold, asked, screen)
+                    )
+                finally:  # also where the network of all of them has failed
+                    folds = read_folds(folder.path)
+                    if folds is not None and folds.cases and not quiet:
+                        print_folds(folds, console())
+                searched = read_search(folder.path)
+                if searched is not None and not quiet:
+                    print_search(searched, console())
                 level = Level.WARNING if result.target_reached is False else Level.INFO
                 if result.test is not None and not quiet:
                     print_people(result.test, screen.console)
-                reporter.note(_outcome(result, folder), level)
+                reporter.note(_outcome(result, folder, folds), level)
         except BaseException as error:
             if folder.kept_after(error) and not folder.ended:
                 typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
             raise
 
 
-def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+def _carry_out_fold(folder: RunFolder, spec: RunSpec, screen: ConsoleReporter) -> Result:
+    """Carry out the run of a fold; it has a log of its own, and the screen in common with the others."""
+    from rich.console import Console
+
+    from ..run.reporters import Reporters
+    from ..run.search.records import SEARCH_FOLDER
+    from ..run.trackers import tracking
+    from .console import ConsoleReporter
+
+    setting = folder.path.parent.parent  # of a search: search/SETTING/folds/0
+    of = f"{setting.name}, " if setting.parent.name == SEARCH_FOLDER else ""
+    screen.begin(f"{of}fold {folder.path.name}")
+    log = ConsoleReporter(Console(quiet=True), folder.logger(), quiet=True)
+    with folder, tracking(spec.config.track, folder.path, spec.config) as trackers:
+        result = run_and_report(folder, spec, Reporters([screen, log, *trackers]))
+    screen.begin("")
+    return result
+
+
+def run_and_report(
+    folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut | None = None
+) -> Result:
     """Do what is asked, write the page, and end the run.
+
+    Args:
+        folder: of the run.
+        spec: what is asked.
+        reporter: is told what goes on.
+        carry_out_fold: as `execute` takes it.
 
     Returns:
         What result.json holds.
@@ -129,7 +172,7 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
     from ..report.writing import report_of_run
     from ..run.launch import execute
 
-    result = execute(folder, spec, reporter)
+    result = execute(folder, spec, reporter, carry_out_fold)
     trusted = (spec.config.network.name, *spec.trusted)
     reporter.note(report_of_run(folder.path, spec.config.device, trusted))
     folder.finish()
@@ -138,7 +181,7 @@ def run_and_report(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Resu
     return result
 
 
-def _outcome(result: Result, folder: RunFolder) -> str:
+def _outcome(result: Result, folder: RunFolder, folds: Folds | None) -> str:
     before = result.validation_dice_before
     missed = (
         f"; the target ({result.target}) was missed: give it more `train.steps`, or a target that leaves more"
@@ -149,7 +192,7 @@ def _outcome(result: Result, folder: RunFolder) -> str:
     return (
         f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
-        f"validation Dice {_dice(result.validation_dice)}{_support(result)}{was}; {_test(result)}"
+        f"{_measured(result, folds)}{was}; {_test(result)}"
         f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
     )
 
@@ -159,6 +202,14 @@ def _test(result: Result) -> str:
     if result.test is None:
         return ""
     return f"test Dice {_dice(result.test.dice)} over {counted(result.test.people, 'person', 'people')}; "
+
+
+def _measured(result: Result, folds: Folds | None) -> str:
+    """The Dice by which the network may be judged, with what it rests on."""
+    if folds is None or not folds.labels:
+        return f"validation Dice {_dice(result.validation_dice)}{_support(result)}"
+    last = folds.labels[-1]  # the mean over labels, where there are several
+    return f"out-of-fold Dice {_dice(last.mean)} over {counted(last.people, 'person', 'people')}"
 
 
 def _support(result: Result) -> str:

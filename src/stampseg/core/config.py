@@ -7,6 +7,7 @@ resolved one is saved in the run folder.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -141,6 +142,10 @@ def as_json(values: dict[str, Any]) -> dict[str, Any]:
         ) from None
 
 
+_TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d)\s*")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
 class TrainOptions(Options):
     """Optimisation."""
 
@@ -201,6 +206,29 @@ class TrainOptions(Options):
         description="People kept aside from training, validation and scans without labels, and predicted "
         "once, when the run has ended: a CSV of cases, a share of all (0.2 or 20%), or none.",
     )
+    folds: int | None = Field(
+        None, ge=2,
+        description="Cross-validation before the network of the run: the labelled people are held out in so "
+        "many folds, each predicted by a network that has not seen them. `validation` auto is none then.",
+    )  # fmt: skip
+    fold_column: str | None = Field(
+        None,
+        description="The same with a fold for each value of this column of the data's CSV, such as the site.",
+    )
+    distil: bool = Field(
+        False,
+        description="With folds: the network of the run also learns from the mean of the folds' networks, on "
+        "scans with and without labels, so that one file has the gain of all. All then share one plan.",
+    )
+    search: bool = Field(
+        False,
+        description="Before the network of the run, try other settings by folds (working grid, size, width, "
+        "steps, no teacher) and take the best, if choosing it is worth more than the default on people who "
+        "had no part in the choice.",
+    )
+    budget: str | None = Field(
+        None, description="With search: time after which no further fold is begun, such as 2h or 45m."
+    )
     validate_every: int | None = Field(
         None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
     )
@@ -215,6 +243,19 @@ class TrainOptions(Options):
     checkpoint_minutes: float = Field(
         10, ge=0, description="Minutes of training between checkpoints within a round; one ends each round."
     )
+
+    @field_validator("budget")
+    @classmethod
+    def _time(cls, value: str | None) -> str | None:
+        if value is not None and not _TIME.fullmatch(value):
+            raise ValueError("expected a time with its unit, such as 2h, 45m or 90s")
+        return value
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The budget; None: as long as it takes."""
+        found = _TIME.fullmatch(self.budget) if self.budget is not None else None
+        return None if found is None else float(found[1]) * _SECONDS[found[2]]
 
 
 class Config(Options):

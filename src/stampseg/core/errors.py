@@ -55,6 +55,12 @@ class TrainingError(StampsegError):
     exit_code = 4
 
 
+class StoppedError(StampsegError):
+    """Work that a signal has ended, and that can go on."""
+
+    exit_code = 143  # of a process that SIGTERM has ended
+
+
 class ExportError(StampsegError):
     """A network that cannot be exported, or an exported file that does not do what the network does."""
 

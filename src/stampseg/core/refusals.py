@@ -26,17 +26,23 @@ _WORDS = {
 }
 
 
-def refusals(errors: Sequence[Mapping[str, Any]], known: Sequence[str], in_file: bool) -> str:
+def refusals(
+    errors: Sequence[Mapping[str, Any]],
+    known: Sequence[str],
+    in_file: bool,
+    page: str = "docs/reference/options.md",
+) -> str:
     """All that is wrong, one clause for each option.
 
     Args:
         errors: as pydantic lists them.
         known: full names of all options and sets of options.
         in_file: whether they stand in a YAML file: names are then as there, else in backquotes.
+        page: where all options are listed.
     """
     clauses: dict[str, list[str]] = {}
     for error in errors:
-        name, clause = _clause(error, known, in_file)
+        name, clause = _clause(error, known, in_file, page)
         said = clauses.setdefault(name, [])
         if clause not in said:
             said.append(clause)
@@ -48,12 +54,13 @@ def refusals(errors: Sequence[Mapping[str, Any]], known: Sequence[str], in_file:
     return "; ".join([f"{name}{text}" for name, text in zip(clauses, texts[:MOST], strict=False)] + more)
 
 
-def _clause(error: Mapping[str, Any], known: Sequence[str], in_file: bool) -> tuple[str, str]:
+def _clause(error: Mapping[str, Any], known: Sequence[str], in_file: bool, page: str) -> tuple[str, str]:
     """Which option with which value, which is the same for all of its errors, and what is wrong with it."""
     path = ".".join(str(part) for part in error["loc"])
     found = _short(error["input"])
     if error["type"] == "extra_forbidden":
-        return f"{_quoted(path, in_file)}: ", f"no such option; {_hint(path, error['input'], known, in_file)}"
+        hint = _hint(path, error["input"], known, in_file, page)
+        return f"{_quoted(path, in_file)}: ", f"no such option; {hint}"
     option = _option(path)
     name, text = _quoted(option, in_file), _words(error)
     if text.startswith(found):
@@ -84,7 +91,7 @@ def _words(error: Mapping[str, Any]) -> str:
     return "expected " + form.format(**whole).replace("'", "")
 
 
-def _hint(path: str, value: object, known: Sequence[str], in_file: bool) -> str:
+def _hint(path: str, value: object, known: Sequence[str], in_file: bool, page: str) -> str:
     """What was meant by a name that is none."""
     if ":" in path and value is None:
         name, _, rest = path.partition(":")
@@ -93,7 +100,7 @@ def _hint(path: str, value: object, known: Sequence[str], in_file: bool) -> str:
         return f"write {as_yaml(path, value)}"
     near = get_close_matches(path, known, n=1, cutoff=0.6) or [n for n in known if n.endswith(f".{path}")]
     if not near:
-        return "docs/reference/options.md lists all"
+        return f"{page} lists all"
     return f"did you mean {as_yaml(near[0], value) if in_file else _quoted(near[0], in_file)}?"
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 ROUNDS_FOLDER = "rounds"  # with the network after every round
+FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation
+FOLDS_FILE = "folds.json"  # which folds there are
+CHECKPOINTS = "checkpoint"  # a folder, while the run has not ended
 
 
 def run_folder_of(model: Path) -> Path:

@@ -83,6 +83,32 @@ def read_table(table: Path, root: Path) -> CaseTable:
     return CaseTable(entries, columns.channels, columns.organs, tuple(warnings))
 
 
+def read_column(data: Path, column: str) -> dict[Path, str]:
+    """What a column of the data's CSV says of each image, by the first path that its case has.
+
+    Args:
+        data: the CSV, or the folder that holds it.
+        column: its name, in small or capital letters.
+
+    Raises:
+        DataError: the column is not there, or empty in some row.
+    """
+    table = data if data.is_file() else own_table(data)
+    found = _read(table) if table is not None else None
+    if table is None or found is None or not found[1]:
+        raise DataError(
+            f"{data}: holds no CSV of images and labels; a column such as {column} is read from one"
+        )
+    columns, rows = found
+    name, image = _lower(column.strip()), columns.images[0]
+    if name not in rows[0]:
+        raise DataError(f"{table}: has no column {column}, only {', '.join(rows[0])}; name one of these")
+    empty = next((row[image] for row in rows if not row[name]), None)
+    if empty is not None:
+        raise DataError(f"{table}: nothing in column {column} for {empty}; fill it in every row")
+    return {table.parent / row[image]: row[name] for row in rows}
+
+
 def own_table(folder: Path) -> Path | None:
     """The CSV in a folder that lists images and labels; None where there is none.
 

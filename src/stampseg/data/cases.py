@@ -71,6 +71,7 @@ class Dataset:
         unlabelled: images without a label.
         label_names: declared name per value in the files, empty if none is declared.
         ignored: value that is declared as ignore, or None.
+        held_out: labelled cases of people of whom nothing may be learnt, for they are predicted afterwards.
         channel_names: declared, such as ("CT",), empty if none is declared.
         warnings: one line each.
     """
@@ -83,6 +84,7 @@ class Dataset:
     channel_names: tuple[str, ...]
     warnings: tuple[str, ...]
     ignored: int | None = None
+    held_out: tuple[Case, ...] = ()
 
 
 def find_dataset(

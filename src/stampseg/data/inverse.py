@@ -8,7 +8,8 @@ are kept only as long as an unfinished row of the mask needs them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,80 @@ from .preprocess import Geometry, orient
 from .resampling import AxisMap, apply_map, linear_map, low_pass_map, nearest_map
 
 BLOCK = 1 << 22  # float32 values of one class that are brought back at once
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows from `start` to `stop` of the crop: the scores they depend on, and how these become the rows."""
+
+    start: int
+    stop: int
+    scores: np.ndarray  # (K, rows of the working grid, *other axes)
+    maps: tuple[tuple[AxisMap, int], ...]  # none: they are the rows
+
+    def brought_back(self) -> np.ndarray:
+        """Scores (K, stop - start, *other axes) of the crop's own voxels.
+
+        Where they are interpolated, those of class 0 are taken off all of them: who is highest stays.
+        """
+        if not self.maps:
+            return self.scores
+        above = [_mapped(scores - self.scores[0], self.maps) for scores in self.scores[1:]]
+        return np.stack([np.zeros_like(above[0]), *above])
+
+
+class Rows:
+    """Takes rows of class scores of the working grid, gives rows of the crop as they become final."""
+
+    def __init__(self, geometry: Geometry, axis: int = 0, block: int = BLOCK) -> None:
+        """Args:
+        geometry: what `prepare` did.
+        axis: of the working grid, along which the rows come.
+        block: values of one class that are brought back at once.
+        """
+        order = [axis, *(other for other in range(len(geometry.box)) if other != axis)]
+        self._rows, *self._others = (_score_map(geometry, number) for number in order)
+        self._shape = tuple(geometry.prepared_shape[other] for other in order[1:])
+        self._count, *others = (geometry.box_shape[other] for other in order)
+        self._step = max(1, block // math.prod(others))
+        self._kept: np.ndarray | None = None
+        self._first = 0  # the first kept row
+        self._done = 0  # rows of the crop
+
+    def add(self, scores: np.ndarray) -> Iterator[Part]:
+        """Take the next rows, (K, rows, *other axes in their order) float32.
+
+        Raises:
+            ValueError: the other axes are not those of the prepared image.
+        """
+        if scores.shape[2:] != self._shape:
+            raise ValueError(
+                f"scores have {scores.shape[2:]} voxels across the rows, the prepared image had "
+                f"{self._shape}; give the scores of that image"
+            )
+        held = scores if self._kept is None else np.concatenate([self._kept, scores], axis=1)
+        ready = self._ready(self._first + held.shape[1])
+        for start in range(self._done, ready, self._step):
+            stop = min(start + self._step, ready)
+            low, high = self._needs(start, stop)
+            yield self._part(held[:, low - self._first : high - self._first], start, stop)
+        self._done = ready
+        if ready < self._count:
+            drop = min(self._needs(ready, ready + 1)[0] - self._first, held.shape[1])
+            held, self._first = held[:, drop:].copy(), self._first + drop
+        self._kept = held
+
+    def _ready(self, rows: int) -> int:
+        return rows if self._rows is None else self._rows.ready(rows)
+
+    def _needs(self, start: int, stop: int) -> tuple[int, int]:
+        return (start, stop) if self._rows is None else self._rows.needs(start, stop)
+
+    def _part(self, scores: np.ndarray, start: int, stop: int) -> Part:
+        rows = None if self._rows is None else self._rows.part(start, stop)
+        maps = [(found, axis) for axis, found in enumerate([rows, *self._others]) if found is not None]
+        maps.sort(key=lambda one: len(one[0]) / one[0].size)  # what shrinks first leaves less to do
+        return Part(start, stop, scores, tuple(maps))
 
 
 class Restorer:
@@ -40,12 +115,7 @@ class Restorer:
         self.margins = np.zeros(geometry.source_shape, dtype=np.uint8) if with_margins else None
         self._target = _rows_of(self.mask, geometry, axis)
         self._margins = None if self.margins is None else _rows_of(self.margins, geometry, axis)
-        order = [axis, *(other for other in range(len(geometry.box)) if other != axis)]
-        self._rows, *self._others = (_score_map(geometry, number) for number in order)
-        self._shape = tuple(geometry.prepared_shape[other] for other in order[1:])
-        self._kept: np.ndarray | None = None
-        self._first = 0  # the first kept row
-        self._done = 0  # rows of the mask
+        self._rows = Rows(geometry, axis)
 
     def add(self, scores: np.ndarray) -> None:
         """Take the next rows, (K, rows, *other axes in their order) float32.
@@ -53,48 +123,9 @@ class Restorer:
         Raises:
             ValueError: the other axes are not those of the prepared image.
         """
-        if scores.shape[2:] != self._shape:
-            raise ValueError(
-                f"scores have {scores.shape[2:]} voxels across the rows, the prepared image had "
-                f"{self._shape}; give the scores of that image"
-            )
-        held = scores if self._kept is None else np.concatenate([self._kept, scores], axis=1)
-        ready = self._ready(self._first + held.shape[1])
-        step = max(1, BLOCK // math.prod(self._target.shape[1:]))
-        for start in range(self._done, ready, step):
-            stop = min(start + step, ready)
-            low, high = self._needs(start, stop)
-            self._fill(held[:, low - self._first : high - self._first], start, stop)
-        self._done = ready
-        if ready < len(self._target):
-            drop = min(self._needs(ready, ready + 1)[0] - self._first, held.shape[1])
-            held, self._first = held[:, drop:].copy(), self._first + drop
-        self._kept = held
-
-    def _ready(self, rows: int) -> int:
-        return rows if self._rows is None else self._rows.ready(rows)
-
-    def _needs(self, start: int, stop: int) -> tuple[int, int]:
-        return (start, stop) if self._rows is None else self._rows.needs(start, stop)
-
-    def _fill(self, scores: np.ndarray, start: int, stop: int) -> None:
-        """Rows from start to stop of the mask from the scores they depend on, one class at a time."""
-        rows = None if self._rows is None else self._rows.part(start, stop)
-        maps = [(found, axis) for axis, found in enumerate([rows, *self._others]) if found is not None]
-        maps.sort(key=lambda one: len(one[0]) / one[0].size)  # what shrinks first leaves less to do
-        target = self._target[start:stop]
-        if not maps and self._margins is None:
-            target[...] = _highest(scores, target.dtype)
-            return
-        # What is linear may be done to differences: one class less to interpolate.
-        top: Any = np.float32(0)
-        for value in range(1, len(scores)):
-            scaled = _mapped(scores[value] - scores[0], maps)
-            np.copyto(target, target.dtype.type(value), where=scaled > top)
-            if value + 1 < len(scores) or self._margins is not None:
-                top = np.maximum(top, scaled)
-        if self._margins is not None:
-            self._margins[start:stop] = np.rint(255 * np.minimum(top, 1))
+        for part in self._rows.add(scores):
+            rows = slice(part.start, part.stop)
+            _fill(self._target[rows], None if self._margins is None else self._margins[rows], part)
 
 
 def _rows_of(array: np.ndarray, geometry: Geometry, axis: int) -> np.ndarray:
@@ -103,7 +134,29 @@ def _rows_of(array: np.ndarray, geometry: Geometry, axis: int) -> np.ndarray:
     return np.moveaxis(inside, axis, 0)
 
 
-def _highest(scores: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def _fill(target: np.ndarray, margins: np.ndarray | None, part: Part) -> None:
+    """Rows of a mask, and of margins, from the scores they depend on, one class at a time."""
+    scores = part.scores
+    if not part.maps and margins is None:
+        target[...] = highest(scores, target.dtype)
+        return
+    # What is linear may be done to differences: one class less to interpolate.
+    top: Any = np.float32(0)
+    for value in range(1, len(scores)):
+        scaled = _mapped(scores[value] - scores[0], part.maps)
+        np.copyto(target, target.dtype.type(value), where=scaled > top)
+        if value + 1 < len(scores) or margins is not None:
+            top = np.maximum(top, scaled)
+    if margins is not None:
+        margins[...] = margins_of(top)
+
+
+def margins_of(above: np.ndarray) -> np.ndarray:
+    """From 0 to 255, of what the highest score is above the background's."""
+    return np.rint(255 * np.clip(above, 0, 1)).astype(np.uint8)
+
+
+def highest(scores: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Class (*S) of the highest score, the first of equal ones."""
     best = (scores[1] > scores[0]).view(np.uint8).astype(dtype, copy=False)
     top = scores[0]

@@ -98,8 +98,8 @@ class Split:
     """Cases of a run; no person is in both. `note` says what was decided, `level` how much it matters.
 
     `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
-    labels. `known` are cases of other runs that the network had learnt from before this one. `test` are kept
-    aside from all of these.
+    labels. `known` are cases of other runs that the network had learnt from before this one. `held_out` are
+    of people of whom nothing is learnt, for they are predicted afterwards; `test` are kept aside from all.
     """
 
     training: tuple[Case, ...]
@@ -110,6 +110,7 @@ class Split:
     level: Level = Level.INFO
     known: tuple[Entry, ...] = ()
     test: tuple[Case, ...] = ()
+    held_out: tuple[Case, ...] = ()
 
 
 def split_cases(
@@ -341,6 +342,7 @@ class Splits(FileRecord):
     unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
     known: tuple[Entry, ...] = ()  # who trained the network that was pruned, in other runs
     test: tuple[Entry, ...] = ()  # kept aside from all of these, predicted when the run had ended
+    held_out: tuple[Entry, ...] = ()  # of the same fold: predicted when the run had ended
 
     @property
     def learnt_from(self) -> tuple[Entry, ...]:
@@ -356,6 +358,7 @@ class Splits(FileRecord):
             unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
             known=split.known,
             test=tuple(map(Entry.of, split.test)),
+            held_out=tuple(map(Entry.of, split.held_out)),
         )
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Fingerprint) -> Split:
     """The split with the images that are learnt from without labels, and a word about them in its note.
 
-    Nobody who validates or is kept aside is among them, nor anybody with a copy of their images, nor a copy
-    of an image that trains. Headers are read, so that an image of another kind is known before the run.
+    Nobody who validates, is held out or kept aside is among them, nor anybody with a copy of their images,
+    nor a copy of an image that trains. Headers are read, so that an image of another kind is known before.
 
     Args:
         split: who trains and validates.
@@ -53,16 +53,21 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
         return split
     note = f"{split.note}; {_unlabelled_words(chosen)} as well"
     if left := len(pool) - len(free):
-        who = "validate or are kept aside" if split.test else "validate"
-        note += f" ({left} left out: of people who {who}, or copies)"
+        note += f" ({left} left out: of people who {_apart(split)}, or copies)"
     if misfits:
         note += f"; left out, of another kind: {some(list(misfits))}"
     return replace(split, unlabelled=chosen, note=note)
 
 
+def _apart(split: Split) -> str:
+    """What the people do of whom no scan teaches."""
+    sides = (("validate", split.validation), ("are held out", split.held_out), ("are kept aside", split.test))
+    return " or ".join(words for words, cases in sides if cases) or "validate"
+
+
 def _of_others(pool: Sequence[Case], split: Split) -> list[Case]:
     """Cases of the pool of nobody who validates or is kept aside, nor files or copies of what trains."""
-    held_out = (*split.validation, *split.unused, *split.test)
+    held_out = (*split.validation, *split.unused, *split.held_out, *split.test)
     copied = set(copies_among(pool, held_out))
     people = {case.group for case in held_out} | {case.group for case in pool if case.id in copied}
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}

@@ -33,4 +33,5 @@ def details_of(model: Model, precision: Precision, any_size: bool) -> Details:
             name=model.description.network.name, parameters=tally.parameters, flops=tally.flops
         ),
         provenance=model.description.provenance,
+        postprocess=model.description.postprocess,
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -27,6 +27,7 @@ from ..core.files import write_whole
 from ..core.json_file import JsonFile
 from ..core.options import Options
 from ..data.plan import Plan
+from ..data.postprocess import Postprocessing, check_steps
 from .meta import at_most_layers
 from .registry import NetworkSpec
 from .skeleton import skeleton
@@ -44,6 +45,12 @@ class Description(Options):
     kept: dict[str, tuple[int, ...]]  # group -> surviving channels, in the dense network's numbering
     plan: Plan | None  # None: saved by one's own code, which prepares images by itself
     provenance: dict[str, Any] = Field(default_factory=dict)
+    postprocess: Postprocessing = ()  # what is done to its masks
+
+    @model_validator(mode="after")
+    def _of_its_labels(self) -> Description:
+        check_steps(self.postprocess, self.plan.out_channels if self.plan is not None else 0)
+        return self
 
 
 DESCRIPTION = JsonFile("description", Description, remedy="copy the file again", error=ModelFileError)
@@ -80,6 +87,17 @@ def save_model(path: Path, network: nn.Module, description: Description) -> None
     metadata = {KEY: DESCRIPTION.line(description)}
     tensors = _tensors(network)
     write_whole(path, lambda place: save_file(tensors, place, metadata))
+
+
+def store_steps(path: Path, steps: Postprocessing, trusted: Collection[str] = ()) -> None:
+    """Write into a model file what is done to its masks; all else stays.
+
+    Raises:
+        ModelFileError: as `load_model`.
+    """
+    model = load_model(path, trusted=trusted)
+    if model.description.postprocess != steps:
+        save_model(path, model.network, model.description.model_copy(update={"postprocess": steps}))
 
 
 def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:

@@ -82,7 +82,9 @@ class Findings:
 def predict_validation(
     record: Record, device: str = "cpu", trusted: Collection[str] = (), data: Dataset | None = None
 ) -> Findings:
-    """Predict and compare the validation cases of a run; what cannot be read is said, case by case.
+    """Predict and compare the validation cases of a run, or those held out of a fold.
+
+    What cannot be read is said, case by case.
 
     Args:
         record: the run.
@@ -90,7 +92,12 @@ def predict_validation(
         trusted: `package.module:Class` names whose code the model may use.
         data: where the cases are, by their ids; None: where splits.json says.
     """
-    entries = record.splits.validation if record.splits else ()
+    splits = record.splits
+    entries = (splits.validation or splits.held_out) if splits else ()
+    if not entries and record.folds is not None:
+        return Findings(
+            (), note="all cases trained; who was held out of a fold is in the report of that fold"
+        )
     if not entries:
         return Findings((), note="no case was held out to validate on")
     if record.model is None:

@@ -1,23 +1,16 @@
-"""Charts as Vega specifications, and the library that draws them; all of it lies inside the page.
-
-Written in Vega-Lite, which describes what is shown, and compiled here, so that the page carries Vega's
-drawing part alone. Colours of ink and paper are signals, set by the page for light and dark.
-"""
+"""The charts of a run: Dice against parameters, loss, Dice and fit by step."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from itertools import cycle, islice
 from typing import Any
 
-from ..core.packages import require
-from ..evaluation.overlay import PALETTE
 from ..run.records import FitRecord, RoundRecord
 from .record import Record
+from .vega import COLOURS, compiled
 
 OVERALL = "overall"
-COLOURS = tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in PALETTE)
 _OTHER = ("#8a8f98", "circle")  # colour and shape of events without a style of their own
 _STYLES = {
     "warm-up": _OTHER,
@@ -29,25 +22,6 @@ _STYLES = {
 }
 EVENTS = tuple(_STYLES)
 _INK, _ACCENT = {"expr": "ink"}, {"expr": "accent"}
-_PARAMS = [
-    {"name": "current", "value": 0},
-    {"name": "ink", "value": "#1d2430"},
-    {"name": "accent", "value": "#2f6fde"},
-]
-
-
-@functools.cache
-def library() -> str:
-    """Vega's JavaScript; it sets `window.vega`.
-
-    Raises:
-        MissingPackageError: vl-convert-python is not installed.
-    """
-    converter = _converter()
-    # The address is a name in the package's own store; nothing is fetched. Vega has no default export.
-    module = f"https://cdn.jsdelivr.net/npm/vega@{converter.get_vega_version()}/+esm"
-    bundle = converter.javascript_bundle(f'import * as whole from "{module}";window.vega=whole;')
-    return f"(() => {{\n{bundle}\n}})();\n"
 
 
 def charts_of(record: Record) -> dict[str, dict[str, Any]]:
@@ -58,22 +32,7 @@ def charts_of(record: Record) -> dict[str, dict[str, Any]]:
         "fit": _fit(record.rounds),
         "dice": _dice(record.rounds),
     }
-    return {name: _compiled(chart) for name, chart in drawn.items() if chart is not None}
-
-
-def _converter() -> Any:
-    return require("vl_convert", "drawing the report's charts")
-
-
-def _compiled(chart: dict[str, Any]) -> dict[str, Any]:
-    whole = {
-        "params": _PARAMS,
-        "background": None,
-        "width": "container",
-        "autosize": {"type": "fit-x", "contains": "padding"},
-        **chart,
-    }
-    return dict(_converter().vegalite_to_vega(whole))
+    return {name: compiled(chart) for name, chart in drawn.items() if chart is not None}
 
 
 _TRADEOFF_AXES = {

@@ -15,6 +15,7 @@ from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS, Splits
 from ..networks.model_file import MODEL_FILE
 from ..run.folder import CONFIG_FILE
+from ..run.folds.records import FOLDS, Folds
 from ..run.records import NOTES, RESULT, ROUNDS, NoteRecord, Result, RoundRecord
 from ..run.spec import SPEC
 
@@ -39,6 +40,7 @@ class Record:
         command: how the run was started, word by word; empty where it is not recorded.
         notes: what the run noted before and after its rounds, each once: a run that was stopped repeats them;
             runs of version 0.1 have theirs in log.txt alone, which is not read.
+        folds: of a cross-validation; None where there was none.
         gaps: what is missing or damaged, one line each.
     """
 
@@ -51,6 +53,7 @@ class Record:
     config: str
     command: tuple[str, ...]
     notes: tuple[NoteRecord, ...]
+    folds: Folds | None
     gaps: tuple[str, ...]
 
     @property
@@ -94,6 +97,7 @@ def read_record(path: Path) -> Record:
         config=_text(path / CONFIG_FILE, gaps, f"{CONFIG_FILE} is missing: the options are not known") or "",
         command=spec.command if spec else (),
         notes=_once(_read_lines(path, NOTES, gaps)),
+        folds=_read(path, FOLDS, gaps),
         gaps=tuple(gaps),
     )
 

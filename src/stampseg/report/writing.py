@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Collection
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError, StampsegError
 from ..core.files import refuse_existing, write_text
-from ..core.packages import require
-from ..core.version import __version__
 from ..data.cases import Dataset
 from ..evaluation.people import how_read, interval_words
 from ..run.records import RoundRecord
-from . import charts
+from . import charts, vega
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
 from .methods import NAME as METHODS
 from .methods import methods_of
+from .page_file import filled, own_script
 from .record import Record, read_record
 
 NAME = "report.html"
-SCRIPTS = ("page.js", "network.js", "charts.js", "cases.js", "start.js")
+SCRIPTS = ("page.js", "network.js", "look.js", "charts.js", "cases.js", "start.js")
 
 
 def write_report(
@@ -82,42 +78,23 @@ def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ())
 def render(record: Record, drawing: Drawing, findings: Findings) -> str:
     """The page as HTML; whatever comes from files is escaped."""
     drawn = charts.charts_of(record)
-    scripts = [_inline(text) for text in (charts.library(), _own_script())]
-    environment = _environment()
-    return str(
-        environment.get_template("page.html.j2").render(
-            record=record,
-            title=record.path.resolve().name,
-            version=__version__,
-            policy=_policy(scripts),
-            style=environment.filters["safe"](_asset("page.css")),
-            scripts=[environment.filters["safe"](script) for script in scripts],
-            headline=headline(record),
-            data_facts=data_facts(record.fingerprint, record.plan) if record.fingerprint else [],
-            plan_facts=plan_facts(record.plan) if record.plan else [],
-            machine=machine_facts(record),
-            command=command_of(record),
-            charts=sorted(drawn),
-            drawing=drawing,
-            findings=findings,
-            shown=_shown(record, drawing, findings, drawn),
-        )
+    return filled(
+        "page.html.j2",
+        (vega.library(), own_script(SCRIPTS)),
+        record=record,
+        title=record.path.resolve().name,
+        headline=headline(record),
+        data_facts=data_facts(record.fingerprint, record.plan) if record.fingerprint else [],
+        plan_facts=plan_facts(record.plan) if record.plan else [],
+        machine=machine_facts(record),
+        command=command_of(record),
+        charts=sorted(drawn),
+        drawing=drawing,
+        findings=findings,
+        shown=_shown(record, drawing, findings, drawn),
+        interval=interval_words,
+        how_read=lambda test: how_read(each.kind for each in test.labels.values()),
     )
-
-
-def _environment() -> Any:
-    jinja = require("jinja2", "the report's page")
-    environment = jinja.Environment(
-        loader=jinja.FunctionLoader(_asset),
-        autoescape=True,
-        undefined=jinja.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["interval"] = interval_words
-    environment.filters["how_read"] = lambda test: how_read(each.kind for each in test.labels.values())
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
-    return environment
 
 
 def _shown(
@@ -142,27 +119,3 @@ def _round(turn: RoundRecord) -> dict[str, Any]:
     """A round for the page, which shows how many channels went and not which."""
     removed = {name: len(channels) for name, channels in turn.removed.items()}
     return {**turn.model_dump(mode="json"), "removed": removed}
-
-
-def _own_script() -> str:
-    parts = "\n".join(_asset(name) for name in SCRIPTS)
-    return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
-
-
-def _asset(name: str) -> str:
-    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
-
-
-def _inline(script: str) -> str:
-    """A script that can stand between tags: nothing in its strings ends or comments them."""
-    return script.replace("\r\n", "\n").replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _policy(scripts: list[str]) -> str:
-    """What the browser may do: run these scripts and no others, show embedded pictures, fetch nothing."""
-    digests = (hashlib.sha256(script.encode()).digest() for script in scripts)
-    hashes = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )

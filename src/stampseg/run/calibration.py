@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from ..core.config import Config
+from ..core.run_folder import FOLDS_FOLDER
 from ..data.calibration import LEAST_PEOPLE, Calibration
+from ..data.cases import Dataset
+from ..data.folds import Fold
 from ..data.loaders import CaseCache, ValidationCases
-from ..networks.device import lay_out
-from ..networks.model_file import load_model, save_model
-from ..train.calibration import calibration_of, measure
+from ..networks.device import lay_out, resolve_device
+from ..networks.model_file import MODEL_FILE, load_model, save_model
+from ..train.calibration import calibration_of, joined, measure
 from .learner import Task
 
 
@@ -34,6 +38,37 @@ def calibrate_by_validation(path: Path, task: Task, trusted: Collection[str]) ->
     if found is not None:
         keep(path, found, trusted)
     return found
+
+
+def calibrate_by_folds(
+    run: Path, folds: Sequence[Fold], dataset: Dataset, config: Config, trusted: Collection[str]
+) -> Calibration | None:
+    """Hold the network of each fold against the people who were held out of it.
+
+    What certainty is worth is learnt from all of them together, and holds for the network of all people as
+    far as it is of the same kind.
+
+    Args:
+        run: folder with folds/.
+        folds: who was held out, in the order of their folders.
+        dataset: their cases.
+        config: for the device and the cache.
+        trusted: `package.module:Class` names whose code the models may use.
+
+    Returns:
+        None where fewer than five people hold any label.
+    """
+    there, device = {case.id: case for case in dataset.cases}, resolve_device(config.device)
+    parts = []
+    for number, fold in enumerate(folds):
+        place = run / FOLDS_FOLDER / str(number) / MODEL_FILE
+        model = load_model(place, device, trusted=trusted)
+        network = lay_out(model.network, model.plan.spatial_dims, device)
+        held = ValidationCases(
+            [there[name] for name in fold.held_out], CaseCache(model.plan, config.data.cache_megabytes)
+        )
+        parts.append(measure(network, held, model.plan, device))
+    return calibration_of(joined(parts), "folds")
 
 
 def keep(path: Path, calibration: Calibration, trusted: Collection[str]) -> None:

@@ -22,12 +22,13 @@ from ..core.errors import ModelFileError
 from ..core.files import remove_leftovers, write_whole
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
+from ..core.run_folder import CHECKPOINTS
 from ..train.learner import Learner
 from ..train.state import State, put_randomness, put_training, take_randomness, take_training
 from ..train.trainer import Trainer
+from .interruption import asked_to_end, end_if_asked
 from .replay import Answer, Replay
 
-CHECKPOINTS = "checkpoint"  # a folder in that of a run
 KEY = "stampseg-checkpoint"  # of the record in the metadata
 STEP = "step.safetensors"  # within a round
 _ROUND = re.compile(r"round-\d{4,}\.safetensors")
@@ -91,11 +92,17 @@ class Checkpointer:
         (self.place / STEP).unlink(missing_ok=True)
         for path in round_files(self.place)[:-2]:
             path.unlink(missing_ok=True)
+        end_if_asked()
 
     def step(self) -> None:
-        """After each step of training."""
-        if time.monotonic() - self._saved >= 60 * self.minutes:
+        """After each step of training.
+
+        Raises:
+            StoppedError: a signal has asked for it; the checkpoint is written.
+        """
+        if asked_to_end() or time.monotonic() - self._saved >= 60 * self.minutes:
             self._save(self.place / STEP)
+        end_if_asked()
 
     def _before_training(self) -> None:
         inner, self._step = self._step, None

@@ -3,6 +3,7 @@
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html   methods.md
 test/cases.csv  test/masks/ ...   where people were kept aside
+of a cross-validation also  folds.json  folds/0 ... (run folders)  out_of_fold/  out_of_fold.csv
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
 resumed.
@@ -18,32 +19,32 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel
 
 from ..core.config import Config, load_config
-from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, WiringError
+from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError, StoppedError, WiringError
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
-from ..core.run_folder import ROUNDS_FOLDER
+from ..core.run_folder import CHECKPOINTS, FOLDS_FILE, FOLDS_FOLDER, ROUNDS_FOLDER
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
 from ..networks.model_file import MODEL_FILE
 from ..train.round import Round
-from .checkpoint import CHECKPOINTS, delete_checkpoints
+from .checkpoint import delete_checkpoints
+from .lock import LOCK, OWNER_FILE, FolderLock
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
 from .spec import SPEC, RunSpec, read_spec
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
-LOCK = ".lock"
 TEST = "test"  # figures and masks of the people kept aside
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
-    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", SPEC.name,
+    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", FOLDS_FILE,
+    SPEC.name,
 )  # fmt: skip
 T = TypeVar("T", bound=BaseModel)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
@@ -68,7 +69,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: BaseFileLock | None = None
+        self._lock = FolderLock(path)
         self._new = False  # whether this process began the run
         self._made: list[Path] = []  # folders and the lock, as this process made them
 
@@ -82,7 +83,8 @@ class RunFolder:
             self.discard()
         elif error is not None:
             with suppress(OSError):
-                self.note(f"{type(error).__name__}: {error}", Level.ERROR)
+                level = Level.INFO if isinstance(error, StoppedError) else Level.ERROR
+                self.note(f"{type(error).__name__}: {error}", level)
         self._close_log()
         self.release()
 
@@ -144,15 +146,9 @@ class RunFolder:
     def _take(self) -> None:
         """Keep other processes out for as long as this one lives; the system frees it when it dies."""
         place = self.path / LOCK
-        lock, there = FileLock(place, timeout=0), place.exists()
-        try:
-            lock.acquire()
-        except Timeout:
-            raise ConfigError(
-                f"{self.path}: another process is at work on this run; wait for it, or stop it"
-            ) from None
-        self._lock = lock
-        if not there:
+        there = place.exists()
+        self._lock.take()
+        if not there and place.exists():
             self._made.append(place)
 
     def _make(self, path: Path) -> None:
@@ -210,7 +206,12 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether there is training that would be lost with the folder."""
-        return (self.path / ROUNDS.name).exists() or any((self.path / CHECKPOINTS).glob("*.safetensors"))
+        folds = self.path / FOLDS_FOLDER
+        return (
+            (self.path / ROUNDS.name).exists()
+            or any((self.path / CHECKPOINTS).glob("*.safetensors"))
+            or (folds.is_dir() and any(RunFolder(fold).begun for fold in folds.iterdir()))
+        )
 
     def kept_after(self, error: BaseException) -> bool:
         """Whether the folder stays, and the run can go on, after what ended it."""
@@ -227,8 +228,7 @@ class RunFolder:
 
     def release(self) -> None:
         """Let other processes in."""
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
 
     @property
     def model(self) -> Path:
@@ -366,4 +366,5 @@ def check_free(path: Path) -> None:
 
 
 def _is_old_lock(path: Path) -> bool:
-    return path.name == LOCK and path.is_file() and not path.is_symlink() and not path.stat().st_size
+    ours = path.is_file() and not path.is_symlink()
+    return ours and (path.name == OWNER_FILE or (path.name == LOCK and not path.stat().st_size))

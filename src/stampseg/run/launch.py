@@ -12,14 +12,28 @@ from ..core.level import Level
 from ..core.method import methods_that_prune
 from ..core.remarks import REMEDY, gathered
 from ..data.cases import Dataset, find_dataset
+from ..data.folds import without_held_out
+from ..data.plan import PLAN
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
+from .calibration import calibrate_by_folds, keep
 from .folder import RunFolder
+from .folds.cross_validation import (
+    CarryOut,
+    cross_validate,
+    models_of,
+    settled_for_folds,
+    wants_folds,
+)
 from .pipeline import run_training
+from .postprocess import settle, settle_on_validation
 from .records import Result
 from .reporters import NoteKeeper, Reporter, Reporters
+from .search.candidates import DEFAULT
+from .search.race import chosen_config, search, settled_for_search
+from .search.records import SEARCH_FOLDER
 from .spec import SPEC, RunSpec
 
 
@@ -47,28 +61,89 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     return RunFolder.reopen(output)
 
 
-def execute(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+def execute(
+    folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut | None = None
+) -> Result:
     """Do what is asked, from the last checkpoint on if there is one; what is noted is kept in the folder.
+
+    Args:
+        folder: of the run.
+        spec: what is asked.
+        reporter: is told what goes on.
+        carry_out_fold: carries out the run of a fold, with what belongs to it; None: as this one, no more.
 
     Returns:
         What result.json holds.
     """
-    reporter = Reporters([NoteKeeper(folder), reporter])
+    kept = Reporters([NoteKeeper(folder), reporter])
     with gathered() as remarks:
         try:
-            return _carry_out(folder, spec, reporter)
+            return _carry_out(
+                folder, spec, kept, carry_out_fold or (lambda fold, asked: _quietly(fold, asked, reporter))
+            )
         finally:
             for text, _ in remarks.sentences():
-                reporter.note(f"{text}; {REMEDY}", Level.WARNING)
+                kept.note(f"{text}; {REMEDY}", Level.WARNING)
 
 
-def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+def _quietly(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+    with folder:
+        result = execute(folder, spec, reporter)
+        folder.finish()
+        return result
+
+
+def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
+    config = settled_for_folds(spec.config)
+    trusted = (config.network.name, *spec.trusted)
     if spec.work == "prune" and spec.model is not None:
-        return prune_trained(spec.model, spec.trusted, dataset, folder, spec.config, reporter)
-    return run_training(dataset, folder, spec.config, reporter)
+        if wants_folds(config):
+            raise ConfigError(
+                f"{spec.model}: the network may have learnt from everybody who would be held out; leave out "
+                "`train.folds` and `train.fold_column`, or train anew with them"
+            )
+        result = prune_trained(spec.model, spec.trusted, dataset, folder, config, reporter)
+        return settle_on_validation(folder, result, config.device, trusted, reporter)
+    if spec.fold is not None:
+        return run_training(without_held_out(dataset, spec.fold), folder, config, reporter)
+    if config.train.search:
+        return _searched(folder, spec, dataset, reporter, carry_out_fold)
+    if not wants_folds(config):
+        if config.train.distil:
+            raise ConfigError(
+                "`train.distil`: the networks of folds teach, and there are none; give `train.folds`"
+            )
+        result = run_training(dataset, folder, config, reporter)
+        return settle_on_validation(folder, result, config.device, trusted, reporter)
+    found = cross_validate(folder, spec, dataset, reporter, carry_out_fold)
+    reporter.note("the network of the run: it learns from all of them")
+    teachers = models_of(folder, found) if config.train.distil else []
+    result = run_training(dataset, folder, config, reporter, teachers=teachers)
+    if found.calibration is not None and result.failure is None:
+        keep(folder.model, found.calibration, trusted)
+    plan = PLAN.read(folder.path)
+    return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
+
+
+def _searched(
+    folder: RunFolder, spec: RunSpec, dataset: Dataset, reporter: Reporter, carry_out_fold: CarryOut
+) -> Result:
+    if spec.config.train.distil:
+        raise ConfigError("`train.search` with `train.distil`: one at a time; leave out one of the two")
+    found = search(folder, spec, dataset, reporter, carry_out_fold)
+    config = settled_for_search(chosen_config(spec.config, found))
+    reporter.note("the network of the run: it learns from all of them")
+    result = run_training(dataset, folder, config, reporter)
+    trusted = (config.network.name, *spec.trusted)
+    if result.failure is None and found.entrant(found.chosen or DEFAULT).folds == len(found.folds):
+        place = folder.path / SEARCH_FOLDER / (found.chosen or DEFAULT)
+        known = calibrate_by_folds(place, found.folds, dataset, config, trusted)
+        if known is not None:
+            keep(folder.model, known, trusted)
+    return settle_on_validation(folder, result, config.device, trusted, reporter)
 
 
 RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is

@@ -16,12 +16,14 @@ from ..channels.graph import ChannelGraph, Cut, Scores
 from ..channels.importance import Gathering, importance
 from ..channels.silence import silenced
 from ..core.config import Config
+from ..data.cases import Case
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
 from ..data.plan import Plan
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
+from ..train.distillation import Distillation
 from ..train.learner import Learner
 from ..train.loss import class_weights, make_loss
 from ..train.mean_teacher import MeanTeacher
@@ -39,17 +41,26 @@ COMPARED = 2  # windows that a teacher and its student are compared on
 
 @dataclass(frozen=True)
 class Task:
-    """What a run knows before it has a network: the data as surveyed, the settled options, the device."""
+    """What a run knows before it has a network: data as surveyed, settled options, device, its teachers."""
 
     seen: Survey
     config: Config
     device: torch.device
     learnt_from: tuple[str, ...] = ()  # digests of the images with labels that train, or trained before
+    teachers: tuple[nn.Module, ...] = ()  # trained networks that take the same windows
 
     @property
     def plan(self) -> Plan:
         """How every case is prepared."""
         return self.seen.plan
+
+    @property
+    def taught(self) -> tuple[Case, ...]:
+        """Scans of which a teacher says what is there: those without labels, and for trained teachers all."""
+        split = self.seen.split
+        if not self.teachers:
+            return split.unlabelled
+        return (*split.unlabelled, *(replace(case, label=None) for case in split.training))
 
 
 def training_batches(task: Task, cache: CaseCache | None = None) -> TrainingBatches:
@@ -57,7 +68,7 @@ def training_batches(task: Task, cache: CaseCache | None = None) -> TrainingBatc
     config, split = task.config, task.seen.split
     return TrainingBatches(
         split.training, task.plan, config.train, config.data, config.seed,
-        cache=cache, unlabelled=split.unlabelled, teacher=config.teacher,
+        cache=cache, unlabelled=task.taught, teacher=config.teacher,
     )  # fmt: skip
 
 
@@ -65,9 +76,12 @@ def objective_of(network: nn.Module, task: Task) -> Objective:
     """The training method: with a teacher where there are scans without labels."""
     config = task.config
     criterion = _criterion(task)
-    if not task.seen.split.unlabelled:
+    if not task.taught:
         return Supervised(criterion, config.train.mixing, config.seed)
     on_device, split = network.to(task.device), task.seen.split
+    if task.teachers:
+        found = Distillation(on_device, criterion, config.teacher, task.plan.out_channels, config.seed)
+        return found.taught_by(task.teachers)
     voxels = task.seen.fingerprint.class_voxels
     # the share is known of whole scans, all of whose voxels are labelled
     known = task.plan.ignored_value is None and task.plan.crop == "none"
@@ -183,7 +197,7 @@ def watched_windows(task: Task) -> int:
     more labels.
     """
     train, prune, teacher = task.config.train, task.config.prune, task.config.teacher
-    unlabelled = (teacher.batch_size or train.batch_size) if task.seen.split.unlabelled else 0
+    unlabelled = (teacher.batch_size or train.batch_size) if task.taught else 0
     passes = 3 * (train.batch_size + unlabelled) + unlabelled
     steps = prune.recovery_steps or train.steps * (1 - sum(prune.shares)) / prune.rounds
     windows = int((LOOK * steps * passes - (3 * COMPARED if unlabelled else 0)) / 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,7 @@ from .aside import with_people_aside
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
+from .interruption import between_steps
 from .learner import Task, fit_on_training, gathering_of, learner_of, objective_of, training_batches
 from .records import Result
 from .reporters import Reporter
@@ -59,6 +62,7 @@ def run_training(
     reporter: Reporter,
     source: Source | None = None,
     trusted: Collection[str] = (),
+    teachers: Sequence[Path] = (),
 ) -> Result:
     """Train (and prune) as configured; everything is written to `folder`.
 
@@ -69,6 +73,7 @@ def run_training(
         reporter: is told of decisions, steps and rounds.
         source: a trained network to start from; None: a fresh one.
         trusted: `package.module:Class` names whose code the source may use.
+        teachers: model files of networks that teach it, of the plan in `folder`.
 
     Returns:
         What result.json holds.
@@ -77,10 +82,11 @@ def run_training(
     folder.keep_rounds(checkpointer.rounds_saved)
     start_flushing_workers()
     seed_everything(config.seed)
-    task = _task(dataset, folder, config, reporter, source)
+    task = _taught(_task(dataset, folder, config, reporter, source), teachers)
     network, graph, spec = _begin(task, source, trusted)
     _announce(network, graph, task, reporter)
-    before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
+    with between_steps():
+        before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
 
     def trained_fit(number: int) -> Fit:
         chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
@@ -129,13 +135,22 @@ def _task(
     return Task(seen, config, device, tuple(sorted(digest for digest in digests if digest is not None)))
 
 
+def _taught(task: Task, teachers: Sequence[Path]) -> Task:
+    """With trained networks as teachers."""
+    trusted, dims = (task.config.network.name,), task.plan.spatial_dims
+    networks = (load_model(path, task.device, trusted=trusted).network for path in teachers)
+    return replace(task, teachers=tuple(lay_out(network, dims, task.device) for network in networks))
+
+
 def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter) -> None:
     parameters = Tally(network, graph).parameters
     goal = _goal(network, graph, task.config)
     reporter.note(
         f"{task.config.method}: a network of {parameters:,} parameters, {task.config.train.steps} steps{goal}"
     )
-    if task.seen.split.unlabelled:
+    if task.teachers:
+        reporter.note(f"{len(task.teachers)} networks teach it, on all {len(task.taught)} scans")
+    if task.taught:
         teacher = task.config.teacher
         reporter.note(
             f"the loss rises while what the teacher says comes in, from {teacher.start:.0%} to "
@@ -262,7 +277,7 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
         changes["prune"] = {"criterion": SIMPLEST}
     if config.train.schedule == "auto":
-        changes["train"] = {"schedule": "hold" if seen.split.unlabelled else "cosine"}
+        changes["train"] = {"schedule": "hold" if seen.split.unlabelled or config.train.distil else "cosine"}
     if config.prune.target.floor is not None and not seen.split.validation:
         raise ConfigError(
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "

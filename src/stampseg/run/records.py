@@ -17,6 +17,7 @@ from ..core.json_file import JsonFile
 from ..core.level import Level
 from ..core.machine import Machine
 from ..core.options import FileRecord, Number
+from ..evaluation.evidence import Trial
 
 if TYPE_CHECKING:
     from ..train.round import Round
@@ -155,6 +156,8 @@ class Result(FileRecord):
     warnings: tuple[str, ...] = ()  # what speaks against using the network
     remarks: tuple[str, ...] = ()  # what else a reader should know
     widths: dict[str, int] = Field(default_factory=dict)
+    postprocess: str | None = None  # what is done to masks, or "none"; None where nothing was measured
+    trials: tuple[Trial, ...] = ()  # of post-processing
     machine: Machine = Machine()
 
 

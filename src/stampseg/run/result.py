@@ -89,6 +89,8 @@ def write_result(
         warnings=(*_missed(validation, unfound if failure is None else ()), *useless),
         failure=failure,
         remarks=(*_remarks(rounds, chosen, choice.target_reached, config, pruned), *remarks),
+        postprocess=None,  # tried when all else has ended
+        trials=(),
         widths=dict(chosen.widths),
         machine=this_machine(torch.get_num_threads(), torch.__version__),
     )

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigError, DataError
 from ..core.json_file import JsonFile
+from ..data.folds import Fold
 
 
 def _checked(values: object) -> object:
@@ -37,6 +38,7 @@ class RunSpec:
         data, images, masks: where the labelled scans are.
         config: options as they were given, before anything was settled.
         model, trusted: of `prune`.
+        fold: who trains and who is held out, where the run is one of several folds.
         command: the words of the command line, given in `directory`.
     """
 
@@ -47,6 +49,7 @@ class RunSpec:
     masks: Path | None = None
     model: Path | None = None
     trusted: tuple[str, ...] = ()
+    fold: Fold | None = None
     command: tuple[str, ...] = ()
     directory: str = ""
 

@@ -67,12 +67,15 @@ def survey(
     split = _as_stored(dataset, stored)
     if split is None:
         known = {case.group for case in trained_on(dataset.cases, learnt)}
-        split = _drawn(dataset, config, _values_held(ignored, relabel), known)
+        split = _drawn(dataset, config, values_held(ignored, relabel), known)
     split = replace(split, known=learnt if stored is None else stored.known)
+    split = _without_held_out(split, dataset)
     if stored is None:
-        _check_alike((*split.training, *split.validation, *split.test))
-    # Cases that were not drawn stay unread: their labels cost time, and may be broken.
-    table = label_table((*split.training, *split.validation), names, ignored, relabel)
+        _check_alike((*split.training, *split.validation, *split.test, *split.held_out))
+    # Cases that were not drawn stay unread: their labels cost time, and may be broken. Those held out are
+    # read, so that all folds know the same classes.
+    read = (*split.training, *split.validation, *split.held_out)
+    table = label_table(read, names, ignored, relabel)
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
@@ -93,6 +96,18 @@ def _drawn(dataset: Dataset, config: Config, holds: Holds, known: Collection[str
         return split
     level = max(split.level, aside.level, key=list(Level).index)
     return replace(split, test=aside.cases, note=f"{split.note}; {aside.note}", level=level)
+
+
+def _without_held_out(split: Split, dataset: Dataset) -> Split:
+    """The split with the people of whom nothing is learnt, and a word about them."""
+    if not dataset.held_out:
+        return split
+    people = {case.group for case in dataset.held_out}
+    note = (
+        f"{split.note}; {counted(len(dataset.held_out), 'case')} of "
+        f"{counted(len(people), 'person', 'people')} held out"
+    )
+    return replace(split, held_out=dataset.held_out, note=note)
 
 
 SELDOM = 0.5  # share of the masks
@@ -146,7 +161,7 @@ def _check_alike(cases: Sequence[Case]) -> None:
                 )
 
 
-def _values_held(ignored: int | None, relabel: Relabelling | None) -> Holds:
+def values_held(ignored: int | None, relabel: Relabelling | None = None) -> Holds:
     """Reads each label once, however often it is asked for; what is ignored is no label."""
     known: dict[LabelFiles, frozenset[int]] = {}
 

@@ -12,6 +12,7 @@ from ..data.io.readers import read_image
 from ..data.io.volume import Volume
 from ..data.labels import to_classes
 from ..data.organs import read_label_files
+from ..data.postprocess import postprocessed
 from ..evaluation.metrics import Metrics, evaluate_case
 from .torch_scorer import OpenNetwork, predict_case
 
@@ -37,7 +38,8 @@ def compare(case: Case, opened: OpenNetwork) -> Compared:
     assert case.label_files is not None
     label = on_grid_of(read_label_files(case.label_files), image.header)
     truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
-    prediction = predict_case(opened.network, case, plan, opened.device)
+    found = predict_case(opened.network, case, plan, opened.device)
+    prediction = postprocessed(found, opened.steps, image.header.spacing)
     rows = evaluate_case(
         prediction, truth, image.header.spacing, dict(enumerate(plan.label_names)), case=case.id,
         unknown=plan.unknown_class,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.errors import ModelFileError
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
 from ..data.plan import Plan
+from ..data.postprocess import Postprocessing, check_steps
 
 KEY = "stampseg"  # of the metadata; in archives the file of that name
 MOST_BYTES = 2**24  # of the description
@@ -37,6 +38,7 @@ class Details(FileRecord):
         network: its name and size.
         provenance: of the model file.
         in_8_bits: convolutions in 8 bits, and all; None where none is.
+        postprocess: what is done to its masks.
         parity: what the check against the network itself measured; None where it was not checked.
     """
 
@@ -47,7 +49,13 @@ class Details(FileRecord):
     network: NetworkDetails
     provenance: dict[str, Any] = Field(default_factory=dict)
     in_8_bits: tuple[int, int] | None = None
+    postprocess: Postprocessing = ()
     parity: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _of_its_labels(self) -> Details:
+        check_steps(self.postprocess, self.plan.out_channels)
+        return self
 
 
 DETAILS = JsonFile(f"{KEY}.json", Details, remedy="export the model again", error=ModelFileError)

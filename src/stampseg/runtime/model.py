@@ -8,17 +8,21 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import ConfigError, ModelFileError
+from ..data.io.volume import Volume
 from ..data.plan import Plan
+from ..data.postprocess import Postprocessing
+from ..data.preprocess import Prepared, prepare
 from . import SUFFIXES, open_session
+from .confidence import Confident, segment_confidently
 from .details import KEY, read_details
-from .sliding import Scorer
+from .sliding import Scorer, segment_pieces
 
 PROGRAM = ".pt2"
 
@@ -31,11 +35,41 @@ class OpenModel:
         plan: how images are prepared for it.
         scoring: a context that gives the scorer of windows for as long as it is used.
         trained_on: digests of the image files that it was trained on with labels, as far as the file says.
+        steps: what is done to its masks.
+        models: no others, as an `Ensemble` has.
     """
 
     plan: Plan
     scoring: Callable[[], AbstractContextManager[Scorer]]
+    steps: Postprocessing = ()
+    models: tuple[Path, ...] = ()
     trained_on: tuple[str, ...] = ()
+
+    def prepare(self, volume: Volume) -> Prepared:
+        """An image as the network takes it.
+
+        Raises:
+            DataError: it does not fit the plan.
+        """
+        return prepare(volume, self.plan)
+
+    def segment(
+        self, prepared: Prepared, *, batch_size: int = 1, mirror: bool = False
+    ) -> tuple[np.ndarray, int]:
+        """Class indices (*S) on the image's grid, before `steps`, and pieces left out: `segment_pieces`."""
+        with self.scoring() as scorer:
+            return segment_pieces(prepared, self.plan, scorer, batch_size=batch_size, mirror=mirror)
+
+    def segment_confidently(
+        self, prepared: Prepared, *, batch_size: int = 1, mirror: bool = False
+    ) -> Confident:
+        """The same, and how far it can be trusted."""
+        with self.scoring() as scorer:
+            return segment_confidently(prepared, self.plan, scorer, batch_size=batch_size, mirror=mirror)
+
+    def with_all_pieces(self) -> OpenModel:
+        """The same, which leaves out no piece of labels that are one piece."""
+        return replace(self, plan=self.plan.model_copy(update={"one_piece": ()}))
 
 
 def open_scorer(
@@ -63,7 +97,9 @@ def open_scorer(
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
-    return OpenModel(session.plan, lambda: nullcontext(session), digests_in(session.details.provenance))
+    details = session.details
+    digests = digests_in(details.provenance)
+    return OpenModel(details.plan, lambda: nullcontext(session), details.postprocess, trained_on=digests)
 
 
 def digests_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:
@@ -80,7 +116,8 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
     return OpenModel(
         opened.plan,
         lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model),
-        digests_in(opened.provenance),
+        opened.steps,
+        trained_on=digests_in(opened.provenance),
     )
 
 
@@ -103,7 +140,8 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     except Exception as error:  # of PyTorch, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
-    return OpenModel(details.plan, lambda: _without_denormals(run), digests_in(details.provenance))
+    digests = digests_in(details.provenance)
+    return OpenModel(details.plan, lambda: _without_denormals(run), details.postprocess, trained_on=digests)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..data.io.readers import read_image, write_label
 from ..data.labels import to_values
+from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
 from .session import open_session
 from .sliding import segment_windows
@@ -18,13 +19,20 @@ class Predictor:
     """Segments images with an exported file."""
 
     def __init__(
-        self, path: Path | str, *, threads: int | None = None, batch_size: int = 1, mirror: bool = False
+        self,
+        path: Path | str,
+        *,
+        threads: int | None = None,
+        batch_size: int = 1,
+        mirror: bool = False,
+        postprocess: bool = True,
     ) -> None:
         """Args:
             path: `.onnx` or `.openvino`, as `stampseg export` writes them.
             threads: to compute with; None leaves it to the engine.
             batch_size: windows computed at once.
             mirror: average over all mirrored views, at 2 to the number of axes times the work.
+            postprocess: do to each mask what the file says: fill holes, drop pieces (`steps`).
 
         Raises:
             ModelFileError: the file is missing, damaged, or of another format.
@@ -33,6 +41,7 @@ class Predictor:
         self.session = open_session(Path(path), threads=threads)
         self.batch_size = batch_size
         self.mirror = mirror
+        self.steps = self.session.details.postprocess if postprocess else ()
 
     def predict(self, images: Path | str | Sequence[Path | str]) -> np.ndarray:
         """Labels (*S) on the file's own grid, with the values that the training masks had.
@@ -44,11 +53,12 @@ class Predictor:
             DataError: a file that cannot be read or does not fit the model.
         """
         plan = self.session.plan
-        prepared = prepare(read_image(_paths(images), plan.in_channels), plan)
+        volume = read_image(_paths(images), plan.in_channels)
+        prepared = prepare(volume, plan)
         classes = segment_windows(
             prepared, plan, self.session, batch_size=self.batch_size, mirror=self.mirror
         )
-        return to_values(classes, plan.label_values)
+        return to_values(postprocessed(classes, self.steps, volume.header.spacing), plan.label_values)
 
     def predict_file(self, images: Path | str | Sequence[Path | str], out: Path | str) -> Path:
         """Write the labels as a file of the image's type; returns its path, the suffix set to that type.

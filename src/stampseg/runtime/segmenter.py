@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..data.io.volume import Header, Volume, volume_header
 from ..data.labels import to_values
 from ..data.likeness import remarks
 from ..data.plan import Plan
+from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
 from .confidence import Confident, segment_confidently
 from .model import open_scorer
@@ -95,6 +96,7 @@ class Segmenter:
         spacing: Sequence[float] | None = None,
         confidence: bool = True,
         all_pieces: bool = False,
+        postprocess: bool = True,
     ) -> Segmented:
         """Segment one case.
 
@@ -106,6 +108,7 @@ class Segmenter:
                 the head.
             confidence: also say how far the mask can be trusted, at three times the work.
             all_pieces: keep all pieces of labels that are one piece by the plan.
+            postprocess: do to the mask what the model says: fill holes, drop pieces.
 
         Raises:
             DataError: a file that cannot be read, or an image that does not fit the model.
@@ -118,11 +121,14 @@ class Segmenter:
         plan = self.plan.model_copy(update={"one_piece": ()}) if all_pieces else self.plan
         prepared, unlike = prepare(volume, plan), remarks(volume, plan)
         batch, mirror = self._batch_size, self._mirror
+        steps, spacing = self._opened.steps if postprocess else (), volume.header.spacing
         with self._opened.scoring() as scorer:
             if not confidence:
                 mask, _ = segment_pieces(prepared, plan, scorer, batch_size=batch, mirror=mirror)
+                mask = postprocessed(mask, steps, spacing)
                 return _segmented(mask, None, Trust((), tuple(unlike)), volume.header, plan)
             found = segment_confidently(prepared, plan, scorer, batch_size=batch, mirror=mirror)
+        found = replace(found, mask=postprocessed(found.mask, steps, spacing))
         trust = trust_of(found, plan, volume.header, unlike)
         return _segmented(found.mask, found, trust, volume.header, plan)
 

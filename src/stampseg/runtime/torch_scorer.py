@@ -16,6 +16,7 @@ from ..channels.modes import evaluating
 from ..data.cases import Case
 from ..data.io.readers import read_image
 from ..data.plan import Plan
+from ..data.postprocess import Postprocessing
 from ..data.preprocess import Geometry, Prepared, prepare
 from ..networks.denormals import flushing_denormals, start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
@@ -28,11 +29,15 @@ from .sliding import Scorer, segment_windows, slide
 
 @dataclass(frozen=True, eq=False)
 class OpenNetwork:
-    """A network that predicts, in evaluation mode, on its device; and how images are prepared for it."""
+    """A network that predicts, in evaluation mode, on its device.
+
+    `plan` says how images are prepared for it, `steps` what is done to its masks.
+    """
 
     network: nn.Module
     plan: Plan
     device: torch.device
+    steps: Postprocessing = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -58,7 +63,8 @@ def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
     plan = model.plan
     folded = fold_norms(model.network, plan.spatial_dims)
     network = lay_out(folded, plan.spatial_dims, device)
-    return OpenNetwork(network, plan, device, model.description.provenance)
+    described = model.description
+    return OpenNetwork(network, plan, device, described.postprocess, described.provenance)
 
 
 def predict_case(

@@ -22,6 +22,7 @@ class Written:
         header: of the image.
         voxels: of each class.
         dropped: pieces left out of it.
+        changed: voxels, by post-processing.
         seconds: reading and writing included.
         remarks: in what the image is unlike those that the model was trained on.
         assessed: how far it can be trusted, where that was asked for.
@@ -33,6 +34,7 @@ class Written:
     header: Header
     voxels: tuple[int, ...]
     dropped: int
+    changed: int
     seconds: float
     remarks: tuple[str, ...]
     assessed: Assessed | None = None
@@ -57,6 +59,7 @@ class Written:
             "channels": self.header.channels,
             "voxels": dict(zip(names, self.voxels, strict=True)),
             "stray_pieces": self.dropped,
+            "changed_voxels": self.changed,
             "notes": list(self.header.notes),
             "seconds": round(self.seconds, 3),
             **({} if self.assessed is None else {"trust": as_json(self.assessed)}),

@@ -111,6 +111,10 @@ class MeanTeacher:
         share = self.options.dense_self
         if self.dense is not None and share:
             found = (1 - share) * found + share * main_map(forward(weak, self.dense), dims).float().softmax(1)
+        return self.sharpened(found)
+
+    def sharpened(self, found: Tensor) -> Tensor:
+        """Probabilities (U, K, *P), nearer to 0 and 1 where the options say so."""
         if self.options.sharpening > 1:
             found = found**self.options.sharpening
             found = found / found.sum(1, keepdim=True)

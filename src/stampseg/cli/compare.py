@@ -1,0 +1,59 @@
+"""The command that holds methods against one another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.level import Level
+from .app import app, reported, say
+from .options import DeviceOption, ImagesOption, MasksOption, TrustOption
+
+
+@app.command()
+@reported
+def compare(
+    study: Annotated[
+        Path, typer.Argument(help="Study folder (cells.csv, cases.csv, study.yaml), or a run.", metavar="DIR")
+    ],
+    other: Annotated[
+        Path | None, typer.Argument(help="A second run, to compare two runs.", metavar="OTHER")
+    ] = None,
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="Page (.html) or Markdown (.md) to write; .json and .csv go beside it."
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Data set with the cases of two runs, if the scans have moved."),
+    ] = None,
+    images: ImagesOption = None,
+    masks: MasksOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    trusted: TrustOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Say which method is better, and how sure that is. Paired over people and runs; claims first."""
+    from ..report.comparison.words import claims_head, verdict_text, warnings, where_text
+    from ..report.comparison.writing import write_comparison
+
+    dataset = None
+    if data is not None:
+        from ..data.cases import find_dataset
+
+        dataset = find_dataset(data, images=images, masks=masks)
+    found = write_comparison(
+        study, output, other, device=device, trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite
+    )
+    say(claims_head(found))
+    for number, finding in enumerate(found.findings, 1):
+        say(f"{number}. {finding.verdict}: {finding.claim}, {where_text(finding)}")
+        say(f"   {verdict_text(finding)}")
+    for text in warnings(found):
+        say(Level.WARNING.shown(text))
+    typer.echo(f"{output}  {output.stat().st_size:,} bytes")

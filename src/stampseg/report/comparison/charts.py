@@ -1,0 +1,165 @@
+"""Charts of a comparison: Dice against what a network costs, with the front; Dice against labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..vega import COLOURS, compiled
+from .comparing import Comparison, Summary
+
+COSTS = {"parameters": "parameters", "flops": "FLOPs of a window", "train_seconds": "seconds of training"}
+# Dark on light and light on dark; told apart by their shape as well.
+_COLOURS = tuple(COLOURS[place] for place in (5, 6, 2, 4, 1, 0))
+_SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
+
+
+def charts_of(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """Vega specifications by name: `cost-TASK-NAME` and `labels-TASK`, TASK being its place."""
+    drawn: dict[str, dict[str, Any] | None] = {}
+    for place, task in enumerate(comparison.study.tasks):
+        settings = [setting for setting in comparison.study.settings if setting.task == task]
+        for cost, title in COSTS.items():
+            chart = _tradeoff(comparison, comparison.of(settings[-1]), cost, title)
+            drawn[f"cost-{place}-{cost}"] = chart
+        drawn[f"labels-{place}"] = _learning(comparison, task)
+    return {name: compiled(chart) for name, chart in drawn.items() if chart is not None}
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Places of the (cost, Dice) for which no other costs no more and is as good, by cost."""
+    best, kept = float("-inf"), []
+    for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
+        if points[place][1] > best:
+            best = points[place][1]
+            kept.append(place)
+    return kept
+
+
+def front_text(summaries: Sequence[Summary]) -> str:
+    """Which methods are on which front: `By parameters: a; b. By FLOPs: a.`."""
+    said = []
+    for cost, title in COSTS.items():
+        known = [summary for summary in summaries if summary.figures.get(cost)]
+        if len(known) > 1:
+            on = front([(summary.figures[cost], summary.dice) for summary in known])
+            said.append(f"By {title}: {'; '.join(known[place].method for place in on)}.")
+    return f"On the front, where no other costs less and is as good. {' '.join(said)}" if said else ""
+
+
+def _tradeoff(
+    comparison: Comparison, summaries: Sequence[Summary], cost: str, title: str
+) -> dict[str, Any] | None:
+    known = [summary for summary in summaries if summary.figures.get(cost)]
+    if len(known) < 2:
+        return None
+    places = front([(summary.figures[cost], summary.dice) for summary in known])
+    points = [
+        {
+            "method": summary.method,
+            "cost": summary.figures[cost],
+            "Dice": summary.dice,
+            "front": places.index(place) if place in places else None,
+        }
+        for place, summary in enumerate(known)
+    ]
+    axes = {
+        "x": {
+            "field": "cost", "type": "quantitative", "title": title,
+            "scale": {"type": "log", "nice": False, "padding": 24},
+            "axis": {"format": "~s", "tickCount": 3, "labelOverlap": "greedy", "labelSeparation": 8},
+        },
+        "y": {"field": "Dice", "type": "quantitative", "scale": {"zero": False, "padding": 16}},
+    }  # fmt: skip
+    tip = [{"field": "method"}, {"field": "cost", "title": title, "format": ",.4~g"}]
+    line = {
+        "type": "line",
+        "interpolate": "step-after",
+        "color": {"expr": "ink"},
+        "opacity": 0.45,
+        "aria": False,
+    }
+    return {
+        "description": f"Dice against {title}, one point per method; the line is the front",
+        "height": 240,
+        "data": {"values": points},
+        "layer": [
+            {
+                "transform": [{"filter": "datum.front !== null"}],
+                "mark": {**line, "strokeWidth": 1.5},
+                "encoding": {**axes, "order": {"field": "front"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
+                "encoding": {
+                    **axes,
+                    **_by_method(comparison, [summary.method for summary in known]),
+                    "tooltip": [*tip, {"field": "Dice", "format": ".3f"}],
+                },
+            },
+        ],
+    }
+
+
+def _by_method(comparison: Comparison, named: Sequence[str]) -> dict[str, Any]:
+    """A method has one colour and one shape in all charts."""
+    methods = [method for method in comparison.study.methods if method in named]
+    places = [comparison.study.methods.index(method) for method in methods]
+    colours = [_COLOURS[place % len(_COLOURS)] for place in places]
+    shapes = [_SHAPES[place % len(_SHAPES)] for place in places]
+    legend = {"orient": "top", "columns": 1, "labelLimit": 0, "symbolOpacity": 1}
+    return {
+        "color": {
+            "field": "method", "type": "nominal", "title": None,
+            "scale": {"domain": methods, "range": colours}, "legend": legend,
+        },
+        "shape": {
+            "field": "method", "type": "nominal", "title": None,
+            "scale": {"domain": methods, "range": shapes},
+        },
+    }  # fmt: skip
+
+
+def _learning(comparison: Comparison, task: str) -> dict[str, Any] | None:
+    """Lines through the means, a faint point for each draw."""
+    known = [s for s in comparison.summaries if s.setting.task == task and s.setting.labels is not None]
+    numbers = sorted({s.setting.labels for s in known if s.setting.labels is not None})
+    if len(numbers) < 2:
+        return None
+    means = [{"method": s.method, "labels": s.setting.labels, "Dice": s.dice} for s in known]
+    draws = [
+        {"method": s.method, "labels": s.setting.labels, "Dice": dice, "draw": draw}
+        for s in known
+        for draw, dice in s.draws.items()
+    ]
+    axes = {
+        "x": {
+            "field": "labels", "type": "quantitative", "title": "labelled cases",
+            "scale": {"type": "log" if numbers[0] > 0 else "linear", "nice": False, "padding": 16},
+            "axis": {"values": numbers, "format": "d"},
+        },
+        "y": {"field": "Dice", "type": "quantitative", "scale": {"zero": False, "padding": 12}},
+    }  # fmt: skip
+    style = _by_method(comparison, [summary.method for summary in known])
+    tip = [{"field": "method"}, {"field": "labels"}, {"field": "Dice", "format": ".3f"}]
+    return {
+        "description": f"Dice against the number of labelled cases, {task}",
+        "height": 280,
+        "layer": [
+            {
+                "data": {"values": draws},
+                "mark": {"type": "point", "filled": True, "size": 26, "opacity": 0.45},
+                "encoding": {**axes, **style, "tooltip": [{"field": "draw"}, *tip]},
+            },
+            {
+                "data": {"values": means},
+                "mark": {"type": "line", "strokeWidth": 2, "aria": False},
+                "encoding": {**axes, "color": style["color"]},
+            },
+            {
+                "data": {"values": means},
+                "mark": {"type": "point", "filled": True, "size": 90, "opacity": 1},
+                "encoding": {**axes, **style, "tooltip": tip},
+            },
+        ],
+    }

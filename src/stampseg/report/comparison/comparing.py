@@ -1,0 +1,292 @@
+"""A study compared: methods in figures, paired differences, and the verdict on every claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from itertools import combinations
+from statistics import fmean, median
+
+import numpy as np
+
+from ...core.errors import DataError
+from ...evaluation.statistics import (
+    ALPHA,
+    Design,
+    Estimate,
+    SignFlip,
+    averaged,
+    design_of,
+    holm,
+    mean_of,
+    people_given_runs,
+    runs_and_people,
+    sign_flip,
+    table_of,
+)
+from .claim import Claim
+from .study import Cell, Setting, Study
+
+FAILED = 0.5  # Dice below which a person counts as failed
+FIGURES = ("parameters", "flops", "train_seconds", "predict_seconds")
+
+Differences = dict[str, dict[str, float]]  # draw -> person -> Dice of one method minus Dice of the other
+
+
+class Verdict(StrEnum):
+    """What became of a claim."""
+
+    HELD = "held"
+    NOT_SHOWN = "not shown"
+    LOST = "lost"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One method in one setting.
+
+    Attributes:
+        draws: mean Dice over the people of each draw.
+        people: Dice of everybody, once for each draw that they were in.
+        hd95: median over people, or None.
+        figures: means over the draws, by name; those that are not known are missing.
+    """
+
+    setting: Setting
+    method: str
+    draws: dict[str, float]
+    people: tuple[float, ...]
+    hd95: float | None
+    figures: dict[str, float]
+
+    @property
+    def dice(self) -> float:
+        """Mean over the draws of the mean over their people."""
+        return fmean(self.draws.values())
+
+    @property
+    def median(self) -> float:
+        """Of the people."""
+        return median(self.people)
+
+    @property
+    def failed(self) -> int:
+        """People below a Dice of `FAILED`."""
+        return sum(dice < FAILED for dice in self.people)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods on the same people in the same draws: `method` minus `against`; `place` is the setting."""
+
+    task: str
+    place: str
+    method: str
+    against: str
+    differences: Differences
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """Differences (draws, people), nan where a person was not in a draw."""
+        return table_of(self.differences)
+
+    @property
+    def design(self) -> Design:
+        """How people and draws lie to one another."""
+        return design_of(self.table)
+
+    @property
+    def draws(self) -> list[float]:
+        """Mean difference of each draw."""
+        return [float(mean) for mean in np.nanmean(self.table, axis=1)]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the draws."""
+        return mean_of(self.table)
+
+    @property
+    def people(self) -> int:
+        """How many different ones."""
+        return int(self.table.shape[1])
+
+    @cached_property
+    def given_runs(self) -> Estimate | None:
+        """Of these trained networks, over people."""
+        return people_given_runs(self.table)
+
+    @cached_property
+    def two_way(self) -> Estimate | None:
+        """Of the methods, over runs and people."""
+        return runs_and_people(self.table)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found on a claim.
+
+    Attributes:
+        claim: as it was written.
+        tasks: that it is about.
+        pairs: one for each of these tasks that has any, all numbers of labels together.
+        mean: over these tasks.
+        two_way, given_runs: of that mean; None where a task lacks it.
+        flips: sign-flip over all draws of all tasks, at the claim's bound; None without any pair.
+        p: of the two-way estimate lying above the bound; 1 where it cannot be told.
+        p_holm: after Holm, for all claims of the study.
+    """
+
+    claim: Claim
+    tasks: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    mean: float | None
+    two_way: Estimate | None
+    given_runs: Estimate | None
+    flips: SignFlip | None
+    p: float
+    p_holm: float = 1.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """Held after Holm; lost where the whole interval lies below the bound."""
+        if self.two_way is None:
+            return Verdict.NOT_SHOWN
+        if self.p_holm < ALPHA:
+            return Verdict.HELD
+        return Verdict.LOST if self.two_way.interval()[1] < self.claim.bound else Verdict.NOT_SHOWN
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Tasks without a pair."""
+        return tuple(task for task in self.tasks if task not in {pair.place for pair in self.pairs})
+
+    @property
+    def unsure(self) -> tuple[str, ...]:
+        """Tasks with a pair from which the luck of runs cannot be told."""
+        return tuple(pair.place for pair in self.pairs if pair.two_way is None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A study and all that follows from it."""
+
+    study: Study
+    findings: tuple[Finding, ...]
+    summaries: tuple[Summary, ...]
+    pairs: tuple[tuple[Setting, Pair], ...]
+
+    @property
+    def reference(self) -> str:
+        """The method that the others are held against: that of the first claim, or the first."""
+        return self.study.methods[0]
+
+    def of(self, setting: Setting) -> list[Summary]:
+        """Methods of a setting."""
+        return [summary for summary in self.summaries if summary.setting == setting]
+
+    def pair(self, setting: Setting, against: str) -> Pair | None:
+        """The reference minus another method."""
+        for where, pair in self.pairs:
+            if where == setting and (pair.method, pair.against) == (self.reference, against):
+                return pair
+        return None
+
+
+def compare(study: Study) -> Comparison:
+    """Everything that is said of a study.
+
+    Raises:
+        DataError: no two methods were tested on the same person in the same draw.
+    """
+    summaries = [
+        _summary(setting, method, cells)
+        for setting in study.settings
+        for method in study.methods
+        if (cells := study.of(setting, method))
+    ]
+    pairs = [
+        (setting, Pair(setting.task, str(setting), method, against, found))
+        for setting in study.settings
+        for method, against in combinations(study.methods, 2)
+        if (found := differences(study.of(setting, method), study.of(setting, against)))
+    ]
+    if not pairs:
+        raise DataError(
+            f"{study.name}: no two methods share a person in a draw of a task, so nothing can be paired; "
+            f"there are {', '.join(study.methods)}; compare when a second method has ended in one draw"
+        )
+    tested = [_finding(study, claim) for claim in study.claims]
+    adjusted = holm([each.p for each in tested])
+    findings = [replace(each, p_holm=p_holm) for each, p_holm in zip(tested, adjusted, strict=True)]
+    return Comparison(study, tuple(findings), tuple(summaries), tuple(pairs))
+
+
+def differences(first: Mapping[str, Cell], second: Mapping[str, Cell]) -> Differences:
+    """First minus second, for each draw that both have, of the people who have a Dice in both."""
+    found = {}
+    for draw in first.keys() & second.keys():
+        ours, theirs = first[draw].dice, second[draw].dice
+        if shared := ours.keys() & theirs.keys():
+            found[draw] = {person: ours[person] - theirs[person] for person in sorted(shared)}
+    return dict(sorted(found.items()))
+
+
+def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summary:
+    known = {
+        name: [value for cell in cells.values() if (value := getattr(cell.figures, name)) is not None]
+        for name in FIGURES
+    }
+    surfaces = [s.hd95 for cell in cells.values() for s in cell.people.values() if s.hd95 is not None]
+    return Summary(
+        setting,
+        method,
+        {draw: fmean(cell.dice.values()) for draw, cell in sorted(cells.items())},
+        tuple(dice for cell in cells.values() for dice in cell.dice.values()),
+        median(surfaces) if surfaces else None,
+        {name: fmean(values) for name, values in known.items() if values},
+    )
+
+
+def _finding(study: Study, claim: Claim) -> Finding:
+    tasks = study.tasks if claim.tasks == "all" else claim.tasks
+    pairs = tuple(
+        Pair(task, task, claim.method, claim.against, found)
+        for task in tasks
+        if (found := _over_labels(study, task, claim))
+    )
+    if not pairs:
+        return Finding(claim, tasks, (), None, None, None, None, 1.0)
+    whole = len(pairs) == len(tasks)
+    two_way = _together([pair.two_way for pair in pairs]) if whole else None
+    return Finding(
+        claim,
+        tasks,
+        pairs,
+        fmean(pair.mean for pair in pairs),
+        two_way,
+        _together([pair.given_runs for pair in pairs]),
+        sign_flip([pair.draws for pair in pairs], claim.bound),
+        two_way.p_above(claim.bound) if two_way else 1.0,
+    )
+
+
+def _together(estimates: list[Estimate | None]) -> Estimate | None:
+    known = [each for each in estimates if each is not None]
+    return averaged(known) if len(known) == len(estimates) else None
+
+
+def _over_labels(study: Study, task: str, claim: Claim) -> Differences:
+    """Differences of a task, each the mean over numbers of labels: these share people and draws."""
+    gathered: dict[str, dict[str, list[float]]] = {}
+    for setting in study.settings:
+        if setting.task == task:
+            found = differences(study.of(setting, claim.method), study.of(setting, claim.against))
+            for draw, people in found.items():
+                for person, value in people.items():
+                    gathered.setdefault(draw, {}).setdefault(person, []).append(value)
+    return {
+        draw: {person: fmean(values) for person, values in people.items()}
+        for draw, people in gathered.items()
+    }

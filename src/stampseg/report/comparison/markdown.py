@@ -1,0 +1,67 @@
+"""A comparison as Markdown: the page of a study's results."""
+
+from __future__ import annotations
+
+import re
+
+from .charts import front_text
+from .comparing import Comparison
+from .tables import Table, method_table, pair_table
+from .words import (
+    READING,
+    claims_head,
+    designs_text,
+    flips_text,
+    p_text,
+    verdict_text,
+    warnings,
+    where_text,
+)
+
+
+def markdown_of(comparison: Comparison) -> str:
+    """All but the charts; names from files are text and nothing else."""
+    lines = [f"# {_plain(comparison.study.name)}", "", claims_head(comparison), "", *_claims(comparison)]
+    lines += ["## Warnings", "", *(f"- {_plain(text)}" for text in warnings(comparison)), ""]
+    lines += ["## Methods", ""]
+    for setting in comparison.study.settings:
+        lines += _table(method_table(comparison, setting), "###")
+        if on_front := front_text(comparison.of(setting)):
+            lines += [_plain(on_front), ""]
+    lines += [*_table(pair_table(comparison), "##"), "## How to read this", ""]
+    lines += [f"- {text}" for text in (*READING, *_designs(comparison))]
+    return "\n".join([*lines, ""])
+
+
+def _designs(comparison: Comparison) -> list[str]:
+    return [_plain(f"{text}.") for text in designs_text(pair for _, pair in comparison.pairs)]
+
+
+def _claims(comparison: Comparison) -> list[str]:
+    if not comparison.findings:
+        return []
+    lines = ["| claim | verdict | P (Holm) | why |", "|---|---|---:|---|"]
+    for number, finding in enumerate(comparison.findings, 1):
+        claim = f"{number}. {finding.claim}, {where_text(finding)}"
+        why = f"{verdict_text(finding)} {flips_text(finding)}".strip()
+        p = "–" if finding.two_way is None else p_text(finding.p_holm)
+        lines.append(f"| {_plain(claim)} | **{finding.verdict}** | {p} | {_plain(why)} |")
+    return [*lines, ""]
+
+
+def _table(table: Table, level: str) -> list[str]:
+    kinds = ["---:" if place in table.numbers else "---" for place in range(len(table.columns))]
+    return [
+        f"{level} {_plain(table.title)}",
+        "",
+        *([_plain(table.note), ""] if table.note else []),
+        f"| {' | '.join(map(_plain, table.columns))} |",
+        f"|{'|'.join(kinds)}|",
+        *(f"| {' | '.join(map(_plain, row))} |" for row in table.rows),
+        "",
+    ]
+
+
+def _plain(text: str) -> str:
+    """Text that no reader of Markdown takes for markup, in one line."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,228 @@
+"""The three files of a study folder: cells.csv, cases.csv and study.yaml, checked line by line."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...core.errors import ConfigError, DataError
+from ...core.text import counted, some
+from ...core.yaml import read_yaml
+from .claim import Claim
+from .study import Cell, Figures, Measure, Setting, Study, people_of
+
+CELLS, CASES, CONFIG = "cells.csv", "cases.csv", "study.yaml"
+_KEY = ("task", "labels", "method", "draw")
+_FIGURES = ("parameters", "flops", "parameters_dense", "train_seconds", "predict_seconds")
+CELL_COLUMNS = (*_KEY, *_FIGURES, "dice")
+CASE_COLUMNS = (*_KEY, "person", "case", "label", "dice", "hd95")
+_LINES = "let the study write it again, or correct the line"
+
+Key = tuple[Setting, str, str]
+
+
+def read_study(folder: Path) -> Study:
+    """A study folder, also of a study that has not ended.
+
+    Raises:
+        DataError: a file is missing or damaged, or holds no Dice.
+        ConfigError: a claim cannot be understood, or names a method or task that is not there.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; name a study folder, with {CELLS}, {CASES} and {CONFIG}")
+    for name in (CELLS, CASES, CONFIG):
+        if not (folder / name).is_file():
+            raise DataError(
+                f"{folder}: holds no {name}; expected a study folder, with {CELLS}, {CASES} and {CONFIG}, or "
+                "two run folders"
+            )
+    figures = _cells(folder / CELLS)
+    measured = _cases(folder / CASES)
+    cells = [
+        Cell(setting, method, draw, figures.get((setting, method, draw), Figures()), people_of(measures))
+        for (setting, method, draw), measures in measured.items()
+    ]
+    whole = tuple(cell for cell in cells if cell.dice)
+    if not whole:
+        raise DataError(f"{folder / CASES}: no case has a Dice; compare when a cell of the study has ended")
+    study = Study(
+        folder.resolve().name, whole, _claims(folder / CONFIG), tuple(_remarks(figures, measured, whole))
+    )
+    _check_claims(study, folder / CONFIG)
+    return study
+
+
+def _cells(path: Path) -> dict[Key, Figures]:
+    found: dict[Key, Figures] = {}
+    for where, row in _rows(path, CELL_COLUMNS):
+        key = _key(row, where)
+        if key in found:
+            raise DataError(f"{where}: {_named(key)} is there twice; {_LINES}")
+        found[key] = Figures(**{name: _number(row[name], name, where) for name in _FIGURES})
+    return found
+
+
+def _cases(path: Path) -> dict[Key, list[Measure]]:
+    found: dict[Key, list[Measure]] = {}
+    seen: set[tuple[Any, ...]] = set()
+    means: dict[tuple[Key, str], bool] = {}
+    for where, row in _rows(path, CASE_COLUMNS):
+        key, person, case, label = _key(row, where), row["person"], row["case"], row["label"]
+        if not person:
+            raise DataError(f"{where}: has no person; expected who was tested, for people are the units")
+        if bool(case) != bool(label):
+            raise DataError(
+                f"{where}: has a {'case' if case else 'label'} alone; expected case and label, or neither in "
+                "a row that is a person's mean"
+            )
+        if means.setdefault((key, person), not case) != (not case):
+            raise DataError(f"{where}: {person} of {_named(key)} has both cases and a mean; leave one out")
+        if (key, person, case, label) in seen:
+            what = f"label {label} of case {case}" if case else person
+            raise DataError(f"{where}: {what} is there twice for {_named(key)}; {_LINES}")
+        seen.add((key, person, case, label))
+        dice = _number(row["dice"], "dice", where, most=1)
+        measure = Measure(person, case, label, dice, _number(row["hd95"], "hd95", where))
+        found.setdefault(key, []).append(measure)
+    return found
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Where a line stands, and its values, without the spaces around them."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            _check_header(path, list(reader.fieldnames or ()), columns)
+            for row in reader:
+                where = f"{path}: line {reader.line_num}"
+                if None in row or None in row.values():
+                    raise DataError(f"{where}: expected {len(columns)} values; {_LINES}")
+                yield where, {name: value.strip() for name, value in row.items()}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a table of comma-separated values ({error}); {_LINES}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def _check_header(path: Path, names: list[str], columns: tuple[str, ...]) -> None:
+    unknown = [name or "(no name)" for name in names if name not in columns]
+    lacking = [name for name in columns if name not in names]
+    if not unknown and not lacking and len(names) == len(columns):
+        return
+    said = [f"unknown columns {', '.join(unknown)}"] if unknown else []
+    said += [f"no column {', '.join(lacking)}"] if lacking else []
+    said = said or ["a column is there twice"]
+    raise DataError(f"{path}: {'; '.join(said)}; expected {', '.join(columns)}; let the study write it again")
+
+
+def _key(row: Mapping[str, str], where: str) -> Key:
+    for name in ("task", "method", "draw"):
+        if not row[name]:
+            raise DataError(f"{where}: has no {name}; {_LINES}")
+    labels = row["labels"]
+    if labels and not labels.isdecimal():
+        raise DataError(
+            f"{where}: labels {labels!r}: expected how many cases were labelled, or nothing for all"
+        )
+    return Setting(row["task"], int(labels) if labels else None), row["method"], row["draw"]
+
+
+def _named(key: Key) -> str:
+    setting, method, draw = key
+    return f"{method} ({setting}, draw {draw})"
+
+
+def _number(text: str, name: str, where: str, most: float = math.inf) -> float | None:
+    """None where nothing is there, or what is not a number: it is undefined."""
+    try:
+        value = float(text) if text else math.nan
+    except ValueError:
+        value = -1.0
+    if math.isnan(value):
+        return None
+    if math.isinf(value) or not 0 <= value <= most:
+        wanted = "0 or more" if math.isinf(most) else f"0 to {most:g}"
+        raise DataError(
+            f"{where}: {name} {text!r}: expected a number, {wanted}, or nothing where it is undefined"
+        )
+    return value
+
+
+def _claims(path: Path) -> tuple[Claim, ...]:
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except ValueError as error:  # UnicodeDecodeError among them
+        raise ConfigError(f"{path}: not a YAML file ({error}); correct it") from None
+    written = (values or {}).get("claims") if isinstance(values or {}, dict) else None
+    if written is None and isinstance(values or {}, dict):
+        return ()
+    if not isinstance(written, list):
+        raise ConfigError(
+            f"{path}: claims: expected a list, each with method, against, kind, tasks and, for noninferior, "
+            "margin"
+        )
+    claims = []
+    for number, value in enumerate(written, 1):
+        try:
+            claims.append(Claim.model_validate(value))
+        except ValidationError as error:
+            raise ConfigError(f"{path}: claim {number}: {_said(error)}; correct it") from None
+    return tuple(claims)
+
+
+def _said(error: ValidationError) -> str:
+    """The first thing that is wrong with a claim."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"][:1])
+    if first["type"] == "missing":
+        return f"has no {name}"
+    if first["type"] == "extra_forbidden":
+        return f"{name} is unknown; it has {', '.join(Claim.model_fields)}"
+    if name == "tasks":
+        return f"tasks {first['input']!r}: expected all, or a list of tasks"
+    text = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "value_error":
+        return text
+    return f"{name} {first['input']!r}: expected {text}".strip()
+
+
+def _check_claims(study: Study, path: Path) -> None:
+    for number, claim in enumerate(study.claims, 1):
+        for method in (claim.method, claim.against):
+            if method not in study.methods:
+                raise ConfigError(
+                    f"{path}: claim {number} names the method {method}, and no cell has it; there are "
+                    f"{', '.join(study.methods)}; correct the name, or compare when its cells have ended"
+                )
+        for task in () if claim.tasks == "all" else claim.tasks:
+            if task not in study.tasks:
+                raise ConfigError(
+                    f"{path}: claim {number} names the task {task}, and no cell has it; there are "
+                    f"{', '.join(study.tasks)}; correct the name, or compare when its cells have ended"
+                )
+
+
+def _remarks(
+    figures: Mapping[Key, Figures], measured: Mapping[Key, list[Measure]], whole: tuple[Cell, ...]
+) -> Iterator[str]:
+    """What is not whole, one sentence each."""
+    there = {(cell.setting, cell.method, cell.draw) for cell in whole}
+    without = [_named(key) for key in {**figures, **measured} if key not in there]
+    if without:
+        yield f"{counted(len(without), 'cell')} without any Dice left out: {some(without)}"
+    strange = [_named(key) for key in measured if key not in figures]
+    if strange:
+        yield f"{CELLS} does not name {some(strange)}: parameters, FLOPs and seconds are not known"
+    undefined = sum(len(cell.people) - len(cell.dice) for cell in whole)
+    if undefined:
+        yield (
+            f"{counted(undefined, 'person', 'people')} without a Dice left out (none of their cases holds a "
+            "label)"
+        )

@@ -1,0 +1,119 @@
+"""A comparison for programs: everything as JSON, the paired differences as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from ...core.json_file import JsonFile
+from ...core.options import FileRecord
+from ...evaluation.statistics import Estimate
+from .comparing import Comparison, Finding, Pair, Summary
+from .words import verdict_text, warnings
+
+
+class ComparisonRecord(FileRecord):
+    """What the JSON beside the page holds."""
+
+    study: str
+    claims: list[dict[str, Any]]
+    methods: list[dict[str, Any]]
+    differences: list[dict[str, Any]]
+    warnings: list[str]
+
+
+COMPARISON = JsonFile("compare.json", ComparisonRecord)
+_COLUMNS = (
+    "task", "labels", "method", "against", "design", "draws", "people", "difference",
+    "low", "high", "degrees_of_freedom", "given_runs_low", "given_runs_high",
+)  # fmt: skip
+
+
+def json_of(comparison: Comparison) -> str:
+    """Claims with their verdicts, methods, paired differences and warnings."""
+    record = ComparisonRecord(
+        study=comparison.study.name,
+        claims=[_claim(finding) for finding in comparison.findings],
+        methods=[_method(summary) for summary in comparison.summaries],
+        differences=[
+            {"task": setting.task, "labels": setting.labels, **_pair(pair)}
+            for setting, pair in comparison.pairs
+        ],
+        warnings=warnings(comparison),
+    )
+    return COMPARISON.text(record)
+
+
+def csv_of(comparison: Comparison) -> str:
+    """A line for each pair of methods in each setting."""
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(_COLUMNS)
+    for setting, pair in comparison.pairs:
+        two_way, given = _ends(pair.two_way), _ends(pair.given_runs)
+        freedom = round(pair.two_way.freedom, 2) if pair.two_way else None
+        row = (
+            setting.task, setting.labels, pair.method, pair.against, pair.design.value, len(pair.differences),
+            pair.people, round(pair.mean, 6), *two_way, freedom, *given,
+        )  # fmt: skip
+        table.writerow(["" if value is None else value for value in row])
+    return stream.getvalue()
+
+
+def _claim(finding: Finding) -> dict[str, Any]:
+    flips = finding.flips
+    return {
+        **finding.claim.model_dump(mode="json"),
+        "tested_on": list(finding.tasks),
+        "verdict": finding.verdict.value,
+        "why": verdict_text(finding),
+        "difference": finding.mean,
+        "runs_and_people": _estimate(finding.two_way),
+        "people_given_runs": _estimate(finding.given_runs),
+        "p": finding.p,
+        "p_holm": finding.p_holm,
+        "sign_flip": None if flips is None else vars(flips),
+        "per_task": [{"task": pair.place, **_pair(pair)} for pair in finding.pairs],
+    }
+
+
+def _method(summary: Summary) -> dict[str, Any]:
+    return {
+        "task": summary.setting.task,
+        "labels": summary.setting.labels,
+        "method": summary.method,
+        "dice": summary.dice,
+        "dice_of_draws": summary.draws,
+        "median": summary.median,
+        "people": len(summary.people),
+        "people_failed": summary.failed,
+        "hd95_median": summary.hd95,
+        **summary.figures,
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "method": pair.method,
+        "against": pair.against,
+        "design": pair.design.value,
+        "difference": pair.mean,
+        "runs_and_people": _estimate(pair.two_way),
+        "people_given_runs": _estimate(pair.given_runs),
+        "draws": pair.differences,
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, float] | None:
+    if estimate is None:
+        return None
+    low, high = estimate.interval()
+    return {"low": low, "high": high, "error": estimate.error, "degrees_of_freedom": estimate.freedom}
+
+
+def _ends(estimate: Estimate | None) -> tuple[float | None, float | None]:
+    if estimate is None:
+        return None, None
+    low, high = estimate.interval()
+    return round(low, 6), round(high, 6)

@@ -1,0 +1,121 @@
+"""Two run folders as a study of one draw: their validation cases, predicted and paired by id."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.text import counted, some
+from ...data.cases import Dataset
+from ..cases import Finding, Findings, predict_validation
+from ..record import Record, read_record
+from .study import Cell, Figures, Measure, Setting, Study, people_of
+
+DRAW = "these runs"
+
+
+def study_of_runs(
+    first: Path,
+    second: Path,
+    *,
+    device: str = "cpu",
+    trusted: Collection[str] = (),
+    data: Dataset | None = None,
+) -> Study:
+    """Two runs on the validation cases that they share; the rest is left out.
+
+    Args:
+        first, second: run folders.
+        device: where the cases are predicted.
+        trusted: `package.module:Class` names whose code the models may use.
+        data: where the cases are, by their ids; None: where the runs say.
+
+    Raises:
+        DataError: no run folder, no prediction, or no case that validated both.
+    """
+    if first.resolve() == second.resolve():
+        raise DataError(f"{first}: named twice; name two run folders, or a study folder alone")
+    records = [read_record(path) for path in (first, second)]
+    shared = _shared_ids(*records)
+    found = [predict_validation(record, device, trusted, data) for record in records]
+    known = [_dice(record, each) for record, each in zip(records, found, strict=True)]
+    paired = shared & known[0].keys() & known[1].keys()
+    if not paired:
+        reasons = {
+            case.problem for each in found for case in each.cases if case.id in shared and case.problem
+        }
+        raise DataError(
+            f"{first}, {second}: no validation case has a Dice in both: "
+            f"{some(sorted(reasons), 2) or 'none of them holds a label'}; say with `data` where the scans are"
+        )
+    names = _names(first, second)
+    cells = tuple(
+        Cell(Setting("validation", None), name, DRAW, _figures(record), _people(of_run, paired))
+        for name, record, of_run in zip(names, records, known, strict=True)
+    )
+    return Study(f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, paired)), runs=True)
+
+
+def _validation(record: Record) -> set[str]:
+    return {entry.id for entry in record.splits.validation} if record.splits else set()
+
+
+def _shared_ids(first: Record, second: Record) -> set[str]:
+    sides = [_validation(record) for record in (first, second)]
+    shared = sides[0] & sides[1]
+    if shared:
+        return shared
+    for record, ids in zip((first, second), sides, strict=True):
+        if not ids:
+            raise DataError(
+                f"{record.path}: no case was held out to validate on, so that there is nothing to compare; "
+                "train with `train.validation`, the same cases for both runs"
+            )
+    raise DataError(
+        f"{first.path}, {second.path}: no case validated both ({some(sorted(sides[0]), 3)} against "
+        f"{some(sorted(sides[1]), 3)}); train both with the same `train.validation` cases (a CSV) and `seed`"
+    )
+
+
+def _dice(record: Record, findings: Findings) -> dict[str, Finding]:
+    """Cases with a Dice, by id."""
+    if findings.note:
+        raise DataError(f"{record.path}: {findings.note}; name a run that has ended")
+    return {case.id: case for case in findings.cases if case.dice is not None}
+
+
+def _people(known: Mapping[str, Finding], paired: set[str]) -> dict:
+    return people_of(
+        Measure(case.group or case.id, case.id, label, dice, (case.hd95 or {}).get(label))
+        for case in known.values()
+        if case.id in paired
+        for label, dice in (case.per_label or {}).items()
+    )
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """The folders' names, or their paths where these are the same."""
+    names = first.resolve().name, second.resolve().name
+    return names if names[0] != names[1] else (str(first), str(second))
+
+
+def _figures(record: Record) -> Figures:
+    result = record.result
+    if result is None:
+        return Figures()
+    return Figures(
+        result.parameters_after, result.flops_after, result.parameters_dense, train_seconds=result.seconds
+    )
+
+
+def _remarks(records: list[Record], paired: set[str]) -> list[str]:
+    left = [len(_validation(record) - paired) for record in records]
+    said = [
+        f"{counted(count, 'validation case')} of {record.path.name} left out: not validated by both, or "
+        "without a Dice in one"
+        for record, count in zip(records, left, strict=True)
+        if count
+    ]
+    said += [f"{record.path.name}: this run has not ended" for record in records if record.result is None]
+    return said

@@ -1,0 +1,134 @@
+"""A study as `compare` sees it: cells, each one training of one method, with a score for every person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from ...evaluation.metrics import UNION
+from .claim import Claim
+
+
+@dataclass(frozen=True, order=True)
+class Setting:
+    """A task with a number of labelled cases; `labels` is None where all that there are were used."""
+
+    task: str
+    labels: int | None
+
+    def __str__(self) -> str:
+        return self.task if self.labels is None else f"{self.task}, {self.labels} labels"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One label of one case; empty `case` and `label`: a person's mean, kept from before. None: undefined."""
+
+    person: str
+    case: str
+    label: str
+    dice: float | None
+    hd95: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One person: the mean over the labels of each case, then over the cases; None where it is undefined."""
+
+    dice: float | None
+    hd95: float | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a trained network is and took; None where it is not known."""
+
+    parameters: float | None = None
+    flops: float | None = None  # of a window
+    parameters_dense: float | None = None
+    train_seconds: float | None = None
+    predict_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method, trained once in one draw; `people` has a score for each whom it was tested on."""
+
+    setting: Setting
+    method: str
+    draw: str
+    figures: Figures
+    people: dict[str, Score]
+
+    @property
+    def dice(self) -> dict[str, float]:
+        """Dice of the people who have one."""
+        return {person: score.dice for person, score in self.people.items() if score.dice is not None}
+
+
+@dataclass(frozen=True)
+class Study:
+    """All cells with a Dice, the claims written before it, and what was noticed when it was read.
+
+    `runs` says that it is two run folders and no study.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    claims: tuple[Claim, ...] = ()
+    remarks: tuple[str, ...] = ()
+    runs: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """In the order of the claims, then of the cells."""
+        claimed = [name for claim in self.claims for name in (claim.method, claim.against)]
+        there = dict.fromkeys(cell.method for cell in self.cells)
+        return tuple(dict.fromkeys([*(name for name in claimed if name in there), *there]))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """In the order of the cells."""
+        return tuple(dict.fromkeys(cell.setting.task for cell in self.cells))
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Tasks in the order of the cells, numbers of labels from the fewest; all of them last."""
+        found = {cell.setting for cell in self.cells}
+        tasks = self.tasks
+
+        def place(each: Setting) -> tuple[int, float]:
+            return tasks.index(each.task), float("inf") if each.labels is None else each.labels
+
+        return tuple(sorted(found, key=place))
+
+    def of(self, setting: Setting, method: str) -> dict[str, Cell]:
+        """Cells of a method, by draw."""
+        return {c.draw: c for c in self.cells if c.setting == setting and c.method == method}
+
+
+def people_of(measures: Iterable[Measure]) -> dict[str, Score]:
+    """A score for each person: slices and labels are no units.
+
+    The union of all labels is left out beside the labels.
+    """
+    cases: dict[str, dict[str, list[Measure]]] = {}
+    for measure in measures:
+        cases.setdefault(measure.person, {}).setdefault(measure.case, []).append(measure)
+    return {
+        person: Score(
+            _mean(_mean(m.dice for m in _labels(case)) for case in of_person.values()),
+            _mean(_mean(m.hd95 for m in _labels(case)) for case in of_person.values()),
+        )
+        for person, of_person in cases.items()
+    }
+
+
+def _labels(case: list[Measure]) -> list[Measure]:
+    return [measure for measure in case if measure.label != UNION] or case
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,102 @@
+"""The tables of a comparison, cell by cell as text: the page and the Markdown show the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...core.text import counted
+from .comparing import FAILED, Comparison, Pair, Summary
+from .study import Setting
+from .words import NONE, interval_text, signed
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts under columns; the first column names the row, `numbers` are set to the right."""
+
+    title: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: frozenset[int]
+
+
+def method_table(comparison: Comparison, setting: Setting) -> Table:
+    """Every method of a setting, with its paired difference to the reference; columns without a value go."""
+    rows = [
+        _cells(summary, comparison.pair(setting, summary.method), comparison.reference)
+        for summary in comparison.of(setting)
+    ]
+    columns = [name for name in rows[0] if any(row[name] != NONE for row in rows)]
+    numbers = frozenset(place for place, name in enumerate(columns) if name not in ("method", "each draw"))
+    cells = tuple(tuple(row[name] for name in columns) for row in rows)
+    return Table(str(setting), _note(comparison, setting), tuple(columns), cells, numbers)
+
+
+def pair_table(comparison: Comparison) -> Table:
+    """Every paired difference of every setting."""
+    columns = (
+        "setting",
+        "difference",
+        "design",
+        "draws",
+        "people",
+        "Dice",
+        "runs and people",
+        "people, given runs",
+    )
+    rows = tuple(
+        (
+            pair.place, f"{pair.method} minus {pair.against}", pair.design.value, str(len(pair.differences)),
+            str(pair.people), signed(pair.mean), interval_text(pair.two_way), interval_text(pair.given_runs),
+        )
+        for _, pair in comparison.pairs
+    )  # fmt: skip
+    return Table("All paired differences", "", columns, rows, frozenset(range(3, 8)))
+
+
+def _note(comparison: Comparison, setting: Setting) -> str:
+    pair = next((pair for where, pair in comparison.pairs if where == setting), None)
+    if pair is None:
+        return "No two methods share a person in a draw here."
+    people, draws = counted(pair.people, "person", "people"), len(pair.differences)
+    return f"{people} in {draws} draws, {pair.design}." if draws > 1 else f"{people} in one draw."
+
+
+def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str]:
+    figures = summary.figures
+    return {
+        "method": summary.method,
+        "draws": str(len(summary.draws)),
+        "Dice": f"{summary.dice:.3f}",
+        f"{reference} minus it": signed(pair.mean) if pair else NONE,
+        "over runs and people": interval_text(pair.two_way) if pair else NONE,
+        "over people, given these runs": interval_text(pair.given_runs) if pair else NONE,
+        "median person": f"{summary.median:.3f}",
+        f"people below {FAILED:g}": f"{summary.failed} of {len(summary.people)}",
+        "HD95, median person": NONE if summary.hd95 is None else f"{summary.hd95:.1f}",
+        "parameters": count_text(figures.get("parameters")),
+        "FLOPs": flops_text(figures.get("flops")),
+        "training": seconds_text(figures.get("train_seconds")),
+        "prediction": seconds_text(figures.get("predict_seconds")),
+        "each draw": " ".join(f"{d:.3f}" for d in summary.draws.values()) if len(summary.draws) > 1 else NONE,
+    }
+
+
+def count_text(value: float | None) -> str:
+    """`72,871`."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def flops_text(value: float | None) -> str:
+    """`210 M`, `1.51 G`."""
+    if value is None:
+        return NONE
+    return f"{value / 1e9:,.3g} G" if value >= 1e9 else f"{value / 1e6:,.3g} M"
+
+
+def seconds_text(value: float | None) -> str:
+    """`0.42 s`, `191 s`."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f} s" if value >= 100 else f"{value:.3g} s"

@@ -1,0 +1,220 @@
+"""What a comparison says in words: verdicts, and warnings that keep a reader from saying too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ...core.text import counted, some
+from ...evaluation.statistics import ALPHA, Design, Estimate
+from .comparing import Comparison, Finding, Pair, Verdict
+from .study import Study
+
+NONE = "–"
+FEW_PEOPLE = 10
+LEAST_DRAWS = 6  # of fewer a sign-flip cannot come below 5%
+HOW = {
+    Design.ONE: "one draw: the luck of the runs cannot be told",
+    Design.NESTED: "nested, other people in each draw: draws are the units",
+    Design.CROSSED: "crossed, the same people in every draw: runs and people are both drawn at random",
+    Design.PARTLY: "partly crossed, some people are in several draws: draws are the units, and what these "
+    "people have in common is added",
+}
+
+READING = (
+    "A difference is Dice of the first method minus Dice of the second, on the same person in the same draw. "
+    "Each person counts once in a draw, however many slices and labels there are; each draw counts alike, "
+    "and each task.",
+    "The interval over runs and people (95%) is about the methods: other trainings and other people would "
+    "do. Verdicts rest on it. It is never narrower than the one over people.",
+    "The interval over people, given these runs, is about these trained networks alone (t over people: in "
+    "simulations it kept its 95% better than bootstraps).",
+    "A claim is held where P after Holm is below 0.05: the interval lies wholly above 0, or above minus the "
+    "margin, with room for the number of claims. It is lost where the whole interval lies below. Else it is "
+    "not shown, which does not say that the contrary is true.",
+    "A sign-flip over draws needs no normal means, and at least six draws to come below 0.05.",
+)
+
+
+def signed(value: float) -> str:
+    """`+0.120`."""
+    return f"{value:+.3f}"
+
+
+def interval_text(estimate: Estimate | None) -> str:
+    """`+0.081 to +0.164`, or a dash."""
+    if estimate is None:
+        return NONE
+    low, high = estimate.interval()
+    return f"{signed(low)} to {signed(high)}"
+
+
+def p_text(value: float) -> str:
+    """`0.031`, `below 0.001`."""
+    return "below 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def claims_head(comparison: Comparison) -> str:
+    """How many claims there are, and what that does to each."""
+    count = len(comparison.findings)
+    if comparison.study.runs:
+        return "Two runs are compared: what is said is about these two networks."
+    if not count:
+        return "No claim was written into study.yaml: everything below explores, and shows nothing by itself."
+    held = sum(finding.verdict is Verdict.HELD for finding in comparison.findings)
+    return (
+        f"{counted(count, 'comparison')} {'was' if count == 1 else 'were'} claimed in study.yaml; P is after "
+        f"Holm for {'this one' if count == 1 else f'these {count}'}. {held} of {count} held."
+    )
+
+
+def where_text(finding: Finding) -> str:
+    """`on cardiac`, `over cardiac, nerve`."""
+    return f"{'on' if len(finding.tasks) == 1 else 'over'} {some(list(finding.tasks), 8)}"
+
+
+def verdict_text(finding: Finding) -> str:
+    """Why the verdict is what it is."""
+    if finding.mean is None:
+        return "No person was tested with both methods in one draw yet."
+    said = f"The difference is {signed(finding.mean)} Dice"
+    if finding.two_way is None:
+        return f"{said} so far, but {_why_unsure(finding)}."
+    said += f", interval over runs and people {interval_text(finding.two_way)}"
+    low = finding.two_way.interval()[0]
+    bound = f"{finding.claim.bound:+g}" if finding.claim.bound else "0"
+    if finding.verdict is Verdict.HELD:
+        return f"{said}: it lies above {bound}, P {p_text(finding.p_holm)} after Holm."
+    if finding.verdict is Verdict.LOST:
+        return f"{said}: it lies below {bound}, the contrary is shown."
+    if low > finding.claim.bound:
+        return f"{said}: it lies above {bound}, but P is {p_text(finding.p_holm)} after Holm for all claims."
+    return f"{said}: it holds {bound}, so that neither this nor the contrary is shown."
+
+
+def _why_unsure(finding: Finding) -> str:
+    parts = []
+    if finding.missing:
+        parts.append(f"{some(list(finding.missing))} has no pair yet")
+    one = [pair.place for pair in finding.pairs if pair.design is Design.ONE]
+    if one:
+        parts.append(f"{some(one)} has one draw, and the luck of one run cannot be told from the method")
+    still = [place for place in finding.unsure if place not in one]
+    if still:
+        parts.append(f"on {some(still)} there is one person, or nothing varies")
+    return "; ".join(parts)
+
+
+def flips_text(finding: Finding) -> str:
+    """The sign-flip over draws, and what it can say."""
+    flips = finding.flips
+    if flips is None:
+        return ""
+    said = f"Sign-flip over {counted(flips.draws, 'draw')}: P {p_text(flips.p)}"
+    if flips.smallest >= ALPHA:
+        said += f" (so few draws cannot have less than {flips.smallest:g})"
+    if any(pair.design in (Design.CROSSED, Design.PARTLY) for pair in finding.pairs):
+        said += "; it takes the people who are in several draws as given"
+    return f"{said}."
+
+
+def designs_text(pairs: Iterable[Pair]) -> Iterator[str]:
+    """Which estimate was used where."""
+    by_design: dict[Design, list[str]] = {}
+    for pair in pairs:
+        places = by_design.setdefault(pair.design, [])
+        if pair.task not in places:
+            places.append(pair.task)
+    for design, places in by_design.items():
+        yield f"{some(places, 8)}: {HOW[design]}"
+
+
+def warnings(comparison: Comparison) -> list[str]:
+    """What a reader should know before believing anything, one sentence each."""
+    found = [*comparison.study.remarks]
+    if comparison.study.runs:
+        found += _of_runs()
+    pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
+    found += [*_few_draws(pairs, comparison.study.runs), *_few_people(pairs)]
+    found += [*_unpaired(comparison.study), *_disagreeing(comparison.findings)]
+    explored = len(comparison.pairs)
+    if comparison.findings and explored > len(comparison.findings):
+        found.append(
+            f"{counted(explored, 'paired difference')} of single settings are shown below beside the claims: "
+            f"they explore; of {explored} intervals of 95% some miss by chance"
+        )
+    return found
+
+
+def _of_runs() -> list[str]:
+    return [
+        "one run of each: a second run of either with another seed may differ as much; run a study of "
+        "several draws before saying that one method is better",
+        "the cases are those that validated: they chose each run's network, so that both Dice are flattered; "
+        "judge on people whom neither run has seen",
+    ]
+
+
+def _few_draws(pairs: Sequence[Pair], runs: bool) -> Iterator[str]:
+    by_count: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        by_count.setdefault(len(pair.differences), []).append(pair)
+    for count, few in sorted(by_count.items()):
+        where = f"on {_listed(pair.task for pair in few)}, against {_listed(pair.against for pair in few)}"
+        if count == 1 and not runs:
+            yield (
+                f"a single draw {where}: what differs may be the luck of these runs, and no interval over "
+                "runs can be given"
+            )
+        elif 1 < count < LEAST_DRAWS:
+            yield (
+                f"{count} draws {where}: a sign-flip over {count} cannot have a P below {2 / 2**count:g}, "
+                f"and alone proves nothing; the interval over runs and people rests on {count} draws whose "
+                "means are roughly normal"
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names, which may hold commas, each once."""
+    return some([f"“{name}”" if "," in name else name for name in dict.fromkeys(names)])
+
+
+def _few_people(pairs: Sequence[Pair]) -> Iterator[str]:
+    few = {pair.task: pair.people for pair in pairs if pair.people < FEW_PEOPLE}
+    if few:
+        listed = some([f"{task} ({people})" for task, people in few.items()])
+        yield (
+            f"few people: {listed}; intervals over fewer than {FEW_PEOPLE} people are too narrow where one "
+            "in ten fails altogether"
+        )
+
+
+def _unpaired(study: Study) -> Iterator[str]:
+    """Draws that a method lacks, and people who have no Dice in one of two cells."""
+    lacking: dict[str, list[str]] = {}
+    alone = 0
+    for setting in study.settings:
+        cells = {method: study.of(setting, method) for method in study.methods}
+        draws = {draw for of_method in cells.values() for draw in of_method}
+        for method, of_method in cells.items():
+            gone = sorted(draws - of_method.keys())
+            if gone and of_method:
+                lacking.setdefault(f"{method} lacks draw {', '.join(gone)}", []).append(setting.task)
+        for draw in draws:
+            tested = [set(c[draw].dice) for c in cells.values() if draw in c]
+            alone += len(set[str]().union(*tested) - tested[0].intersection(*tested))
+    if lacking:
+        listed = [f"{what} on {_listed(tasks)}" for what, tasks in lacking.items()]
+        yield f"not every method has every draw, and what is missing is in no pair: {some(listed)}"
+    if alone:
+        people = counted(alone, "person", "people")
+        yield f"pairs leave {people} out who were not tested with every method of their draw"
+
+
+def _disagreeing(findings: Sequence[Finding]) -> Iterator[str]:
+    for number, finding in enumerate(findings, 1):
+        flips = finding.flips
+        if finding.verdict is Verdict.HELD and flips and flips.smallest < ALPHA <= flips.p:
+            yield (
+                f"claim {number} is held by the interval over runs and people, but not by the sign-flip over "
+                f"{flips.draws} draws (P {p_text(flips.p)}): look at its draws before relying on it"
+            )

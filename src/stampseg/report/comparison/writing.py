@@ -1,0 +1,134 @@
+"""Comparing, from folders to files: the page or the Markdown, and the JSON and CSV beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.errors import ConfigError, DataError
+from ...core.files import refuse_existing, write_text
+from ...run.records import ROUNDS
+from ..page_file import filled, own_script
+from ..vega import library
+from .charts import COSTS, charts_of, front_text
+from .comparing import Comparison, compare
+from .forest import forest_of
+from .markdown import markdown_of
+from .reading import CELLS, read_study
+from .records import csv_of, json_of
+from .tables import method_table, pair_table
+from .words import READING, claims_head, designs_text, flips_text, verdict_text, warnings, where_text
+
+if TYPE_CHECKING:
+    from ...data.cases import Dataset
+
+TEMPLATE = "compare.html.j2"
+SCRIPTS = ("page.js", "look.js", "compare.js")
+
+
+def write_comparison(
+    study: Path,
+    output: Path,
+    other: Path | None = None,
+    *,
+    device: str | None = None,
+    trusted: Collection[str] = (),
+    data: Dataset | None = None,
+    overwrite: bool = False,
+) -> Comparison:
+    """Compare the methods of a study, or two runs, and write what was found.
+
+    Args:
+        study: study folder, or a run folder.
+        output: page to write (.html), or Markdown (.md); .json and .csv of the same stem go beside it.
+        other: the second run folder.
+        device, trusted, data: of runs, as `write_report` takes them; a study is not predicted.
+        overwrite: replace files that are there.
+
+    Raises:
+        DataError: nothing that can be compared; a file exists already or cannot be written.
+        ConfigError: a claim cannot be understood; another suffix; options of runs for a study.
+        MissingPackageError: a package that the page is made with is not installed.
+    """
+    texts = _texts(output)
+    for path in texts:
+        refuse_existing(path, overwrite)
+    if other is None:
+        _check_study(study, device, trusted, data)
+        read = read_study(study)
+    else:
+        from .runs import study_of_runs  # imports torch, which a study does without
+
+        read = study_of_runs(study, other, device=device or "cpu", trusted=trusted, data=data)
+    comparison = compare(read)
+    written = {path: text(comparison) for path, text in texts.items()}
+    for path, text in written.items():
+        write_text(path, text)
+    return comparison
+
+
+def _texts(output: Path) -> dict[Path, Callable[[Comparison], str]]:
+    """What is written where; the page last, so that it never stands without its figures."""
+    forms = {".html": page_of, ".md": markdown_of}
+    form = forms.get(output.suffix.lower())
+    if form is None:
+        raise ConfigError(
+            f"{output}: a comparison is written as .html or .md, found {output.suffix or 'no suffix'}; "
+            "rename it"
+        )
+    if output.is_dir():
+        raise DataError(f"{output}: is a folder; name a file to write, such as {output / 'compare.html'}")
+    return {output.with_suffix(".json"): json_of, output.with_suffix(".csv"): csv_of, output: form}
+
+
+def _check_study(folder: Path, device: str | None, trusted: Collection[str], data: Dataset | None) -> None:
+    given = {"device": device, "trusted": trusted, "data": data}
+    named = [f"`{name}`" for name, value in given.items() if value]
+    if named:
+        raise ConfigError(f"{', '.join(named)}: of use for two runs alone; a study is not predicted anew")
+    if (folder / ROUNDS.name).is_file() and not (folder / CELLS).exists():
+        raise DataError(
+            f"{folder}: is one run folder; name a second one to compare it with, or a study folder"
+        )
+
+
+def page_of(comparison: Comparison) -> str:
+    """The page as HTML; whatever comes from files is escaped."""
+    drawn = charts_of(comparison)
+    study = comparison.study
+    tasks = [
+        {
+            "name": task,
+            "tables": [
+                method_table(comparison, setting) for setting in study.settings if setting.task == task
+            ],
+            "costs": [f"cost-{place}-{cost}" for cost in COSTS if f"cost-{place}-{cost}" in drawn],
+            "front": front_text(comparison.of([each for each in study.settings if each.task == task][-1])),
+            "learning": f"labels-{place}" if f"labels-{place}" in drawn else None,
+        }
+        for place, task in enumerate(study.tasks)
+    ]
+    claims = [
+        {
+            "finding": finding,
+            "where": where_text(finding),
+            "why": verdict_text(finding),
+            "flips": flips_text(finding),
+        }
+        for finding in comparison.findings
+    ]
+    return filled(
+        TEMPLATE,
+        (library(), own_script(SCRIPTS)),
+        title=study.name,
+        comparison=comparison,
+        head=claims_head(comparison),
+        claims=claims,
+        warnings=warnings(comparison),
+        forest=forest_of(comparison),
+        tasks=tasks,
+        pairs=pair_table(comparison),
+        reading=[*READING, *(f"{text}." for text in designs_text(pair for _, pair in comparison.pairs))],
+        shown={"charts": drawn, "rounds": []},
+    )

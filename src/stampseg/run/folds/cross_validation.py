@@ -1,0 +1,169 @@
+"""Cross-validation: a run for each fold, predictions of whoever was held out, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ...core.config import Config
+from ...core.errors import ConfigError
+from ...core.run_folder import FOLDS_FOLDER
+from ...core.text import counted
+from ...data.cases import Dataset
+from ...data.folds import Fold, make_folds, without_held_out
+from ...data.labels import ignored_value
+from ...data.plan import PLAN, Plan
+from ...data.relabelling import choose_labels
+from ...networks.model_file import store_steps
+from ..calibration import calibrate_by_folds, keep
+from ..folder import RunFolder
+from ..records import Result
+from ..reporters import NoteKeeper, Reporter, Reporters
+from ..spec import SPEC, RunSpec
+from ..survey import survey, values_held
+from .out_of_fold import measured
+from .records import FOLDS, Folds, read_folds
+
+CarryOut = Callable[[RunFolder, RunSpec], Result]  # of one fold, to its end
+
+
+def wants_folds(config: Config) -> bool:
+    """Whether the options ask for cross-validation."""
+    return config.train.folds is not None or config.train.fold_column is not None
+
+
+def cross_validate(
+    folder: RunFolder, spec: RunSpec, dataset: Dataset, reporter: Reporter, carry_out: CarryOut
+) -> Folds:
+    """Train a network for each fold and measure them; folds that are done are not trained again.
+
+    Args:
+        folder: of the run; folds/ in it gets a run folder for each fold, out_of_fold/ the masks.
+        spec: what was asked of the run.
+        dataset: what `spec` names.
+        reporter: is told what goes on.
+        carry_out: trains one fold.
+
+    Returns:
+        What folds.json holds.
+
+    Raises:
+        ConfigError: options that cannot be, such as more folds than people.
+        DataError: cases have changed since the folds were made.
+    """
+    reporter = Reporters([NoteKeeper(folder), reporter])
+    folds = _planned(folder, spec, dataset)
+    reporter.note(folds.words)
+    shared = _shared_plan(folder, spec, dataset) if spec.config.train.distil else None
+    for number, fold in enumerate(folds.folds):
+        place = folder.path / FOLDS_FOLDER / str(number)
+        name = f"fold {number + 1} of {len(folds.folds)} ({FOLDS_FOLDER}/{number}{_value(fold, number)})"
+        if RunFolder(place).ended:
+            reporter.note(f"{name}: done before")
+            continue
+        without_held_out(dataset, fold)
+        reporter.note(
+            f"{name}: {counted(len(fold.training), 'case')} to learn from, {len(fold.held_out)} held out"
+        )
+        carry_out(*_opened(place, fold_spec(spec, fold), shared))
+    found = measured(folder, folds, dataset, spec, reporter)
+    for model in models_of(folder, found):  # so that each of them, and all together, do the same to a mask
+        store_steps(model, found.steps, (spec.config.network.name,))
+    trusted = (spec.config.network.name, *spec.trusted)
+    known = calibrate_by_folds(folder.path, found.folds, dataset, spec.config, trusted)
+    if known is not None:
+        found = found.model_copy(update={"calibration": known})
+        for model in models_of(folder, found):
+            keep(model, known, trusted)
+    FOLDS.write(folder.path, found)
+    return found
+
+
+def models_of(folder: RunFolder, folds: Folds) -> list[Path]:
+    """Model files of the folds."""
+    places = (folder.path / FOLDS_FOLDER / str(number) for number in range(len(folds.folds)))
+    return [RunFolder(place).model for place in places]
+
+
+def _shared_plan(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Plan:
+    """How all cases are prepared: of networks that are to teach another one, all take the same windows."""
+    plan = folder.plan()
+    if plan is None:
+        plan = survey(dataset, settled_for_folds(spec.config)).plan
+        folder.settle(PLAN, plan, "how the cases are prepared")
+    return plan
+
+
+def _value(fold: Fold, number: int) -> str:
+    return "" if fold.name == str(number) else f", {fold.name}"
+
+
+def _planned(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Folds:
+    """The folds with which the run began, or new ones."""
+    stored = read_folds(folder.path)
+    if stored is not None:
+        for fold in stored.folds:
+            without_held_out(dataset, fold)
+        return stored
+    check_options(spec.config)
+    ignored = ignored_value(spec.config.data.ignore_label, dataset.ignored)
+    _, relabel = choose_labels(spec.config.data, dataset.label_names, ignored)
+    folds, words = make_folds(dataset, spec.data, spec.config, values_held(ignored, relabel))
+    planned = Folds(words=words, folds=tuple(folds))
+    FOLDS.write(folder.path, planned)
+    return planned
+
+
+def check_options(config: Config) -> None:
+    """Refuse what does not go with folds.
+
+    Raises:
+        ConfigError: validation cases that a CSV names, who could be among those held out; teachers of whom
+            nothing would be learnt; people kept aside.
+    """
+    if config.train.distil and not config.teacher.weight:
+        raise ConfigError(
+            "`train.distil` with `teacher.weight` 0: nothing would be learnt from the networks; give a "
+            "weight above 0, or leave out `train.distil`"
+        )
+    if config.train.test.strip() != "none":
+        raise ConfigError(
+            f"`train.test` {config.train.test}: with folds everybody is held out once and measured; leave it "
+            "out, or take these people out of the data"
+        )
+    choice = config.train.validation.strip()
+    if choice.lower().endswith(".csv"):
+        raise ConfigError(
+            f"`train.validation` {choice}: with folds everybody is held out once and measured; leave it "
+            "out, or give a share of those who train, such as 20%"
+        )
+
+
+def settled_for_folds(config: Config) -> Config:
+    """Everybody trains who is not held out, unless a share is to validate."""
+    if wants_folds(config) and config.train.validation.strip() == "auto":
+        return config.merged({"train": {"validation": "none"}})
+    return config
+
+
+def fold_spec(spec: RunSpec, fold: Fold) -> RunSpec:
+    """What is asked of the run of a fold.
+
+    A label that its network does not find is no failure: the Dice of those held out says so.
+    """
+    config = settled_for_folds(spec.config)
+    changes = {"folds": None, "fold_column": None, "distil": False, "missed_label": "warn"}
+    return replace(spec, config=config.merged({"labels": None, "train": changes}), fold=fold)
+
+
+def _opened(place: Path, spec: RunSpec, plan: Plan | None) -> tuple[RunFolder, RunSpec]:
+    """The folder of a fold, new or where it was stopped, with a shared plan; and what is asked of it."""
+    if (place / SPEC.name).is_file():
+        folder = RunFolder.reopen(place)
+        spec = folder.spec
+    else:
+        folder = RunFolder.create(place, spec)
+    if plan is not None:
+        folder.settle(PLAN, plan, "how the cases are prepared")
+    return folder, spec

@@ -1,0 +1,101 @@
+"""What is done to the masks of a run's network, found on cases that it has not learnt from."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..core.text import counted
+from ..data.cases import Case
+from ..data.io.placing import on_grid_of
+from ..data.io.readers import read_image
+from ..data.labels import to_classes
+from ..data.organs import read_label_files
+from ..data.plan import Plan
+from ..data.postprocess import Postprocessing, size_unit, steps_in_words
+from ..data.splits import read_splits
+from ..evaluation.evidence import LEAST_PEOPLE, Predicted, Trial, find_steps
+from ..networks.model_file import store_steps
+from ..runtime.model import open_scorer
+from .folder import RunFolder
+from .records import RESULT, Result
+from .reporters import Reporter
+
+
+def settle_on_validation(
+    folder: RunFolder, result: Result, device: str, trusted: Collection[str], reporter: Reporter
+) -> Result:
+    """Try post-processing on the validation cases, and keep in the model file what helps.
+
+    Args:
+        folder: of a run whose training has ended.
+        result: of it.
+        device: where to predict.
+        trusted: `package.module:Class` names whose code the model may use.
+        reporter: is told what is kept.
+
+    Returns:
+        The result with what was tried; unchanged where fewer than four people validate.
+    """
+    splits = read_splits(folder.path)
+    cases = [entry.case for entry in splits.validation] if splits is not None else []
+    if not folder.model.is_file() or len({case.group for case in cases}) < LEAST_PEOPLE:
+        return result
+    opened = open_scorer(folder.path, device=device, trusted=trusted)
+    with tempfile.TemporaryDirectory() as place:
+        for number, case in enumerate(cases):  # predicted once: what follows looks at each several times
+            image = read_image(case.images, opened.plan.in_channels)
+            classes, _ = opened.segment(opened.prepare(image))
+            (Path(place) / str(number)).write_bytes(zlib.compress(classes.tobytes(), 1))
+        steps, trials = find_steps(
+            lambda: _pairs(cases, opened.plan, Path(place)), opened.plan.label_names, unit_of(opened.plan)
+        )
+    people = len({case.group for case in cases})
+    where = f"on {counted(len(cases), 'validation case')} of {people} people"
+    return settle(folder, result, opened.plan, steps, trials, trusted, where, reporter)
+
+
+def settle(
+    folder: RunFolder,
+    result: Result,
+    plan: Plan,
+    steps: Postprocessing,
+    trials: tuple[Trial, ...],
+    trusted: Collection[str],
+    where: str,
+    reporter: Reporter,
+) -> Result:
+    """Keep steps in the model file and in result.json; `where` says on what they were tried."""
+    if not folder.model.is_file() or not trials:
+        return result
+    store_steps(folder.model, steps, trusted)
+    words = steps_in_words(steps, plan.label_names, unit_of(plan)) or "none"
+    if steps:
+        reporter.note(f"post-processing that helped {where}: {words}")
+    found = result.model_copy(update={"postprocess": words, "trials": trials})
+    RESULT.write(folder.path, found)
+    return found
+
+
+def unit_of(plan: Plan) -> str:
+    """Of the sizes of pieces."""
+    return size_unit(plan.spatial_dims, plan.orientation is None)
+
+
+def _pairs(cases: list[Case], plan: Plan, place: Path) -> Iterator[Predicted]:
+    for number, case in enumerate(cases):
+        assert case.label_files is not None
+        header = read_image(case.images, plan.in_channels).header
+        truth = on_grid_of(read_label_files(case.label_files), header)
+        kept = zlib.decompress((place / str(number)).read_bytes())
+        kind = np.min_scalar_type(plan.out_channels - 1)
+        classes = np.frombuffer(kept, dtype=kind).reshape(header.shape)
+        reference = to_classes(
+            truth.array, plan.label_values, truth.header.path, plan.ignored_value, plan.relabel
+        )
+        known = None if plan.unknown_class is None else reference != plan.unknown_class
+        yield Predicted(case.group, classes, reference, header.spacing, known)

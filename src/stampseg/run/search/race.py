@@ -1,0 +1,235 @@
+"""The race: every setting runs the same folds, the worse half leaves after each, within a budget of time.
+
+The setting with the best mean over the people of all folds is taken if choosing so is worth more than the
+default on people who had no part in the choice (`evaluation/selection.py`); else the default is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ...core.config import Config
+from ...core.run_folder import FOLDS_FOLDER
+from ...core.text import counted
+from ...data.cases import Dataset
+from ...data.folds import make_folds, without_held_out
+from ...data.labels import ignored_value
+from ...data.relabelling import choose_labels
+from ...evaluation.selection import Corrected, corrected, survivors
+from ..folder import RunFolder
+from ..folds.cross_validation import CarryOut, check_options, fold_spec
+from ..folds.out_of_fold import measured
+from ..folds.records import Folds
+from ..reporters import Reporter, Reporters
+from ..spec import SPEC, RunSpec
+from ..survey import survey, values_held
+from .candidates import DEFAULT, candidates
+from .records import SEARCH, SEARCH_FOLDER, Entrant, Search, read_search
+
+FOLDS = 3  # where the options do not say how many
+
+
+def search(
+    folder: RunFolder,
+    spec: RunSpec,
+    dataset: Dataset,
+    reporter: Reporter,
+    carry_out: CarryOut,
+    clock: Callable[[], float] = time.monotonic,
+) -> Search:
+    """Race the settings; folds that are done are not trained again.
+
+    Args:
+        folder: of the run; search/ in it gets a folder for each setting, with the runs of its folds.
+        spec: what was asked of the run.
+        dataset: what `spec` names.
+        reporter: is told what goes on.
+        carry_out: trains one fold.
+        clock: seconds.
+
+    Returns:
+        What search.json holds; its `chosen` setting is the one to train with.
+
+    Raises:
+        ConfigError: options that cannot be, such as more folds than people.
+    """
+    found = read_search(folder.path) or _planned(spec, dataset)
+    SEARCH.write(folder.path, found)
+    if found.chosen is not None:
+        return found
+    reporter.note(f"search: {counted(len(found.entrants), 'setting')}; {found.words}")
+    race = _Race(folder, spec, dataset, reporter, carry_out, clock, found)
+    race.run()
+    return race.decide()
+
+
+def chosen_config(config: Config, found: Search) -> Config:
+    """The options of the setting that was chosen."""
+    return _with(config, found.entrant(found.chosen or DEFAULT))
+
+
+def _with(config: Config, entrant: Entrant) -> Config:
+    return config.merged(entrant.changes, f"search: {entrant.name}")
+
+
+def settled_for_search(config: Config) -> Config:
+    """Everybody trains, unless a share is to validate; as in the folds."""
+    if config.train.validation.strip() == "auto":
+        return config.merged({"train": {"validation": "none"}})
+    return config
+
+
+def _planned(spec: RunSpec, dataset: Dataset) -> Search:
+    config = spec.config
+    check_options(config)
+    if config.train.folds is None and config.train.fold_column is None:
+        people = len({case.group for case in dataset.cases})
+        config = config.merged({"train": {"folds": max(2, min(FOLDS, people))}})
+    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
+    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    folds, words = make_folds(dataset, spec.data, config, values_held(ignored, relabel))
+    seen = survey(dataset, settled_for_search(config))
+    entrants = [
+        Entrant(name=one.name, words=one.words, changes=one.changes) for one in candidates(spec.config, seen)
+    ]
+    return Search(words=words, folds=tuple(folds), entrants=tuple(entrants))
+
+
+class _Race:
+    """Its state is search.json and the folders of the settings."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        spec: RunSpec,
+        dataset: Dataset,
+        reporter: Reporter,
+        carry_out: CarryOut,
+        clock: Callable[[], float],
+        found: Search,
+    ) -> None:
+        self._folder, self._spec, self._dataset, self._reporter = folder, spec, dataset, reporter
+        self._carry_out, self._clock, self._found = carry_out, clock, found
+        self._budget = spec.config.train.budget_seconds
+        self._begun = clock() - found.seconds
+
+    def run(self) -> None:
+        """Fold by fold, each setting that is still in it."""
+        running = [entrant.name for entrant in self._found.entrants]
+        for number in range(len(self._found.folds)):
+            for name in running:
+                if self._out_of_time(name, number):
+                    self._reporter.note(f"search: the budget is spent before fold {number + 1} of {name}")
+                    return
+                self._run_fold(name, number)
+            running = self._left(running)
+
+    def decide(self) -> Search:
+        """Who has won, and what choosing so is worth."""
+        done = self._complete()
+        figures = self._figures(done)
+        if len(done) < 2 or len(figures) < 2:
+            chosen, estimate, why = DEFAULT, None, "no other setting came far enough to be compared"
+        else:
+            of = corrected(figures)
+            chosen = done[of.best] if of.beaten else DEFAULT
+            estimate, why = of.estimate, _why(of, done[of.best], len(figures))
+        self._keep(chosen=chosen, estimate=estimate, why=why)
+        self._reporter.note(f"search: {self._found.entrant(chosen).words} ({chosen}); {why}")
+        return self._found
+
+    def _out_of_time(self, name: str, number: int) -> bool:
+        """Whether one more fold, as long as this setting's last one took, would pass the budget."""
+        if self._budget is None or (name == DEFAULT and number == 0):
+            return False
+        spent = self._clock() - self._begun
+        ran = sum(entrant.folds for entrant in self._found.entrants)
+        return spent + spent / max(ran, 1) > self._budget
+
+    def _run_fold(self, name: str, number: int) -> None:
+        entrant = self._found.entrant(name)
+        if entrant.folds > number:
+            return
+        fold = self._found.folds[number]
+        self._reporter.note(f"search: {name}, fold {number + 1} of {len(self._found.folds)}")
+        place = self._folder.path / SEARCH_FOLDER / name
+        run = place / FOLDS_FOLDER / str(number)
+        if not RunFolder(run).ended:
+            without_held_out(self._dataset, fold)
+            spec = replace(self._spec, config=_searched(_with(self._spec.config, entrant)))
+            self._carry_out(*_opened(run, fold_spec(spec, fold)))
+        people = self._people(place, number, entrant)
+        self._keep(entrant.model_copy(update={
+            "folds": number + 1, "people": people, "mean": float(np.mean(list(people.values()))),
+        }))  # fmt: skip
+
+    def _people(self, place: Path, number: int, entrant: Entrant) -> dict[str, float]:
+        """Dice of everybody who was held out so far, mean over their cases."""
+        folds = Folds(words=self._found.words, folds=self._found.folds[: number + 1])
+        spec = replace(self._spec, config=_searched(_with(self._spec.config, entrant)))
+        found = measured(RunFolder(place), folds, self._dataset, spec, Reporters([]))
+        figures: dict[str, list[float]] = {}
+        for case in found.cases:
+            if case.mean is not None:
+                figures.setdefault(case.group, []).append(case.mean)
+        return {person: float(np.mean(values)) for person, values in figures.items()}
+
+    def _left(self, running: list[str]) -> list[str]:
+        if len(running) < 3:
+            return running
+        left = [running[place] for place in survivors(self._figures(running))]
+        for name in running:
+            if name not in left:
+                mean = self._found.entrant(name).mean
+                self._reporter.note(f"search: {name} is out, Dice {mean:.3f} so far")
+        return left
+
+    def _complete(self) -> list[str]:
+        """Settings that ran as many folds as the default, which comes first."""
+        most = self._found.entrant(DEFAULT).folds
+        return [one.name for one in self._found.entrants if most and one.folds >= most]
+
+    def _figures(self, names: list[str]) -> np.ndarray:
+        """(people, settings) of the people whom all of them have predicted."""
+        of = [self._found.entrant(name).people for name in names]
+        people = sorted(set.intersection(*(set(each) for each in of))) if of else []
+        return np.array([[each[person] for each in of] for person in people]).reshape(len(people), len(of))
+
+    def _keep(self, entrant: Entrant | None = None, **changes: object) -> None:
+        if entrant is not None:
+            old = self._found.entrants
+            changes["entrants"] = tuple(entrant if one.name == entrant.name else one for one in old)
+        changes["seconds"] = self._clock() - self._begun
+        self._found = self._found.model_copy(update=changes)
+        SEARCH.write(self._folder.path, self._found)
+
+
+def _searched(config: Config) -> Config:
+    """Options of the runs of a search: they search no further."""
+    return settled_for_search(config).merged({"train": {"search": False, "budget": None}})
+
+
+def _opened(place: Path, spec: RunSpec) -> tuple[RunFolder, RunSpec]:
+    if (place / SPEC.name).is_file():
+        folder = RunFolder.reopen(place)
+        return folder, folder.spec
+    return RunFolder.create(place, spec), spec
+
+
+def _why(of: Corrected, best: str, people: int) -> str:
+    if of.best == 0:
+        return f"no other setting was better on {counted(people, 'person', 'people')} left out"
+    if not of.beaten:
+        return (
+            f"{best} had {of.own:.3f} against {of.default:.3f}, but choosing so is worth {of.estimate:.3f} "
+            "on people who had no part in the choice: the default is not beaten"
+        )
+    return (
+        f"{of.own:.3f} against {of.default:.3f} on {counted(people, 'person', 'people')} left out; on others "
+        f"{of.estimate:.3f} is to be expected of choosing so"
+    )

@@ -1,0 +1,160 @@
+"""One cell: train, predict the scans that test, evaluate. Done again it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ...core.errors import ConfigError, TrainingError
+from ...data.cases import Case, Dataset, find_inputs
+from ...data.io.formats import data_files, stem_of
+from ...data.plan import PLAN
+from ...evaluation.evaluation import Evaluation
+from ...evaluation.folders import evaluate_folder
+from ...evaluation.metrics import UNION, Metrics
+from ...runtime.segmentation import segment
+from ..folder import RunFolder
+from ..lock import FolderLock
+from ..records import Result, read_result, read_rounds
+from ..spec import SPEC, RunSpec
+from .draw import draw, find_task, write_pool
+from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study, given_options
+
+WAIT_SECONDS = 60.0  # for a process that was told to end
+
+
+def work_cell(
+    study: Study, cell: Cell, train: Callable[[RunSpec, Path], None], echo: Callable[[str], None]
+) -> CellRecord:
+    """Do what is left of a cell.
+
+    Args:
+        study, cell: which one.
+        train: starts the run, or takes it up where it was stopped.
+        echo: is told of every mask.
+
+    Returns:
+        What cell.json holds.
+
+    Raises:
+        ConfigError: another process has the cell, or it was begun with other options.
+        DataError: the data cannot be used.
+        TrainingError: the run ended without a model.
+    """
+    place = study.place(cell)
+    config, task = study.run_options(cell), study.config.tasks[cell.task]
+    place.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(place, "cell")
+    lock.take(WAIT_SECONDS)
+    try:
+        if study.done(cell):
+            return CELL.read(place)
+        dataset = find_task(cell.task, task)
+        drawn = draw(dataset, task, cell.labels, cell.draw)
+        options = config.merged(_declared(dataset, config.model_dump()))
+        write_pool(place / POOL, drawn)
+        _train(place / RUN, RunSpec("train", place / POOL, options).absolute(), train)
+        result = read_result(place / RUN)
+        if result.failure is not None:
+            raise TrainingError(result.failure)
+        start = time.monotonic()
+        images = [case.images[0] for case in drawn.test]
+        segment(place / RUN, images, place / MASKS, device=config.device, overwrite=True, echo=echo)
+        seconds = time.monotonic() - start
+        plan = PLAN.read(place / RUN)
+        names = mask_names(drawn.test, plan.in_channels)
+        found = _evaluate(place, names, dataset, options.data.ignore_label)
+        people = {name: case.group for name, case in names.items()}
+        record = CellRecord(
+            task=cell.task, method=cell.method, labels=cell.labels, draw=cell.draw,
+            options=given_options(config), labelled=tuple(case.id for case in drawn.labelled),
+            unlabelled=len(drawn.unlabelled), test=people, machine=result.machine,
+            result=_result(place / RUN, result, seconds, mean_dice(found.rows, people)),
+        )  # fmt: skip
+        CELL.write(place, record)
+        return record
+    finally:
+        lock.release()
+
+
+def _declared(dataset: Dataset, given: dict) -> dict:
+    """What a data set says of itself beside its table of cases, where the options do not say otherwise."""
+    data: dict[str, object] = {}
+    if dataset.ignored is not None:
+        data["ignore_label"] = dataset.ignored
+    if dataset.channel_names and {name.lower() for name in dataset.channel_names} == {"ct"}:
+        data["normalization"] = "ct"
+    return {"data": {name: value for name, value in data.items() if given["data"][name] is None}}
+
+
+def _train(run: Path, spec: RunSpec, train: Callable[[RunSpec, Path], None]) -> None:
+    """Nothing, where the run has ended."""
+    if (run / SPEC.name).is_file():
+        folder = RunFolder(run)
+        if other := spec.differences(folder.spec):
+            raise ConfigError(
+                f"{run}: holds a run of other options ({', '.join(other)}); put them back, or delete "
+                f"{run.parent} to do the cell anew"
+            )
+        if folder.ended:
+            return
+    train(spec, run)
+
+
+def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
+    """The cases by the names, without ending, that `segment` gives their masks: x of x_0000.nii.gz."""
+    given = {case.images[0]: case for case in cases}
+    return {named.id: given[named.images[0]] for named in find_inputs(list(given), channels)}
+
+
+def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, ignored: int | None) -> Evaluation:
+    """Masks against labels, which are paired by links that have the masks' names."""
+    with TemporaryDirectory(prefix=".truth-", dir=place) as truth:
+        for name, case in names.items():
+            _link(case, Path(truth), name)
+        labels = dict(dataset.label_names) or None
+        found = evaluate_folder(place / MASKS, Path(truth), label_names=labels, ignored=ignored)
+    found.write(place / METRICS, overwrite=True)
+    return found
+
+
+def _link(case: Case, folder: Path, name: str) -> None:
+    assert case.label is not None
+    for file in data_files(case.label):  # a header, and the voxels beside it
+        ending = file.name[len(stem_of(file)) :]
+        (folder / f"{name}{ending}").symlink_to(file.absolute())
+
+
+def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
+    rounds = read_rounds(run)
+    with RunFolder(run).model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return CellResult(
+        parameters=result.parameters_after, flops=result.flops_after,
+        parameters_dense=result.parameters_dense, dice=dice,
+        train_seconds=round(result.seconds, 1), predict_seconds=round(seconds, 2),
+        spared=sum(bool(turn.spared) for turn in rounds),
+        undone=sum(turn.event == "rolled back" for turn in rounds), sha256=digest,
+    )  # fmt: skip
+
+
+def mean_dice(rows: Iterable[Metrics], people: dict[str, str]) -> float | None:
+    """Mean over people of the mean of their cases and labels; None where nothing was measured."""
+    theirs: dict[str, list[float]] = defaultdict(list)
+    for row in counted_rows(rows):
+        theirs[people[row.case]].append(row.dice)
+    means = [_mean(values) for values in theirs.values()]
+    return _mean(means) if means else None
+
+
+def counted_rows(rows: Iterable[Metrics]) -> list[Metrics]:
+    """Those that a Dice is of: labels that the reference holds, and no union of them."""
+    return [row for row in rows if row.label != UNION and row.dice == row.dice]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,62 @@
+"""The words that do one cell, for whatever engine starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from .plan import CELLS, STUDY_FILE
+
+LOG = "log.txt"  # of a cell
+LEASH = "STAMPSEG_LEASH"  # set: the cell ends when its standard input does, as where its starter was killed
+
+
+def cell_command(folder: Path, name: str) -> list[str]:
+    """The command of a cell; it reads what is asked from the study's folder."""
+    folder = folder.absolute()
+    study = str(folder / STUDY_FILE)
+    return [sys.executable, "-m", "stampseg", "study", study, "-o", str(folder), "--cell", name]
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of a cell: one thread, unless the user says otherwise."""
+    return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONUNBUFFERED": "1"}
+
+
+def process_cell(folder: str, name: str) -> int:
+    """Do a cell in a process of its own, on a node of a cluster; its exit code."""
+    place = Path(folder) / CELLS / name
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / LOG).open("ab") as log:
+        process = subprocess.Popen(
+            cell_command(Path(folder), name), stdin=subprocess.PIPE, stdout=log, stderr=log,
+            env={**one_thread(), LEASH: "1"}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            while True:
+                try:
+                    return process.wait(timeout=0.5)  # between two of which the task can be cancelled
+                except subprocess.TimeoutExpired:
+                    continue
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+
+def hold_leash() -> None:
+    """End this process as by SIGTERM when its standard input ends, if that is asked for."""
+    if os.environ.pop(LEASH, None):
+        threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    with suppress(OSError, ValueError):
+        while os.read(0, 1024):
+            pass
+    os.kill(os.getpid(), signal.SIGTERM)

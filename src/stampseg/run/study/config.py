@@ -1,0 +1,270 @@
+"""What a study is asked: tasks, methods, numbers of labels, draws, and the claims to be tested."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ...core.config import Config, parse_config
+from ...core.errors import ConfigError
+from ...core.options import Options, Value
+from ...core.refusals import refusals
+from ...core.yaml import read_yaml
+
+PAGE = "docs/how-to/run-a-study.md"
+_NAME = re.compile(r"[^\s./\\:*?\"<>|$][^/\\:*?\"<>|$\t\n\r]{0,99}")  # of a folder on any system
+_OF = {"flops of": "flops", "parameters of": "parameters"}  # targets that are another method's size
+# Options of a run that the study gives.
+_OURS = {
+    "seed": "the seed is the number of the draw",
+    "labels": "the task says who is labelled, as labelled_people and each",
+    "group_regex": "the task says who is one person, as people",
+}
+
+
+class TaskOptions(Options):
+    """A data set, and what is drawn from it."""
+
+    data: str = Field(
+        min_length=1, description="Folder or CSV; relative to the file, absolute, or from $VARIABLE on."
+    )
+    images: Path | None = Field(None, description="Folder of images in it, where the layout is your own.")
+    masks: Path | None = Field(None, description="Folder of masks in it.")
+    people: str | None = Field(
+        None, description="Its first group in a case's id names the person; None: the CSV's group column."
+    )
+    labelled_people: tuple[int, ...] = Field(
+        min_length=1, description="Numbers of people who are labelled; each makes cells of its own."
+    )
+    each: int | None = Field(None, ge=1, description="Labelled images of each of them; None: all.")
+    test: int = Field(ge=1, description="People who test.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Of the runs, as in their config file.")
+
+    @field_validator("labelled_people")
+    @classmethod
+    def _counts(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if min(values) < 1 or len(set(values)) < len(values):
+            raise ValueError("expected numbers of 1 or more, each once")
+        return values
+
+
+class Claim(Options):
+    """What is to be shown, written down before the first run."""
+
+    method: str
+    against: str
+    kind: Literal["superior", "noninferior"]
+    margin: float | None = Field(None, gt=0, description="That may be lost, of noninferior.")
+    tasks: tuple[str, ...] | Literal["all"] = "all"
+    metric: Literal["dice"] = "dice"
+
+    @model_validator(mode="after")
+    def _margin_of_its_kind(self) -> Claim:
+        if self.kind == "noninferior" and self.margin is None:
+            raise ValueError("noninferior needs a margin, such as 0.01")
+        if self.kind == "superior" and self.margin is not None:
+            raise ValueError("superior has no margin; leave it out")
+        return self
+
+
+class Same(Value):
+    """A target that is the size of another method's network of the same task, labels and draw."""
+
+    kind: Literal["flops", "parameters"]
+    method: str
+
+
+class StudyConfig(Options):
+    """A whole study."""
+
+    tasks: dict[str, TaskOptions] = Field(min_length=1)
+    methods: dict[str, dict[str, Any]] = Field(min_length=1)
+    draws: tuple[int, ...] = Field(
+        min_length=1, description="People are drawn anew with each number, which is the seed as well."
+    )
+    claims: tuple[Claim, ...] = ()
+    options: dict[str, Any] = Field(default_factory=dict, description="Of all runs.")
+
+    @field_validator("tasks", "methods", mode="before")
+    @classmethod
+    def _names(cls, values: object) -> object:
+        for name in values if isinstance(values, Mapping) else ():
+            if not _NAME.fullmatch(str(name)) or str(name) != str(name).strip():
+                raise ValueError(
+                    f"{str(name)!r} is the name of a folder in the study; expected letters, digits, blanks, "
+                    "commas and the like, at most 100"
+                )
+        return values
+
+    @field_validator("draws")
+    @classmethod
+    def _numbers(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if min(values) < 0 or max(values) >= 2**32 or len(set(values)) < len(values):
+            raise ValueError("expected numbers from 0 to below 2^32, each once")
+        return values
+
+    def same_as(self, method: str) -> Same | None:
+        """Whose size the method's networks shall have; None: it has a target of its own, or none."""
+        return _same(self.methods[method])
+
+    def run_options(self, task: str, method: str, amount: float | None = None) -> Config:
+        """The options of the runs of a task and method: the study's, the task's, the method's.
+
+        Args:
+            task, method: names.
+            amount: the size, where it is another method's; None: any, to check the options.
+        """
+        own, same = self.methods[method], self.same_as(method)
+        if same is not None:
+            target = {"kind": same.kind, "amount": amount or 1e6}
+            own = {**own, "prune": {**own["prune"], "target": target}}
+        config = parse_config(self.options, "options", in_file=True)
+        config = config.merged(self.tasks[task].options, f"tasks.{task}.options")
+        config = config.merged(own, f"methods.{method}")
+        if "validation" not in config.train.model_fields_set:
+            config = config.merged({"train": {"validation": "none"}})
+        return config
+
+
+def _same(options: Mapping[str, Any]) -> Same | None:
+    prune = options.get("prune")
+    target = prune.get("target") if isinstance(prune, Mapping) else None
+    if isinstance(target, Mapping) and len(target) == 1 and (key := next(iter(target))) in _OF:
+        return Same(kind=_OF[key], method=str(target[key]))
+    return None
+
+
+def load_study(path: Path) -> StudyConfig:
+    """Read the YAML file of a study, its paths good from anywhere.
+
+    Raises:
+        ConfigError: the file is missing, not YAML, or something in it is unknown or contradicts itself.
+    """
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); name a YAML file of a study") from None
+    except ValueError as error:  # UnicodeDecodeError among them
+        raise ConfigError(f"{path}: not a YAML file of a study ({error}); correct it") from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path}: expected names with values, tasks, methods and draws at least; see {PAGE}"
+        )
+    try:
+        config = StudyConfig.model_validate(values)
+    except ValidationError as error:
+        known = list(_known(values))
+        raise ConfigError(f"{path}: {refusals(error.errors(), known, True, PAGE)}") from None
+    _check(config, path)
+    tasks = {
+        name: task.model_copy(update={"data": _from(path.parent, task.data)})
+        for name, task in config.tasks.items()
+    }
+    return config.model_copy(update={"tasks": tasks})
+
+
+def _from(folder: Path, data: str) -> str:
+    return data if data.startswith("$") else str((folder / Path(data).expanduser()).absolute())
+
+
+def place_of(name: str, task: TaskOptions) -> Path:
+    """Where a task's data are.
+
+    Raises:
+        ConfigError: a variable that is not set.
+    """
+    place = os.path.expandvars(task.data)
+    if "$" in place:
+        variable = task.data.split("/")[0]
+        raise ConfigError(
+            f"tasks.{name}.data {task.data!r}: {variable} is not set; set it to the folder of the data, as "
+            f"in export {variable.strip('${}')}=/data"
+        )
+    return Path(place)
+
+
+def _known(values: Mapping[str, Any]) -> Iterator[str]:
+    """Full names of all options, under the names that this study gives."""
+    yield from StudyConfig.model_fields
+    tasks, claims = values.get("tasks"), values.get("claims")
+    for name in tasks if isinstance(tasks, Mapping) else ():
+        yield from (f"tasks.{name}.{field}" for field in TaskOptions.model_fields)
+    for number in range(len(claims) if isinstance(claims, list) else 0):
+        yield from (f"claims.{number}.{field}" for field in Claim.model_fields)
+
+
+def _check(config: StudyConfig, path: Path) -> None:
+    """What pydantic does not see: options of the runs, and names that stand for others."""
+    _check_own(config.options, f"{path}: options")
+    for name, task in config.tasks.items():
+        _check_own(task.options, f"{path}: tasks.{name}.options")
+    for name, options in config.methods.items():
+        same = _same(options)
+        plain = options
+        if same is not None:
+            plain = {**options, "prune": {k: v for k, v in options["prune"].items() if k != "target"}}
+            other = same.method
+            if other not in config.methods or other == name or config.same_as(other) is not None:
+                raise ConfigError(
+                    f"{path}: methods.{name}.prune.target: {same.kind} of {other!r}; expected another method "
+                    f"of this study, with a target of its own: {_listed(config.methods)}"
+                )
+        _check_own(plain, f"{path}: methods.{name}")
+    for task_name in config.tasks:
+        for name in config.methods:
+            try:
+                config.run_options(task_name, name)
+            except ConfigError as error:
+                raise ConfigError(f"{path}: {error}") from None
+    _check_claims(config, path)
+
+
+def _check_own(options: dict[str, Any], where: str) -> None:
+    """Options of runs that the study itself gives, or that could bring people who test into training."""
+    config = parse_config(options, where, in_file=True)
+    for name, why in _OURS.items():
+        if name in config.model_fields_set:
+            raise ConfigError(f"{where}.{name}: {why}; leave it out")
+    if config.unlabelled.strip() not in ("auto", "none"):
+        raise ConfigError(
+            f"{where}.unlabelled {config.unlabelled!r}: expected auto (the people who are neither labelled "
+            "nor test) or none, so that nobody who tests is learnt from"
+        )
+    if config.train.validation.strip().lower().endswith(".csv"):
+        raise ConfigError(
+            f"{where}.train.validation {config.train.validation!r}: expected none, auto or a share of the "
+            "labelled people, so that nobody who tests decides anything"
+        )
+
+
+def _check_claims(config: StudyConfig, path: Path) -> None:
+    for number, claim in enumerate(config.claims, 1):
+        for role, name in (("method", claim.method), ("against", claim.against)):
+            if name not in config.methods:
+                raise ConfigError(
+                    f"{path}: claim {number}, {role} {name!r}: no such method; expected one of "
+                    f"{_listed(config.methods)}"
+                )
+        if claim.method == claim.against:
+            raise ConfigError(f"{path}: claim {number}: {claim.method!r} against itself; name another method")
+        for task in claim.tasks if claim.tasks != "all" else ():
+            if task not in config.tasks:
+                raise ConfigError(
+                    f"{path}: claim {number}, tasks {task!r}: no such task; expected all, or some of "
+                    f"{_listed(config.tasks)}"
+                )
+
+
+def _listed(names: Mapping[str, object]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def dump_study(config: StudyConfig) -> str:
+    """The study as YAML that `load_study` reads back to an equal one."""
+    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)

@@ -1,0 +1,94 @@
+"""Who is labelled, who is seen without labels and who tests: people drawn by a number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.files import write_text
+from ...core.text import counted
+from ...data.cases import Case, Dataset, find_dataset
+from .config import TaskOptions, place_of
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The cases of one cell; no person is in two parts."""
+
+    labelled: tuple[Case, ...]
+    unlabelled: tuple[Case, ...]
+    test: tuple[Case, ...]
+
+
+def find_task(name: str, task: TaskOptions) -> Dataset:
+    """The cases of a task; images that are copies of one another are of one person.
+
+    Raises:
+        DataError: nothing found, too few people, or cases of several files.
+        ConfigError: a variable that is not set, or `people` does not fit the ids.
+    """
+    place = place_of(name, task)
+    found = find_dataset(place, images=task.images, masks=task.masks, group_regex=task.people)
+    several = next((case for case in (*found.cases, *found.unlabelled) if len(case.images) > 1), None)
+    if several is not None:
+        raise DataError(
+            f"{several.images[0]}: one of {len(several.images)} files of case {several.id}; a study takes "
+            "cases of one file each; join the channels to one 4D file"
+        )
+    people, needed = len({case.group for case in found.cases}), max(task.labelled_people) + task.test
+    if people < needed:
+        raise DataError(
+            f"{place}: {counted(people, 'labelled person', 'labelled people')}; tasks.{name} asks "
+            f"for {max(task.labelled_people)} who are labelled and {task.test} who test, {needed} in all; "
+            "ask for fewer, or name more data"
+        )
+    return found
+
+
+def draw(dataset: Dataset, task: TaskOptions, labelled_people: int, number: int) -> Draw:
+    """People in an order of this draw: first those who are labelled, last those who test.
+
+    The order depends on the number alone: fewer labelled people are the first of more, and the same test.
+    """
+    theirs: dict[str, list[Case]] = defaultdict(list)
+    for case in dataset.cases:
+        theirs[case.group].append(case)
+    people = sorted(theirs)
+    random.Random(7919 * number + 17).shuffle(people)
+    first, testing = people[:labelled_people], people[-task.test :]
+    labelled = [case for person in first for case in spread(theirs[person], task.each)]
+    chosen = {case.id for case in labelled}
+    rest = [case for person in people[: -task.test] for case in theirs[person] if case.id not in chosen]
+    rest += [case for case in dataset.unlabelled if case.group not in testing]
+    test = [case for person in testing for case in theirs[person]]
+    return Draw(tuple(labelled), tuple(rest), tuple(test))
+
+
+def spread(cases: Sequence[Case], count: int | None) -> list[Case]:
+    """`count` cases at even distances; all where there are no more, or None is asked for."""
+    if count is None or count >= len(cases):
+        return list(cases)
+    return [cases[round((place + 0.5) * len(cases) / count - 0.5)] for place in range(count)]
+
+
+def write_pool(path: Path, drawn: Draw) -> None:
+    """The CSV that a run learns from; rows without a label are the scans without one."""
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(["image", "label", "group"])
+    for case in drawn.labelled:
+        table.writerow([case.images[0].absolute(), _path(case), case.group])
+    for case in drawn.unlabelled:
+        table.writerow([case.images[0].absolute(), "", case.group])
+    write_text(path, stream.getvalue())
+
+
+def _path(case: Case) -> Path:
+    assert case.label is not None
+    return case.label.absolute()

@@ -1,0 +1,197 @@
+"""The cells of a study, and where each lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.config import Config
+from ...core.errors import ConfigError
+from ...core.files import write_text
+from ...core.json_file import JsonFile
+from ...core.machine import Machine
+from ...core.options import FileRecord, Number
+from ...core.text import counted, some
+from .config import StudyConfig, dump_study, load_study
+
+STUDY_FILE = "study.yaml"
+CELLS = "cells"  # a folder in that of a study
+RUN, POOL, MASKS, METRICS = "run", "pool.csv", "masks", "metrics.json"  # in that of a cell
+
+
+class CellResult(FileRecord):
+    """What came of a cell; `dice` is the mean over people of the mean of their cases and labels."""
+
+    parameters: int
+    flops: int
+    parameters_dense: int | None = None
+    train_seconds: float
+    predict_seconds: float  # for all images that test
+    dice: Number = None
+    spared: int = 0  # cuts of which channels were spared
+    undone: int = 0  # cuts that were undone
+    sha256: str  # of the model file
+
+
+class CellRecord(FileRecord):
+    """What cell.json holds; it is written last."""
+
+    task: str
+    method: str
+    labels: int  # people who are labelled
+    draw: int
+    options: dict[str, object]  # of the run
+    labelled: tuple[str, ...]  # ids of the cases
+    unlabelled: int
+    test: dict[str, str]  # the person of each case
+    result: CellResult
+    machine: Machine = Machine()
+
+
+CELL = JsonFile("cell.json", CellRecord, remedy="delete it and start the study again")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study, tested."""
+
+    task: str
+    method: str
+    labels: int
+    draw: int
+
+    @property
+    def name(self) -> str:
+        """The folder below cells/, by which the cell is called."""
+        return f"{self.task}/{self.method}/{self.labels}-{self.draw}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in its folder."""
+
+    config: StudyConfig
+    folder: Path
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Draw by draw, so that a study that is stopped early has whole draws."""
+        return [
+            Cell(task, method, labels, number)
+            for number in self.config.draws
+            for task, options in self.config.tasks.items()
+            for labels in options.labelled_people
+            for method in self.config.methods
+        ]
+
+    def cell(self, name: str) -> Cell:
+        """The cell of a name.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        cells = {cell.name: cell for cell in self.cells}
+        if name not in cells:
+            raise ConfigError(
+                f"`cell` {name!r}: no such cell of this study; cells are {some(list(cells), 3)}"
+            )
+        return cells[name]
+
+    def place(self, cell: Cell) -> Path:
+        """The folder of a cell."""
+        return self.folder / CELLS / cell.name
+
+    def done(self, cell: Cell) -> bool:
+        """Whether the cell has its result."""
+        return (self.place(cell) / CELL.name).is_file()
+
+    def needs(self, cell: Cell) -> Cell | None:
+        """The cell whose size this one's network shall have."""
+        same = self.config.same_as(cell.method)
+        return None if same is None else Cell(cell.task, same.method, cell.labels, cell.draw)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether some cells compute on CUDA devices."""
+        pairs = [(task, method) for task in self.config.tasks for method in self.config.methods]
+        return any(self.config.run_options(*pair).device.startswith("cuda") for pair in pairs)
+
+    def run_options(self, cell: Cell) -> Config:
+        """The options of a cell's run.
+
+        Raises:
+            ConfigError: they need the size of another cell, which is not done.
+        """
+        other, same, amount = self.needs(cell), self.config.same_as(cell.method), None
+        if other is not None and same is not None:
+            if not self.done(other):
+                raise ConfigError(
+                    f"{cell.name} shall have the {same.kind} of {other.name}, which is not done; do that "
+                    "first"
+                )
+            amount = getattr(CELL.read(self.place(other)).result, same.kind)
+        return self.config.run_options(cell.task, cell.method, amount).merged({"seed": cell.draw})
+
+
+def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
+    """Take up a study, or begin one: what is asked is written to its folder.
+
+    Tasks, methods and draws may be added to a study that has begun.
+
+    Args:
+        config: YAML file.
+        folder: of the study.
+        only: the one cell that will be worked on; None: all are looked at.
+
+    Raises:
+        ConfigError: the file cannot be used, the folder holds something else, the claims are no longer those
+            that were written down before the first result, or cells that are done have other options.
+    """
+    study = Study(load_study(config), folder)
+    stored = folder / STUDY_FILE
+    if stored.is_file():
+        _check_claims(study, load_study(stored))
+    elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name[0] != ".")):
+        raise ConfigError(
+            f"{folder}: is not the folder of a study (there is no {STUDY_FILE}), and holds {some(names)}; "
+            "choose another `output`"
+        )
+    for cell in study.cells if only is None else [study.cell(only)]:
+        other = study.needs(cell)
+        if study.done(cell) and (other is None or study.done(other)):
+            _check_options(study, cell)
+    if not stored.is_file() or stored.read_text(encoding="utf-8") != dump_study(study.config):
+        write_text(stored, dump_study(study.config))
+    return study
+
+
+def _check_claims(study: Study, before: StudyConfig) -> None:
+    done = [cell for cell in Study(before, study.folder).cells if study.done(cell)]
+    if done and before.claims != study.config.claims:
+        raise ConfigError(
+            f"{study.folder}: the claims are others than those of its {STUDY_FILE}, and "
+            f"{counted(len(done), 'cell')} done already: claims are written down before the first result; "
+            "put them back, or begin another study with another `output`"
+        )
+
+
+def _check_options(study: Study, cell: Cell) -> None:
+    place = study.place(cell)
+    stored, asked = CELL.read(place).options, given_options(study.run_options(cell))
+    if stored != asked:
+        raise ConfigError(
+            f"{place}: was done with other options ({_differences(stored, asked)}); put them back, choose "
+            "another `output`, or delete that folder to do the cell anew"
+        )
+
+
+def _differences(one: object, other: object, name: str = "") -> str:
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return f"{name} {one!r}, now {other!r}"
+    names = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return "; ".join(_differences(one.get(key), other.get(key), f"{name}.{key}".strip(".")) for key in names)
+
+
+def given_options(config: Config) -> dict[str, object]:
+    """Options that are not left to the defaults, as plain values."""
+    return config.model_dump(mode="json", exclude_unset=True)

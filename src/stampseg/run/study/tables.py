@@ -1,0 +1,68 @@
+"""cells.csv and cases.csv: what the cells of a study came to, for whoever compares them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.files import write_text
+from ...evaluation.metrics import UNION
+from .plan import CELL, METRICS, Cell, CellRecord, Study
+
+CELLS_TABLE, CASES_TABLE = "cells.csv", "cases.csv"
+CELL_COLUMNS = (
+    "task", "labels", "method", "draw", "parameters", "flops", "parameters_dense", "train_seconds",
+    "predict_seconds", "dice",
+)  # fmt: skip
+CASE_COLUMNS = ("task", "labels", "method", "draw", "person", "case", "label", "dice", "hd95")
+
+
+def write_tables(study: Study) -> list[Path]:
+    """Write both tables of the cells that are done.
+
+    Raises:
+        DataError: a cell.json or metrics.json is damaged, or the folder cannot be written to.
+    """
+    done = [cell for cell in study.cells if study.done(cell)]
+    records = [CELL.read(study.place(cell)) for cell in done]
+    cells = [(*_key(record), *(_plain(record, name) for name in CELL_COLUMNS[4:])) for record in records]
+    cases = [row for cell, record in zip(done, records, strict=True) for row in _cases(study, cell, record)]
+    paths = [study.folder / CELLS_TABLE, study.folder / CASES_TABLE]
+    _write(paths[0], CELL_COLUMNS, cells)
+    _write(paths[1], CASE_COLUMNS, cases)
+    return paths
+
+
+def _key(record: CellRecord) -> tuple[object, ...]:
+    return record.task, record.labels, record.method, record.draw
+
+
+def _plain(record: CellRecord, name: str) -> object:
+    return getattr(record.result, name)
+
+
+def _cases(study: Study, cell: Cell, record: CellRecord) -> Iterator[tuple[object, ...]]:
+    """A row for each case and label that has a Dice."""
+    path = study.place(cell) / METRICS
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        kept = [row for row in rows if row["label"] != UNION and row["dice"] is not None]
+        for row in kept:
+            person = record.test[row["case"]]
+            yield (*_key(record), person, row["case"], row["label"], row["dice"], row["hd95"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path}: cannot be used ({error}); delete {path.with_name(CELL.name)} and start the study again"
+        ) from None
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    stream = io.StringIO()
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(columns)
+    table.writerows(rows)
+    write_text(path, stream.getvalue())

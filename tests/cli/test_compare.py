@@ -1,0 +1,167 @@
+"""`stampseg compare` as a user meets it: a study, two runs, and every refusal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.command import call
+from tests.report.studies import make_study
+
+QUICK = ("--steps", "4", "--set", "network.width=4", "--set", "train.missed_label=warn", "--target", "50%")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_study(tmp_path_factory.mktemp("studies") / "few labels")
+
+
+def test_a_page_with_json_and_csv_beside_it(study: Path, tmp_path: Path) -> None:
+    said = call("compare", study, "-o", tmp_path / "compare.html").output
+    assert said.startswith(
+        "3 comparisons were claimed in study.yaml; P is after Holm for these 3. 2 of 3 held.\n"
+    )
+    assert "1. held: ours is better than usual, over liver, spleen\n" in said
+    assert "WARNING: 4 draws on liver, spleen, against usual, flat: a sign-flip over 4" in said
+    assert said.splitlines()[-1].startswith(f"{tmp_path / 'compare.html'}  ")
+    assert {path.name for path in tmp_path.iterdir()} == {"compare.html", "compare.json", "compare.csv"}
+    assert json.loads((tmp_path / "compare.json").read_text())["claims"][0]["verdict"] == "held"
+    with (tmp_path / "compare.csv").open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 6
+
+
+def test_markdown_for_a_page_of_results(study: Path, tmp_path: Path) -> None:
+    call("compare", study, "-o", tmp_path / "few.md")
+    text = (tmp_path / "few.md").read_text(encoding="utf-8")
+    assert text.startswith("# few labels\n\n3 comparisons were claimed") and "**held**" in text
+    assert (tmp_path / "few.json").exists() and (tmp_path / "few.csv").exists()
+
+
+def test_nothing_is_replaced_unless_told(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "compare.csv").write_text("mine")
+    said = call("compare", study, "-o", tmp_path / "compare.md", code=3).output
+    assert said == (
+        f"stampseg: {tmp_path / 'compare.csv'}: exists already; choose another file with -o, or say "
+        "--overwrite\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["compare.csv"]
+    call("compare", study, "-o", tmp_path / "compare.md", "--overwrite")
+    assert (tmp_path / "compare.csv").read_text() != "mine"
+
+
+def test_refusals_in_one_line(study: Path, tmp_path: Path) -> None:
+    page = tmp_path / "compare.html"
+    said = call("compare", study, "-o", tmp_path / "compare.pdf", code=2).output
+    assert said.endswith("compare.pdf: a comparison is written as .html or .md, found .pdf; rename it\n")
+    (tmp_path / "x.md").mkdir()
+    said = call("compare", study, "-o", tmp_path / "x.md", "--overwrite", code=3).output
+    assert "x.md: is a folder; name a file to write, such as" in said
+    said = call("compare", tmp_path / "none", "-o", page, code=3).output
+    assert said == (
+        f"stampseg: {tmp_path / 'none'}: no such folder; name a study folder, with cells.csv, cases.csv and "
+        "study.yaml\n"
+    )
+    said = call("compare", study, "-o", page, "--device", "cpu", code=2).output
+    assert said == "stampseg: --device: of use for two runs alone; a study is not predicted anew\n"
+    assert (
+        "holds neither config.yaml nor rounds.jsonl"
+        in call("compare", study, tmp_path, "-o", page, code=3).output
+    )
+    broken = tmp_path / "broken"
+    shutil.copytree(study, broken)
+    (broken / "study.yaml").write_text("claims: [{method: best, against: flat, kind: superior}]")
+    said = call("compare", broken, "-o", page, code=2).output
+    assert said.count("\n") == 1 and "claim 1 names the method best, and no cell has it" in said
+    assert not page.exists()
+
+
+# Two runs
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six people with a bright rectangle each."""
+    folder, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (folder / part).mkdir()
+    for index in range(6):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[6 : 20 + index, 8:24] = 255
+        noisy = np.clip(mask * 0.6 + rng.integers(0, 70, mask.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(folder / "images" / f"p{index}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"p{index}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, method in (("small", "flat"), ("full", "dense")):
+        call("train", pictures, "-o", folder / name, "--validation", "50%", "--method", method, *QUICK)
+    return folder / "small", folder / "full"
+
+
+def test_two_runs_are_paired_by_case(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    said = call("compare", *runs, "-o", tmp_path / "runs.html").output
+    assert said.startswith("Two runs are compared: what is said is about these two networks.\n")
+    assert "WARNING: one run of each: a second run of either with another seed may differ as much" in said
+    assert "WARNING: the cases are those that validated: they chose each run's network" in said
+    found = json.loads((tmp_path / "runs.json").read_text())
+    each = found["differences"][0]
+    assert (each["method"], each["against"], each["design"]) == ("small", "full", "one draw")
+    assert len(each["draws"]["these runs"]) == 3 and each["runs_and_people"] is None
+    parameters = [json.loads((run / "result.json").read_text())["parameters_after"] for run in runs]
+    assert [row["parameters"] for row in found["methods"]] == parameters
+    assert "small against full" in (tmp_path / "runs.html").read_text(encoding="utf-8")
+
+
+def test_cases_that_only_one_run_validated_are_left_out(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs[1], other)
+    splits = json.loads((other / "splits.json").read_text())
+    gone = splits["validation"].pop()
+    (other / "splits.json").write_text(json.dumps(splits))
+    said = call("compare", runs[0], other, "-o", tmp_path / "a.md").output
+    assert (
+        "WARNING: 1 validation case of small left out: not validated by both, or without a Dice in one"
+        in said
+    )
+    assert gone["id"] not in (tmp_path / "a.json").read_text()
+    for case in splits["validation"]:
+        case["id"] = f"not-{case['id']}"
+    (other / "splits.json").write_text(json.dumps(splits))
+    said = call("compare", runs[0], other, "-o", tmp_path / "b.md", code=3).output
+    assert said.count("\n") == 1 and "no case validated both (p" in said
+    assert said.endswith("train both with the same `train.validation` cases (a CSV) and `seed`\n")
+    splits["validation"] = []
+    (other / "splits.json").write_text(json.dumps(splits))
+    said = call("compare", runs[0], other, "-o", tmp_path / "b.md", code=3).output
+    assert f"{other}: no case was held out to validate on, so that there is nothing to compare" in said
+
+
+def test_runs_that_cannot_be_predicted_are_refused(
+    runs: tuple[Path, Path], pictures: Path, tmp_path: Path
+) -> None:
+    said = call("compare", runs[0], runs[0], "-o", tmp_path / "a.md", code=3).output
+    assert said.endswith("small: named twice; name two run folders, or a study folder alone\n")
+    said = call("compare", runs[0], "-o", tmp_path / "a.md", code=3).output
+    assert "small: is one run folder; name a second one to compare it with, or a study folder" in said
+    moved = [tmp_path / run.name for run in runs]
+    for run, copy in zip(runs, moved, strict=True):
+        shutil.copytree(run, copy)
+        text = (copy / "splits.json").read_text()
+        (copy / "splits.json").write_text(text.replace(str(pictures), str(tmp_path / "gone")))
+    said = call("compare", *moved, "-o", tmp_path / "a.md", code=3).output
+    assert "no validation case has a Dice in both: " in said and said.endswith(
+        "say with --data where the scans are\n"
+    )
+    call("compare", *moved, "-o", tmp_path / "a.md", "--data", pictures)
+    (moved[0] / "model.safetensors").write_bytes(b"nothing")
+    said = call("compare", *moved, "-o", tmp_path / "b.md", "--data", pictures, code=3).output
+    assert "the validation cases are not predicted: " in said and said.endswith("name a run that has ended\n")

@@ -1,0 +1,120 @@
+"""`stampseg study` through the command line, one cell at a time in this process."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampseg.run.study import cell as cells
+from stampseg.train.trainer import Trainer
+from tests.cli.command import call
+from tests.run.stopping import killed_run
+from tests.run.study.small import METHODS, write_study
+
+OURS, FLAT = "discs/ours/1-10", "discs/flat, equal FLOPs/1-10"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of two cells, each done at one stretch."""
+    folder = tmp_path_factory.mktemp("whole")
+    config = write_study(folder)
+    for name in (OURS, FLAT):
+        call("study", config, "-o", folder / "out", "--cell", name)
+    return folder / "out"
+
+
+def record(study: Path, name: str) -> dict[str, Any]:
+    return json.loads((study / "cells" / name / "cell.json").read_text())
+
+
+def test_a_cell_trains_on_some_people_and_is_tested_on_others(whole: Path) -> None:
+    place, found = whole / "cells" / OURS, record(whole, OURS)
+    with (place / "pool.csv").open() as file:
+        pool = list(csv.DictReader(file))
+    assert [bool(row["label"]) for row in pool] == [True] + [False] * 5
+    assert len({row["group"] for row in pool}) == 3
+    assert set(found["test"].values()) & {row["group"] for row in pool} == set()
+    assert sorted(p.stem for p in (place / "masks").iterdir()) == sorted(found["test"])
+    rows = json.loads((place / "metrics.json").read_text())["rows"]
+    assert found["result"]["dice"] == pytest.approx(sum(row["dice"] for row in rows) / len(rows))
+    model = (place / "run" / "model.safetensors").read_bytes()
+    assert found["result"]["sha256"] == hashlib.sha256(model).hexdigest()
+    assert found["options"]["seed"] == 10 and found["options"]["train"]["validation"] == "none"
+
+
+def test_a_cell_of_equal_size_takes_the_size_of_the_other(whole: Path) -> None:
+    target = record(whole, FLAT)["options"]["prune"]["target"]
+    assert target == {"kind": "flops", "amount": record(whole, OURS)["result"]["flops"]}
+    assert record(whole, FLAT)["labelled"] == record(whole, OURS)["labelled"]
+
+
+def test_a_cell_that_is_done_is_left_as_it_is(whole: Path) -> None:
+    before = (whole / "cells" / OURS / "cell.json").stat().st_mtime_ns
+    said = call("study", whole / "study.yaml", "-o", whole, "--cell", OURS).output
+    assert (whole / "cells" / OURS / "cell.json").stat().st_mtime_ns == before
+    assert said.startswith(f"{OURS}: Dice 0.")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "count"),
+    [
+        (Trainer, "_step", 4),
+        (cells, "segment", 1),
+        pytest.param(cells, "evaluate_folder", 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_cell_that_was_killed_goes_on(
+    owner: Any, name: str, count: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("study", write_study(tmp_path), "-o", tmp_path / "out", "--cell", OURS)
+    killed_run(monkeypatch, command, owner, name, count, False)
+    assert not (tmp_path / "out" / "cells" / OURS / "cell.json").exists()
+    call(*command)
+    one, other = record(tmp_path / "out", OURS)["result"], record(whole, OURS)["result"]
+    assert [one[key] for key in ("sha256", "dice")] == [other[key] for key in ("sha256", "dice")]
+    assert not [p for p in (tmp_path / "out" / "cells" / OURS).glob(".*") if p.name != ".lock"]
+
+
+def test_a_run_of_other_options_is_not_taken_for_the_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("study", write_study(tmp_path), "-o", tmp_path / "out", "--cell", OURS)
+    killed_run(monkeypatch, command, Trainer, "_step", 2, True)
+    write_study(tmp_path, methods={**METHODS, "ours": {"method": "stamp+", "prune": {"target": "50%"}}})
+    said = call(*command, code=2).stderr
+    run = tmp_path / "out" / "cells" / OURS / "run"
+    assert (
+        f"{run}: holds a run of other options (prune.target.share); put them back, or delete {run.parent}"
+        in said
+    )
+
+
+def test_the_cells_are_listed_with_what_they_need(tmp_path: Path) -> None:
+    said = call("study", write_study(tmp_path), "-o", tmp_path / "out", "--list").output.splitlines()
+    assert len(said) == 8 and said[:2] == [OURS, f"{FLAT}\t{OURS}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--cell", "x"], 2, "--cell 'x': no such cell of this study; cells are discs/ours/1-10,"),
+        (["--cell", FLAT], 2, f"{FLAT} shall have the flops of {OURS}, which is not done; do that first"),
+        (["--cell", OURS, "--workers", "2"], 2, "--workers and --cell: give one of them"),
+        (["--slurm", "all", "--ray", "x:1"], 2, "--slurm and --ray: give one of them"),
+    ],
+)
+def test_wrong_requests(words: list[str], code: int, message: str, tmp_path: Path) -> None:
+    assert message in call("study", write_study(tmp_path), "-o", tmp_path / "out", *words, code=code).stderr
+
+
+def test_data_that_cannot_be_used_are_said_before_the_first_run(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    path.write_text(path.read_text().replace("test: 1", "test: 9"))
+    said = call("study", path, "-o", tmp_path / "out", code=3).stderr
+    assert "4 labelled people; tasks.discs asks for 2 who are labelled and 9 who test, 11 in all" in said

@@ -1,0 +1,398 @@
+"""Studies compared: what is read and refused, pairs, verdicts, warnings, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stampseg.core.errors import ConfigError, DataError
+from stampseg.evaluation.statistics import Design, runs_and_people
+from stampseg.report.comparison.charts import charts_of, front, front_text
+from stampseg.report.comparison.comparing import Comparison, Verdict, compare
+from stampseg.report.comparison.forest import forest_of
+from stampseg.report.comparison.markdown import markdown_of
+from stampseg.report.comparison.reading import read_study
+from stampseg.report.comparison.records import csv_of, json_of
+from stampseg.report.comparison.study import Measure, Score, Setting, people_of
+from stampseg.report.comparison.words import claims_head, flips_text, verdict_text, warnings
+from tests.report.studies import CLAIMS, case_row, cell_row, make_study, write_study
+
+PAIR = [cell_row(), cell_row(method="usual")]
+
+
+def compared(folder: Path) -> Comparison:
+    return compare(read_study(folder))
+
+
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    return compared(make_study(tmp_path_factory.mktemp("studies") / "crossed"))
+
+
+# Reading
+
+
+def test_a_person_is_the_mean_of_the_cases_and_a_case_of_its_labels() -> None:
+    measures = [
+        Measure("anna", "a1", "left", 0.8, 1.0),
+        Measure("anna", "a1", "right", 0.6, None),
+        Measure("anna", "a1", "union", 0.1, 9.0),
+        Measure("anna", "a2", "left", 0.3, 3.0),
+        Measure("anna", "a2", "right", None, None),
+        Measure("ben", "b1", "left", None, None),
+        Measure("cleo", "c1", "union", 0.5, 2.0),
+    ]
+    assert people_of(measures) == {
+        "anna": Score(pytest.approx((0.7 + 0.3) / 2), 2.0),
+        "ben": Score(None, None),
+        "cleo": Score(0.5, 2.0),
+    }
+
+
+def test_rows_of_people_and_rows_of_cases_are_read(tmp_path: Path) -> None:
+    rows = [case_row("anna", 0.5), case_row("anna", 0.4, "usual", case="a1", label="left")]
+    rows += [
+        case_row("anna", 0.6, "usual", case="a2", label="left"),
+        case_row("ben", "", case="b", label="left"),
+    ]
+    study = read_study(write_study(tmp_path, PAIR, rows))
+    cells = {cell.method: cell for cell in study.cells}
+    assert cells["ours"].dice == {"anna": 0.5} and cells["usual"].dice == {"anna": pytest.approx(0.5)}
+    assert cells["ours"].figures.parameters == 70_000 and cells["ours"].setting == Setting("liver", 10)
+    assert study.remarks == ("1 person without a Dice left out (none of their cases holds a label)",)
+
+
+def test_numbers_of_labels_come_in_their_order_and_all_last(tmp_path: Path) -> None:
+    rows = [case_row("anna", 0.5, labels=labels) for labels in (20, "", 5)]
+    cells = [cell_row(labels=labels) for labels in (20, "", 5)]
+    assert list(map(str, read_study(write_study(tmp_path, cells, rows)).settings)) == [
+        "liver, 5 labels", "liver, 20 labels", "liver",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "cases.csv", "study.yaml"])
+def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
+    (make_study(tmp_path / "study") / name).unlink()
+    with pytest.raises(
+        DataError,
+        match=rf"study: holds no {name}; expected a study folder, with cells.csv, cases.csv and study.yaml,",
+    ):
+        read_study(tmp_path / "study")
+    with pytest.raises(
+        DataError, match=r"nowhere: no such folder; name a study folder, with cells.csv, cases.csv"
+    ):
+        read_study(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "train_seconds",
+            "seconds",
+            "cells.csv: unknown columns seconds; no column train_seconds; expected task, lab",
+        ),
+        (
+            "dice\n",
+            "dice,colour\n",
+            "cells.csv: unknown columns colour; expected task, labels, method, draw, par",
+        ),
+        ("labels,", "", "cells.csv: no column labels; expected task, labels"),
+        ("train_seconds", "flops", "cells.csv: no column train_seconds; expected"),
+        ("dice\n", "dice,dice\n", "cells.csv: a column is there twice; expected"),
+    ],
+)
+def test_other_columns_are_refused(old: str, new: str, said: str, tmp_path: Path) -> None:
+    path = write_study(tmp_path, PAIR, [case_row("anna", 0.5)]) / "cells.csv"
+    path.write_text(path.read_text().replace("\r\n", "\n").replace(old, new, 1))
+    with pytest.raises(DataError, match=said):
+        read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            case_row("anna", 1.2),
+            r"cases.csv: line 2: dice '1.2': expected a number, 0 to 1, or nothing where it is",
+        ),
+        (case_row("anna", "good"), r"line 2: dice 'good': expected a number, 0 to 1"),
+        (case_row("anna", 0.5, hd95=-1), r"line 2: hd95 '-1': expected a number, 0 or more, or nothing"),
+        (case_row("", 0.5), "line 2: has no person; expected who was tested, for people are the units"),
+        (
+            case_row("anna", 0.5, method=" "),
+            "line 2: has no method; let the study write it again, or correct",
+        ),
+        (
+            case_row("anna", 0.5, labels="ten"),
+            "line 2: labels 'ten': expected how many cases were labelled, or noth",
+        ),
+        (
+            case_row("anna", 0.5, case="a1"),
+            "line 2: has a case alone; expected case and label, or neither in a row",
+        ),
+        (case_row("anna", 0.5, label="left"), "line 2: has a label alone; expected case and label"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(row: dict[str, object], said: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=said):
+        read_study(write_study(tmp_path, PAIR, [row]))
+
+
+def test_what_is_there_twice_is_refused(tmp_path: Path) -> None:
+    twice = [case_row("anna", 0.5, case="a", label="left")] * 2
+    with pytest.raises(
+        DataError, match=r"line 3: label left of case a is there twice for ours \(liver, 10 labels, dr"
+    ):
+        read_study(write_study(tmp_path, PAIR, twice))
+    with pytest.raises(DataError, match="line 3: anna is there twice for ours"):
+        read_study(write_study(tmp_path, PAIR, [case_row("anna", 0.5)] * 2))
+    with pytest.raises(DataError, match=r"line 3: anna of ours .* has both cases and a mean; leave one out"):
+        read_study(write_study(tmp_path, PAIR, [twice[0], case_row("anna", 0.5)]))
+    with pytest.raises(
+        DataError, match=r"cells.csv: line 3: ours \(liver, 10 labels, draw 1\) is there twice; let"
+    ):
+        read_study(write_study(tmp_path, [cell_row()] * 2, []))
+
+
+def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
+    folder = write_study(tmp_path, PAIR, [case_row("anna", 0.5)])
+    (folder / "cases.csv").write_bytes((folder / "cases.csv").read_bytes() + b"\xff\xfe\n")
+    with pytest.raises(DataError, match=r"cases.csv: not a table of comma-separated values"):
+        read_study(folder)
+    write_study(tmp_path, PAIR, [])
+    with pytest.raises(DataError, match="no case has a Dice; compare when a cell of the study has ended"):
+        read_study(folder)
+    (folder / "cases.csv").write_text((folder / "cases.csv").read_text() + "liver,10\n")
+    with pytest.raises(DataError, match="line 2: expected 9 values; let the study write it again"):
+        read_study(folder)
+
+
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        ("{method: ours, against: dense, kind: superior}", "claim 1 names the method dense, and no "
+         "cell has it; there are ours, usual, flat; correct the name, or compare when its cells have ended"),
+        ("{method: ours, against: flat, kind: superior, tasks: [lung]}", "claim 1 names the task lung, and"),
+        ("{method: ours, against: flat, kind: better}", "claim 1: kind 'better': expected 'superior' or 'no"),
+        ("{method: ours, against: flat}", "claim 1: has no kind; correct it"),
+        ("{method: ours, against: flat, kind: noninferior}", "claim 1: noninferior needs a margin: how muc"),
+        ("{method: ours, against: flat, kind: superior, margin: 0.1}", "superior takes no margin; leave it"),
+        ("{method: ours, against: flat, kind: noninferior, margin: -1}", "1: margin -1: expected greater th"),
+        ("{method: ours, against: ours, kind: superior}", "claim 1: compares ours with itself; name another"),
+        ("{method: ours, against: flat, kind: superior, tasks: liver}", "tasks 'liver': expected all, or a"),
+        ("{method: ours, against: flat, kind: superior, tasks: []}", "claim 1: names no task; write all, or"),
+        ("{method: ours, against: flat, kind: superior, metric: hd95}", "claim 1: metric 'hd95': expected '"),
+        ("{method: ours, against: flat, kind: superior, taks: all}", "claim 1: taks is unknown; it has meth"),
+        ("better", "claim 1: 'better': expected"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_cannot_be_tested_is_refused(claim: str, said: str, tmp_path: Path) -> None:
+    folder = make_study(tmp_path, draws=1, people=1, claims=f"claims:\n  - {claim}\n")
+    with pytest.raises(ConfigError) as caught:
+        read_study(folder)
+    assert str(caught.value).startswith(f"{folder / 'study.yaml'}: claim") and said in str(caught.value)
+
+
+def test_claims_are_a_list_in_yaml_or_are_not_there(tmp_path: Path) -> None:
+    for text in ("", "name: x\n", "claims:\n"):
+        assert read_study(make_study(tmp_path, draws=1, people=1, claims=text)).claims == ()
+    for text in ("claims: ours wins", "- a\n", "claims: {method: ours}"):
+        make_study(tmp_path, draws=1, people=1, claims=text)
+        with pytest.raises(
+            ConfigError, match=r"study.yaml: claims: expected a list, each with method, against, kin"
+        ):
+            read_study(tmp_path)
+    make_study(tmp_path, draws=1, people=1, claims="claims: [")
+    with pytest.raises(ConfigError, match=r"study.yaml: not a YAML file"):
+        read_study(tmp_path)
+
+
+# Comparing
+
+
+def test_without_a_pair_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    folder = write_study(tmp_path / "study", PAIR, [case_row("anna", 0.5), case_row("ben", 0.4, "usual")])
+    with pytest.raises(
+        DataError,
+        match="study: no two methods share a person in a draw of a task, so nothing can be paired; there are",
+    ):
+        compared(folder)
+
+
+def test_verdicts(crossed: Comparison) -> None:
+    better, near, worse = crossed.findings
+    assert [each.verdict for each in crossed.findings] == [Verdict.HELD, Verdict.HELD, Verdict.LOST]
+    assert better.mean == pytest.approx(0.1, abs=0.01) and near.claim.bound == -0.02
+    assert [pair.design for pair in better.pairs] == [Design.CROSSED] * 2 and len(near.pairs) == 1
+    assert near.two_way == runs_and_people(near.pairs[0].table)
+    assert worse.two_way is not None and worse.two_way.interval()[1] < 0
+    assert better.p_holm == pytest.approx(3 * better.p) and worse.p_holm == 1
+    assert claims_head(crossed).startswith(
+        "3 comparisons were claimed in study.yaml; P is after Holm for these 3."
+    )
+    assert "it lies above -0.02, P" in verdict_text(near) and "it lies below 0, the contrary" in verdict_text(
+        worse
+    )
+    assert "Sign-flip over 8 draws: P 0.008; it takes the people" in flips_text(better)
+    assert "(so few draws cannot have less than 0.125)" in flips_text(near)
+
+
+def test_an_interval_that_holds_the_bound_shows_nothing(tmp_path: Path) -> None:
+    claims = "claims: [{method: ours, against: flat, kind: noninferior, margin: 0.003}]"
+    finding = compared(make_study(tmp_path, claims=claims)).findings[0]
+    assert finding.verdict is Verdict.NOT_SHOWN
+    assert "it holds -0.003, so that neither this nor the contrary is shown" in verdict_text(finding)
+
+
+def test_a_claim_needs_every_task_and_more_than_one_draw(tmp_path: Path) -> None:
+    """It is never held on a part of what was claimed."""
+    folder = make_study(tmp_path, tasks={"liver": (10,), "spleen": (10,)})
+    lines = (folder / "cases.csv").read_text().splitlines(keepends=True)
+    few = [x for x in lines if not x.startswith("spleen,10,usual") or x.startswith("spleen,10,usual,0")]
+    (folder / "cases.csv").write_text("".join(few))
+    finding = compared(folder).findings[0]
+    assert finding.verdict is Verdict.NOT_SHOWN and finding.p_holm == 1 and finding.mean is not None
+    assert "so far, but spleen has one draw, and the luck of one run cannot be told" in verdict_text(finding)
+    (folder / "cases.csv").write_text("".join(x for x in lines if not x.startswith("spleen,10,usual")))
+    found = compared(folder)
+    assert "so far, but spleen has no pair yet" in verdict_text(found.findings[0])
+    assert "4 cells without any Dice left out: usual (spleen, 10 labels, draw 0)" in warnings(found)[0]
+
+
+def test_nested_people_make_the_draws_the_units(tmp_path: Path) -> None:
+    found = compared(make_study(tmp_path, nested=True))
+    pair = found.findings[0].pairs[0]
+    assert pair.design is Design.NESTED and pair.people == 32
+    means = np.nanmean(pair.table, axis=1)
+    assert pair.mean == pytest.approx(means.mean())
+    assert "nested, other people in each draw: draws are the units." in markdown_of(found)
+    assert flips_text(found.findings[0]).endswith("P 0.008.")
+
+
+def test_numbers_of_labels_are_one_task_of_a_claim(tmp_path: Path) -> None:
+    found = compared(make_study(tmp_path, tasks={"liver": (5, 10, 20)}))
+    pair, single = found.findings[0].pairs[0], [pair for _, pair in found.pairs if pair.against == "usual"]
+    assert len(found.findings[0].pairs) == 1 and len(single) == 3
+    assert pair.mean == pytest.approx(np.mean([each.mean for each in single]))
+    assert pair.table.shape == single[0].table.shape
+
+
+def test_warnings_say_what_few_draws_and_people_cannot_show(tmp_path: Path) -> None:
+    said = warnings(compared(make_study(tmp_path / "a", tasks={"liver": (10,)})))
+    assert any(
+        text.startswith(
+            "4 draws on liver, against usual, flat: a sign-flip over 4 cannot have a P below 0.125"
+        )
+        for text in said
+    )
+    assert any(text.startswith("few people: liver (8); intervals over fewer than 10 people") for text in said)
+    one = warnings(compared(make_study(tmp_path / "b", tasks={"liver": (10,)}, draws=1)))
+    assert any(
+        text.startswith("a single draw on liver, against usual, flat: what differs may be") for text in one
+    )
+
+
+def test_what_is_not_paired_is_told(tmp_path: Path) -> None:
+    rows = [case_row(person, 0.5, method) for person in ("anna", "ben") for method in ("ours", "usual")]
+    rows += [case_row("cleo", 0.5), case_row("anna", 0.5, draw=2)]
+    said = warnings(compared(write_study(tmp_path, PAIR, rows)))
+    assert "pairs leave 1 person out who were not tested with every method of their draw" in said
+    assert (
+        "not every method has every draw, and what is missing is in no pair: usual lacks draw 2 on liver"
+        in said
+    )
+    assert any(text.startswith("cells.csv does not name ours (liver, 10 labels, draw 2)") for text in said)
+
+
+def test_two_tests_that_disagree_are_told(tmp_path: Path) -> None:
+    """One draw of seven is against the claim, and outweighs the rest for signs alone."""
+    rows = []
+    for draw, shift in enumerate((0.1, 0.1, 0.1, 0.1, 0.1, 0.1, -0.02)):
+        for person, own in (("anna", 0.01), ("ben", -0.01), ("cleo", 0.0)):
+            rows += [case_row(person, 0.7 + shift + own, draw=draw), case_row(person, 0.7, "usual", draw)]
+    text = "claims: [{method: ours, against: usual, kind: superior}]"
+    found = compared(write_study(tmp_path, PAIR, rows, text))
+    finding = found.findings[0]
+    assert finding.flips is not None
+    disagree = [each for each in warnings(found) if each.startswith("claim 1 is held by the interval")]
+    assert bool(disagree) == (finding.verdict is Verdict.HELD and finding.flips.p >= 0.05)
+
+
+# What is written
+
+
+def test_the_front_holds_what_no_other_beats() -> None:
+    assert front([(3, 0.9), (1, 0.5), (2, 0.4), (2, 0.7), (4, 0.9)]) == [1, 3, 0]
+    assert front([]) == []
+
+
+def test_the_front_is_said_in_words(crossed: Comparison) -> None:
+    said = front_text(crossed.of(Setting("liver", 10)))
+    assert said.startswith("On the front, where no other costs less and is as good. By parameters: ours")
+
+
+def test_charts_of_every_cost_and_of_several_numbers_of_labels(tmp_path: Path, crossed: Comparison) -> None:
+    costs = {f"cost-{task}-{cost}" for task in (0, 1) for cost in ("parameters", "flops", "train_seconds")}
+    assert charts_of(crossed).keys() == costs
+    found = compared(make_study(tmp_path, tasks={"liver": (5, 10)}))
+    assert "labels-0" in charts_of(found)
+
+
+def test_the_forest_puts_everything_on_one_scale(crossed: Comparison) -> None:
+    forest = forest_of(crossed)
+    assert [heading for heading, _ in forest.groups] == [
+        "ours minus usual",
+        "ours minus flat",
+        "usual minus flat",
+    ]
+    lines = [line for _, lines in forest.groups for line in lines]
+    assert [line.name for line in lines[:3]] == [
+        "liver, 10 labels",
+        "spleen, 10 labels",
+        "claim 1, all its tasks",
+    ]
+    for line in lines:
+        assert line.two_way is not None and line.given_runs is not None
+        assert 0 <= line.two_way[0] <= line.mean <= sum(line.two_way) <= 100.01
+        assert line.two_way[0] <= line.given_runs[0] + 0.01
+    assert lines[2].mean > forest.zero > lines[-1].mean and "0" in [text for _, text in forest.marks]
+    bound = next(line.bound for line in lines if line.bound is not None)
+    assert bound < forest.zero
+
+
+def test_names_are_no_markup_in_markdown(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, draws=2, people=2, claims="")
+    for name in ("cells.csv", "cases.csv"):
+        path = folder / name
+        path.write_text(path.read_text().replace("usual", "a|b <img src=x> [c](d) `e`"))
+    text = markdown_of(compared(folder))
+    assert r"a\|b \<img src=x\> \[c\](d) \`e\`" in text and not re.search(r"(?<!\\)<img", text)
+    rows = [line for line in text.splitlines() if line.startswith("| ours |")]
+    assert len({line.replace(r"\|", "").count("|") for line in rows}) == 1
+
+
+def test_json_and_csv_hold_the_same(crossed: Comparison) -> None:
+    found = json.loads(json_of(crossed))
+    rows = list(csv.DictReader(csv_of(crossed).splitlines()))
+    assert found["format"] == 1 and len(rows) == len(found["differences"]) == 6
+    for row, each in zip(rows, found["differences"], strict=True):
+        assert (row["method"], row["against"], row["design"]) == (each["method"], each["against"], "crossed")
+        assert float(row["difference"]) == pytest.approx(each["difference"], abs=1e-6)
+        assert float(row["low"]) == pytest.approx(each["runs_and_people"]["low"], abs=1e-6)
+    claim = found["claims"][1]
+    assert (claim["verdict"], claim["margin"], claim["tested_on"]) == ("held", 0.02, ["liver"])
+    assert claim["sign_flip"] == {"p": 0.125, "smallest": 0.125, "draws": 4}
+    assert found["methods"][0]["dice_of_draws"].keys() == {"0", "1", "2", "3"}
+    assert found["warnings"] == warnings(crossed)
+
+
+def test_a_study_without_claims_says_so(tmp_path: Path) -> None:
+    found = compared(make_study(tmp_path, claims="claims: []"))
+    assert claims_head(found).startswith("No claim was written into study.yaml: everything below explores")
+    assert found.reference == "ours" and CLAIMS not in markdown_of(found)

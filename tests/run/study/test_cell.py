@@ -1,0 +1,63 @@
+"""Parts of a cell that need no training."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.data.cases import Case, Dataset
+from stampseg.evaluation.metrics import Metrics
+from stampseg.run.study import cell as cells
+from stampseg.run.study.cell import mask_names, mean_dice
+
+
+def row(case: str, label: str, dice: float) -> Metrics:
+    return Metrics(case, label, 1, dice, 0, 0, 0, 0, 1)
+
+
+def test_dice_is_the_mean_over_people_of_their_cases_and_labels() -> None:
+    people = {"a1": "a", "a2": "a", "b1": "b"}
+    rows = [
+        row("a1", "x", 0.2), row("a1", "y", 0.4), row("a2", "x", 0.6), row("a2", "y", math.nan),
+        row("b1", "x", 0.8), row("b1", "union", 0.0),
+    ]  # fmt: skip
+    assert mean_dice(rows, people) == pytest.approx((0.4 + 0.8) / 2)
+    assert mean_dice(rows[3:4], people) is None
+
+
+def test_masks_have_the_names_that_predict_gives_them(tmp_path: Path) -> None:
+    """Of nnU-Net's x_0000.png the mask is x.png; of pictures that are only numbered it is not."""
+    for names, found in ((["x_0000", "y_0000"], {"x", "y"}), (["x_0000", "z"], {"x_0000", "z"})):
+        cases = [Case(name, name, (tmp_path / f"{name}.png",), None) for name in names]
+        for case in cases:
+            case.images[0].touch()
+        assert set(mask_names(cases, 1)) == found
+
+
+def test_masks_are_compared_with_the_labels_of_their_cases(tmp_path: Path) -> None:
+    """Whatever the label files are called, and the links are gone afterwards."""
+    (tmp_path / "masks").mkdir()
+    half = np.zeros((8, 8), np.uint8)
+    half[:4] = 255
+    named = {}
+    for name, other in (("x", "one"), ("y", "two")):
+        Image.fromarray(half).save(tmp_path / "masks" / f"{name}.png")
+        Image.fromarray(half if name == "x" else 255 - half).save(tmp_path / f"{other}_label.png")
+        named[name] = Case(other, other, (tmp_path / f"{name}.png",), tmp_path / f"{other}_label.png")
+    dataset = Dataset(tmp_path, "folders", tuple(named.values()), (), {255: "upper"}, (), ())
+    found = cells._evaluate(tmp_path, named, dataset, None)
+    assert [(row.case, row.label, row.dice) for row in found.rows] == [("x", "upper", 1), ("y", "upper", 0)]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["masks"]
+    assert (tmp_path / "metrics.json").is_file()
+
+
+def test_what_a_data_set_declares_counts_where_the_options_do_not_say_otherwise() -> None:
+    dataset = Dataset(Path(), "decathlon", (), (), {}, ("CT",), (), ignored=9)
+    free = {"data": {"ignore_label": None, "normalization": None}}
+    assert cells._declared(dataset, free) == {"data": {"ignore_label": 9, "normalization": "ct"}}
+    said = {"data": {"ignore_label": None, "normalization": "zscore"}}
+    assert cells._declared(dataset, said) == {"data": {"ignore_label": 9}}

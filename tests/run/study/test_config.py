@@ -1,0 +1,124 @@
+"""What the file of a study may hold, and what is said where it holds something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stampseg.core.errors import ConfigError
+from stampseg.run.study.config import dump_study, load_study, place_of
+from tests.run.study.small import METHODS, study_values
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def written(folder: Path, values: object) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+def task(**changes: Any) -> dict[str, Any]:
+    return {"tasks": {"discs": {**study_values()["tasks"]["discs"], **changes}}}
+
+
+def method(**options: Any) -> dict[str, Any]:
+    return {"methods": {**METHODS, "other": options}}
+
+
+def claim(**parts: Any) -> dict[str, Any]:
+    return {"claims": [{"method": "ours", "against": "flat, equal FLOPs", "kind": "superior", **parts}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"draw": [1]}, "draw: no such option; did you mean draws: [1]?"),
+        (task(peple="x"), "tasks.discs.peple: no such option; did you mean"),
+        ({"repeats": 3}, "repeats: no such option; docs/how-to/run-a-study.md lists all"),
+        (task(test=0), "tasks.discs.test 0: expected 1 or more"),
+        (task(labelled_people=[2, 2]), "tasks.discs.labelled_people [2, 2]: expected numbers of 1 or more"),
+        ({"draws": []}, "draws []: "),
+        ({"draws": [-1]}, "draws [-1]: expected numbers from 0"),
+        ({"methods": {"a/b": {}}}, "'a/b' is the name of a folder in the study"),
+        ({"methods": {"..": {}}}, "'..' is the name of a folder in the study"),
+        (method(metod="dense"), "methods.other: metod: no such option; did you mean method: dense?"),
+        (method(seed=3), "methods.other.seed: the seed is the number of the draw; leave it out"),
+        (method(labels=3), "methods.other.labels: the task says who is labelled"),
+        (method(unlabelled="scans"), "methods.other.unlabelled 'scans': expected auto (the people"),
+        (method(train={"validation": "a.csv"}), "methods.other.train.validation 'a.csv': expected none"),
+        (
+            method(method="flat", prune={"target": {"flops of": "his"}}),
+            "methods.other.prune.target: flops of 'his'; expected another method of this study, with a "
+            "target of its own: 'ours', 'flat, equal FLOPs', 'other'",
+        ),
+        (
+            method(method="flat", prune={"target": {"flops of": "flat, equal FLOPs"}}),
+            "flops of 'flat, equal FLOPs'; expected another method",
+        ),
+        (method(prune={"target": {"flops in": "ours"}}), "prune.target.flops in: no such option"),
+        ({"options": {"labels": 3}}, "options.labels: the task says who is labelled"),
+        (claim(method="his"), "claim 1, method 'his': no such method; expected one of 'ours', 'flat, equal"),
+        (claim(against="ours"), "claim 1: 'ours' against itself"),
+        (claim(kind="noninferior"), "noninferior needs a margin, such as 0.01"),
+        (claim(margin=0.01), "superior has no margin; leave it out"),
+        (claim(kind="equal"), "claims.0.kind 'equal': expected superior or noninferior"),
+        (claim(tasks=["heads"]), "claim 1, tasks 'heads': no such task; expected all, or some of 'discs'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = written(tmp_path, study_values(**changes))
+    with pytest.raises(ConfigError) as caught:
+        load_study(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("- a", "expected names with values, tasks, methods and draws"), ("a: [", "not a YAML file of a study")],
+)
+def test_files_that_are_no_study(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_study(written(tmp_path, text))
+    with pytest.raises(ConfigError, match=r"cannot be read .*name a YAML file of a study"):
+        load_study(tmp_path / "none.yaml")
+
+
+def test_it_is_written_as_it_is_read_and_good_from_anywhere(tmp_path: Path) -> None:
+    config = load_study(written(tmp_path, study_values()))
+    (tmp_path / "copy").mkdir()
+    assert load_study(written(tmp_path / "copy", dump_study(config))) == config
+    assert place_of("discs", config.tasks["discs"]) == tmp_path / "pictures"
+
+
+def test_data_may_be_named_from_a_variable_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_study(written(tmp_path, study_values(**task(data="$SCANS/discs"))))
+    monkeypatch.setenv("SCANS", "/data")
+    assert place_of("discs", config.tasks["discs"]) == Path("/data/discs")
+    monkeypatch.delenv("SCANS")
+    with pytest.raises(
+        ConfigError, match=r"tasks.discs.data '\$SCANS/discs': \$SCANS is not set; .*export SCANS"
+    ):
+        place_of("discs", config.tasks["discs"])
+
+
+def test_options_of_study_task_and_method_come_together(tmp_path: Path) -> None:
+    values = study_values(
+        **task(options={"train": {"steps": 9}}), **method(method="dense", train={"steps": 7})
+    )
+    config = load_study(written(tmp_path, values))
+    assert config.run_options("discs", "ours").train.steps == 9
+    other = config.run_options("discs", "other")
+    assert (other.train.steps, other.train.batch_size, other.train.validation) == (7, 2, "none")
+    target = config.run_options("discs", "flat, equal FLOPs", 5e6).prune.target
+    assert (target.kind, target.amount) == ("flops", 5e6)
+
+
+def test_the_study_of_few_labels_can_be_read() -> None:
+    config = load_study(ROOT / "studies" / "few-labels.yaml")
+    assert [claim.kind for claim in config.claims] == ["noninferior", "superior", "superior"]
+    assert config.run_options("cardiac", "stamp+ as published").prune.scoring == "pass"

@@ -1,0 +1,174 @@
+"""A search: what it tries, how it ends, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampseg.core.config import Config, parse_config
+from stampseg.core.errors import ConfigError
+from stampseg.data.cases import find_dataset
+from stampseg.networks.factory import count, network_spec
+from stampseg.run.folder import RunFolder
+from stampseg.run.folds.cross_validation import settled_for_folds
+from stampseg.run.reporters import Reporters
+from stampseg.run.search import race
+from stampseg.run.search.candidates import DEFAULT, Candidate, candidates
+from stampseg.run.search.race import chosen_config, search
+from stampseg.run.search.records import SEARCH, read_search
+from stampseg.run.spec import RunSpec
+from stampseg.run.survey import survey
+from tests.cli.command import QUICK, call
+from tests.data.scans import write_pictures
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("data"), [f"{n}" for n in range(6)], (60, 64))
+
+
+def names_of(data: Path, values: dict[str, Any]) -> list[str]:
+    config = settled_for_folds(parse_config({"train": {"validation": "none"}, **values}, "test"))
+    return [one.name for one in candidates(config, survey(find_dataset(data), config))]
+
+
+def test_what_is_tried_and_that_what_was_said_is_not_varied(data: Path) -> None:
+    assert names_of(data, {}) == [DEFAULT, "larger", "wider", "more steps"]
+    fixed = {"prune": {"target": "20%"}, "train": {"validation": "none", "steps": 50}}
+    assert names_of(data, fixed) == [DEFAULT]
+    assert names_of(data, {"method": "dense"}) == [DEFAULT, "more steps"]
+
+
+def test_the_wider_network_comes_to_the_same_size(data: Path) -> None:
+    config = parse_config({"train": {"validation": "none"}}, "test")
+    seen = survey(find_dataset(data), config)
+    wider = next(one for one in candidates(config, seen) if one.name == "wider")
+    assert wider.changes["network"] == {"width": 16}
+    asked = int(wider.changes["prune"]["target"])
+    assert asked == round(0.15 * count(network_spec(seen.plan, config))[0])
+
+
+class Fake:
+    """Folds without training: each setting has its Dice, and takes its seconds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, dice: dict[str, list[float]]) -> None:
+        self.ran: list[tuple[str, int]] = []
+        self.now = 0.0
+        self.dice = dice
+        monkeypatch.setattr(
+            race,
+            "candidates",
+            lambda config, seen: [Candidate(name, {}, f"words of {name}") for name in dice],
+        )
+        monkeypatch.setattr(race._Race, "_people", self.people)
+        monkeypatch.setattr(race, "_opened", lambda place, spec: (place, spec))
+
+    def carry_out(self, place: Any, spec: Any) -> Any:
+        self.ran.append((place.parent.parent.name, int(place.name)))
+        self.now += 60
+
+    def people(self, place: Path, number: int, entrant: Any) -> dict[str, float]:
+        return {str(person): self.dice[entrant.name][person] for person in range(2 * (number + 1))}
+
+    def search(self, data: Path, output: Path, **train: Any) -> Any:
+        config = parse_config({"train": {"search": True, "folds": 3, **train}}, "test")
+        spec = RunSpec("train", data, config)
+        folder = RunFolder(output)
+        output.mkdir(exist_ok=True)
+        return search(folder, spec, find_dataset(data), Reporters([]), self.carry_out, lambda: self.now)
+
+
+EVEN = [0.5, 0.6, 0.7, 0.5, 0.6, 0.7]
+
+
+def test_the_worse_half_leaves_after_each_fold(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    better = [value + 0.1 for value in EVEN]
+    worse = [value - 0.1 for value in EVEN]
+    dice = {DEFAULT: EVEN, "a": better, "b": worse, "c": worse, "d": worse}
+    fake = Fake(monkeypatch, dice)
+    found = fake.search(data, tmp_path / "run")
+    assert [name for name, fold in fake.ran if fold == 0] == [DEFAULT, "a", "b", "c", "d"]
+    assert [name for name, fold in fake.ran if fold == 1] == [DEFAULT, "a", "b"]
+    assert [name for name, fold in fake.ran if fold == 2] == [DEFAULT, "a"]
+    assert found.chosen == "a" and found.estimate == pytest.approx(0.7, abs=0.02)
+    assert "0.700 against 0.600 on 6 people left out" in found.why
+    assert read_search(tmp_path / "run") == found
+
+
+def test_a_default_that_is_not_beaten_is_kept_and_said(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    lucky = [0.49, 0.59, 0.69, 0.49, 0.59, 0.95]
+    found = Fake(monkeypatch, {DEFAULT: EVEN, "lucky": lucky}).search(data, tmp_path / "run")
+    assert found.chosen == DEFAULT and found.entrant("lucky").mean > found.entrant(DEFAULT).mean
+    assert "the default is not beaten" in found.why
+    assert chosen_config(Config(), found) == Config()
+
+
+def test_a_budget_ends_the_race_and_what_is_whole_is_compared(
+    data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    better = [value + 0.1 for value in EVEN]
+    fake = Fake(monkeypatch, {DEFAULT: EVEN, "a": better, "b": better})
+    found = fake.search(data, tmp_path / "run", budget="4m")
+    assert fake.ran == [(DEFAULT, 0), ("a", 0), ("b", 0), (DEFAULT, 1)]
+    assert found.chosen == DEFAULT and "no other setting came far enough" in found.why
+
+
+def test_a_stopped_search_goes_on(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    better = [value + 0.1 for value in EVEN]
+    fake = Fake(monkeypatch, {DEFAULT: EVEN, "a": better})
+    plain, stops = fake.carry_out, [3]
+
+    def stopping(place: Any, spec: Any) -> None:
+        if len(fake.ran) == stops[0]:
+            raise KeyboardInterrupt
+        plain(place, spec)
+
+    fake.carry_out = stopping  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        fake.search(data, tmp_path / "run")
+    stops[0] = -1
+    found = fake.search(data, tmp_path / "run")
+    assert len(fake.ran) == len(set(fake.ran)) == 6
+    assert found.chosen == "a"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": "soon"}, "expected a time with its unit, such as 2h, 45m or 90s"),
+        ({"budget": "5"}, "expected a time with its unit"),
+    ],
+)
+def test_budgets_that_are_none(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_config({"train": changes}, "test")
+    assert parse_config({"train": {"budget": "1.5h"}}, "test").train.budget_seconds == 5400
+
+
+def test_a_search_through_the_command_line(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(
+        race,
+        "candidates",
+        lambda config, seen: [
+            Candidate(DEFAULT, {}, "as given"),
+            Candidate("l1", {"prune": {"criterion": "l1"}}, "by the l1 norm"),
+        ],
+    )
+    words = ("train", data, "-o", tmp_path / "run", "--search", "--folds", "2", *QUICK)
+    said = call(*words).output
+    found = SEARCH.read(tmp_path / "run")
+    assert found.chosen in (DEFAULT, "l1") and [one.folds for one in found.entrants] == [2, 2]
+    assert "(chosen)" in said and found.why[:40] in said
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["training_cases"] == 6
+    assert (tmp_path / "run" / "search" / "l1" / "folds" / "1" / "result.json").exists()
+
+
+def test_search_and_distil_are_one_too_many(data: Path, tmp_path: Path) -> None:
+    said = call(
+        "train", data, "-o", tmp_path / "run", "--search", "--distil", "--folds", "2", *QUICK, code=2
+    ).output
+    assert "--search with --distil: one at a time; leave out one of the two" in said
