@@ -17,7 +17,7 @@ from stampseg.core.errors import DataError, StampsegError, one_line
 from stampseg.data.cases import Case, find_inputs
 from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.evaluation.overlay import save_overlay
-from stampseg.runtime.segmentation import _refuse_overwriting
+from stampseg.runtime.targets import refuse_overwriting
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "stampseg"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -187,7 +187,7 @@ def test_overlays_replace_nothing_unasked(
     cases = find_inputs([tmp_path / "in"])
 
     def check() -> None:
-        _refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), tmp_path / overlays, overwrite)
+        refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), tmp_path / overlays, overwrite)
 
     if message is None:
         check()
@@ -204,8 +204,8 @@ def test_the_other_file_of_a_pair_is_not_replaced_unasked(tmp_path: Path) -> Non
     (tmp_path / "out" / "a.img").write_text("mine")
     cases = find_inputs([tmp_path / "in" / "a.hdr"])
     with pytest.raises(DataError, match=r"out/a\.img: exists already; choose another folder with `output`"):
-        _refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), None, False)
-    _refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), None, True)
+        refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), None, False)
+    refuse_overwriting(cases, masks_of(cases, tmp_path / "out"), None, True)
 
 
 @pytest.mark.parametrize(

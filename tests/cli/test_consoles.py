@@ -16,7 +16,7 @@ from rich.console import Console
 
 from stampseg.cli.app import print_anything
 from stampseg.cli.tables import print_evaluation
-from stampseg.evaluation.folders import Evaluation
+from stampseg.evaluation.evaluation import Evaluation
 from stampseg.evaluation.metrics import evaluate_case
 from stampseg.run.folder import LOG_FILE, RunFolder
 from tests.cli.command import call

@@ -15,7 +15,8 @@ from PIL import Image
 
 from stampseg.cli.tables import print_evaluation
 from stampseg.core.errors import DataError
-from stampseg.evaluation.folders import Evaluation, FalsePositives, Statistics, evaluate_folder
+from stampseg.evaluation.evaluation import Evaluation, FalsePositives, Statistics
+from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
 from tests.cli.command import call
 

@@ -254,6 +254,18 @@ def test_volumes_stand_upright_in_true_proportions() -> None:
     assert shown.outlines[0].reference.startswith("M6 0") and area(shown.outlines[0].reference) == 4
 
 
+def test_the_other_planes_show_where_most_is_labelled() -> None:
+    image, labels = np.zeros((1, 8, 10, 6), np.float32), np.zeros((8, 10, 6), np.uint8)
+    labels[2:5, 3, 1:3], labels[2:6, 7, 1:4], labels[4, 7, 1:6] = 1, 1, 1
+    view = view_of(image, labels, labels, (1.0, 1.0, 5.0), 2, 48)
+    assert [(plane.plane, plane.compass, plane.depth) for plane in view.others] == [
+        ("coronal", "LRSI", 10), ("sagittal", "PASI", 8)
+    ]  # fmt: skip
+    assert [len(plane.slices) for plane in view.others] == [1, 1]
+    assert [plane.slices[0].index for plane in view.others] == [7, 4]
+    assert view.others[0].ratio == pytest.approx(8 / 30)
+
+
 @pytest.mark.parametrize(
     ("spacing", "axis"),
     [((1, 1, 1), 2), ((1, 1, 5), 2), ((3, 1, 1), 0), ((1, 3, 1), 1), ((1, 1.00001, 1), 2)],

@@ -214,3 +214,46 @@ def test_a_run_without_rounds_still_opens(tmp_path: Path, open_page: Opener) -> 
     seen = open_page(file)
     assert seen.complaints == [] and "No round has ended yet" in seen.page.inner_text("main")
     assert seen.page.locator("#canvas svg").count() == 1
+
+
+def test_the_command_is_copied(page: Seen) -> None:
+    page.page.locator("#copy").click()
+    page.page.wait_for_timeout(200)
+    assert page.page.locator("#copy").inner_text() in ("Copied", "Press Ctrl+C")
+    page.page.wait_for_timeout(2100)
+    assert page.page.locator("#copy").inner_text() == "Copy" and not page.complaints
+
+
+def test_outlines_have_their_labels_colour_and_a_dark_rim(page: Seen) -> None:
+    """Reference and prediction of one label are of one colour; each lies on a rim that no stain hides."""
+    paths = page.page.locator("#canvas path").evaluate_all(
+        "all => all.map(p => [p.getAttribute('class'), p.getAttribute('stroke'), getComputedStyle(p).stroke])"
+    )
+    lines = [(kind, stroke) for kind, stroke, _ in paths if "rim" not in kind]
+    rims = [shown for kind, _, shown in paths if "rim" in kind]
+    assert {kind for kind, _ in lines} == {"reference", "prediction"}
+    assert {stroke for kind, stroke in lines if kind == "reference"} <= {
+        stroke for kind, stroke in lines if kind == "prediction"
+    }
+    assert len(rims) == len(lines) and set(rims) == {"rgb(0, 0, 0)"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_cut(report: Path, open_page: Opener, width: int) -> None:
+    """No part is wider than the window unless it scrolls by itself."""
+    seen = open_page(report, width=width)
+    wide = seen.page.evaluate(
+        """() => [...document.querySelectorAll("main *, header *, footer *")].filter((e) => {
+          if (e.closest(".scroll, pre, svg, .skip, details:not([open])")) return false;
+          const box = e.getBoundingClientRect();
+          return box.width > 0 && box.right > document.documentElement.clientWidth + 1;
+        }).map((e) => e.tagName + "." + e.className)"""
+    )
+    assert wide == []
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_volumes_are_shown_in_three_planes(page: Seen) -> None:
+    words = page.page.locator("#planes figcaption").all_inner_texts()
+    assert [text.split()[0] for text in words] == ["coronal", "sagittal"]
+    assert page.page.locator("#planes path.reference").count() > 0 and not page.complaints

@@ -522,7 +522,7 @@ def test_an_exported_file_computes_on_the_cpu(models: dict[Any, Any], tmp_path: 
 def test_one_file_is_ahead_and_no_more() -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    from stampseg.runtime.segmentation import _one_ahead
+    from stampseg.runtime.stream import _one_ahead
 
     begun: list[int] = []
     with ThreadPoolExecutor(1) as pool:

@@ -162,7 +162,7 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
             assert all(torch.equal(now[name], good[name]) for name in good)
         elif turn.validation and turn.validation.dice > 0.5:
             good = bit_for_bit(bench)
-    assert events == ["warm-up", "cut", "cut", "cut", "rolled back", *["finish"] * 5]
+    assert events == ["warm-up", "cut", "cut", "cut", "rolled back", "recover", *["finish"] * 5]
     back = rounds[4]
     assert (back.widths, back.parameters, back.dropout) == (
         rounds[2].widths,
@@ -176,6 +176,26 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
     start = Round(-1, "train", {}, bench.dense, 0, 0, 0, 0.0, None)
     choice = select(rounds, PruneOptions(target=Target(share=0.4)), start, True)
     assert (rounds[choice.number].event, choice.target_reached) == ("finish", False)
+
+
+def test_cuts_that_do_not_heal_pause_the_pruning_and_it_goes_on() -> None:
+    """A network that is not ready for small cuts yet is so after more training."""
+    bench = Bench(lambda bench: 0.9 if bench.size > 0.6 * bench.dense or bench.steps > 60 else 0.2)
+    rounds = list(bench.run(120, max_drop=0.1, rollbacks=1, rankable="all", rounds=10))
+    events = [turn.event for turn in rounds]
+    first = events.index("rolled back")
+    pause = next(i for i in range(first, len(events)) if events[i] == "recover" and events[i - 1] != "cut")
+    assert events[first:pause].count("rolled back") == 2, "other channels were tried before"
+    assert "cut" in events[pause:] and events[-1] == "finish"
+    assert rounds[-1].parameters < rounds[pause].parameters and bench.steps == 120
+
+
+def test_cuts_that_never_heal_leave_the_finish_its_steps() -> None:
+    bench = Bench(lambda bench: 0.9 if bench.size == bench.dense else 0.2)
+    rounds = list(bench.run(100, max_drop=0.1, rollbacks=0, final_share=0.3, warmup_share=0.1))
+    before = next(turn for turn, after in pairwise(rounds) if after.event == "finish")
+    assert bench.size == bench.dense and bench.steps == 100
+    assert 70 <= before.steps <= 80, "the last try may overrun by a round"
 
 
 def test_channels_that_did_not_heal_are_spared_and_the_target_is_still_met() -> None:
@@ -377,4 +397,5 @@ def test_below_a_dice_floor_no_cut_is_trusted_without_validation() -> None:
     settled = PruneOptions(target=Target.parse("dice:0.8"), rollbacks=1)
     rounds = list(stamp(bench.learner(), bench.graph, settled, 60))
     assert rounds[-1].parameters == bench.dense
-    assert [turn.event for turn in rounds].count("rolled back") == 2
+    assert [turn.event for turn in rounds].count("rolled back") >= 2
+    assert (rounds[-1].event, rounds[-1].steps) == ("finish", 60)

@@ -23,7 +23,7 @@ from .options import (
     shape_from,
 )
 from .run_options import PlanOptions, RunOptions, TrainOptions, as_option, with_options
-from .train import resume_run, start_run
+from .train import refuse_ended, resume_run, start_run
 
 if TYPE_CHECKING:
     from ..doctor.examination import Examination
@@ -78,6 +78,8 @@ def train(
     """Train and prune a network; everything is left in the run folder. A stopped run can be resumed."""
     if resume is not None:
         given = {"data": data, "output": output, **options.given(), "quiet": None}
+        if options.steps is not None:
+            refuse_ended(resume, options.steps)
         if any(value is not None for value in given.values()):
             names = ", ".join(as_option(name) for name, value in given.items() if value is not None)
             raise ConfigError(f"--resume uses the data and options of the run; leave out {names}")

@@ -14,7 +14,8 @@ from ..core.target import Target
 from ..data.cases import find_inputs
 from ..data.demo import DemoData, make_demo_data
 from ..data.io.readers import read_image, read_label
-from ..evaluation.folders import Evaluation, evaluate_folder
+from ..evaluation.evaluation import Evaluation
+from ..evaluation.folders import evaluate_folder
 from ..evaluation.metrics import UNION
 from ..evaluation.overlay import contact_sheet, save_overlay
 from ..networks.model_file import MODEL_FILE

@@ -19,6 +19,7 @@ CONFIG_NAMES = {
     "target": "prune.target",
     "steps": "train.steps",
     "validation": "train.validation",
+    "test": "train.test",
     "folds": "train.folds",
     "fold_column": "train.fold_column",
     "distil": "train.distil",
@@ -27,6 +28,9 @@ CONFIG_NAMES = {
     "network": "network.name",
     "grid": "data.grid",
     "ignore_label": "data.ignore_label",
+    "names": "data.names",
+    "merge": "data.merge",
+    "only": "data.only",
 }
 # Options that a flag sets beside the one that it is named for.
 ALSO = {"grid": "data.spacing"}

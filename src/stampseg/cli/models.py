@@ -7,9 +7,22 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import DataError, one_line
+from ..core.errors import ConfigError, DataError, StampsegError, one_line
+from ..core.level import Level
 from .app import app, console, print_json, reported, say
-from .options import DeviceOption, IgnoreOption, ImagesOption, JsonOption, MasksOption, TrustOption
+from .options import (
+    DeviceOption,
+    IgnoreOption,
+    ImagesOption,
+    JsonOption,
+    MasksOption,
+    MergeOption,
+    NamesOption,
+    OnlyOption,
+    TrustOption,
+    config_from,
+    labels_from,
+)
 
 
 @app.command()
@@ -73,16 +86,27 @@ def predict(
     ] = None,
     trusted: TrustOption = None,
     device: DeviceOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment images with a model. Each mask lies on its image's own grid and has its file type."""
-    from ..runtime.segmentation import segment
+    from ..runtime.segmentation import segment_all
 
-    segment(
+    found = segment_all(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
         batch_size=batch, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess,
         all_pieces=all_pieces, confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()),
-        echo=say,
+        echo=(lambda _: None) if as_json else say,
+        warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
     )  # fmt: skip
+    if not as_json:
+        found.check()
+        return
+    print_json(found.to_json())
+    try:
+        found.check()
+    except StampsegError as error:  # the one document stands already
+        say(f"stampseg: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
 
 
 @app.command()
@@ -216,22 +240,51 @@ def evaluate(
         float, typer.Option("--tolerance", help="Surface Dice tolerance in mm (pixels for pictures).")
     ] = 1.0,
     ignore_label: IgnoreOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    names: NamesOption = None,
+    merge: MergeOption = None,
+    only: OnlyOption = None,
+    group_regex: Annotated[
+        str | None,
+        typer.Option("--group-regex", help="Its first group in a case's name is the person."),
+    ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="Who is who instead: a run folder, or a CSV with columns case,group."),
+    ] = None,
+    overlays: Annotated[
+        Path | None,
+        typer.Option("--overlays", help="Also write pictures of prediction and reference here."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the scans, for the pictures.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare predicted masks with reference masks. By Dice, HD95, surface Dice and volume error."""
-    from ..evaluation.folders import check_output, evaluate_folder
-    from .tables import print_evaluation
+    from ..evaluation.evaluation import check_output
+    from ..evaluation.folders import evaluate_folder
+    from ..evaluation.pictures import Pictures
+    from .tables import print_evaluation, print_worst
 
     if output is not None:
         check_output(output, overwrite)
-    result = evaluate_folder(predictions, labels, tolerance_mm=tolerance, ignored=ignore_label)
+    if images is not None and overlays is None:
+        raise ConfigError("--images are drawn in the pictures of --overlays FOLDER; give that as well")
+    options = config_from(None, None, labels_from(names, merge, only)).data
+    pictures = Pictures(overlays, images, overwrite) if overlays is not None else None
+    result = evaluate_folder(
+        predictions, labels, tolerance_mm=tolerance, ignored=ignore_label, options=options,
+        group_regex=group_regex, groups=groups, pictures=pictures,
+    )  # fmt: skip
     if output is not None:
         result.write(output, overwrite)
     if as_json:
         print_json(result.to_json())
     else:
         print_evaluation(result, console())
+        if pictures is not None:
+            print_worst(result, pictures, console())
 
 
 @app.command()

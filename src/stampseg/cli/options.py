@@ -33,6 +33,17 @@ IgnoreOption = Annotated[
         help="Value in the label files of voxels that are left out; default: what dataset.json calls ignore.",
     ),
 ]
+NamesOption = Annotated[
+    str | None, typer.Option("--names", help="What label values are called: 1=liver,2=spleen.")
+]
+MergeOption = Annotated[
+    list[str] | None,
+    typer.Option("--merge", help="Labels, by value or name, that become one: cord=1,2; may be repeated."),
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option("--only", help="Labels, by value or name, that are left, the others background: liver,3."),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any option, as in --set prune.criterion=l1 --set data.spacing=[1,1,2]."),
@@ -51,6 +62,39 @@ ResumeOption = Annotated[
     Path | None,
     typer.Option("--resume", help="Resume the run that was stopped in this folder.", metavar="RUN"),
 ]
+
+
+def labels_from(names: str | None, merge: list[str] | None, only: str | None) -> dict[str, Any]:
+    """`1=liver,2=spleen`, `cord=1,2` and `liver,3` as the options of a Config, those that are given.
+
+    Raises:
+        ConfigError: a text of another form.
+    """
+    changes: dict[str, Any] = {}
+    if names is not None:
+        pairs = [_pair(part, "--names", names, "1=liver,2=spleen") for part in names.split(",")]
+        if not all(value.isascii() and value.isdigit() for value, _ in pairs):
+            raise ConfigError(f"--names {names!r}: expected values with names, as in 1=liver,2=spleen")
+        changes["data.names"] = {int(value): name for value, name in pairs}
+    if merge:
+        parts = [_pair(text, "--merge", text, "cord=1,2") for text in merge]
+        changes["data.merge"] = {name: _split(labels) for name, labels in parts}
+        if len(changes["data.merge"]) < len(parts):
+            raise ConfigError(f"--merge {parts[-1][0]}: one name twice; list all of its labels at once")
+    if only is not None:
+        changes["data.only"] = _split(only)
+    return changes
+
+
+def _pair(text: str, flag: str, whole: str, example: str) -> tuple[str, str]:
+    name, separator, value = (part.strip() for part in text.partition("="))
+    if not (name and separator and value):
+        raise ConfigError(f"{flag} {whole!r}: expected {example}")
+    return name, value
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 SETS = ("data", "network", "prune", "train", "teacher")  # of options

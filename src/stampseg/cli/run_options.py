@@ -15,7 +15,18 @@ import typer
 
 from ..core.errors import ConfigError
 from .flags import flag_of, library_name
-from .options import DeviceOption, IgnoreOption, ImagesOption, MasksOption, SetOption, config_from
+from .options import (
+    DeviceOption,
+    IgnoreOption,
+    ImagesOption,
+    MasksOption,
+    MergeOption,
+    NamesOption,
+    OnlyOption,
+    SetOption,
+    config_from,
+    labels_from,
+)
 
 if TYPE_CHECKING:
     from ..core.config import Config
@@ -51,6 +62,13 @@ class PlanOptions:
         str | None,
         typer.Option("--validation", help="CSV of cases, a share such as 20%, none, or auto (default)."),
     ] = None
+    test: Annotated[
+        str | None,
+        typer.Option(
+            "--test",
+            help="People kept aside, predicted once at the end: a CSV of cases, or a share such as 20%.",
+        ),
+    ] = None
     network: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +91,9 @@ class PlanOptions:
         ),
     ] = None
     ignore_label: IgnoreOption = None
+    names: NamesOption = None
+    merge: MergeOption = None
+    only: OnlyOption = None
     config: Annotated[Path | None, typer.Option("--config", help="YAML file of options.")] = None
     settings: SetOption = None
 
@@ -111,6 +132,7 @@ class PlanOptions:
     def _changes(self) -> dict[str, Any]:
         """What the options change, by the names of a Config."""
         changes = {library_name(name): value for name, value in self.given().items() if name not in APART}
+        changes |= labels_from(self.names, self.merge, self.only)
         if self.grid is not None and self.grid not in ("auto", "native"):
             del changes[library_name("grid")]
             changes["data.spacing"] = _spacing(self.grid)

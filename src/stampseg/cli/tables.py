@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from rich.table import Table
 
 from ..core.level import Level
 from ..core.text import counted, shape_text, size_text
-from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
+from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
+from ..evaluation.people import how_read, interval_words
 from .flags import in_flags
 
 if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
@@ -21,8 +23,11 @@ if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
     from ..doctor.examination import Examination
     from ..doctor.finding import Finding
     from ..doctor.network import GroupFinding, Inspection
-    from ..evaluation.folders import Evaluation, Statistics
+    from ..evaluation.evaluation import Evaluation, Statistics
+    from ..evaluation.people import OverPeople
+    from ..evaluation.pictures import Pictures
     from ..run.folds.records import Folds
+    from ..run.records import AsideRecord, LabelOfPeople
     from ..run.search.records import Search
     from ..run.survey import Survey
 
@@ -225,6 +230,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         cells = (between.join(_figures(metrics[name], sign)) for name in METRIC_NAMES)
         table.add_row(escape(label), held, *cells)
     console.print(table)
+    if evaluation.people:
+        _print_over_people(evaluation, console)
     console.print(
         f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
         markup=False,
@@ -233,6 +240,63 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     lines += _absences(evaluation)
     for line in (*lines, *map(Level.WARNING.shown, evaluation.missed())):
         console.print(line, markup=False)
+
+
+SHOWN_PEOPLE = 10
+
+
+def _print_over_people(evaluation: Evaluation, console: Console) -> None:
+    """Dice over people, then of those whose Dice is lowest."""
+    own = {person: found for person, found in evaluation.by_person().items() if found}
+    dice = {label: metrics["dice"] for label, metrics in evaluation.over_people().items()}
+    _print_labels(f"over {counted(len(own), 'person', 'people')}, each counts once", dice, console)
+    means = {
+        person: [m.mean for label in found if (m := found[label]["dice"]).mean is not None and label != UNION]
+        for person, found in own.items()
+    }
+    ranked = sorted(own, key=lambda person: (sum(means[person]) / len(means[person]), person))
+    table = Table(title="lowest mean Dice first", title_justify="left")
+    table.add_column("person", overflow="fold")
+    for column in ("cases", "mean Dice"):
+        table.add_column(column, justify="right", no_wrap=True)
+    cases = Counter(evaluation.people.values())
+    for person in ranked[:SHOWN_PEOPLE]:
+        mean = sum(means[person]) / len(means[person])
+        table.add_row(escape(person), str(cases[person]), f"{mean:.3f}")
+    console.print(table)
+    if len(ranked) > SHOWN_PEOPLE:
+        console.print(f"and {len(ranked) - SHOWN_PEOPLE} more people; --json has all", markup=False)
+
+
+def print_people(found: AsideRecord, console: Console) -> None:
+    """Dice of each label over the people kept aside."""
+    title = f"{counted(found.cases, 'case')} of {counted(found.people, 'person', 'people')} kept aside"
+    _print_labels(title, found.labels, console)
+
+
+def _print_labels(
+    title: str, labels: Mapping[str, LabelOfPeople] | Mapping[str, OverPeople], console: Console
+) -> None:
+    table = Table(title=title, title_justify="left")
+    table.add_column("label", overflow="fold")
+    for column in ("people", "cases", "mean Dice", "interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, each in labels.items():
+        mean = "-" if each.mean is None else f"{each.mean:.3f}"
+        table.add_row(escape(name), str(each.people), str(each.cases), mean, interval_words(each))
+    console.print(table)
+    for words in how_read(each.kind for each in labels.values()):
+        console.print(words, markup=False)
+
+
+SHOWN_WORST = 5
+
+
+def print_worst(evaluation: Evaluation, pictures: Pictures, console: Console) -> None:
+    """Where the pictures are, and which to look at first."""
+    worst = [f"{pictures.path(case)} ({dice:.3f})" for case, dice in evaluation.worst()[:SHOWN_WORST]]
+    first = f"; lowest Dice first: {', '.join(worst)}" if worst else ""
+    console.print(f"pictures in {pictures.folder}{first}", markup=False, highlight=False)
 
 
 def _absences(evaluation: Evaluation) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from ..core.errors import TrainingError
+from ..core.errors import ConfigError, TrainingError
 from ..core.level import Level
 from ..core.text import counted
 from .app import console
@@ -56,6 +58,44 @@ def resume_run(path: Path, quiet: bool) -> None:
     carry_out(folder, folder.spec, quiet)
 
 
+def refuse_ended(path: Path, steps: int) -> None:
+    """Say what to do instead of resuming a run that has ended with more steps; nothing for other runs.
+
+    Raises:
+        ConfigError: it has ended.
+    """
+    from ..run.folder import RunFolder
+
+    folder = RunFolder(path)
+    spec = folder.spec
+    if not folder.ended:
+        return
+    longer = path.with_name(f"{path.name}-{steps}")
+    anew = _in_place_of(spec.command, {("--steps",): str(steps), ("-o", "--output"): str(longer)})
+    anew = anew or ["stampseg", "train", str(spec.data), "-o", str(longer), "--steps", str(steps)]
+    further = ["stampseg", "prune", str(path), str(spec.data), "-o", f"{path}-further", "--steps", str(steps)]
+    where = f" (in {spec.directory})" if spec.directory and spec.command else ""
+    raise ConfigError(
+        f"{path}: this run has finished: its learning rate and its cuts were laid out for its own steps, so "
+        f"that more do not go on where it ended. To train anew with a schedule for {counted(steps, 'step')}"
+        f"{where}: {shlex.join(anew)}; to train its network further, with cuts down to `prune.target` and "
+        f"without the memory of its optimiser: {shlex.join(further)}"
+    )
+
+
+def _in_place_of(words: Sequence[str], values: Mapping[tuple[str, ...], str]) -> list[str]:
+    """A command line with other values of some options, which are added where they are not there."""
+    changed = list(words)
+    for flags, value in values.items() if words else ():
+        for place in [i for i, word in enumerate(changed) if word.partition("=")[0] in flags]:
+            flag, joined, _ = changed[place].partition("=")
+            changed[place : place + (1 if joined else 2)] = [f"{flag}={value}"] if joined else [flag, value]
+            break
+        else:
+            changed += [flags[0], value]
+    return changed
+
+
 def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
     from ..run.folds.records import read_folds
     from ..run.interruption import ending_on_signals
@@ -63,7 +103,7 @@ def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
     from ..run.search.records import read_search
     from ..run.trackers import tracking
     from .console import ConsoleReporter
-    from .tables import print_folds, print_search
+    from .tables import print_folds, print_people, print_search
 
     with ending_on_signals(), folder:  # the folder is left last: trackers write until they are closed
         try:
@@ -84,6 +124,8 @@ def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 if searched is not None and not quiet:
                     print_search(searched, console())
                 level = Level.WARNING if result.target_reached is False else Level.INFO
+                if result.test is not None and not quiet:
+                    print_people(result.test, screen.console)
                 reporter.note(_outcome(result, folder, folds), level)
         except BaseException as error:
             if folder.kept_after(error) and not folder.ended:
@@ -150,9 +192,16 @@ def _outcome(result: Result, folder: RunFolder, folds: Folds | None) -> str:
     return (
         f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
-        f"{_measured(result, folds)}{was}; "
+        f"{_measured(result, folds)}{was}; {_test(result)}"
         f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
     )
+
+
+def _test(result: Result) -> str:
+    """What came of the people kept aside."""
+    if result.test is None:
+        return ""
+    return f"test Dice {_dice(result.test.dice)} over {counted(result.test.people, 'person', 'people')}; "
 
 
 def _measured(result: Result, folds: Folds | None) -> str:

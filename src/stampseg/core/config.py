@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -56,6 +56,20 @@ class DataOptions(Options):
         "auto",
         description="auto: of a label that is one piece in every labelled case (five or more), masks keep "
         "the piece that the network is surest of; all: they keep all pieces.",
+    )
+    names: dict[int, str] = Field(
+        default_factory=dict,
+        description="Names of label values, {1: liver, 2: spleen}; they go before those of dataset.json.",
+    )
+    merge: dict[str, tuple[int | str, ...]] = Field(
+        default_factory=dict,
+        description="Labels that become one as they are read, {cord: [1, 2]}, by value or name; it has the "
+        "first one's value.",
+    )
+    only: tuple[int | str, ...] = Field(
+        (),
+        description="Labels that are learnt, by value or name, after merging; all others become background. "
+        "Empty: all.",
     )
     cache_megabytes: int = Field(
         1024, ge=0, description="Memory for prepared cases; above it they are read again."
@@ -153,6 +167,12 @@ class TrainOptions(Options):
     loss: Literal["dice-ce", "dice"] = Field(
         "dice-ce", description="Soft Dice of all classes over the batch, with or without cross-entropy."
     )
+    class_weights: Literal["none", "auto"] | tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        "none",
+        description="Of the classes in both parts of the loss. auto: by the root of how much rarer a class "
+        "is in the training masks, at most ten times the least, 1 on average; or one number for each class, "
+        "background first.",
+    )
     precision: Literal["f32", "bf16"] = Field(
         "f32",
         description="bf16: forward passes under autocast, weights stay float32. Gains on GPUs and on "
@@ -181,6 +201,11 @@ class TrainOptions(Options):
         description="Windows centred on a labelled voxel, where windows are smaller than the image.",
     )
     validation: str = Field("auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto.")
+    test: str = Field(
+        "none",
+        description="People kept aside from training, validation and scans without labels, and predicted "
+        "once, when the run has ended: a CSV of cases, a share of all (0.2 or 20%), or none.",
+    )
     folds: int | None = Field(
         None, ge=2,
         description="Cross-validation before the network of the run: the labelled people are held out in so "

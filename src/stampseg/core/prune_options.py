@@ -102,7 +102,8 @@ class PruneOptions(Options):
     rollbacks: int = Field(
         3,
         ge=0,
-        description="Rolled-back cuts after which pruning ends; their channels are spared afterwards.",
+        description="Rolled-back cuts, whose channels are spared, after which a round goes without a cut; "
+        "then all channels are ranked anew.",
     )
     tolerance: float = Field(0.01, ge=0, description="Validation Dice that `smallest` may give away.")
     score_batches: int | None = Field(

@@ -11,11 +11,14 @@ from pathlib import Path
 
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
+from .case_table import read_table
 from .duplicates import find_duplicates
 from .io.formats import format_of, is_hidden, list_images, readable, series_format, series_images, stem_of
 from .io.limits import check_kind
 from .io.readers import output_name
-from .layouts import EXPECTED, Entry, Listing, list_csv, list_folder, read_csv_entries
+from .layouts import EXPECTED, list_csv, list_folder
+from .listing import Entry, Listing
+from .organs import LabelFiles
 from .pairing import group_channels, in_order
 
 
@@ -28,13 +31,33 @@ class Case:
         group: the person; splits never separate a group.
         images: one file per channel in channel order; a DICOM series is its folder; a 4D or RGB
             file holds several channels alone.
-        label: the label file, None for an image without one.
+        label: the label file, None for an image without one; the first of `organs`, if there are some.
+        organs: (name, mask file) of each organ, where each has a file of its own.
+        channels: names of the image files, where they have some.
     """
 
     id: str
     group: str
     images: tuple[Path, ...]
     label: Path | None
+    organs: tuple[tuple[str, Path], ...] = ()
+    channels: tuple[str, ...] = ()
+
+    @property
+    def label_files(self) -> LabelFiles | None:
+        """What the label is read from."""
+        return tuple(path for _, path in self.organs) if self.organs else self.label
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of image and label."""
+        labels = self.label_files
+        return (*self.images, *(labels if isinstance(labels, tuple) else () if labels is None else (labels,)))
+
+    @property
+    def bare(self) -> Case:
+        """The same without its label."""
+        return replace(self, label=None, organs=())
 
 
 @dataclass(frozen=True)
@@ -108,7 +131,7 @@ def read_case_csv(path: Path, root: Path | None = None, group_regex: str | None 
     if not path.is_file():
         raise DataError(f"{path}: file not found; expected a CSV with columns image,label")
     root = path.parent if root is None else Path(root)
-    return _cases(read_csv_entries(path, root), root, group_regex)
+    return _cases(read_table(path, root).entries, root, group_regex)
 
 
 def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case]:
@@ -137,7 +160,7 @@ def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
     """
     if group_regex is None:
         return list(cases)
-    return [replace(case, group=_match_group(group_regex, case.id)) for case in cases]
+    return [replace(case, group=match_group(group_regex, case.id)) for case in cases]
 
 
 def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
@@ -160,9 +183,9 @@ def _cases(entries: list[Entry], root: Path, group_regex: str | None) -> list[Ca
     ids = _ids(entries, root)
     groups = [entry.group or name for entry, name in zip(entries, ids, strict=True)]
     if group_regex is not None:
-        groups = [_match_group(group_regex, name) for name in ids]
+        groups = [match_group(group_regex, name) for name in ids]
     cases = [
-        Case(name, group, entry.images, entry.label)
+        Case(name, group, entry.images, entry.label, entry.organs, entry.channels)
         for name, group, entry in zip(ids, groups, entries, strict=True)
     ]
     return sorted(cases, key=lambda case: case.id)
@@ -186,7 +209,12 @@ def _folders(image: Path, root: Path) -> tuple[str, ...]:
     return parent.relative_to(root).parts if parent.is_relative_to(root) else parent.parts[1:]
 
 
-def _match_group(pattern: str, name: str) -> str:
+def match_group(pattern: str, name: str) -> str:
+    """The person that a regex finds in a case's name: its first group, or the whole match.
+
+    Raises:
+        ConfigError: it is no regex, or finds nothing.
+    """
     try:
         match = re.search(pattern, name)
     except re.error as error:

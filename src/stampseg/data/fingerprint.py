@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from nibabel.orientations import aff2axcodes
 from scipy.ndimage import distance_transform_edt, find_objects
 
 from ..core.errors import DataError
@@ -17,10 +16,11 @@ from .boxes import as_slices, nonzero_box
 from .cases import Case
 from .grid import ceilings, factors
 from .io.placing import on_grid_of
-from .io.readers import read_header, read_image, read_label
+from .io.readers import read_header, read_image
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
+from .organs import read_label_files
 from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
 from .shapes import LabelShape, joined_shapes, measure_shapes
@@ -146,7 +146,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         shapes=tuple(fact.shape for fact in facts),
         cropped_shapes=tuple(fact.cropped for fact in facts),
         spacings=tuple(fact.spacing for fact in facts),
-        orientations=tuple(_axis_codes(fact.header) for fact in facts),
+        orientations=tuple(fact.header.orientation for fact in facts),
         intensity_ranges=tuple((fact.lowest, fact.highest) for fact in facts),
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
@@ -194,13 +194,15 @@ def object_radius(
 
 
 def _measure(case: Case, table: LabelTable, samples: int, coarser: Sequence[int]) -> _Facts:
-    if case.label is None:
+    if case.label_files is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
-    volume, label = read_image(case.images), read_label(case.label)
+    volume, label = read_image(case.images), read_label_files(case.label_files)
     label = on_grid_of(label, volume.header)
     orientation = find_orientation(volume.header)
     image = orient(volume.array, orientation)
-    classes = to_classes(orient(label.array, orientation), table.values, case.label, table.ignored)
+    classes = to_classes(
+        orient(label.array, orientation), table.values, label.header.path, table.ignored, table.relabel
+    )
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
     box, known = nonzero_box(image), np.where(classes < count, classes, 0)
@@ -281,10 +283,6 @@ def _same_channels(sample: np.ndarray, channels: int) -> np.ndarray:
 def _is_colourless(volume: Volume) -> bool:
     array = volume.array
     return len(array) == 1 or all(np.array_equal(array[0], channel) for channel in array[1:])
-
-
-def _axis_codes(header: Header) -> str:
-    return "" if header.affine is None else "".join(str(code) for code in aff2axcodes(header.affine))
 
 
 def _median(values: Sequence[float]) -> float | None:

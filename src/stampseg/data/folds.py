@@ -13,8 +13,8 @@ from ..core.config import Config
 from ..core.errors import ConfigError, DataError
 from ..core.text import counted, some
 from .balance import Holds
+from .case_table import read_column
 from .cases import Case, Dataset
-from .layouts import read_column
 from .splits import draw_cases
 
 SWAPPED = 2_000  # exchanges of two people that are tried where a label would not be learnt

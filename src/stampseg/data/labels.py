@@ -15,8 +15,10 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .io.colours import COLOUR, is_colour, numbers_classes
 from .io.limits import HIGHEST_LABEL
-from .io.readers import read_label, read_names, read_palette
+from .io.readers import read_names, read_palette
+from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
+from .relabelling import BACKGROUND, Relabelling, relabelled
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -36,7 +38,7 @@ class LabelTable:
 
     `notes` tell, one line each, how values were mapped and which declared names do not occur. `ignored` is
     the value of voxels of which nobody said what they are, None where there is none. `warnings` are what may
-    well be wrong.
+    well be wrong. `relabel` says what values in the files count as before all that.
     """
 
     values: tuple[int, ...]
@@ -44,6 +46,7 @@ class LabelTable:
     notes: tuple[str, ...]
     ignored: int | None = None
     warnings: tuple[str, ...] = ()
+    relabel: Relabelling | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class ValueCounts:
     """What label files hold, by value: voxels over all files, the first file, and in how many it occurs.
 
     `sets` are the values of whole files, each with how many have them; `palette` keeps the colour that an
-    index has, and a file where it does; `names` what files call a value themselves, and the first that does.
+    index has, and a file where it does; `names` what files call a value themselves, and the first that does;
+    `found` are values as they stand in the files, where they count as others.
     """
 
     voxels: Counter[int] = field(default_factory=Counter)
@@ -60,16 +64,25 @@ class ValueCounts:
     sets: Counter[frozenset[int]] = field(default_factory=Counter)
     palette: dict[int, tuple[str, Path]] = field(default_factory=dict)
     names: dict[int, tuple[str, Path]] = field(default_factory=dict)
+    found: set[int] = field(default_factory=set)
 
 
-def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int | None = None) -> LabelTable:
+def label_table(
+    cases: Sequence[Case],
+    declared: Mapping[int, str],
+    ignored: int | None = None,
+    relabel: Relabelling | None = None,
+) -> LabelTable:
     """Read every label of `cases`, one at a time, and number its values as classes, without the ignored one.
+
+    `declared` names values as they count by `relabel`.
 
     Raises:
         DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
-    counts = count_values((case.label for case in cases if case.label is not None), ignored)
+    labels = (case.label_files for case in cases)
+    counts = count_values((files for files in labels if files is not None), ignored, relabel)
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         raise DataError(
@@ -77,13 +90,17 @@ def label_table(cases: Sequence[Case], declared: Mapping[int, str], ignored: int
             f"{describe(min(counts.voxels, default=0))}; expected background and a class; "
             "check the labels, or draw others with `labels` or `seed`"
         )
-    declared = {**{value: name for value, (name, _) in counts.names.items()}, **declared}
+    own = {value: name for value, (name, _) in counts.names.items()}
+    if relabel is not None:  # what was merged or dropped has lost the name that its file gave it
+        own = {value: name for value, name in own.items() if relabel.of(value) == value}
+    declared = {**own, **declared}
     strays = stray_values(counts, declared)
     if strays:
         raise DataError(strays)
     table = number_values(counts.voxels, declared)
     notes = (*table.notes, *left_out, *_lone_values(counts, declared))
-    return replace(table, notes=notes, ignored=ignored, warnings=_two_scales(counts))
+    notes = (*notes, *_changes(counts, relabel, table))
+    return replace(table, notes=notes, ignored=ignored, warnings=_two_scales(counts), relabel=relabel)
 
 
 def ignored_value(given: int | None, declared: int | None) -> int | None:
@@ -136,13 +153,20 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
 
 
 def to_classes(
-    labels: np.ndarray, values: Sequence[int], path: Path | str, ignored: int | None = None
+    labels: np.ndarray,
+    values: Sequence[int],
+    path: Path | str,
+    ignored: int | None = None,
+    relabel: Relabelling | None = None,
 ) -> np.ndarray:
     """File values (*S) -> class indices (*S), `len(values)` where they are `ignored`; uint8, or uint16.
+
+    `values` are what the file's values count as by `relabel`.
 
     Raises:
         DataError: a value that is not in `values`; names `path`.
     """
+    labels = relabelled(labels, relabel)
     unset = len(values) + 1
     classes = np.full(labels.shape, unset, dtype=np.min_scalar_type(unset))
     for number, value in enumerate((*values, *(() if ignored is None else (ignored,)))):
@@ -167,8 +191,10 @@ def describe(value: int) -> str:
     return f"#{value - COLOUR:06x}" if is_colour(value) else str(value)
 
 
-def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCounts:
-    """Read label files, one at a time.
+def count_values(
+    labels: Iterable[LabelFiles], ignored: int | None = None, relabel: Relabelling | None = None
+) -> ValueCounts:
+    """Read labels, one at a time; values are counted as `relabel` lets them count.
 
     Raises:
         DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
@@ -176,15 +202,19 @@ def count_values(labels: Iterable[Path], ignored: int | None = None) -> ValueCou
             another file does, or more values than a label map has.
     """
     counts = ValueCounts()
-    for path in labels:
-        array = read_label(path).array
+    for files in labels:
+        array, path = read_label_files(files).array, first_of(files)
         values = _values_of(array)
+        if files is path:
+            _check_palette(counts, path, values)
+            _check_names(counts, path, values)
+        if relabel is not None:
+            counts.found.update(values.keys())
+            values = relabel.counted(values)
         counts.voxels.update(values)
         counts.files.update(values.keys())
         counts.first.update((value, path) for value in values if value not in counts.first)
         counts.sets[frozenset(values)] += 1
-        _check_palette(counts, path, values)
-        _check_names(counts, path, values)
         lowest = min((value for value in counts.voxels if value != ignored), default=0)
         if lowest < 0:
             raise DataError(
@@ -251,6 +281,23 @@ def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
         f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
         "with one value",
     )
+
+
+def _changes(counts: ValueCounts, relabel: Relabelling | None, table: LabelTable) -> list[str]:
+    """What merging and dropping has done, in words."""
+    if relabel is None:
+        return []
+    names = dict(zip(table.values, table.names, strict=True))
+    said = []
+    for into in dict.fromkeys(relabel.merged.values()):
+        values = [into, *(value for value, other in relabel.merged.items() if other == into)]
+        absent = [describe(value) for value in values if value not in counts.found]
+        lacking = f" ({some(absent)} in none of these labels)" if absent else ""
+        said.append(f"merged: {names.get(into, into)} is {some(list(map(describe, values)), 12)}{lacking}")
+    dropped = sorted(v for v in counts.found if v != table.values[0] and relabel.of(v) == BACKGROUND)
+    if dropped:
+        said.append(f"taken as background: {some(list(map(describe, dropped)), 12)}")
+    return said
 
 
 def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
 from ..core.text import some
+from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
 from .io.formats import is_hidden, list_images, list_labels, stem_of
 from .io.limits import read_text_file
+from .listing import Entry, Listing, check_exist
+from .organs import names_of, organ_folders
 from .pairing import by_stem, group_channels, in_order, pair
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")
@@ -30,28 +31,6 @@ EXPECTED = (
 )
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One image, its label and, where it is written down, the person."""
-
-    stem: str
-    images: tuple[Path, ...]
-    label: Path | None
-    group: str | None = None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What a layout says, before ids and groups are settled."""
-
-    layout: str
-    entries: list[Entry]
-    label_names: Mapping[int, str] = field(default_factory=dict)
-    channel_names: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    ignored: int | None = None
-
-
 def list_csv(table: Path) -> Listing:
     """List a CSV given as the data; names come from a dataset.json beside it.
 
@@ -59,7 +38,7 @@ def list_csv(table: Path) -> Listing:
         DataError: as `read_csv_entries`.
     """
     description = read_description(table.parent)
-    return _listing("csv", read_csv_entries(table, table.parent), (), description)
+    return _of_table(read_table(table, table.parent), (), description)
 
 
 def list_folder(folder: Path, images: Path | None = None, masks: Path | None = None) -> Listing:
@@ -72,18 +51,55 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     """
     description = read_description(folder)
     named = images is not None or masks is not None
-    table = None if named else _own_csv(folder)
+    table = None if named else own_table(folder)
     listed = [] if named or table else _listed(folder, description)
     if table:
-        layout, entries, warnings = "csv", read_csv_entries(table, folder), []
-        if description.get("training"):
-            warnings = [f"{table.name} lists the cases, so the list in dataset.json was not used"]
-    elif listed and not _is_first_nnunet(listed):
+        unused = f"{table.name} lists the cases, so the list in dataset.json was not used"
+        told = [unused] if description.get("training") else []
+        return _of_table(read_table(table, folder), told, description)
+    if listed and not _is_first_nnunet(listed):
         layout = "decathlon"
         entries, warnings = _check_listed(folder, listed)
     else:
-        layout, entries, warnings = _pair_folders(*_find_pair_of_folders(folder, images, masks))
+        pictures, labels = _find_pair_of_folders(folder, images, masks)
+        organs = organ_folders(labels)
+        if organs:
+            entries, warnings = _organ_entries(pictures, organs)
+            return replace(_listing("folders", entries, warnings, description), label_names=names_of(organs))
+        layout, entries, warnings = _pair_folders(pictures, labels)
     return _listing(layout, entries, warnings, description)
+
+
+def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, Any]) -> Listing:
+    """Where its columns name channels or organs, these names go before those of dataset.json."""
+    listing = _listing("csv", table.entries, (*table.warnings, *warnings), description)
+    if table.organs:
+        listing = replace(listing, label_names=names_of(table.organs))
+    return replace(listing, channel_names=table.channels) if table.channels else listing
+
+
+def _organ_entries(images: Path, organs: Mapping[str, dict[str, Path]]) -> tuple[list[Entry], list[str]]:
+    """Entries of images with a mask file of each organ; one that lacks some is refused."""
+    grouped = group_channels(path for path in list_images(images) if path.is_file())
+    files = {base: in_order(found) for base, found in grouped.items()}
+    if not files:
+        files = {stem: (path,) for stem, path in by_stem(list_images(images))[0].items()}
+    entries = []
+    for stem, paths in files.items():
+        masks = {organ: found[stem] for organ, found in organs.items() if stem in found}
+        lacking = [organ for organ in organs if organ not in masks]
+        if masks and lacking:
+            raise DataError(
+                f"{paths[0]}: has a mask of {some(list(masks))}, and none of {some(lacking)}; expected one "
+                "of each organ, as what is not drawn is learnt as not there; add an empty mask where it is "
+                "not there, or take the case's masks out"
+            )
+        entries.append(Entry.of(paths, masks))
+    bare = [entry.stem for entry in entries if entry.label is None]
+    left = sorted({stem for found in organs.values() for stem in found} - set(files))
+    return entries, [
+        *_left_over("images without a label", bare), *_left_over("labels without an image", left)
+    ]  # fmt: skip
 
 
 def _listing(
@@ -178,99 +194,6 @@ def _left_over(what: str, names: Sequence[str]) -> list[str]:
     return [f"{what} ({len(names)}): {some(list(names))}"] if names else []
 
 
-def read_csv_entries(table: Path, root: Path) -> list[Entry]:
-    """Rows of a CSV with columns image, label and optionally group; paths relative to `root` or absolute.
-
-    Raises:
-        DataError: not such a CSV, or files that it names are missing.
-    """
-    rows = _csv_rows(table)
-    if rows is None:
-        raise DataError(f"{table}: expected a header line with the columns image,label and optionally group")
-    if not rows:
-        raise DataError(f"{table}: no rows below the header; expected one image and label each")
-    entries = []
-    for row in rows:
-        image, label = row["image"], row["label"]
-        if not image:
-            raise DataError(f"{table}: a row has no image (label {label!r}); expected a path in every row")
-        path, group = root / image, row.get("group") or None
-        entries.append(Entry(stem_of(path), (path,), root / label if label else None, group))
-    _check_exist(table, entries)
-    if 0 < sum(entry.group is None for entry in entries) < len(entries):
-        nameless = next(entry for entry in entries if entry.group is None)
-        raise DataError(f"{table}: no group for {nameless.stem}; fill the column in every row or in none")
-    return entries
-
-
-def read_column(data: Path, column: str) -> dict[Path, str]:
-    """What a column of the data's CSV says of each image, by the path that its case has.
-
-    Args:
-        data: the CSV, or the folder that holds it.
-        column: its name, in small or capital letters.
-
-    Raises:
-        DataError: the column is not there, or empty in some row.
-    """
-    table = data if data.is_file() else _own_csv(data)
-    rows = (_csv_rows(table) if table is not None else None) or []
-    if table is None or not rows:
-        raise DataError(
-            f"{data}: holds no CSV of images and labels; a column such as {column} is read from one"
-        )
-    name = column.strip().lower()
-    if name not in rows[0]:
-        raise DataError(f"{table}: has no column {column}, only {', '.join(rows[0])}; name one of these")
-    empty = next((row["image"] for row in rows if not row[name]), None)
-    if empty is not None:
-        raise DataError(f"{table}: nothing in column {column} for {empty}; fill it in every row")
-    return {table.parent / row["image"]: row[name] for row in rows}
-
-
-def _csv_rows(table: Path) -> list[dict[str, str]] | None:
-    """Stripped cells by lower-case column, or None when the columns image and label are not there."""
-    text = read_text_file(table)
-    for delimiter in (",", ";", "\t"):  # spreadsheets of some countries write semicolons
-        try:
-            lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-            rows = [[cell.strip() for cell in row] for row in lines]
-        except csv.Error as error:
-            raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
-        cells = [row for row in rows if any(row)]
-        columns = [name.lower() for name in cells[0]] if cells else []
-        if {"image", "label"} <= set(columns):
-            return [dict(zip(columns, [*row, *[""] * len(columns)], strict=False)) for row in cells[1:]]
-    return None
-
-
-def _own_csv(folder: Path) -> Path | None:
-    tables = [path for path in sorted(folder.glob("*.csv")) if not is_hidden(path) and _has_columns(path)]
-    if len(tables) > 1:
-        names = " and ".join(path.name for path in tables)
-        raise DataError(f"{folder}: {names} all list images and labels; give the one to use as DATA")
-    return tables[0] if tables else None
-
-
-def _has_columns(table: Path) -> bool:
-    try:
-        return _csv_rows(table) is not None
-    except DataError:
-        return False
-
-
-def _check_exist(source: Path, entries: list[Entry]) -> None:
-    files = [path for entry in entries for path in (*entry.images, entry.label) if path is not None]
-    # Path.exists raises on names that no file system takes.
-    missing = [str(path)[:200] for path in files if not os.path.exists(path)]
-    if missing:
-        slashes = "write / in place of \\ in the paths; " if os.sep == "/" and "\\" in missing[0] else ""
-        raise DataError(
-            f"{source}: {len(missing)} of the {len(files)} files it names are missing: {some(missing, 3)}; "
-            f"{slashes}correct the paths, which start at the folder of the data, or remove the lines"
-        )
-
-
 def read_description(folder: Path) -> dict[str, Any]:
     """What a folder's dataset.json holds, nothing without one.
 
@@ -321,7 +244,7 @@ def _is_first_nnunet(listed: list[Entry]) -> bool:
 
 
 def _check_listed(folder: Path, entries: list[Entry]) -> tuple[list[Entry], list[str]]:
-    _check_exist(folder / "dataset.json", entries)
+    check_exist(folder / "dataset.json", entries)
     listed = {entry.images[0].name for entry in entries}
     others = [stem_of(path) for path in list_images(entries[0].images[0].parent) if path.name not in listed]
     return entries, _left_over("images that dataset.json does not list", others)

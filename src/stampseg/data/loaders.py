@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from ..core.config import DataOptions, TrainOptions
 from ..core.errors import DataError
 from ..core.teacher_options import TeacherOptions
 from .cases import Case
-from .io.readers import read_image, read_label
+from .io.readers import read_image
+from .organs import read_label_files
 from .plan import Plan
 from .preprocess import Prepared, prepare
 from .transforms import Locations, Sample, TrainingTransform, find_locations, strong_view
@@ -87,7 +88,7 @@ class CaseCache:
         return entry
 
     def _load(self, case: Case) -> _Entry:
-        label = read_label(case.label) if case.label is not None else None
+        label = read_label_files(case.label_files) if case.label_files is not None else None
         prepared = prepare(read_image(case.images, self.plan.in_channels), self.plan, label)
         return _Entry(prepared, find_locations(prepared.label, self.plan.unknown_class))
 
@@ -140,7 +141,7 @@ class TrainingBatches:
         self._training = TrainingTransform(plan, augment=options.augment, foreground_share=share)
         self._scoring = TrainingTransform(plan, augment=False, foreground_share=1.0)
         teacher = teacher or TeacherOptions()
-        self.unlabelled = tuple(replace(case, label=None) for case in unlabelled)
+        self.unlabelled = tuple(case.bare for case in unlabelled)
         self._strong = strong_view(teacher.strong_view == "full")
         self._unlabelled_size = (teacher.batch_size or options.batch_size) if unlabelled else 0
         self._silent = math.floor(

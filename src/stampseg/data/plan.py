@@ -11,6 +11,7 @@ from ..core.json_file import JsonFile
 from ..core.options import Options
 from .calibration import Calibration
 from .io.limits import HIGHEST_LABEL
+from .relabelling import Relabelling
 from .shapes import LabelShape
 
 MOST_CHANNELS = 4096
@@ -79,6 +80,7 @@ class Plan(Options):
     one_piece: tuple[int, ...] = ()  # classes of which a mask keeps the piece that is surest
     calibration: Calibration | None = None  # None: nobody was left out to measure it on
     convention: Literal["stampseg", "nnunet"] = "stampseg"
+    relabel: Relabelling | None = None  # what values in the label files count as; None: as they are
 
     @field_validator("orientation")
     @classmethod

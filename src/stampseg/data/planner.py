@@ -79,6 +79,7 @@ def make_plan(
         label_values=table.values,
         label_names=table.names,
         ignored_value=table.ignored,
+        relabel=table.relabel,
         scans=fingerprint.scans,
         one_piece=_plan_pieces(fingerprint, table, data, notes),
         orientation="RAS" if volumes else None,

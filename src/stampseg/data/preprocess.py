@@ -109,8 +109,9 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     if label is not None:
         label = on_grid_of(label, volume.header)
         indices = to_classes(
-            orient(label.array, orientation), plan.label_values, label.header.path, plan.ignored_value
-        )
+            orient(label.array, orientation), plan.label_values, label.header.path, plan.ignored_value,
+            plan.relabel,
+        )  # fmt: skip
         inside = np.ascontiguousarray(indices[as_slices(box)])
         classes = resample_classes(inside, shape, plan.unknown_class)[None]
     return Prepared(

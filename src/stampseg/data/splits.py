@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +17,7 @@ from ..core.options import FileRecord
 from ..core.text import counted, some
 from .balance import Holds, balanced, covering
 from .cases import Case, read_case_csv
-from .duplicates import find_duplicates
+from .identity import copies_among, people_of
 from .io.formats import data_files
 
 AUTO_SHARE = 0.2
@@ -100,7 +99,7 @@ class Split:
 
     `unused` were to validate, but none of them holds a label. `unlabelled` are images to learn from without
     labels. `known` are cases of other runs that the network had learnt from before this one. `held_out` are
-    of people of whom nothing is learnt, for they are predicted afterwards.
+    of people of whom nothing is learnt, for they are predicted afterwards; `test` are kept aside from all.
     """
 
     training: tuple[Case, ...]
@@ -110,6 +109,7 @@ class Split:
     unlabelled: tuple[Case, ...] = ()
     level: Level = Level.INFO
     known: tuple[Entry, ...] = ()
+    test: tuple[Case, ...] = ()
     held_out: tuple[Case, ...] = ()
 
 
@@ -136,7 +136,9 @@ def split_cases(
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):
         return _split_by_csv(cases, Path(choice), config, known)
-    share = _share(choice)
+    share = None if choice == "auto" else 0.0
+    if choice not in ("none", "auto"):
+        share = read_share(choice, "train.validation", "none or auto")
     if config.labels is not None:
         return _draw_both(cases, share, config, holds, known)
     return _hold_out_share(cases, share, config.seed, holds, known)
@@ -180,35 +182,33 @@ def _some_of_each(cases: Sequence[Case], seed: int) -> list[Case]:
     return sorted(draw_cases(cases, min(len(cases), AUTO_CASES), seed), key=_by_id)
 
 
-def _share(choice: str) -> float | None:
-    """0 for none, None for auto."""
-    if choice in ("none", "auto"):
-        return 0.0 if choice == "none" else None
+def read_share(text: str, option: str, words: str) -> float:
+    """A share between 0 and 1.
+
+    Args:
+        text: 0.2 or 20%.
+        option: whose value it is.
+        words: which the option takes besides, for the message.
+
+    Raises:
+        ConfigError: something else.
+    """
     try:
-        value = float(choice[:-1]) / 100 if choice.endswith("%") else float(choice)
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
         raise ConfigError(
-            f"`train.validation` {choice!r} is not understood; expected a .csv file of cases, a share such "
-            "as 0.2 or 20%, none or auto"
+            f"`{option}` {text!r} is not understood; expected a .csv file of cases, a share such as 0.2 or "
+            f"20%, {words}"
         )
     return value
 
 
 def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Collection[str]) -> Split:
     """The validation cases of a CSV; cases of other people train."""
-    validation = read_case_csv(path, group_regex=config.group_regex)
-    unlabelled = next((case for case in validation if case.label is None), None)
-    if unlabelled is not None:
-        raise DataError(
-            f"{path}: the row of {unlabelled.images[0]} names no label; validation needs one in each"
-        )
-    files = {file for case in validation for file in files_of(case)}
-    copies = copies_among(cases, validation)
-    people = {case.group for case in validation} | {
-        case.group for case in cases if case.id in copies or files_of(case) & files
-    }
+    validation = read_labelled(path, config.group_regex, "validation needs one in each")
+    copies, people = copies_among(cases, validation), people_of(validation, cases)
     pool = [case for case in cases if case.group not in people]
     if not pool:
         raise ConfigError(
@@ -227,16 +227,17 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Coll
     return Split(tuple(training), tuple(validation), note, level=Level.WARNING)
 
 
-def copies_among(cases: Sequence[Case], validation: Sequence[Case]) -> list[str]:
-    """Ids of the cases whose image is that of a validation case, byte for byte, in another file."""
-    pairs = find_duplicates([case.images for case in (*validation, *cases)])
-    copies = [cases[other - len(validation)] for first, other in pairs if first < len(validation) <= other]
-    files = {file for case in validation for file in files_of(case)}
-    return [case.id for case in copies if not files_of(case) & files]
+def read_labelled(path: Path, group_regex: str | None, why: str) -> list[Case]:
+    """Cases of a CSV, each with a label.
 
-
-def files_of(case: Case) -> set[Path]:
-    return {Path(os.path.realpath(path)) for path in (*case.images, case.label) if path is not None}
+    Raises:
+        DataError: the CSV cannot be used, or has a row without label; `why` says what the label is for.
+    """
+    named = read_case_csv(path, group_regex=group_regex)
+    bare = next((case for case in named if case.label is None), None)
+    if bare is not None:
+        raise DataError(f"{path}: the row of {bare.images[0]} names no label; {why}")
+    return named
 
 
 def _draw_both(
@@ -310,24 +311,27 @@ class Entry(FileRecord):
     group: str | None = None
     images: tuple[Path, ...] = ()
     label: Path | None = None
+    organs: tuple[tuple[str, Path], ...] = ()  # where each has a mask of its own
     digest: str | None = None  # of what is in the files
+    image_digest: str | None = None  # of what is in the image files
 
     @classmethod
     def of(cls, case: Case, *, digest: bool = True) -> Entry:
         """The entry of a case; reads its files for the digest."""
-        files = (*case.images, *([case.label] if case.label is not None else []))
         return cls(
             id=case.id,
             group=case.group,
             images=tuple(path.absolute() for path in case.images),
             label=case.label.absolute() if case.label is not None else None,
-            digest=_digest(files) if digest else None,
+            organs=tuple((name, path.absolute()) for name, path in case.organs),
+            digest=digest_of(case.files) if digest else None,
+            image_digest=digest_of(case.images) if digest else None,
         )
 
     @property
     def case(self) -> Case:
         """The case of this entry; whether its files are there is not looked at."""
-        return Case(self.id, self.group or self.id, self.images, self.label)
+        return Case(self.id, self.group or self.id, self.images, self.label, self.organs)
 
 
 class Splits(FileRecord):
@@ -337,6 +341,7 @@ class Splits(FileRecord):
     validation: tuple[Entry, ...] = ()
     unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
     known: tuple[Entry, ...] = ()  # who trained the network that was pruned, in other runs
+    test: tuple[Entry, ...] = ()  # kept aside from all of these, predicted when the run had ended
     held_out: tuple[Entry, ...] = ()  # of the same fold: predicted when the run had ended
 
     @property
@@ -352,6 +357,7 @@ class Splits(FileRecord):
             validation=tuple(map(Entry.of, split.validation)),
             unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
             known=split.known,
+            test=tuple(map(Entry.of, split.test)),
             held_out=tuple(map(Entry.of, split.held_out)),
         )
 
@@ -368,7 +374,7 @@ def read_splits(folder: Path) -> Splits | None:
     return SPLITS.read(folder) if (folder / SPLITS.name).is_file() else None
 
 
-def _digest(paths: Iterable[Path]) -> str:
+def digest_of(paths: Iterable[Path]) -> str:
     """Digest of the files' contents; a stopped run resumes with the same data only."""
     total = hashlib.blake2b(digest_size=16)
     for path in (file for image in paths for file in data_files(image)):

@@ -33,6 +33,9 @@ ROTATION = math.radians(15)
 SCALE = 0.15
 SHIFT = 0.05  # of the window
 MARGIN = 0.2  # of the window, read around it so that turning brings in image and not blanks
+GAMMA, GAMMA_SHARE = (0.7, 1.5), 0.3
+BRIGHTNESS, BRIGHTNESS_SHARE = 0.25, 0.3  # factors from 0.75 to 1.25
+NOISE, NOISE_SHARE = 0.1, 0.2  # deviations of the normalised image
 LOCATIONS = 10_000  # labelled voxels remembered per class and case
 _TRACKING = threading.Lock()
 
@@ -181,10 +184,26 @@ def _rotations(spacing: Sequence[float]) -> list[float]:
 def _intensity() -> Compose:
     return Compose(
         [
-            RandAdjustContrastd(keys="image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
-            RandScaleIntensityd(keys="image", prob=0.3, factors=0.25),
-            RandGaussianNoised(keys="image", prob=0.2, std=0.1),
+            RandAdjustContrastd(keys="image", prob=GAMMA_SHARE, gamma=GAMMA, retain_stats=True),
+            RandScaleIntensityd(keys="image", prob=BRIGHTNESS_SHARE, factors=BRIGHTNESS),
+            RandGaussianNoised(keys="image", prob=NOISE_SHARE, std=NOISE),
         ]
+    )
+
+
+def augmentation_in_words(plan: Plan) -> str:
+    """What is done to the windows that train, with its strengths, for a methods section."""
+    angles = _rotations(plan.spacing) if plan.spatial_dims == 3 else [ROTATION]
+    turned = sorted({round(math.degrees(angle)) for angle in angles}, reverse=True)
+    degrees = " or ".join(map(str, turned))
+    return (
+        f"{AFFINE_SHARE:.0%} of the windows were turned (by up to {degrees} degrees"
+        + (", depending on the axis" if len(turned) > 1 else "")
+        + f"), scaled (by up to {SCALE:.0%}) and shifted (by up to {SHIFT:.0%} of the window), each "
+        f"uniformly; the gamma of {GAMMA_SHARE:.0%} was changed ({GAMMA[0]:g} to {GAMMA[1]:g}), the values "
+        f"of {BRIGHTNESS_SHARE:.0%} were scaled ({1 - BRIGHTNESS:g} to {1 + BRIGHTNESS:g}), and Gaussian "
+        "noise was added "
+        f"to {NOISE_SHARE:.0%} (deviation up to {NOISE:g} of the normalised image's). Nothing was mirrored"
     )
 
 

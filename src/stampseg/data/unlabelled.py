@@ -11,8 +11,9 @@ from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
 from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
+from .identity import copies_among, files_of
 from .io.readers import read_header, read_image
-from .splits import Split, copies_among, files_of
+from .splits import Split
 
 if TYPE_CHECKING:
     from .fingerprint import Fingerprint
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Fingerprint) -> Split:
     """The split with the images that are learnt from without labels, and a word about them in its note.
 
-    Nobody who validates or is held out is among them, nor anybody with a copy of their images, nor a copy of
-    an image that trains. Headers are read, so that an image of another kind is known before the run.
+    Nobody who validates, is held out or kept aside is among them, nor anybody with a copy of their images,
+    nor a copy of an image that trains. Headers are read, so that an image of another kind is known before.
 
     Args:
         split: who trains and validates.
@@ -60,14 +61,13 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
 
 def _apart(split: Split) -> str:
     """What the people do of whom no scan teaches."""
-    if not split.held_out:
-        return "validate"
-    return "validate or are held out" if split.validation else "are held out"
+    sides = (("validate", split.validation), ("are held out", split.held_out), ("are kept aside", split.test))
+    return " or ".join(words for words, cases in sides if cases) or "validate"
 
 
 def _of_others(pool: Sequence[Case], split: Split) -> list[Case]:
-    """Cases of the pool that are not of people who validate, nor files or copies of what trains."""
-    held_out = (*split.validation, *split.unused, *split.held_out)
+    """Cases of the pool of nobody who validates or is kept aside, nor files or copies of what trains."""
+    held_out = (*split.validation, *split.unused, *split.held_out, *split.test)
     copied = set(copies_among(pool, held_out))
     people = {case.group for case in held_out} | {case.group for case in pool if case.id in copied}
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}
@@ -106,5 +106,5 @@ def _named_unlabelled(place: Path, config: Config, channels: int) -> list[Case]:
     """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
     if place.suffix.lower() == ".csv":
         cases = read_case_csv(place, group_regex=config.group_regex)
-        return [replace(case, label=None) for case in cases]
+        return [case.bare for case in cases]
     return with_groups(find_inputs([place], channels), config.group_regex)

@@ -10,6 +10,7 @@ from ..core.errors import DataError, TrainingError
 from ..core.remarks import REMEDY, gathered
 from ..data.cases import Case, Dataset
 from ..data.labels import ignored_value
+from ..data.relabelling import choose_labels
 from ..networks.factory import count, network_spec
 from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
@@ -55,6 +56,7 @@ class Examination:
             "plan": seen.plan.model_dump(mode="json") if seen else None,
             "training_cases": [case.id for case in seen.split.training] if seen else None,
             "validation_cases": [case.id for case in seen.split.validation] if seen else None,
+            "test_cases": [case.id for case in seen.split.test] if seen else None,
             "parameters": self.parameters,
             "flops": self.flops,
             "estimate": self.estimate.to_json() if self.estimate else None,
@@ -73,10 +75,11 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
+    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
     with gathered() as remarks:
         for case in dataset.cases:
             try:
-                facts.append(read_facts(case, ignored))
+                facts.append(read_facts(case, ignored, relabel))
             except DataError as error:
                 broken[case] = str(error)
     findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
@@ -91,7 +94,9 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     except DataError as error:
         if not broken:  # else it has been said
             findings.append(finding("no-plan", str(error)))
-    needed = {case.id for case in (*seen.split.training, *seen.split.validation)} if seen else None
+    split = seen.split if seen else None
+    sides = (*split.training, *split.validation, *split.test) if split else ()
+    needed = {case.id for case in sides} if split else None
     for case, said in broken.items():
         unused = needed is not None and case.id not in needed
         findings.append(finding("unused" if unused else "unusable", said, files=case.images))
@@ -103,7 +108,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         parameters, flops = count(network_spec(seen.plan, config))
         taken, failed = _estimated(seen, config, parameters, timing)
         findings += [*judge(taken), *failed]
-    findings += find_twins(facts, seen.split if seen else None)
+    findings += find_twins(facts, split)
     order = list(CODES)
     findings.sort(key=lambda finding: order.index(finding.code))
     return Examination(dataset, tuple(findings), seen, parameters, flops, taken)

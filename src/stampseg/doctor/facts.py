@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from nibabel.affines import obliquity
-from nibabel.orientations import aff2axcodes
 
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
-from ..data.io.readers import read_header, read_image, read_label
+from ..data.io.readers import read_header, read_image
 from ..data.likeness import percentiles
+from ..data.organs import read_label_files
+from ..data.relabelling import Relabelling, relabelled
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class CaseFacts:
         return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
 
 
-def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
-    """Read a case once; the label's value `ignored` is left out.
+def read_facts(case: Case, ignored: int | None = None, relabel: Relabelling | None = None) -> CaseFacts:
+    """Read a case once; the label's value `ignored` is left out, others count as `relabel` says.
 
     Raises:
         DataError: a file that cannot be used, or a mask that does not fit its image.
     """
     labels: dict[int, int] = {}
-    if case.label is not None:
-        label = on_grid_of(read_label(case.label), read_header(case.images))
-        values, counts = np.unique(label.array, return_counts=True)
+    if case.label_files is not None:
+        label = on_grid_of(read_label_files(case.label_files), read_header(case.images))
+        values, counts = np.unique(relabelled(label.array, relabel), return_counts=True)
         labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
         labels = {value: count for value, count in labels.items() if value != ignored}
     volume = read_image(case.images)
@@ -71,7 +72,7 @@ def read_facts(case: Case, ignored: int | None = None) -> CaseFacts:
     tilt = 0.0 if header.affine is None else float(np.rad2deg(obliquity(header.affine)).max())
     return CaseFacts(
         case, header.shape, header.spacing,
-        "" if header.affine is None else "".join(map(str, aff2axcodes(header.affine))), tilt,
+        header.orientation, tilt,
         low, middle, high, bool(array.min() == array.max()),
         hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest(), labels,
     )  # fmt: skip

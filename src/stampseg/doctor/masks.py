@@ -82,6 +82,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
     if split is not None:
         parts = {case.id: "training" for case in split.training}
         parts |= {case.id: "validation" for case in split.validation}
+        parts |= {case.id: "test" for case in split.test}
     findings = []
     for group in same.values():
         people = {f.case.group for f in group}
@@ -94,7 +95,7 @@ def find_twins(facts: Sequence[CaseFacts], split: Split | None) -> list[Finding]
                 finding(
                     "leak",
                     f"{group[0].image}: the same voxels as {counted(len(group) - 1, 'other case')} "
-                    f"({names}), and some train while others validate",
+                    f"({names}), and some train while others validate or are kept aside",
                     "delete the copies, or give them one person in a CSV's group column",
                     [f.image for f in group],
                 )

@@ -1,20 +1,14 @@
-"""Predictions against labels, file by file: pairing, metrics of every case, summary, CSV and JSON."""
+"""Predictions against labels, file by file: pairing, what the values mean, metrics of every case."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from ..core.config import DataOptions
 from ..core.errors import DataError
-from ..core.files import refuse_existing, write_text
 from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.formats import list_images, readable, stem_of, suffix_of
@@ -31,143 +25,13 @@ from ..data.labels import (
     to_classes,
 )
 from ..data.layouts import read_description
+from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
 from ..data.pairing import SEPARATORS, by_stem, pair
-from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics, evaluate_case
-
-if TYPE_CHECKING:
-    pass
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Of one label over the `cases` whose reference holds it.
-
-    `mean` and `median` are None without such a case; `std`, the sample's standard deviation, is None for
-    fewer than two.
-    """
-
-    mean: float | None
-    median: float | None
-    std: float | None
-    cases: int
-
-
-@dataclass(frozen=True)
-class FalsePositives:
-    """Of one label over the `cases` whose reference does not hold it.
-
-    `found_in` of them something was predicted, `mean_volume` on the average of these (ml; mm² or pixels for
-    pictures); None where it is 0 of them.
-    """
-
-    cases: int
-    found_in: int
-    mean_volume: float | None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate_folder` found.
-
-    Attributes:
-        rows: One per case and label, cases in the order of their names.
-        tolerance_mm: Of the surface Dice.
-        unit: "mm" (volumes, their volume in ml) or "px" (pictures, in pixels).
-        notes: How the values in the files were understood.
-        warnings: Files left out and other things to look at, one line each.
-    """
-
-    rows: tuple[Metrics, ...]
-    tolerance_mm: float
-    unit: str
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def volume_unit(self) -> str:
-        """ml, or px for pictures."""
-        return "ml" if self.unit == "mm" else "px"
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Names in the rows, "union" last."""
-        return tuple(dict.fromkeys(row.label for row in self.rows))
-
-    def summary(self) -> dict[str, dict[str, Statistics]]:
-        """Statistics per label and metric, over the cases whose reference holds the label."""
-        return {label: _statistics(self._of(label)) for label in self.labels}
-
-    def false_positives(self) -> dict[str, FalsePositives]:
-        """What was predicted of a label where the reference holds none of it, per label."""
-        return {label: _false_positives(self._of(label)) for label in self.labels}
-
-    def missed(self) -> tuple[str, ...]:
-        """Labels that references hold and no prediction finds, one sentence each; one for all of them."""
-        held: dict[str, list[Metrics]] = {}
-        for row in self.rows:
-            if row.value is not None and not row.absent:
-                held.setdefault(row.label, []).append(row)
-        lost = [label for label, rows in held.items() if not any(row.dice for row in rows)]
-        if lost and not any(row.predicted_volume for row in self.rows):
-            return ("every prediction is empty, though references are not",)
-        return tuple(
-            f"{label} is missed: no prediction overlaps it in {counted(len(held[label]), 'case')} with it"
-            for label in lost
-        )
-
-    def _of(self, label: str) -> list[Metrics]:
-        return [row for row in self.rows if row.label == label]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return {
-            "cases": len({row.case for row in self.rows}),
-            "tolerance": self.tolerance_mm,
-            "units": {"length": self.unit, "volume": self.volume_unit},
-            "empty_mask_rule": EMPTY_MASK_RULE,
-            "summary": {
-                label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
-                for label, metrics in self.summary().items()
-            },
-            "false_positives": {label: asdict(counts) for label, counts in self.false_positives().items()},
-            "rows": [row.to_json() for row in self.rows],
-            "notes": list(self.notes),
-            "warnings": [*self.warnings, *self.missed()],
-        }
-
-    def write(self, path: Path, overwrite: bool = False) -> Path:
-        """Write `.json` (everything) or `.csv` (the rows, with a column for the unit), whole or not at all.
-
-        Raises:
-            DataError: as `check_output`, or a folder that cannot be written.
-        """
-        check_output(path, overwrite)
-        write_text(path, self._csv() if path.suffix.lower() == ".csv" else self._json())
-        return path
-
-    def _json(self) -> str:
-        return json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
-
-    def _csv(self) -> str:
-        stream = io.StringIO()
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*(field.name for field in fields(Metrics)), "false_positive_volume", "unit"])
-        table.writerows([*row.to_json().values(), self.unit] for row in self.rows)
-        return stream.getvalue()
-
-
-def check_output(path: Path, overwrite: bool = False) -> None:
-    """See that metrics can be written to a file, before they are computed.
-
-    Raises:
-        DataError: a suffix other than .csv and .json, or a file that is there and not to be replaced.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".json"):
-        raise DataError(
-            f"{path}: metrics are written as .csv or .json, found {suffix or 'no suffix'}; rename it"
-        )
-    refuse_existing(path, overwrite)
+from ..data.people import people_of_names
+from ..data.relabelling import Relabelling, choose_labels
+from .evaluation import Evaluation
+from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
+from .pictures import Pictures
 
 
 def evaluate_folder(
@@ -176,6 +40,11 @@ def evaluate_folder(
     tolerance_mm: float = 1.0,
     label_names: Mapping[int, str] | None = None,
     ignored: int | None = None,
+    *,
+    options: DataOptions | None = None,
+    group_regex: str | None = None,
+    groups: Path | None = None,
+    pictures: Pictures | None = None,
 ) -> Evaluation:
     """Compare every predicted file with the label of its name; one case in memory at a time.
 
@@ -193,21 +62,37 @@ def evaluate_folder(
             folder of labels, else numbers.
         ignored: Value in the labels of voxels that are left out of all metrics; by default what that
             dataset.json calls ignore, if anything.
+        options: `names`, `merge` and `only` of both labels and predictions.
+        group_regex: Its first group in a case's name is the person; figures are then also over people.
+        groups: A CSV or a run folder that says who is who, instead.
+        pictures: Draws every case.
 
     Raises:
         DataError: a path is missing, nothing pairs, a file cannot be read, or shapes differ.
-        ConfigError: `ignored` is another value than the dataset.json's.
+        ConfigError: `ignored` is another value than the dataset.json's, or `group_regex` finds no person.
     """
-    pairs, warnings = _pair_files(Path(predictions), Path(labels))
+    organs = organ_folders(Path(labels)) if Path(labels).is_dir() else {}
+    pairs, warnings = _pair_files(Path(predictions), Path(labels), organs)
+    whole = dict(_label_files(organs).values()) if organs else {}
+    cases = [stem_of(predicted) for predicted, _ in pairs]
+    people = people_of_names(cases, group_regex, groups)
+    if pictures is not None:
+        pictures.check(cases)
     declared = _declared(Path(labels))
-    names = declared.names if label_names is None else dict(label_names)
+    named = names_of(organs) if organs else declared.names
+    names = named if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
-    table, prediction_values, value_warnings = _understand_values(pairs, names, ignored)
+    names, relabel = choose_labels(options or DataOptions(), names, ignored)
+    table, prediction_values, value_warnings = _understand_values(
+        [predicted for predicted, _ in pairs],
+        [whole.get(reference, reference) for _, reference in pairs],
+        names, ignored, relabel,
+    )  # fmt: skip
     warnings += value_warnings
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
-        prediction, truth = read_label(predicted), read_label(reference)
+        prediction, truth = read_label(predicted), read_label_files(whole.get(reference, reference))
         try:
             truth = on_grid_of(truth, prediction.header)
         except DataError as error:
@@ -219,9 +104,11 @@ def evaluate_folder(
                 ) from None
             warnings.append(f"{error}; compared voxel by voxel all the same")
         units.add("px" if truth.header.is_picture else "mm")
+        found = to_classes(prediction.array, prediction_values, predicted, None, relabel)
+        drawn = to_classes(truth.array, table.values, reference, ignored, relabel)
         metrics = evaluate_case(
-            to_classes(prediction.array, prediction_values, predicted),
-            to_classes(truth.array, table.values, reference, ignored),
+            found,
+            drawn,
             truth.header.spacing,
             dict(enumerate(table.names)),
             tolerance_mm,
@@ -230,35 +117,29 @@ def evaluate_folder(
             unknown=None if ignored is None else len(table.values),
         )
         rows += [_with_file_value(row, table) for row in metrics]
+        if pictures is not None:
+            warnings += pictures.draw(stem_of(predicted), prediction.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
-    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings))
+    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings), people)
 
 
-def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
-    present = [row for row in rows if not row.absent]
-    if not present:
-        return dict.fromkeys(METRIC_NAMES, Statistics(None, None, None, 0))
-    statistics = {}
-    for name in METRIC_NAMES:
-        values = np.array([getattr(row, name) for row in present], dtype=np.float64)
-        values = values[~np.isnan(values)]  # where too little is known for a surface
-        if not values.size:
-            statistics[name] = Statistics(None, None, None, 0)
-            continue
-        std = float(values.std(ddof=1)) if len(values) > 1 else None
-        statistics[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(values))
-    return statistics
+def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
+    """By stem, the first mask of each case that has one of every organ, and all of them."""
+    first, *others = (organs[name] for name in sorted(organs))
+    stems = [stem for stem in first if all(stem in other for other in others)]
+    return {stem: (first[stem], tuple(found[stem] for found in (first, *others))) for stem in stems}
 
 
-def _false_positives(rows: Sequence[Metrics]) -> FalsePositives:
-    volumes = [row.predicted_volume for row in rows if row.absent]
-    nonzero = [volume for volume in volumes if volume]
-    return FalsePositives(len(volumes), len(nonzero), sum(nonzero) / len(nonzero) if nonzero else None)
-
-
-def _pair_files(predictions: Path, labels: Path) -> tuple[list[tuple[Path, Path]], list[str]]:
+def _pair_files(
+    predictions: Path, labels: Path, organs: Mapping[str, dict[str, Path]]
+) -> tuple[list[tuple[Path, Path]], list[str]]:
     predicted, warnings = _files(predictions, "predictions")
-    references, more = _files(labels, "labels")
+    if organs:
+        references = {stem: first for stem, (first, _) in _label_files(organs).items()}
+        lacking = sorted({stem for found in organs.values() for stem in found} - set(references))
+        more = [f"left out, without a mask of each organ: {some(lacking)}"] if lacking else []
+    else:
+        references, more = _files(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
         return [(predictions, labels)], warnings
@@ -329,15 +210,19 @@ def _declared(labels: Path) -> DeclaredLabels:
 
 
 def _understand_values(
-    pairs: Sequence[tuple[Path, Path]], names: Mapping[int, str], ignored: int | None
+    predictions: Sequence[Path],
+    labels: Sequence[LabelFiles],
+    names: Mapping[int, str],
+    ignored: int | None,
+    relabel: Relabelling | None,
 ) -> tuple[LabelTable, tuple[int, ...], list[str]]:
     """The classes, the value in the predictions of each of them and then of none, and what was odd."""
-    predictions, labels = zip(*pairs, strict=True)
-    predicted, labelled = count_values(predictions), count_values(labels, ignored)
+    predicted = count_values(predictions, relabel=relabel)
+    labelled = count_values(labels, ignored, relabel)
     left_out = leave_out(labelled, ignored)
     if not labelled.voxels:
         raise DataError(
-            f"{labels[0]}: every voxel has the ignore label {ignored}; expected others to compare"
+            f"{first_of(labels[0])}: every voxel has the ignore label {ignored}; expected others to compare"
         )
     table = number_values(_class_voxels(labelled.voxels, predicted.voxels, names), names)
     table = replace(table, notes=(*table.notes, *left_out))

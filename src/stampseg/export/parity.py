@@ -11,8 +11,9 @@ import numpy as np
 from ..data.cases import Case
 from ..data.inverse import Restorer
 from ..data.io.placing import on_grid_of
-from ..data.io.readers import read_image, read_label
+from ..data.io.readers import read_image
 from ..data.labels import to_classes
+from ..data.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..evaluation.metrics import dice_score, mask_agreement
@@ -103,9 +104,10 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         largest = max(largest, off)
         differing, voxels = differing + int((ours != theirs).sum()), voxels + ours.size
         between.append(_agreement(theirs, ours, plan))
-        if case.label is not None:
-            drawn = on_grid_of(read_label(case.label), image.header).array
-            label = to_classes(drawn, plan.label_values, case.label, plan.ignored_value)
+        if case.label_files is not None:
+            drawn = on_grid_of(read_label_files(case.label_files), image.header)
+            path = drawn.header.path
+            label = to_classes(drawn.array, plan.label_values, path, plan.ignored_value, plan.relabel)
             known = label != plan.unknown_class
             if (label[known] > 0).any():
                 dice = [_mean_dice(found[known], label[known], plan) for found in (ours, theirs)]

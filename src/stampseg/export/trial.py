@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from ..core.errors import ConfigError
 from ..core.run_folder import run_folder_of
 from ..data.boxes import cut_window
 from ..data.cases import Case, Dataset
-from ..data.io.readers import read_image, read_label
+from ..data.io.readers import read_image
+from ..data.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits import SPLITS, Entry, Splits, read_splits
@@ -85,7 +86,7 @@ def _there(entries: Sequence[Entry]) -> list[Case]:
     """The cases whose images are still there, with their labels if these are."""
     cases = [entry.case for entry in entries if entry.images and all(map(Path.exists, entry.images))]
     return [
-        case if case.label is not None and case.label.exists() else replace(case, label=None)
+        case if case.label is not None and all(path.exists() for path in case.files) else case.bare
         for case in cases
     ]
 
@@ -108,7 +109,7 @@ def calibration_windows(cases: Sequence[Case], plan: Plan) -> list[np.ndarray]:
     generator = np.random.default_rng(0)
     windows = []
     for case in cases:
-        label = read_label(case.label) if case.label is not None else None
+        label = read_label_files(case.label_files) if case.label_files is not None else None
         prepared = prepare(read_image(case.images, plan.in_channels), plan, label)
         places = list(itertools.product(*window_starts(prepared.image.shape[1:], plan)))
         generator.shuffle(places)

@@ -10,15 +10,11 @@ import numpy as np
 
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
-from ..data.io.placing import on_grid_of
-from ..data.io.readers import read_image, read_label
-from ..data.io.volume import Volume
-from ..data.labels import to_classes
-from ..data.postprocess import postprocessed
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits import Entry
-from ..evaluation.metrics import UNION, evaluate_case, volume_text
-from ..runtime.torch_scorer import OpenNetwork, open_network, predict_case
+from ..evaluation.metrics import UNION, volume_text
+from ..runtime.compared import Compared, compare
+from ..runtime.torch_scorer import OpenNetwork, open_network
 from .record import Record
 from .slices import View, view_of
 
@@ -136,32 +132,10 @@ def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
         return named[0] if named else f"no case of this name with a label in {data.root}"
     if not entry.images or entry.label is None:
         return f"the run does not say where its image and label are; {AGAIN}"
-    for file in (*entry.images, entry.label):
+    for file in entry.case.files:
         if not file.exists():
             return f"{file} is not there any more; if the scans have moved, {AGAIN}"
     return entry.case
-
-
-@dataclass(frozen=True, eq=False)
-class _Compared:
-    image: Volume
-    prediction: np.ndarray
-    reference: np.ndarray
-
-
-def _compared(case: Case, opened: OpenNetwork) -> _Compared:
-    """Class indices on the case's own grid.
-
-    Raises:
-        StampsegError: a file cannot be read or does not fit.
-    """
-    plan = opened.plan
-    image = read_image(case.images, plan.in_channels)
-    assert case.label is not None
-    label = on_grid_of(read_label(case.label), image.header)
-    truth = to_classes(label.array, plan.label_values, case.label, plan.ignored_value)
-    found = predict_case(opened.network, case, plan, opened.device)
-    return _Compared(image, postprocessed(found, opened.steps, image.header.spacing), truth)
 
 
 def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int) -> Finding:
@@ -171,26 +145,22 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
     if isinstance(case, str):
         return Finding(entry.id, group, problem=case)
     try:
-        pair = _compared(case, opened)
-        rows = evaluate_case(
-            pair.prediction, pair.reference, pair.image.header.spacing,
-            dict(enumerate(plan.label_names)), case=entry.id, unknown=plan.unknown_class,
-        )  # fmt: skip
+        pair = compare(replace(case, id=entry.id), opened)
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
-    present = [row.dice for row in rows if row.value is not None and not row.absent]
+    present = [row.dice for row in pair.rows if row.value is not None and not row.absent]
     return Finding(
         id=entry.id,
         group=group,
         dice=sum(present) / len(present) if present else None,
-        per_label={row.label: None if row.absent else row.dice for row in rows},
-        hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in rows},
-        false_positive={row.label: row.predicted_volume for row in rows if row.absent},
+        per_label={row.label: None if row.absent else row.dice for row in pair.rows},
+        hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in pair.rows},
+        false_positive={row.label: row.predicted_volume for row in pair.rows if row.absent},
         view=_view(pair, len(plan.label_values), most),
     )
 
 
-def _view(pair: _Compared, classes: int, most: int) -> View:
+def _view(pair: Compared, classes: int, most: int) -> View:
     """Upright for a person to look at, however the file lies."""
     header = pair.image.header
     turn = find_orientation(header)

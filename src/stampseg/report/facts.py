@@ -40,6 +40,9 @@ def headline(record: Record) -> list[Fact]:
         before, after = result.flops_before, result.flops_after
         facts.append(Fact("GFLOPs per window", f"{_giga(before)} → {_giga(after)} ({_share(after, before)})"))
         facts.append(Fact("validation Dice", _score(result.validation_dice)))
+        if result.test is not None:
+            people = counted(result.test.people, "person", "people")
+            facts.append(Fact("test Dice", f"{_score(result.test.dice)} over {people} kept aside"))
         if result.unlabelled_cases:
             facts.append(
                 Fact(

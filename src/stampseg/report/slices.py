@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class View:
         depth: slices of the whole volume.
         start: position in `slices` of the one with the largest labelled area.
         slices: those shown.
+        others: of a volume, the other two planes where most is labelled, a slice each.
     """
 
     plane: str
@@ -62,6 +63,7 @@ class View:
     depth: int
     start: int
     slices: tuple[Slice, ...]
+    others: tuple[View, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For the page."""
@@ -108,7 +110,26 @@ def _volume(
     classes: int,
     most: int,
 ) -> View:
-    window, axis = grey_window(image), slicing_axis(spacing)
+    """The plane to scroll through, with a slice of each of the other two."""
+    through = slicing_axis(spacing)
+    window = grey_window(image)
+    planes = [
+        _plane(image, prediction, reference, spacing, classes, axis, window, most if axis == through else 1)
+        for axis in (through, *(axis for axis in (2, 1, 0) if axis != through))
+    ]
+    return replace(planes[0], others=tuple(planes[1:]))
+
+
+def _plane(
+    image: np.ndarray,
+    prediction: np.ndarray,
+    reference: np.ndarray,
+    spacing: Sequence[float],
+    classes: int,
+    axis: int,
+    window: tuple[float, float],
+    most: int,
+) -> View:
     across, along = (a for a in range(3) if a != axis)
     shape = (prediction.shape[along], prediction.shape[across])  # rows, columns
     ratio = shape[1] * spacing[across] / (shape[0] * spacing[along])
@@ -139,6 +160,8 @@ def _chosen(labelled: np.ndarray, most: int) -> list[int]:
     """Positions of slices with something labelled and a few around them; evenly spaced where too many."""
     filled = np.flatnonzero(labelled)
     last = len(labelled) - 1
+    if most == 1:
+        return [int(labelled.argmax()) if filled.size else last // 2]
     low, high = (int(filled[0]), int(filled[-1])) if filled.size else (0, last)
     low, high = max(0, low - MARGIN), min(last, high + MARGIN)
     count = min(most, high - low + 1)

@@ -9,11 +9,14 @@ from typing import Any
 from ..core.errors import DataError, StampsegError
 from ..core.files import refuse_existing, write_text
 from ..data.cases import Dataset
+from ..evaluation.people import how_read, interval_words
 from ..run.records import RoundRecord
 from . import charts, vega
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
+from .methods import NAME as METHODS
+from .methods import methods_of
 from .page_file import filled, own_script
 from .record import Record, read_record
 
@@ -30,7 +33,7 @@ def write_report(
     data: Dataset | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write the page of a run; it needs no other file and no network to be read.
+    """Write the page of a run, which needs no other file and no network to be read; beside it methods.md.
 
     Args:
         run: run folder, also of a run that has not ended.
@@ -54,6 +57,9 @@ def write_report(
     refuse_existing(target, overwrite)
     findings = predict_validation(record, device, trusted, data)
     write_text(target, render(record, draw(record, trusted), findings))
+    methods = methods_of(record, findings) if output is None else ""
+    if methods:
+        write_text(run / METHODS, methods)
     return target
 
 
@@ -86,6 +92,8 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
         drawing=drawing,
         findings=findings,
         shown=_shown(record, drawing, findings, drawn),
+        interval=interval_words,
+        how_read=lambda test: how_read(each.kind for each in test.labels.values()),
     )
 
 

@@ -1,7 +1,8 @@
 """The run folder: everything a run leaves behind, each file whole or absent.
 
 run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  log.txt
-rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html
+rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html   methods.md
+test/cases.csv  test/masks/ ...   where people were kept aside
 of a cross-validation also  folds.json  folds/0 ... (run folders)  out_of_fold/  out_of_fold.csv
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
@@ -39,6 +40,7 @@ from .spec import SPEC, RunSpec, read_spec
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
+TEST = "test"  # figures and masks of the people kept aside
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
     CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", FOLDS_FILE,
@@ -233,6 +235,11 @@ class RunFolder:
         """The chosen network."""
         return self.path / MODEL_FILE
 
+    @property
+    def test(self) -> Path:
+        """Folder of what came of the people kept aside."""
+        return self.path / TEST
+
     def round_model(self, number: int) -> Path:
         """The network after a round."""
         return self.path / ROUNDS_FOLDER / f"{number:03d}.safetensors"
@@ -295,7 +302,7 @@ class RunFolder:
         path = self.path / form.name
         if not path.exists():
             form.write(self.path, value)
-        elif _content(form.read(self.path)) != _content(value):
+        elif not _agrees(_content(form.read(self.path), exclude_unset=True), _content(value)):
             raise DataError(
                 f"{path}: {what} changed since the run began; put things back as they were, or start a "
                 "new run"
@@ -327,9 +334,18 @@ class RunFolder:
             old.close()
 
 
-def _content(value: BaseModel) -> dict[str, Any]:
+def _content(value: BaseModel, exclude_unset: bool = False) -> dict[str, Any]:
     """Without its notes, which another version may word otherwise."""
-    return value.model_dump(exclude={"notes"})
+    return value.model_dump(exclude={"notes"}, exclude_unset=exclude_unset)
+
+
+def _agrees(before: Any, now: Any) -> bool:
+    """Whether all that a file says is so now; a file of an older version says less."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return all(name in now and _agrees(value, now[name]) for name, value in before.items())
+    if isinstance(before, list | tuple) and isinstance(now, list | tuple):
+        return len(before) == len(now) and all(map(_agrees, before, now))
+    return bool(before == now)
 
 
 def check_free(path: Path) -> None:

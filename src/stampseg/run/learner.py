@@ -25,7 +25,7 @@ from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
 from ..train.distillation import Distillation
 from ..train.learner import Learner
-from ..train.loss import make_loss
+from ..train.loss import class_weights, make_loss
 from ..train.mean_teacher import MeanTeacher
 from ..train.objective import Objective, Supervised
 from ..train.round import Fit
@@ -46,6 +46,7 @@ class Task:
     seen: Survey
     config: Config
     device: torch.device
+    learnt_from: tuple[str, ...] = ()  # digests of the images with labels that train, or trained before
     teachers: tuple[nn.Module, ...] = ()  # trained networks that take the same windows
 
     @property
@@ -92,7 +93,9 @@ def objective_of(network: nn.Module, task: Task) -> Objective:
 
 
 def _criterion(task: Task) -> nn.Module:
-    return make_loss(task.config.train, some_unknown=task.plan.ignored_value is not None)
+    train = task.config.train
+    weights = class_weights(train, task.seen.fingerprint.class_voxels)
+    return make_loss(train, some_unknown=task.plan.ignored_value is not None, weights=weights).to(task.device)
 
 
 def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering | None:

@@ -36,10 +36,12 @@ from ..networks.pretrained.source import fill
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..train.learner import Learner
+from ..train.loss import class_weights
 from ..train.round import Fit, Round
 from ..train.stamp import as_given, stamp, train_only
 from ..train.statistics import with_own_statistics
 from ..train.trainer import Trainer
+from .aside import with_people_aside
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
@@ -107,7 +109,7 @@ def run_training(
         reporter.note(text, Level.WARNING)
     for text in result.remarks:
         reporter.note(text)
-    return result
+    return with_people_aside(result, folder, task, (*trusted, spec.name), reporter)
 
 
 def _task(
@@ -123,13 +125,14 @@ def _task(
     known = read_splits(folder.path) if stored is not None else None
     seen = survey(dataset, stored or config, source, known, folder.plan())
     config = stored or _settle(config, seen, reporter)
-    _write_inputs(folder, seen, config)
+    splits = _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
         reporter.note(text)
     for text in seen.table.warnings:
         reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)
-    return Task(seen, config, device)
+    digests = (entry.image_digest for entry in splits.learnt_from)
+    return Task(seen, config, device, tuple(sorted(digest for digest in digests if digest is not None)))
 
 
 def _taught(task: Task, teachers: Sequence[Path]) -> Task:
@@ -280,6 +283,10 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "
             "`train.validation`, or a size such as 15%"
         )
+    weights = class_weights(config.train, seen.fingerprint.class_voxels)
+    if weights is not None:
+        pairs = zip(seen.plan.label_names, weights, strict=False)
+        reporter.note(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in pairs)}")
     settled = config.merged(changes)
     batch = settled.train.batch_size
     if len(seen.split.training) < batch:
@@ -290,11 +297,13 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     return settled
 
 
-def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> None:
+def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> Splits:
     folder.write_text(CONFIG_FILE, dump_config(config))
     folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
     FINGERPRINT.write(folder.path, seen.fingerprint)
-    folder.settle(SPLITS, Splits.of(seen.split), "the cases, or what is in their files,")
+    splits = Splits.of(seen.split)
+    folder.settle(SPLITS, splits, "the cases, or what is in their files,")
+    return splits
 
 
 def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
@@ -326,6 +335,7 @@ def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None)
             "round": turn.number,
             "steps": turn.steps,
             "unlabelled_cases": len(task.seen.split.unlabelled),
+            "trained_on": list(task.learnt_from),
             "validation_dice": turn.validation.dice if turn.validation else None,
         },
     )

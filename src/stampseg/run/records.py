@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -95,6 +95,31 @@ class NoteRecord(FileRecord):
         return cls(time=datetime.now().astimezone(), level=level, text=text)
 
 
+class LabelOfPeople(FileRecord):
+    """Dice of one label over people, each of whom counts once; see `OverPeople`."""
+
+    mean: Number = None
+    low: Number = None
+    high: Number = None
+    kind: Literal["interval", "range"] = "range"
+    people: int = 0
+    cases: int = 0
+
+
+class AsideRecord(FileRecord):
+    """What came of the people kept aside, predicted with the chosen model when the run had ended.
+
+    `dice` is the mean over the labels; `problems` are cases that could not be predicted or compared.
+    """
+
+    cases: int
+    people: int
+    dice: Number = None
+    labels: dict[str, LabelOfPeople] = Field(default_factory=dict)
+    problems: dict[str, str] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
 class Result(FileRecord):
     """What result.json says of a run that has ended."""
 
@@ -121,6 +146,7 @@ class Result(FileRecord):
     validation_cases: int | None = None
     unlabelled_cases: int = 0  # images that were learnt from without labels
     unlabelled_people: int = 0
+    test: AsideRecord | None = None  # of the people kept aside
     target: str | None = None
     target_reached: bool | None = None
     chosen_round: int

@@ -58,9 +58,10 @@ class RunSpec:
         data, model, config = self.data.absolute(), self.model, self.config
         if config.unlabelled.strip() not in ("auto", "none"):
             config = config.merged({"unlabelled": str(Path(config.unlabelled.strip()).absolute())})
-        if config.train.validation.strip().lower().endswith(".csv"):
-            table = str(Path(config.train.validation.strip()).absolute())
-            config = config.merged({"train": {"validation": table}})
+        for name in ("validation", "test"):
+            table = getattr(config.train, name).strip()
+            if table.lower().endswith(".csv"):
+                config = config.merged({"train": {name: str(Path(table).absolute())}})
         return replace(
             self,
             data=data,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,14 +13,17 @@ from ..core.errors import DataError
 from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
+from ..data.aside import set_aside
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
-from ..data.io.readers import check_storable, read_label
+from ..data.io.readers import check_storable
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, ignored_value, label_table
+from ..data.organs import LabelFiles, read_label_files
 from ..data.plan import Plan
 from ..data.planner import make_plan
+from ..data.relabelling import Relabelling, choose_labels, relabelled
 from ..data.splits import Entry, Split, Splits, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
@@ -59,30 +62,43 @@ def survey(
     """
     learnt = _learnt_from(source)
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    split = _as_stored(dataset, stored) or split_cases(
-        dataset.cases,
-        config,
-        values_held(ignored),
-        {case.group for case in trained_on(dataset.cases, learnt)},
-    )
+    names, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    if relabel is None and source is not None and source.plan is not None:
+        relabel = source.plan.relabel
+    split = _as_stored(dataset, stored)
+    if split is None:
+        known = {case.group for case in trained_on(dataset.cases, learnt)}
+        split = _drawn(dataset, config, values_held(ignored, relabel), known)
     split = replace(split, known=learnt if stored is None else stored.known)
     split = _without_held_out(split, dataset)
+    if stored is None:
+        _check_alike((*split.training, *split.validation, *split.test, *split.held_out))
     # Cases that were not drawn stay unread: their labels cost time, and may be broken. Those held out are
     # read, so that all folds know the same classes.
     read = (*split.training, *split.validation, *split.held_out)
-    table = label_table(read, dataset.label_names, ignored)
+    table = label_table(read, names, ignored, relabel)
     for case in read:
         check_storable(case.images, max(table.values))
     seen = fingerprint(split.training, table, dataset.channel_names)
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
-    split = _without_empty_validation(split, (plan.label_values[0], plan.ignored_value))
+    split = _without_empty_validation(split, plan)
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
         split = with_unlabelled(split, dataset, config, seen)
     return Survey(dataset, table, split, seen, plan)
+
+
+def _drawn(dataset: Dataset, config: Config, holds: Holds, known: Collection[str]) -> Split:
+    """Who is kept aside, and who of the others trains and validates."""
+    aside = set_aside(dataset.cases, config, known)
+    split = split_cases(aside.others, config, holds, known)
+    if not aside.cases:
+        return split
+    level = max(split.level, aside.level, key=list(Level).index)
+    return replace(split, test=aside.cases, note=f"{split.note}; {aside.note}", level=level)
 
 
 def _without_held_out(split: Split, dataset: Dataset) -> Split:
@@ -127,16 +143,38 @@ def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
     return splits.learnt_from if splits is not None else ()
 
 
-def values_held(ignored: int | None) -> Holds:
+def _check_alike(cases: Sequence[Case]) -> None:
+    """See that all cases have the same channels and organs: these are counted in the order of their names.
+
+    Raises:
+        DataError: the columns of two CSVs, or of a CSV and a folder, are others.
+    """
+    first = cases[0]
+    for case in cases:
+        pairs = (
+            ("channels", case.channels, first.channels),
+            ("masks", tuple(name for name, _ in case.organs), tuple(name for name, _ in first.organs)),
+        )
+        for what, ours, theirs in pairs:
+            if ours != theirs:
+                found, expected = (some(list(names), 9) or "without names" for names in (ours, theirs))
+                raise DataError(
+                    f"{case.images[0]}: {what} {found}, those of {first.images[0]} are {expected}; expected "
+                    "the same columns for all that train, validate and are kept aside"
+                )
+
+
+def values_held(ignored: int | None, relabel: Relabelling | None = None) -> Holds:
     """Reads each label once, however often it is asked for; what is ignored is no label."""
-    known: dict[Path, frozenset[int]] = {}
+    known: dict[LabelFiles, frozenset[int]] = {}
 
     def holds(case: Case) -> frozenset[int]:
-        if case.label is None:
+        files = case.label_files
+        if files is None:
             return frozenset()
-        if case.label not in known:
-            known[case.label] = frozenset(count_values([case.label], ignored).voxels) - {ignored}
-        return known[case.label]
+        if files not in known:
+            known[files] = frozenset(count_values([files], ignored, relabel).voxels) - {ignored}
+        return known[files]
 
     return holds
 
@@ -148,27 +186,21 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
     there = {case.id: case for case in dataset.cases}
     sides = [
         tuple(there.get(entry.id, entry.case) for entry in entries)
-        for entries in (stored.training, stored.validation)
+        for entries in (stored.training, stored.validation, stored.test)
     ]
-    if not all(
-        path is not None and path.exists()
-        for side in sides
-        for case in side
-        for path in (*case.images, case.label)
-    ):
+    cases = [case for side in sides for case in side]
+    if not all(case.label is not None and all(map(Path.exists, case.files)) for case in cases):
         return None
-    training, validation = sides
-    note = f"{len(training)} cases train, {len(validation)} validate, as the run began"
-    return Split(training, validation, note)
+    training, validation, test = sides
+    aside = f", {len(test)} are kept aside" if test else ""
+    note = f"{len(training)} cases train, {len(validation)} validate{aside}, as the run began"
+    return Split(training, validation, note, test=test)
 
 
-def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Split:
-    """No validation where none of its cases holds a label: Dice of nothing would choose the model.
-
-    `nothing` are the values of background and of what is ignored.
-    """
+def _without_empty_validation(split: Split, plan: Plan) -> Split:
+    """No validation where none of its cases holds a label: Dice of nothing would choose the model."""
     cases = split.validation
-    if not cases or any(_holds_label(case, nothing) for case in cases):
+    if not cases or any(_holds_label(case, plan) for case in cases):
         return split
     note = (
         f"{len(split.training)} cases train, none validates: there is only background in "
@@ -178,9 +210,12 @@ def _without_empty_validation(split: Split, nothing: Sequence[int | None]) -> Sp
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 
 
-def _holds_label(case: Case, nothing: Sequence[int | None]) -> bool:
-    others = [value for value in nothing if value is not None]
-    return case.label is not None and not np.isin(read_label(case.label).array, others).all()
+def _holds_label(case: Case, plan: Plan) -> bool:
+    """Whether it holds more than background, and what is ignored."""
+    nothing = [value for value in (plan.label_values[0], plan.ignored_value) if value is not None]
+    if case.label_files is None:
+        return False
+    return not np.isin(relabelled(read_label_files(case.label_files).array, plan.relabel), nothing).all()
 
 
 def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
@@ -191,7 +226,7 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
                 f"{source.path}: knows the label value {table.ignored}, which is to be ignored "
                 "(`data.ignore_label`); name a value that is none of its classes"
             )
-        return source.plan.model_copy(update={"ignored_value": table.ignored})
+        return source.plan.model_copy(update={"ignored_value": table.ignored, "relabel": table.relabel})
     strides = (
         spec_strides(source.spec, seen.spatial_dims)
         if source is not None and source.spec is not None

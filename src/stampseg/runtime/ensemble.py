@@ -71,6 +71,11 @@ class Ensemble:
         return first.model_copy(update={"one_piece": tuple(alike), "calibration": None})
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """Digests of the images that any of them was trained on."""
+        return tuple(sorted({digest for member in self.members for digest in member.trained_on}))
+
+    @property
     def steps(self) -> Postprocessing:
         """What is done to the masks: that of the members, where all have the same."""
         first = self.members[0].steps

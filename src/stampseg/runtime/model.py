@@ -6,10 +6,11 @@ PyTorch is imported only where the file needs it.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,7 @@ class OpenModel:
     Attributes:
         plan: how images are prepared for it.
         scoring: a context that gives the scorer of windows for as long as it is used.
+        trained_on: digests of the image files that it was trained on with labels, as far as the file says.
         steps: what is done to its masks.
         models: no others, as an `Ensemble` has.
     """
@@ -41,6 +43,7 @@ class OpenModel:
     scoring: Callable[[], AbstractContextManager[Scorer]]
     steps: Postprocessing = ()
     models: tuple[Path, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
     def prepare(self, volume: Volume) -> Prepared:
         """An image as the network takes it.
@@ -94,7 +97,15 @@ def open_scorer(
     if suffix == PROGRAM:
         return _exported_program(model, trusted, threads)
     session = open_session(model, threads=threads)
-    return OpenModel(session.plan, lambda: nullcontext(session), session.details.postprocess)
+    details = session.details
+    digests = digests_in(details.provenance)
+    return OpenModel(details.plan, lambda: nullcontext(session), details.postprocess, trained_on=digests)
+
+
+def digests_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the images that a model was trained on; older files do not say."""
+    found = provenance.get("trained_on")
+    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:
@@ -106,6 +117,7 @@ def _torch_model(model: Path, device: str, trusted: Collection[str], threads: in
         opened.plan,
         lambda: _as_planned(scoring(opened.network, opened.device), opened.plan, model),
         opened.steps,
+        trained_on=digests_in(opened.provenance),
     )
 
 
@@ -128,7 +140,8 @@ def _exported_program(path: Path, trusted: Collection[str], threads: int | None)
     except Exception as error:  # of PyTorch, in many classes
         text = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path}: PyTorch cannot open it ({text}); export the model again") from None
-    return OpenModel(details.plan, lambda: _without_denormals(run), details.postprocess)
+    digests = digests_in(details.provenance)
+    return OpenModel(details.plan, lambda: _without_denormals(run), details.postprocess, trained_on=digests)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError, one_line
@@ -13,23 +13,23 @@ from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
-from ..data.io.readers import output_name, segmentation_name, twin_of
+from ..data.io.readers import output_name, segmentation_name
 from ..data.known import trained_on
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, size_unit, steps_in_words
-from ..data.splits import read_splits
+from ..data.splits import Entry, read_splits
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel
-from .stream import FAILURES, Written, overlay_of, stream
+from .stream import FAILURES, stream
+from .targets import check_folder, refuse_overwriting
 from .trust import (
     RECORD,
     TABLE,
     check_calibrated,
-    refuse_untrusted,
     summary,
-    uncertainty_of,
     write_trust,
 )  # fmt: skip
+from .written import Segmentation, Written
 
 BATCH = 1  # windows computed at once, where nothing else is said
 
@@ -91,6 +91,44 @@ def segment(
         ConfigError: `fail_below` without a calibration in the model, or confidence of an ensemble.
         UntrustedError: at the end, less than `fail_below` is to be expected of a mask.
     """
+    found = segment_all(
+        model, inputs, output, overlays=overlays, device=device, overwrite=overwrite, trusted=trusted,
+        batch_size=batch_size, mirror=mirror, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble,
+        postprocess=postprocess, all_pieces=all_pieces, confidence=confidence, fail_below=fail_below,
+        echo=echo, warn=warn,
+    )  # fmt: skip
+    found.check()
+    return [mask.path for mask in found.masks]
+
+
+def segment_all(
+    model: Path,
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    overlays: Path | None,
+    device: str,
+    overwrite: bool,
+    trusted: Collection[str],
+    batch_size: int | None,
+    mirror: bool,
+    threads: int | None,
+    dicom_seg: bool,
+    ensemble: bool,
+    postprocess: bool,
+    all_pieces: bool,
+    confidence: bool,
+    fail_below: float | None,
+    echo: Callable[[str], None],
+    warn: Callable[[str], None] | None,
+) -> Segmentation:
+    """As `segment`; what could not be segmented is in what it returns.
+
+    Raises:
+        DataError: no input can be used, or a mask is there already.
+        ModelFileError: the model cannot be loaded.
+        ConfigError: `fail_below` without a calibration in the model, or confidence of an ensemble.
+    """
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
     steps = opened.steps if postprocess else ()
     confidence = confidence or fail_below is not None
@@ -98,10 +136,10 @@ def segment(
     opened = opened.with_all_pieces() if all_pieces else opened
     cases = find_inputs(inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
-        _check_folder(folder)
+        check_folder(folder)
     name = segmentation_name if dicom_seg else output_name
     masks = {case.images: output / name(case.images) for case in cases}
-    _refuse_overwriting(cases, masks, overlays, overwrite, confidence)
+    refuse_overwriting(cases, masks, overlays, overwrite, confidence)
     if confidence and not overwrite:
         for table in (TABLE, RECORD):
             refuse_existing(output / table, overwrite)
@@ -110,15 +148,16 @@ def segment(
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     written: list[Written] = []
-    failures: list[str] = []
+    failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
-    known = _known(cases, opened.models or (model,))
+    known = _known(cases, opened.models or (model,), opened.trained_on)
     results = stream(cases, opened, steps, masks, overlays, options)
     for case, result in zip(cases, results, strict=True):
         if isinstance(result, FAILURES):
-            failures.append(str(result))
+            failures.append((case.images[0], str(result)))
             echo(f"failed: {result}")
             continue
+        result = replace(result, trained_on=case.id in known)
         written.append(result)
         note = "  (trained on)" if case.id in known else ""
         if result.dropped:
@@ -127,7 +166,7 @@ def segment(
             note = f"  {result.assessed.trust.words()}{note}"
         path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
         echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
-        for text in result.notes:
+        for text in result.header.notes:
             tell(text)
     unlike = [
         f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
@@ -137,19 +176,15 @@ def segment(
     ]
     if steps and written:
         echo(_changed_words(written, steps, opened.plan))
-    for text in (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known)):
+    told = (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known))
+    for text in told:
         tell(text)
     rows = [result.assessed for result in written if result.assessed is not None]
     if rows:
         write_trust(output, rows, opened.plan)
         for text in summary(rows, opened.plan, output):
             echo(text)
-    if failures:
-        raise DataError(
-            f"{len(failures)} of {len(cases)} inputs could not be segmented; the first: {failures[0]}"
-        )
-    refuse_untrusted(rows, fail_below)
-    return [result.path for result in written]
+    return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below)
 
 
 def _check_confidence(opened: OpenModel | Ensemble, wanted: bool, fail_below: float | None) -> None:
@@ -161,14 +196,14 @@ def _check_confidence(opened: OpenModel | Ensemble, wanted: bool, fail_below: fl
     check_calibrated(opened.plan, fail_below)
 
 
-def _known(cases: Sequence[Case], models: Sequence[Path]) -> set[str]:
-    """Ids of the cases that a model was trained on, as far as its run folder says."""
-    known = set()
+def _known(cases: Sequence[Case], models: Sequence[Path], digests: Collection[str]) -> set[str]:
+    """Ids of the cases that a model was trained on, as far as its run folder or its file says."""
+    entries: list[Entry] = []
     for model in models:
         with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
             splits = read_splits(run_folder_of(model))
-            known |= {case.id for case in trained_on(cases, splits.learnt_from)} if splits else set()
-    return known
+            entries += splits.learnt_from if splits is not None else ()
+    return {case.id for case in trained_on(cases, entries, digests)}
 
 
 def _changed_words(written: Sequence[Written], steps: Postprocessing, plan: Plan) -> str:
@@ -201,41 +236,3 @@ def _not_found(written: Sequence[Written], names: Sequence[str]) -> list[str]:
         if place and count and not any(result.voxels[place] for result in written)
     ]
     return [*found, *([f"{', '.join(lost)}: found in none of {counted(count, 'image')}"] if lost else [])]
-
-
-def _check_folder(folder: Path) -> None:
-    """Masks are written to a folder, or to a free name; the folder is made with the first mask."""
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
-
-
-def _refuse_overwriting(
-    cases: Sequence[Case],
-    masks: Mapping[tuple[Path, ...], Path],
-    overlays: Path | None,
-    overwrite: bool,
-    confidence: bool,
-) -> None:
-    """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
-    images = {os.path.realpath(image) for case in cases for image in case.images}
-    taken: set[str] = set()
-    for case in cases:
-        mask = masks[case.images]
-        twin = twin_of(mask)
-        targets = [mask, *([] if twin is None else [twin])]
-        targets += [] if overlays is None else [overlay_of(case, overlays)]
-        targets += [uncertainty_of(mask, case.images)] if confidence else []
-        for target in targets:
-            place = os.path.realpath(target)
-            if place in images:
-                raise DataError(
-                    f"{target}: would replace an image that is to be segmented; choose another folder "
-                    "with `output` or `overlays`"
-                )
-            if place in taken:
-                raise DataError(f"{target}: two files would be written to this name; choose another folder")
-            if os.path.lexists(target) and not overwrite:
-                raise DataError(
-                    f"{target}: exists already; choose another folder with `output`, or say `overwrite`"
-                )
-            taken.add(place)

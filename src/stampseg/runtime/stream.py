@@ -23,15 +23,17 @@ from ..data.labels import to_values
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, postprocessed
-from ..data.preprocess import Prepared
+from ..data.preprocess import Prepared, find_orientation, orient, oriented_spacing
 from .confidence import Confident
 from .ensemble import Ensemble, Ensembled
 from .model import OpenModel
+from .targets import overlay_of
 from .trust import (
     Assessed,
     trust_of,
     uncertainty_of,
 )  # fmt: skip
+from .written import Written
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,27 +48,7 @@ class _Job:
     found: Confident | None  # where confidence is asked for
     dropped: int  # pieces left out of the mask
     seconds: float
-    notes: tuple[str, ...]  # of the image's reader
     remarks: tuple[str, ...]  # in what the image is unlike the training scans
-
-
-@dataclass(frozen=True)
-class Written:
-    """A mask that was written."""
-
-    path: Path
-    voxels: tuple[int, ...]  # of each class
-    dropped: int  # pieces left out of it
-    changed: int  # voxels, by post-processing
-    assessed: Assessed | None  # where confidence is asked for
-    seconds: float
-    notes: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-    @property
-    def labelled(self) -> int:
-        """Voxels of all classes but the background."""
-        return sum(self.voxels[1:])
 
 
 Failure = DataError | MissingPackageError  # of one file; the others are still segmented
@@ -131,7 +113,7 @@ def _read(case: Case, opened: OpenModel | Ensemble, keep_image: bool) -> _Job | 
         return error
     kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
     seconds, header = time.perf_counter() - start, volume.header
-    return _Job(case, prepared, kept, header, None, None, 0, seconds, header.notes, unlike)
+    return _Job(case, prepared, kept, header, None, None, 0, seconds, unlike)
 
 
 def _compute(job: _Job, opened: Any, options: dict[str, Any]) -> _Job:
@@ -175,16 +157,16 @@ def _write(
     voxels = np.sum([np.bincount(row.ravel(), minlength=len(plan.label_values)) for row in classes], axis=0)
     seconds = job.seconds + time.perf_counter() - start
     counts = tuple(voxels.tolist())
-    return Written(path, counts, job.dropped, changed, assessed, seconds, job.notes, job.remarks)
+    return Written(
+        path, case.images[0], job.header, counts, job.dropped, changed, seconds, job.remarks, assessed
+    )
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:
     from ..evaluation.overlay import save_overlay
 
     names = dict(enumerate(plan.label_names))
-    spacing = image.header.spacing
-    save_overlay(path, image.array, classes, title=case.id, spacing=spacing, label_names=names)
-
-
-def overlay_of(case: Case, overlays: Path) -> Path:
-    return overlays / f"{case.id}.png"
+    turn = find_orientation(image.header)  # upright, however the file lies
+    spacing = oriented_spacing(image.header.spacing, turn)
+    upright, mask = orient(image.array, turn), orient(classes, turn)
+    save_overlay(path, upright, mask, title=case.id, spacing=spacing, label_names=names)

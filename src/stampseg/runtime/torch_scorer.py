@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ class OpenNetwork:
     plan: Plan
     device: torch.device
     steps: Postprocessing = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 def open_network(path: Path, device: str = "cpu", *, trusted: Collection[str] = ()) -> OpenNetwork:
@@ -60,9 +62,9 @@ def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
     """
     plan = model.plan
     folded = fold_norms(model.network, plan.spatial_dims)
-    return OpenNetwork(
-        lay_out(folded, plan.spatial_dims, device), plan, device, model.description.postprocess
-    )
+    network = lay_out(folded, plan.spatial_dims, device)
+    described = model.description
+    return OpenNetwork(network, plan, device, described.postprocess, described.provenance)
 
 
 def predict_case(

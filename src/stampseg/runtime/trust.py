@@ -168,7 +168,7 @@ def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
     write_text(output / TABLE, stream.getvalue())
     record = {
         "source": source_of(plan),
-        "scans": [_as_json(row) for row in ranked],
+        "scans": [as_json(row) for row in ranked],
     }
     write_text(output / RECORD, json.dumps(record, indent=1) + "\n")
 
@@ -197,7 +197,8 @@ def _three(label: LabelTrust) -> tuple[float | None, float | None, float | None]
     return (None, None, None) if label.expected is None else label.expected
 
 
-def _as_json(row: Assessed) -> dict[str, Any]:
+def as_json(row: Assessed) -> dict[str, Any]:
+    """One JSON-ready dictionary."""
     return {
         "image": str(row.image),
         "mask": row.mask.name,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..core.config import TrainOptions
+from ..core.errors import ConfigError
 from ..networks.outputs import main_map, score_maps
+
+TINY = 1e-6
+RAREST = 10.0  # times the least weight, at most
 
 
 class SegmentationLoss(nn.Module):
@@ -40,12 +46,16 @@ class KnownVoxelsLoss(nn.Module):
 
     Args:
         entropy: whether cross-entropy is added.
+        weights: (K) of the classes in both; None: all alike.
     """
 
-    def __init__(self, entropy: bool) -> None:
+    weights: Tensor | None
+
+    def __init__(self, entropy: bool, weights: Tensor | None = None) -> None:
         super().__init__()
         self.entropy = entropy
-        self.dice = DiceLoss(include_background=True, batch=True)
+        self.dice = DiceLoss(include_background=True, batch=True, weight=weights)
+        self.register_buffer("weights", weights)
 
     def forward(self, scores: Tensor, label: Tensor) -> Tensor:
         """Scores (B, K, *P) and label (B, 1, *P), K and above where it is not known."""
@@ -53,7 +63,9 @@ class KnownVoxelsLoss(nn.Module):
         known = truth.sum(1, keepdim=True)
         loss = self.dice(known * scores.softmax(1), truth)
         if self.entropy:
-            loss = loss - (truth * scores.log_softmax(1)).sum() / known.sum().clamp(min=1)
+            if self.weights is not None:
+                truth = truth * self.weights.view(1, -1, *[1] * (truth.ndim - 2))
+            loss = loss - (truth * scores.log_softmax(1)).sum() / truth.sum().clamp(min=TINY)
         return loss
 
 
@@ -63,15 +75,45 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
     return functional.one_hot(numbers, classes + 1)[..., :classes].movedim(-1, 1).float()
 
 
-def make_loss(options: TrainOptions, *, some_unknown: bool = False) -> nn.Module:
+def make_loss(
+    options: TrainOptions, *, some_unknown: bool = False, weights: Sequence[float] | None = None
+) -> nn.Module:
     """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked.
 
-    With `some_unknown`, voxels are left out whose label is none of the classes.
+    With `some_unknown`, voxels are left out whose label is none of the classes. `weights` are of the classes.
     """
+    weight = None if weights is None else torch.tensor(weights, dtype=torch.float32)
     if some_unknown:
-        return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce"))
-    common = {"include_background": True, "to_onehot_y": True, "softmax": True, "batch": True}
+        return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce", weight))
+    common = {
+        "include_background": True, "to_onehot_y": True, "softmax": True, "batch": True, "weight": weight,
+    }  # fmt: skip
     return SegmentationLoss(DiceCELoss(**common) if options.loss == "dice-ce" else DiceLoss(**common))
+
+
+def class_weights(options: TrainOptions, voxels: Sequence[int]) -> tuple[float, ...] | None:
+    """What each class counts in the loss; None where all count alike.
+
+    Args:
+        options: with `class_weights`.
+        voxels: of each class in the training masks, background first.
+
+    Raises:
+        ConfigError: a list of another length.
+    """
+    chosen = options.class_weights
+    if chosen == "none":
+        return None
+    if isinstance(chosen, tuple):
+        if len(chosen) != len(voxels):
+            raise ConfigError(
+                f"`train.class_weights` {list(chosen)}: {len(chosen)} numbers for {len(voxels)} classes; "
+                "expected one each, background first"
+            )
+        return chosen
+    rarity = [math.sqrt(sum(voxels) / max(count, 1)) for count in voxels]
+    limited = [min(value, RAREST * min(rarity)) for value in rarity]
+    return tuple(value * len(limited) / sum(limited) for value in limited)
 
 
 def in_float32(output: Any) -> Any:

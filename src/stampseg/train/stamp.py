@@ -89,15 +89,18 @@ def stamp(
         options, steps, run.size(target.kind), target.amount, channel_count(graph, groups), spent=run.steps
     )
 
-    number, spared, failures = 0, set[tuple[str, int]](), 0
-    while not blind and run.size(target.kind) > target.amount and steps - run.steps > 0:
+    number, spared, failures, paused = 0, set[tuple[str, int]](), 0, False
+    pruning = not blind and run.size(target.kind) > target.amount and steps - run.steps > 0
+    if pruning and learner.before_first_cut is not None:
+        learner.before_first_cut()
+    while pruning and run.size(target.kind) > target.amount and steps - run.steps > 0:
+        if paused and steps - run.steps <= schedule.finish:
+            break  # what is left is for the finish
         if number >= schedule.rounds and steps - run.steps <= schedule.finish * LEAST_FINISH:
             break  # cuts that were made smaller, for they hurt, have taken their share of the finish
         most, limit = schedule.amount(
             number, removable(run.graph, options.minimum_width, groups, least), target
         )
-        if not number and not failures and learner.before_first_cut is not None:
-            learner.before_first_cut()
         good, rates = run.snapshot(), run.rates
         scores = run.score()
         pick = partial(
@@ -122,8 +125,13 @@ def stamp(
             yield run.rolled_back(turn, cut)
             spared |= {(name, run.graph.kept[name][i]) for name, gone in cut.removed.items() for i in gone}
             failures += 1
-            if failures > options.rollbacks:
-                break
+            pause = min(schedule.recovery(number), steps - run.steps - schedule.finish)
+            if failures > options.rollbacks and pause > 0:  # learn more, then rank all channels anew
+                failures, spared, paused = 0, set(), True
+                turn = run.turn("recover", pause)
+                run.remember(turn.validation, turn.fit)
+                yield turn
+            paused = paused or failures > options.rollbacks
             continue  # other channels instead
         run.remember(turn.validation, turn.fit)
         yield turn

@@ -53,6 +53,15 @@ class Header:
     placed: bool = True
     covers: Covers = "all"
 
+    @property
+    def orientation(self) -> str:
+        """Axis codes such as "LPS"; "" for pictures."""
+        if self.affine is None:
+            return ""
+        from nibabel.orientations import aff2axcodes
+
+        return "".join(map(str, aff2axcodes(self.affine)))
+
 
 @dataclass(frozen=True, eq=False)
 class Volume:

@@ -16,10 +16,12 @@ function sliceSvg(view, slice, words) {
     href: slice.picture, width: view.width, height: view.height, preserveAspectRatio: "none",
   }));
   for (const lines of slice.outlines) {
-    if (lines.prediction) {
-      stretched.append(makeSvg("path", { class: "prediction", d: lines.prediction, stroke: labelColour(lines.label) }));
+    for (const part of ["prediction", "reference"]) {
+      if (!lines[part]) continue;
+      // a dark rim keeps a line visible on any stain, and a dashed one on a line of its own colour
+      stretched.append(makeSvg("path", { class: `${part} rim`, d: lines[part] }));
+      stretched.append(makeSvg("path", { class: part, d: lines[part], stroke: labelColour(lines.label) }));
     }
-    if (lines.reference) stretched.append(makeSvg("path", { class: "reference", d: lines.reference }));
   }
   svg.append(stretched);
   return svg;
@@ -53,6 +55,13 @@ function showCase(place) {
   document.querySelectorAll("#gallery button").forEach((button, i) => {
     button.setAttribute("aria-current", String(i === place));
   });
+  byId("planes").replaceChildren(...(view.others || []).map((plane) => {
+    const words = `${plane.plane} slice ${plane.slices[0].index + 1} of ${plane.depth}`;
+    const figure = make("figure"), frame = make("span", { class: "frame" });
+    frame.append(sliceSvg(plane, plane.slices[0], `${found.id} ${words}`));
+    figure.append(frame, make("figcaption", {}, words));
+    return figure;
+  }));
   showSlice(view.start);
 }
 
@@ -70,11 +79,14 @@ function fillGallery() {
 }
 
 function fillLegend() {
-  const dashed = make("li", {}, "reference");
-  dashed.prepend(make("i", { style: "background: repeating-linear-gradient(90deg, var(--quiet) 0 5px, transparent 5px 8px)" }));
-  byId("legend").append(dashed);
+  const dashes = "background: repeating-linear-gradient(90deg, var(--quiet) 0 5px, transparent 5px 8px)";
+  for (const [words, style] of [["reference", dashes], ["prediction", "background: var(--quiet)"]]) {
+    const entry = make("li", {}, words);
+    entry.prepend(make("i", { style }));
+    byId("legend").append(entry);
+  }
   run.labels.forEach((name, i) => {
-    const entry = make("li", {}, `${name}, predicted`), swatch = make("i");
+    const entry = make("li", {}, name), swatch = make("i");
     swatch.style.background = labelColour(i + 1);
     entry.prepend(swatch);
     byId("legend").append(entry);

@@ -20,6 +20,21 @@ function makeSvg(tag, attributes) {
   return element;
 }
 
+// A page that was opened from a file may have no clipboard: its text is then selected and copied as by hand.
+function startCopy() {
+  const button = byId("copy"), code = byId("command");
+  const say = (words) => { button.textContent = words; setTimeout(() => { button.textContent = "Copy"; }, 2000); };
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      say("Copied");
+    } catch {
+      getSelection().selectAllChildren(code);
+      say(document.execCommand("copy") ? "Copied" : "Press Ctrl+C");
+    }
+  });
+}
+
 // Show a round, by its place in the list; everything that depends on it is told.
 function showRound(place) {
   shown = Math.max(0, Math.min(run.rounds.length - 1, place));

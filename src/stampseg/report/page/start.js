@@ -5,3 +5,4 @@ if (run.rounds.length) {
   showRound(chosen >= 0 ? chosen : run.rounds.length - 1);
 }
 startCases();
+startCopy();

@@ -14,6 +14,7 @@ from ...data.cases import Dataset
 from ...data.folds import Fold, make_folds, without_held_out
 from ...data.labels import ignored_value
 from ...data.plan import PLAN, Plan
+from ...data.relabelling import choose_labels
 from ...networks.model_file import store_steps
 from ..calibration import calibrate_by_folds, keep
 from ..folder import RunFolder
@@ -107,7 +108,8 @@ def _planned(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Folds:
         return stored
     check_options(spec.config)
     ignored = ignored_value(spec.config.data.ignore_label, dataset.ignored)
-    folds, words = make_folds(dataset, spec.data, spec.config, values_held(ignored))
+    _, relabel = choose_labels(spec.config.data, dataset.label_names, ignored)
+    folds, words = make_folds(dataset, spec.data, spec.config, values_held(ignored, relabel))
     planned = Folds(words=words, folds=tuple(folds))
     FOLDS.write(folder.path, planned)
     return planned
@@ -118,12 +120,17 @@ def check_options(config: Config) -> None:
 
     Raises:
         ConfigError: validation cases that a CSV names, who could be among those held out; teachers of whom
-            nothing would be learnt.
+            nothing would be learnt; people kept aside.
     """
     if config.train.distil and not config.teacher.weight:
         raise ConfigError(
             "`train.distil` with `teacher.weight` 0: nothing would be learnt from the networks; give a "
             "weight above 0, or leave out `train.distil`"
+        )
+    if config.train.test.strip() != "none":
+        raise ConfigError(
+            f"`train.test` {config.train.test}: with folds everybody is held out once and measured; leave it "
+            "out, or take these people out of the data"
         )
     choice = config.train.validation.strip()
     if choice.lower().endswith(".csv"):

@@ -16,9 +16,10 @@ from ...data.io.formats import suffix_of
 from ...data.io.placing import on_grid_of
 from ...data.io.readers import output_name, read_image, read_label, write_label
 from ...data.labels import to_classes, to_values
+from ...data.organs import read_label_files
 from ...data.plan import PLAN, Plan
+from ...evaluation.evaluation import Evaluation
 from ...evaluation.evidence import Predicted, find_steps
-from ...evaluation.folders import Evaluation
 from ...evaluation.metrics import UNION, Metrics, evaluate_case
 from ...evaluation.people import how_read, over_people
 from ...runtime.model import open_scorer
@@ -107,10 +108,12 @@ def _predict(run: Path, held: Sequence[_Held], spec: RunSpec, reporter: Reporter
 def _pair(each: _Held, plan: Plan) -> Predicted:
     """The mask as it was written, and the label on its grid."""
     case, mask = each.case, read_label(each.mask)
-    assert case.label is not None
-    truth = on_grid_of(read_label(case.label), mask.header)
+    assert case.label_files is not None
+    truth = on_grid_of(read_label_files(case.label_files), mask.header)
     classes = to_classes(mask.array, plan.label_values, each.mask)
-    reference = to_classes(truth.array, plan.label_values, case.label, plan.ignored_value)
+    reference = to_classes(
+        truth.array, plan.label_values, truth.header.path, plan.ignored_value, plan.relabel
+    )
     known = None if plan.unknown_class is None else reference != plan.unknown_class
     return Predicted(case.group, classes, reference, mask.header.spacing, known)
 

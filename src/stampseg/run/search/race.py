@@ -19,6 +19,7 @@ from ...core.text import counted
 from ...data.cases import Dataset
 from ...data.folds import make_folds, without_held_out
 from ...data.labels import ignored_value
+from ...data.relabelling import choose_labels
 from ...evaluation.selection import Corrected, corrected, survivors
 from ..folder import RunFolder
 from ..folds.cross_validation import CarryOut, check_options, fold_spec
@@ -90,7 +91,8 @@ def _planned(spec: RunSpec, dataset: Dataset) -> Search:
         people = len({case.group for case in dataset.cases})
         config = config.merged({"train": {"folds": max(2, min(FOLDS, people))}})
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    folds, words = make_folds(dataset, spec.data, config, values_held(ignored))
+    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    folds, words = make_folds(dataset, spec.data, config, values_held(ignored, relabel))
     seen = survey(dataset, settled_for_search(config))
     entrants = [
         Entrant(name=one.name, words=one.words, changes=one.changes) for one in candidates(spec.config, seen)

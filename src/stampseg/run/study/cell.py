@@ -13,7 +13,8 @@ from ...core.errors import ConfigError, TrainingError
 from ...data.cases import Case, Dataset, find_inputs
 from ...data.io.formats import data_files, stem_of
 from ...data.plan import PLAN
-from ...evaluation.folders import Evaluation, evaluate_folder
+from ...evaluation.evaluation import Evaluation
+from ...evaluation.folders import evaluate_folder
 from ...evaluation.metrics import UNION, Metrics
 from ...runtime.segmentation import segment
 from ..folder import RunFolder

@@ -1,0 +1,82 @@
+"""The people kept aside, predicted once with the model of a run that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..core.errors import StampsegError
+from ..core.level import Level
+from ..core.text import counted
+from ..data.cases import Case
+from ..data.io.readers import output_name, write_label
+from ..data.labels import to_values
+from ..data.plan import Plan
+from ..evaluation.evaluation import Evaluation
+from ..evaluation.metrics import UNION, Metrics
+from ..runtime.compared import compare
+from ..runtime.torch_scorer import OpenNetwork, open_network
+from .folder import RunFolder
+from .learner import Task
+from .records import RESULT, AsideRecord, LabelOfPeople, Result
+from .reporters import Reporter
+
+FIGURES = "cases.csv"  # a row for each case and label
+MASKS = "masks"
+
+
+def with_people_aside(
+    result: Result, folder: RunFolder, task: Task, trusted: Collection[str], reporter: Reporter
+) -> Result:
+    """The result with what came of the people kept aside; also their figures and masks, in `test/`.
+
+    What cannot be predicted is said, and does not lose the run.
+    """
+    cases = task.seen.split.test
+    if not cases:
+        return result
+    if result.failure is not None:
+        reporter.note("the people kept aside were not predicted, as there is no model")
+        return result
+    reporter.note(f"the run has ended; {counted(len(cases), 'case')} kept aside are predicted, once")
+    opened = open_network(folder.model, task.config.device, trusted=trusted)
+    rows: list[Metrics] = []
+    problems: dict[str, str] = {}
+    for case in cases:
+        try:
+            rows += _predicted(case, opened, folder)
+        except (StampsegError, OSError) as error:
+            problems[case.id] = str(error)
+            reporter.note(f"kept aside, not compared: {error}", Level.WARNING)
+    unit = "mm" if task.plan.orientation else "px"
+    found = Evaluation(tuple(rows), 1.0, unit, people={case.id: case.group for case in cases})
+    found.write(folder.test / FIGURES, overwrite=True)
+    result = result.model_copy(update={"test": _record(found, cases, problems, task.plan)})
+    RESULT.write(folder.path, result)
+    for text in found.missed():
+        reporter.note(f"of the people kept aside: {text}", Level.WARNING)
+    return result
+
+
+def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metrics, ...]:
+    """The case's metrics; its mask is written under its id, which is unlike all others."""
+    pair = compare(case, opened)
+    name = output_name(case.images)
+    place = folder.test / MASKS / f"{case.id}{name[name.index('.') :]}"
+    write_label(place, to_values(pair.prediction, opened.plan.label_values), case.images)
+    return pair.rows
+
+
+def _record(found: Evaluation, cases: tuple[Case, ...], problems: dict[str, str], plan: Plan) -> AsideRecord:
+    labels = {
+        name: LabelOfPeople.model_validate(metrics["dice"], from_attributes=True)
+        for name, metrics in found.over_people().items()
+    }
+    known = [each.mean for name, each in labels.items() if each.mean is not None and name != UNION]
+    return AsideRecord(
+        cases=len(cases),
+        people=len({case.group for case in cases}),
+        dice=sum(known) / len(known) if known else None,
+        labels=labels,
+        problems=problems,
+        warnings=found.missed(),
+    )

@@ -1,0 +1,47 @@
+"""A labelled case predicted on its own grid, beside its label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.cases import Case
+from ..data.io.placing import on_grid_of
+from ..data.io.readers import read_image
+from ..data.io.volume import Volume
+from ..data.labels import to_classes
+from ..data.organs import read_label_files
+from ..data.postprocess import postprocessed
+from ..evaluation.metrics import Metrics, evaluate_case
+from .torch_scorer import OpenNetwork, predict_case
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Class indices (*S) on the image's own grid, and the metrics of each class and their union."""
+
+    image: Volume
+    prediction: np.ndarray
+    reference: np.ndarray
+    rows: tuple[Metrics, ...]
+
+
+def compare(case: Case, opened: OpenNetwork) -> Compared:
+    """Predict a labelled case.
+
+    Raises:
+        StampsegError: a file cannot be read or does not fit.
+    """
+    plan = opened.plan
+    image = read_image(case.images, plan.in_channels)
+    assert case.label_files is not None
+    label = on_grid_of(read_label_files(case.label_files), image.header)
+    truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
+    found = predict_case(opened.network, case, plan, opened.device)
+    prediction = postprocessed(found, opened.steps, image.header.spacing)
+    rows = evaluate_case(
+        prediction, truth, image.header.spacing, dict(enumerate(plan.label_names)), case=case.id,
+        unknown=plan.unknown_class,
+    )  # fmt: skip
+    return Compared(image, prediction, truth, tuple(rows))

@@ -1,0 +1,55 @@
+"""Where masks and what belongs to them are written, and whether they may be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..core.errors import DataError
+from ..data.cases import Case
+from ..data.io.readers import twin_of
+from .trust import uncertainty_of
+
+
+def overlay_of(case: Case, overlays: Path) -> Path:
+    """The picture of a case."""
+    return overlays / f"{case.id}.png"
+
+
+def check_folder(folder: Path) -> None:
+    """Masks are written to a folder, or to a free name; the folder is made with the first mask."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
+
+
+def refuse_overwriting(
+    cases: Sequence[Case],
+    masks: Mapping[tuple[Path, ...], Path],
+    overlays: Path | None,
+    overwrite: bool,
+    confidence: bool = False,
+) -> None:
+    """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
+    images = {os.path.realpath(image) for case in cases for image in case.images}
+    taken: set[str] = set()
+    for case in cases:
+        mask = masks[case.images]
+        twin = twin_of(mask)
+        targets = [mask, *([] if twin is None else [twin])]
+        targets += [] if overlays is None else [overlay_of(case, overlays)]
+        targets += [uncertainty_of(mask, case.images)] if confidence else []
+        for target in targets:
+            place = os.path.realpath(target)
+            if place in images:
+                raise DataError(
+                    f"{target}: would replace an image that is to be segmented; choose another folder "
+                    "with `output` or `overlays`"
+                )
+            if place in taken:
+                raise DataError(f"{target}: two files would be written to this name; choose another folder")
+            if os.path.lexists(target) and not overwrite:
+                raise DataError(
+                    f"{target}: exists already; choose another folder with `output`, or say `overwrite`"
+                )
+            taken.add(place)

@@ -1,0 +1,91 @@
+"""`predict --json`: every mask with what is known of its image; what the model was trained on is marked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.data.cases import find_dataset
+from stampseg.data.known import trained_on
+from stampseg.data.splits import read_splits
+from tests.cli.command import call, train_quickly
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small pruned run."""
+    return train_quickly(pictures, tmp_path_factory.mktemp("runs") / "run")
+
+
+@pytest.fixture(scope="module")
+def trained(run: Path) -> set[str]:
+    """Names of the images that train."""
+    return {entry["id"] for entry in json.loads((run / "splits.json").read_text())["training"]}
+
+
+def test_what_is_known_of_each_image(run: Path, pictures: Path, trained: set[str], tmp_path: Path) -> None:
+    found = json.loads(call("predict", run, pictures / "images", "-o", tmp_path / "out", "--json").stdout)
+    assert len(found["masks"]) == 8 and found["failed"] == []
+    assert found["trained_on"] == len(trained) == 6
+    for mask in found["masks"]:
+        assert mask["trained_on"] == (Path(mask["image"]).stem in trained)
+        assert (mask["shape"], mask["orientation"], mask["channels"]) == ([40, 48], "", 1)
+        assert sum(mask["voxels"].values()) == 40 * 48 and Path(mask["mask"]).is_file()
+        assert (mask["unlike"], mask["unit"]) == ([], "px")
+    assert (
+        "the model was trained on 6 of these 8 images: masks of new images will be less good"
+        in found["warnings"]
+    )
+
+
+def test_a_model_file_alone_knows_copies_under_other_names(
+    run: Path, pictures: Path, trained: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "scans").mkdir()
+    name = min(trained)
+    shutil.copyfile(pictures / "images" / f"{name}.png", tmp_path / "scans" / "renamed.png")
+    other = np.array(Image.open(pictures / "images" / f"{name}.png"))
+    other[0, 0] ^= 1
+    Image.fromarray(other).save(tmp_path / "scans" / "other.png")
+    model = tmp_path / "m.safetensors"
+    shutil.copyfile(run / "model.safetensors", model)
+    call("export", run, "-o", tmp_path / "m.onnx", "--input", pictures / "images")
+    for place in (model, tmp_path / "m.onnx"):
+        out = tmp_path / place.suffix[1:]
+        said = call("predict", place, tmp_path / "scans", "-o", out).output
+        lines = {line.split()[0].rpartition("/")[2]: line for line in said.splitlines() if "voxels" in line}
+        assert lines["renamed.png"].endswith("(trained on)") and "trained on" not in lines["other.png"]
+        assert "the model was trained on 1 of these 2 images" in said
+
+
+def test_what_is_unlike_and_what_fails_stand_in_the_document(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    Image.new("L", (48, 40), 7).save(tmp_path / "scans" / "flat.png")
+    (tmp_path / "scans" / "torn.png").write_bytes(b"\x89PNG")
+    result = call("predict", run, tmp_path / "scans", "-o", tmp_path / "out", "--json", code=3)
+    found = json.loads(result.stdout)
+    (mask,), (failed,) = found["masks"], found["failed"]
+    assert mask["unlike"] == ["every voxel has the value 7"]
+    assert failed["image"].endswith("torn.png") and failed["error"]
+    assert "1 of 2 inputs could not be segmented" in result.stderr
+    assert any("its image is unlike those the model was trained on" in text for text in found["warnings"])
+
+
+def test_runs_of_before_know_their_images_by_name_and_label(
+    run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Without image digests: only the files themselves, not copies that have no label beside them."""
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    splits = json.loads((old / "splits.json").read_text())
+    for entry in (*splits["training"], *splits["validation"]):
+        del entry["image_digest"]
+    (old / "splits.json").write_text(json.dumps(splits))
+    call("evaluate", pictures / "masks", pictures / "masks", "--groups", old)
+    known = read_splits(old)
+    assert known is not None and len(trained_on(find_dataset(pictures).cases, known.learnt_from)) == 6

@@ -1,0 +1,143 @@
+"""People kept aside: whole, by seed, and nothing of theirs among what is learnt from or chosen by."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stampseg.core.config import Config
+from stampseg.core.errors import ConfigError, DataError
+from stampseg.core.level import Level
+from stampseg.data.aside import set_aside
+from stampseg.data.cases import Case, find_dataset
+from stampseg.data.splits import split_cases
+from stampseg.run.survey import survey
+from tests.data.scans import write_pictures
+
+
+def cases_of(groups: list[int]) -> list[Case]:
+    return [Case(f"c{n:02d}", f"g{g}", (Path(f"c{n:02d}.png"),), None) for n, g in enumerate(groups)]
+
+
+def config_of(test: str, validation: str = "auto", **others: object) -> Config:
+    return Config().merged({"train": {"test": test, "validation": validation}, **others})
+
+
+def people(cases: tuple[Case, ...]) -> set[str]:
+    return {case.group for case in cases}
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=30), st.integers(0, 99), st.floats(0.05, 0.9))
+def test_nobody_is_on_two_sides(groups: list[int], seed: int, share: float) -> None:
+    cases = cases_of(groups)
+    config = config_of(str(share), seed=seed)
+    if len(set(groups)) < 2:
+        with pytest.raises(ConfigError, match=r"nobody can be kept aside, as there is one labelled person"):
+            set_aside(cases, config)
+        return
+    aside = set_aside(cases, config)
+    assert aside.cases and aside.others
+    assert not people(aside.cases) & people(aside.others)
+    assert sorted((*aside.cases, *aside.others), key=lambda case: case.id) == cases
+    assert set_aside(cases[::-1], config).cases == aside.cases
+    split = split_cases(aside.others, config)
+    assert not people(aside.cases) & (people(split.training) | people(split.validation))
+
+
+def test_none_keeps_nobody_aside() -> None:
+    aside = set_aside(cases_of([0, 1]), config_of("none"))
+    assert (aside.cases, len(aside.others), aside.note) == ((), 2, "")
+
+
+def test_the_same_people_whoever_trains_and_validates() -> None:
+    cases = cases_of(list(range(20)))
+    first = set_aside(cases, config_of("20%")).cases
+    assert len(first) == 4
+    assert set_aside(cases, config_of("0.2", "30%", labels=3)).cases == first
+
+
+def test_people_that_a_network_knows_are_not_drawn() -> None:
+    cases = cases_of([0, 1, 2, 3])
+    for seed in range(8):
+        assert people(set_aside(cases, config_of("25%", seed=seed), {"g0", "g1", "g2"}).cases) == {"g3"}
+    with pytest.raises(ConfigError, match=r"25%: nobody .* as all validate, or have trained before"):
+        set_aside(cases, config_of("25%"), {"g0", "g1", "g2", "g3"})
+
+
+@pytest.mark.parametrize("text", ["1.5", "0", "auto", "half"])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=rf"`train.test` '{text}' is not understood; .* 20%, or none"):
+        set_aside(cases_of([0, 1]), config_of(text))
+
+
+def table(scans: Path, name: str, ids: list[str]) -> Path:
+    """A CSV beside the data of these pictures, the person being the letters before the dash."""
+    rows = [f"scans/images/{i}.png,scans/masks/{i}.png,{i.split('-')[0]}" for i in ids]
+    path = scans.parent / name
+    path.write_text("\n".join(["image,label,group", *rows]) + "\n")
+    return path
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Six pictures of five people; e-0 is a copy of a-0 under another name."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    write_pictures(folder, ["a-0", "a-1", "b-0", "c-0", "d-0", "e-0"])
+    for part in ("images", "masks"):
+        shutil.copyfile(folder / part / "a-0.png", folder / part / "e-0.png")
+    return folder
+
+
+def test_a_csv_takes_its_people_out_and_their_copies(scans: Path) -> None:
+    dataset = find_dataset(scans, group_regex="^(.)")
+    named = table(scans, "test.csv", ["a-0"])
+    config = config_of(str(named), group_regex="^(.)")
+    aside = set_aside(dataset.cases, config)
+    assert [case.id for case in aside.cases] == ["a-0"]
+    assert [case.id for case in aside.others] == ["b-0", "c-0", "d-0"]
+    assert aside.note.startswith("1 case is kept aside (named in test.csv), to be predicted once")
+    assert aside.note.endswith("2 other cases of these people, or with a copy of their images, left out")
+    warned = set_aside(dataset.cases, config, {"a"})
+    assert warned.level is Level.WARNING and "their Dice is too good" in warned.note
+
+
+def test_a_csv_for_both_sides_is_refused(scans: Path) -> None:
+    dataset = find_dataset(scans, group_regex="^(.)")
+    both = table(scans, "both.csv", ["a-0", "b-0"]), table(scans, "other.csv", ["b-0"])
+    with pytest.raises(ConfigError, match=r"both.csv: b validates as well \(`train.validation`\)"):
+        set_aside(dataset.cases, config_of(str(both[0]), str(both[1]), group_regex="^(.)"))
+
+
+def test_a_share_takes_nobody_who_validates_by_a_csv(scans: Path) -> None:
+    dataset = find_dataset(scans, group_regex="^(.)")
+    for seed in range(6):
+        named = table(scans, "v.csv", ["b-0", "c-0"])
+        drawn = set_aside(dataset.cases, config_of("30%", str(named), group_regex="^(.)", seed=seed)).cases
+        assert not people(drawn) & {"b", "c"}
+
+
+def test_a_row_without_label_and_a_csv_of_everybody_are_refused(scans: Path) -> None:
+    dataset = find_dataset(scans, group_regex="^(.)")
+    bare = scans / "bare.csv"
+    bare.write_text("image,label\nimages/a-0.png,\n")
+    with pytest.raises(DataError, match=r"bare.csv: the row of .*a-0.png names no label; what is predicted"):
+        set_aside(dataset.cases, config_of(str(bare), group_regex="^(.)"))
+    everybody = table(scans, "all.csv", ["a-0", "b-0", "c-0", "d-0"])
+    with pytest.raises(ConfigError, match=r"`train.test`: its people are all the labelled ones"):
+        set_aside(dataset.cases, config_of(str(everybody), group_regex="^(.)"))
+
+
+def test_scans_without_labels_of_these_people_are_not_learnt_from(scans: Path) -> None:
+    (scans / "masks" / "a-1.png").unlink()
+    dataset = find_dataset(scans, group_regex="^(.)")
+    named = table(scans, "test.csv", ["a-0"])
+    split = survey(dataset, config_of(str(named), "none", group_regex="^(.)")).split
+    assert [case.id for case in split.test] == ["a-0"]
+    assert not split.unlabelled
+    assert [case.id for case in split.training] == ["b-0", "c-0", "d-0"]

@@ -1,0 +1,202 @@
+"""CSVs of cases: several image columns are channels, several label columns are organs, others are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.core.config import Config
+from stampseg.core.errors import DataError
+from stampseg.data.cases import find_dataset, read_case_csv
+from stampseg.data.io.readers import read_image
+from stampseg.data.organs import read_label_files
+from stampseg.data.splits import read_splits
+from stampseg.run.survey import survey
+from tests.cli.command import call
+
+TINY = (
+    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", "--set", "network.width=4", "--set",
+    "network.poolings=1", "--set", "train.augment=false", "--set", "prune.ready_dice=0", "--set",
+    "train.missed_label=warn",
+)  # fmt: skip
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Five pictures in two channels, of value 10 and 20 and more, with a mask of each of two organs."""
+    for part in ("t1", "t2", "liver", "spleen"):
+        (tmp_path / part).mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        liver, spleen = np.zeros((2, 40, 48), np.uint8)
+        liver[4:20, 6:20], spleen[24:36, 26:40] = 255, 1
+        bright = (liver > 0) * 80 + spleen * 120
+        for part, level in (("t1", 10), ("t2", 60)):
+            array = (bright + level + rng.integers(0, 9, bright.shape)).astype(np.uint8)
+            Image.fromarray(array).save(tmp_path / part / f"s{i}.png")
+        Image.fromarray(liver).save(tmp_path / "liver" / f"s{i}.png")
+        Image.fromarray(spleen).save(tmp_path / "spleen" / f"s{i}.png")
+    return tmp_path
+
+
+def table(folder: Path, header: str, row: str, name: str = "t.csv", count: int = 5) -> Path:
+    """A CSV of the first cases; {} in the row is the case."""
+    path = folder / name
+    path.write_text("\n".join([header, *(row.replace("{}", f"s{i}.png") for i in range(count))]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "names"),
+    [
+        ("image,image_2,label", "t1/{},t2/{},liver/{}", ()),
+        ("label,image_2,Image", "liver/{},t2/{},t1/{}", ()),
+        ("image_1,image_2,label", "t1/{},t2/{},liver/{}", ()),
+        ("image:t1,image:t2,label", "t1/{},t2/{},liver/{}", ("t1", "t2")),
+        ("Image:t2,label,image:t1", "t2/{},liver/{},t1/{}", ("t1", "t2")),
+    ],
+)
+def test_image_columns_are_channels_in_the_order_of_their_names(
+    scans: Path, header: str, row: str, names: tuple[str, ...]
+) -> None:
+    dataset = find_dataset(table(scans, header, row))
+    assert dataset.channel_names == names and not dataset.warnings
+    array = read_image(dataset.cases[0].images).array
+    assert array.shape[0] == 2 and array[0].min() < 20 < array[1].min()
+    assert [case.id for case in dataset.cases] == [f"s{i}" for i in range(5)]
+
+
+def test_label_columns_are_organs_in_the_order_of_their_names(scans: Path) -> None:
+    dataset = find_dataset(table(scans, "image,label:spleen,label:liver", "t1/{},spleen/{},liver/{}"))
+    assert dataset.label_names == {1: "liver", 2: "spleen"}
+    files = dataset.cases[0].label_files
+    assert files == (scans / "liver" / "s0.png", scans / "spleen" / "s0.png")
+    label = read_label_files(files).array
+    assert (label == 1).sum() == 16 * 14 and (label == 2).sum() == 12 * 14
+    plan = survey(dataset, Config()).plan
+    assert (plan.label_values, plan.label_names) == ((0, 1, 2), ("background", "liver", "spleen"))
+
+
+def test_folders_of_organs(scans: Path, tmp_path: Path) -> None:
+    data = scans / "data"
+    (data / "masks").mkdir(parents=True)
+    (scans / "t1").rename(data / "images")
+    for organ in ("liver", "spleen"):
+        (scans / organ).rename(data / "masks" / organ)
+    dataset = find_dataset(data)
+    assert dataset.label_names == {1: "liver", 2: "spleen"} and len(dataset.cases) == 5
+    run = tmp_path / "run"
+    call("train", data, "-o", run, "--validation", "20%", "--test", "20%", *TINY)
+    splits = read_splits(run)
+    assert splits is not None and [name for name, _ in splits.training[0].organs] == ["liver", "spleen"]
+    assert json.loads((run / "result.json").read_text())["test"]["labels"].keys() == {
+        "liver",
+        "spleen",
+        "union",
+    }
+    assert "s0" in (run / "report.html").read_text()
+    call("predict", run, data / "images", "-o", tmp_path / "out")
+    found = json.loads(call("evaluate", tmp_path / "out", data / "masks", "--json").stdout)
+    assert set(found["summary"]) == {"liver", "spleen", "union"}
+    assert {row["reference_volume"] for row in found["rows"] if row["label"] == "liver"} == {16 * 14}
+    (data / "masks" / "spleen" / "s3.png").unlink()
+    with pytest.raises(DataError, match=r"s3.png: has a mask of liver, and none of spleen; expected one"):
+        find_dataset(data)
+    said = call("evaluate", tmp_path / "out", data / "masks").output
+    assert "left out, without a mask of each organ: s3" in said
+
+
+def test_rows_without_any_label_are_unlabelled(scans: Path) -> None:
+    path = table(scans, "image,label:liver,label:spleen", "t1/{},liver/{},spleen/{}", count=3)
+    path.write_text(path.read_text() + "t1/s3.png,,\n")
+    dataset = find_dataset(path)
+    assert [case.id for case in dataset.unlabelled] == ["s3"] and dataset.unlabelled[0].label_files is None
+
+
+def test_columns_that_are_not_read_are_told_in_one_line(scans: Path) -> None:
+    dataset = find_dataset(table(scans, "image,label,site,Age", "t1/{},liver/{},X,70"))
+    assert dataset.warnings == ("t.csv: columns that are not read: site, age (read are image, label, group)",)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        (
+            "image,image_3,label",
+            "t1/{},t2/{},liver/{}",
+            r"image, image_3; expected image,image_2,image_3",
+        ),
+        (
+            "image,image:t2,label",
+            "t1/{},t2/{},liver/{}",
+            r"image, image:t2 contradict each other",
+        ),
+        (
+            "image,label,label:spleen",
+            "t1/{},liver/{},spleen/{}",
+            r"label, label:spleen contradict each other",
+        ),
+        ("image:t1,image:t1,label", "t1/{},t2/{},liver/{}", r"the column image:t1 is there twice"),
+        (
+            "image,image_2,label",
+            "t1/{},,liver/{}",
+            r"no image_2 in the row of t1/s0.png; expected every",
+        ),
+        (
+            "image,label:liver,label:spleen",
+            "t1/{},liver/{},",
+            r"no label:spleen in the row of t1/s0.png",
+        ),
+        (
+            "image,label:liver,label:spleen",
+            "t1/{},liver/{},nowhere/{}",
+            r"5 of the 15 files it names are",
+        ),
+    ],
+)
+def test_tables_that_contradict_themselves_are_refused(scans: Path, header: str, row: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        read_case_csv(table(scans, header, row))
+
+
+def test_masks_that_overlap_or_hold_more_are_refused(scans: Path) -> None:
+    files = tuple(scans / organ / "s0.png" for organ in ("liver", "spleen"))
+    spleen = np.array(Image.open(files[1]))
+    spleen[4:6, 6:8] = 1
+    Image.fromarray(spleen).save(files[1])
+    with pytest.raises(DataError, match=r"spleen/s0.png: 4 voxels of it in .*liver/s0.png as well; expected"):
+        read_label_files(files)
+    spleen[:] = np.arange(48) % 3
+    Image.fromarray(spleen).save(files[1])
+    with pytest.raises(DataError, match=r"spleen/s0.png: label values 0, 1, 2; expected 0 and one other"):
+        read_label_files(files)
+    Image.fromarray(spleen[:20]).save(files[1])
+    with pytest.raises(DataError, match=r"spleen/s0.png"):
+        read_label_files(files)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("image:t2,image:flair,label", "t2/{},t1/{},liver/{}", r"channels flair, t2, those of .* are t1, t2"),
+        ("image,image_2,label", "t1/{},t2/{},liver/{}", r"channels without names, those of .* are t1, t2"),
+    ],
+)
+def test_two_tables_with_other_channels_do_not_go_together(
+    scans: Path, header: str, row: str, said: str
+) -> None:
+    main = table(scans, "image:t1,image:t2,label", "t1/{},t2/{},liver/{}")
+    other = table(scans, header, row, "v.csv", 1)
+    with pytest.raises(DataError, match=said + "; expected the same columns for all that train"):
+        survey(find_dataset(main), Config().merged({"train": {"validation": str(other)}}))
+
+
+def test_two_tables_with_other_organs_do_not_go_together(scans: Path) -> None:
+    main = table(scans, "image,label:liver,label:spleen", "t1/{},liver/{},spleen/{}")
+    other = table(scans, "image,label:spleen", "t1/{},spleen/{}", "v.csv", 1)
+    with pytest.raises(DataError, match=r"masks spleen, those of .* are liver, spleen"):
+        survey(find_dataset(main), Config().merged({"train": {"validation": str(other)}}))

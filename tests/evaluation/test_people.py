@@ -1,0 +1,47 @@
+"""Figures over people: each counts once, and few of them make no interval."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from stampseg.evaluation.people import FEW_PEOPLE, how_read, interval_words, over_people
+
+
+def test_each_person_counts_once() -> None:
+    found = over_people([("a", 0.9), ("a", 0.7), ("b", 0.4), ("b", math.nan)])
+    assert found.mean == pytest.approx((0.8 + 0.4) / 2)
+    assert (found.low, found.high) == (pytest.approx(0.4), pytest.approx(0.8))
+    assert (found.people, found.cases, found.kind) == (2, 3, "range")
+    assert interval_words(found) == "0.400 to 0.800 (all 2 people)"
+
+
+def test_nobody_and_one_person() -> None:
+    nobody = over_people([("a", math.nan)])
+    assert (nobody.mean, nobody.people, interval_words(nobody)) == (None, 0, "-")
+    assert interval_words(over_people([("a", 0.5), ("a", 0.7)])) == "one person alone"
+
+
+def test_the_interval_covers_the_mean_of_all_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(100):
+        found = over_people((str(i), v) for i, v in enumerate(rng.normal(0.8, 0.1, 25)))
+        assert found.kind == "interval" and found.low is not None and found.high is not None
+        hits += found.low <= 0.8 <= found.high
+    assert 86 <= hits <= 100
+    assert interval_words(found) == f"{found.low:.3f} to {found.high:.3f}"
+
+
+def test_it_is_the_same_each_time_and_stays_within_what_was_seen() -> None:
+    figures = [(str(i), 0.99 if i else 0.5) for i in range(FEW_PEOPLE)]
+    found = over_people(figures)
+    assert found == over_people(figures[::-1])
+    assert found.high is not None and found.high <= 0.99
+
+
+def test_what_the_figures_are_is_said_once_each() -> None:
+    assert how_read([]) == []
+    assert [words.split()[0] for words in how_read(["range", "interval", "range"])] == ["interval:", "of"]

@@ -1,0 +1,107 @@
+"""`train --test`: predicted once when the run has ended, in the folder, in the result and on the screen."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.run import aside
+from stampseg.run.records import read_result
+from tests.cli.command import call
+from tests.run.options import COMMON, OPTIONS
+from tests.run.stopping import killed_run, outcome
+
+GROUPS = ("--group-regex", "(p.)-IM", "--test", "25%")
+
+
+@pytest.fixture(scope="module")
+def ended(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run, and what it printed."""
+    run = tmp_path_factory.mktemp("aside") / "run"
+    return run, call("train", pictures, "-o", run, *OPTIONS, *GROUPS).output
+
+
+def test_one_person_is_on_no_other_side(ended: tuple[Path, str], pictures: Path) -> None:
+    splits = json.loads((ended[0] / "splits.json").read_text())
+    sides = {side: {entry["group"] for entry in splits[side]} for side in ("training", "validation", "test")}
+    assert len(sides["test"]) == 1 and len(splits["test"]) == 2
+    assert not sides["test"] & (sides["training"] | sides["validation"])
+
+
+def test_figures_and_masks_are_those_of_predict_and_evaluate(
+    ended: tuple[Path, str], pictures: Path, tmp_path: Path
+) -> None:
+    run, _ = ended
+    masks = sorted((run / "test" / "masks").iterdir())
+    ids = [path.stem for path in masks]
+    call("predict", run, *(pictures / "images" / path.name for path in masks), "-o", tmp_path / "again")
+    for path in masks:
+        assert np.array_equal(Image.open(path), Image.open(tmp_path / "again" / path.name))
+    found = json.loads(call("evaluate", run / "test" / "masks", pictures / "masks", "--json").stdout)
+    rows = list(csv.DictReader((run / "test" / "cases.csv").open()))
+    assert [(row["case"], float(row["dice"])) for row in rows] == [
+        (row["case"], pytest.approx(row["dice"])) for row in found["rows"]
+    ]
+    assert {row["person"] for row in rows} == {ids[0][:2]}
+    record = read_result(run).test
+    assert record is not None and (record.cases, record.people) == (2, 1)
+    assert record.dice == pytest.approx(np.mean([row["dice"] for row in found["rows"]]))
+    assert record.labels["foreground"].cases == 2 and record.labels["foreground"].people == 1
+
+
+def test_one_table_is_printed_and_the_page_shows_it(ended: tuple[Path, str]) -> None:
+    run, said = ended
+    assert "2 cases of 1 person are kept aside (drawn with the seed)" in said
+    assert said.count("2 cases of 1 person kept aside") == 1
+    assert "one person alone" in said
+    assert "; test Dice 0." in said.strip().splitlines()[-1]
+    assert all(len(line) <= 80 for line in said.splitlines() if line.startswith(("│", "┃", "└", "┏")))
+    page = (run / "report.html").read_text()
+    assert "People kept aside" in page and "one person alone" in page
+
+
+def test_a_run_that_was_killed_while_it_predicts_them_ends_the_same(
+    ended: tuple[Path, str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", pictures, "-o", tmp_path / "run", *OPTIONS, *GROUPS)
+    killed_run(monkeypatch, command, aside, "write_label", 2, True)
+    assert not read_result(tmp_path / "run").test
+    call("train", "--resume", tmp_path / "run")
+    assert outcome(tmp_path / "run") == outcome(ended[0])
+
+
+def test_check_names_them(pictures: Path) -> None:
+    found = json.loads(call("check", pictures, "--no-timing", "--json", *GROUPS).stdout)
+    assert len(found["test_cases"]) == 2
+    assert not set(found["test_cases"]) & {*found["training_cases"], *found["validation_cases"]}
+
+
+def test_a_label_that_does_not_fit_is_told_and_loses_no_run(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path in (pictures / "masks").iterdir():
+        (masks / path.name).write_bytes(path.read_bytes())
+    table = tmp_path / "test.csv"
+    table.write_text(f"image,label\n{pictures}/images/p0-IM-0.png,{masks}/p0-IM-0.png\n")
+    odd = np.array(Image.open(masks / "p0-IM-0.png"))
+    odd[:9] = 77
+    Image.fromarray(odd).save(masks / "p0-IM-0.png")
+    options = (*COMMON, "--set", "network.width=4", "--group-regex", "(p.)-IM", "--test", table)
+    said = call("train", pictures, "-o", tmp_path / "run", *options).output
+    assert "kept aside, not compared: " in said and "label value 77; expected one of 0, 255" in said
+    record = read_result(tmp_path / "run").test
+    assert record is not None and list(record.problems) == ["p0-IM-0"] and record.dice is None
+    assert "test Dice not measured over 1 person" in said
+
+
+def test_options_of_the_command_line_are_named_in_messages(pictures: Path, tmp_path: Path) -> None:
+    said = call("train", pictures, "-o", tmp_path / "run", "--test", "many", code=2).output
+    assert "--test 'many' is not understood; expected a .csv file of cases, a share such as 0.2" in said
+    assert not (tmp_path / "run").exists()
