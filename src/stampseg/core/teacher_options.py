@@ -8,17 +8,14 @@ from pydantic import Field, model_validator
 
 from .options import Options
 
-SHORT = 500  # steps; in a run of fewer the average knows too little to teach from a tenth of them on
 
 class TeacherOptions(Options):
     """Learning from scans without labels: the average of the network teaches it."""
 
     weight: float = Field(1.0, ge=0, description="Of the loss on scans without labels; 0: they are not used.")
     start: float = Field(
-        0.10, ge=0, lt=1,
-        description="Share of the steps at which its weight begins to rise. Where neither this nor `full` is "
-        "given, both are later in runs of fewer than 500 steps: 0.3 and 0.6 of 400, 0.5 and 0.8 of 300.",
-    )  # fmt: skip
+        0.10, ge=0, lt=1, description="Share of the steps at which its weight begins to rise."
+    )
     full: float = Field(0.40, gt=0, le=1, description="Share of the steps from which its weight is whole.")
     decay: float = Field(
         0.98,
@@ -55,13 +52,6 @@ class TeacherOptions(Options):
         0.0, ge=0, le=1,
         description="Share of the targets that come from the average as it was before the first cut.",
     )  # fmt: skip
-
-    def ramp_of(self, steps: int) -> tuple[float, float]:
-        """`start` and `full` in a run of so many steps."""
-        if steps >= SHORT or {"start", "full"} & self.model_fields_set:
-            return self.start, self.full
-        start = min(self.start + (SHORT - steps) / SHORT, 0.5)
-        return round(start, 3), round(start + self.full - self.start, 3)
 
     @model_validator(mode="after")
     def _check_ramp(self) -> TeacherOptions:

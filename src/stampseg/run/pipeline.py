@@ -283,8 +283,6 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "
             "`train.validation`, or a size such as 15%"
         )
-    start, full = config.teacher.ramp_of(config.train.steps)
-    changes["teacher"] = {"start": start, "full": full}
     weights = class_weights(config.train, seen.fingerprint.class_voxels)
     if weights is not None:
         pairs = zip(seen.plan.label_names, weights, strict=False)
