@@ -49,7 +49,7 @@ def test_a_small_sure_piece_wins_over_a_large_unsure_one():
 
 
 def test_of_equally_sure_pieces_the_largest_stays_and_other_classes_are_left_alone():
-    mask = blobs((1, 1, 8), (12, 14, 5)) + 2 * blobs((12, 1, 3), (16, 20, 2))
+    mask = blobs((1, 1, 8), (12, 14, 5)) + 2 * blobs((12, 1, 3), (16, 20, 2))  # 64 pixels, and 25
     before = mask.copy()
     assert keep_surest(mask, np.full(mask.shape, 9, np.uint8), [1]) == 1
     assert np.array_equal(mask == 1, blobs((1, 1, 8)).astype(bool))
@@ -57,9 +57,16 @@ def test_of_equally_sure_pieces_the_largest_stays_and_other_classes_are_left_alo
     assert keep_surest(mask, np.full(mask.shape, 9, np.uint8), [1]) == 0
 
 
+def test_a_piece_that_comes_near_the_surest_is_no_stray():
+    mask = blobs((1, 1, 6), (12, 14, 5), (1, 20, 1))  # 36, 25 and 1 pixels
+    assert keep_surest(mask, np.full(mask.shape, 9, np.uint8), [1]) == 1
+    assert np.array_equal(mask, blobs((1, 1, 6), (12, 14, 5)))
+
+
 def test_a_turned_volume_keeps_the_turned_piece():
     rng = np.random.default_rng(0)
     mask = (rng.random((12, 14, 10)) > 0.93).astype(np.uint8)
+    mask[2:5, 2:5, 2:5] = 1
     margins = rng.integers(1, 255, mask.shape).astype(np.uint8)
     turned, other = np.flip(mask, 1).transpose(2, 0, 1).copy(), np.flip(margins, 1).transpose(2, 0, 1)
     assert keep_surest(mask, margins, [1]) == keep_surest(turned, other, [1]) > 5

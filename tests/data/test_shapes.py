@@ -31,18 +31,19 @@ def test_shapes_do_not_depend_on_the_axes():
 def test_shapes_are_joined_over_the_cases_that_hold_a_label():
     first = measure_shapes(boxes((1, 2, 3, 4, 5)), 3, (1, 1))
     second = measure_shapes(boxes((1, 0, 0, 2, 2), (1, 8, 8, 2, 2), (2, 14, 3, 1, 1)), 3, (1, 1))
-    assert joined_shapes([first, second]) == (
+    assert joined_shapes([first, second], ["a", "b"]) == (
         None,
-        LabelShape(cases=2, size=(8, 20), pieces=2, at_border=True),
+        LabelShape(cases=2, people=2, size=(8, 20), pieces=2, at_border=True),
         LabelShape(cases=1, size=(1, 1), pieces=1, at_border=False),
     )
 
 
 def test_a_class_is_one_piece_if_every_one_of_five_cases_says_so():
-    def shape(cases, pieces):
-        return LabelShape(cases=cases, size=(1, 2), pieces=pieces, at_border=False)
+    def shape(cases, pieces, people=3):
+        return LabelShape(cases=cases, people=people, size=(1, 2), pieces=pieces, at_border=False)
 
     assert one_piece_classes((None, shape(5, 1), shape(5, 2), shape(4, 1), None)) == (1,)
+    assert one_piece_classes((None, shape(9, 1, people=2))) == ()
     assert one_piece_classes(()) == ()
 
 

@@ -40,14 +40,26 @@ def test_the_fit_is_the_isotonic_regression_at_its_points():
         assert found.expected(middle)[0] == pytest.approx(oracle.x[start])
 
 
-@pytest.mark.parametrize("count", [10, 40])
-def test_intervals_hold_for_other_people(count):
-    rng, inside = np.random.default_rng(2), []
+@pytest.mark.parametrize(("count", "masks"), [(5, 1), (10, 1), (40, 1), (10, 8)])
+def test_intervals_hold_as_often_as_they_say_for_a_mask_of_another_person(count, masks):
+    rng, inside, levels = np.random.default_rng(2), [], []
     for _ in range(150):
-        found = calibrate(people_of(rng, count))
-        others = [p for of in people_of(rng, 20).values() for p in of]
+        found = calibrate(several(rng, count, masks))
+        levels.append(found.level)
+        others = [p for of in several(rng, 20, masks).values() for p in of]
         inside += [low <= dice <= high for c, dice in others for _, low, high in [found.expected(c)]]
-    assert LEVEL - 0.05 < np.mean(inside) < LEVEL + 0.08
+    assert set(levels) == {min(LEVEL, count / (count + 1))}
+    assert levels[0] - 0.05 < np.mean(inside) < levels[0] + 0.09
+
+
+def several(rng, people, masks):
+    """Each person with as many masks, of a luck of their own."""
+    own = [people_of(rng, masks, noise=0.03) for _ in range(people)]
+    luck = rng.normal(0, 0.03, people)
+    return {
+        str(n): [(c, float(np.clip(d + luck[n], 0, 1))) for points in of.values() for c, d in points]
+        for n, of in enumerate(own)
+    }
 
 
 def test_few_people_make_no_calibration_and_many_masks_of_one_are_one_person():

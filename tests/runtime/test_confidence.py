@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.io.volume import Header
 from stampseg.data.plan import Plan, TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.data.shapes import LabelShape
@@ -19,7 +21,7 @@ from stampseg.runtime import segmentation
 from stampseg.runtime.confidence import ANGLE, segment_confidently, turned
 from stampseg.runtime.model import OpenModel
 from stampseg.runtime.sliding import segment_windows, softmax
-from stampseg.runtime.trust import UntrustedError
+from stampseg.runtime.trust import UntrustedError, check_calibrated, trust_of
 
 SHAPE = LabelShape(cases=9, size=(60.0, 90.0), pieces=1, at_border=False)
 CURVE = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.8), margin=0.1, people=9)
@@ -205,3 +207,26 @@ def test_nothing_that_is_there_is_replaced(tmp_path, monkeypatch):
             predict(tmp_path, monkeypatch, settings_of(), IMAGES, confidence=True)
         assert place.read_text() == "mine" and not (tmp_path / "out" / "a.png").exists()
         place.unlink()
+
+
+def test_an_organ_that_is_always_there_and_is_not_found_counts_as_nothing():
+    """The bright disc is liver; of the kidney nothing is found, though all nine training cases have it."""
+
+    def two(windows):
+        return np.concatenate([bright(windows), np.full_like(windows[:, :1], -9)], axis=1)
+
+    labels, calibration = (None, SHAPE, SHAPE), Calibration(labels=(None, CURVE, CURVE), source="folds")
+    scans = TrainingScans(spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=(), labels=labels, cases=9)
+    settings = plan(
+        label_values=(0, 7, 9), label_names=("background", "liver", "kidney"), scans=scans,
+        calibration=calibration,
+    )  # fmt: skip
+    image = disc((16, 16), 5)
+    found = confident(image, settings, two)
+    header = Header((16, 16), (1.0, 1.0), None, 1, "uint8", Path("a.png"), True)
+    trust = trust_of(found, settings, header, ())
+    assert trust.words() == "expected Dice liver 0.80 (0.70 to 0.90), kidney not found"
+    assert trust.lowest == 0.0
+    partly = Calibration(labels=(None, CURVE, None), source="folds")
+    with pytest.raises(ConfigError, match=r"`fail_below` 0\.5: of kidney the model does not know its Dice"):
+        check_calibrated(settings.model_copy(update={"calibration": partly}), 0.5)

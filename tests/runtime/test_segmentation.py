@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.core.errors import DataError
 from stampseg.data.plan import Plan
+from stampseg.data.splits import digest_of
 from stampseg.runtime import segmentation
 from stampseg.runtime.model import OpenModel
 
@@ -89,3 +91,19 @@ def test_stray_pieces_are_left_out_and_counted(
     assert (mask[:3] == 7).all()
     assert (mask[6:, :2] == (7 if everything else 0)).all()
     assert ("1 stray piece left out" in said[0]) is not everything
+
+
+def test_voxels_without_end_are_not_looked_for_among_the_training_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A header that points at a device was read for ever, to know whether the model was trained on it."""
+    opened = OpenModel(PLAN, lambda: nullcontext(find), trained_on=frozenset({"00"}))
+    monkeypatch.setattr(segmentation, "open_segmenter", lambda *a, **k: opened)
+    header = tmp_path / "x.mhd"
+    header.write_text(
+        "ObjectType = Image\nNDims = 2\nDimSize = 8 8\nElementType = MET_UCHAR\nElementDataFile = /dev/zero\n"
+    )
+    with pytest.raises(DataError, match="is a pipe, a socket or a device"):
+        segmentation.segment(tmp_path / "m", [header], tmp_path / "out", echo=lambda text: None)
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        digest_of([header])

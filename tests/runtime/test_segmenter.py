@@ -71,3 +71,15 @@ def test_a_picture_needs_no_geometry(tmp_path: Path) -> None:
     assert found.affine is None and found.mask.shape == array.shape
     assert (found.mask == same.mask).mean() > 0.999
     assert found.certainty == pytest.approx(same.certainty, abs=1e-3)
+
+
+def test_values_that_are_no_numbers_are_as_in_a_file(volumes: tuple[Path, Path]) -> None:
+    data, run = volumes
+    image = nib.load(min((data / "images").iterdir()))
+    clean = np.asarray(image.dataobj).astype(np.float32)
+    clean[:, 0] = 0
+    broken = clean.copy()
+    broken[:, 0] = np.nan
+    segmenter = stampseg.Segmenter(run)
+    first, second = (segmenter.segment(a, affine=image.affine, confidence=False) for a in (clean, broken))
+    assert np.array_equal(first.mask, second.mask)

@@ -54,8 +54,10 @@ class DataOptions(Options):
     )
     pieces: Literal["auto", "all"] = Field(
         "auto",
-        description="auto: of a label that is one piece in every labelled case (five or more), masks keep "
-        "the piece that the network is surest of; all: they keep all pieces.",
+        description="auto: of a label that is one piece in every labelled case (five or more, of three "
+        "people), masks keep the piece that the network is surest of, and any that comes near it; all: they "
+        "keep all "
+        "pieces.",
     )
     names: dict[int, str] = Field(
         default_factory=dict,

@@ -11,7 +11,9 @@ from pydantic import model_validator
 from ..core.options import Options
 
 LEAST_PEOPLE = 5  # of whom a label's calibration is made
-LEVEL = 0.9  # of the intervals: nine of ten masks of other people lie within
+LEVEL = (
+    0.9  # of the intervals: so many masks of other people lie within, where nine people or more were left out
+)
 
 
 class LabelCalibration(Options):
@@ -21,12 +23,14 @@ class LabelCalibration(Options):
         certainty, dice: the points, from 0 on.
         margin: what the interval reaches to either side.
         people: who were left out and hold the label.
+        level: share of other people's masks that the interval holds; n of n + 1 where people are few.
     """
 
     certainty: tuple[float, ...]
     dice: tuple[float, ...]
     margin: float
     people: int
+    level: float = LEVEL
 
     @model_validator(mode="after")
     def _rises(self) -> LabelCalibration:

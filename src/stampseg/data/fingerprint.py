@@ -85,7 +85,7 @@ class Fingerprint(Options):
         ]
         return TrainingScans(
             spacing=ranges(self.spacings), extent=ranges(extents), values=ranges(self.percentiles),
-            labels=self.label_shapes,
+            labels=self.label_shapes, cases=len(self.shapes),
         )  # fmt: skip
 
     @property
@@ -151,7 +151,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         foreground=_windows([_same_channels(fact.sample, in_channels) for fact in facts]),
         class_voxels=tuple(np.sum([fact.counts for fact in facts], axis=0).tolist()),
         class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
-        label_shapes=joined_shapes([fact.shapes for fact in facts]),
+        label_shapes=joined_shapes([fact.shapes for fact in facts], [case.group for case in cases]),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
         percentiles=tuple(fact.percentiles for fact in facts),

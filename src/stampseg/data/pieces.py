@@ -1,6 +1,7 @@
 """Labels that are one piece: a heart chamber, a head; what else is found of them is a mistake.
 
-Where every labelled case shows a label as one piece, a mask keeps the piece the network is surest of.
+Where every labelled case shows a label as one piece, a mask keeps the piece the network is surest of, and any
+that comes near it: two such pieces may both be there, and are for people to look at.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from ..core.packages import require
 
+RIVAL = 0.5  # share of the surest piece's sum from which another is no stray
 SLIP = 0.01  # share of a label's voxels: a piece of no more is a slip of the pen
 
 
@@ -23,9 +25,10 @@ def count_pieces(inside: np.ndarray) -> int:
 
 
 def keep_surest(mask: np.ndarray, margins: np.ndarray, classes: Collection[int]) -> int:
-    """Leave of each class the piece with the highest sum of margins; what else there is becomes background.
+    """Leave of each class the piece with the highest sum of margins; what is far behind becomes background.
 
-    The sum weighs size and certainty: a small piece that is sure wins over a large one that is not.
+    The sum weighs size and certainty: a small piece that is sure wins over a large one that is not. A piece
+    of `RIVAL` of that sum or more stays as well.
 
     Args:
         mask: (*S) class of each voxel, changed in place.
@@ -44,8 +47,9 @@ def keep_surest(mask: np.ndarray, margins: np.ndarray, classes: Collection[int])
         if count < 2:
             continue
         sums = _ndimage().sum_labels(margins[inside], pieces, np.arange(1, count + 1))
-        mask[inside][(pieces != 0) & (pieces != 1 + int(np.argmax(sums)))] = 0
-        dropped += count - 1
+        stays = np.concatenate([[True], sums >= RIVAL * sums.max()])
+        mask[inside][~stays[pieces]] = 0
+        dropped += int((~stays).sum())
     return dropped
 
 

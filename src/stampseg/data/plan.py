@@ -44,6 +44,7 @@ class TrainingScans(Options):
     extent: Ranges  # mm, or pixels
     values: Ranges  # of the 1st, 50th and 99th percentile of a scan's values, all channels together
     labels: tuple[LabelShape | None, ...] = ()  # of each class, background first; empty: not known
+    cases: int = 0  # how many; 0: not known
 
 
 class Plan(Options):

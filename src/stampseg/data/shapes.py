@@ -14,7 +14,7 @@ from ..core.options import Options
 from ..core.text import counted
 from .pieces import count_pieces
 
-LEAST_CASES = 5  # that show a label as one piece; of fewer it cannot be said
+LEAST_CASES, LEAST_PEOPLE = 5, 3  # that show a label as one piece; of fewer it cannot be said
 SIZE_FACTOR = 2.0  # beyond the training labels' range
 
 
@@ -22,13 +22,14 @@ class LabelShape(Options):
     """Of one class, over the training cases that hold it.
 
     Attributes:
-        cases: how many.
+        cases, people: how many.
         size: least and most of it, in mm^2 or mm^3; pixels for pictures.
         pieces: most that a case has.
         at_border: whether it touches the border of an image.
     """
 
     cases: int
+    people: int = 1
     size: tuple[float, float]
     pieces: int
     at_border: bool
@@ -44,9 +45,14 @@ def measure_shapes(
     )
 
 
-def joined_shapes(cases: Sequence[tuple[LabelShape | None, ...]]) -> tuple[LabelShape | None, ...]:
-    """Of each class over all cases."""
-    return tuple(_joined([shape for shape in of if shape is not None]) for of in zip(*cases, strict=True))
+def joined_shapes(
+    cases: Sequence[tuple[LabelShape | None, ...]], people: Sequence[str]
+) -> tuple[LabelShape | None, ...]:
+    """Of each class over all cases, each of a person."""
+    return tuple(
+        _joined([(shape, person) for shape, person in zip(of, people, strict=True) if shape is not None])
+        for of in zip(*cases, strict=True)
+    )
 
 
 def one_piece_classes(shapes: Sequence[LabelShape | None]) -> tuple[int, ...]:
@@ -54,7 +60,10 @@ def one_piece_classes(shapes: Sequence[LabelShape | None]) -> tuple[int, ...]:
     return tuple(
         value
         for value, shape in enumerate(shapes)
-        if shape is not None and shape.pieces == 1 and shape.cases >= LEAST_CASES
+        if shape is not None
+        and shape.pieces == 1
+        and shape.cases >= LEAST_CASES
+        and shape.people >= LEAST_PEOPLE
     )
 
 
@@ -107,11 +116,13 @@ def _shape(classes: np.ndarray, value: int, box: tuple[slice, ...], spacing: Seq
     return LabelShape(cases=1, size=(size, size), pieces=count_pieces(inside), at_border=border)
 
 
-def _joined(shapes: Sequence[LabelShape]) -> LabelShape | None:
-    if not shapes:
+def _joined(found: Sequence[tuple[LabelShape, str]]) -> LabelShape | None:
+    if not found:
         return None
+    shapes = [shape for shape, _ in found]
     return LabelShape(
-        cases=sum(shape.cases for shape in shapes),
+        cases=len(shapes),
+        people=len({person for _, person in found}),
         size=(min(shape.size[0] for shape in shapes), max(shape.size[1] for shape in shapes)),
         pieces=max(shape.pieces for shape in shapes),
         at_border=any(shape.at_border for shape in shapes),

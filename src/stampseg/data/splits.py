@@ -375,9 +375,15 @@ def read_splits(folder: Path) -> Splits | None:
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """Digest of the files' contents; a stopped run resumes with the same data only."""
+    """Digest of the files' contents; a stopped run resumes with the same data only.
+
+    Raises:
+        DataError: what a header points at is no file, such as a device that never ends.
+    """
     total = hashlib.blake2b(digest_size=16)
     for path in (file for image in paths for file in data_files(image)):
+        if not path.is_file():
+            raise DataError(f"{path}: cannot be read to its end; copy the voxels into a file")
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "blake2b").digest())
     return total.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -17,8 +16,9 @@ def calibrate(people: Mapping[str, Points]) -> LabelCalibration | None:
     """The calibration of one label.
 
     A Dice of 0 at a certainty of 0 is one more point. The interval is the conformal one of the residuals of
-    people who took no part in the fit (jackknife; Barber et al. 2021): of n people the ceil((n + 1) LEVEL)-th
-    smallest, at most the largest.
+    people who took no part in the fit (jackknife; Barber et al. 2021), for a mask of another person: every
+    person counts once, whatever the number of their masks (Dunn, Wasserman & Ramdas 2022). Of n people no
+    level above n / (n + 1) can be had.
 
     Args:
         people: of each person who was left out in training, certainty and Dice of their masks.
@@ -28,16 +28,26 @@ def calibrate(people: Mapping[str, Points]) -> LabelCalibration | None:
     """
     if len(people) < LEAST_PEOPLE:
         return None
-    residuals = []
+    residuals: list[np.ndarray] = []
     for person, points in people.items():
         certainty, dice = _fit([point for other, of in people.items() if other != person for point in of])
-        residuals.append(np.mean([abs(np.interp(c, certainty, dice) - d) for c, d in points]))
-    rank = min(math.ceil((len(people) + 1) * LEVEL), len(people))
+        residuals.append(np.array([abs(np.interp(c, certainty, dice) - d) for c, d in points]))
     certainty, dice = _fit([point for points in people.values() for point in points])
     return LabelCalibration(
         certainty=tuple(certainty.tolist()), dice=tuple(dice.tolist()),
-        margin=min(float(np.sort(residuals)[rank - 1]), 1.0), people=len(people),
+        margin=min(_reach(residuals), 1.0), people=len(people),
+        level=min(LEVEL, len(people) / (len(people) + 1)),
     )  # fmt: skip
+
+
+def _reach(residuals: Sequence[np.ndarray]) -> float:
+    """The residual that (n + 1) LEVEL of n people's shares lie within, or the largest."""
+    values = np.concatenate(residuals)
+    shares = np.concatenate([np.full(len(of), 1 / len(of)) for of in residuals])
+    order = np.argsort(values)
+    within = np.cumsum(shares[order])
+    place = int(np.searchsorted(within, (len(residuals) + 1) * LEVEL - 1e-9))
+    return float(values[order][min(place, len(values) - 1)])
 
 
 def _fit(points: Points) -> tuple[np.ndarray, np.ndarray]:

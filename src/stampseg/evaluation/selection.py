@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 2_000
+CLEARLY = 2.5  # standard errors
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,27 @@ class Corrected:
         own: that mean, too high as an estimate.
         estimate: of what choosing so is worth on other people.
         default: mean of the default, which nobody chose: as it is.
+        gain: mean over people of the best's Dice less the default's, and its standard error.
+        better: share of the people whose Dice is higher than with the default.
     """
 
     best: int
     own: float
     estimate: float
     default: float
+    gain: tuple[float, float] = (0.0, 0.0)
+    better: float = 0.0
 
     @property
     def beaten(self) -> bool:
-        """Whether choosing is worth more than the default."""
-        return self.best != 0 and self.estimate > self.default
+        """Whether the default is given up.
+
+        The estimate must be above it, and the best above it for most people, by more than luck alone gives
+        the best of a handful of equal settings.
+        """
+        mean, error = self.gain
+        most = self.better > 0.5 and mean > CLEARLY * error
+        return self.best != 0 and self.estimate > self.default and most
 
 
 def corrected(figures: np.ndarray, seed: int = 0) -> Corrected:
@@ -58,7 +69,10 @@ def corrected(figures: np.ndarray, seed: int = 0) -> Corrected:
     outside = left[usable].astype(float)
     values = (outside @ figures)[np.arange(len(chosen)), chosen] / outside.sum(axis=1)
     best = int(means.argmax())
-    return Corrected(best, float(means[best]), float(values.mean()), float(means[0]))
+    gains = figures[:, best] - figures[:, 0]
+    gain = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(people))
+    better = float((gains > 0).mean())
+    return Corrected(best, float(means[best]), float(values.mean()), float(means[0]), gain, better)
 
 
 def survivors(figures: np.ndarray) -> list[int]:

@@ -122,7 +122,8 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     reporter.note("the network of the run: it learns from all of them")
     teachers = models_of(folder, found) if config.train.distil else []
     result = run_training(dataset, folder, config, reporter, teachers=teachers)
-    if found.calibration is not None and result.failure is None:
+    # a network that was taught by those of the folds is of another kind than they are
+    if found.calibration is not None and result.failure is None and not config.train.distil:
         keep(folder.model, found.calibration, trusted)
     plan = PLAN.read(folder.path)
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)

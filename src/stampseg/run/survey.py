@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -226,7 +227,11 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
                 f"{source.path}: knows the label value {table.ignored}, which is to be ignored "
                 "(`data.ignore_label`); name a value that is none of its classes"
             )
-        return source.plan.model_copy(update={"ignored_value": table.ignored, "relabel": table.relabel})
+        changes: dict[str, Any] = {"ignored_value": table.ignored, "relabel": table.relabel}
+        changes["calibration"] = None  # it was of another network
+        if config.data.pieces == "all":
+            changes["one_piece"] = ()
+        return source.plan.model_copy(update=changes)
     strides = (
         spec_strides(source.spec, seen.spatial_dims)
         if source is not None and source.spec is not None

@@ -150,13 +150,15 @@ def segment_all(
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
-    known = _known(cases, opened.models or (model,), opened.trained_on)
+    entries, known = _learnt_from(opened.models or (model,)), set[str]()
     results = stream(cases, opened, steps, masks, overlays, options)
     for case, result in zip(cases, results, strict=True):
         if isinstance(result, FAILURES):
             failures.append((case.images[0], str(result)))
             echo(f"failed: {result}")
             continue
+        if trained_on([case], entries, opened.trained_on):  # asked of images that could be read
+            known.add(case.id)
         result = replace(result, trained_on=case.id in known)
         written.append(result)
         note = "  (trained on)" if case.id in known else ""
@@ -196,14 +198,14 @@ def _check_confidence(opened: OpenModel | Ensemble, wanted: bool, fail_below: fl
     check_calibrated(opened.plan, fail_below)
 
 
-def _known(cases: Sequence[Case], models: Sequence[Path], digests: Collection[str]) -> set[str]:
-    """Ids of the cases that a model was trained on, as far as its run folder or its file says."""
+def _learnt_from(models: Sequence[Path]) -> list[Entry]:
+    """The cases that models were trained on, as far as their run folders say."""
     entries: list[Entry] = []
     for model in models:
         with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
             splits = read_splits(run_folder_of(model))
             entries += splits.learnt_from if splits is not None else ()
-    return {case.id for case in trained_on(cases, entries, digests)}
+    return entries
 
 
 def _changed_words(written: Sequence[Written], steps: Postprocessing, plan: Plan) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..data.io.readers import read_image
-from ..data.io.volume import Header, Volume, volume_header
+from ..data.io.volume import Header, Volume, as_image, volume_header
 from ..data.labels import to_values
 from ..data.likeness import remarks
 from ..data.plan import Plan
@@ -146,10 +146,15 @@ class Segmenter:
             )
         shape, kind = array.shape[1:], str(array.dtype)
         if dims == 2:
+            if affine is not None or spacing is not None:
+                raise DataError(
+                    "an array for a model of pictures has neither affine nor spacing: its voxels are pixels; "
+                    "leave them out"
+                )
             header = Header(shape, (1.0, 1.0), None, len(array), kind, ARRAY, True)
         else:
             header = volume_header(ARRAY, shape, _affine(affine, spacing), len(array), kind)
-        return Volume(np.ascontiguousarray(array, dtype=np.float32), header)
+        return Volume(as_image(np.ascontiguousarray(array), ARRAY), header)
 
 
 def _affine(affine: np.ndarray | None, spacing: Sequence[float] | None) -> np.ndarray:

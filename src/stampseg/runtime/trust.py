@@ -12,8 +12,7 @@ from typing import Any
 
 from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
-from ..core.text import counted
-from ..data.calibration import LEVEL
+from ..core.text import counted, some
 from ..data.io.formats import stem_of
 from ..data.io.readers import output_name
 from ..data.io.volume import Header
@@ -39,17 +38,30 @@ class LabelTrust:
 
     Attributes:
         certainty: 0 to 1; None where the label is in neither the mask nor the turned views'.
-        expected: Dice, and the ends of its interval; None where the model has no calibration.
+        expected: Dice, and the ends of its interval; None where the model has no calibration for it.
+        missing: nothing of it was found, and every training case has it.
     """
 
     name: str
     certainty: float | None
     expected: tuple[float, float, float] | None
+    missing: bool = False
 
     @property
     def figure(self) -> float | None:
         """What masks are sorted by."""
+        if self.missing:
+            return 0.0
         return self.certainty if self.expected is None else self.expected[0]
+
+    @property
+    def words(self) -> str:
+        """`0.91 (0.84 to 0.96)`, `certainty 0.93`, `not found`."""
+        if self.missing:
+            return "not found"
+        if self.expected is None:
+            return f"certainty {self.certainty:.2f}"
+        return "{:.2f} ({:.2f} to {:.2f})".format(*self.expected)
 
 
 @dataclass(frozen=True)
@@ -72,14 +84,13 @@ class Trust:
 
     def words(self) -> str:
         """For the line of a mask: `expected Dice 0.91 (0.84 to 0.96)`."""
-        shown = [label for label in self.labels if label.certainty is not None]
-        if not shown:
-            return ""
-        if any(label.expected is None for label in shown):
-            texts = [f"{label.certainty:.2f}" for label in shown]
-            return f"certainty {_by_name(shown, texts)}"
-        texts = [f"{e[0]:.2f} ({e[1]:.2f} to {e[2]:.2f})" for label in shown if (e := label.expected)]
-        return f"expected Dice {_by_name(shown, texts)}"
+        shown = [label for label in self.labels if label.certainty is not None or label.missing]
+        texts = [
+            label.words if len(self.labels) == 1 else f"{one_line(label.name)} {label.words}"
+            for label in shown
+        ]
+        dice = any(label.expected is not None for label in shown)
+        return f"{'expected Dice ' if dice else ''}{', '.join(texts)}"
 
 
 @dataclass(frozen=True)
@@ -90,12 +101,6 @@ class Assessed:
     mask: Path
     uncertainty: Path
     trust: Trust
-
-
-def _by_name(labels: Sequence[LabelTrust], texts: Sequence[str]) -> str:
-    if len(labels) == 1:
-        return texts[0]
-    return ", ".join(f"{one_line(x.name)} {text}" for x, text in zip(labels, texts, strict=True))
 
 
 def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str]) -> Trust:
@@ -116,9 +121,11 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     labels = []
     for value, name in enumerate(plan.label_names[1:], 1):
         certainty = found.certainty[value]
+        shape = known[value] if known else None
+        always = shape is not None and plan.scans is not None and shape.cases == plan.scans.cases
         of = plan.calibration.labels[value] if plan.calibration is not None else None
         expected = None if of is None or certainty is None else of.expected(certainty)
-        labels.append(LabelTrust(name, certainty, expected))
+        labels.append(LabelTrust(name, certainty, expected, always and not (found.mask == value).any()))
     return Trust(tuple(labels), tuple(flags))
 
 
@@ -128,10 +135,19 @@ def check_calibrated(plan: Plan, least: float | None) -> None:
     Raises:
         ConfigError: the model has no calibration.
     """
-    if least is not None and plan.calibration is None:
+    if least is None:
+        return
+    if plan.calibration is None:
         raise ConfigError(
             f"`fail_below` {least:g}: the model does not know its Dice on people it has not seen; train it "
             "with folds, or with five or more people in `train.validation`, or leave it out"
+        )
+    of = zip(plan.label_names[1:], plan.calibration.labels[1:], strict=True)
+    unknown = [name for name, calibration in of if calibration is None]
+    if unknown:
+        raise ConfigError(
+            f"`fail_below` {least:g}: of {some(unknown)} the model does not know its Dice on people it has "
+            "not seen, as fewer than five of them hold it; leave it out"
         )
 
 
@@ -145,8 +161,9 @@ def source_of(plan: Plan) -> str:
             "seen (train with folds, or with five or more people who validate)"
         )
     people = min(of.people for of in labels)
-    kind = "of the folds" if known.source == "folds" else "who validated"
-    return f"expected Dice, with intervals of {LEVEL:.0%}, by {people} people {kind}"
+    kind = "of the folds" if known.source == "folds" else "who validated, and by whom the model was chosen"
+    level = min(of.level for of in labels)
+    return f"expected Dice, with intervals of {level:.0%}, by {people} people {kind}"
 
 
 def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:

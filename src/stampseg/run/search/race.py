@@ -226,8 +226,9 @@ def _why(of: Corrected, best: str, people: int) -> str:
         return f"no other setting was better on {counted(people, 'person', 'people')} left out"
     if not of.beaten:
         return (
-            f"{best} had {of.own:.3f} against {of.default:.3f}, but choosing so is worth {of.estimate:.3f} "
-            "on people who had no part in the choice: the default is not beaten"
+            f"{best} had {of.own:.3f} against {of.default:.3f} ({of.better:.0%} of the people better, gain "
+            f"{of.gain[0]:+.3f}, standard error {of.gain[1]:.3f}); choosing so is worth about "
+            f"{of.estimate:.3f}: the default is not beaten clearly"
         )
     return (
         f"{of.own:.3f} against {of.default:.3f} on {counted(people, 'person', 'people')} left out; on others "
