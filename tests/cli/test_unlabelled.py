@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.command import call
+from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
 from tests.run.options import OPTIONS
 
@@ -171,3 +171,18 @@ def test_the_grid_is_planned_native_or_given(tmp_path: Path) -> None:
     for name in ("a", "b"):  # lines of two pixels would be lost
         Image.fromarray((place[1] % 23 < 2).astype(np.uint8)).save(tmp_path / "masks" / f"{name}.png")
     assert "spacing: 1 x 1 pixels, the same in all cases; on a coarser grid no Dice above" in spacing()
+
+
+def test_a_named_folder_keeps_the_people_whom_the_csv_knows(tmp_path: Path) -> None:
+    """The other scan of somebody who validates was learnt from: a folder of images knows no people."""
+    data = write_pictures(tmp_path, [f"{n}{side}" for n in range(4) for side in "lr"])
+    rows = [f"images/{n}{side}.png,masks/{n}{side}.png,p{n}" for n in range(4) for side in "lr"]
+    (data / "cases.csv").write_text("\n".join(["image,label,group", *rows]))
+    call(
+        "train", data / "cases.csv", "-o", tmp_path / "run", "--labels", "4", "--validation", "25%",
+        "--unlabelled", data / "images", *QUICK,
+    )  # fmt: skip
+    splits = json.loads((tmp_path / "run" / "splits.json").read_text())
+    people = {part: {entry["group"] for entry in splits[part]} for part in ("validation", "unlabelled")}
+    assert people["validation"] and not people["validation"] & people["unlabelled"]
+    assert people["unlabelled"] < {"p0", "p1", "p2", "p3"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from ..core.errors import DataError, StampsegError
+from ..core.errors import DataError, StampsegError, StoppedError
 from ..core.level import Level
 from ..core.packages import missing
 from ..core.remarks import REMEDY, gathered
@@ -68,7 +68,7 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
                 finally:
                     for text, _ in remarks.sentences():
                         say(Level.WARNING.shown(f"{text}; {REMEDY}"), err=True)
-        except StampsegError as error:
+        except (StampsegError, StoppedError) as error:
             raise _ended(in_flags(str(error)), error.exit_code, as_json) from None
         except ModuleNotFoundError as error:
             said = missing(error, f"stampseg {command.__name__}")

@@ -55,8 +55,12 @@ class TrainingError(StampsegError):
     exit_code = 4
 
 
-class StoppedError(StampsegError):
-    """Work that a signal has ended, and that can go on."""
+class StoppedError(BaseException):
+    """Work that a signal has ended, and that can go on.
+
+    As KeyboardInterrupt it is no `Exception`: it comes anywhere, and nobody who expects errors of a file or a
+    network may take it for one.
+    """
 
     exit_code = 143  # of a process that SIGTERM has ended
 

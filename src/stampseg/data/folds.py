@@ -62,7 +62,8 @@ def make_folds(dataset: Dataset, data: Path, config: Config, holds: Holds) -> tu
     sides = spread(cases, count, config.seed, holds)
     folds = [_fold(str(number), side, cases) for number, side in enumerate(sides)]
     alone = ", leave one out" if count == people else ""
-    same = " (each case counts as one person)" if people == len(cases) else ""
+    alike = all(case.group == case.id for case in cases)
+    same = " (each case counts as one person)" if alike else ""
     words = f"{count} folds of {len(cases)} cases, {people} people{same}: each is held out once{alone}"
     return folds, words
 

@@ -38,7 +38,9 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     if choice == "none" or not config.teacher.weight:
         return split
     named = choice != "auto"
-    pool = _named_unlabelled(Path(choice), config, seen.in_channels) if named else list(dataset.unlabelled)
+    pool = list(dataset.unlabelled)
+    if named:
+        pool = _of_known_people(_named_unlabelled(Path(choice), config, seen.in_channels), dataset)
     free = _of_others(pool, split)
     misfits = {case.id: reason for case in free if (reason := _misfit(case, seen))}
     if named and misfits:
@@ -57,6 +59,20 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     if misfits:
         note += f"; left out, of another kind: {some(list(misfits))}"
     return replace(split, unlabelled=chosen, note=note)
+
+
+def _of_known_people(pool: Sequence[Case], dataset: Dataset) -> list[Case]:
+    """The cases with the person whom the data set knows by the same image file, where it does."""
+    people = {
+        file: case.group
+        for case in (*dataset.cases, *dataset.unlabelled, *dataset.held_out)
+        for file in files_of(case.bare)
+    }
+
+    def person(case: Case) -> str:
+        return next((people[file] for file in files_of(case.bare) if file in people), case.group)
+
+    return [replace(case, group=person(case)) for case in pool]
 
 
 def _apart(split: Split) -> str:

@@ -25,6 +25,7 @@ from .folds.cross_validation import (
     cross_validate,
     models_of,
     settled_for_folds,
+    told_if_weaker,
     wants_folds,
 )
 from .pipeline import run_training
@@ -125,6 +126,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     # a network that was taught by those of the folds is of another kind than they are
     if found.calibration is not None and result.failure is None and not config.train.distil:
         keep(folder.model, found.calibration, trusted)
+    result = told_if_weaker(folder, result, found, reporter)
     plan = PLAN.read(folder.path)
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
 

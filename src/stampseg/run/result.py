@@ -16,6 +16,7 @@ from .records import RESULT, Result
 from .survey import Survey
 
 USELESS_DICE = 0.1  # of all labels together
+LEARNT_DICE = 0.5  # of the worst label on the training cases
 
 
 def write_result(
@@ -56,7 +57,7 @@ def write_result(
         folder.choose(choice.number)
         calibrate(folder.model)
     validation = chosen.validation
-    useless = [_useless(validation)] if validation and validation.dice < USELESS_DICE else []
+    useless = [_useless(validation, fit)] if validation and validation.dice < USELESS_DICE else []
     result = Result(
         method=config.method,
         seed=config.seed,
@@ -131,7 +132,13 @@ def _failure(unfound: Sequence[str], rounds: Sequence[Round]) -> str:
     )
 
 
-def _useless(validation: Validation) -> str:
+def _useless(validation: Validation, fit: Fit) -> str:
+    if fit.lowest >= LEARNT_DICE:
+        return (
+            f"validation Dice is {validation.dice:.3f}, and {fit.lowest:.3f} on the cases that train: this "
+            "network has learnt these and finds next to nothing in others; label scans of more people, and "
+            "look at those who validate"
+        )
     return (
         f"validation Dice is {validation.dice:.3f}: this network has learnt next to "
         "nothing; give it more `train.steps`, and look at the masks that `segment` makes"

@@ -124,8 +124,11 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
         shape = known[value] if known else None
         always = shape is not None and plan.scans is not None and shape.cases == plan.scans.cases
         of = plan.calibration.labels[value] if plan.calibration is not None else None
+        missing = always and not (found.mask == value).any()
         expected = None if of is None or certainty is None else of.expected(certainty)
-        labels.append(LabelTrust(name, certainty, expected, always and not (found.mask == value).any()))
+        if missing and of is not None:
+            expected = (0.0, 0.0, 0.0)
+        labels.append(LabelTrust(name, certainty, expected, missing))
     return Trust(tuple(labels), tuple(flags))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...core.config import Config
 from ...core.errors import ConfigError
+from ...core.level import Level
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
@@ -18,12 +19,14 @@ from ...data.relabelling import choose_labels
 from ...networks.model_file import store_steps
 from ..calibration import calibrate_by_folds, keep
 from ..folder import RunFolder
-from ..records import Result
+from ..records import RESULT, Result
 from ..reporters import NoteKeeper, Reporter, Reporters
 from ..spec import SPEC, RunSpec
 from ..survey import survey, values_held
 from .out_of_fold import measured
 from .records import FOLDS, Folds, read_folds
+
+WEAKER = 0.05  # Dice
 
 CarryOut = Callable[[RunFolder, RunSpec], Result]  # of one fold, to its end
 
@@ -84,6 +87,27 @@ def models_of(folder: RunFolder, folds: Folds) -> list[Path]:
     """Model files of the folds."""
     places = (folder.path / FOLDS_FOLDER / str(number) for number in range(len(folds.folds)))
     return [RunFolder(place).model for place in places]
+
+
+def told_if_weaker(folder: RunFolder, result: Result, folds: Folds, reporter: Reporter) -> Result:
+    """A warning where the network of all cases finds less of them than those of the folds of strange ones.
+
+    It learnt from more, and is looked at on what it learnt from: then something went wrong, and the Dice out
+    of fold is not its own.
+    """
+    own = [dice for dice in (result.training_dice_per_label or {}).values() if dice is not None]
+    apart = folds.labels[-1].mean if folds.labels else None  # of several labels their mean is the last
+    if not own or apart is None or sum(own) / len(own) >= apart - WEAKER:
+        return result
+    words = (
+        f"the network of all cases has a Dice of {sum(own) / len(own):.3f} on the very cases it learnt from, "
+        f"and those of the folds had {apart:.3f} on people they had not seen: that figure is not this "
+        "network's; give it more `train.steps`, or predict with the folds together"
+    )
+    reporter.note(words, Level.WARNING)
+    found = result.model_copy(update={"warnings": (*result.warnings, words)})
+    RESULT.write(folder.path, found)
+    return found
 
 
 def _shared_plan(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Plan:
