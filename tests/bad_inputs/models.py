@@ -161,7 +161,7 @@ ROWS: dict[str, tuple[str, Callable[[Bench, Path], object]]] = {
         DAMAGED + "plan: 2000 label_values", planned(label_values=list(range(2000)), label_names=["x"] * 2000),
     ),
     "a plan of other classes than the network": (
-        "the network gives scores of shape .*, its plan needs", planned(label_values=list(range(5)), label_names=list("abcde")),
+        "the network gives scores of shape .*, its plan needs", planned(label_values=list(range(5)), label_names=list("abcde"), scans=None),
     ),
     "a plan of negative labels": (DAMAGED + "plan: label_values", planned(label_values=[0, -1, 2])),
     "a plan of labels beyond all types": (DAMAGED + "plan: label_values", planned(label_values=[0, 1, 2**80])),

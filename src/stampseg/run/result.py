@@ -89,6 +89,7 @@ def write_result(
         training_dice_per_label=dict(fit.per_label),
         warnings=(*_missed(validation, unfound if failure is None else ()), *useless),
         failure=failure,
+        test=None,  # predicted once the model is whole
         remarks=(*_remarks(rounds, chosen, choice.target_reached, config, pruned), *remarks),
         postprocess=None,  # tried when all else has ended
         trials=(),
