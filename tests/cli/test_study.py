@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from stampseg.run.study import cell as cells
 from stampseg.train.trainer import Trainer
@@ -46,6 +49,22 @@ def test_a_cell_trains_on_some_people_and_is_tested_on_others(whole: Path) -> No
     model = (place / "run" / "model.safetensors").read_bytes()
     assert found["result"]["sha256"] == hashlib.sha256(model).hexdigest()
     assert found["options"]["seed"] == 10 and found["options"]["train"]["validation"] == "none"
+
+
+def test_masks_of_organs_are_all_learnt_and_tested(tmp_path: Path) -> None:
+    config = write_study(tmp_path, methods={"dense": {"method": "dense"}}, claims=[])
+    whole = (tmp_path / "pictures" / "masks").rename(tmp_path / "whole")
+    for organ, half in (("left", slice(0, 24)), ("right", slice(24, 48))):
+        (tmp_path / "pictures" / "masks" / organ).mkdir(parents=True)
+        for path in whole.iterdir():
+            mask = np.array(Image.open(path))
+            mask[:, half] = 0
+            Image.fromarray(mask).save(tmp_path / "pictures" / "masks" / organ / path.name)
+    call("study", config, "-o", tmp_path / "out", "--cell", "discs/dense/1-10")
+    place = tmp_path / "out" / "cells" / "discs" / "dense" / "1-10"
+    rows = json.loads((place / "metrics.json").read_text())["rows"]
+    assert {row["label"] for row in rows} == {"left", "right", "union"}
+    assert (place / "pool.csv").read_text().startswith("image,label:left,label:right,group\n")
 
 
 def test_a_cell_of_equal_size_takes_the_size_of_the_other(whole: Path) -> None:
@@ -118,3 +137,12 @@ def test_data_that_cannot_be_used_are_said_before_the_first_run(tmp_path: Path) 
     path.write_text(path.read_text().replace("test: 1", "test: 9"))
     said = call("study", path, "-o", tmp_path / "out", code=3).stderr
     assert "4 labelled people; tasks.discs asks for 2 who are labelled and 9 who test, 11 in all" in said
+
+
+def test_draws_that_are_added_after_results_are_said(whole: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "out")
+    path = write_study(tmp_path, draws=[10, 11, 12])
+    path.write_text(path.read_text().replace("data: pictures", "data: nowhere"))
+    said = call("study", path, "-o", out, code=3)
+    assert "added after the first result: draw 12" in said.output and "nowhere" in said.stderr
+    assert "added:\n- draw 12\n" in (out / "study.yaml").read_text()

@@ -199,6 +199,13 @@ def test_a_claim_that_cannot_be_tested_is_refused(claim: str, said: str, tmp_pat
     assert str(caught.value).startswith(f"{folder / 'study.yaml'}: claim") and said in str(caught.value)
 
 
+def test_what_was_added_after_the_first_result_is_said(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, claims=f"{CLAIMS}added: [draw 12, task heads]\n")
+    said = "Added to the study after its first result: draw 12, task heads"
+    assert read_study(folder).remarks[-1] == said
+    assert said in warnings(compared(folder))
+
+
 def test_claims_are_a_list_in_yaml_or_are_not_there(tmp_path: Path) -> None:
     for text in ("", "name: x\n", "claims:\n"):
         assert read_study(make_study(tmp_path, draws=1, people=1, claims=text)).claims == ()

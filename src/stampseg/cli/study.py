@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ConfigError, StoppedError
+from ..core.text import some
 from .app import app, reported, say
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
     lock = FolderLock(found.folder, "study")
     lock.take()
     try:
+        if found.config.added:
+            say(f"added after the first result: {some(list(found.config.added))}")
         for name, task in found.config.tasks.items():  # what is wrong with them is said before the first run
             find_task(name, task)
         with ending_on_signals():

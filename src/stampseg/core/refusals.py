@@ -98,7 +98,10 @@ def _hint(path: str, value: object, known: Sequence[str], in_file: bool, page: s
         return f"a blank is missing after the colon: {as_yaml(name, rest)}"
     if in_file and path in known:
         return f"write {as_yaml(path, value)}"
-    near = get_close_matches(path, known, n=1, cutoff=0.6) or [n for n in known if n.endswith(f".{path}")]
+    own = [path.rpartition(".")[2]]  # which must be near as well: a long name of a task makes all near
+    near = get_close_matches(path, known, n=9)
+    near = [n for n in near if get_close_matches(n.rpartition(".")[2], own, cutoff=0.7)]
+    near = near or [n for n in known if n.endswith(f".{path}")]
     if not near:
         return f"{page} lists all"
     return f"did you mean {as_yaml(near[0], value) if in_file else _quoted(near[0], in_file)}?"

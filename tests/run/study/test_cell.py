@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.core.config import DataOptions
 from stampseg.data.cases import Case, Dataset
 from stampseg.evaluation.metrics import Metrics
 from stampseg.run.study import cell as cells
@@ -49,7 +50,7 @@ def test_masks_are_compared_with_the_labels_of_their_cases(tmp_path: Path) -> No
         Image.fromarray(half if name == "x" else 255 - half).save(tmp_path / f"{other}_label.png")
         named[name] = Case(other, other, (tmp_path / f"{name}.png",), tmp_path / f"{other}_label.png")
     dataset = Dataset(tmp_path, "folders", tuple(named.values()), (), {255: "upper"}, (), ())
-    found = cells._evaluate(tmp_path, named, dataset, None)
+    found = cells._evaluate(tmp_path, named, dataset, DataOptions())
     assert [(row.case, row.label, row.dice) for row in found.rows] == [("x", "upper", 1), ("y", "upper", 0)]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["masks"]
     assert (tmp_path / "metrics.json").is_file()
@@ -57,7 +58,45 @@ def test_masks_are_compared_with_the_labels_of_their_cases(tmp_path: Path) -> No
 
 def test_what_a_data_set_declares_counts_where_the_options_do_not_say_otherwise() -> None:
     dataset = Dataset(Path(), "decathlon", (), (), {}, ("CT",), (), ignored=9)
-    free = {"data": {"ignore_label": None, "normalization": None}}
+    free = {"data": DataOptions().model_dump()}
     assert cells._declared(dataset, free) == {"data": {"ignore_label": 9, "normalization": "ct"}}
-    said = {"data": {"ignore_label": None, "normalization": "zscore"}}
+    said = {"data": DataOptions(normalization="zscore").model_dump()}
     assert cells._declared(dataset, said) == {"data": {"ignore_label": 9}}
+
+
+def test_labels_may_be_chosen_by_the_names_of_the_data_set() -> None:
+    """A cell learns from a table of cases, which does not say what the values are called."""
+    dataset = Dataset(Path(), "decathlon", (), (), {1: "liver", 2: "spleen"}, (), ())
+    said = {"data": DataOptions(only=("liver",), names={2: "milt"}).model_dump()}
+    assert cells._declared(dataset, said) == {"data": {"names": {1: "liver", 2: "milt"}}}
+    assert cells._declared(dataset, {"data": DataOptions(only=(1,)).model_dump()}) == {"data": {}}
+
+
+def test_masks_are_compared_with_labels_merged_and_named_as_they_were_learnt(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    drawn = np.repeat(np.arange(4, dtype=np.uint8), 4)[:, None].repeat(16, 1)
+    Image.fromarray(drawn).save(tmp_path / "x_label.png")
+    Image.fromarray(np.where(drawn == 2, 1, np.where(drawn == 3, 0, drawn))).save(
+        tmp_path / "masks" / "x.png"
+    )
+    case = Case("x", "x", (tmp_path / "x.png",), tmp_path / "x_label.png")
+    dataset = Dataset(tmp_path, "folders", (case,), (), {}, (), ())
+    options = DataOptions(merge={"cord": (1, 2)}, only=("cord",))
+    found = cells._evaluate(tmp_path, {"x": case}, dataset, options)
+    assert [(row.label, row.dice) for row in found.rows] == [("cord", 1)]
+
+
+def test_masks_are_compared_with_the_masks_of_all_organs(tmp_path: Path) -> None:
+    left, right, both = (np.zeros((8, 8), np.uint8) for _ in range(3))
+    left[:4], right[4:7] = 255, 255
+    both[:4], both[4:6] = 1, 2
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(left).save(tmp_path / "a.png")
+    Image.fromarray(right).save(tmp_path / "b.png")
+    Image.fromarray(both).save(tmp_path / "masks" / "x.png")
+    organs = (("left", tmp_path / "a.png"), ("right", tmp_path / "b.png"))
+    case = Case("x", "x", (tmp_path / "x.png",), tmp_path / "a.png", organs)
+    dataset = Dataset(tmp_path, "folders", (case,), (), {1: "left", 2: "right"}, (), ())
+    found = cells._evaluate(tmp_path, {"x": case}, dataset, DataOptions())
+    dice = {row.label: row.dice for row in found.rows}
+    assert dice["left"] == 1 and dice["right"] == pytest.approx(0.8)

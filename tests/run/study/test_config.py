@@ -38,6 +38,7 @@ def claim(**parts: Any) -> dict[str, Any]:
     [
         ({"draw": [1]}, "draw: no such option; did you mean draws: [1]?"),
         (task(peple="x"), "tasks.discs.peple: no such option; did you mean"),
+        (task(cases=3), "tasks.discs.cases: no such option; docs/how-to/run-a-study.md lists all"),
         ({"repeats": 3}, "repeats: no such option; docs/how-to/run-a-study.md lists all"),
         (task(test=0), "tasks.discs.test 0: expected 1 or more"),
         (task(labelled_people=[2, 2]), "tasks.discs.labelled_people [2, 2]: expected numbers of 1 or more"),

@@ -93,6 +93,34 @@ def test_the_pool_is_read_as_it_was_drawn(scans: Path, tmp_path: Path) -> None:
     assert {c.id: c.group for c in found.unlabelled} == {c.id: c.group for c in drawn.unlabelled}
 
 
+def test_masks_of_organs_are_all_in_the_pool(scans: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(scans / "images", data / "images")
+    for organ in ("left", "right"):
+        shutil.copytree(scans / "masks", data / "masks" / organ)
+    task = task_of(data)
+    drawn = draw(find_task("t", task), task, 3, 1)
+    write_pool(tmp_path / "pool.csv", drawn)
+    found = find_dataset(tmp_path / "pool.csv")
+    assert found.label_names == {1: "left", 2: "right"}
+    assert {c.id: c.organs for c in found.cases} == {c.id: c.organs for c in drawn.labelled}
+    assert {c.id for c in found.unlabelled} == {c.id for c in drawn.unlabelled}
+
+
+def test_masks_of_one_name_are_refused_where_they_may_come_together(tmp_path: Path) -> None:
+    rows = []
+    for number, person in enumerate("abc"):
+        (tmp_path / person).mkdir()
+        write_pictures(tmp_path / person, ["scan"], (40, 48 + number))
+        rows.append(f"{person}/images/scan.png,{person}/masks/scan.png,{person}\n")
+    table = tmp_path / "cases.csv"
+    table.write_text("image,label,group\n" + "".join(rows))
+    task = task_of(table, people=None, labelled_people=[1], test=2)
+    with pytest.raises(DataError, match=r"scan.png: tasks.t may test it together with .*be called scan; exp"):
+        find_task("t", task)
+    assert len(find_task("t", task.model_copy(update={"test": 1})).cases) == 3
+
+
 def test_too_few_people_are_refused(scans: Path) -> None:
     with pytest.raises(
         DataError, match=r"10 labelled people; tasks.t asks for 7 .* and 4 who test, 11 in all"

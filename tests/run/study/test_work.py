@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,12 +194,66 @@ def test_draws_may_be_added_and_claims_may_not_change(study: Study, tmp_path: Pa
     study = open_study(tmp_path / "study.yaml", study.folder)
     succeed(study, "discs/ours/1-10")
     write_study(tmp_path, draws=[10, 11, 12])
-    assert len(open_study(tmp_path / "study.yaml", study.folder).cells) == 12
+    more = open_study(tmp_path / "study.yaml", study.folder)
+    assert len(more.cells) == 12 and more.config.added == ("draw 12",)
+    assert open_study(study.folder / "study.yaml", study.folder) == more  # it stays written down
     write_study(tmp_path, claims=[])
     with pytest.raises(
         ConfigError, match=r"claims are others than those of its study.yaml, and 1 cell done already"
     ):
         open_study(tmp_path / "study.yaml", study.folder)
+
+
+def test_a_fresh_study_has_nothing_added(study: Study, tmp_path: Path) -> None:
+    """Nor one that is begun with the file of another, or changed before its first result."""
+    write_study(tmp_path, added=["draw 3"], draws=[10])
+    assert open_study(tmp_path / "study.yaml", tmp_path / "other").config.added == ()
+    write_study(tmp_path, draws=[11, 12])
+    assert open_study(tmp_path / "study.yaml", study.folder).config.added == ()
+
+
+TASK = study_values()["tasks"]["discs"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"draws": [11]}, "discs/ours/1-10: task, draw or number of labelled people taken out, and 1 cell"),
+        (
+            {"tasks": {"heads": study_values()["tasks"]["discs"]}},
+            "discs/ours/1-10: task, draw or number of labelled people taken out",
+        ),
+        ({"tasks": {"discs": TASK | {"labelled_people": [2]}}}, "number of labelled people taken out"),
+        ({"tasks": {"discs": TASK | {"test": 2}}}, "tasks.discs: other people (test 1, now 2), and 1 cell"),
+        (
+            {"tasks": {"discs": TASK, "heads": study_values()["tasks"]["discs"]}},
+            "tasks heads added, and a claim is over all tasks, and",
+        ),
+    ],
+)
+def test_what_claims_are_over_is_not_chosen_by_results(
+    changes: dict[str, Any], message: str, study: Study, tmp_path: Path
+) -> None:
+    succeed(study, "discs/ours/1-10")
+    write_study(tmp_path, **changes)
+    with pytest.raises(ConfigError) as caught:
+        open_study(tmp_path / "study.yaml", study.folder)
+    assert str(caught.value).startswith(f"{study.folder}: ") and message in str(caught.value)
+    assert "put it back as it was, or begin another study with another `output`" in str(caught.value)
+
+
+def test_what_no_claim_is_over_may_come_later_and_is_written_down(tmp_path: Path) -> None:
+    claims = [{**study_values()["claims"][0], "tasks": ["discs"]}]
+    study = open_study(write_study(tmp_path, claims=claims), tmp_path / "out")
+    succeed(study, "discs/ours/1-10")
+    methods = {**study_values()["methods"], "dense": {"method": "dense"}}
+    tasks = {"discs": TASK | {"labelled_people": [1, 2, 3]}, "heads": study_values()["tasks"]["discs"]}
+    config = write_study(tmp_path, claims=claims, methods=methods, tasks=tasks)
+    added = ("task heads", "method dense", "discs with 3 labelled")
+    assert open_study(config, study.folder).config.added == added
+    succeed(study, "discs/ours/1-11")
+    config = write_study(tmp_path, claims=claims, tasks=tasks)  # a method without a claim
+    assert open_study(config, study.folder).config.added == added
 
 
 def test_cells_of_other_options_are_refused(study: Study, tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ def read_study(folder: Path) -> Study:
     whole = tuple(cell for cell in cells if cell.dice)
     if not whole:
         raise DataError(f"{folder / CASES}: no case has a Dice; compare when a cell of the study has ended")
-    study = Study(
-        folder.resolve().name, whole, _claims(folder / CONFIG), tuple(_remarks(figures, measured, whole))
-    )
+    values = _config(folder / CONFIG)
+    remarks = (*_remarks(figures, measured, whole), *_added(values))
+    study = Study(folder.resolve().name, whole, _claims(values, folder / CONFIG), remarks)
     _check_claims(study, folder / CONFIG)
     return study
 
@@ -153,15 +153,18 @@ def _number(text: str, name: str, where: str, most: float = math.inf) -> float |
     return value
 
 
-def _claims(path: Path) -> tuple[Claim, ...]:
+def _config(path: Path) -> object:
     try:
-        values = read_yaml(path.read_text(encoding="utf-8"))
+        return read_yaml(path.read_text(encoding="utf-8")) or {}
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
     except ValueError as error:  # UnicodeDecodeError among them
         raise ConfigError(f"{path}: not a YAML file ({error}); correct it") from None
-    written = (values or {}).get("claims") if isinstance(values or {}, dict) else None
-    if written is None and isinstance(values or {}, dict):
+
+
+def _claims(values: object, path: Path) -> tuple[Claim, ...]:
+    written = values.get("claims") if isinstance(values, dict) else None
+    if written is None and isinstance(values, dict):
         return ()
     if not isinstance(written, list):
         raise ConfigError(
@@ -175,6 +178,13 @@ def _claims(path: Path) -> tuple[Claim, ...]:
         except ValidationError as error:
             raise ConfigError(f"{path}: claim {number}: {_said(error)}; correct it") from None
     return tuple(claims)
+
+
+def _added(values: object) -> Iterator[str]:
+    """What the study noted that came after its first result."""
+    added = values.get("added") if isinstance(values, dict) else None
+    if isinstance(added, list) and added:
+        yield f"Added to the study after its first result: {some(list(map(str, added)))}"
 
 
 def _said(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
 from ...data.cases import Case, Dataset, find_inputs
 from ...data.io.formats import data_files, stem_of
@@ -67,7 +68,7 @@ def work_cell(
         seconds = time.monotonic() - start
         plan = PLAN.read(place / RUN)
         names = mask_names(drawn.test, plan.in_channels)
-        found = _evaluate(place, names, dataset, options.data.ignore_label)
+        found = _evaluate(place, names, dataset, options.data)
         people = {name: case.group for name, case in names.items()}
         record = CellRecord(
             task=cell.task, method=cell.method, labels=cell.labels, draw=cell.draw,
@@ -84,11 +85,16 @@ def work_cell(
 def _declared(dataset: Dataset, given: dict) -> dict:
     """What a data set says of itself beside its table of cases, where the options do not say otherwise."""
     data: dict[str, object] = {}
-    if dataset.ignored is not None:
+    said = given["data"]
+    if dataset.ignored is not None and said["ignore_label"] is None:
         data["ignore_label"] = dataset.ignored
-    if dataset.channel_names and {name.lower() for name in dataset.channel_names} == {"ct"}:
+    names = {name.lower() for name in dataset.channel_names}
+    if names == {"ct"} and said["normalization"] is None:
         data["normalization"] = "ct"
-    return {"data": {name: value for name, value in data.items() if given["data"][name] is None}}
+    asked = (*said["only"], *(label for labels in said["merge"].values() for label in labels))
+    if any(isinstance(label, str) for label in asked):
+        data["names"] = {**dataset.label_names, **said["names"]}
+    return {"data": data}
 
 
 def _train(run: Path, spec: RunSpec, train: Callable[[RunSpec, Path], None]) -> None:
@@ -111,20 +117,33 @@ def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
     return {named.id: given[named.images[0]] for named in find_inputs(list(given), channels)}
 
 
-def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, ignored: int | None) -> Evaluation:
+def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options: DataOptions) -> Evaluation:
     """Masks against labels, which are paired by links that have the masks' names."""
     with TemporaryDirectory(prefix=".truth-", dir=place) as truth:
         for name, case in names.items():
             _link(case, Path(truth), name)
         labels = dict(dataset.label_names) or None
-        found = evaluate_folder(place / MASKS, Path(truth), label_names=labels, ignored=ignored)
+        found = evaluate_folder(
+            place / MASKS, Path(truth), label_names=labels, ignored=options.ignore_label, options=options
+        )
     found.write(place / METRICS, overwrite=True)
     return found
 
 
 def _link(case: Case, folder: Path, name: str) -> None:
-    assert case.label is not None
-    for file in data_files(case.label):  # a header, and the voxels beside it
+    """Masks of organs each in a folder of their own, in the order of the organs."""
+    files = case.label_files
+    assert files is not None
+    if not isinstance(files, tuple):
+        _link_file(files, folder, name)
+        return
+    for number, file in enumerate(files, 1):
+        (folder / f"{number:05}").mkdir(exist_ok=True)
+        _link_file(file, folder / f"{number:05}", name)
+
+
+def _link_file(label: Path, folder: Path, name: str) -> None:
+    for file in data_files(label):  # a header, and the voxels beside it
         ending = file.name[len(stem_of(file)) :]
         (folder / f"{name}{ending}").symlink_to(file.absolute())
 

@@ -13,7 +13,10 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.files import write_text
 from ...core.text import counted
+from ...data.case_table import ORGAN
 from ...data.cases import Case, Dataset, find_dataset
+from ...data.io.formats import stem_of
+from ...data.io.readers import output_name
 from .config import TaskOptions, place_of
 
 
@@ -30,7 +33,7 @@ def find_task(name: str, task: TaskOptions) -> Dataset:
     """The cases of a task; images that are copies of one another are of one person.
 
     Raises:
-        DataError: nothing found, too few people, or cases of several files.
+        DataError: nothing found, too few people, cases of several files, or masks of one name.
         ConfigError: a variable that is not set, or `people` does not fit the ids.
     """
     place = place_of(name, task)
@@ -48,7 +51,23 @@ def find_task(name: str, task: TaskOptions) -> Dataset:
             f"for {max(task.labelled_people)} who are labelled and {task.test} who test, {needed} in all; "
             "ask for fewer, or name more data"
         )
+    _check_names(name, task, found.cases)
     return found
+
+
+def _check_names(name: str, task: TaskOptions, cases: Sequence[Case]) -> None:
+    """That no two images which may test together have masks of one name."""
+    written: dict[tuple[str, str], Path] = {}
+    for case in cases:
+        image = case.images[0]
+        stem = stem_of(Path(output_name(case.images)))
+        together = case.group if task.test == 1 else ""  # any two people may test in one draw
+        other = written.setdefault((together, stem), image)
+        if other != image:
+            raise DataError(
+                f"{image}: tasks.{name} may test it together with {other}, and the masks of both would be "
+                f"called {stem}; expected images of different names; rename the files, as by the person"
+            )
 
 
 def draw(dataset: Dataset, task: TaskOptions, labelled_people: int, number: int) -> Draw:
@@ -81,14 +100,18 @@ def write_pool(path: Path, drawn: Draw) -> None:
     """The CSV that a run learns from; rows without a label are the scans without one."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["image", "label", "group"])
+    organs = [name for name, _ in drawn.labelled[0].organs]
+    labels = [f"{ORGAN}{organ}" for organ in organs] or ["label"]
+    table.writerow(["image", *labels, "group"])
     for case in drawn.labelled:
-        table.writerow([case.images[0].absolute(), _path(case), case.group])
+        table.writerow([case.images[0].absolute(), *_labels(case), case.group])
     for case in drawn.unlabelled:
-        table.writerow([case.images[0].absolute(), "", case.group])
+        table.writerow([case.images[0].absolute(), *[""] * len(labels), case.group])
     write_text(path, stream.getvalue())
 
 
-def _path(case: Case) -> Path:
-    assert case.label is not None
-    return case.label.absolute()
+def _labels(case: Case) -> list[Path]:
+    """The label, or the mask of each organ."""
+    files = case.label_files
+    assert files is not None
+    return [file.absolute() for file in (files if isinstance(files, tuple) else (files,))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...core.config import Config
@@ -136,7 +137,9 @@ class Study:
 def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
     """Take up a study, or begin one: what is asked is written to its folder.
 
-    Tasks, methods and draws may be added to a study that has begun.
+    Methods and draws may be added to a study that has begun, and tasks where no claim is over all; what came
+    after the first result is written down. Nothing that has a result can be taken out, but a method without
+    a claim.
 
     Args:
         config: YAML file.
@@ -144,13 +147,14 @@ def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
         only: the one cell that will be worked on; None: all are looked at.
 
     Raises:
-        ConfigError: the file cannot be used, the folder holds something else, the claims are no longer those
-            that were written down before the first result, or cells that are done have other options.
+        ConfigError: the file cannot be used, the folder holds something else, the claims or what they are
+            over are no longer what was written down before the first result, or cells that are done have
+            other options.
     """
-    study = Study(load_study(config), folder)
+    study = Study(load_study(config).model_copy(update={"added": ()}), folder)
     stored = folder / STUDY_FILE
     if stored.is_file():
-        _check_claims(study, load_study(stored))
+        study = _taken_up(study, load_study(stored))
     elif folder.is_dir() and (names := sorted(p.name for p in folder.iterdir() if p.name[0] != ".")):
         raise ConfigError(
             f"{folder}: is not the folder of a study (there is no {STUDY_FILE}), and holds {some(names)}; "
@@ -165,14 +169,48 @@ def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
     return study
 
 
-def _check_claims(study: Study, before: StudyConfig) -> None:
+def _taken_up(study: Study, before: StudyConfig) -> Study:
+    """The study with what came after its first result; refused where results could decide what counts."""
     done = [cell for cell in Study(before, study.folder).cells if study.done(cell)]
-    if done and before.claims != study.config.claims:
-        raise ConfigError(
-            f"{study.folder}: the claims are others than those of its {STUDY_FILE}, and "
-            f"{counted(len(done), 'cell')} done already: claims are written down before the first result; "
-            "put them back, or begin another study with another `output`"
-        )
+    if not done:
+        return replace(study, config=study.config.model_copy(update={"added": before.added}))
+    if before.claims != study.config.claims:
+        what = f"the claims are others than those of its {STUDY_FILE}"
+        raise _too_late(study, what, done, "claims are written down before the first result")
+    cells = set(study.cells)
+    lost = [cell.name for cell in done if cell.method in study.config.methods and cell not in cells]
+    if lost:
+        what = f"{some(lost, 3)}: task, draw or number of labelled people taken out"
+        raise _too_late(study, what, done, "what has a result counts")
+    people = {"people", "each", "test"}
+    for name in dict.fromkeys(cell.task for cell in done):
+        asked, stored = (each.tasks[name].model_dump(include=people) for each in (study.config, before))
+        if asked != stored:
+            what = f"tasks.{name}: other people ({_differences(stored, asked)})"
+            raise _too_late(study, what, done, "all cells of a task draw from the same people")
+    later = [name for name in study.config.tasks if name not in before.tasks]
+    if later and any(claim.tasks == "all" for claim in study.config.claims):
+        what = f"tasks {some(later)} added, and a claim is over all tasks"
+        raise _too_late(study, what, done, "what claims are over is written down before the first result")
+    added = tuple(dict.fromkeys((*before.added, *_added(before, study.config))))
+    return replace(study, config=study.config.model_copy(update={"added": added}))
+
+
+def _too_late(study: Study, what: str, done: Sequence[Cell], rule: str) -> ConfigError:
+    return ConfigError(
+        f"{study.folder}: {what}, and {counted(len(done), 'cell')} done already: {rule}; put it back as it "
+        "was, or begin another study with another `output`"
+    )
+
+
+def _added(before: StudyConfig, now: StudyConfig) -> Iterator[str]:
+    """What is new, in words."""
+    yield from (f"task {name}" for name in now.tasks if name not in before.tasks)
+    yield from (f"method {name}" for name in now.methods if name not in before.methods)
+    yield from (f"draw {number}" for number in now.draws if number not in before.draws)
+    for name, task in now.tasks.items():
+        known = before.tasks[name].labelled_people if name in before.tasks else task.labelled_people
+        yield from (f"{name} with {count} labelled" for count in task.labelled_people if count not in known)
 
 
 def _check_options(study: Study, cell: Cell) -> None:
