@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stampseg.core.machine import this_machine
+from stampseg.data.folds import Fold
 from stampseg.data.transforms import augmentation_in_words
 from stampseg.report.cases import Finding, Findings
 from stampseg.report.methods import methods_of
 from stampseg.report.record import read_record
+from stampseg.run.folds.records import FoldCase, Folds, LabelDice
+from stampseg.run.search.records import Entrant, Search
 from tests.cli.command import call, train_quickly
 
 
@@ -61,3 +65,66 @@ def test_a_page_elsewhere_leaves_it_alone_and_a_run_without_end_has_none(run: Pa
     assert methods_of(read_record(run), Findings(())) == ""
     (tmp_path / "result.json").rename(run / "result.json")
     assert methods_of(record, Findings(())) != ""
+
+
+LABELS = (LabelDice(label="liver", mean=0.8, low=0.7, high=0.9, kind="range", people=3, cases=6),)
+FOLDS = Folds(
+    words="3 folds of 6 cases",
+    folds=tuple(Fold(str(number), (), (str(number),)) for number in range(3)),
+    cases=(FoldCase(id="0", group="0", fold=0, mask="0.png", dice={"liver": 0.8}),),
+    labels=LABELS,
+    how=("few people",),
+)
+
+
+def test_folds_teachers_and_steps_are_told(run: Path) -> None:
+    record = read_record(run)
+    assert record.result is not None and record.plan is not None
+    result = record.result.model_copy(
+        update={"unlabelled_cases": 4, "postprocess": "foreground: holes filled"}
+    )
+    plan = record.plan.model_copy(update={"one_piece": (1,)})
+    of = replace(record, folds=FOLDS, result=result, plan=plan)
+    text = methods_of(of, Findings(()))
+    for words in (
+        "## Cross-validation\n\n3 folds of 6 cases. Each case was predicted by a network that had not seen",
+        "Few people.\n\n- liver: mean Dice 0.800, 0.700 to 0.900 (all 3 people), 6 cases of 3 people",
+        "4 scans without labels were learnt from by a mean teacher.",
+        "foreground: one piece in every training label; a mask keeps the surest piece alone.",
+        "Filling holes and dropping pieces were tried on the out-of-fold masks; kept: foreground: holes",
+    ):
+        assert words in text, words
+    assert "distillation" not in text and "## Search" not in text
+    taught = methods_of(
+        replace(of, config=f"{of.config}\n".replace("distil: false", "distil: true")), Findings(())
+    )
+    assert "4 scans without labels were learnt from with the networks of the folds as teachers." in taught
+    assert "The 3 networks of the cross-validation taught it" in taught and "mean teacher" not in taught
+    assert "the network that they taught was trained on everybody, and nobody was left to measure" in taught
+
+
+def test_a_search_is_told(run: Path) -> None:
+    entrants = (
+        Entrant(name="default", words="as given", changes={}, folds=2),
+        Entrant(name="wider", words="twice the channels", changes={}, folds=1),
+    )
+    search = Search(words="2 folds", folds=(), entrants=entrants, chosen="default", why="not beaten")
+    text = methods_of(replace(read_record(run), search=search), Findings(()))
+    assert (
+        "Settings were compared by people held out (2 folds): default (as given; 2 folds); wider (twice the "
+        "channels; 1 fold). default was taken: not beaten."
+    ) in text
+
+
+def test_people_held_out_of_a_fold_have_chosen_nothing(run: Path) -> None:
+    record = read_record(run)
+    assert record.splits is not None
+    splits = record.splits.model_copy(update={"validation": (), "held_out": record.splits.validation})
+    found = Findings((Finding("a", "", per_label={"liver": 0.5}),), ("liver",))
+    text = methods_of(replace(record, splits=splits), found)
+    assert (
+        "6 cases of 3 people trained the network; 2 cases of 1 person were held out of this fold; no" in text
+    )
+    assert "## Held out" in text and "nothing was learnt from these people, and no round was chosen" in text
+    assert "## Validation" not in text and "too good" not in text
+    assert "network was chosen by these cases" in methods_of(record, found)

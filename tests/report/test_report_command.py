@@ -15,9 +15,10 @@ import pytest
 from PIL import Image
 
 import stampseg.report
-from stampseg.core.errors import MissingPackageError
-from stampseg.report import writing
+from stampseg.core.errors import MissingPackageError, StoppedError
+from stampseg.report import cases, writing
 from stampseg.report.comparison import writing as comparing
+from stampseg.report.record import read_record
 from tests.cli.command import call
 from tests.report.runs import make_run
 
@@ -169,6 +170,20 @@ def test_pictures_are_shown_in_colour_once(tmp_path: Path) -> None:
     call("train", tmp_path / "data", "-o", tmp_path / "run", *QUICK, "--method", "dense")
     view = shown_of(tmp_path / "run" / "report.html")["cases"][0]["view"]
     assert view["plane"] == "picture" and len(view["slices"]) == 1 and view["ratio"] == pytest.approx(1.5)
+
+
+def test_a_signal_is_no_failure_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> Path:
+        raise StoppedError("stopped by a signal")
+
+    monkeypatch.setattr(writing, "write_report", stop)
+    with pytest.raises(StoppedError):
+        writing.report_of_run(tmp_path)
+    monkeypatch.setattr(cases, "open_network", stop)
+    record = read_record(make_run(tmp_path / "run"))
+    (tmp_path / "run" / "model.safetensors").touch()
+    with pytest.raises(StoppedError):
+        cases.predict_validation(record)
 
 
 def test_a_run_is_not_lost_for_its_page(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

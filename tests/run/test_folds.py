@@ -11,9 +11,11 @@ import pytest
 
 from stampseg.core.level import Level
 from stampseg.data.cases import Case, Dataset
+from stampseg.data.fingerprint import FINGERPRINT
 from stampseg.data.folds import Fold
 from stampseg.data.plan import PLAN
 from stampseg.data.postprocess import LabelSteps
+from stampseg.data.shapes import one_piece_classes
 from stampseg.data.splits import SPLITS
 from stampseg.evaluation.evidence import Trial
 from stampseg.evaluation.folders import evaluate_folder
@@ -189,6 +191,12 @@ def test_resumed_with_a_case_gone_nothing_is_mixed_up(
             2,
             "--distil with --set teacher.weight 0:",
         ),
+        (
+            ("--folds", "2", "--distil", "--validation", "20%"),
+            2,
+            "--validation 20% with --distil: those who validate have trained networks that teach, so that "
+            "their Dice would say too much; leave out --validation",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(
@@ -262,13 +270,17 @@ def test_steps_that_helped_go_into_the_model_and_the_result(whole: tuple[Path, s
 
 
 def test_folds_teach_one_network(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All share one plan, labelled scans are taught too, and the file holds one network; stopped or not."""
+    """All prepare images alike, labelled scans are taught too, the file holds one network; also resumed."""
     run, again = tmp_path / "run", tmp_path / "again"
     options = ("--folds", "2", "--distil", *QUICK, "--set", "train.checkpoint_minutes=0")
     said = call("train", pictures, "-o", run, *options).output
     assert "2 networks teach it, on all 9 scans" in said
-    plans = {(run / place / "plan.json").read_text() for place in (".", "folds/0", "folds/1")}
-    assert len(plans) == 1
+    whole, folds = PLAN.read(run), [PLAN.read(run / "folds" / number) for number in "01"]
+    for number, plan in enumerate(folds):
+        seen, of_labels = FINGERPRINT.read(run / "folds" / str(number)), {"scans", "one_piece", "notes"}
+        assert plan.model_dump(exclude=of_labels) == whole.model_dump(exclude=of_labels)
+        assert plan.scans == seen.scans != whole.scans
+        assert plan.one_piece == one_piece_classes(seen.label_shapes)
     sizes = {len(load_model(m).network.state_dict()) for m in run.rglob("model.safetensors")}
     assert len(sizes) == 1
     assert len(SPLITS.read(run).unlabelled) == 3

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.run import aside
-from stampseg.run.records import read_result
+from stampseg.data.postprocess import LabelSteps
+from stampseg.networks.model_file import store_steps
+from stampseg.run import aside, launch
+from stampseg.run.folder import RunFolder
+from stampseg.run.records import Result, read_result
 from tests.cli.command import call
 from tests.run.options import COMMON, OPTIONS
 from tests.run.stopping import killed_run, outcome
@@ -75,6 +81,42 @@ def test_a_run_that_was_killed_while_it_predicts_them_ends_the_same(
     assert outcome(tmp_path / "run") == outcome(ended[0])
 
 
+def test_a_signal_while_they_are_predicted_ends_the_work_and_it_goes_on(
+    ended: tuple[Path, str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, write = tmp_path / "run", aside.write_label
+
+    def signalled(*args: Any, **kwargs: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aside, "write_label", signalled)
+        said = call("train", pictures, "-o", run, *OPTIONS, *GROUPS, code=143)
+    assert f"resume it with: stampseg train --resume {run}" in said.stderr
+    assert not read_result(run).test
+    call("train", "--resume", run)
+    assert outcome(run) == outcome(ended[0])
+
+
+def test_they_are_predicted_with_the_model_as_it_stays(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Post-processing that validation finds counts for them as well: here one that leaves nothing."""
+    run = tmp_path / "run"
+
+    def emptying(folder: RunFolder, result: Result, *_: object) -> Result:
+        store_steps(folder.model, (LabelSteps(label=1, least=1e9),), ())
+        return result
+
+    monkeypatch.setattr(launch, "settle_on_validation", emptying)
+    call("train", pictures, "-o", run, *OPTIONS, *GROUPS)
+    masks = list((run / "test" / "masks").iterdir())
+    assert len(masks) == 2 and not any(np.any(Image.open(path)) for path in masks)
+    record = read_result(run).test
+    assert record is not None and record.dice == 0 and record.people == 1
+
+
 def test_check_names_them(pictures: Path) -> None:
     found = json.loads(call("check", pictures, "--no-timing", "--json", *GROUPS).stdout)
     assert len(found["test_cases"]) == 2
@@ -98,7 +140,8 @@ def test_a_label_that_does_not_fit_is_told_and_loses_no_run(
     assert "kept aside, not compared: " in said and "label value 77; expected one of 0, 255" in said
     record = read_result(tmp_path / "run").test
     assert record is not None and list(record.problems) == ["p0-IM-0"] and record.dice is None
-    assert "test Dice not measured over 1 person" in said
+    assert (record.cases, record.people) == (0, 0), "of those with a figure"
+    assert "test Dice not measured over 0 people" in said
 
 
 def test_options_of_the_command_line_are_named_in_messages(pictures: Path, tmp_path: Path) -> None:

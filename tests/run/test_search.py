@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stampseg.core.config import Config, parse_config
-from stampseg.core.errors import ConfigError
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import find_dataset
 from stampseg.networks.factory import count, network_spec
 from stampseg.run.folder import RunFolder
@@ -18,7 +18,7 @@ from stampseg.run.reporters import Reporters
 from stampseg.run.search import race
 from stampseg.run.search.candidates import DEFAULT, Candidate, candidates
 from stampseg.run.search.race import chosen_config, search
-from stampseg.run.search.records import SEARCH, read_search
+from stampseg.run.search.records import SEARCH, Search, read_search
 from stampseg.run.spec import RunSpec
 from stampseg.run.survey import survey
 from tests.cli.command import QUICK, call
@@ -172,3 +172,46 @@ def test_search_and_distil_are_one_too_many(data: Path, tmp_path: Path) -> None:
         "train", data, "-o", tmp_path / "run", "--search", "--distil", "--folds", "2", *QUICK, code=2
     ).output
     assert "--search with --distil: one at a time; leave out one of the two" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ("train", "--budget", "2h"),
+            "--budget 2h: it is the time for a search, and there is none; give --search",
+        ),
+        (
+            ("prune", "--set", "train.search=true"),
+            "it trains networks anew, and a trained one is to be pruned",
+        ),
+        (
+            ("prune", "--set", "train.distil=true"),
+            "it trains networks anew, and a trained one is to be pruned",
+        ),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    command: tuple[str, ...], message: str, data: Path, tmp_path: Path
+) -> None:
+    verb, *options = command
+    model = ("model.safetensors",) if verb == "prune" else ()
+    said = call(verb, *model, data, "-o", tmp_path / "run", *options, *QUICK, code=2).output
+    assert message in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_refusal_keeps_a_search_that_has_trained_and_no_other(
+    trained: bool, data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    spec = RunSpec("train", data, Config())
+    with pytest.raises(DataError), RunFolder.create(run, spec) as folder:
+        SEARCH.write(run, Search(words="", folds=(), entrants=()))
+        if trained:
+            with RunFolder.create(run / "search" / DEFAULT / "folds" / "0", spec) as fold:
+                (fold.path / "rounds.jsonl").write_text("")
+        assert folder.begun == trained
+        raise DataError("a scan is gone")
+    assert (run / "run.json").exists() == (run / "search.json").exists() == run.exists() == trained

@@ -12,6 +12,7 @@ import typer
 
 from ..core.errors import ConfigError, TrainingError
 from ..core.level import Level
+from ..core.run_folder import SEARCH_FOLDER
 from ..core.text import counted
 from .app import console
 from .run_options import RunOptions
@@ -138,7 +139,6 @@ def _carry_out_fold(folder: RunFolder, spec: RunSpec, screen: ConsoleReporter) -
     from rich.console import Console
 
     from ..run.reporters import Reporters
-    from ..run.search.records import SEARCH_FOLDER
     from ..run.trackers import tracking
     from .console import ConsoleReporter
 

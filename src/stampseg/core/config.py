@@ -220,7 +220,7 @@ class TrainOptions(Options):
     distil: bool = Field(
         False,
         description="With folds: the network of the run also learns from the mean of the folds' networks, on "
-        "scans with and without labels, so that one file has the gain of all. All then share one plan.",
+        "scans with and without labels, so that one file has the gain of all. All then prepare images alike.",
     )
     search: bool = Field(
         False,

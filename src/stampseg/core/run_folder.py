@@ -7,6 +7,8 @@ from pathlib import Path
 ROUNDS_FOLDER = "rounds"  # with the network after every round
 FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation
 FOLDS_FILE = "folds.json"  # which folds there are
+SEARCH_FOLDER = "search"  # with a folder for each setting of a search, and its folds
+SEARCH_FILE = "search.json"  # which settings there are
 CHECKPOINTS = "checkpoint"  # a folder, while the run has not ended
 
 

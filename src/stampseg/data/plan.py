@@ -20,6 +20,8 @@ MOST_LEVELS = 16
 MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
 LONGEST_NAME = 1000  # letters of a label's name
 
+PIECES = "pieces:"  # begins the note on labels that are one piece
+
 Crop = Literal["none", "nonzero"]
 Strides = tuple[tuple[int, ...], ...]  # pooling per level and axis, ((2, 2, 2), ...)
 Normalization = Literal["zscore", "ct", "mean-std", "mean-std-mask", "mean-std-nonzero", "min-max"]
@@ -141,6 +143,13 @@ class Plan(Options):
         if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
             raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 
+    def prepared_as(self, other: Plan) -> Plan:
+        """The plan with the images prepared as in another one; what it knows of labels and scans stays."""
+        kept = tuple(note for note in self.notes if note.startswith(PIECES))
+        others = tuple(note for note in other.notes if not note.startswith(PIECES))
+        prepared = {name: getattr(other, name) for name in _PREPARATION}
+        return self.model_copy(update={**prepared, "notes": (*others, *kept)})
+
     @property
     def out_channels(self) -> int:
         """Classes, background included."""
@@ -158,4 +167,7 @@ class Plan(Options):
         return one if isinstance(one, tuple) else (one,) * self.in_channels
 
 
+_PREPARATION = (
+    "in_channels", "orientation", "axes", "spacing", "crop", "patch_size", "normalization", "ct", "strides",
+)  # fmt: skip
 PLAN = JsonFile("plan.json", Plan)

@@ -19,7 +19,7 @@ from ..core.text import size_text
 from .fingerprint import Fingerprint
 from .grid import factors
 from .labels import LabelTable
-from .plan import Crop, Intensity, Normalization, Plan, Strides
+from .plan import PIECES, Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
 from .shapes import one_piece_classes
 
@@ -101,7 +101,7 @@ def _plan_pieces(
     found = one_piece_classes(fingerprint.label_shapes)
     if found:
         names = ", ".join(table.names[value] for value in found)
-        notes.append(f"pieces: {names}: one piece in every label; masks keep the surest one")
+        notes.append(f"{PIECES} {names}: one piece in every label; masks keep the surest one")
     return found
 
 

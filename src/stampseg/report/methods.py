@@ -13,7 +13,9 @@ from ..data.plan import Plan
 from ..data.splits import Splits
 from ..data.transforms import augmentation_in_words
 from ..evaluation.people import how_read, interval_words
+from ..run.folds.records import Folds
 from ..run.records import AsideRecord, Result
+from ..run.search.records import Search
 from .cases import Findings
 from .record import Record
 
@@ -31,12 +33,15 @@ def methods_of(record: Record, findings: Findings) -> str:
     if record.result is None or config is None:
         return ""
     parts = [
-        ("Data", _data(record.splits, record.result, record.fingerprint)),
+        ("Data", _data(record.splits, record.result, record.fingerprint, config)),
         ("Preparation", _preparation(record.plan)),
         ("Network", _network(record.result, config)),
-        ("Training", _training(record.result, config, record.plan)),
+        ("Search", _search(record.search) if record.search else ""),
+        ("Training", f"{_training(record.result, config)}{_distillation(record.folds, config)}"),
         ("Augmentation", _augmentation(record.plan) if config.train.augment else "None."),
-        ("Validation", _validation(findings, record.result)),
+        ("Post-processing", _postprocessing(record)),
+        _compared(findings, record),
+        ("Cross-validation", _cross_validation(record.folds, config) if record.folds else ""),
         ("Test", _test(record.result.test) if record.result.test else ""),
         ("Software and machine", _software(record.result)),
         (
@@ -57,13 +62,14 @@ def _config(record: Record) -> Config | None:
         return None
 
 
-def _data(splits: Splits | None, result: Result, seen: Fingerprint | None) -> str:
+def _data(splits: Splits | None, result: Result, seen: Fingerprint | None, config: Config) -> str:
     if splits is None:
         return f"{counted(result.training_cases or 0, 'case')} with labels trained the network."
     sides = [
         ("trained the network", splits.training),
         ("validated it", splits.validation),
         ("were kept aside for the test", splits.test),
+        ("were held out of this fold", splits.held_out),
     ]
     words = [
         f"{counted(len(side), 'case')} of "
@@ -71,11 +77,10 @@ def _data(splits: Splits | None, result: Result, seen: Fingerprint | None) -> st
         for what, side in sides
         if side
     ]
-    text = "; ".join(words) + "; no person was on two sides."
+    text = "; ".join([*words, *(["no person was on two sides"] if len(words) > 1 else [])]) + "."
     if result.unlabelled_cases:
-        text += (
-            f" {counted(result.unlabelled_cases, 'scan')} without labels were learnt from by a mean teacher."
-        )
+        teacher = "with the networks of the folds as teachers" if config.train.distil else "by a mean teacher"
+        text += f" {counted(result.unlabelled_cases, 'scan')} without labels were learnt from {teacher}."
     if seen is not None:
         low, high = (size_text(each, 3) for each in zip(*seen.scans.spacing, strict=True))
         span = low if low == high else f"{low} to {high}"
@@ -116,7 +121,7 @@ def _network(result: Result, config: Config) -> str:
     )
 
 
-def _training(result: Result, config: Config, plan: Plan | None) -> str:
+def _training(result: Result, config: Config) -> str:
     train = config.train
     weights = "" if train.class_weights == "none" else f", class weights {train.class_weights}"
     return (
@@ -128,7 +133,72 @@ def _training(result: Result, config: Config, plan: Plan | None) -> str:
     )
 
 
-def _validation(findings: Findings, result: Result) -> str:
+def _distillation(folds: Folds | None, config: Config) -> str:
+    if folds is None or not config.train.distil:
+        return ""
+    return (
+        f" The {len(folds.folds)} networks of the cross-validation taught it: it also learnt the mean of "
+        "their class probabilities, sharpened, on windows of scans with and without labels (distillation)."
+    )
+
+
+def _search(search: Search) -> str:
+    """What was tried before the training, and why a setting was taken."""
+    tried = "; ".join(f"{one.name} ({one.words}; {counted(one.folds, 'fold')})" for one in search.entrants)
+    text = f"Settings were compared by people held out ({search.words}): {tried}."
+    return f"{text} {search.chosen} was taken: {search.why}." if search.chosen else text
+
+
+def _postprocessing(record: Record) -> str:
+    """What is done to the masks, and on whom it was found."""
+    parts, plan, result = [], record.plan, record.result
+    if plan is not None and plan.one_piece:
+        names = ", ".join(plan.label_names[value] for value in plan.one_piece)
+        parts.append(f"{names}: one piece in every training label; a mask keeps the surest piece alone.")
+    if result is not None and result.postprocess is not None:
+        where = "the out-of-fold masks" if record.folds else "the validation cases"
+        kept = "none helped" if result.postprocess == "none" else f"kept: {result.postprocess}"
+        parts.append(f"Filling holes and dropping pieces were tried on {where}; {kept}.")
+    return " ".join(parts)
+
+
+def _cross_validation(folds: Folds, config: Config) -> str:
+    lines = [
+        f"- {each.label}: mean Dice {each.mean:.3f}, {each.words}, {counted(each.cases, 'case')} of "
+        f"{counted(each.people, 'person', 'people')}"
+        for each in folds.labels
+        if each.mean is not None
+    ]
+    if not lines:
+        return ""
+    sentences = [folds.words, *folds.caution, *folds.how]
+    if any(trial.kept for trial in folds.trials):
+        sentences.append("the masks are those before post-processing")
+    if config.train.distil:
+        sentences.append(
+            "the figures are of the networks of the folds; the network that they taught was trained on "
+            "everybody, and nobody was left to measure it on"
+        )
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences if text) + "\n\n" + "\n".join(lines)
+
+
+def _compared(findings: Findings, record: Record) -> tuple[str, str]:
+    """The cases that were compared, by what they are: held out of a fold, or those that validated."""
+    lines = _dice(findings)
+    grid = "On each scan's own grid, over the cases that hold the label; "
+    splits, result = record.splits, record.result
+    if splits is not None and splits.held_out and not splits.validation:
+        name, words = "Held out", "nothing was learnt from these people, and no round was chosen by them."
+    else:
+        steps = " and its post-processing" if result and result.trials and not record.folds else ""
+        name = "Validation"
+        verb = "were" if steps else "was"
+        words = f"the network{steps} {verb} chosen by these cases, so that the figures are a little too good."
+    return name, f"{grid}{words}\n\n" + "\n".join(lines) if lines else ""
+
+
+def _dice(findings: Findings) -> list[str]:
+    """A line for each label."""
     lines = []
     for label in findings.labels:
         dice = [d for case in findings.cases if (d := (case.per_label or {}).get(label)) is not None]
@@ -137,13 +207,7 @@ def _validation(findings: Findings, result: Result) -> str:
             lines.append(
                 f"- {label}: mean Dice {statistics.mean(dice):.3f}{spread} in {counted(len(dice), 'case')}"
             )
-    if not lines:
-        return ""
-    return (
-        "On each scan's own grid, over the cases that hold the label; the network was chosen by these "
-        "cases, so that the "
-        "figures are a little too good.\n\n" + "\n".join(lines)
-    )
+    return lines
 
 
 def _test(test: AsideRecord) -> str:

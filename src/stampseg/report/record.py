@@ -17,6 +17,7 @@ from ..networks.model_file import MODEL_FILE
 from ..run.folder import CONFIG_FILE
 from ..run.folds.records import FOLDS, Folds
 from ..run.records import NOTES, RESULT, ROUNDS, NoteRecord, Result, RoundRecord
+from ..run.search.records import SEARCH, Search
 from ..run.spec import SPEC
 
 FILES = (CONFIG_FILE, ROUNDS.name)  # a run folder has at least one of them
@@ -41,6 +42,7 @@ class Record:
         notes: what the run noted before and after its rounds, each once: a run that was stopped repeats them;
             runs of version 0.1 have theirs in log.txt alone, which is not read.
         folds: of a cross-validation; None where there was none.
+        search: of other settings; None where there was none.
         gaps: what is missing or damaged, one line each.
     """
 
@@ -54,6 +56,7 @@ class Record:
     command: tuple[str, ...]
     notes: tuple[NoteRecord, ...]
     folds: Folds | None
+    search: Search | None
     gaps: tuple[str, ...]
 
     @property
@@ -98,6 +101,7 @@ def read_record(path: Path) -> Record:
         command=spec.command if spec else (),
         notes=_once(_read_lines(path, NOTES, gaps)),
         folds=_read(path, FOLDS, gaps),
+        search=_read(path, SEARCH, gaps),
         gaps=tuple(gaps),
     )
 

@@ -10,13 +10,12 @@ from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.readers import output_name, write_label
 from ..data.labels import to_values
-from ..data.plan import Plan
+from ..data.splits import read_splits
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.metrics import UNION, Metrics
 from ..runtime.compared import compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .folder import RunFolder
-from .learner import Task
 from .records import RESULT, AsideRecord, LabelOfPeople, Result
 from .reporters import Reporter
 
@@ -25,20 +24,28 @@ MASKS = "masks"
 
 
 def with_people_aside(
-    result: Result, folder: RunFolder, task: Task, trusted: Collection[str], reporter: Reporter
+    result: Result, folder: RunFolder, device: str, trusted: Collection[str], reporter: Reporter
 ) -> Result:
     """The result with what came of the people kept aside; also their figures and masks, in `test/`.
 
     What cannot be predicted is said, and does not lose the run.
+
+    Args:
+        result: of a run of which all else has ended: nothing of its model file changes after this.
+        folder: of the run.
+        device: where to predict.
+        trusted: `package.module:Class` names whose code the model may use.
+        reporter: is told what could not be predicted.
     """
-    cases = task.seen.split.test
+    splits = read_splits(folder.path)
+    cases = tuple(entry.case for entry in splits.test) if splits is not None else ()
     if not cases:
         return result
     if result.failure is not None:
         reporter.note("the people kept aside were not predicted, as there is no model")
         return result
     reporter.note(f"the run has ended; {counted(len(cases), 'case')} kept aside are predicted, once")
-    opened = open_network(folder.model, task.config.device, trusted=trusted)
+    opened = open_network(folder.model, device, trusted=trusted)
     rows: list[Metrics] = []
     problems: dict[str, str] = {}
     for case in cases:
@@ -47,10 +54,10 @@ def with_people_aside(
         except (StampsegError, OSError) as error:
             problems[case.id] = str(error)
             reporter.note(f"kept aside, not compared: {error}", Level.WARNING)
-    unit = "mm" if task.plan.orientation else "px"
+    unit = "mm" if opened.plan.orientation else "px"
     found = Evaluation(tuple(rows), 1.0, unit, people={case.id: case.group for case in cases})
     found.write(folder.test / FIGURES, overwrite=True)
-    result = result.model_copy(update={"test": _record(found, cases, problems, task.plan)})
+    result = result.model_copy(update={"test": _record(found, problems)})
     RESULT.write(folder.path, result)
     for text in found.missed():
         reporter.note(f"of the people kept aside: {text}", Level.WARNING)
@@ -66,15 +73,16 @@ def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metr
     return pair.rows
 
 
-def _record(found: Evaluation, cases: tuple[Case, ...], problems: dict[str, str], plan: Plan) -> AsideRecord:
+def _record(found: Evaluation, problems: dict[str, str]) -> AsideRecord:
     labels = {
         name: LabelOfPeople.model_validate(metrics["dice"], from_attributes=True)
         for name, metrics in found.over_people().items()
     }
     known = [each.mean for name, each in labels.items() if each.mean is not None and name != UNION]
+    measured = {case for case, _ in found.worst()}
     return AsideRecord(
-        cases=len(cases),
-        people=len({case.group for case in cases}),
+        cases=len(measured),
+        people=len({found.people[case] for case in measured}),
         dice=sum(known) / len(known) if known else None,
         labels=labels,
         problems=problems,

@@ -4,6 +4,7 @@ run.json  config.yaml  plan.json  fingerprint.json  splits.json  notes.jsonl  lo
 rounds.jsonl  rounds/000.safetensors ...   model.safetensors   result.json   report.html   methods.md
 test/cases.csv  test/masks/ ...   where people were kept aside
 of a cross-validation also  folds.json  folds/0 ... (run folders)  out_of_fold/  out_of_fold.csv
+of a search also  search.json  search/SETTING/folds/0 ... (run folders)
 
 While it runs, also checkpoint/ (see checkpoint.py): a folder that has it, or no result.json, can be
 resumed.
@@ -26,7 +27,14 @@ from ..core.errors import ConfigError, DataError, ModelFileError, StampsegError,
 from ..core.files import is_leftover, remove_leftovers, write_text, write_whole
 from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
-from ..core.run_folder import CHECKPOINTS, FOLDS_FILE, FOLDS_FOLDER, ROUNDS_FOLDER
+from ..core.run_folder import (
+    CHECKPOINTS,
+    FOLDS_FILE,
+    FOLDS_FOLDER,
+    ROUNDS_FOLDER,
+    SEARCH_FILE,
+    SEARCH_FOLDER,
+)
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
@@ -44,7 +52,7 @@ TEST = "test"  # figures and masks of the people kept aside
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
     CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", FOLDS_FILE,
-    SPEC.name,
+    SEARCH_FILE, SPEC.name,
 )  # fmt: skip
 T = TypeVar("T", bound=BaseModel)
 _REFUSALS = (ConfigError, DataError, ModelFileError, WiringError)
@@ -111,7 +119,7 @@ class RunFolder:
                 SPEC.write(path, spec)
             folder._make(path / ROUNDS_FOLDER)
             (path / LOG_FILE).touch()
-        except StampsegError:
+        except (StampsegError, StoppedError):
             folder.discard()
             raise
         except OSError as error:
@@ -206,11 +214,11 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether there is training that would be lost with the folder."""
-        folds = self.path / FOLDS_FOLDER
+        within = (self.path / name for name in (FOLDS_FOLDER, SEARCH_FOLDER))  # runs, and settings with runs
         return (
             (self.path / ROUNDS.name).exists()
             or any((self.path / CHECKPOINTS).glob("*.safetensors"))
-            or (folds.is_dir() and any(RunFolder(fold).begun for fold in folds.iterdir()))
+            or any(RunFolder(each).begun for place in within if place.is_dir() for each in place.iterdir())
         )
 
     def kept_after(self, error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from ..core.errors import ConfigError
 from ..core.level import Level
 from ..core.method import methods_that_prune
 from ..core.remarks import REMEDY, gathered
+from ..core.run_folder import SEARCH_FOLDER
 from ..data.cases import Dataset, find_dataset
 from ..data.folds import without_held_out
 from ..data.plan import PLAN
@@ -18,6 +19,7 @@ from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
+from .aside import with_people_aside
 from .calibration import calibrate_by_folds, keep
 from .folder import RunFolder
 from .folds.cross_validation import (
@@ -34,7 +36,6 @@ from .records import Result
 from .reporters import NoteKeeper, Reporter, Reporters
 from .search.candidates import DEFAULT
 from .search.race import chosen_config, search, settled_for_search
-from .search.records import SEARCH_FOLDER
 from .spec import SPEC, RunSpec
 
 
@@ -79,9 +80,12 @@ def execute(
     kept = Reporters([NoteKeeper(folder), reporter])
     with gathered() as remarks:
         try:
-            return _carry_out(
+            result = _carry_out(
                 folder, spec, kept, carry_out_fold or (lambda fold, asked: _quietly(fold, asked, reporter))
             )
+            # last of all: their figures are those of the model file as it stays
+            trusted = (spec.config.network.name, *spec.trusted)
+            return with_people_aside(result, folder, spec.config.device, trusted, kept)
         finally:
             for text, _ in remarks.sentences():
                 kept.note(f"{text}; {REMEDY}", Level.WARNING)
@@ -94,7 +98,23 @@ def _quietly(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
         return result
 
 
+def _check_options(spec: RunSpec) -> None:
+    """Refuse options that would do nothing."""
+    train = spec.config.train
+    if train.budget is not None and not train.search:
+        raise ConfigError(
+            f"`train.budget` {train.budget}: it is the time for a search, and there is none; give "
+            "`train.search`, or leave out `train.budget`"
+        )
+    for name in ("search", "distil"):
+        if spec.work == "prune" and getattr(train, name):
+            raise ConfigError(
+                f"`train.{name}`: it trains networks anew, and a trained one is to be pruned; leave it out"
+            )
+
+
 def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
+    _check_options(spec)
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )

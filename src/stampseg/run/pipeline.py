@@ -41,7 +41,6 @@ from ..train.round import Fit, Round
 from ..train.stamp import as_given, stamp, train_only
 from ..train.statistics import with_own_statistics
 from ..train.trainer import Trainer
-from .aside import with_people_aside
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
@@ -109,7 +108,7 @@ def run_training(
         reporter.note(text, Level.WARNING)
     for text in result.remarks:
         reporter.note(text)
-    return with_people_aside(result, folder, task, (*trusted, spec.name), reporter)
+    return result
 
 
 def _task(

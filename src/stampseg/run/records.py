@@ -109,7 +109,8 @@ class LabelOfPeople(FileRecord):
 class AsideRecord(FileRecord):
     """What came of the people kept aside, predicted with the chosen model when the run had ended.
 
-    `dice` is the mean over the labels; `problems` are cases that could not be predicted or compared.
+    `cases` and `people` are those with a figure; `dice` is the mean over the labels; `problems` are cases
+    that could not be predicted or compared.
     """
 
     cases: int

@@ -65,11 +65,11 @@ def cross_validate(
         if RunFolder(place).ended:
             reporter.note(f"{name}: done before")
             continue
-        without_held_out(dataset, fold)
+        learnt_from = without_held_out(dataset, fold)
         reporter.note(
             f"{name}: {counted(len(fold.training), 'case')} to learn from, {len(fold.held_out)} held out"
         )
-        carry_out(*_opened(place, fold_spec(spec, fold), shared))
+        carry_out(*_opened(place, fold_spec(spec, fold), learnt_from, shared))
     found = measured(folder, folds, dataset, spec, reporter)
     for model in models_of(folder, found):  # so that each of them, and all together, do the same to a mask
         store_steps(model, found.steps, (spec.config.network.name,))
@@ -111,7 +111,7 @@ def told_if_weaker(folder: RunFolder, result: Result, folds: Folds, reporter: Re
 
 
 def _shared_plan(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Plan:
-    """How all cases are prepared: of networks that are to teach another one, all take the same windows."""
+    """How all images are prepared: of networks that are to teach another one, all take the same windows."""
     plan = folder.plan()
     if plan is None:
         plan = survey(dataset, settled_for_folds(spec.config)).plan
@@ -144,7 +144,7 @@ def check_options(config: Config) -> None:
 
     Raises:
         ConfigError: validation cases that a CSV names, who could be among those held out; teachers of whom
-            nothing would be learnt; people kept aside.
+            nothing would be learnt, or who have learnt from those who validate; people kept aside.
     """
     if config.train.distil and not config.teacher.weight:
         raise ConfigError(
@@ -161,6 +161,12 @@ def check_options(config: Config) -> None:
         raise ConfigError(
             f"`train.validation` {choice}: with folds everybody is held out once and measured; leave it "
             "out, or give a share of those who train, such as 20%"
+        )
+    if config.train.distil and choice not in ("auto", "none"):
+        raise ConfigError(
+            f"`train.validation` {choice} with `train.distil`: those who validate have trained networks that "
+            "teach, so that their Dice would say too much; leave out `train.validation`: those held out of "
+            "the folds say how good the networks are"
         )
 
 
@@ -181,13 +187,15 @@ def fold_spec(spec: RunSpec, fold: Fold) -> RunSpec:
     return replace(spec, config=config.merged({"labels": None, "train": changes}), fold=fold)
 
 
-def _opened(place: Path, spec: RunSpec, plan: Plan | None) -> tuple[RunFolder, RunSpec]:
-    """The folder of a fold, new or where it was stopped, with a shared plan; and what is asked of it."""
+def _opened(place: Path, spec: RunSpec, dataset: Dataset, shared: Plan | None) -> tuple[RunFolder, RunSpec]:
+    """The folder of a fold, new or where it was stopped, with its plan if images are prepared as in a shared
+    one; and what is asked of it."""
     if (place / SPEC.name).is_file():
         folder = RunFolder.reopen(place)
         spec = folder.spec
     else:
         folder = RunFolder.create(place, spec)
-    if plan is not None:
-        folder.settle(PLAN, plan, "how the cases are prepared")
+    if shared is not None and folder.plan() is None:
+        own = survey(dataset, spec.config).plan  # what labels are like is known of those who train alone
+        folder.settle(PLAN, own.prepared_as(shared), "how the cases are prepared")
     return folder, spec

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.config import Config
-from ...core.run_folder import FOLDS_FOLDER
+from ...core.run_folder import FOLDS_FOLDER, SEARCH_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
 from ...data.folds import make_folds, without_held_out
@@ -29,7 +29,7 @@ from ..reporters import Reporter, Reporters
 from ..spec import SPEC, RunSpec
 from ..survey import survey, values_held
 from .candidates import DEFAULT, candidates
-from .records import SEARCH, SEARCH_FOLDER, Entrant, Search, read_search
+from .records import SEARCH, Entrant, Search, read_search
 
 FOLDS = 3  # where the options do not say how many
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ...core.json_file import JsonFile
 from ...core.options import FileRecord, Number
+from ...core.run_folder import SEARCH_FILE
 from ...data.folds import Fold
 
 
@@ -59,8 +60,7 @@ class Search(FileRecord):
         return next(one for one in self.entrants if one.name == name)
 
 
-SEARCH = JsonFile("search.json", Search)
-SEARCH_FOLDER = "search"
+SEARCH = JsonFile(SEARCH_FILE, Search)
 
 
 def read_search(run: Path) -> Search | None:
