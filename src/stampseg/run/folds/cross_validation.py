@@ -190,12 +190,15 @@ def fold_spec(spec: RunSpec, fold: Fold) -> RunSpec:
 def _opened(place: Path, spec: RunSpec, dataset: Dataset, shared: Plan | None) -> tuple[RunFolder, RunSpec]:
     """The folder of a fold, new or where it was stopped, with its plan if images are prepared as in a shared
     one; and what is asked of it."""
+    plan = None
+    if shared is not None and RunFolder(place).plan() is None:  # before the folder: the data may be refused
+        own = survey(dataset, spec.config).plan  # what labels are like is known of those who train alone
+        plan = own.prepared_as(shared)
     if (place / SPEC.name).is_file():
         folder = RunFolder.reopen(place)
         spec = folder.spec
     else:
         folder = RunFolder.create(place, spec)
-    if shared is not None and folder.plan() is None:
-        own = survey(dataset, spec.config).plan  # what labels are like is known of those who train alone
-        folder.settle(PLAN, own.prepared_as(shared), "how the cases are prepared")
+    if plan is not None:
+        folder.settle(PLAN, plan, "how the cases are prepared")
     return folder, spec
