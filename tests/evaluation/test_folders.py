@@ -398,3 +398,13 @@ def test_two_real_observers_agree_about_as_published(tmp_path: Path) -> None:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     result = evaluate_folder(tmp_path, DATA / "retina_vessels" / "first_observer")
     assert len(result.rows) == 2 and all(0.7 < row.dice < 0.85 for row in result.rows)
+
+
+def test_maps_of_doubt_beside_masks_are_no_predictions(tmp_path: Path) -> None:
+    for folder in ("masks", "labels"):
+        write_png(tmp_path / folder / "a.png", square(2, 8))
+    write_png(tmp_path / "masks" / "a_uncertainty.png", square(0, 12))
+    write_png(tmp_path / "masks" / "lone_uncertainty.png", square(0, 12))
+    found = evaluate_folder(tmp_path / "masks", tmp_path / "labels")
+    assert {row.case for row in found.rows} == {"a"} and found.rows[0].dice == 1
+    assert len(found.warnings) == 1 and "lone_uncertainty" in found.warnings[0]

@@ -403,3 +403,14 @@ def test_a_study_without_claims_says_so(tmp_path: Path) -> None:
     found = compared(make_study(tmp_path, claims="claims: []"))
     assert claims_head(found).startswith("No claim was written into study.yaml: everything below explores")
     assert found.reference == "ours" and CLAIMS not in markdown_of(found)
+
+
+def test_networks_that_found_nothing_say_nothing_of_their_method(tmp_path: Path) -> None:
+    of = {"ours": 0.0, "usual": 0.6}
+    rows = [case_row(person, dice, method) for person in ("anna", "ben") for method, dice in of.items()]
+    said = warnings(compared(write_study(tmp_path, PAIR, rows)))
+    assert (
+        "ours on liver: 1 of 1 network find next to nothing (mean Dice below 0.1): they say nothing about the "
+        "method; give them more steps or labels" in said
+    )
+    assert not any("usual on liver" in text and "find next" in text for text in said)

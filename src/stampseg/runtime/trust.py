@@ -14,7 +14,7 @@ from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
 from ..core.text import counted, some
 from ..data.io.formats import stem_of
-from ..data.io.readers import output_name
+from ..data.io.readers import UNCERTAINTY, output_name
 from ..data.io.volume import Header
 from ..data.plan import Plan
 from ..data.shapes import unusual
@@ -23,7 +23,6 @@ from .confidence import Confident
 TABLE = "confidence.csv"
 RECORD = "confidence.json"
 SHOWN = 5  # masks to look at first
-UNCERTAINTY = "_uncertainty"  # behind the name of a mask: percent of doubt, voxel by voxel
 
 
 class UntrustedError(StampsegError):

@@ -133,6 +133,9 @@ def check_storable(images: Sequence[Path], highest: int) -> None:
         )
 
 
+UNCERTAINTY = "_uncertainty"  # behind the name of a mask: percent of doubt, voxel by voxel
+
+
 def output_name(case_images: Sequence[Path]) -> str:
     """File name of the labels predicted for an image: the image's own, where its type can hold labels.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
 
 from ...core.text import counted, some
 from ...evaluation.statistics import ALPHA, Design, Estimate
@@ -11,6 +12,7 @@ from .study import Study
 
 NONE = "–"
 FEW_PEOPLE = 10
+USELESS_DICE = 0.1
 LEAST_DRAWS = 6  # of fewer a sign-flip cannot come below 5%
 HOW = {
     Design.ONE: "one draw: the luck of the runs cannot be told",
@@ -134,6 +136,7 @@ def warnings(comparison: Comparison) -> list[str]:
     if comparison.study.runs:
         found += _of_runs()
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
+    found += _nothing_learnt(comparison.study)
     found += [*_few_draws(pairs, comparison.study.runs), *_few_people(pairs)]
     found += [*_unpaired(comparison.study), *_disagreeing(comparison.findings)]
     explored = len(comparison.pairs)
@@ -143,6 +146,21 @@ def warnings(comparison: Comparison) -> list[str]:
             f"they explore; of {explored} intervals of 95% some miss by chance"
         )
     return found
+
+
+def _nothing_learnt(study: Study) -> Iterator[str]:
+    """Networks that find next to nothing: they tell nothing of the methods."""
+    of: dict[tuple[str, str], list[bool]] = {}
+    for cell in study.cells:
+        useless = bool(cell.dice) and fmean(cell.dice.values()) < USELESS_DICE
+        of.setdefault((cell.method, cell.setting.task), []).append(useless)
+    for (method, task), found in of.items():
+        if any(found):
+            yield (
+                f"{method} on {task}: {sum(found)} of {counted(len(found), 'network')} find next to nothing "
+                f"(mean Dice below {USELESS_DICE:g}): they say nothing about the method; give them more "
+                "steps or labels"
+            )
 
 
 def _of_runs() -> list[str]:
