@@ -157,7 +157,7 @@ def _nothing_learnt(study: Study) -> Iterator[str]:
     for (method, task), found in of.items():
         if any(found):
             yield (
-                f"{method} on {task}: {sum(found)} of {counted(len(found), 'network')} find next to nothing "
+                f"{method} on {task}: {sum(found)} of {counted(len(found), 'network')} found next to nothing "
                 f"(mean Dice below {USELESS_DICE:g}): they say nothing about the method; give them more "
                 "steps or labels"
             )
