@@ -96,3 +96,14 @@ def test_what_is_labelled_is_not_suggested(run: tuple[Path, Path], tmp_path: Pat
     with pytest.raises(DataError, match="all 2 scans are labelled already; name scans without labels"):
         suggest(model, [trained], tmp_path / "todo")
     assert not (tmp_path / "todo").exists()
+
+
+def test_a_model_file_alone_knows_the_scans_it_was_trained_on(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = run
+    alone = Path(shutil.copy(model / "model.safetensors", tmp_path / "m.safetensors"))
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for name in ("p0-IM-0.png", "p0-IM-1.png"):
+        shutil.copy(data / "images" / name, copies / f"other-{name}")
+    with pytest.raises(DataError, match="all 2 scans are labelled already"):
+        suggest(alone, [copies], tmp_path / "todo")

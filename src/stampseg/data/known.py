@@ -11,29 +11,34 @@ from .identity import files_of
 from .splits import Entry, digest_of
 
 
-def trained_on(cases: Sequence[Case], entries: Iterable[Entry], digests: Collection[str] = ()) -> list[Case]:
-    """The cases that entries of a splits.json are of: the same image files, or copies of them.
+class Known:
+    """Knows the cases that a network has learnt from: the same image files, or copies of them."""
 
-    Older entries do not say what is in the image files alone: copies are then found by name and label.
-
-    Args:
-        cases: to look among.
-        entries: of training cases.
+    def __init__(self, entries: Iterable[Entry], digests: Collection[str] = ()) -> None:
+        """Args:
+        entries: of a splits.json. Older ones do not say what is in the image files alone: copies are then
+            found by name and label.
         digests: of the image files of training cases, as a model file has them.
-    """
-    listed = list(entries)
-    files = {file for entry in listed for file in files_of(entry.case) if entry.images}
-    images = {*digests, *(entry.image_digest for entry in listed if entry.image_digest is not None)}
-    named = {(entry.id, entry.digest) for entry in listed if entry.digest and entry.image_digest is None}
-    names = {name for name, _ in named}
+        """
+        listed = list(entries)
+        self._files = {file for entry in listed for file in files_of(entry.case) if entry.images}
+        self._images = {*digests, *(each.image_digest for each in listed if each.image_digest is not None)}
+        self._named = {(each.id, each.digest) for each in listed if each.digest and each.image_digest is None}
+        self._names = {name for name, _ in self._named}
 
-    def known(case: Case) -> bool:
-        if files & files_of(case.bare):
+    def holds(self, case: Case) -> bool:
+        """Whether it is one of them; its files are read where only their content can tell."""
+        if self._files & files_of(case.bare):
             return True
         with suppress(OSError, DataError):  # it is said when the case is read
-            if images and digest_of(case.images) in images:
+            if self._images and digest_of(case.images) in self._images:
                 return True
-            return case.id in names and case.label is not None and (case.id, digest_of(case.files)) in named
+            named = case.id in self._names and case.label is not None
+            return named and (case.id, digest_of(case.files)) in self._named
         return False
 
-    return [case for case in cases if known(case)]
+
+def trained_on(cases: Sequence[Case], entries: Iterable[Entry], digests: Collection[str] = ()) -> list[Case]:
+    """The cases that a network has learnt from, by what `Known` is told."""
+    known = Known(entries, digests)
+    return [case for case in cases if known.holds(case)]

@@ -14,7 +14,7 @@ from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
 from ..data.io.readers import output_name, segmentation_name
-from ..data.known import trained_on
+from ..data.known import Known
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, size_unit, steps_in_words
 from ..data.splits import Entry, read_splits
@@ -150,14 +150,15 @@ def segment_all(
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
-    entries, known = _learnt_from(opened.models or (model,)), set[str]()
+    learnt = Known(_learnt_from(opened.models or (model,)), opened.trained_on)
+    known = set[str]()
     results = stream(cases, opened, steps, masks, overlays, options)
     for case, result in zip(cases, results, strict=True):
         if isinstance(result, FAILURES):
             failures.append((case.images[0], str(result)))
             echo(f"failed: {result}")
             continue
-        if trained_on([case], entries, opened.trained_on):  # asked of images that could be read
+        if learnt.holds(case):  # asked of images that could be read
             known.add(case.id)
         result = replace(result, trained_on=case.id in known)
         written.append(result)

@@ -81,8 +81,8 @@ def suggest(
     """Choose scans to label next and write drafts of their masks.
 
     `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/` and
-    `suggested.csv`. Scans whose labels the network has seen are left out, as far as the run folder knows
-    them.
+    `suggested.csv`. Scans whose labels the network has seen are left out, as far as the run folder
+    or the model file knows them.
 
     Args:
         model: run folder, model file or exported file.
@@ -109,7 +109,7 @@ def suggest(
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     cases = with_groups(find_inputs(inputs, opened.plan.in_channels), group_regex)
     labelled = _labelled(model)
-    known = {case.id for case in trained_on(cases, labelled)} if labelled else set()
+    known = {case.id for case in trained_on(cases, labelled, opened.trained_on)}
     left = [case for case in cases if case.id not in known]
     if not left:
         raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
