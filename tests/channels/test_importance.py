@@ -112,6 +112,12 @@ def chance(network: UNet, graph: ChannelGraph, group: str, batches: list[Batch])
     return numbers[graph[group].start : graph[group].stop]
 
 
+def largest_layer(network: UNet, graph: ChannelGraph, group: str, batches: list[Batch]) -> list[float]:
+    numbers = chance(network, graph, group, batches)
+    order = sorted(numbers)
+    return [1 / (len(numbers) - order.index(number) + number) for number in numbers]
+
+
 TWINS: dict[str, Twin] = {
     "taylor": of_maps(lambda a, g: (a * g).sum()),
     "taylor-abs": of_maps(lambda a, g: (a * g).sum().abs()),
@@ -122,6 +128,7 @@ TWINS: dict[str, Twin] = {
     "weight-l1": filters,
     "norm-scale": scales,
     "noise": chance,
+    "largest-layer": largest_layer,
 }
 
 
@@ -243,6 +250,19 @@ def test_random_is_raw_noise_is_normalised_and_both_follow_the_generator() -> No
     np.testing.assert_array_equal(draw("random", 1), np.concatenate(list(graph.per_group(raw).values())))
     norms = [np.linalg.norm(v) for v in importance(network, graph, [], loss, criterion="noise").values()]
     np.testing.assert_allclose(norms, 1)
+
+
+def test_by_the_largest_layer_a_channel_goes_where_most_are_left() -> None:
+    network, graph, _ = make(2)
+    rng = np.random.default_rng(SEED)
+    scores = importance(network, graph, [], loss, criterion="largest-layer", generator=rng)
+    left = {group.name: group.size for group in graph.prunable}
+    queue = sorted((score, name) for name, values in scores.items() for score in values)
+    for _, name in queue:
+        assert left[name] == max(left.values())
+        left[name] -= 1
+    again = importance(network, graph, [], loss, criterion="largest-layer", generator=rng)
+    assert any(list(scores[name]) != list(again[name]) for name in scores)  # which one is left to chance
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

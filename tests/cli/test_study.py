@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.networks.model_file import read_description
 from stampseg.run.study import cell as cells
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
@@ -71,6 +72,25 @@ def test_a_cell_of_equal_size_takes_the_size_of_the_other(whole: Path) -> None:
     target = record(whole, FLAT)["options"]["prune"]["target"]
     assert target == {"kind": "flops", "amount": record(whole, OURS)["result"]["flops"]}
     assert record(whole, FLAT)["labelled"] == record(whole, OURS)["labelled"]
+
+
+def test_a_cell_of_anothers_widths_has_them_from_random_weights(tmp_path: Path) -> None:
+    widths = {"method": "dense", "network": {"widths_of": {"network of": "ours"}}}
+    methods = {"ours": METHODS["ours"], "widths": widths}
+    ours, anew = "discs/ours/1-10", "discs/widths/1-10"
+    study = ("study", write_study(tmp_path, methods=methods, claims=[]), "-o", tmp_path / "out", "--cell")
+    said = call(*study, anew, code=2).stderr
+    assert f"{anew} shall have the widths of {ours}, which is not done" in said
+    call(*study, ours)
+    call(*study, anew)
+    first, second = (record(tmp_path / "out", name)["result"] for name in (ours, anew))
+    for count in ("parameters", "flops", "parameters_dense"):
+        assert first[count] == second[count], count
+    assert first["parameters"] < first["parameters_dense"]
+    place = tmp_path / "out" / "cells"
+    one, other = (read_description(place / name / "run" / "model.safetensors").kept for name in (ours, anew))
+    assert one == other
+    assert first["sha256"] != second["sha256"]
 
 
 def test_a_cell_that_is_done_is_left_as_it_is(whole: Path) -> None:

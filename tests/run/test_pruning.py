@@ -199,3 +199,10 @@ def test_data_of_another_kind_are_refused(trained: Path, pictures: Path, tmp_pat
         "prune", weights, pictures, "-o", tmp_path / "run", "--network", "unet", *QUICK, code=3
     ).output
     assert "weights.pt" in said and not (tmp_path / "run").exists()
+
+
+def test_widths_of_a_run_are_for_a_method_without_its_own(tmp_path: Path) -> None:
+    widths = ("--set", f"network.widths_of={tmp_path / 'run'}")
+    said = call("train", tmp_path, "-o", tmp_path / "new", *widths, code=2).stderr
+    assert "network.widths_of" in said and "stamp+, which has widths of its own; give --method dense" in said
+    assert not (tmp_path / "new").exists()

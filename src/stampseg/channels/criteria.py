@@ -12,6 +12,8 @@ run over space (Dinsdale et al. 2022, section 3.2):
     norm-scale |gamma| of the norm that follows (Liu et al. 2017)
     random     uniform noise, never normalised
     noise      uniform noise under the same normaliser: what the normaliser does by itself
+    largest-layer  a channel by chance of whichever layer has most left, never normalised: what knowing the
+               widths alone does
 
 The paper averages over space where `taylor` sums here: the same after any per-layer scaling,
 and comparable between layers without it.
@@ -41,6 +43,7 @@ class Criterion:
             of weights and random numbers B is 1.
         deviation: the standard deviation over all examples in place of the mean.
         normalised: False where layers compete without a normalizer.
+        by_layer: the formula sees the numbers of one layer at a time.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Criterion:
     formula: Callable[..., Tensor]
     deviation: bool = False
     normalised: bool = True
+    by_layer: bool = False
 
     @property
     def from_maps(self) -> bool:
@@ -104,6 +108,12 @@ def unchanged(x: Tensor) -> Tensor:
     return x
 
 
+def order_of_largest(x: Tensor) -> Tensor:
+    """1 / (channels left when a channel's turn comes + x), in the order of a layer's numbers x (1, C)."""
+    turn = x.argsort(-1).argsort(-1)
+    return 1 / (x.shape[-1] - turn + x)
+
+
 def _flat(a: Tensor) -> Tensor:
     return a.flatten(2) if a.ndim > 2 else a.unsqueeze(-1)
 
@@ -118,6 +128,7 @@ _ROWS = (
     Criterion("weight-l1", "filters", l1_norm),
     Criterion("norm-scale", "norm scales", l1_norm),
     Criterion("noise", "chance", unchanged),
+    Criterion("largest-layer", "chance", order_of_largest, normalised=False, by_layer=True),
 )
 CRITERIA: Mapping[str, Criterion] = {row.name: row for row in _ROWS}
 SIMPLEST = "l1"  # asks for neither gradients nor a second example: what errors suggest

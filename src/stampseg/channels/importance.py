@@ -75,8 +75,7 @@ def importance(
     elif row.from_maps:
         raw = _from_maps(network, graph, batches, loss, row)
     elif row.source == "chance":
-        numbers = (generator or np.random.default_rng()).random((1, graph.channel_count))
-        raw = row.values(torch.from_numpy(numbers))[0].numpy()
+        raw = _by_chance(graph, row, generator or np.random.default_rng())
     else:
         raw = _from_weights(network, graph, row)
     if not np.isfinite(raw).all():
@@ -201,6 +200,17 @@ def _sum_probes(graph: ChannelGraph, totals: list[np.ndarray]) -> np.ndarray:
     # a layer that runs only in training mode competes at the mean of those that were observed
     scores[~seen] = scores[seen].mean() if seen.any() else 1.0
     return scores
+
+
+def _by_chance(graph: ChannelGraph, criterion: Criterion, generator: np.random.Generator) -> np.ndarray:
+    numbers = torch.from_numpy(generator.random((1, graph.channel_count)))
+    if not criterion.by_layer:
+        return criterion.values(numbers)[0].numpy()
+    scores = torch.zeros(graph.channel_count, dtype=numbers.dtype)
+    for group in graph.prunable:
+        own = slice(group.start, group.stop)
+        scores[own] = criterion.values(numbers[:, own])[0]
+    return scores.numpy()
 
 
 def _from_weights(network: nn.Module, graph: ChannelGraph, criterion: Criterion) -> np.ndarray:

@@ -111,6 +111,11 @@ class NetworkOptions(Options):
     activation: Literal["relu", "leaky_relu"] | None = Field(
         None, description="Activation. None: relu for unet, else the network's own."
     )
+    widths_of: Path | None = Field(
+        None,
+        description="Run folder or model file of a pruned network, cut from this one: train its layers' "
+        "widths from random weights (method dense). A control: what pruning gives beyond the widths.",
+    )
 
     @property
     def settled(self) -> NetworkOptions:

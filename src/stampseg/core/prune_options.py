@@ -10,7 +10,16 @@ from .options import Options
 from .target import COSTS, Cost, Target
 
 CriterionName = Literal[
-    "taylor", "taylor-abs", "l1", "l2", "l1-std", "random", "weight-l1", "norm-scale", "noise"
+    "taylor",
+    "taylor-abs",
+    "l1",
+    "l2",
+    "l1-std",
+    "random",
+    "weight-l1",
+    "norm-scale",
+    "noise",
+    "largest-layer",
 ]
 
 

@@ -62,6 +62,9 @@ class RunSpec:
             table = getattr(config.train, name).strip()
             if table.lower().endswith(".csv"):
                 config = config.merged({"train": {name: str(Path(table).absolute())}})
+        widths = config.network.widths_of
+        if widths is not None:
+            config = config.merged({"network": {"widths_of": str(widths.absolute())}})
         return replace(
             self,
             data=data,

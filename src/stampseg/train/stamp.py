@@ -27,6 +27,7 @@ import numpy as np
 
 from ..channels.choice import Limit, bounds_of, rankable_groups, removable
 from ..channels.cost import Tally
+from ..channels.criteria import CRITERIA
 from ..channels.dropout import dropped_groups, set_rates, set_uniform_rate, targeted_rates
 from ..channels.graph import ChannelGraph, Cut, Scores
 from ..channels.snapshot import Snapshot, restore, snapshot
@@ -89,6 +90,7 @@ def stamp(
         options, steps, run.size(target.kind), target.amount, channel_count(graph, groups), spent=run.steps
     )
 
+    cost = options.cost if CRITERIA[options.criterion].normalised else None
     number, spared, failures, paused = 0, set[tuple[str, int]](), 0, False
     pruning = not blind and run.size(target.kind) > target.amount and steps - run.steps > 0
     if pruning and learner.before_first_cut is not None:
@@ -106,7 +108,7 @@ def stamp(
         pick = partial(
             learner.choose, learner.network, run.graph, scores,
             limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
-            groups=groups, cost=options.cost, times=learner.times,
+            groups=groups, cost=cost, times=learner.times,
         )  # fmt: skip
         cut = run.choose(pick, spared)
         if not cut.removed and limit.amount <= target.amount:

@@ -54,11 +54,19 @@ def claim(**parts: Any) -> dict[str, Any]:
         (
             method(method="flat", prune={"target": {"flops of": "his"}}),
             "methods.other.prune.target: flops of 'his'; expected another method of this study, with a "
-            "target of its own: 'ours', 'flat, equal FLOPs', 'other'",
+            "size of its own: 'ours', 'flat, equal FLOPs', 'other'",
         ),
         (
             method(method="flat", prune={"target": {"flops of": "flat, equal FLOPs"}}),
             "flops of 'flat, equal FLOPs'; expected another method",
+        ),
+        (
+            method(method="dense", network={"widths_of": {"network of": "his"}}),
+            "methods.other.network.widths_of: widths of 'his'; expected another method of this study, with",
+        ),
+        (
+            method(method="dense", network={"widths_of": {"flops of": "ours"}}),
+            "methods.other: network.widths_of",
         ),
         (method(prune={"target": {"flops in": "ours"}}), "prune.target.flops in: no such option"),
         ({"options": {"labels": 3}}, "options.labels: the task says who is labelled"),

@@ -20,6 +20,7 @@ from ...core.yaml import read_yaml
 PAGE = "docs/how-to/run-a-study.md"
 _NAME = re.compile(r"[^\s./\\:*?\"<>|$][^/\\:*?\"<>|$\t\n\r]{0,99}")  # of a folder on any system
 _OF = {"flops of": "flops", "parameters of": "parameters"}  # targets that are another method's size
+_NETWORK_OF = "network of"  # in network.widths_of: another method's network
 # Options of a run that the study gives.
 _OURS = {
     "seed": "the seed is the number of the draw",
@@ -74,10 +75,26 @@ class Claim(Options):
 
 
 class Same(Value):
-    """A target that is the size of another method's network of the same task, labels and draw."""
+    """What is taken of another method's network of the same task, labels and draw."""
 
-    kind: Literal["flops", "parameters"]
+    kind: Literal["flops", "parameters", "widths"]
     method: str
+
+    @property
+    def where(self) -> str:
+        """The option that says so."""
+        return "network.widths_of" if self.kind == "widths" else "prune.target"
+
+    def put_into(self, options: dict[str, Any], given: float | Path | None) -> dict[str, Any]:
+        """The options of the method with a value in that place; None: any, to check the others."""
+        part, name = self.where.split(".")
+        value = str(given or "run") if self.kind == "widths" else {"kind": self.kind, "amount": given or 1e6}
+        return {**options, part: {**options[part], name: value}}
+
+    def out_of(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options without it."""
+        part, name = self.where.split(".")
+        return {**options, part: {key: value for key, value in options[part].items() if key != name}}
 
 
 class StudyConfig(Options):
@@ -114,17 +131,17 @@ class StudyConfig(Options):
         """Whose size the method's networks shall have; None: it has a target of its own, or none."""
         return _same(self.methods[method])
 
-    def run_options(self, task: str, method: str, amount: float | None = None) -> Config:
+    def run_options(self, task: str, method: str, given: float | Path | None = None) -> Config:
         """The options of the runs of a task and method: the study's, the task's, the method's.
 
         Args:
             task, method: names.
-            amount: the size, where it is another method's; None: any, to check the options.
+            given: the size, where it is another method's, or the run whose widths it has; None: any, to
+                check the options.
         """
         own, same = self.methods[method], self.same_as(method)
         if same is not None:
-            target = {"kind": same.kind, "amount": amount or 1e6}
-            own = {**own, "prune": {**own["prune"], "target": target}}
+            own = same.put_into(own, given)
         config = parse_config(self.options, "options", in_file=True)
         config = config.merged(self.tasks[task].options, f"tasks.{task}.options")
         config = config.merged(own, f"methods.{method}")
@@ -134,10 +151,14 @@ class StudyConfig(Options):
 
 
 def _same(options: Mapping[str, Any]) -> Same | None:
-    prune = options.get("prune")
-    target = prune.get("target") if isinstance(prune, Mapping) else None
-    if isinstance(target, Mapping) and len(target) == 1 and (key := next(iter(target))) in _OF:
-        return Same(kind=_OF[key], method=str(target[key]))
+    for part, name in (("prune", "target"), ("network", "widths_of")):
+        values = options.get(part)
+        value = values.get(name) if isinstance(values, Mapping) else None
+        if isinstance(value, Mapping) and len(value) == 1:
+            (key,) = value
+            kind = _OF.get(key) if part == "prune" else "widths" if key == _NETWORK_OF else None
+            if kind is not None:
+                return Same(kind=kind, method=str(value[key]))
     return None
 
 
@@ -209,12 +230,12 @@ def _check(config: StudyConfig, path: Path) -> None:
         same = _same(options)
         plain = options
         if same is not None:
-            plain = {**options, "prune": {k: v for k, v in options["prune"].items() if k != "target"}}
+            plain = same.out_of(options)
             other = same.method
             if other not in config.methods or other == name or config.same_as(other) is not None:
                 raise ConfigError(
-                    f"{path}: methods.{name}.prune.target: {same.kind} of {other!r}; expected another method "
-                    f"of this study, with a target of its own: {_listed(config.methods)}"
+                    f"{path}: methods.{name}.{same.where}: {same.kind} of {other!r}; expected another method "
+                    f"of this study, with a size of its own: {_listed(config.methods)}"
                 )
         _check_own(plain, f"{path}: methods.{name}")
     for task_name in config.tasks:

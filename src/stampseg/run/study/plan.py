@@ -123,15 +123,18 @@ class Study:
         Raises:
             ConfigError: they need the size of another cell, which is not done.
         """
-        other, same, amount = self.needs(cell), self.config.same_as(cell.method), None
+        other, same, given = self.needs(cell), self.config.same_as(cell.method), None
         if other is not None and same is not None:
             if not self.done(other):
                 raise ConfigError(
                     f"{cell.name} shall have the {same.kind} of {other.name}, which is not done; do that "
                     "first"
                 )
-            amount = getattr(CELL.read(self.place(other)).result, same.kind)
-        return self.config.run_options(cell.task, cell.method, amount).merged({"seed": cell.draw})
+            widths = same.kind == "widths"
+            given = (
+                self.place(other) / RUN if widths else getattr(CELL.read(self.place(other)).result, same.kind)
+            )
+        return self.config.run_options(cell.task, cell.method, given).merged({"seed": cell.draw})
 
 
 def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
