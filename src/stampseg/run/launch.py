@@ -106,7 +106,7 @@ def _check_options(spec: RunSpec) -> None:
             f"`train.budget` {train.budget}: it is the time for a search, and there is none; give "
             "`train.search`, or leave out `train.budget`"
         )
-    if spec.config.network.widths_of is not None and spec.config.method != "dense":
+    if spec.config.network.widths_of is not None and spec.config.traits.has_target:
         raise ConfigError(
             f"`network.widths_of` with `method` {spec.config.method}, which has widths of its own; give "
             "`method` dense, or leave out `network.widths_of`"
