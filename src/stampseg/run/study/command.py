@@ -10,10 +10,13 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from ...core.system import WINDOWS
 from .plan import CELLS, STUDY_FILE
 
 LOG = "log.txt"  # of a cell
 LEASH = "STAMPSEG_LEASH"  # set: the cell ends when its standard input does, as where its starter was killed
+# Ctrl-C at the terminal is for the starter alone; elsewhere start_new_session sees to that.
+OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 def cell_command(folder: Path, name: str) -> list[str]:
@@ -35,7 +38,7 @@ def process_cell(folder: str, name: str) -> int:
     with (place / LOG).open("ab") as log:
         process = subprocess.Popen(
             cell_command(Path(folder), name), stdin=subprocess.PIPE, stdout=log, stderr=log,
-            env={**one_thread(), LEASH: "1"}, start_new_session=True,
+            env={**one_thread(), LEASH: "1"}, start_new_session=True, creationflags=OWN_GROUP,
         )  # fmt: skip
         try:
             while True:
@@ -59,4 +62,15 @@ def _wait_for_the_end() -> None:
     with suppress(OSError, ValueError):
         while os.read(0, 1024):
             pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    if WINDOWS:  # where os.kill ends a process without a word; this one is handled
+        signal.raise_signal(signal.SIGTERM)
+    else:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM; on Windows, which has none between processes, the leash is let go."""
+    if not WINDOWS:
+        process.send_signal(signal.SIGTERM)
+    elif process.stdin is not None:
+        process.stdin.close()
