@@ -87,8 +87,17 @@ def test_devices_that_were_given_are_those_that_are_shared(monkeypatch: pytest.M
 
 
 def test_on_windows_a_cell_is_asked_by_its_leash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal between processes would kill it there; one that it raises itself is handled."""
-    code = "from stampseg.run.study import command\ncommand.WINDOWS = True\n"
+    """A signal between processes would kill it there; one that it raises itself is handled.
+
+    Nothing may wait in a read of the input meanwhile: NumPy would not be loaded.
+    """
+    code = "import select, types\nfrom stampseg.run.study import command\ncommand.WINDOWS = True\n"
+    code += "def peek(handle, size):\n"
+    code += "    assert (handle, size) == (7, 0)\n"
+    code += "    if select.select([0], [], [], 0)[0]: raise BrokenPipeError\n"  # closed: nothing is written
+    code += "sys.modules['_winapi'] = types.SimpleNamespace(PeekNamedPipe=peek)\n"
+    code += "sys.modules['msvcrt'] = types.SimpleNamespace(get_osfhandle=lambda number: 7)\n"
+    code += "os.read = None\n"
     code += "signal.signal(15, lambda *_: (print('kept'), sys.exit(143)))\n"
     code += "command.hold_leash(); print('on', flush=True)\n"
     code += "for _ in range(600): time.sleep(0.1)"
