@@ -269,6 +269,13 @@ def test_every_file_can_be_imported_on_every_system(path: Path) -> None:
     assert starts <= {"'spawn'"}, "processes are spawned: nothing of the parent's memory is there"
 
 
+def test_viewers_need_no_torch() -> None:
+    viewers = SOURCE.parents[1] / "viewers"
+    for path in viewers.rglob("*.py"):
+        names = imports(parse(path), path.stem, path.name == "__init__.py", package=path.parent.name)
+        assert not {name.split(".")[0] for name in names} & HEAVY, path
+
+
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_files_are_short(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 400
