@@ -23,7 +23,7 @@ def test_every_cell_of_the_tour_does_what_it_says(
     pytest.importorskip("nilearn", reason="the tour's anatomy comes with nilearn")
     pytest.importorskip("onnxscript", reason="the tour exports a file")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STAMPSEG_TOUR", " ".join(QUICK))
+    monkeypatch.setenv("STAMPSEG_TOUR", " ".join([*QUICK, "--unlabelled", "none"]))
     shown: list[Any] = []
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=shown.append))
     commands: list[str] = []
