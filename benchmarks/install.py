@@ -163,7 +163,7 @@ def measure(
     label: str, python: str, archive: Path, extra: str, others: Sequence[str], work: Path
 ) -> dict[str, Any]:
     """Install, predict, and with PyTorch train."""
-    place = work / f"env-{label}-{extra}-{archive.suffix.strip('.')}".replace("3.", "3_")
+    place = work / f"env-{label}-{extra}-{archive.suffix.strip('.')}".replace(".", "_")
     try:
         interpreter = new_environment(python, place)
         pip = [interpreter, "-m", "pip"]

@@ -31,6 +31,7 @@ def run_tour(steps: int) -> nbformat.NotebookNode:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when each cell ran
             for output in cell.get("outputs", ()):
+                output.get("data", {}).pop("image/jpeg", None)  # the same again as PNG
                 if "text" in output:
                     output["text"] = re.sub(rf"(/private)?{re.escape(folder)}/?", "", output["text"])
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"], "language_info": {"name": "python"}}

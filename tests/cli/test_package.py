@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stampseg import __version__
+from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -98,3 +99,14 @@ def test_the_image_runs_without_rights_and_keeps_data_outside() -> None:
     ignored = (ROOT / ".ci" / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
     assert copied == {line[1:] for line in ignored if line.startswith("!")}
     assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_page_of_the_installation_is_made_from_its_file() -> None:
+    """On every Python that is promised the mask was the same, and nothing was missing in either archive."""
+    script = load_script(ROOT / "benchmarks" / "install.py")
+    result = json.loads(script.RESULT.read_text(encoding="utf-8"))
+    assert script.page(result) == script.RESULT.with_suffix(".md").read_text(encoding="utf-8")
+    tried = {(".".join(row["python"].split(".")[:2]), row["extra"]) for row in result["rows"]}
+    assert tried == {(python, extra) for python in PYTHONS for extra in ("runtime", "train")}
+    assert not any(row["voxels_that_differ"] for row in result["rows"])
+    assert result["missing"] == {"wheel": [], "sdist": []}
