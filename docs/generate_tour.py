@@ -1,6 +1,6 @@
 """docs/tour.ipynb with what its cells say and show: runs it, in about five minutes.
 
-    python docs/generate_tour.py [--steps 600]
+    python docs/generate_tour.py [--steps 300]
 
 What a cell printed and showed is written into the notebook; where it ran is not. Needs the extras demo, export and test.
 """
@@ -40,7 +40,7 @@ def run_tour(steps: int) -> nbformat.NotebookNode:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     text = nbformat.writes(run_tour(parser.parse_args().steps))
     TARGET.write_text(text + "\n", encoding="utf-8")
 
