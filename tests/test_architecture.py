@@ -47,6 +47,14 @@ LIGHT = (
     "data.io.readers",
     "run.study.slurm",  # on a login node
 )
+# What Windows has not, or macOS neither; `try: import fcntl` inside a function, and getattr, ask first.
+OF_SOME_SYSTEMS = {"fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "posix", "syslog", "readline"}
+CALLS_OF_SOME_SYSTEMS = {
+    "os.fork", "os.getuid", "os.geteuid", "os.killpg", "os.mkfifo", "os.getloadavg", "os.sysconf", "os.nice",
+    "os.uname", "os.rename", "os.sched_getaffinity", "os.posix_fadvise", "signal.SIGKILL", "signal.SIGUSR1",
+    "signal.SIGHUP", "signal.SIGALRM", "signal.alarm", "time.tzset", "multiprocessing.Process",
+    "multiprocessing.Pool",
+}  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
 IDS = [path.relative_to(SOURCE).as_posix() for path in FILES]
 
@@ -249,6 +257,23 @@ def test_no_test_file_imports_another() -> None:
         names = imports(parse(path), module_name(path, TESTS), path.name == "__init__.py", package=TESTS.name)
         wrong = {name for name in names if re.match(rf"{TESTS.name}\.(\w+\.)*test_", name)}
         assert not wrong, f"{path}: {wrong}; move what is shared into a module beside it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_every_file_can_be_imported_on_every_system(path: Path) -> None:
+    assert not imports_of(path, on_import) & OF_SOME_SYSTEMS
+    wrong = CALLS_OF_SOME_SYSTEMS & attributes(parse(path))
+    assert not wrong, f"{wrong}: not on every system, or (os.rename) not the same; see core/system.py"
+    calls = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
+    starts = {ast.unparse(a) for c in calls if ast.unparse(c.func).endswith("get_context") for a in c.args}
+    assert starts <= {"'spawn'"}, "processes are spawned: nothing of the parent's memory is there"
+
+
+def test_viewers_need_no_torch() -> None:
+    viewers = SOURCE.parents[1] / "viewers"
+    for path in viewers.rglob("*.py"):
+        names = imports(parse(path), path.stem, path.name == "__init__.py", package=path.parent.name)
+        assert not {name.split(".")[0] for name in names} & HEAVY, path
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import pkgutil
 import re
 import shlex
@@ -87,6 +88,25 @@ def test_pages_of_results_are_made_from_their_files(name: str) -> None:
     assert generator.TARGET.read_text(encoding="utf-8") == getattr(generator, f"{name}_page")(), (
         f"run python docs/generate_{name}.py"
     )
+
+
+def test_the_figures_beside_others_are_those_of_the_files() -> None:
+    results = ROOT / "docs" / "results"
+    speed = json.loads((results / "predict-speed.json").read_text(encoding="utf-8"))
+    cuts = json.loads((results / "trace-and-cut.json").read_text(encoding="utf-8"))["rows"].values()
+    crops, ct = ({row["name"]: row for row in speed[part]["rows"]} for part in ("crops", "ct"))
+    small, dense, monai = "pruned, ours openvino f32", "dense, ours eager", "times as fast as dense, MONAI"
+    theirs = [1 / row["rehearsed_ratio"] for row in cuts]
+    page = (ROOT / "docs" / "explanation" / "comparison.md").read_text(encoding="utf-8")
+    for text in (
+        f"{crops[small]['times as fast as nnU-Net, not mirrored']:.1f} times as fast as without mirroring",
+        f"{crops[small]['times as fast as nnU-Net, mirrored']:.1f} times as with it, its default",
+        f"has {speed['crops']['nnunet_parameters']:,} parameters",
+        f"ours {speed['crops']['networks']['pruned']['parameters']:,}:",
+        f"ours {crops[dense][monai]:.1f} times as fast on those crops, {ct[dense][monai]:.1f} times",
+        f"{min(theirs):.1f} to {max(theirs):.1f} times as long as ours",
+    ):
+        assert text in page, text
 
 
 def test_every_page_of_results_is_in_the_index() -> None:

@@ -17,6 +17,7 @@ from stampseg.core.errors import DataError, StampsegError, one_line
 from stampseg.data.cases import Case, find_inputs
 from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.evaluation.overlay import save_overlay
+from stampseg.runtime import targets
 from stampseg.runtime.targets import refuse_overwriting
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "stampseg"
@@ -194,6 +195,24 @@ def test_overlays_replace_nothing_unasked(
     else:
         with pytest.raises(DataError, match=message):
             check()
+
+
+def test_masks_of_names_that_a_disk_takes_for_one_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two folders of a disk that knows case; masks on one that does not: one would replace the other."""
+    for image in ("a/Scan.png", "b/scan.png"):
+        picture(tmp_path / image)
+    cases = find_inputs([tmp_path / "a", tmp_path / "b"])
+    masks = masks_of(cases, tmp_path / "out")
+    refuse_overwriting(cases, masks, None, False)
+    monkeypatch.setattr(targets, "folds_case", lambda folder: folder == tmp_path / "out")
+    with pytest.raises(DataError, match=r"out/scan\.png: two files would be written to this name; choose"):
+        refuse_overwriting(cases, masks, None, False)
+    with pytest.raises(DataError, match=r"OUT/\.\./a/Scan\.png: would replace an image that is to be"):
+        refuse_overwriting(
+            cases[:1], {cases[0].images: tmp_path / "OUT/../a/Scan.png"}, tmp_path / "out", True
+        )
 
 
 def test_the_other_file_of_a_pair_is_not_replaced_unasked(tmp_path: Path) -> None:

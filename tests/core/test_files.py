@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -125,3 +126,69 @@ def test_a_killed_write_never_mixes_twins_and_its_leftovers_are_found(tmp_path: 
     left = content(tmp_path)
     assert len(set(left.values())) <= 1 and set(left) <= {"a.hdr", "a.img"}
     assert "a.hdr" not in left or "a.img" in left  # voxels alone are at once seen to have no header
+
+
+def test_files_are_flushed_through_a_number_that_can_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows flushes no other; of folders it opens none."""
+    fcntl = pytest.importorskip("fcntl", reason="asks how a file was opened, which Windows cannot say")
+    flushed: list[Path] = []
+
+    def fsync(number: int) -> None:
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flushed.append(tmp_path)
+
+    def opened(path: Any, flags: int, *rest: Any, open: Any = os.open) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return open(path, flags, *rest)
+
+    monkeypatch.setattr(atomic.os, "fsync", fsync)
+    monkeypatch.setattr(atomic.os, "open", opened)
+    write_whole(tmp_path / "a.hdr", pair_of("new"), twin=".img")
+    assert content(tmp_path) == {"a.hdr": "new", "a.img": "new"} and len(flushed) == 2
+
+
+def test_on_windows_a_file_that_is_looked_at_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    busy = 3
+
+    def replace(place: Path, path: Path, move: Any = os.replace) -> None:
+        if len(pauses) < busy:
+            raise PermissionError(errno.EACCES, "Access is denied")
+        move(place, path)
+
+    monkeypatch.setattr(atomic, "WINDOWS", True)
+    monkeypatch.setattr(atomic.time, "sleep", pauses.append)
+    monkeypatch.setattr(atomic.os, "replace", replace)
+    atomic.write_text(tmp_path / "a.txt", "new")
+    assert content(tmp_path) == {"a.txt": "new"} and len(pauses) == busy
+    busy = 99
+    with pytest.raises(DataError, match=r"a\.txt: cannot be written \(Access is denied\); check the folder"):
+        atomic.write_text(tmp_path / "a.txt", "newer")
+    assert content(tmp_path) == {"a.txt": "new"}
+
+
+def test_elsewhere_a_move_that_is_refused_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[Path] = []
+
+    def replace(place: Path, path: Path) -> None:
+        tries.append(path)
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(atomic, "WINDOWS", False)
+    monkeypatch.setattr(atomic.os, "replace", replace)
+    with pytest.raises(DataError, match="Permission denied"):
+        atomic.write_text(tmp_path / "a.txt", "new")
+    assert len(tries) == 1 and content(tmp_path) == {}
+
+
+def test_text_has_the_same_bytes_on_every_system(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / "a.csv", "a,b\né,1\r\n")
+    assert (tmp_path / "a.csv").read_bytes() == "a,b\né,1\r\n".encode()

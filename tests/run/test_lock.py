@@ -161,3 +161,17 @@ def test_another_name_of_the_machine_counts_where_others_see_the_disk(
 def test_half_a_name_is_nobodys(text: str, tmp_path: Path) -> None:
     (tmp_path / ".owner").write_text(text)
     FolderLock(tmp_path).take()
+
+
+def test_where_there_is_no_fcntl_the_lock_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows: its locks hold, so that a killed process's name in the folder is nobody's."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    owned(tmp_path)
+    lock = FolderLock(tmp_path)
+    lock.take()
+    with pytest.raises(ConfigError, match="another process is at work on this run"):
+        FolderLock(tmp_path).take()
+    lock.release()
+    assert not (tmp_path / ".owner").exists()

@@ -71,6 +71,10 @@ def test_a_picture_needs_no_geometry(tmp_path: Path) -> None:
     assert found.affine is None and found.mask.shape == array.shape
     assert (found.mask == same.mask).mean() > 0.999
     assert found.certainty == pytest.approx(same.certainty, abs=1e-3)
+    grey = own.segment(np.stack([array] * 3), confidence=False)  # a viewer's colours, as of a file
+    assert np.array_equal(grey.mask, found.mask)
+    with pytest.raises(DataError, match=r"the array: 3 channel\(s\), but 1 expected"):
+        own.segment(np.stack([array, array, array.T[::-1, ::-1].T]))
 
 
 def test_values_that_are_no_numbers_are_as_in_a_file(volumes: tuple[Path, Path]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -100,3 +102,14 @@ def test_the_peak_of_a_process_is_not_its_parents() -> None:
     del hoard
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(peak_megabytes).result() < peak_megabytes() - 100
+
+
+def test_memory_is_known_without_proc_and_getrusage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS, and on Windows, where psutil says it."""
+    before = peak_megabytes()
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(FileNotFoundError()))
+    assert peak_megabytes() >= 0.9 * before
+    monkeypatch.setitem(sys.modules, "resource", None)
+    peak = SimpleNamespace(memory_info=lambda: SimpleNamespace(peak_wset=int(5e6)))
+    monkeypatch.setattr("psutil.Process", lambda: peak)
+    assert peak_megabytes() == 5.0

@@ -6,13 +6,16 @@ import errno
 import os
 import re
 import stat
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .errors import DataError
+from .system import WINDOWS
 
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
 _LEFTOVER = re.compile(r"\.\d+-[0-9a-f]{8}(\..*)?", re.DOTALL)  # as write_whole names its hidden files
 
 
@@ -38,13 +41,13 @@ def write_whole(path: Path, write: Callable[[Path], object], *, ending: str = ""
         mode = _usual_mode(place)
         write(place)
         for written, _ in moves:
-            written.chmod(mode)  # safetensors lets nobody else read its files
             _to_disk(written)
+            written.chmod(mode)  # safetensors lets nobody else read its files
         if twin:
             _move_all(moves)
         else:
-            os.replace(place, path)
-        _to_disk(path.parent)
+            _replace(place, path)
+        _folder_to_disk(path.parent)
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); check the folder and the disk"
@@ -82,16 +85,16 @@ def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
     aside = {path: _hidden(path, path.suffix) for _, path in reversed(moves) if os.path.lexists(path)}
     try:
         for path, old in aside.items():
-            os.replace(path, old)
+            _replace(path, old)
         for place, path in moves:
-            os.replace(place, path)
+            _replace(place, path)
     except BaseException:
         for place, path in moves:
             if not place.exists():  # it was moved
                 path.unlink()
         for path, old in aside.items():
             if os.path.lexists(old):
-                os.replace(old, path)
+                _replace(old, path)
         raise
     for old in aside.values():
         with suppress(OSError):
@@ -108,14 +111,32 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
         raise DataError(f"{path}: exists already; choose another file with `output`, or say `overwrite`")
 
 
+def _replace(place: Path, path: Path) -> None:
+    """Move a file to a name that may be taken; on Windows what looks at every new file is waited for."""
+    for pause in _PAUSES if WINDOWS else ():
+        try:
+            os.replace(place, path)
+            return
+        except PermissionError:  # a scanner of viruses, an indexer, a reader that is about to close
+            time.sleep(pause)
+    os.replace(place, path)
+
+
 def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, would outlive a loss of power."""
+    """Wait until a file would outlive a loss of power."""
+    number = os.open(path, os.O_RDWR)  # Windows flushes no file that is open to be read
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _folder_to_disk(path: Path) -> None:
+    """The same of a folder's list of names."""
     try:
         number = os.open(path, os.O_RDONLY)
     except OSError:
-        if path.is_dir():  # Windows opens no folders
-            return
-        raise
+        return  # Windows opens no folders
     try:
         os.fsync(number)
     finally:
@@ -135,9 +156,9 @@ def is_leftover(path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole.
+    """Write UTF-8 text whole, with the same bytes on every system.
 
     Raises:
         DataError: as `write_whole`.
     """
-    write_whole(path, lambda place: place.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda place: place.write_text(text, encoding="utf-8", newline="\n"))

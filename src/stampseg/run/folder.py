@@ -285,7 +285,7 @@ class RunFolder:
         self._append(NOTES, NoteRecord.now(text, level))
 
     def _append(self, form: JsonFile[T], value: T) -> None:
-        with (self.path / form.name).open("a", encoding="utf-8") as file:
+        with (self.path / form.name).open("a", encoding="utf-8", newline="\n") as file:
             file.write(form.line(value) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
-from ..data.io.readers import read_image
+from ..data.io.readers import read_image, with_channels
 from ..data.io.volume import Header, Volume, as_image, volume_header
 from ..data.labels import to_values
 from ..data.likeness import remarks
@@ -154,7 +154,11 @@ class Segmenter:
             header = Header(shape, (1.0, 1.0), None, len(array), kind, ARRAY, True)
         else:
             header = volume_header(ARRAY, shape, _affine(affine, spacing), len(array), kind)
-        return Volume(as_image(np.ascontiguousarray(array), ARRAY), header)
+        image = as_image(np.ascontiguousarray(array), ARRAY)
+        if len(image) != self.plan.in_channels:  # as of a file
+            image = with_channels(image, self.plan.in_channels, header)
+            header = replace(header, channels=len(image))
+        return Volume(image, header)
 
 
 def _affine(affine: np.ndarray | None, spacing: Sequence[float] | None) -> np.ndarray:

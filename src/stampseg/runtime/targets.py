@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.system import folds_case, one_name
 from ..data.cases import Case
 from ..data.io.readers import twin_of
 from .trust import uncertainty_of
@@ -31,7 +32,10 @@ def refuse_overwriting(
     confidence: bool = False,
 ) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
-    images = {os.path.realpath(image) for case in cases for image in case.images}
+    folders = {path.parent for path in masks.values()} | ({overlays} if overlays is not None else set())
+    # Of the disks of macOS and Windows, `A.png` is `a.png`.
+    key = one_name if any(map(folds_case, folders)) else str
+    images = {key(os.path.realpath(image)) for case in cases for image in case.images}
     taken: set[str] = set()
     for case in cases:
         mask = masks[case.images]
@@ -40,7 +44,7 @@ def refuse_overwriting(
         targets += [] if overlays is None else [overlay_of(case, overlays)]
         targets += [uncertainty_of(mask, case.images)] if confidence else []
         for target in targets:
-            place = os.path.realpath(target)
+            place = key(os.path.realpath(target))
             if place in images:
                 raise DataError(
                     f"{target}: would replace an image that is to be segmented; choose another folder "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,22 @@ def test_masks_are_compared_with_the_masks_of_all_organs(tmp_path: Path) -> None
     found = cells._evaluate(tmp_path, {"x": case}, dataset, DataOptions())
     dice = {row.label: row.dice for row in found.rows}
     assert dice["left"] == 1 and dice["right"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("refused", [(), ("symlink",), ("symlink", "link")])
+def test_labels_get_their_second_names_where_links_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...]
+) -> None:
+    """Windows asks for rights to make links; hard links are of one disk."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(1314, "A required privilege is not held by the client")
+
+    for name in refused:
+        monkeypatch.setattr(os, name, refuse)
+    label = tmp_path / "label.png"
+    label.write_bytes(b"mine")
+    (tmp_path / "named").mkdir()
+    cells._link_file(label, tmp_path / "named", "case")
+    assert (tmp_path / "named" / "case.png").read_bytes() == b"mine"
+    assert (tmp_path / "named" / "case.png").is_symlink() == (not refused)

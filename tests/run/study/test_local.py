@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stampseg.run.study import local
+from stampseg.run.study import command, local
 from stampseg.run.study.local import LocalEngine, gpus_here
 
 SAY = """import os, signal, sys, time
@@ -84,3 +84,31 @@ def test_a_cell_ends_with_whoever_started_it(tmp_path: Path) -> None:
 def test_devices_that_were_given_are_those_that_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 7")
     assert gpus_here() == ["2", "7"]
+
+
+def test_on_windows_a_cell_is_asked_by_its_leash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between processes would kill it there; one that it raises itself is handled.
+
+    Nothing may wait in a read of the input meanwhile: NumPy would not be loaded.
+    """
+    code = "import select, types\nfrom stampseg.run.study import command\ncommand.WINDOWS = True\n"
+    code += "def peek(handle, size):\n"
+    code += "    assert (handle, size) == (7, 0)\n"
+    code += "    if select.select([0], [], [], 0)[0]: raise BrokenPipeError\n"  # closed: nothing is written
+    code += "sys.modules['_winapi'] = types.SimpleNamespace(PeekNamedPipe=peek)\n"
+    code += "sys.modules['msvcrt'] = types.SimpleNamespace(get_osfhandle=lambda number: 7)\n"
+    code += "os.read = None\n"
+    code += "signal.signal(15, lambda *_: (print('kept'), sys.exit(143)))\n"
+    code += "command.hold_leash(); print('on', flush=True)\n"
+    code += "for _ in range(600): time.sleep(0.1)"
+    running(monkeypatch, code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setattr(command, "WINDOWS", True)
+    engine = LocalEngine(tmp_path, 1)
+    engine.submit(["a"])
+    end = time.monotonic() + 30
+    while not ((tmp_path / "cells" / "a" / "log.txt").exists() and "on" in log(tmp_path, "a")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert engine.stop() == "1 cell stopped at a checkpoint"
+    assert "kept" in log(tmp_path, "a") and all_ended(engine, 1) == {"a": 143}

@@ -52,7 +52,7 @@ def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
             arrays.append(_format(path).read_image(path))
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     if channels is not None and len(array) != channels:
-        array = _convert_channels(array, channels, header)
+        array = with_channels(array, channels, header)
     return Volume(array, replace(header, channels=len(array)))
 
 
@@ -195,7 +195,12 @@ def _check_channel_grid(first: Header, other: Header) -> None:
         ) from None
 
 
-def _convert_channels(array: np.ndarray, channels: int, header: Header) -> np.ndarray:
+def with_channels(array: np.ndarray, channels: int, header: Header) -> np.ndarray:
+    """An image (C, *S) with another number of channels: grey three times, or RGB that is grey once.
+
+    Raises:
+        DataError: it cannot be that without losing or making up something.
+    """
     if len(array) == 1 and channels == 3:
         return np.repeat(array, 3, axis=0)
     if len(array) == 3 and channels == 1 and (array == array[:1]).all():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -145,7 +148,16 @@ def _link(case: Case, folder: Path, name: str) -> None:
 def _link_file(label: Path, folder: Path, name: str) -> None:
     for file in data_files(label):  # a header, and the voxels beside it
         ending = file.name[len(stem_of(file)) :]
-        (folder / f"{name}{ending}").symlink_to(file.absolute())
+        _second_name(file.absolute(), folder / f"{name}{ending}")
+
+
+def _second_name(file: Path, place: Path) -> None:
+    """A link; where there are none (Windows asks for rights, hard links for one disk), a copy."""
+    for link in (os.symlink, os.link):
+        with suppress(OSError):
+            link(file, place)
+            return
+    shutil.copyfile(file, place)
 
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:

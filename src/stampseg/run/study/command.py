@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
+from ...core.system import WINDOWS
 from .plan import CELLS, STUDY_FILE
 
 LOG = "log.txt"  # of a cell
 LEASH = "STAMPSEG_LEASH"  # set: the cell ends when its standard input does, as where its starter was killed
+_PAUSE = 0.5  # seconds between two looks at the input, on Windows
+# Ctrl-C at the terminal is for the starter alone; elsewhere start_new_session sees to that.
+OWN_GROUP: int = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
 
 
 def cell_command(folder: Path, name: str) -> list[str]:
@@ -35,7 +41,7 @@ def process_cell(folder: str, name: str) -> int:
     with (place / LOG).open("ab") as log:
         process = subprocess.Popen(
             cell_command(Path(folder), name), stdin=subprocess.PIPE, stdout=log, stderr=log,
-            env={**one_thread(), LEASH: "1"}, start_new_session=True,
+            env={**one_thread(), LEASH: "1"}, start_new_session=True, creationflags=OWN_GROUP,
         )  # fmt: skip
         try:
             while True:
@@ -56,7 +62,28 @@ def hold_leash() -> None:
 
 
 def _wait_for_the_end() -> None:
+    if WINDOWS:
+        _ask_for_the_end()
+        signal.raise_signal(signal.SIGTERM)  # which is handled; os.kill would end the process without a word
+        return
     with suppress(OSError, ValueError):
         while os.read(0, 1024):
             pass
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _ask_for_the_end() -> None:
+    """Wait without a read: one that waits would hold up NumPy as it is loaded, for good (numpy#24290)."""
+    system, runtime = importlib.import_module("_winapi"), importlib.import_module("msvcrt")
+    with suppress(OSError):  # the other end is closed
+        while True:
+            system.PeekNamedPipe(runtime.get_osfhandle(0), 0)
+            time.sleep(_PAUSE)
+
+
+def ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM; on Windows, which has none between processes, the leash is let go."""
+    if not WINDOWS:
+        process.send_signal(signal.SIGTERM)
+    elif process.stdin is not None:
+        process.stdin.close()

@@ -15,6 +15,7 @@ from ...core.config import Config, parse_config
 from ...core.errors import ConfigError
 from ...core.options import Options, Value
 from ...core.refusals import refusals
+from ...core.system import is_portable, one_name
 from ...core.yaml import read_yaml
 
 PAGE = "docs/how-to/run-a-study.md"
@@ -112,11 +113,18 @@ class StudyConfig(Options):
     @field_validator("tasks", "methods", mode="before")
     @classmethod
     def _names(cls, values: object) -> object:
-        for name in values if isinstance(values, Mapping) else ():
-            if not _NAME.fullmatch(str(name)) or str(name) != str(name).strip():
+        seen: dict[str, str] = {}
+        for name in map(str, values) if isinstance(values, Mapping) else ():
+            if (other := seen.setdefault(one_name(name), name)) != name:
                 raise ValueError(
-                    f"{str(name)!r} is the name of a folder in the study; expected letters, digits, blanks, "
-                    "commas and the like, at most 100"
+                    f"{other!r} and {name!r} are names of folders in the study, and one folder on many "
+                    "disks; expected names that differ in more than upper and lower case"
+                )
+            if not _NAME.fullmatch(name) or name != name.strip() or not is_portable(name):
+                raise ValueError(
+                    f"{name!r} is the name of a folder in the study; expected letters, digits, blanks, "
+                    "commas and the like, at most 100, no dot at the end, and no name that Windows keeps "
+                    "(con, nul, ...)"
                 )
         return values
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import signal
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...core.text import counted
-from .command import LEASH, LOG, cell_command, one_thread
+from .command import LEASH, LOG, OWN_GROUP, ask_to_end, cell_command, one_thread
 from .plan import CELLS
 
 _WAIT = 1.0  # seconds for a cell that ends
@@ -64,7 +63,7 @@ class LocalEngine:
             self._stopping = True
             running = list(self._processes.values())
         for process in running:
-            process.send_signal(signal.SIGTERM)
+            ask_to_end(process)
         self._pool.shutdown(wait=True, cancel_futures=True)
         return (
             f"{counted(len(running), 'cell')} stopped at a checkpoint" if running else "no cell was at work"
@@ -96,7 +95,7 @@ class LocalEngine:
                 # Its input ends when this process does: the leash. Signals of the terminal do not reach it.
                 process = self._processes[name] = subprocess.Popen(
                     cell_command(self.folder, name), stdin=subprocess.PIPE, stdout=log, stderr=log,
-                    env=environment, start_new_session=True,
+                    env=environment, start_new_session=True, creationflags=OWN_GROUP,
                 )  # fmt: skip
             try:
                 return process.wait()
