@@ -82,7 +82,7 @@ def test_the_readme_names_every_format() -> None:
     assert re.findall(r"[A-Z]\w+", sentence[0]) == [each.name for each in FORMATS]
 
 
-@pytest.mark.parametrize("name", ["speed", "reliability"])
+@pytest.mark.parametrize("name", ["speed", "reliability", "confidence"])
 def test_pages_of_results_are_made_from_their_files(name: str) -> None:
     generator = load_script(ROOT / "docs" / f"generate_{name}.py")
     assert generator.TARGET.read_text(encoding="utf-8") == getattr(generator, f"{name}_page")(), (

@@ -230,3 +230,20 @@ def test_an_organ_that_is_always_there_and_is_not_found_counts_as_nothing():
     partly = Calibration(labels=(None, CURVE, None), source="folds")
     with pytest.raises(ConfigError, match=r"`fail_below` 0\.5: of kidney the model does not know its Dice"):
         check_calibrated(settings.model_copy(update={"calibration": partly}), 0.5)
+
+
+def test_pieces_left_out_are_unusual_where_they_were_much_of_what_was_found(tmp_path, monkeypatch):
+    """One disc, and beside it a lesser one of a fifth of all voxels, or a speck."""
+    body = disc((16, 16), 4, (5, 5))
+    far = 0.53 * disc((16, 16), 2, (13, 13))
+    images = {"much": np.maximum(body, far), "speck": np.maximum(body, 0.53 * disc((16, 16), 0, (13, 13)))}
+    shape = SHAPE.model_copy(update={"size": (20.0, 90.0)})
+    scans = TrainingScans(
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=(None, shape)
+    )
+    settings = plan(scans=scans, one_piece=(1,))
+    said = predict(tmp_path, monkeypatch, settings, images, confidence=True)
+    share = 13 / (13 + body.sum())
+    lines = {line.split()[0]: line for line in said if line.startswith("  ")}
+    assert lines["much.png"].endswith(f"1 stray piece left out, {share:.0%} of what was found of a label")
+    assert "left out" not in lines["speck.png"]

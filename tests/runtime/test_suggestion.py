@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
-from stampseg.runtime.suggestion import CELLS, choose, look, suggest
+from stampseg.runtime.suggestion import choose, suggest
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
 
@@ -40,17 +40,6 @@ def test_one_scan_of_each_person() -> None:
 def test_a_sure_network_still_gets_variety() -> None:
     order, _ = choose(np.array([[0.0], [5.0], [1.0]]), np.zeros(3), list("abc"), np.array([[0.0]]), 1)
     assert order == [1]
-
-
-@pytest.mark.parametrize("shape", [(12, 18), (CELLS, CELLS), (3, 40), (4, 5, 31)])
-def test_a_look_is_means_of_cells(shape: tuple[int, ...]) -> None:
-    image = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
-    found = look(image)
-    assert found.shape == (2 * CELLS ** len(shape),)
-    if all(n % CELLS == 0 for n in shape):
-        blocks = image.reshape(2, CELLS, shape[0] // CELLS, CELLS, shape[1] // CELLS).mean((2, 4))
-        np.testing.assert_allclose(found, blocks.ravel(), atol=1e-6)
-    assert look(image * 0 + 3) == pytest.approx(3)
 
 
 @pytest.fixture(scope="module")

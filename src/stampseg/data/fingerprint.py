@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from .appearance import Appearance, Look, appearance, look_at
 from .boxes import as_slices, nonzero_box
 from .cases import Case
 from .grid import ceilings, factors
@@ -54,6 +55,7 @@ class Fingerprint(Options):
             highest Dice of each class but the background that it allows, median over the cases that have it;
             empty for volumes.
         percentiles: 1st, 50th and 99th of each case's values, all channels together.
+        appearance: what they look like, whatever their scale of values.
         labelled_outside: labelled voxels of each case outside of its box of non-zero voxels.
         warnings: one line each.
     """
@@ -73,6 +75,7 @@ class Fingerprint(Options):
     object_radius: tuple[float | None, ...]
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
     percentiles: tuple[tuple[float, float, float], ...] = ()
+    appearance: Appearance | None = None
     labelled_outside: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -85,7 +88,7 @@ class Fingerprint(Options):
         ]
         return TrainingScans(
             spacing=ranges(self.spacings), extent=ranges(extents), values=ranges(self.percentiles),
-            labels=self.label_shapes, cases=len(self.shapes),
+            labels=self.label_shapes, cases=len(self.shapes), appearance=self.appearance,
         )  # fmt: skip
 
     @property
@@ -109,6 +112,7 @@ class _Facts:
     lowest: float
     highest: float
     percentiles: tuple[float, float, float]
+    look: Look
     outside: int
     sample: np.ndarray
     counts: np.ndarray
@@ -155,6 +159,7 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(facts),
         percentiles=tuple(fact.percentiles for fact in facts),
+        appearance=appearance([fact.look for fact in facts], [case.group for case in cases]),
         labelled_outside=tuple(fact.outside for fact in facts),
         warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.header.notes)),
     )
@@ -215,6 +220,7 @@ def _measure(case: Case, table: LabelTable, samples: int, coarser: Sequence[int]
         lowest=float(image.min()),
         highest=float(image.max()),
         percentiles=percentiles(image),
+        look=look_at(image[:1] if _is_colourless(volume) else image, spacing),
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
         counts=np.bincount(classes.ravel(), minlength=count)[:count],

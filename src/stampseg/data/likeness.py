@@ -1,4 +1,4 @@
-"""Whether a scan is like those that a network was trained on: voxel size, extent and, of CT, values."""
+"""Whether a scan is like those that a network was trained on: voxel size, extent, values, appearance."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.text import size_text
+from .appearance import look_at, strange
 from .io.volume import Volume
 from .plan import Plan, Ranges
-from .preprocess import find_orientation, oriented_spacing
+from .preprocess import find_orientation, orient, oriented_spacing
 
 SAMPLES = 100_000  # values that percentiles are taken of
-SPACING_FACTOR, EXTENT_FACTOR = 2.0, 2.0  # beyond the training scans' range
+SPACING_FACTOR, EXTENT_FACTOR = 1.6, 1.6  # beyond the training scans' range
 VALUE_SHARE = 0.25  # of the training scans' whole range of values, that others may lie beyond it
 MOST_LOW = 500.0  # Hounsfield units that the lowest values may lie beyond it: air is -1000 everywhere
 NOTHING = -1024.0  # Hounsfield units below which there is no matter, only padding
@@ -68,7 +69,17 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
                 f"values of {low:.4g} to {high:.4g}, middle {middle:.4g} (trained on {least:.4g} to "
                 f"{most:.4g}, middle {known.values[1][0]:.4g} to {known.values[1][1]:.4g})"
             )
-    return found
+    return found or _looks(volume, plan)  # which say the same in other words, where there are others
+
+
+def _looks(volume: Volume, plan: Plan) -> list[str]:
+    """In what it looks unlike them, along the axes that training scans are measured on."""
+    usual = plan.scans.appearance if plan.scans is not None else None
+    if usual is None or np.ptp(volume.array) == 0:
+        return []
+    turn = find_orientation(volume.header)
+    seen = look_at(orient(volume.array, turn), oriented_spacing(volume.header.spacing, turn))
+    return strange(seen, usual, floors="ct" not in plan.normalizations)
 
 
 def _beyond(sizes: Sequence[float], ranges: Ranges, factor: float) -> bool:

@@ -9,6 +9,7 @@ from pydantic import field_validator, model_validator
 
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from .appearance import Appearance
 from .calibration import Calibration
 from .io.limits import HIGHEST_LABEL
 from .relabelling import Relabelling
@@ -47,6 +48,7 @@ class TrainingScans(Options):
     values: Ranges  # of the 1st, 50th and 99th percentile of a scan's values, all channels together
     labels: tuple[LabelShape | None, ...] = ()  # of each class, background first; empty: not known
     cases: int = 0  # how many; 0: not known
+    appearance: Appearance | None = None  # None: not known, or of too few people
 
 
 class Plan(Options):

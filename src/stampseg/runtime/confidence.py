@@ -36,12 +36,14 @@ class Confident:
         certainty: of each class, background first, 0 to 1; None where the label is in none of the masks.
         uncertainty: (*S) uint8 on the source grid: 255 times how far the mean probability of the likeliest
             class is from 1.
+        stray: what the pieces left out were of the voxels of their label, the largest share.
     """
 
     mask: np.ndarray
     dropped: int
     certainty: tuple[float | None, ...]
     uncertainty: np.ndarray
+    stray: float = 0.0
 
 
 def segment_confidently(
@@ -72,11 +74,19 @@ def segment_confidently(
         agreement.add(views_of)
         doubt = 1 - np.mean(views_of, axis=0).max(axis=0)
         doubts.add(np.stack([np.zeros_like(doubt), doubt]))
-    dropped = 0
+    dropped, stray = 0, 0.0
     if masks.margins is not None:
+        before = _voxels(masks.mask, plan.one_piece)
         dropped = keep_surest(masks.mask, masks.margins, plan.one_piece)
+        if dropped:
+            stray = float(np.max((before - _voxels(masks.mask, plan.one_piece)) / np.maximum(before, 1)))
     assert doubts.margins is not None
-    return Confident(masks.mask, dropped, agreement.certainty(), doubts.margins)
+    return Confident(masks.mask, dropped, agreement.certainty(), doubts.margins, stray)
+
+
+def _voxels(mask: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """Of each of some classes."""
+    return np.array([np.count_nonzero(mask == value) for value in classes])
 
 
 class Agreement:

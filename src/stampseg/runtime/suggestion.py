@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +20,9 @@ from ..core.errors import ConfigError, DataError, one_line
 from ..core.files import refuse_existing, write_text
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
+from ..data.appearance import look
 from ..data.cases import Case, find_inputs, with_groups
+from ..data.io.formats import stem_of
 from ..data.io.readers import output_name, read_image
 from ..data.known import trained_on
 from ..data.likeness import remarks
@@ -35,7 +35,7 @@ from .segmentation import segment
 from .trust import trust_of
 
 TABLE = "suggested.csv"
-CELLS = 6  # per axis of the picture that scans are compared by
+CORRECTED = "corrected"  # a folder: where masks go when a person has corrected them
 FAR = 0.8  # share of the scans that are nearer to what is labelled, for "unlike"
 
 
@@ -80,8 +80,8 @@ def suggest(
 ) -> list[Suggestion]:
     """Choose scans to label next and write drafts of their masks.
 
-    `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/` and
-    `suggested.csv`. Scans whose labels the network has seen are left out, as far as the run folder
+    `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/`, `suggested.csv` and
+    an empty folder `corrected/`, from which a training goes on (`RunSpec.model`). Scans whose labels the network has seen are left out, as far as the run folder
     or the model file knows them.
 
     Args:
@@ -141,6 +141,33 @@ def suggest(
     ]  # fmt: skip
     _write_table(output / TABLE, found)
     return found
+
+
+def read_suggested(folder: Path) -> list[Case]:
+    """The suggested scans of a folder, with the masks that lie in its `corrected/`; those without have none.
+
+    Raises:
+        DataError: the table is damaged, or a scan is gone.
+    """
+    path = folder / TABLE
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = [
+            (tuple(map(Path, row["image"].split(";"))), Path(row["draft"]).name, row["group"]) for row in rows
+        ]
+    except (OSError, UnicodeDecodeError, KeyError, AttributeError, TypeError, csv.Error):
+        raise DataError(
+            f"{path}: not a table of `suggest`, with columns image, draft and group; suggest anew"
+        ) from None
+    cases = []
+    for images, name, group in found:
+        gone = next((image for image in images if not image.exists()), None)
+        if gone is not None:
+            raise DataError(f"{gone}: named in {path}, and is not there any more; put it back")
+        mask = folder / CORRECTED / name
+        cases.append(Case(stem_of(Path(name)), group, images, mask if mask.exists() else None))
+    return cases
 
 
 def choose(
@@ -221,18 +248,6 @@ def _look_of(case: Case, plan: Plan) -> np.ndarray | None:
     with suppress(DataError, OSError):
         return look(prepare(read_image(case.images, plan.in_channels), plan).image)
     return None
-
-
-def look(image: np.ndarray) -> np.ndarray:
-    """A prepared image (C, *S) as the means of `CELLS` cells per axis, (F,) float64."""
-    for axis in range(1, image.ndim):
-        edges = np.arange(CELLS + 1) * image.shape[axis] / CELLS
-        cells = [
-            image.take(range(int(start), max(math.ceil(stop), int(start) + 1)), axis=axis).mean(axis=axis)
-            for start, stop in pairwise(edges)
-        ]
-        image = np.stack(cells, axis=axis)
-    return image.astype(np.float64).ravel()
 
 
 def _reason(one: _Seen, gap: float, calibrated: bool, anchored: bool) -> str:

@@ -23,6 +23,7 @@ from .confidence import Confident
 TABLE = "confidence.csv"
 RECORD = "confidence.json"
 SHOWN = 5  # masks to look at first
+STRAY = 0.1  # of a label's voxels in pieces left out: more is unusual
 
 
 class UntrustedError(StampsegError):
@@ -115,8 +116,9 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     flags = list(remarks)
     if known:
         flags += unusual(found.mask, known, plan.label_names, header.spacing, picture=header.is_picture)
-    if found.dropped:
-        flags.append(f"{counted(found.dropped, 'stray piece')} left out")
+    if found.stray > STRAY:
+        pieces = counted(found.dropped, "stray piece")
+        flags.append(f"{pieces} left out, {found.stray:.0%} of what was found of a label")
     labels = []
     for value, name in enumerate(plan.label_names[1:], 1):
         certainty = found.certainty[value]

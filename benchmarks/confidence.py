@@ -1,0 +1,262 @@
+"""Expected against true Dice of the cells of a study, and whether scans unlike the training scans are flagged.
+
+    OMP_NUM_THREADS=1 STAMPSEG_DATA=DATA python benchmarks/confidence.py STUDY docs/results/confidence.jsonl
+
+STUDY is the folder of a `stampseg study`; of every cell of METHOD that is done, the scans that test are segmented as
+`predict --confidence` does, and a row is written for each: Dice, certainty and the baselines of every label, and what
+was flagged. The cells of cardiac and hippocampus also see scans of other kinds: test scans that were turned, zoomed,
+offset, or given other voxels, fetal pictures and a liver CT. Rows that are there are not made again; the page is made
+by docs/generate_confidence.py.
+
+Baselines: `entropy` is the label's entropy by the probabilities (its own against the rest), summed over all voxels and
+divided by the voxels of its mask; `volume` is the voxels of its mask.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import zoom
+from scipy.special import entr
+
+from stampseg.core.errors import DataError
+from stampseg.data.appearance import Look, appearance, look_at
+from stampseg.data.cases import Case, find_inputs
+from stampseg.data.io.placing import on_grid_of
+from stampseg.data.io.readers import read_image
+from stampseg.data.io.volume import Header, Volume
+from stampseg.data.labels import to_classes
+from stampseg.data.likeness import remarks
+from stampseg.data.organs import read_label_files
+from stampseg.data.plan import Plan
+from stampseg.data.postprocess import postprocessed
+from stampseg.data.preprocess import find_orientation, orient, oriented_spacing
+from stampseg.data.splits import read_splits
+from stampseg.evaluation.metrics import dice_score
+from stampseg.run.study.config import load_study
+from stampseg.run.study.draw import draw, find_task
+from stampseg.run.study.plan import RUN, STUDY_FILE, Cell, Study
+from stampseg.runtime.confidence import Confident
+from stampseg.runtime.model import OpenModel, open_scorer
+from stampseg.runtime.sliding import slide, walking_axis
+from stampseg.runtime.trust import trust_of
+
+METHOD = "ours"
+STRANGERS = {
+    "cardiac": ("fetal heads", "fetal_head_ultrasound/images", 20),
+    "hippocampus": ("liver CT", "liver_ct/ct_half_inplane.nii.gz", 1),
+}
+Change = Callable[[Volume], Volume]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A cell with its model."""
+
+    cell: Cell
+    opened: OpenModel
+
+    def row(self, kind: str, case: str, person: str, values: dict[str, Any]) -> dict[str, Any]:
+        cell = self.cell
+        named = {"kind": kind, "task": cell.task, "labelled": cell.labels, "draw": cell.draw}
+        return {**named, "case": case, "person": person, **values}
+
+
+def open_cell(study: Study, cell: Cell, threads: int) -> Work:
+    """The model of a cell; a plan of before scans were described gets the description of its own training scans."""
+    place = study.place(cell) / RUN
+    opened = open_scorer(place, threads=threads)
+    plan = opened.plan
+    assert plan.scans is not None
+    if plan.scans.appearance is None:
+        splits = read_splits(place)
+        assert splits is not None
+        seen = [entry.case for entry in splits.training]
+        of = appearance([_look(case, plan) for case in seen], [case.group for case in seen])
+        plan = plan.model_copy(update={"scans": plan.scans.model_copy(update={"appearance": of})})
+    return Work(cell, replace(opened, plan=plan))
+
+
+def _look(case: Case, plan: Plan) -> Look:
+    volume = read_image(case.images, plan.in_channels)
+    turn = find_orientation(volume.header)
+    return look_at(orient(volume.array, turn), oriented_spacing(volume.header.spacing, turn))
+
+
+def found_in(volume: Volume, opened: OpenModel) -> tuple[Confident, list[float], list[str]]:
+    """The mask as `predict --confidence` writes it, each label's entropy, and the flags."""
+    plan = opened.plan
+    prepared, unlike = opened.prepare(volume), remarks(volume, plan)
+    found = opened.segment_confidently(prepared)
+    found = replace(found, mask=postprocessed(found.mask, opened.steps, volume.header.spacing))
+    axis, entropy, inside = walking_axis(prepared.image.shape[1:], plan.patch_size), 0.0, 0
+    with opened.scoring() as scorer:
+        for rows in slide(prepared.image, plan, scorer, axis):
+            each = rows.astype(np.float64).clip(0, 1)
+            entropy = entropy + (entr(each) + entr(1 - each)).reshape(len(rows), -1).sum(axis=1)
+            inside = inside + np.bincount(rows.argmax(axis=0).ravel(), minlength=len(rows))
+    return (
+        found,
+        list(entropy / np.maximum(inside, 1)),
+        list(trust_of(found, plan, volume.header, unlike).flags),
+    )
+
+
+def test_row(work: Work, case: Case) -> dict[str, Any]:
+    """A scan of a person who tests."""
+    plan = work.opened.plan
+    start = time.perf_counter()
+    volume = read_image(case.images, plan.in_channels)
+    found, entropy, flags = found_in(volume, work.opened)
+    assert case.label_files is not None
+    label = on_grid_of(read_label_files(case.label_files), volume.header)
+    truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
+    labels = {}
+    for value, name in enumerate(plan.label_names[1:], 1):
+        there, mask = truth == value, found.mask == value
+        known = plan.calibration.labels[value] if plan.calibration is not None else None
+        certainty = found.certainty[value]
+        labels[name] = {
+            "dice": round(dice_score(mask, there), 5) if there.any() else None,
+            "certainty": None if certainty is None else round(certainty, 5),
+            "expected": None if known is None else known.expected(certainty or 0.0),
+            "entropy": round(float(entropy[value]), 5),
+            "volume": int(mask.sum()),
+        }
+    seconds = round(time.perf_counter() - start, 2)
+    return work.row("test", case.id, case.group, {"labels": labels, "flags": flags, "seconds": seconds})
+
+
+def turned(volume: Volume) -> Volume:
+    """By a quarter in the plane of the first two axes; the header says nothing of it."""
+    return _with(volume, np.rot90(volume.array, axes=(1, 2)))
+
+
+def zoomed(volume: Volume) -> Volume:
+    """Half as large again: what is in the middle fills the same field of view."""
+    shape = volume.array.shape[1:]
+    large = np.stack([zoom(channel, 1.5, order=1) for channel in volume.array])
+    starts = [(now - before) // 2 for now, before in zip(large.shape[1:], shape, strict=True)]
+    part = tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
+    return _with(volume, large[(slice(None), *part)])
+
+
+def offset(volume: Volume) -> Volume:
+    """Every value higher by half of the range of its values."""
+    low, high = np.percentile(volume.array, (1, 99))
+    return _with(volume, volume.array + np.float32(0.5 * (high - low)))
+
+
+def respaced(volume: Volume) -> Volume:
+    """The same voxels said to be of twice the size; a picture of half the pixels."""
+    header = volume.header
+    if header.affine is None:
+        return _with(volume, np.stack([zoom(channel, 0.5, order=1) for channel in volume.array]))
+    affine = header.affine @ np.diag([2, 2, 2, 1.0])
+    return Volume(volume.array, replace(header, affine=affine, spacing=tuple(2 * s for s in header.spacing)))
+
+
+CHANGES: dict[str, Change] = {"turned": turned, "zoomed": zoomed, "offset": offset, "respaced": respaced}
+
+
+def _with(volume: Volume, array: np.ndarray) -> Volume:
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    header = volume.header
+    shape = array.shape[1:]
+    spacing = (
+        header.spacing if shape == header.shape else tuple(header.spacing[i] for i in _order(header, shape))
+    )
+    return Volume(array, replace(header, shape=shape, spacing=spacing))
+
+
+def _order(header: Header, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of a volume that was turned; pictures have equal spacings."""
+    return (1, 0, 2)[: len(shape)]
+
+
+def strangers(
+    work: Work, data: Path, tests: list[Case]
+) -> Iterator[tuple[str, str, str, Callable[[], Volume]]]:
+    """Kind, name, person and image of the scans that are unlike those of training."""
+    channels = work.opened.plan.in_channels
+    for name, change in CHANGES.items():
+        for case in tests:
+            yield name, case.id, case.group, lambda of=case, to=change: to(read_image(of.images, channels))
+    kind, place, count = STRANGERS[work.cell.task]
+    for case in find_inputs([data / place], channels)[:count]:
+        yield kind, case.id, case.group, lambda of=case: read_image(of.images, channels)
+
+
+def spread(cases: list[Case], most: int) -> list[Case]:
+    """At most so many, each person's in turn."""
+    turns: list[tuple[int, Case]] = []
+    seen: dict[str, int] = {}
+    for case in cases:
+        turns.append((seen.setdefault(case.group, 0), case))
+        seen[case.group] += 1
+    return [case for _, case in sorted(turns, key=lambda pair: pair[0])][:most]
+
+
+def done_in(path: Path) -> set[tuple]:
+    """What has a row; a line that was not written to its end is taken away."""
+    if not path.exists():
+        return set()
+    lines = path.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    if len(whole) < len(lines):
+        path.write_text("".join(whole))
+    return {_key(json.loads(line)) for line in whole}
+
+
+def _key(row: dict[str, Any]) -> tuple:
+    return tuple(row[name] for name in ("kind", "task", "labelled", "draw", "case"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("study", type=Path)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--data", type=Path, help="folder of the strangers; default: that of the task's data")
+    parser.add_argument("--strangers", type=int, default=20, help="test scans of a cell that are changed")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    study = Study(load_study(options.study / STUDY_FILE), options.study)
+    done = done_in(options.rows)
+    for cell in study.cells:
+        if cell.method != METHOD or not study.done(cell):
+            continue
+        task = study.config.tasks[cell.task]
+        tests = list(draw(find_task(cell.task, task), task, cell.labels, cell.draw).test)
+        work = open_cell(study, cell, options.threads)
+        with options.rows.open("a") as file:
+
+            def write(row: dict[str, Any]) -> None:
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+
+            for case in tests:
+                if ("test", cell.task, cell.labels, cell.draw, case.id) not in done:
+                    write(test_row(work, case))
+            if cell.task in STRANGERS:
+                data = options.data or Path(tests[0].images[0]).parents[2]
+                for kind, name, person, image in strangers(work, data, spread(tests, options.strangers)):
+                    if (kind, cell.task, cell.labels, cell.draw, name) in done:
+                        continue
+                    try:
+                        found, _, flags = found_in(image(), work.opened)
+                        values: dict[str, Any] = {"certainty": found.certainty[1:], "flags": flags}
+                    except DataError as error:  # refused: nobody takes its mask for good
+                        values = {"flags": [str(error)], "refused": True}
+                    write(work.row(kind, name, person, values))
+        print(cell.name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""What scans look like: by oracles, by laws, and through a plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, zoom
+
+from stampseg.data.appearance import CELLS, Appearance, Look, appearance, look, look_at, strange
+
+
+def scan(seed: int, shape: tuple[int, ...] = (36, 42)) -> np.ndarray:
+    """Bright on one side, with a texture of its own."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(0, 60, shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+    return (ramp + 8 * gaussian_filter(rng.normal(size=shape), 1) + 10)[None].astype(np.float32)
+
+
+def usual(count: int = 6) -> Appearance:
+    found = appearance([look_at(scan(seed), (1, 1)) for seed in range(count)], [*"abcdef"[:count]])
+    assert found is not None
+    return found
+
+
+def told(image: np.ndarray, spacing: tuple[float, ...] = (1, 1), *, floors: bool = True) -> list[str]:
+    return strange(look_at(image, spacing), usual(), floors=floors)
+
+
+@pytest.mark.parametrize("shape", [(12, 18), (CELLS, CELLS), (3, 40), (4, 5, 31)])
+def test_a_look_is_means_of_cells(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    found = look(image)
+    assert found.shape == (2 * CELLS ** len(shape),)
+    if all(n % CELLS == 0 for n in shape):
+        blocks = image.reshape(2, CELLS, shape[0] // CELLS, CELLS, shape[1] // CELLS).mean((2, 4))
+        np.testing.assert_allclose(found, blocks.ravel(), atol=1e-6)
+    assert look(image * 0 + 3) == pytest.approx(3)
+
+
+def test_roughness_is_the_mean_difference_of_neighbours_per_mm() -> None:
+    image = scan(0)
+    found = look_at(image, (2.0, 0.5))
+    for axis, size in ((0, 2.0), (1, 0.5)):
+        expected = np.log(np.abs(np.diff(image[0], axis=axis)).mean() / image.std() / size)
+        assert found.roughness[axis] == pytest.approx(expected, abs=1e-5)
+    low, high = np.percentile(image, (1, 99))
+    assert found.floor == pytest.approx(low / (high - low), abs=1e-5)
+
+
+def test_the_scale_of_values_changes_no_look() -> None:
+    one, other = look_at(scan(3), (1, 1)), look_at(scan(3) * 1700, (1, 1))
+    np.testing.assert_allclose(one.cells, other.cells, atol=1e-4)
+    assert one.roughness == pytest.approx(other.roughness, abs=1e-4)
+    assert one.floor == pytest.approx(other.floor, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20, 25))
+def test_another_scan_of_the_same_kind_is_passed_over(seed: int) -> None:
+    assert told(scan(seed)) == []
+
+
+def test_a_scan_that_was_turned_is_told() -> None:
+    (found,) = told(np.rot90(scan(20), 2, axes=(1, 2)))
+    assert found.startswith("bright and dark lie elsewhere: a likeness of -0.9")
+    assert "(trained on 0." in found and "turned, or of something else?" in found
+
+
+@pytest.mark.parametrize("factor", [2, 0.5])
+def test_a_scan_that_was_zoomed_is_told(factor: float) -> None:
+    (found,) = told(np.stack([zoom(channel, factor, order=1) for channel in scan(20)]))
+    assert found.startswith("smoother or rougher than the training scans; zoomed, or are its voxels of")
+
+
+def test_finer_voxels_of_which_the_file_tells_are_passed_over() -> None:
+    assert told(np.stack([zoom(channel, 2, order=1) for channel in scan(20)]), (0.5, 0.5)) == []
+
+
+def test_values_to_which_something_was_added_are_told_but_of_ct() -> None:
+    (found,) = told(scan(20) + 50)
+    assert found.startswith("values begin at ") and "(trained on " in found and "was something added" in found
+    assert told(scan(20) + 50, floors=False) == []
+
+
+def test_two_people_are_too_few_and_none_is_compared_with_themselves() -> None:
+    looks = [look_at(scan(seed), (1, 1)) for seed in range(4)]
+    assert appearance(looks, [*"aabb"]) is None
+    by_person = appearance([looks[0], looks[0], *looks[1:]], [*"aabcd"])
+    assert by_person is not None
+    others = np.mean([one.cells for one in looks[1:]], axis=0)
+    assert by_person.likeness <= np.corrcoef(looks[0].cells, others)[0, 1] + 1e-4
+
+
+def test_scans_without_contrast_or_of_other_channels_have_no_appearance_together() -> None:
+    flat = look_at(np.full((1, 12, 12), 5, np.float32), (1, 1))
+    assert flat.roughness == (None, None) and flat.floor == 0
+    assert appearance([flat] * 3, [*"abc"]) is None
+    colour = look_at(np.repeat(scan(1), 3, axis=0), (1, 1))
+    assert appearance([look_at(scan(0), (1, 1)), colour, colour], [*"abc"]) is None
+    assert strange(colour, usual(), floors=True) == []  # nothing to compare, and no error
+
+
+def test_large_scans_are_thinned_and_small_axes_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = scan(0, (64, 64))
+    whole: Look = look_at(image, (1, 1))
+    monkeypatch.setattr("stampseg.data.appearance.SAMPLES", 1000)
+    thinned = look_at(image, (1, 1))
+    assert thinned.roughness == pytest.approx(whole.roughness, abs=0.3)
+    line = look_at(image[:, :1], (1, 1))
+    assert line.roughness[0] is None and line.roughness[1] is not None
