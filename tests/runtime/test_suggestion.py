@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def test_suggest_writes_drafts_of_scans_that_nobody_labelled(run: tuple[Path, Pa
         assert (tmp_path / "todo" / "pictures" / draft.name).exists()
         assert row["reason"].startswith("certainty 0.") and row["reason"] in said
     assert "nothing of them is a label before you say so" in said
+    lines = said.splitlines()
+    assert lines[0].startswith("6 scans of 3 people looked at: certainty 0.")
+    assert "middle 0." in lines[0] and lines[0].endswith("with something unusual")
+    assert lines[1] == "label next:" and len(lines) == 8  # no line for every scan
+    assert "stampseg train" in lines[-1] and f"--from {model} -o RUN" in lines[-1]
+    (name,) = {Path(row["draft"]).name for row in rows if row["rank"] == "1"}
+    shutil.copy(data / "masks" / Path(rows[0]["image"]).name, tmp_path / "todo" / "corrected" / name)
+    call("train", tmp_path / "todo", "--from", model, "-o", tmp_path / "more", *QUICK[:2], *QUICK[6:10])
+    trained = json.loads((tmp_path / "more" / "splits.json").read_text())["training"]
+    assert {entry["group"] for entry in trained} == {"p0", rows[0]["group"]}
     again = call("suggest", model, new, "-o", tmp_path / "todo", code=3).output
     assert "suggested.csv: exists already" in again
 

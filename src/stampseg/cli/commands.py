@@ -73,11 +73,19 @@ def train(
     data: OptionalDataArgument = None,
     output: OptionalOutputOption = None,
     resume: ResumeOption = None,
+    before: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Go on from this finished run: DATA, such as what `suggest` wrote, is added to what it had.",
+            metavar="RUN",
+        ),
+    ] = None,
     options: TrainOptions,
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be resumed."""
     if resume is not None:
-        given = {"data": data, "output": output, **options.given(), "quiet": None}
+        given = {"data": data, "output": output, "from": before, **options.given(), "quiet": None}
         names = [as_option(name) for name, value in given.items() if value is not None]
         if options.steps is not None and len(names) == 1:
             refuse_ended(resume, options.steps)
@@ -87,7 +95,7 @@ def train(
     elif output is None or (data is None and options.images is None):
         raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")
     else:
-        start_run("train", data, output, options)
+        start_run("train", data, output, options, before)
 
 
 @app.command()

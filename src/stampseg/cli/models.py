@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -78,6 +79,12 @@ def predict(
             help="Also say how far each mask can be trusted: expected Dice, a map of uncertain voxels.",
         ),
     ] = False,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="Also write the probabilities of all labels, NAME_probabilities.nii.gz."
+        ),
+    ] = False,
     fail_below: Annotated[
         float | None,
         typer.Option(
@@ -94,7 +101,8 @@ def predict(
     found = segment_all(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
         batch_size=batch, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess,
-        all_pieces=all_pieces, confidence=confidence, fail_below=fail_below, trusted=tuple(trusted or ()),
+        all_pieces=all_pieces, confidence=confidence, probabilities=probabilities, fail_below=fail_below,
+        trusted=tuple(trusted or ()),
         echo=(lambda _: None) if as_json else say,
         warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
     )  # fmt: skip
@@ -133,6 +141,7 @@ def suggest(
     device: DeviceOption = None,
 ) -> None:
     """Say which scans to label next, and write drafts of their masks to correct."""
+    from ..runtime.suggestion import CORRECTED
     from ..runtime.suggestion import suggest as choose
 
     found = choose(
@@ -142,8 +151,10 @@ def suggest(
     say("label next:")
     for rank, one in enumerate(found, 1):
         say(f"  {rank}  {one_line(str(one.case.images[0]))}  {one_line(one.reason)}")
-    drafts = one_line(str(output / "drafts"))
+    drafts, corrected = (one_line(str(output / name)) for name in ("drafts", CORRECTED))
     say(f"drafts to correct in {drafts}; nothing of them is a label before you say so")
+    say(f"save each corrected mask under the same name in {corrected}, and go on with")
+    say(f"  {shlex.join(['stampseg', 'train', str(output), '--from', str(model), '-o', 'RUN'])}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..core.options import Options
 
@@ -55,7 +55,9 @@ class Calibration(Options):
     Attributes:
         labels: one per class.
         source: whose masks were held against their labels: cases of the folds, or of validation.
+        temperature: by which logits are divided for probabilities that are right as often as they say.
     """
 
     labels: tuple[LabelCalibration | None, ...]
     source: Literal["folds", "validation"]
+    temperature: float = Field(1.0, gt=0, le=100)

@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError
@@ -72,6 +72,7 @@ class Dataset:
         label_names: declared name per value in the files, empty if none is declared.
         ignored: value that is declared as ignore, or None.
         held_out: labelled cases of people of whom nothing may be learnt, for they are predicted afterwards.
+        sides: training, validation or test of each case by id, where an earlier run has settled that.
         channel_names: declared, such as ("CT",), empty if none is declared.
         warnings: one line each.
     """
@@ -85,6 +86,7 @@ class Dataset:
     warnings: tuple[str, ...]
     ignored: int | None = None
     held_out: tuple[Case, ...] = ()
+    sides: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_dataset(

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from .boxes import as_slices
+from .io.probabilities import WHOLE
 from .preprocess import Geometry, orient
 from .resampling import AxisMap, apply_map, linear_map, low_pass_map, nearest_map
 
 BLOCK = 1 << 22  # float32 values of one class that are brought back at once
+LEAST = 1e-7  # probability that a temperature is still applied to
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +128,41 @@ class Restorer:
         for part in self._rows.add(scores):
             rows = slice(part.start, part.stop)
             _fill(self._target[rows], None if self._margins is None else self._margins[rows], part)
+
+
+class Shares:
+    """Fills the probabilities of all classes on the source grid, as `Restorer` fills a mask.
+
+    Voxels outside the crop are background for certain. They are those of the scores: what is done to a mask
+    afterwards, as leaving out pieces, does not change them.
+    """
+
+    def __init__(self, geometry: Geometry, classes: int, axis: int = 0, temperature: float = 1.0) -> None:
+        """Args:
+        geometry: what `prepare` did.
+        classes: how many there are.
+        axis: of the working grid, along which the rows come.
+        temperature: that the logits are divided by; above 1 probabilities come nearer to one another.
+        """
+        self.shares = np.zeros((classes, *geometry.source_shape), dtype=np.uint16)  # times WHOLE
+        self.shares[0] = WHOLE
+        self._targets = [_rows_of(of, geometry, axis) for of in self.shares]
+        self._rows, self._temperature = Rows(geometry, axis), temperature
+
+    def add(self, probabilities: np.ndarray) -> None:
+        """Take the next rows, (K, rows, *other axes in their order) float32."""
+        for part in self._rows.add(tempered(probabilities, self._temperature)):
+            for target, values in zip(self._targets, part.scores, strict=True):
+                found = _mapped(values, part.maps)
+                target[part.start : part.stop] = np.rint(WHOLE * np.clip(found, 0, 1))
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (K, *S) as they are when their logits are divided by a temperature."""
+    if temperature == 1:
+        return probabilities
+    found = np.maximum(probabilities, np.float32(LEAST)) ** np.float32(1 / temperature)
+    return found / found.sum(axis=0)
 
 
 def _rows_of(array: np.ndarray, geometry: Geometry, axis: int) -> np.ndarray:

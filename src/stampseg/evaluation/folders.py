@@ -13,6 +13,7 @@ from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.formats import list_images, readable, stem_of, suffix_of
 from ..data.io.placing import on_grid_of
+from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY, read_label
 from ..data.labels import (
     LabelTable,
@@ -193,9 +194,8 @@ def _files(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
     if not files or not suffix_of(files[0]):
         raise DataError(f"{place}: no {kind} found; expected {readable()}")
     first, doubles = by_stem(files)
-    maps = [name for name in first if name.removesuffix(UNCERTAINTY) != name]
-    for name in maps:
-        if name.removesuffix(UNCERTAINTY) in first:  # of doubt, beside the mask that it is of
+    for kind in (UNCERTAINTY, PROBABILITIES):  # beside the masks that they are of
+        for name in [name for name in first if name.endswith(kind) and name.removesuffix(kind) in first]:
             del first[name]
     warnings = [f"{place}: {some(doubles)} left out, another file has the same stem"] if doubles else []
     return first, warnings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..core.config import Config
@@ -21,6 +22,7 @@ from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
 from .aside import with_people_aside
 from .calibration import calibrate_by_folds, keep
+from .continuation import go_on
 from .folder import RunFolder
 from .folds.cross_validation import (
     CarryOut,
@@ -112,25 +114,27 @@ def _check_options(spec: RunSpec) -> None:
             "`method` dense, or leave out `network.widths_of`"
         )
     for name in ("search", "distil"):
-        if spec.work == "prune" and getattr(train, name):
+        if spec.model is not None and getattr(train, name):
             raise ConfigError(
-                f"`train.{name}`: it trains networks anew, and a trained one is to be pruned; leave it out"
+                f"`train.{name}`: it trains networks anew, and a trained one is the start; leave it out"
             )
+    if spec.model is not None and wants_folds(spec.config):
+        raise ConfigError(
+            f"{spec.model}: the network may have learnt from everybody who would be held out; leave out "
+            "`train.folds` and `train.fold_column`, or train anew with them"
+        )
 
 
 def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
     _check_options(spec)
+    if spec.work == "train" and spec.model is not None:
+        return _gone_on(folder, spec, reporter)
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
     config = settled_for_folds(spec.config)
     trusted = (config.network.name, *spec.trusted)
     if spec.work == "prune" and spec.model is not None:
-        if wants_folds(config):
-            raise ConfigError(
-                f"{spec.model}: the network may have learnt from everybody who would be held out; leave out "
-                "`train.folds` and `train.fold_column`, or train anew with them"
-            )
         result = prune_trained(spec.model, spec.trusted, dataset, folder, config, reporter)
         return settle_on_validation(folder, result, config.device, trusted, reporter)
     if spec.fold is not None:
@@ -154,6 +158,14 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     result = told_if_weaker(folder, result, found, reporter)
     plan = PLAN.read(folder.path)
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
+
+
+def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
+    """Train on from an earlier run."""
+    dataset, config, source = go_on(spec)
+    trusted = (config.network.name, *spec.trusted)
+    result = run_training(dataset, folder, recovering(config), reporter, source, trusted)
+    return settle_on_validation(folder, result, config.device, trusted, reporter)
 
 
 def _searched(
@@ -198,7 +210,17 @@ def adapted(config: Config, source: Source) -> Config:
             f"{source.path}: the {source.kind} does not say which network it is of; give `network.name`, "
             "and its arguments as `network.arguments`"
         )
-    changes: dict[str, Any] = {"data": dict(source.data), "prune": {"warmup_share": 0.0}}
+    return recovering(config, source.data)
+
+
+def recovering(config: Config, data: Mapping[str, Any] = MappingProxyType({})) -> Config:
+    """The options for a network that is trained already, where the user has not said otherwise.
+
+    Args:
+        config: the options.
+        data: what the source says of the preparation of images.
+    """
+    changes: dict[str, Any] = {"data": dict(data), "prune": {"warmup_share": 0.0}}
     changes["train"] = {"learning_rate": RECOVERY_RATE}
     for part, values in changes.items():
         given = getattr(config, part).model_fields_set

@@ -131,7 +131,7 @@ def _task(
     for text in seen.table.warnings:
         reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)
-    digests = (entry.image_digest for entry in splits.learnt_from)
+    digests = {entry.image_digest for entry in splits.learnt_from}
     return Task(seen, config, device, tuple(sorted(digest for digest in digests if digest is not None)))
 
 
@@ -325,6 +325,8 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round
 
 
 def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None) -> Description:
+    goes_on = source is not None and not task.config.traits.prunes
+    origin = "went_on_from" if goes_on else "pruned_from"
     return Description(
         network=spec,
         kept=dict(turn.graph.kept) if turn.graph else {},
@@ -332,7 +334,7 @@ def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None)
         provenance={
             "stampseg": __version__,
             "method": task.config.method,
-            "pruned_from": f"{source.kind} {source.path.name}" if source is not None else None,
+            origin: f"{source.kind} {source.path.name}" if source is not None else None,
             "seed": task.config.seed,
             "round": turn.number,
             "steps": turn.steps,

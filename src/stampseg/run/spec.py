@@ -37,7 +37,8 @@ class RunSpec:
         work: train, or prune a network that is already trained.
         data, images, masks: where the labelled scans are.
         config: options as they were given, before anything was settled.
-        model, trusted: of `prune`.
+        model: of `prune`; of `train`, the run that is gone on from, to which `data` are added.
+        trusted: of `prune`.
         fold: who trains and who is held out, where the run is one of several folds.
         command: the words of the command line, given in `directory`.
     """

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.config import Config
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
@@ -84,6 +84,8 @@ def survey(
     plan = stored_plan or _planned(seen, table, config, source)
     if source is not None:
         check_plan(plan, seen, table, source.path)
+        if dataset.sides and stored_plan is None:
+            plan = plan.model_copy(update={"scans": seen.scans})  # all that it learns from are known
     split = _without_empty_validation(split, plan)
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
@@ -94,12 +96,33 @@ def survey(
 
 def _drawn(dataset: Dataset, config: Config, holds: Holds, known: Collection[str]) -> Split:
     """Who is kept aside, and who of the others trains and validates."""
+    if dataset.sides:
+        return _as_before(dataset, config)
     aside = set_aside(dataset.cases, config, known)
     split = split_cases(aside.others, config, holds, known)
     if not aside.cases:
         return split
     level = max(split.level, aside.level, key=list(Level).index)
     return replace(split, test=aside.cases, note=f"{split.note}; {aside.note}", level=level)
+
+
+def _as_before(dataset: Dataset, config: Config) -> Split:
+    """Everybody on the side where an earlier run had them."""
+    for name in ("validation", "test"):
+        if name in config.train.model_fields_set:
+            raise ConfigError(
+                f"`train.{name}`: who validates and who is kept aside stay as in the earlier run, for its "
+                "network has learnt from the others; leave it out"
+            )
+    training, validation, test = (
+        tuple(case for case in dataset.cases if dataset.sides[case.id] == side)
+        for side in ("training", "validation", "test")
+    )
+    aside = f", {len(test)} are kept aside" if test else ""
+    note = (
+        f"{len(training)} cases train, {len(validation)} validate{aside}: those of the earlier run as before"
+    )
+    return Split(training, validation, note, test=test)
 
 
 def _without_held_out(split: Split, dataset: Dataset) -> Split:

@@ -21,7 +21,7 @@ from ..data.inverse import Restorer
 from ..data.pieces import keep_surest
 from ..data.plan import Plan
 from ..data.preprocess import Prepared
-from .sliding import Scorer, slide, softmax, walking_axis
+from .sliding import Listener, Scorer, probabilities_of, slide, walking_axis
 
 ANGLE = math.radians(10)
 
@@ -47,7 +47,13 @@ class Confident:
 
 
 def segment_confidently(
-    prepared: Prepared, plan: Plan, scorer: Scorer, *, batch_size: int = 1, mirror: bool = False
+    prepared: Prepared,
+    plan: Plan,
+    scorer: Scorer,
+    *,
+    batch_size: int = 1,
+    mirror: bool = False,
+    listener: Listener | None = None,
 ) -> Confident:
     """The mask of `segment_pieces` and its confidence, in memory bounded as there, at three times the work.
 
@@ -57,6 +63,7 @@ def segment_confidently(
         scorer: gives the logits of windows.
         batch_size: windows given to it at once.
         mirror: average over all mirrored views.
+        listener: takes the probabilities of the image as it is as well.
 
     Raises:
         MissingPackageError: SciPy, which turns the windows, is not installed.
@@ -69,8 +76,10 @@ def segment_confidently(
     doubts = Restorer(geometry, 2, axis, with_margins=True)
     agreement = Agreement(classes)
     for rows in zip(*walks, strict=True):
-        views_of = rows if plan.convention != "nnunet" else [softmax(part[None])[0] for part in rows]
+        views_of = [probabilities_of(part, plan) for part in rows]
         masks.add(rows[0])
+        if listener is not None:
+            listener.add(views_of[0])
         agreement.add(views_of)
         doubt = 1 - np.mean(views_of, axis=0).max(axis=0)
         doubts.add(np.stack([np.zeros_like(doubt), doubt]))

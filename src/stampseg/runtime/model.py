@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ConfigError, ModelFileError
+from ..data.inverse import Shares
 from ..data.io.volume import Volume
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing
@@ -22,7 +23,7 @@ from ..data.preprocess import Prepared, prepare
 from . import SUFFIXES, open_session
 from .confidence import Confident, segment_confidently
 from .details import KEY, read_details
-from .sliding import Scorer, segment_pieces
+from .sliding import Scorer, segment_pieces, walking_axis
 
 PROGRAM = ".pt2"
 
@@ -53,19 +54,21 @@ class OpenModel:
         """
         return prepare(volume, self.plan)
 
-    def segment(
-        self, prepared: Prepared, *, batch_size: int = 1, mirror: bool = False
-    ) -> tuple[np.ndarray, int]:
+    def segment(self, prepared: Prepared, **options: Any) -> tuple[np.ndarray, int]:
         """Class indices (*S) on the image's grid, before `steps`, and pieces left out: `segment_pieces`."""
         with self.scoring() as scorer:
-            return segment_pieces(prepared, self.plan, scorer, batch_size=batch_size, mirror=mirror)
+            return segment_pieces(prepared, self.plan, scorer, **options)
 
-    def segment_confidently(
-        self, prepared: Prepared, *, batch_size: int = 1, mirror: bool = False
-    ) -> Confident:
+    def segment_confidently(self, prepared: Prepared, **options: Any) -> Confident:
         """The same, and how far it can be trusted."""
         with self.scoring() as scorer:
-            return segment_confidently(prepared, self.plan, scorer, batch_size=batch_size, mirror=mirror)
+            return segment_confidently(prepared, self.plan, scorer, **options)
+
+    def shares(self, prepared: Prepared) -> Shares:
+        """What takes the calibrated probabilities of a case while it is segmented, as `listener`."""
+        axis, known = walking_axis(prepared.image.shape[1:], self.plan.patch_size), self.plan.calibration
+        temperature = 1.0 if known is None else known.temperature
+        return Shares(prepared.geometry, self.plan.out_channels, axis, temperature)
 
     def with_all_pieces(self) -> OpenModel:
         """The same, which leaves out no piece of labels that are one piece."""

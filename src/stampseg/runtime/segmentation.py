@@ -13,6 +13,7 @@ from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
+from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import output_name, segmentation_name
 from ..data.known import Known
 from ..data.plan import Plan
@@ -51,6 +52,7 @@ def segment(
     postprocess: bool = True,
     all_pieces: bool = False,
     confidence: bool = False,
+    probabilities: bool = False,
     fail_below: float | None = None,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
@@ -78,6 +80,8 @@ def segment(
         all_pieces: keep all pieces of labels that are one piece by the plan.
         confidence: also say how far each mask can be trusted: `confidence.csv` and `.json`, and a map of the
             uncertain voxels beside each mask; three times the work.
+        probabilities: also write the probabilities of all labels of each mask, NAME_probabilities.nii.gz:
+            calibrated where the model has a calibration.
         fail_below: Dice that must be expected of every mask; asks for confidence.
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
@@ -94,8 +98,8 @@ def segment(
     found = segment_all(
         model, inputs, output, overlays=overlays, device=device, overwrite=overwrite, trusted=trusted,
         batch_size=batch_size, mirror=mirror, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble,
-        postprocess=postprocess, all_pieces=all_pieces, confidence=confidence, fail_below=fail_below,
-        echo=echo, warn=warn,
+        postprocess=postprocess, all_pieces=all_pieces, confidence=confidence,
+        probabilities=probabilities, fail_below=fail_below, echo=echo, warn=warn,
     )  # fmt: skip
     found.check()
     return [mask.path for mask in found.masks]
@@ -118,6 +122,7 @@ def segment_all(
     postprocess: bool,
     all_pieces: bool,
     confidence: bool,
+    probabilities: bool,
     fail_below: float | None,
     echo: Callable[[str], None],
     warn: Callable[[str], None] | None,
@@ -133,13 +138,18 @@ def segment_all(
     steps = opened.steps if postprocess else ()
     confidence = confidence or fail_below is not None
     _check_confidence(opened, confidence, fail_below)
+    if probabilities and opened.models:
+        raise ConfigError(
+            "`probabilities` are of one network, and an ensemble has several; leave out `probabilities`, or "
+            "predict with one of its networks"
+        )
     opened = opened.with_all_pieces() if all_pieces else opened
     cases = find_inputs(inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     name = segmentation_name if dicom_seg else output_name
     masks = {case.images: output / name(case.images) for case in cases}
-    refuse_overwriting(cases, masks, overlays, overwrite, confidence)
+    refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
     if confidence and not overwrite:
         for table in (TABLE, RECORD):
             refuse_existing(output / table, overwrite)
@@ -150,6 +160,7 @@ def segment_all(
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
+    options["probabilities"] = probabilities
     learnt = Known(_learnt_from(opened.models or (model,)), opened.trained_on)
     known = set[str]()
     results = stream(cases, opened, steps, masks, overlays, options)
@@ -182,12 +193,25 @@ def segment_all(
     told = (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known))
     for text in told:
         tell(text)
+    if probabilities and written:
+        echo(_probabilities_words(opened.plan))
     rows = [result.assessed for result in written if result.assessed is not None]
     if rows:
         write_trust(output, rows, opened.plan)
         for text in summary(rows, opened.plan, output):
             echo(text)
     return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below)
+
+
+def _probabilities_words(plan: Plan) -> str:
+    """What the probabilities are worth."""
+    order = one_line(", ".join(plan.label_names))
+    known = plan.calibration
+    if known is None:
+        how = "as the network gives them, for nobody was left out to calibrate them on"
+    else:
+        how = f"at a temperature of {known.temperature:.2f}, of people who were left out"
+    return f"probabilities of {order} in NAME{PROBABILITIES}{SUFFIX}: {how}"
 
 
 def _check_confidence(opened: OpenModel | Ensemble, wanted: bool, fail_below: float | None) -> None:

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -35,8 +36,21 @@ def segment_windows(
     return segment_pieces(prepared, plan, scorer, batch_size=batch_size, mirror=mirror)[0]
 
 
+class Listener(Protocol):
+    """Whoever takes the probabilities as they become final, beside the mask."""
+
+    def add(self, probabilities: np.ndarray, /) -> None:
+        """Take the next rows along the axis of the walk, (K, rows, *other axes in their order) float32."""
+
+
 def segment_pieces(
-    prepared: Prepared, plan: Plan, scorer: Scorer, *, batch_size: int = 1, mirror: bool = False
+    prepared: Prepared,
+    plan: Plan,
+    scorer: Scorer,
+    *,
+    batch_size: int = 1,
+    mirror: bool = False,
+    listener: Listener | None = None,
 ) -> tuple[np.ndarray, int]:
     """Class index of every voxel of a prepared case, uint8 on the grid that its geometry leads back to.
 
@@ -49,15 +63,23 @@ def segment_pieces(
         scorer: gives the logits of windows.
         batch_size: windows given to it at once.
         mirror: average over all mirrored views, at 2 to the number of axes times the work.
+        listener: takes the probabilities as well.
     """
     axis = walking_axis(prepared.image.shape[1:], plan.patch_size)
     restorer = Restorer(prepared.geometry, plan.out_channels, axis, with_margins=bool(plan.one_piece))
     for rows in slide(prepared.image, plan, scorer, axis, batch_size=batch_size, mirror=mirror):
         restorer.add(rows)
+        if listener is not None:
+            listener.add(probabilities_of(rows, plan))
     dropped = 0
     if restorer.margins is not None:
         dropped = keep_surest(restorer.mask, restorer.margins, plan.one_piece)
     return restorer.mask, dropped
+
+
+def probabilities_of(rows: np.ndarray, plan: Plan) -> np.ndarray:
+    """Of rows of class scores (K, *S), which are logits where the plan has nnU-Net's convention."""
+    return softmax(rows[None])[0] if plan.convention == "nnunet" else rows
 
 
 def slide(

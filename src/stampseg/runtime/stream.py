@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import DataError, MissingPackageError
 from ..data.cases import Case
+from ..data.io.probabilities import write_probabilities
 from ..data.io.readers import read_image, write_label
 from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Header, Volume
@@ -27,7 +28,7 @@ from ..data.preprocess import Prepared, find_orientation, orient, oriented_spaci
 from .confidence import Confident
 from .ensemble import Ensemble, Ensembled
 from .model import OpenModel
-from .targets import overlay_of
+from .targets import overlay_of, probabilities_of
 from .trust import (
     Assessed,
     trust_of,
@@ -46,6 +47,7 @@ class _Job:
     header: Header
     classes: np.ndarray | None
     found: Confident | None  # where confidence is asked for
+    shares: np.ndarray | None  # the probabilities, where they are asked for
     dropped: int  # pieces left out of the mask
     seconds: float
     remarks: tuple[str, ...]  # in what the image is unlike the training scans
@@ -73,7 +75,7 @@ def stream(
         steps: what is done to its masks.
         masks: where each is written.
         overlays: folder for pictures of them.
-        options: `confidence`, `batch_size` and `mirror` of `segment`.
+        options: `confidence`, `probabilities`, `batch_size` and `mirror` of `segment`.
     """
 
     def read(case: Case) -> _Job | Failure:
@@ -113,7 +115,7 @@ def _read(case: Case, opened: OpenModel | Ensemble, keep_image: bool) -> _Job | 
         return error
     kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
     seconds, header = time.perf_counter() - start, volume.header
-    return _Job(case, prepared, kept, header, None, None, 0, seconds, unlike)
+    return _Job(case, prepared, kept, header, None, None, None, 0, seconds, unlike)
 
 
 def _compute(job: _Job, opened: Any, options: dict[str, Any]) -> _Job:
@@ -121,13 +123,19 @@ def _compute(job: _Job, opened: Any, options: dict[str, Any]) -> _Job:
     options = dict(options)
     confidence = options.pop("confidence")
     assert job.prepared is not None
+    shares = opened.shares(job.prepared) if options.pop("probabilities") else None
+    if shares is not None:
+        options["listener"] = shares
     found = opened.segment_confidently(job.prepared, **options) if confidence else None
     if found is not None:
         classes, dropped = found.mask, found.dropped
     else:
         classes, dropped = opened.segment(job.prepared, **options)
     seconds = job.seconds + time.perf_counter() - start
-    return replace(job, prepared=None, classes=classes, found=found, dropped=dropped, seconds=seconds)
+    return replace(
+        job, prepared=None, classes=classes, found=found, shares=None if shares is None else shares.shares,
+        dropped=dropped, seconds=seconds,
+    )  # fmt: skip
 
 
 def _write(
@@ -135,7 +143,7 @@ def _write(
 ) -> Written | Failure:
     """Write the mask after the steps (and the overlay)."""
     start = time.perf_counter()
-    case, assessed = job.case, None
+    case, assessed, probabilities = job.case, None, None
     assert job.classes is not None
     classes = postprocessed(job.classes, steps, job.header.spacing)
     changed = int((classes != job.classes).sum()) if classes is not job.classes else 0
@@ -145,6 +153,9 @@ def _write(
             doubts = write_label(uncertainty_of(path, case.images), percent, case.images)
             trust = trust_of(replace(job.found, mask=classes), plan, job.header, job.remarks)
             assessed = Assessed(case.images[0], path, doubts, trust)
+        if job.shares is not None:
+            probabilities = probabilities_of(path, case.images)
+            write_probabilities(probabilities, job.shares, job.header, plan.label_names)
         if path.suffix == ".dcm":
             write_segmentation(path, classes, case.images[0], plan.label_names)
         else:
@@ -158,8 +169,9 @@ def _write(
     seconds = job.seconds + time.perf_counter() - start
     counts = tuple(voxels.tolist())
     return Written(
-        path, case.images[0], job.header, counts, job.dropped, changed, seconds, job.remarks, assessed
-    )
+        path, case.images[0], job.header, counts, job.dropped, changed, seconds, job.remarks, assessed,
+        probabilities=probabilities,
+    )  # fmt: skip
 
 
 def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import ConfigError, DataError, one_line
+from ..core.errors import ConfigError, DataError
 from ..core.files import refuse_existing, write_text
 from ..core.run_folder import run_folder_of
 from ..core.text import counted
@@ -80,9 +80,9 @@ def suggest(
 ) -> list[Suggestion]:
     """Choose scans to label next and write drafts of their masks.
 
-    `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/`, `suggested.csv` and
-    an empty folder `corrected/`, from which a training goes on (`RunSpec.model`). Scans whose labels the network has seen are left out, as far as the run folder
-    or the model file knows them.
+    `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/`, `suggested.csv`
+    and an empty folder `corrected/`, for the masks from which a training goes on. Scans whose labels the
+    network has seen are left out, as far as the run folder or the model file knows them.
 
     Args:
         model: run folder, model file or exported file.
@@ -93,7 +93,7 @@ def suggest(
         device: where to compute.
         trusted: `package.module:Class` names whose code the model may use.
         threads: to compute with.
-        echo: is told of every scan that is looked at.
+        echo: is told of scans that are left out, and in a line of all that were looked at.
 
     Returns:
         The suggestions, the first first.
@@ -116,6 +116,7 @@ def suggest(
     seen, failures = _look_at(left, opened, echo)
     if not seen:
         raise DataError(f"none of {counted(len(left), 'scan')} can be read; the first: {failures[0]}")
+    echo(_summary(seen, opened.plan, len(cases) - len(left)))
     anchors = [look for entry in labelled if (look := _look_of(entry.case, opened.plan)) is not None]
     order, gaps = choose(
         np.stack([one.look for one in seen]),
@@ -140,6 +141,7 @@ def suggest(
         for one, gap in zip(chosen, gaps, strict=True)
     ]  # fmt: skip
     _write_table(output / TABLE, found)
+    (output / CORRECTED).mkdir(exist_ok=True)
     return found
 
 
@@ -239,8 +241,21 @@ def _look_at(
             found = segment_confidently(working, opened.plan, scorer)
             trust = trust_of(found, opened.plan, volume.header, remarks(volume, opened.plan))
             seen.append(_Seen(case, trust.lowest, look(prepared.image), trust.flags))
-            echo(f"{one_line(str(case.images[0]))}  {trust.words() or 'nothing found'}")
     return seen, failures
+
+
+def _summary(seen: Sequence[_Seen], plan: Plan, labelled: int) -> str:
+    """What was looked at, in a line."""
+    figures = sorted(one.figure for one in seen)
+    what = "expected Dice" if plan.calibration is not None else "certainty"
+    people = len({one.case.group for one in seen})
+    of = f" of {people} people" if people < len(seen) else ""
+    known = f"; {labelled} labelled already, and left out" if labelled else ""
+    flagged = sum(bool(one.flags) for one in seen)
+    return (
+        f"{counted(len(seen), 'scan')}{of} looked at{known}: {what} {figures[0]:.2f} to {figures[-1]:.2f}, "
+        f"middle {figures[len(figures) // 2]:.2f}; {flagged} with something unusual"
+    )
 
 
 def _look_of(case: Case, plan: Plan) -> np.ndarray | None:

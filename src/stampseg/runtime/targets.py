@@ -9,13 +9,20 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.system import folds_case, one_name
 from ..data.cases import Case
-from ..data.io.readers import twin_of
+from ..data.io.formats import stem_of
+from ..data.io.probabilities import PROBABILITIES, SUFFIX
+from ..data.io.readers import output_name, twin_of
 from .trust import uncertainty_of
 
 
 def overlay_of(case: Case, overlays: Path) -> Path:
     """The picture of a case."""
     return overlays / f"{case.id}.png"
+
+
+def probabilities_of(mask: Path, images: Sequence[Path]) -> Path:
+    """The probabilities beside a mask: `photo.png` -> `photo_probabilities.nii.gz`."""
+    return mask.with_name(f"{stem_of(Path(output_name(images)))}{PROBABILITIES}{SUFFIX}")
 
 
 def check_folder(folder: Path) -> None:
@@ -30,6 +37,7 @@ def refuse_overwriting(
     overlays: Path | None,
     overwrite: bool,
     confidence: bool = False,
+    probabilities: bool = False,
 ) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     folders = {path.parent for path in masks.values()} | ({overlays} if overlays is not None else set())
@@ -43,6 +51,7 @@ def refuse_overwriting(
         targets = [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [overlay_of(case, overlays)]
         targets += [uncertainty_of(mask, case.images)] if confidence else []
+        targets += [probabilities_of(mask, case.images)] if probabilities else []
         for target in targets:
             place = key(os.path.realpath(target))
             if place in images:

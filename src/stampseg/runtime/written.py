@@ -27,6 +27,7 @@ class Written:
         remarks: in what the image is unlike those that the model was trained on.
         assessed: how far it can be trusted, where that was asked for.
         trained_on: whether the model was trained on this very image.
+        probabilities: the file of them, where they were asked for.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Written:
     remarks: tuple[str, ...]
     assessed: Assessed | None = None
     trained_on: bool = False
+    probabilities: Path | None = None
 
     @property
     def labelled(self) -> int:
@@ -62,6 +64,7 @@ class Written:
             "changed_voxels": self.changed,
             "notes": list(self.header.notes),
             "seconds": round(self.seconds, 3),
+            **({} if self.probabilities is None else {"probabilities": str(self.probabilities)}),
             **({} if self.assessed is None else {"trust": as_json(self.assessed)}),
         }
 

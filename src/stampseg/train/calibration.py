@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -14,11 +15,23 @@ from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared
 from ..evaluation.calibration import calibrate
 from ..evaluation.metrics import dice_score
+from ..evaluation.temperature import Heat, temperature_of
 from ..runtime.confidence import segment_confidently
+from ..runtime.sliding import walking_axis
 from ..runtime.torch_scorer import scoring
 
-# Of each class but the background, in order: certainty and Dice of each person's masks.
-Measured = list[dict[str, list[tuple[float, float]]]]
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Of people who were left out.
+
+    Attributes:
+        labels: of each class but the background, in order: certainty and Dice of each person's masks.
+        heats: how surprising what is there was, of each person's cases.
+    """
+
+    labels: list[dict[str, list[tuple[float, float]]]]
+    heats: dict[str, list[Heat]]
 
 
 def measure(
@@ -29,14 +42,17 @@ def measure(
     A label that is in neither the mask nor the case says nothing; one that is in only one of them has a Dice
     of 0.
     """
-    measured: Measured = [{} for _ in plan.label_names[1:]]
+    measured = Measured([{} for _ in plan.label_names[1:]], {})
     with scoring(network, device) as scorer:
         for case, prepared in cases:
             assert prepared.label is not None
             working = Prepared(prepared.image, None, Geometry.working(prepared.image.shape[1:]))
-            found, truth = segment_confidently(working, plan, scorer), prepared.label[0]
+            truth = prepared.label[0]
+            heat = Heat(truth, walking_axis(truth.shape, plan.patch_size), plan.unknown_class)
+            found = segment_confidently(working, plan, scorer, listener=heat)
+            measured.heats.setdefault(case.group, []).append(heat)
             found.mask[truth == plan.unknown_class] = 0  # nobody said what is there
-            for value, of in enumerate(measured, 1):
+            for value, of in enumerate(measured.labels, 1):
                 certainty, there = found.certainty[value], truth == value
                 if certainty is not None or there.any():
                     dice = dice_score(found.mask == value, there)
@@ -48,13 +64,17 @@ def joined(parts: Iterable[Measured]) -> Measured:
     """Measurements of several networks, each on people of its own, as one."""
     first, *others = parts
     for other in others:
-        for of, more in zip(first, other, strict=True):
+        for of, more in zip(first.labels, other.labels, strict=True):
             for person, points in more.items():
                 of.setdefault(person, []).extend(points)
+        for person, heats in other.heats.items():
+            first.heats.setdefault(person, []).extend(heats)
     return first
 
 
 def calibration_of(measured: Measured, source: Literal["folds", "validation"]) -> Calibration | None:
     """The calibration of all labels; None where too few people hold any of them."""
-    labels = [calibrate(people) for people in measured]
-    return Calibration(labels=(None, *labels), source=source) if any(labels) else None
+    labels = [calibrate(people) for people in measured.labels]
+    if not any(labels):
+        return None
+    return Calibration(labels=(None, *labels), source=source, temperature=temperature_of(measured.heats))

@@ -1,0 +1,235 @@
+"""Are five scans that `suggest` chooses worth more than five chosen by chance? From five labels to ten, paired.
+
+    OMP_NUM_THREADS=1 python benchmarks/suggest.py DATA WORK docs/results/suggest.jsonl
+
+On two sets (hippocampus, fetal heads) and three draws: five people are labelled, 30 or 40 test, the scans of all others are
+seen without labels. A network learns from the five; then five more are labelled, chosen by `suggest` or by chance among the same
+scans, and a network learns from the ten, anew and with `--from`. All runs of a draw have the same seed and steps. A row is
+written for each network, with the Dice of every person who tests; rows that are there are not made again, and a run that was
+stopped is taken up. At the end the paired differences are printed. One thread; five trainings a draw, thirty in all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stampseg.data.cases import Case, find_dataset, find_inputs
+from stampseg.evaluation.folders import evaluate_folder
+from stampseg.evaluation.metrics import UNION
+from stampseg.run.folder import RunFolder
+from stampseg.run.spec import SPEC
+
+FIRST, MORE = 5, 5  # labels
+DRAWS = (20, 21, 22)
+WAYS, CHOICES = ("anew", "from"), ("suggested", "by chance")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A set: where its data are, who tests, how long a run is."""
+
+    data: str
+    images: str | None
+    masks: str | None
+    test: int
+    steps: int
+
+
+TASKS = {
+    "hippocampus": Task("hippocampus_mri/cases.csv", None, None, 30, 700),
+    "fetal": Task("fetal_head_ultrasound", "images", "masks", 40, 600),
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One case of each person."""
+
+    labelled: list[Case]
+    others: list[Case]
+    test: list[Case]
+
+
+def draw(cases: list[Case], task: Task, number: int) -> Drawn:
+    """People in an order of this draw: the first are labelled, the last test."""
+    one_each = {case.group: case for case in sorted(cases, key=lambda case: case.id, reverse=True)}
+    people = sorted(one_each)
+    random.Random(7919 * number + 17).shuffle(people)
+    testing = set(people[-task.test :])
+    tests = [case for case in cases if case.group in testing]
+    return Drawn(
+        [one_each[p] for p in people[:FIRST]], [one_each[p] for p in people[FIRST : -task.test]], tests
+    )
+
+
+def stampseg(*words: object) -> float:
+    """Run the command on one thread; its seconds."""
+    start = time.monotonic()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "stampseg", *map(str, words)]
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    return time.monotonic() - start
+
+
+def write_table(path: Path, labelled: list[Case], unlabelled: list[Case]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "label", "group"])
+        for case in labelled:
+            table.writerow([case.images[0].absolute(), case.label and case.label.absolute(), case.group])
+        for case in unlabelled:
+            table.writerow([case.images[0].absolute(), "", case.group])
+    return path
+
+
+def train(run: Path, *words: object) -> None:
+    """Unless it has ended; the same command takes up what was stopped."""
+    if not ((run / SPEC.name).is_file() and RunFolder(run).ended):
+        stampseg("train", *words, "-o", run, "--quiet")
+
+
+def chosen(drawn: Drawn, run: Path, place: Path, choice: str, number: int) -> tuple[list[Case], float]:
+    """The five scans, and the seconds of choosing them."""
+    if choice == "by chance":
+        return random.Random(104729 * number + 5).sample(drawn.others, MORE), 0.0
+    seconds = place / "seconds.json"
+    if not seconds.exists():
+        images = [case.images[0] for case in drawn.others]
+        place.mkdir(parents=True, exist_ok=True)
+        todo = place / f"todo-{len(list(place.iterdir()))}"  # an earlier one may have been stopped
+        took = stampseg("suggest", run, *images, "-o", todo, "-n", MORE, "--threads", 1)
+        seconds.write_text(json.dumps([str(todo), took]))
+    todo, took = json.loads(seconds.read_text())
+    with (Path(todo) / "suggested.csv").open() as file:
+        images = [Path(row["image"]) for row in csv.DictReader(file)]
+    known = {case.images[0].absolute(): case for case in drawn.others}
+    return [known[image.absolute()] for image in images], took
+
+
+def tested(run: Path, drawn: Drawn, place: Path) -> dict[str, float]:
+    """The mean Dice of each person who tests."""
+    stampseg(
+        "predict", run, *[case.images[0] for case in drawn.test], "-o", place, "--overwrite", "--threads", 1
+    )
+    truth = place.with_name(f"{place.name}-truth")
+    truth.mkdir(exist_ok=True)
+    given = {case.images[0]: case for case in drawn.test}
+    people = {}
+    for named in find_inputs(list(given), 1):
+        case = given[named.images[0]]
+        people[named.id] = case.group
+        assert case.label is not None
+        link = truth / f"{named.id}{case.label.name[case.label.name.index('.') :]}"
+        if not link.exists():
+            link.symlink_to(case.label.absolute())
+    dice: dict[str, list[float]] = defaultdict(list)
+    for row in evaluate_folder(place, truth).rows:
+        if row.label != UNION and row.dice == row.dice:
+            dice[people[row.case]].append(row.dice)
+    return {person: round(float(np.mean(values)), 5) for person, values in dice.items()}
+
+
+def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: set[tuple]) -> Any:
+    """The rows of a draw that are not there yet."""
+    found = find_dataset(
+        data / task.data, images=task.images and Path(task.images), masks=task.masks and Path(task.masks)
+    )
+    drawn, place = draw(list(found.cases), task, number), work / name / str(number)
+    common = ("--seed", number, "--steps", task.steps, "--validation", "none")
+    first = place / "first"
+    train(first, write_table(place / "first.csv", drawn.labelled, drawn.others), *common)
+    pairs: list[tuple[str, str]] = [("first", "anew"), *((choice, way) for choice in CHOICES for way in WAYS)]
+    for choice, way in pairs:
+        if (name, number, choice, way) in done:
+            continue
+        run, five, seconds = place / f"{choice}-{way}", list[Case](), 0.0
+        if choice == "first":
+            run = first
+        else:
+            five, seconds = chosen(drawn, first, place / "suggest", choice, number)
+            if way == "anew":
+                rest = [case for case in drawn.others if case not in five]
+                train(run, write_table(place / f"{choice}.csv", [*drawn.labelled, *five], rest), *common)
+            else:
+                more = write_table(place / f"{choice}-more.csv", five, [])
+                train(run, more, "--from", first, "--seed", number, "--steps", task.steps)
+        dice = tested(run, drawn, place / f"masks-{run.name}")
+        result = json.loads((run / "result.json").read_text())
+        yield {
+            "set": name, "draw": number, "choice": choice, "way": way, "chosen": [case.id for case in five],
+            "choosing_seconds": round(seconds, 1), "train_seconds": round(result["seconds"], 1), "dice": dice,
+        }  # fmt: skip
+
+
+def summary(rows: list[dict[str, Any]]) -> list[str]:
+    """Paired differences: of each draw, mean over people, suggested less by chance; and anew less from."""
+    mean = {
+        (row["set"], row["draw"], row["choice"], row["way"]): float(np.mean(list(row["dice"].values())))
+        for row in rows
+    }
+    lines = []
+    for name in TASKS:
+        for way in WAYS:
+            apart = [
+                mean[name, number, "suggested", way] - mean[name, number, "by chance", way]
+                for number in DRAWS
+                if all((name, number, choice, way) in mean for choice in CHOICES)
+            ]
+            lines.append(f"{name}, {way}: suggested less by chance {_words(apart)}")
+        apart = [
+            mean[name, number, choice, "from"] - mean[name, number, choice, "anew"]
+            for number in DRAWS
+            for choice in CHOICES
+            if all((name, number, choice, way) in mean for way in WAYS)
+        ]
+        lines.append(f"{name}: --from less anew {_words(apart)}")
+    return lines
+
+
+def _words(apart: list[float]) -> str:
+    if not apart:
+        return "not measured"
+    return f"{np.mean(apart):+.4f} (draws: {', '.join(f'{each:+.4f}' for each in apart)})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS))
+    parser.add_argument("--steps", type=int, help="of a run, to try this script")
+    options = parser.parse_args()
+    text = options.rows.read_text() if options.rows.exists() else ""
+    rows = [json.loads(line) for line in text.splitlines()]
+    done = {tuple(row[key] for key in ("set", "draw", "choice", "way")) for row in rows}
+    for number in options.draws:
+        for name in options.tasks:
+            task = TASKS[name]
+            if options.steps:
+                task = Task(task.data, task.images, task.masks, task.test, options.steps)
+            for row in draw_rows(name, task, number, options.data, options.work, done):
+                rows.append(row)
+                with options.rows.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print({key: row[key] for key in ("set", "draw", "choice", "way")}, flush=True)
+    print("\n".join(summary(rows)))
+
+
+if __name__ == "__main__":
+    main()

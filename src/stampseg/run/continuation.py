@@ -1,0 +1,207 @@
+"""Training that goes on from a finished run, with more labelled cases beside those that it had.
+
+What is kept: the run's network at its size with its weights, how images are prepared, who validated and who
+was kept aside. What is new: the labels, what is known of the training scans, the optimiser, the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..core.config import Config
+from ..core.errors import ConfigError, DataError
+from ..core.text import counted, some
+from ..data.cases import Case, Dataset, find_dataset
+from ..data.identity import files_of
+from ..data.plan import Plan
+from ..data.splits import Entry, Splits, digest_of, read_splits
+from ..networks.pretrained.source import open_source
+from ..networks.pretrained.trained_network import Source
+from ..runtime.suggestion import CORRECTED, TABLE, read_suggested
+from .folder import RunFolder
+from .spec import RunSpec
+
+SIDES = ("training", "validation", "test")
+# Options of the earlier run that are not taken over: who trained, what it was made for, where it ran.
+_OF_ONE_RUN: dict[str, tuple[str, ...]] = {
+    "": ("labels", "method", "preset", "network", "device", "track"),
+    "train": ("validation", "test", "folds", "fold_column", "distil", "search", "budget"),
+    "data": ("spacing", "grid", "patch_size", "normalization", "crop", "names", "merge", "only"),
+    "prune": ("target",),
+}
+_PLANNED = _OF_ONE_RUN["data"]
+
+
+def go_on(spec: RunSpec) -> tuple[Dataset, Config, Source]:
+    """What a training learns from, its options, and the network that it starts with.
+
+    Args:
+        spec: `model` is the folder of the earlier run, `data` the cases that are added: a data set, or a
+            folder of `suggest` with corrected masks.
+
+    Raises:
+        ConfigError: the earlier run has not ended, or an option does not go with it.
+        DataError: it does not say who trained, files of it are gone, or nothing new is there.
+        ModelFileError: it has no model.
+    """
+    run = spec.model
+    assert run is not None
+    folder = RunFolder(run)
+    before = folder.spec
+    if not folder.ended:
+        raise ConfigError(f"{run}: this run has not ended; resume it, and go on from it then")
+    splits = read_splits(run)
+    if splits is None or not splits.training:
+        raise DataError(f"{run}: does not say who trained in it; train anew with all labels")
+    config = inherited(before.config, spec.config)
+    # the network that the earlier run named is trusted where it is named again
+    source = open_source(run, trusted=(config.network.name, *spec.trusted))
+    config = _checked(config, source)
+    assert source.plan is not None
+    return _with_added(run, splits, _added(spec, config), source.plan), config, source
+
+
+def inherited(before: Config, given: Config) -> Config:
+    """The options of the earlier run, but for those of that run alone, and what is given now.
+
+    Without a method and a target the network keeps its size.
+    """
+    old, new = (config.model_dump(mode="json", exclude_unset=True) for config in (before, given))
+    for part, names in _OF_ONE_RUN.items():
+        inside = old.get(part, {}) if part else old
+        for name in names:
+            inside.pop(name, None)
+    if "method" not in new:
+        new["method"] = "stamp+" if "target" in new.get("prune", {}) else "dense"
+    return Config().merged(old).merged(new)
+
+
+def _checked(config: Config, source: Source) -> Config:
+    """See that nothing is asked that the network or its plan has settled."""
+    if config.labels is not None:
+        raise ConfigError(
+            f"`labels` {config.labels}: all labels of the earlier run and all that are added train; leave "
+            "it out"
+        )
+    if config.traits.sized is not None:
+        raise ConfigError(
+            f"`method` {config.method} makes a network, and there is one already; leave it out to keep its "
+            "size, or use stamp+ to cut it further"
+        )
+    assert source.spec is not None
+    given = config.network.model_fields_set - {"name"}
+    if given or (config.network.model_fields_set and config.network.name != source.spec.name):
+        name = min(given, default="name")
+        raise ConfigError(
+            f"`network.{name}`: the network is that of the earlier run ({source.spec.name}); leave it out"
+        )
+    planned = [name for name in _PLANNED if name in config.data.model_fields_set]
+    if planned:
+        raise ConfigError(
+            f"`data.{planned[0]}`: images and labels are prepared as in the earlier run; leave it out, or "
+            "train anew"
+        )
+    return config.merged({"network": {}}) if not config.network.model_fields_set else config
+
+
+def _added(spec: RunSpec, config: Config) -> Dataset:
+    """The cases that are added, as they were found."""
+    if not (spec.data / TABLE).is_file():
+        return find_dataset(spec.data, images=spec.images, masks=spec.masks, group_regex=config.group_regex)
+    rows = read_suggested(spec.data)
+    cases = tuple(row for row in rows if row.label is not None)
+    left = [row.id for row in rows if row.label is None]
+    if not cases:
+        raise DataError(
+            f"{spec.data}: none of {counted(len(rows), 'draft')} was corrected; save each corrected mask "
+            f"under the name of its draft in {spec.data / CORRECTED}"
+        )
+    told = (f"not corrected yet, and left out: {some(left)}",) if left else ()
+    return Dataset(spec.data, "csv", cases, (), {}, (), told)
+
+
+def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Dataset:
+    """The cases of the earlier run and those that are added, each with the side that it is on."""
+    _check_names(added, plan)
+    cases, sides = dict[str, Case](), dict[str, str]()
+    for side in SIDES:
+        for entry in getattr(splits, side):
+            cases[entry.id], sides[entry.id] = entry.case, side
+    _check_there(run, cases.values())
+    known = _by_image(splits)
+    people = {case.group: sides[name] for name, case in cases.items()}
+    new, corrected = list[str](), list[str]()
+    for case in added.cases:
+        entry = known.get(digest_of(case.images))
+        if entry is None:
+            name = _free_name(case.id, cases)
+            cases[name] = replace(case, id=name, channels=())
+            sides[name] = people.get(case.group, "training")
+            new.append(name)
+        elif entry.digest != digest_of(case.files):
+            cases[entry.id] = replace(case, id=entry.id, group=cases[entry.id].group, channels=())
+            corrected.append(entry.id)
+    if not new and not corrected:
+        raise DataError(
+            f"{added.root}: all {counted(len(added.cases), 'case')} of it are labelled so in {run} already; "
+            "name others, or correct their labels"
+        )
+    taken = {file for case in cases.values() for file in files_of(case.bare)}
+    seen = (*(entry.case for entry in splits.unlabelled), *added.unlabelled)
+    unlabelled = {case.id: case for case in seen if not files_of(case.bare) & taken and case.id not in cases}
+    names = {} if plan.relabel else dict(zip(plan.label_values[1:], plan.label_names[1:], strict=True))
+    return Dataset(
+        root=added.root, layout=added.layout, cases=tuple(cases.values()),
+        unlabelled=tuple(case for case in unlabelled.values() if all(map(Path.exists, case.images))),
+        label_names=names,
+        channel_names=(), warnings=(*added.warnings, _words(run, new, corrected, sides)),
+        ignored=plan.ignored_value, sides=sides,
+    )  # fmt: skip
+
+
+def _words(run: Path, new: list[str], corrected: list[str], sides: Mapping[str, str]) -> str:
+    apart = [name for name in new if sides[name] != "training"]
+    said = f"goes on from {run} with {counted(len(new), 'labelled case')} added"
+    if corrected:
+        said += f", and {counted(len(corrected), 'label')} corrected: {some(corrected)}"
+    if apart:
+        said += f"; of people who validate or are kept aside, and so on their side: {some(apart)}"
+    return said
+
+
+def _check_names(added: Dataset, plan: Plan) -> None:
+    """That a value is not called otherwise than it was."""
+    ours = {} if plan.relabel else dict(zip(plan.label_values, plan.label_names, strict=True))
+    for value, name in added.label_names.items():
+        if value and value in ours and ours[value] != name:
+            raise DataError(
+                f"{added.root}: calls the label value {value} {name!r}, which the model knows as "
+                f"{ours[value]!r}; expected labels of the same meaning; correct the masks or the name"
+            )
+
+
+def _check_there(run: Path, cases: Iterable[Case]) -> None:
+    for case in cases:
+        gone = next((path for path in case.files if not path.exists()), None)
+        if gone is not None or case.label is None:
+            raise DataError(
+                f"{gone or case.id}: was learnt from in {run}, and is not there any more; put it back, or "
+                "train anew with what there is"
+            )
+
+
+def _by_image(splits: Splits) -> dict[str, Entry]:
+    """The cases of the earlier run by what is in their image files."""
+    entries = (entry for side in SIDES for entry in getattr(splits, side))
+    return {entry.image_digest or digest_of(entry.images): entry for entry in entries}
+
+
+def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+    """The id of a case that is added; another case of that name may be there."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}-{number}", number + 1
+    return free

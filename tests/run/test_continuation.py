@@ -1,0 +1,216 @@
+"""Training that goes on from a finished run: what is kept, what is added, what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from stampseg.core.config import parse_config
+from stampseg.networks.model_file import read_description
+from stampseg.run.continuation import inherited
+from tests.cli.command import QUICK, call
+from tests.data.scans import write_pictures
+
+OLD = [f"p{n}-IM-{k}" for n in range(5) for k in range(2)]
+NEW = [f"p{n}-IM-{k}" for n in range(5, 8) for k in range(2)]
+SHORT = ("--steps", "2", "--set", "train.missed_label=warn", "--set", "train.augment=false")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `old`, labelled, and `new`, labelled as well."""
+    place = tmp_path_factory.mktemp("data")
+    whole = place / "whole"
+    whole.mkdir()
+    write_pictures(whole, [*OLD, *NEW])
+    for part, names in (("old", OLD), ("new", NEW)):
+        for kind in ("images", "masks"):
+            (place / part / kind).mkdir(parents=True)
+            for name in names:
+                shutil.copy(whole / kind / f"{name}.png", place / part / kind)
+    return place
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five people of whom one validates and one is kept aside, pruned to 40%."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    call(
+        "train", data / "old", "-o", folder, "--group-regex", "(p.)-IM", "--validation", "25%", "--test",
+        "20%", "--target", "40%", *QUICK,
+    )  # fmt: skip
+    return folder
+
+
+def splits(folder: Path) -> dict[str, set[str]]:
+    found = json.loads((folder / "splits.json").read_text())
+    return {side: {entry["id"] for entry in found[side]} for side in ("training", "validation", "test")}
+
+
+def test_the_network_keeps_its_size_and_learns_from_all(run: Path, data: Path, tmp_path: Path) -> None:
+    said = call("train", data / "new", "--from", run, "-o", tmp_path / "more", *SHORT).output
+    assert "6 labelled cases added" in said
+    before, now = splits(run), splits(tmp_path / "more")
+    assert now == {**before, "training": before["training"] | set(NEW)}
+    old, new = (read_description(place / "model.safetensors") for place in (run, tmp_path / "more"))
+    assert new.kept == old.kept and new.network.name == old.network.name
+    assert new.provenance["went_on_from"] == "stampseg model run"
+    assert new.plan is not None and old.plan is not None and new.plan.scans is not None
+    assert new.plan.spacing == old.plan.spacing and new.plan.patch_size == old.plan.patch_size
+    assert new.plan.scans.cases == len(now["training"])
+    assert len(new.provenance["trained_on"]) == len(now["training"])
+    result = json.loads((tmp_path / "more" / "result.json").read_text())
+    assert result["validation_dice_before"] is not None and result["test"]["people"] == 1
+
+
+def test_what_was_learnt_is_the_start(run: Path, data: Path, tmp_path: Path) -> None:
+    """With a rate of next to nothing the weights are those of before."""
+    call(
+        "train", data / "new", "--from", run, "-o", tmp_path / "more", *SHORT, "--set",
+        "train.learning_rate=1e-12", "--unlabelled", "none",
+    )  # fmt: skip
+    old, new = (load_file(place / "model.safetensors") for place in (run, tmp_path / "more"))
+    assert old.keys() == new.keys()
+    for name in old:
+        if name.endswith("weight"):
+            np.testing.assert_allclose(new[name], old[name], atol=1e-6)
+
+
+def test_with_a_target_it_is_cut_further(run: Path, data: Path, tmp_path: Path) -> None:
+    call(
+        "train", data / "new", "--from", run, "-o", tmp_path / "less", "--target", "60%", *SHORT[2:],
+        "--steps", "8", "--set", "prune.rounds=2", "--set", "prune.ready_dice=0",
+    )  # fmt: skip
+    result = json.loads((tmp_path / "less" / "result.json").read_text())
+    assert result["parameters_after"] < 0.7 * result["parameters_before"]
+
+
+def suggested(folder: Path, data: Path, names: list[str]) -> Path:
+    """What `suggest` leaves, without its pictures."""
+    (folder / "corrected").mkdir(parents=True)
+    with (folder / "suggested.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["rank", "image", "draft", "group", "figure", "reason"])
+        for rank, name in enumerate(names, 1):
+            image, draft = data / "new" / "images" / f"{name}.png", folder / "drafts" / f"{name}.png"
+            table.writerow([rank, image, draft, name[:2], "0.5", "doubt"])
+    return folder
+
+
+def test_drafts_are_no_labels_until_they_lie_among_the_corrected(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    todo = suggested(tmp_path / "todo", data, ["p5-IM-0", "p6-IM-1"])
+    refused = call("train", todo, "--from", run, "-o", tmp_path / "more", *SHORT, code=3).output
+    said = " ".join(refused.split())
+    assert "none of 2 drafts was corrected; save each corrected mask under the name of its draft in" in said
+    assert not (tmp_path / "more").exists()
+    shutil.copy(data / "new" / "masks" / "p5-IM-0.png", todo / "corrected" / "p5-IM-0.png")
+    said = call("train", todo, "--from", run, "-o", tmp_path / "more", *SHORT).output
+    assert "not corrected yet, and left out: p6-IM-1" in said
+    assert splits(tmp_path / "more")["training"] == splits(run)["training"] | {"p5-IM-0"}
+
+
+def test_people_who_validated_or_were_kept_aside_stay_there(run: Path, data: Path, tmp_path: Path) -> None:
+    """A new scan of such a person trains nobody."""
+    before = splits(run)
+    (aside,), (validates,) = ({name[:2] for name in before[side]} for side in ("test", "validation"))
+    place = tmp_path / "more-scans"
+    for kind in ("images", "masks"):
+        (place / kind).mkdir(parents=True)
+        for source, person in zip(NEW, (aside, validates, "p9"), strict=False):
+            shutil.copy(data / "new" / kind / f"{source}.png", place / kind / f"{person}-IM-9.png")
+    said = call("train", place, "--from", run, "-o", tmp_path / "more", *SHORT).output
+    assert "of people who validate or are kept aside, and so on their side" in " ".join(said.split())
+    now = splits(tmp_path / "more")
+    assert now["test"] == before["test"] | {f"{aside}-IM-9"}
+    assert now["validation"] == before["validation"] | {f"{validates}-IM-9"}
+    assert now["training"] == before["training"] | {"p9-IM-9"}
+
+
+def test_a_label_that_was_corrected_takes_the_place_of_the_old_one(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    name = min(splits(run)["training"])
+    for kind in ("images", "masks"):
+        (tmp_path / "fixed" / kind).mkdir(parents=True)
+        shutil.copy(data / "old" / kind / f"{name}.png", tmp_path / "fixed" / kind / "p9-IM-again.png")
+    refused = call("train", tmp_path / "fixed", "--from", run, "-o", tmp_path / "more", *SHORT, code=3).output
+    assert "all 1 case of it are labelled so in" in " ".join(refused.split())
+    mask = tmp_path / "fixed" / "masks" / "p9-IM-again.png"
+    Image.fromarray(np.roll(np.asarray(Image.open(mask)), 3, axis=0)).save(mask)
+    said = call("train", tmp_path / "fixed", "--from", run, "-o", tmp_path / "more", *SHORT).output
+    assert f"1 label corrected: {name}" in " ".join(said.split())
+    training = json.loads((tmp_path / "more" / "splits.json").read_text())["training"]
+    assert {entry["id"]: entry["label"] for entry in training}[name] == str(mask)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--labels", "3"], 2, "--labels 3: all labels of the earlier run and all that are added train"),
+        (["--method", "flat"], 2, "--method flat makes a network, and there is one already"),
+        (["--set", "network.width=8"], 2, "network.width: the network is that of the earlier run (unet)"),
+        (["--grid", "2"], 2, "images and labels are prepared as in the earlier run; leave it out"),
+        (["--validation", "20%"], 2, "--validation: who validates and who is kept aside stay as in the"),
+        (["--folds", "2"], 2, "the network may have learnt from everybody who would be held out"),
+        (["--search"], 2, "--search: it trains networks anew, and a trained one is the start"),
+    ],
+)
+def test_what_the_earlier_run_has_settled_is_not_asked_anew(
+    run: Path, data: Path, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    said = call("train", data / "new", "--from", run, "-o", tmp_path / "x", *SHORT, *words, code=code).output
+    assert message in " ".join(said.split())
+    assert not (tmp_path / "x").exists()
+
+
+def test_labels_of_another_meaning_are_refused(run: Path, data: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(data / "new", tmp_path / "other")
+    for mask in (other / "masks").iterdir():
+        Image.fromarray((np.asarray(Image.open(mask)) > 0).astype(np.uint8) * 7).save(mask)
+    said = call("train", other, "--from", run, "-o", tmp_path / "x", *SHORT, code=3).output
+    assert "knows the label values [0, 255], the masks also hold [7]" in " ".join(said.split())
+
+
+def test_a_run_that_has_not_ended_or_lost_its_files_is_named(run: Path, data: Path, tmp_path: Path) -> None:
+    stopped = shutil.copytree(run, tmp_path / "stopped")
+    (stopped / "result.json").unlink()
+    said = call("train", data / "new", "--from", stopped, "-o", tmp_path / "x", *SHORT, code=2).output
+    assert "this run has not ended; resume it, and go on from it then" in " ".join(said.split())
+    gone = shutil.copytree(run, tmp_path / "gone")
+    text = (gone / "splits.json").read_text()
+    (gone / "splits.json").write_text(text.replace(str(data / "old"), str(tmp_path / "nowhere")))
+    said = call("train", data / "new", "--from", gone, "-o", tmp_path / "x", *SHORT, code=3).output
+    assert "is not there any more; put it back, or train anew with what there is" in " ".join(said.split())
+    said = call("train", data / "new", "--from", data, "-o", tmp_path / "x", *SHORT, code=3).output
+    assert "not a run folder" in said
+
+
+def test_options_of_the_earlier_run_hold_but_for_those_of_that_run_alone() -> None:
+    before = parse_config(
+        {
+            "labels": 5, "group_regex": "(p.)", "method": "stamp", "preset": "one-shot", "unlabelled": "none",
+            "train": {"steps": 50, "validation": "20%", "folds": 3}, "data": {"spacing": [1, 2]},
+            "prune": {"target": "20%"}, "network": {"width": 4},
+        },
+        "before",
+    )  # fmt: skip
+    config = inherited(before, parse_config({"train": {"steps": 7}}, "now"))
+    assert (config.method, config.labels, config.group_regex, config.unlabelled) == (
+        "dense",
+        None,
+        "(p.)",
+        "none",
+    )
+    assert (config.train.steps, config.train.validation, config.train.folds) == (7, "auto", None)
+    assert config.data.spacing is None and not config.network.model_fields_set
+    assert inherited(before, parse_config({"prune": {"target": "50%"}}, "now")).method == "stamp+"
+    assert inherited(before, parse_config({"method": "stamp"}, "now")).method == "stamp"
