@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from stampseg.run.spec import SPEC
 
 FIRST, MORE = 5, 5  # labels
 DRAWS = (20, 21, 22)
+TRIAL = ("--set", "train.missed_label=warn", "--set", "prune.ready_dice=0")
+TINY = ("--set", "network.width=4")
 WAYS, CHOICES = ("anew", "from"), ("suggested", "by chance")
 
 
@@ -46,6 +48,7 @@ class Task:
     masks: str | None
     test: int
     steps: int
+    trial: bool = False  # of this script: networks may find nothing
 
 
 TASKS = {
@@ -149,7 +152,17 @@ def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: 
         data / task.data, images=task.images and Path(task.images), masks=task.masks and Path(task.masks)
     )
     drawn, place = draw(list(found.cases), task, number), work / name / str(number)
-    common = ("--seed", number, "--steps", task.steps, "--validation", "none")
+    trial = TRIAL if task.trial else ()
+    common = (
+        "--seed",
+        number,
+        "--steps",
+        task.steps,
+        "--validation",
+        "none",
+        *trial,
+        *(TINY if trial else ()),
+    )
     first = place / "first"
     train(first, write_table(place / "first.csv", drawn.labelled, drawn.others), *common)
     pairs: list[tuple[str, str]] = [("first", "anew"), *((choice, way) for choice in CHOICES for way in WAYS)]
@@ -166,7 +179,7 @@ def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: 
                 train(run, write_table(place / f"{choice}.csv", [*drawn.labelled, *five], rest), *common)
             else:
                 more = write_table(place / f"{choice}-more.csv", five, [])
-                train(run, more, "--from", first, "--seed", number, "--steps", task.steps)
+                train(run, more, "--from", first, "--seed", number, "--steps", task.steps, *trial)
         dice = tested(run, drawn, place / f"masks-{run.name}")
         result = json.loads((run / "result.json").read_text())
         yield {
@@ -213,7 +226,7 @@ def main() -> None:
     parser.add_argument("rows", type=Path)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS))
-    parser.add_argument("--steps", type=int, help="of a run, to try this script")
+    parser.add_argument("--steps", type=int, help="of a run, to try this script on a few people")
     options = parser.parse_args()
     text = options.rows.read_text() if options.rows.exists() else ""
     rows = [json.loads(line) for line in text.splitlines()]
@@ -222,7 +235,7 @@ def main() -> None:
         for name in options.tasks:
             task = TASKS[name]
             if options.steps:
-                task = Task(task.data, task.images, task.masks, task.test, options.steps)
+                task = replace(task, steps=options.steps, test=6, trial=True)
             for row in draw_rows(name, task, number, options.data, options.work, done):
                 rows.append(row)
                 with options.rows.open("a") as file:

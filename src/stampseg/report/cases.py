@@ -34,6 +34,8 @@ class Finding:
         per_label: Dice by label name; None where the case does not hold the label.
         hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels, or None.
         false_positive: volume predicted of the labels that the case does not hold, in ml or pixels.
+        certainty: of the network, by label name; None where it sees nothing of the label.
+        expected: what was to be expected of the mask (see `Findings.expected_as`), or None.
         problem: why there is no Dice, or "".
         view: pictures, or None.
     """
@@ -44,6 +46,8 @@ class Finding:
     per_label: Mapping[str, float | None] | None = None
     hd95: Mapping[str, float | None] | None = None
     false_positive: Mapping[str, float] = field(default_factory=dict)
+    certainty: Mapping[str, float | None] = field(default_factory=dict)
+    expected: float | None = None
     problem: str = ""
     view: View | None = None
 
@@ -53,13 +57,14 @@ class Findings:
     """All validation cases, worst Dice first, those without one at the end.
 
     `labels` are the classes but the background; `note` says why there are no cases; `unit` is of the
-    distances.
+    distances; `expected_as` is what a case's `expected` is, or "".
     """
 
     cases: tuple[Finding, ...]
     labels: tuple[str, ...] = ()
     unit: str = "mm"
     note: str = ""
+    expected_as: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -145,7 +150,7 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
     if isinstance(case, str):
         return Finding(entry.id, group, problem=case)
     try:
-        pair = compare(replace(case, id=entry.id), opened)
+        pair = compare(replace(case, id=entry.id), opened, confidence=True)
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
     present = [row.dice for row in pair.rows if row.value is not None and not row.absent]
@@ -156,6 +161,7 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
         per_label={row.label: None if row.absent else row.dice for row in pair.rows},
         hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in pair.rows},
         false_positive={row.label: row.predicted_volume for row in pair.rows if row.absent},
+        certainty=dict(zip(plan.label_names[1:], pair.certainty[1:], strict=True)),
         view=_view(pair, len(plan.label_values), most),
     )
 

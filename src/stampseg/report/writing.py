@@ -14,6 +14,7 @@ from ..run.records import RoundRecord
 from . import charts, vega
 from .cases import Findings, predict_validation
 from .drawing import Drawing, draw
+from .expected import chart_of, least_expected, with_expected, words_of
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
 from .methods import NAME as METHODS
 from .methods import methods_of
@@ -55,7 +56,7 @@ def write_report(
     if target.is_dir():
         raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
     refuse_existing(target, overwrite)
-    findings = predict_validation(record, device, trusted, data)
+    findings = with_expected(predict_validation(record, device, trusted, data))
     write_text(target, render(record, draw(record, trusted), findings))
     methods = methods_of(record, findings) if output is None else ""
     if methods:
@@ -77,7 +78,9 @@ def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ())
 
 def render(record: Record, drawing: Drawing, findings: Findings) -> str:
     """The page as HTML; whatever comes from files is escaped."""
-    drawn = charts.charts_of(record)
+    drawn, expected = charts.charts_of(record), chart_of(findings)
+    if expected is not None:
+        drawn["expected"] = expected
     return filled(
         "page.html.j2",
         (vega.library(), own_script(SCRIPTS)),
@@ -91,6 +94,8 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
         charts=sorted(drawn),
         drawing=drawing,
         findings=findings,
+        expected_words=words_of(findings),
+        least_expected=least_expected(findings),
         shown=_shown(record, drawing, findings, drawn),
         interval=interval_words,
         how_read=lambda test: how_read(each.kind for each in test.labels.values()),

@@ -13,22 +13,33 @@ from ..data.io.volume import Volume
 from ..data.labels import to_classes
 from ..data.organs import read_label_files
 from ..data.postprocess import postprocessed
+from ..data.preprocess import prepare
 from ..evaluation.metrics import Metrics, evaluate_case
-from .torch_scorer import OpenNetwork, predict_case
+from .confidence import segment_confidently
+from .torch_scorer import OpenNetwork, predict_case, scoring
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """Class indices (*S) on the image's own grid, and the metrics of each class and their union."""
+    """Class indices (*S) on the image's own grid, and the metrics of each class and their union.
+
+    `certainty` of each class, background first (see `Confident`); empty where it was not asked for.
+    """
 
     image: Volume
     prediction: np.ndarray
     reference: np.ndarray
     rows: tuple[Metrics, ...]
+    certainty: tuple[float | None, ...] = ()
 
 
-def compare(case: Case, opened: OpenNetwork) -> Compared:
+def compare(case: Case, opened: OpenNetwork, *, confidence: bool = False) -> Compared:
     """Predict a labelled case.
+
+    Args:
+        case: its image and label.
+        opened: what predicts.
+        confidence: also say how certain the network is, at three times the work.
 
     Raises:
         StampsegError: a file cannot be read or does not fit.
@@ -38,10 +49,16 @@ def compare(case: Case, opened: OpenNetwork) -> Compared:
     assert case.label_files is not None
     label = on_grid_of(read_label_files(case.label_files), image.header)
     truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
-    found = predict_case(opened.network, case, plan, opened.device)
+    certainty: tuple[float | None, ...] = ()
+    if confidence:
+        with scoring(opened.network, opened.device) as scorer:
+            confident = segment_confidently(prepare(image, plan), plan, scorer)
+        found, certainty = confident.mask, confident.certainty
+    else:
+        found = predict_case(opened.network, case, plan, opened.device)
     prediction = postprocessed(found, opened.steps, image.header.spacing)
     rows = evaluate_case(
         prediction, truth, image.header.spacing, dict(enumerate(plan.label_names)), case=case.id,
         unknown=plan.unknown_class,
     )  # fmt: skip
-    return Compared(image, prediction, truth, tuple(rows))
+    return Compared(image, prediction, truth, tuple(rows), certainty)

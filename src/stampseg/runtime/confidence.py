@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -137,32 +138,53 @@ class Agreement:
 def turned(scorer: Scorer, plan: Plan, angle: float) -> Scorer:
     """A scorer of windows turned by `angle` in the plane of the finest voxels, its scores turned back.
 
-    What lies outside of a turned window is its nearest voxel.
+    What lies outside of a turned window is its nearest voxel. Scores are given above those of the first
+    class, whose own are then 0: that is one class less to turn, and the same probabilities.
     """
-    ndimage = require("scipy.ndimage", "turning images, by which confidence is measured,")
     plane = sorted(sorted(range(plan.spatial_dims), key=lambda axis: plan.spacing[axis])[:2])
-    there, back = (_turn(plan, plane, a) for a in (angle, -angle))
+    there, back = (_weights(plan, plane, a) for a in (angle, -angle))
+    axes = [2 + axis for axis in plane]
 
-    def turn(arrays: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        """(B, C, *S), channel by channel."""
-        middle = (np.array(arrays.shape[2:]) - 1) / 2
-        out = np.empty_like(arrays)
-        for place in np.ndindex(arrays.shape[:2]):
-            ndimage.affine_transform(
-                arrays[place], matrix, middle - matrix @ middle, output=out[place], order=1, mode="nearest"
-            )
-        return out
+    def turn(arrays: np.ndarray, weights: Any) -> np.ndarray:
+        """(B, C, *S), all slices and channels at once."""
+        moved = np.moveaxis(arrays, axes, (0, 1))
+        flat = np.ascontiguousarray(moved, dtype=np.float32).reshape(moved.shape[0] * moved.shape[1], -1)
+        return np.moveaxis((weights @ flat).reshape(moved.shape), (0, 1), axes)
 
     def score(windows: np.ndarray) -> np.ndarray:
-        return turn(np.ascontiguousarray(scorer(turn(windows, there))), back)
+        scores = scorer(np.ascontiguousarray(turn(windows, there)))
+        above = np.zeros_like(scores)
+        above[:, 1:] = turn(scores[:, 1:] - scores[:, :1], back)
+        return above
 
     return score
 
 
-def _turn(plan: Plan, plane: Sequence[int], angle: float) -> np.ndarray:
-    """The turn in voxels: a rotation in mm between two scalings."""
-    first, second = plane
-    rotation, sizes = np.eye(plan.spatial_dims), np.array(plan.spacing)
-    rotation[first, first] = rotation[second, second] = math.cos(angle)
-    rotation[first, second], rotation[second, first] = -math.sin(angle), math.sin(angle)
+def _weights(plan: Plan, plane: Sequence[int], angle: float) -> Any:
+    """Of every pixel of a turned plane, the weights of the pixels that it is interpolated from; sparse."""
+    sparse = require("scipy.sparse", "turning images, by which confidence is measured,")
+    shape = [plan.patch_size[axis] for axis in plane]
+    middle = (np.array(shape) - 1) / 2
+    matrix = _turn([plan.spacing[axis] for axis in plane], angle)
+    grid = np.indices(shape).reshape(2, -1)
+    last = np.array(shape)[:, None] - 1
+    places = np.clip(matrix @ (grid - middle[:, None]) + middle[:, None], 0, last)
+    first = np.minimum(places.astype(np.intp), np.maximum(last - 1, 0))
+    rest = places - first
+    count = grid.shape[1]
+    rows, columns, values = [], [], []
+    for corner in np.ndindex(2, 2):
+        step = np.array(corner)[:, None]
+        near = np.minimum(first + step, last)  # of an axis of one pixel there is no other
+        rows.append(np.arange(count))
+        columns.append(np.ravel_multi_index(tuple(near), shape))
+        values.append(np.prod(np.where(step == 1, rest, 1 - rest), axis=0))
+    parts = (np.concatenate(values).astype(np.float32), (np.concatenate(rows), np.concatenate(columns)))
+    return sparse.csr_array(parts, shape=(count, count))
+
+
+def _turn(spacing: Sequence[float], angle: float) -> np.ndarray:
+    """The turn in pixels: a rotation in mm between two scalings."""
+    sizes = np.array(spacing)
+    rotation = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return rotation * sizes[None, :] / sizes[:, None]

@@ -1,0 +1,112 @@
+"""What was to be expected of the validation cases' masks, each by what the others showed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..data.calibration import LEAST_PEOPLE, LabelCalibration
+from ..evaluation.calibration import calibrate
+from .cases import Finding, Findings
+from .vega import COLOURS, compiled
+
+SHOWN = 5  # cases of which least is expected
+DICE, CERTAINTY = "expected Dice", "certainty"
+
+
+def with_expected(findings: Findings) -> Findings:
+    """The findings with what was to be expected of each case, its mean over labels.
+
+    The calibration of a case is made of the cases of other people, so that its own Dice has no part in it.
+    Where these are fewer than `LEAST_PEOPLE` for some label, what is given is the certainty.
+    """
+    known = [case for case in findings.cases if case.certainty]
+    if not known:
+        return findings
+    fits = {
+        (label, person): calibrate(_points(known, label, person))
+        for label in findings.labels
+        for person in {_person(case) for case in known}
+    }
+    calibrated = all(fits.values())
+    cases = [replace(c, expected=_expected(c, fits if calibrated else {})) for c in findings.cases]
+    return replace(findings, cases=tuple(cases), expected_as=DICE if calibrated else CERTAINTY)
+
+
+def _person(case: Finding) -> str:
+    return case.group or case.id
+
+
+def _points(cases: Sequence[Finding], label: str, but: str) -> dict[str, list[tuple[float, float]]]:
+    """Certainty and Dice of a label, of all people but one."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for case in cases:
+        certainty, dice = (case.certainty or {}).get(label), (case.per_label or {}).get(label)
+        if _person(case) != but and (certainty is not None or dice is not None):
+            found.setdefault(_person(case), []).append((certainty or 0.0, dice or 0.0))
+    return found
+
+
+def _expected(case: Finding, fits: dict[tuple[str, str], LabelCalibration | None]) -> float | None:
+    """Mean over the labels that the case holds or the network sees; one that it does not see counts 0."""
+    values = []
+    for label, certainty in (case.certainty or {}).items():
+        if certainty is None and (case.per_label or {}).get(label) is None:
+            continue
+        fit = fits.get((label, _person(case)))
+        values.append((certainty or 0.0) if fit is None else fit.expected(certainty or 0.0)[0])
+    return sum(values) / len(values) if values else None
+
+
+def least_expected(findings: Findings) -> list[Finding]:
+    """The cases of which least was to be expected, the least first."""
+    known = [case for case in findings.cases if case.expected is not None]
+    return sorted(known, key=lambda case: case.expected or 0.0)[:SHOWN]
+
+
+def words_of(findings: Findings) -> str:
+    """What the figures are."""
+    if findings.expected_as == DICE:
+        return (
+            "Expected Dice: by the certainty of a mask and what it was worth in the cases of the other "
+            "people here. Where they chose the model, as by validation, both are a little high."
+        )
+    return (
+        "Certainty: how far the network agrees with itself when a scan is turned. It ranks masks and is no "
+        f"Dice: for that, more than {LEAST_PEOPLE} people must validate who hold each label."
+    )
+
+
+def chart_of(findings: Findings) -> dict[str, Any] | None:
+    """Vega specification: a point for each case, and the line of equal values; None without points."""
+    points = [
+        {"case": case.id, "person": case.group, "expected": case.expected, "Dice": case.dice}
+        for case in findings.cases
+        if case.expected is not None and case.dice is not None
+    ]
+    if not points:
+        return None
+    axes = {
+        "x": {"field": "expected", "type": "quantitative", "title": findings.expected_as, "scale": _UNIT},
+        "y": {"field": "Dice", "type": "quantitative", "title": "true Dice", "scale": _UNIT},
+    }
+    equal = {"values": [{"expected": 0, "Dice": 0}, {"expected": 1, "Dice": 1}]}
+    line = {"type": "line", "color": {"expr": "ink"}, "opacity": 0.25, "strokeDash": [4, 4], "aria": False}
+    dots = {"type": "point", "filled": True, "size": 70, "color": COLOURS[0], "opacity": 0.9}
+    tooltip = [{"field": name} for name in ("case", "person")]
+    tooltip += [{"field": name, "format": ".3f"} for name in ("expected", "Dice")]
+    return compiled(
+        {
+            "description": f"True Dice against {findings.expected_as}, one point per validation case",
+            "height": 320,
+            "data": {"values": points},
+            "layer": [
+                {"data": equal, "mark": line, "encoding": axes},
+                {"mark": dots, "encoding": {**axes, "tooltip": tooltip}},
+            ],
+        }
+    )
+
+
+_UNIT = {"domain": [0, 1]}

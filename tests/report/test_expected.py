@@ -1,0 +1,101 @@
+"""Expected against true Dice of the validation cases, in the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stampseg.evaluation.calibration import calibrate
+from stampseg.report.cases import Finding, Findings
+from stampseg.report.drawing import draw
+from stampseg.report.expected import chart_of, least_expected, with_expected, words_of
+from stampseg.report.record import read_record
+from stampseg.report.writing import render
+from tests.cli.command import QUICK, call
+from tests.data.scans import write_pictures
+from tests.report.runs import make_findings, make_run
+
+
+def findings(count: int, labels: tuple[str, ...] = ("liver",)) -> Findings:
+    """The surer, the better; case 0 is missed altogether."""
+    cases = []
+    for number in range(count):
+        certainty = dict.fromkeys(labels, 0.5 + 0.05 * number)
+        dice = dict.fromkeys(labels, 0.4 + 0.06 * number)
+        case = Finding(f"c{number}", f"p{number}", dice["liver"], dice, certainty=certainty)
+        cases.append(
+            case if number else replace(case, certainty={"liver": None}, dice=0.0, per_label={"liver": 0.0})
+        )
+    return Findings(tuple(cases), labels)
+
+
+def test_each_case_is_calibrated_on_other_people_alone() -> None:
+    """Oracle: the calibration of the others, by hand."""
+    given = findings(8)
+    found = with_expected(given)
+    assert found.expected_as == "expected Dice" and "chose the model" in words_of(found)
+    for case in found.cases:
+        others = {
+            other.group: [(other.certainty["liver"] or 0.0, (other.per_label or {})["liver"] or 0.0)]
+            for other in given.cases
+            if other.group != case.group
+        }
+        fit = calibrate(others)
+        assert fit is not None
+        assert case.expected == pytest.approx(fit.expected(case.certainty["liver"] or 0.0)[0])
+    assert least_expected(found)[0].id == "c0"
+
+
+def test_of_few_people_it_is_certainty() -> None:
+    found = with_expected(findings(5))
+    assert found.expected_as == "certainty" and "ranks masks and is no Dice" in words_of(found)
+    assert [case.expected for case in found.cases] == pytest.approx([0, 0.55, 0.6, 0.65, 0.7])
+    assert [case.id for case in least_expected(found)] == ["c0", "c1", "c2", "c3", "c4"]
+
+
+def test_scans_of_one_person_are_left_out_together() -> None:
+    given = findings(8)
+    twice = replace(
+        given, cases=(*given.cases, replace(given.cases[7], id="again", dice=0.1, per_label={"liver": 0.1}))
+    )
+    one, other = with_expected(given), with_expected(twice)
+    assert other.cases[7].expected == other.cases[8].expected == one.cases[7].expected
+
+
+def test_without_certainty_nothing_is_drawn() -> None:
+    given = Findings((Finding("a", "", 0.5, {"liver": 0.5}),), ("liver",))
+    assert with_expected(given) == given and chart_of(given) is None and least_expected(given) == []
+
+
+def test_the_page_shows_table_chart_and_the_least_expected(tmp_path: Path) -> None:
+    given = make_findings()
+    cases = [
+        replace(case, certainty={"liver": 0.9 - 0.1 * place, "tumour": 0.8})
+        for place, case in enumerate(given.cases[:3])
+    ]
+    run = make_run(tmp_path / "run")
+    record = read_record(run)
+    page = render(record, draw(record), with_expected(replace(given, cases=(*cases, given.cases[3]))))
+    assert 'id="chart-expected"' in page and "Certainty against true Dice" in page
+    assert "case2 (0.75, true 0.90), case1 (0.80, true 0.70), case0 (0.85, true 0.50)" in page
+    found = re.search(r'<script type="application/json" id="run">(.*?)</script>', page, re.DOTALL)
+    assert found and "expected" in json.loads(found[1])["charts"]
+    heads = re.findall(r"<th scope=\"col\"[^>]*><button type=\"button\">([^<]*)</button>", page)
+    assert heads[:4] == ["case", "person", "Dice", "certainty"]
+    row = re.search(r"<tr>\s*<th scope=\"row\">(?:(?!</tr>).)*case-lost(?:(?!</tr>).)*</tr>", page, re.DOTALL)
+    assert row and f'colspan="{len(heads) - 2}"' in row[0]
+
+
+def test_a_run_with_six_people_who_validate_shows_expected_dice(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path, [f"{n:02}" for n in range(10)])
+    call("train", data, "-o", tmp_path / "run", "--validation", "60%", *QUICK)
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Expected against true Dice" in page
+    found = re.search(r'<script type="application/json" id="run">(.*?)</script>', page, re.DOTALL)
+    assert found
+    values = json.dumps(json.loads(found[1])["charts"]["expected"])
+    assert values.count('"person"') >= 6
