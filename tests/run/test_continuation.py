@@ -15,8 +15,10 @@ from safetensors.numpy import load_file
 from stampseg.core.config import parse_config
 from stampseg.networks.model_file import read_description
 from stampseg.run.continuation import inherited
+from stampseg.train.trainer import Trainer
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
+from tests.run.stopping import killed_run, outcome
 
 OLD = [f"p{n}-IM-{k}" for n in range(5) for k in range(2)]
 NEW = [f"p{n}-IM-{k}" for n in range(5, 8) for k in range(2)]
@@ -214,3 +216,17 @@ def test_options_of_the_earlier_run_hold_but_for_those_of_that_run_alone() -> No
     assert config.data.spacing is None and not config.network.model_fields_set
     assert inherited(before, parse_config({"prune": {"target": "50%"}}, "now")).method == "stamp+"
     assert inherited(before, parse_config({"method": "stamp"}, "now")).method == "stamp"
+
+
+def test_a_stopped_one_is_resumed_and_ends_the_same(
+    run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("train", data / "new", "--from", run, *SHORT[2:], "--steps", "6", "--unlabelled", "none")
+    kept = ("--set", "train.checkpoint_minutes=0")
+    call(*words, *kept, "-o", tmp_path / "whole")
+    killed_run(monkeypatch, (*words, *kept, "-o", tmp_path / "stopped"), Trainer, "_step", 4, True)
+    call("train", "--resume", tmp_path / "stopped")
+    whole, stopped = (outcome(tmp_path / name) for name in ("whole", "stopped"))
+    assert whole["models"] == stopped["models"] and whole["inputs"] == stopped["inputs"]
+    said = call(*words, *kept, "-o", tmp_path / "stopped", code=2).output
+    assert "holds this run, finished" in " ".join(said.split())

@@ -26,7 +26,7 @@ def volumes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_an_array_gives_the_mask_that_predict_writes(volumes: tuple[Path, Path], tmp_path: Path) -> None:
     data, run = volumes
     scan = min((data / "images").iterdir())
-    call("predict", run, scan, "-o", tmp_path)
+    call("predict", run, scan, "-o", tmp_path, "--probabilities")
     written = nib.load(tmp_path / scan.name)
     image = nib.load(scan)
     segmenter = stampseg.Segmenter(run)
@@ -38,7 +38,11 @@ def test_an_array_gives_the_mask_that_predict_writes(volumes: tuple[Path, Path],
     assert by_array.expected.keys() == by_array.certainty.keys() == segmenter.labels.keys()
     assert by_array.uncertainty.shape == by_array.mask.shape
     assert 0 <= by_array.uncertainty.min() <= by_array.uncertainty.max() <= 1
-    assert by_path.uncertainty is None and by_path.expected == {}
+    assert by_path.uncertainty is None and by_path.expected == {} and by_path.probabilities is None
+    shares = nib.load(tmp_path / scan.name.replace(".nii.gz", "_probabilities.nii.gz")).get_fdata()
+    for confidence in (True, False):
+        found = segmenter.segment(scan, confidence=confidence, probabilities=True)
+        np.testing.assert_allclose(np.moveaxis(found.probabilities, 0, -1), shares, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..core.errors import DataError
+from ..data.inverse import Shares
+from ..data.io.probabilities import WHOLE
 from ..data.io.readers import read_image, with_channels
 from ..data.io.volume import Header, Volume, as_image, volume_header
 from ..data.labels import to_values
@@ -38,6 +41,8 @@ class Segmented:
         uncertainty: (*S) float32 from 0 to 1, how far the likeliest label's mean probability is from 1; None
             without confidence.
         flags: what is unusual about the image or the mask, a few words each.
+        probabilities: (K, *S) float32, background first, calibrated where the model has a calibration; None
+            where they were not asked for.
     """
 
     mask: np.ndarray
@@ -47,6 +52,7 @@ class Segmented:
     certainty: Mapping[str, float | None]
     uncertainty: np.ndarray | None
     flags: tuple[str, ...]
+    probabilities: np.ndarray | None = None
 
 
 class Segmenter:
@@ -95,6 +101,7 @@ class Segmenter:
         affine: np.ndarray | None = None,
         spacing: Sequence[float] | None = None,
         confidence: bool = True,
+        probabilities: bool = False,
         all_pieces: bool = False,
         postprocess: bool = True,
     ) -> Segmented:
@@ -107,6 +114,7 @@ class Segmenter:
             spacing: of such an array in place of `affine`, mm; its axes then run to the right, the front and
                 the head.
             confidence: also say how far the mask can be trusted, at three times the work.
+            probabilities: also give the probabilities of all labels.
             all_pieces: keep all pieces of labels that are one piece by the plan.
             postprocess: do to the mask what the model says: fill holes, drop pieces.
 
@@ -122,15 +130,17 @@ class Segmenter:
         prepared, unlike = prepare(volume, plan), remarks(volume, plan)
         batch, mirror = self._batch_size, self._mirror
         steps, spacing = self._opened.steps if postprocess else (), volume.header.spacing
+        shares = self._opened.shares(prepared) if probabilities else None
+        options: dict[str, Any] = {"batch_size": batch, "mirror": mirror, "listener": shares}
         with self._opened.scoring() as scorer:
             if not confidence:
-                mask, _ = segment_pieces(prepared, plan, scorer, batch_size=batch, mirror=mirror)
+                mask, _ = segment_pieces(prepared, plan, scorer, **options)
                 mask = postprocessed(mask, steps, spacing)
-                return _segmented(mask, None, Trust((), tuple(unlike)), volume.header, plan)
-            found = segment_confidently(prepared, plan, scorer, batch_size=batch, mirror=mirror)
+                return _segmented(mask, None, Trust((), tuple(unlike)), volume.header, plan, shares)
+            found = segment_confidently(prepared, plan, scorer, **options)
         found = replace(found, mask=postprocessed(found.mask, steps, spacing))
         trust = trust_of(found, plan, volume.header, unlike)
-        return _segmented(found.mask, found, trust, volume.header, plan)
+        return _segmented(found.mask, found, trust, volume.header, plan, shares)
 
     def _volume(
         self, array: np.ndarray, affine: np.ndarray | None, spacing: Sequence[float] | None
@@ -178,7 +188,12 @@ def _affine(affine: np.ndarray | None, spacing: Sequence[float] | None) -> np.nd
 
 
 def _segmented(
-    classes: np.ndarray, found: Confident | None, trust: Trust, header: Header, plan: Plan
+    classes: np.ndarray,
+    found: Confident | None,
+    trust: Trust,
+    header: Header,
+    plan: Plan,
+    shares: Shares | None,
 ) -> Segmented:
     return Segmented(
         mask=to_values(classes, plan.label_values),
@@ -188,6 +203,7 @@ def _segmented(
         certainty={label.name: label.certainty for label in trust.labels},
         uncertainty=None if found is None else found.uncertainty.astype(np.float32) / 255,
         flags=trust.flags,
+        probabilities=None if shares is None else shares.shares / np.float32(WHOLE),
     )
 
 
