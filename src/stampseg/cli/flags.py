@@ -38,6 +38,7 @@ ALSO = {"grid": "data.spacing"}
 COMMANDS = {
     "examine": "`stampseg check`",
     "segment": "`stampseg predict`",
+    "suggest": "`stampseg suggest`",
     "write_report": "`stampseg report`",
     "RunFolder.reopen": "`stampseg train --resume`",
 }
