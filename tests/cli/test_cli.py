@@ -388,7 +388,7 @@ def test_train_and_prune_take_the_same_options() -> None:
     assert {field.name.replace("_", "-").replace("settings", "set") for field in fields(RunOptions)} <= {
         flag.strip("-") for flag, _ in shared
     }
-    alone = {"--resume", "--folds", "--fold-column", "--distil", "--search", "--budget"}
+    alone = {"--resume", "--from", "--folds", "--fold-column", "--distil", "--search", "--budget"}
     assert declared["train"].keys() - declared["prune"].keys() == alone
     assert declared["prune"].keys() - declared["train"].keys() == {"model", "--trust"}
 
