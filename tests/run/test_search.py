@@ -183,11 +183,11 @@ def test_search_and_distil_are_one_too_many(data: Path, tmp_path: Path) -> None:
         ),
         (
             ("prune", "--set", "train.search=true"),
-            "it trains networks anew, and a trained one is to be pruned",
+            "it trains networks anew, and a trained one is the start",
         ),
         (
             ("prune", "--set", "train.distil=true"),
-            "it trains networks anew, and a trained one is to be pruned",
+            "it trains networks anew, and a trained one is the start",
         ),
     ],
 )
