@@ -18,6 +18,7 @@ from ..data.plan import Plan
 from ..runtime.details import Details
 from ..runtime.engines import onnx_run
 from ..runtime.sliding import Scorer
+from ..runtime.trust import source_of
 from .onnx_form import OnnxForm
 from .web_script import asset, script_of
 
@@ -122,20 +123,10 @@ def _words(details: Details) -> Mapping[str, str]:
         "keys": "Keys: Tab leads to every control." if picture else KEYS,
         "parameters": f"{details.network.parameters:,}",
         "version": __version__,
-        "expected": _expected_words(plan),
+        "expected": source_of(plan),
         "hide_folder": _HIDDEN if picture else "",
         "hide_confidence": "" if plan.calibration is not None else _HIDDEN,
     }
-
-
-def _expected_words(plan: Plan) -> str:
-    labels = [of for of in plan.calibration.labels if of is not None] if plan.calibration is not None else []
-    if not labels:
-        return ""
-    people, level = min(of.people for of in labels), min(of.level for of in labels)
-    return (
-        f"Expected Dice, with intervals of {level:.0%}, by {people} people whom the network had not learnt from."
-    )
 
 
 def _base64(content: bytes) -> str:
