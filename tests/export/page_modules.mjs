@@ -55,6 +55,18 @@ const jobs = {
     return percentilesOf(new Float32Array(values), shares);
   },
 
+  // A folder within a folder, as a browser gives what is dropped: its entries in parts.
+  async drop({ files }) {
+    const { droppedFiles } = await load("dropping");
+    const file = (name) => ({ isFile: true, file: (found) => found(new File([name], name)) });
+    const folder = (entries) => ({
+      createReader: () => ({ readEntries: (found) => found(entries.splice(0, 2)) }),
+    });
+    const inner = folder(files.slice(1).map(file));
+    const items = [{ webkitGetAsEntry: () => folder([file(files[0]), inner]) }];
+    return (await droppedFiles({ items, files: [] })).map(({ name, bytes }) => [name, bytes.length]);
+  },
+
   async turn({ affines, code }) {
     const { turnTo } = await load("affine");
     return affines.map((affine) => turnTo(affine, code));

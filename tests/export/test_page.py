@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 from stampseg.data.calibration import Calibration, LabelCalibration
 from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
-from tests.export.page_driver import refusal, segmented
+from tests.export.page_driver import give, refusal, segmented
 from tests.export.pages import agreement, model_of, need_vendor, page_of
 from tests.report.browser import Seen, opened, started_browser
 
@@ -130,6 +131,22 @@ def test_what_cannot_be_segmented_is_refused_in_words(seen: Seen, volumes_page: 
     assert seen.page.locator("#download").is_disabled()
     assert "its gzip stream is damaged" in refusal(seen.page, [tmp_path / "broken.nii.gz"])
     check_as_predicted(seen, [scan_file(tmp_path)], volumes_page[1], tmp_path)  # it goes on
+
+
+def test_what_is_dropped_is_segmented_and_stops(seen: Seen, tmp_path: Path) -> None:
+    scan_file(tmp_path, (90, 90, 90))
+    give(seen.page, [tmp_path / "scan.nii.gz"])
+    seen.page.locator("#stop").click()
+    assert seen.page.locator("#status").inner_text() == "stopped"
+    drop = """([name, text]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, bubbles: true }));
+    }"""
+    small = base64.b64encode(scan_file(tmp_path).read_bytes()).decode()
+    seen.page.evaluate(drop, ["dropped.nii.gz", small])
+    seen.page.wait_for_selector("#download:enabled")
+    assert "dropped.nii.gz: segmented in" in seen.page.locator("#status").inner_text()
 
 
 def test_the_network_outside_is_closed(seen: Seen) -> None:

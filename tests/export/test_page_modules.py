@@ -425,3 +425,9 @@ def test_files_that_are_none_or_cut_short_are_refused(tmp_path: Path) -> None:
     cases = [{"job": "read", "files": [str(tmp_path / name) for name in names]} for names in wanted]
     for found, words in zip(in_node(cases, tmp_path), wanted.values(), strict=True):
         assert words in found["refused"]
+
+
+def test_all_files_of_dropped_folders_are_taken(tmp_path: Path) -> None:
+    names = [f"{n}.dcm" for n in range(7)]
+    (found,) = in_node([{"job": "drop", "files": names}], tmp_path)
+    assert sorted(found) == [[name, len(name)] for name in names]
