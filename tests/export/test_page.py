@@ -182,6 +182,10 @@ def test_slices_and_mask_obey_the_keyboard(seen: Seen, tmp_path: Path) -> None:
     assert pixels() != hidden
     canvas.click(position={"x": 3, "y": 3})
     assert "Sagittal slice 26 of 26" in page.locator("figcaption").last.inner_text()
+    page.locator("#labels input").press("Space")
+    page.locator("#opacity").fill("50")
+    segmented(seen.page, [tmp_path / "scan.nii.gz"], tmp_path)  # nothing is hidden of the next mask
+    assert pixels() == drawn
 
 
 def test_it_fits_narrow_and_dark_screens(seen: Seen, tmp_path: Path) -> None:

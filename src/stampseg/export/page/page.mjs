@@ -105,7 +105,7 @@ async function take(reading) {
     const confidence = Boolean(about.plan.calibration) && find("confidence").checked;
     (await worker).postMessage({ kind: "segment", files, confidence });
   } catch (error) {
-    handlers.error({ words: `the files cannot be read: ${error.message}` });
+    if (own === turn) handlers.error({ words: `the files cannot be read: ${error.message}` });
   }
 }
 

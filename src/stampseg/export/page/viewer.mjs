@@ -19,6 +19,7 @@ export class Viewer {
   show(scan) {
     this.scan = scan;
     this.mask = null;
+    this.hidden.clear();
     this.view = turned(wholeView(scan.shape, scan.strides), scan.turn);
     this.spacing = [0, 1, 2].map((axis) => scan.spacing[scan.turn.findIndex(([target]) => target === axis)]);
     this.place = this.view.shape.map((n) => n >> 1);
