@@ -4,7 +4,7 @@ VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 PIP = -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint web clean
 
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/stampseg demo -o demo-run
@@ -22,8 +22,12 @@ lint: $(VENV)/.lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/mkdocs build --strict --quiet
 
+# Scripts of others for the page of `stampseg export RUN -o segment.html`; needs Node.js with npm.
+web:
+	cd web && npm ci --no-fund --no-audit && npm run --silent build
+
 clean:
-	rm -rf .venv .venv-demo .venv-ci build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf web/node_modules .venv .venv-demo .venv-ci build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # The marker files are written last, so that an interrupted installation is tried again.
 $(VENV)/.test: pyproject.toml constraints.txt tests/requirements-no-deps.txt

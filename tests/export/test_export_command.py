@@ -19,6 +19,7 @@ from stampseg.networks.model_file import load_model
 from stampseg.runtime.session import open_session
 from tests.cli.command import QUICK, train_quickly
 from tests.data.scans import disc
+from tests.export.pages import need_vendor
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -37,15 +38,17 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_quickly(pictures, tmp_path_factory.mktemp("runs") / "run")
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".openvino", ".pt2"])
+@pytest.mark.parametrize("suffix", [".onnx", ".openvino", ".pt2", ".html"])
 def test_the_file_is_proved_on_the_runs_own_cases(suffix: str, run: Path, tmp_path: Path) -> None:
     if suffix == ".openvino":
         pytest.importorskip("openvino")
+    if suffix == ".html":
+        need_vendor()
     told = call(run, "-o", tmp_path / f"m{suffix}").output
     assert [path.name for path in tmp_path.iterdir()] == [f"m{suffix}"]
     assert "3 of the run's validation and training cases (p" in told
     assert "largest difference of scores" in told and "Dice against the labels" in told
-    if suffix != ".pt2":
+    if suffix in (".onnx", ".openvino"):
         parity = open_session(tmp_path / f"m{suffix}").details.parity
         assert (parity["cases"], parity["tolerance"]) == (3, 0.001)
         assert parity["largest_difference"] < 1e-4 and parity["label_share"] == 0 and parity["dice"] == 1

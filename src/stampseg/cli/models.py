@@ -162,10 +162,14 @@ def suggest(
 def export(
     model: Annotated[Path, typer.Argument(help="Run folder or model.safetensors.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="File to write: .onnx, .openvino or .pt2.", metavar="FILE")
+        Path,
+        typer.Option(
+            "-o", "--output", help="File to write: .onnx, .openvino, .pt2, or a page .html.", metavar="FILE"
+        ),
     ],
     format: Annotated[
-        str | None, typer.Option("--format", help="onnx, openvino or torch-export; default: as FILE ends.")
+        str | None,
+        typer.Option("--format", help="onnx, openvino, torch-export or html; default: as FILE ends."),
     ] = None,
     precision: Annotated[
         str, typer.Option("--precision", help="f32, bf16 (openvino, torch-export) or int8 (onnx, openvino).")
@@ -188,7 +192,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     trusted: TrustOption = None,
 ) -> None:
-    """Write a model as a file that runs without PyTorch. It must predict real cases as the model does."""
+    """Write a model as a file or page that runs without PyTorch. It must predict cases as the model does."""
     from ..export.export import export_file
 
     export_file(

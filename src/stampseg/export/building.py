@@ -1,4 +1,4 @@
-"""A model becomes a file that needs no stampseg, and for two of three formats no PyTorch, to be run."""
+"""A model becomes a file that needs no stampseg, and but for one format no PyTorch, to be run."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .details import details_of, multiple_of
 from .forms import Format, check_precision
 from .onnx_form import onnx_of, quantised_onnx
 from .openvino_form import openvino_of, quantised_openvino
+from .page_form import PageForm, check_page
 from .score_network import ScoreNetwork, example_of, score_network_of
 from .torch_form import torch_form_of
 
@@ -42,7 +43,7 @@ def export_model(
         calibration: windows (1, C, *patch) float32, prepared as for prediction; int8 needs some.
 
     Raises:
-        ConfigError: the format has no such precision; a package is missing.
+        ConfigError: the format has no such precision; a package, or the scripts of a page, are missing.
         ExportError: the network cannot be exported, or int8 without windows.
         ModelFileError: the model does not say how images are prepared.
     """
@@ -66,9 +67,13 @@ def build(
         scorer = score_network_of(model, dtype, channels_last=True)
         program = torch_form_of(scorer, example_of(model), multiple_of(model))
         return program.write, details_of(model, precision, _proved(scorer, program.run(), model))
+    if format == "html":
+        check_page(model.plan)
     scorer = score_network_of(model)
     form = onnx_of(scorer, example_of(model))
     details = details_of(model, precision, _proved(scorer, form.run(), model))
+    if format == "html":
+        return PageForm(form).write, details
     if format == "openvino":
         converted = openvino_of(form)
         return (

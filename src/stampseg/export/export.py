@@ -19,6 +19,7 @@ from ..runtime.torch_program import open_program
 from ..runtime.torch_scorer import for_prediction, scoring
 from .building import build
 from .forms import Format, check_precision, choose_format
+from .page_form import open_page
 from .parity import TOLERANCES, Parity, measure
 from .trial import Trial, calibration_windows, trial_of_data, trial_of_inputs, trial_of_run
 
@@ -78,7 +79,7 @@ def export_file(
         echo(f"ranges taken from {len(windows)} windows of {len(trial.training)} cases")
     if details.in_8_bits is not None:
         echo("{} of {} convolutions in 8 bits, the narrow ones in f32".format(*details.in_8_bits))
-    if not details.any_size:
+    if not details.any_size and kind != "html":
         echo(f"it takes windows of {size_text(loaded.plan.patch_size)} only, in any batch")
     opened = for_prediction(loaded, resolve_device("cpu"))
     most = TOLERANCES[numbers] if tolerance is None else tolerance
@@ -128,6 +129,8 @@ def _trial(
 def _open(path: Path, format: Format) -> Scorer:
     if format == "torch-export":
         return open_program(path)
+    if format == "html":
+        return open_page(path)
     return open_session(path)
 
 

@@ -1,4 +1,4 @@
-"""What a network can be exported to: three kinds of file, three kinds of numbers."""
+"""What a network can be exported to: four kinds of file, three kinds of numbers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from typing import Literal, get_args
 from ..core.errors import ConfigError
 from ..runtime.details import Precision
 
-Format = Literal["onnx", "openvino", "torch-export"]
+Format = Literal["onnx", "openvino", "torch-export", "html"]
 
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "openvino": ".openvino", "torch-export": ".pt2"}
+SUFFIXES: dict[Format, str] = {
+    "onnx": ".onnx",
+    "openvino": ".openvino",
+    "torch-export": ".pt2",
+    "html": ".html",
+}
 _REFUSED: dict[tuple[str, str], str] = {
     ("onnx", "bf16"): "ONNX Runtime has no bfloat16 convolutions on the CPU; use `format` openvino for bf16, "
     "or `precision` f32 or int8",
+    ("html", "bf16"): "browsers compute in f32; leave out `precision`",
+    ("html", "int8"): "pages are proved in f32 only; leave out `precision`",
     ("torch-export", "int8"): "the quantisation of exported programs has left PyTorch for another "
     "package; use `format` openvino or onnx for int8, or `precision` bf16",
 }

@@ -1,0 +1,104 @@
+// How far a mask can be trusted: does the network say the same of the image a little turned?
+// By three passes: the image as it is, and every window turned by ANGLE to either side and back.
+
+export const ANGLE = (10 * Math.PI) / 180;
+
+// A scorer of windows turned in the plane of the finest voxels, its scores turned back.
+export function turnedScorer(scorer, plan, angle) {
+  const axes = plan.spatial_dims === 3 ? [0, 1, 2] : [1, 2];
+  const plane = axes.sort((a, b) => plan.spacing[a] - plan.spacing[b]).slice(0, 2).sort();
+  const turn = (arrays, by) => rotated(arrays, plan.patch_size, plane, plan.spacing, by);
+  return async (window) => turn(await scorer(turn(window, angle)), -angle);
+}
+
+// Arrays (any number x patch), each turned about its middle; what lies outside is the nearest voxel.
+export function rotated(arrays, patch, [first, second], spacing, angle) {
+  const strides = [patch[1] * patch[2], patch[2], 1];
+  const [rest] = [0, 1, 2].filter((axis) => axis !== first && axis !== second);
+  const [n, m] = [patch[first], patch[second]];
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const [ratio, back] = [spacing[second] / spacing[first], spacing[first] / spacing[second]];
+  const out = new Float32Array(arrays.length);
+  const size = patch[0] * patch[1] * patch[2];
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j < m; j++) {
+      const [y, x] = [i - (n - 1) / 2, j - (m - 1) / 2];
+      const at = nearby(cos * y - sin * ratio * x + (n - 1) / 2, n, strides[first]);
+      const across = nearby(sin * back * y + cos * x + (m - 1) / 2, m, strides[second]);
+      for (let start = 0; start < arrays.length; start += size)
+        for (let r = 0; r < patch[rest]; r++) {
+          const base = start + r * strides[rest];
+          const low = between(arrays, base + at.low, across);
+          const high = between(arrays, base + at.high, across);
+          out[base + i * strides[first] + j * strides[second]] = low + (high - low) * at.share;
+        }
+    }
+  return out;
+}
+
+// The two rows beside a place, within the array, and the share of the second.
+function nearby(place, count, stride) {
+  const inside = Math.min(Math.max(place, 0), count - 1);
+  const low = Math.floor(inside);
+  return { low: low * stride, high: Math.min(low + 1, count - 1) * stride, share: inside - low };
+}
+
+function between(array, base, { low, high, share }) {
+  return array[base + low] + (array[base + high] - array[base + low]) * share;
+}
+
+// Sums over rows of probabilities, of which certainty is made.
+export class Agreement {
+  constructor(classes) {
+    this.classes = classes;
+    const zeros = () => new Float64Array(classes);
+    Object.assign(this, { voxels: [zeros(), zeros(), zeros()], common: [zeros(), zeros()], inside: zeros(), all: zeros() });
+  }
+
+  // Rows (classes x area) of the image as it is and of the turned views.
+  add(views) {
+    const area = views[0].length / this.classes;
+    for (let i = 0; i < area; i++) {
+      const [own, ...others] = views.map((view) => this.highest(view, area, i));
+      this.voxels[0][own]++;
+      this.inside[own] += views[0][own * area + i];
+      others.forEach((found, n) => {
+        this.voxels[n + 1][found]++;
+        if (found === own) this.common[n][own]++;
+      });
+      for (let k = 0; k < this.classes; k++) this.all[k] += views[0][k * area + i];
+    }
+  }
+
+  highest(view, area, i) {
+    let best = 0;
+    for (let k = 1; k < this.classes; k++) if (view[k * area + i] > view[best * area + i]) best = k;
+    return best;
+  }
+
+  // Of a class, 0 to 1; null where it is in none of the masks.
+  certainty(value) {
+    const [own, ...others] = this.voxels.map((counts) => counts[value]);
+    if (!own && !others.some(Boolean)) return null;
+    const agreed = others.map((other, n) => (own + other ? (2 * this.common[n][value]) / (own + other) : 1));
+    const soft = (2 * this.inside[value]) / (own + this.all[value]);
+    return (soft + (agreed[0] + agreed[1]) / 2) / 2;
+  }
+}
+
+// Dice that is to be expected of a label and the ends of its interval; null where the model does not know.
+export function expectedDice(calibration, certainty) {
+  if (!calibration || certainty === null) return null;
+  const dice = interpolated(certainty, calibration.certainty, calibration.dice);
+  return [dice, Math.max(dice - calibration.margin, 0), Math.min(dice + calibration.margin, 1)];
+}
+
+function interpolated(x, places, values) {
+  if (x <= places[0]) return values[0];
+  for (let i = 1; i < places.length; i++)
+    if (x < places[i]) {
+      const share = (x - places[i - 1]) / (places[i] - places[i - 1]);
+      return values[i - 1] + share * (values[i] - values[i - 1]);
+    }
+  return values[values.length - 1];
+}

@@ -1,0 +1,220 @@
+// The page: what is dropped goes to a worker, what the worker finds is shown.
+import { droppedFiles, readAll } from "./dropping.mjs";
+import { bytesOf, textOf } from "./embedded.mjs";
+import { Viewer } from "./viewer.mjs";
+import { counted, digits } from "./words.mjs";
+
+// Of classes in turn: told apart by people who see colours differently as well.
+const COLOURS = [[230, 97, 1], [0, 158, 230], [0, 170, 110], [230, 190, 0], [204, 95, 160], [120, 90, 230], [150, 220, 70], [200, 30, 60]];
+
+const about = JSON.parse(textOf("about"));
+const find = (id) => document.getElementById(id);
+const colourOf = (value) => COLOURS[(value - 1) % COLOURS.length];
+const colours = about.plan.label_names.map((_, value) => (value ? colourOf(value) : [0, 0, 0]));
+const viewer = new Viewer(find("panes"), colours);
+const isPicture = about.plan.spatial_dims === 2;
+let worker = null;
+let running = false;
+let turn = 0; // counts what was dropped: only the last is segmented
+
+async function started() {
+  const [vendor, wasm, network] = await Promise.all(["vendor", "wasm", "network"].map(bytesOf));
+  const parts = [vendor, "\n", textOf("worker")];
+  const url = URL.createObjectURL(new Blob(parts, { type: "text/javascript" }));
+  const made = new Worker(url);
+  made.onmessage = ({ data }) => handlers[data.kind](data);
+  made.onerror = (event) => handlers.error({ words: `the page's own program failed: ${event.message}` });
+  made.postMessage({ kind: "start", wasm, network, about });
+  return made;
+}
+
+const handlers = {
+  ready() {},
+
+  scan({ scan }) {
+    find("result").hidden = false;
+    viewer.show(scan);
+    showTools();
+    say(`${scan.name}: segmenting`);
+  },
+
+  progress({ done, total }) {
+    find("progress").value = done / total;
+    find("progress").textContent = `${done} of ${total}`;
+  },
+
+  mask({ mask, labels, seconds, dropped, remarks, notes }) {
+    setRunning(false);
+    viewer.setMask(mask);
+    showLabels(labels);
+    const [volume] = [viewer.scan];
+    const found = labels.some((label) => label.voxels);
+    say(`${volume.name}: segmented in ${digits(seconds, 2)} s${found ? "" : "; nothing was found: the mask is empty"}`);
+    const told = [
+      ...notes,
+      ...(dropped ? [`${counted(dropped, "stray piece")} left out`] : []),
+      ...(remarks.length ? [`this image is unlike those the model was trained on: ${remarks.join("; ")}`] : []),
+    ];
+    find("remarks").replaceChildren(...told.map((words) => element("li", words)));
+    find("download").disabled = false;
+  },
+
+  file({ name, bytes }) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([bytes]));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  },
+
+  error({ words }) {
+    setRunning(false);
+    say(words, true);
+  },
+};
+
+function element(kind, words = "") {
+  const made = document.createElement(kind);
+  made.textContent = words;
+  return made;
+}
+
+function say(words, isError = false) {
+  find("status").textContent = words;
+  find("status").classList.toggle("error", isError);
+}
+
+function setRunning(value) {
+  running = value;
+  find("progress").hidden = !value;
+  find("stop").hidden = !value;
+  find("progress").value = 0;
+}
+
+// A worker that is busy is ended: there is no other way to stop it.
+async function take(reading) {
+  stop();
+  clear();
+  setRunning(true);
+  say("reading");
+  const own = turn;
+  try {
+    const files = await reading;
+    if (own !== turn) return;
+    worker ??= started();
+    const confidence = Boolean(about.plan.calibration) && find("confidence").checked;
+    (await worker).postMessage({ kind: "segment", files, confidence });
+  } catch (error) {
+    if (own === turn) handlers.error({ words: `the files cannot be read: ${error.message}` });
+  }
+}
+
+function stop() {
+  turn++;
+  if (running && worker) worker.then((made) => made.terminate());
+  if (running) worker = null;
+  setRunning(false);
+}
+
+function clear() {
+  find("result").hidden = true;
+  find("download").disabled = true;
+  find("labels").replaceChildren();
+  find("remarks").replaceChildren();
+}
+
+function showLabels(labels) {
+  const rows = labels.map((label, index) => labelRow(label, index + 1));
+  find("labels").replaceChildren(...rows);
+  find("expected-note").hidden = !labels.some((label) => label.expected);
+}
+
+function labelRow({ name, voxels, size, expected }, value) {
+  const row = element("tr");
+  const box = Object.assign(element("input"), { type: "checkbox", checked: true });
+  box.addEventListener("change", () => {
+    viewer.hidden[box.checked ? "delete" : "add"](value);
+    viewer.draw();
+  });
+  const swatch = element("i");
+  swatch.className = "swatch";
+  swatch.style.background = `rgb(${colourOf(value).join(" ")})`;
+  const label = element("label");
+  label.append(box, swatch, element("span", name));
+  const head = element("th");
+  head.scope = "row";
+  head.append(label);
+  const amount = isPicture ? `${voxels.toLocaleString("en")} px` : `${(size / 1000).toFixed(size < 10000 ? 3 : 1)} ml`;
+  row.append(head, element("td", amount));
+  if (about.plan.calibration) row.append(element("td", expectedWords(expected)));
+  return row;
+}
+
+function expectedWords(expected) {
+  if (!expected) return "not known";
+  const [dice, low, high] = expected.map((value) => value.toFixed(2));
+  return `${dice} (${low} to ${high})`;
+}
+
+// Sliders of darkest and brightest value, over the range of what is shown.
+function showTools() {
+  const [low, high] = viewer.window;
+  for (const [n, id] of ["darkest", "brightest"].entries()) {
+    const slider = find(id);
+    const [least, most] = [low - (high - low) / 2, high + (high - low) / 2];
+    Object.assign(slider, { min: least, max: most, step: (high - low) / 200, value: viewer.window[n] });
+  }
+}
+
+function setWindow() {
+  const [low, high] = ["darkest", "brightest"].map((id) => Number(find(id).value));
+  viewer.window = [low, Math.max(high, low + (Number(find("darkest").step) || 1))];
+  viewer.draw();
+}
+
+function listenToDrops() {
+  const zone = document.body;
+  const over = (value) => (event) => {
+    event.preventDefault();
+    zone.classList.toggle("over", value);
+  };
+  zone.addEventListener("dragover", over(true));
+  zone.addEventListener("dragleave", over(false));
+  zone.addEventListener("drop", (event) => {
+    over(false)(event);
+    take(droppedFiles(event.dataTransfer));
+  });
+}
+
+function listenToButtons() {
+  for (const id of ["files", "folder"]) {
+    find(id).addEventListener("change", () => {
+      const chosen = [...find(id).files];
+      find(id).value = "";
+      if (chosen.length) take(readAll(chosen));
+    });
+    find(`choose-${id}`).addEventListener("click", () => find(id).click());
+  }
+  find("stop").addEventListener("click", () => {
+    stop();
+    say("stopped");
+  });
+  find("download").addEventListener("click", async () => (await worker).postMessage({ kind: "download" }));
+  find("opacity").addEventListener("input", () => {
+    viewer.opacity = Number(find("opacity").value) / 100;
+    viewer.draw();
+  });
+  for (const id of ["darkest", "brightest"]) find(id).addEventListener("input", setWindow);
+}
+
+// Without what it needs the page says so, and takes nothing.
+function isAble() {
+  const able = [globalThis.WebAssembly, globalThis.Worker, globalThis.DecompressionStream].every(Boolean);
+  if (!able) say("this browser is too old for this page; it needs Chrome or Edge 103, Firefox 113, Safari 16.4, or newer", true);
+  return able;
+}
+
+if (isAble()) {
+  listenToDrops();
+  listenToButtons();
+}

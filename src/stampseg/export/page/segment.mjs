@@ -1,0 +1,61 @@
+// From a volume to its mask on its own grid, and what is said of it: the same as `stampseg predict`.
+import { Agreement, ANGLE, expectedDice, turnedScorer } from "./confidence.mjs";
+import { remarks } from "./likeness.mjs";
+import { keepSurest } from "./pieces.mjs";
+import { postprocess } from "./postprocess.mjs";
+import { prepare } from "./prepare.mjs";
+import { Restorer } from "./restoring.mjs";
+import { slide, walkingAxis } from "./sliding.mjs";
+
+// `model`: plan (lifted) and postprocess; `scorer`: a window (channels x patch) -> logits (classes x patch).
+export async function segment(volume, model, scorer, { confidence = false, onWindow = () => {} } = {}) {
+  const { plan } = model;
+  const { image, shape, geometry } = prepare(volume, plan);
+  const axis = walkingAxis(shape, plan.patch_size);
+  const restorer = new Restorer(volume, geometry, plan.classes, axis, plan.one_piece.length > 0);
+  const agreement = confidence ? new Agreement(plan.classes) : null;
+  const scorers = confidence ? [scorer, turnedScorer(scorer, plan, ANGLE), turnedScorer(scorer, plan, -ANGLE)] : [scorer];
+  const onRow = (row, views) => {
+    restorer.add(row, views[0]);
+    if (agreement) agreement.add(views);
+  };
+  await slide({
+    image, shape, channels: plan.in_channels, classes: plan.classes, patch: plan.patch_size, axis, scorers, onRow, onWindow,
+  });
+  const { mask, margins } = restorer;
+  const inMemory = memoryShape(volume);
+  const dropped = margins ? keepSurest(mask, margins, inMemory, plan.one_piece) : 0;
+  const missing = missingLabels(mask, plan);
+  const voxel = volume.spacing[0] * volume.spacing[1] * volume.spacing[2];
+  postprocess(mask, inMemory, model.postprocess, voxel);
+  return { mask, dropped, remarks: remarks(volume, plan), labels: labelsOf(mask, plan, voxel, agreement, missing) };
+}
+
+// The shape with the axis first whose voxels lie farthest apart in memory.
+function memoryShape(volume) {
+  return [0, 1, 2].sort((a, b) => volume.strides[b] - volume.strides[a]).map((axis) => volume.shape[axis]);
+}
+
+function countsOf(mask, classes) {
+  const counts = new Array(classes).fill(0);
+  for (const value of mask) counts[value]++;
+  return counts;
+}
+
+// Classes that every training case has and of which nothing was found, before post-processing.
+function missingLabels(mask, plan) {
+  const known = plan.scans ? plan.scans.labels : [];
+  const counts = countsOf(mask, plan.classes);
+  return counts.map((count, value) => !count && known[value] && known[value].cases === plan.scans.cases);
+}
+
+function labelsOf(mask, plan, voxel, agreement, missing) {
+  const counts = countsOf(mask, plan.classes);
+  return plan.label_names.slice(1).map((name, index) => {
+    const value = index + 1;
+    const calibration = plan.calibration && plan.calibration.labels[value];
+    const certainty = agreement ? agreement.certainty(value) : null;
+    const expected = agreement && missing[value] && calibration ? [0, 0, 0] : expectedDice(calibration, certainty);
+    return { name, voxels: counts[value], size: counts[value] * voxel, certainty, expected };
+  });
+}

@@ -1,0 +1,41 @@
+"""The page's modules run by Node, many cases in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PAGE = ROOT / "src" / "stampseg" / "export" / "page"
+PACKAGES = {
+    "png": ROOT / "web" / "node_modules" / "fast-png" / "lib" / "index.js",
+    "dicom": ROOT / "web" / "node_modules" / "dicom-parser" / "dist" / "dicomParser.js",
+}
+
+
+def in_node(cases: Sequence[dict[str, Any]], folder: Path, *needs: str) -> list[Any]:
+    """What `page_modules.mjs` makes of cases: a result, or {"refused": words}.
+
+    The test is skipped where Node is missing, or one of the packages of `needs`, which `make web` brings.
+    """
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("Node.js is not installed")
+    if not all(PACKAGES[name].exists() for name in needs):
+        pytest.skip("packages of the page are not there; run make web")
+    given, made = folder / "cases.json", folder / "results.json"
+    given.write_text(json.dumps(list(cases)))
+    packages = json.dumps({name: str(PACKAGES[name]) for name in needs})
+    subprocess.run(
+        [node, str(HERE / "page_modules.mjs"), str(PAGE), str(given), str(made)],
+        check=True, timeout=120, env={**os.environ, "PACKAGES": packages},
+    )  # fmt: skip
+    return [one.get("result", one) for one in json.loads(made.read_text())]

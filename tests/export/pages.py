@@ -1,0 +1,57 @@
+"""Exported pages of networks that nobody trained, and the same networks as ONNX to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stampseg.export import export_model
+from stampseg.export.web_script import asset
+from stampseg.networks.model_file import Model
+from stampseg.runtime import Predictor
+from tests.networks.small_model import make_model
+
+
+def need_vendor() -> None:
+    """Skip the test where `make web` has not been run."""
+    if not asset("vendor").joinpath("engine.wasm.gz").is_file():
+        pytest.skip("the page's engine is not there; run make web")
+
+
+def model_of(dims: int, **plan: Any) -> Model:
+    """A network with a plan that was changed so; volumes are turned to RAS."""
+    network, graph, description = make_model(dims, norm="instance", cuts=4)
+    _balance(network, dims)
+    changed = {"orientation": "RAS" if dims == 3 else None, "patch_size": (16,) * dims, **plan}
+    described = description.model_copy(update={"plan": description.plan.model_copy(update=changed)})
+    return Model(network, graph, described)
+
+
+def _balance(network: nn.Module, dims: int) -> None:
+    """Move the last bias, so that both classes are found."""
+    *_, bias = network.parameters()
+    with torch.no_grad():
+        scores = network(torch.randn(1, 1, *[16] * dims, generator=torch.Generator().manual_seed(1)))
+        bias[1] -= (scores[:, 1] - scores[:, 0]).median()
+
+
+def page_of(model: Model, folder: Path) -> tuple[Path, Predictor]:
+    """The page, and what predicts the same without a browser."""
+    page, onnx = folder / "segment.html", folder / "model.onnx"
+    export_model(model, page, format="html")
+    export_model(model, onnx, format="onnx")
+    return page, Predictor(onnx, threads=1)
+
+
+def agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """Share of voxels that are the same, and the lowest Dice of a label."""
+    dice = [
+        2 * ((first == value) & (second == value)).sum() / ((first == value).sum() + (second == value).sum())
+        for value in np.union1d(first, second)
+    ]
+    return float((first == second).mean()), float(min(dice))
