@@ -103,9 +103,8 @@ class TestNnunet:
         assert dataset.warnings == (
             "images without a label (1): c",
             "labels without an image (1): d",
-            "dataset.json declares regions (whole: 1, 2), which are not trained as such; every value is a "
-            "class that excludes the others: 1 cord, 2 whole without cord",
         )
+        assert dataset.regions.values == {"cord": {1}, "whole": {1, 2}}
 
     def test_first_version_lists_names_without_channel(self, tmp_path: Path) -> None:
         make_decathlon(tmp_path, ["a", "b"])

@@ -75,7 +75,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
     with gathered() as remarks:
         for case in dataset.cases:
             try:

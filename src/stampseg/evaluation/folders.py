@@ -29,6 +29,7 @@ from ..data.layouts import read_description
 from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
 from ..data.pairing import SEPARATORS, by_stem, pair
 from ..data.people import people_of_names
+from ..data.regions import NO_REGIONS, regions_of_classes
 from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
@@ -83,13 +84,16 @@ def evaluate_folder(
     named = names_of(organs) if organs else declared.names
     names = named if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
-    names, relabel = choose_labels(options or DataOptions(), names, ignored)
+    declared_regions = declared.regions if label_names is None and not organs else NO_REGIONS
+    chosen = choose_labels(options or DataOptions(), names, ignored, declared_regions)
+    names, relabel = chosen.names, chosen.relabel
     table, prediction_values, value_warnings = _understand_values(
         [predicted for predicted, _ in pairs],
         [whole.get(reference, reference) for _, reference in pairs],
         names, ignored, relabel,
     )  # fmt: skip
     warnings += value_warnings
+    regions = regions_of_classes(chosen.regions, table.values)
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
@@ -116,12 +120,13 @@ def evaluate_folder(
             case=stem_of(predicted),
             others=range(len(table.values), len(prediction_values)),
             unknown=None if ignored is None else len(table.values),
+            regions=regions,
         )
         rows += [_with_file_value(row, table) for row in metrics]
         if pictures is not None:
             warnings += pictures.draw(stem_of(predicted), prediction.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
-    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings), people)
+    return Evaluation(tuple(rows), tolerance_mm, unit, (*table.notes, *chosen.notes), tuple(warnings), people)
 
 
 def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:

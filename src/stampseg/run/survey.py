@@ -24,6 +24,7 @@ from ..data.labels import LabelTable, count_values, ignored_value, label_table
 from ..data.organs import LabelFiles, read_label_files
 from ..data.plan import Plan
 from ..data.planner import make_plan
+from ..data.regions import ValueRegion, regions_of_classes
 from ..data.relabelling import Relabelling, choose_labels, relabelled
 from ..data.splits import Entry, Split, Splits, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
@@ -63,7 +64,8 @@ def survey(
     """
     learnt = _learnt_from(source)
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    names, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    chosen = choose_labels(config.data, dataset.label_names, ignored, dataset.regions)
+    relabel = chosen.relabel
     if relabel is None and source is not None and source.plan is not None:
         relabel = source.plan.relabel
     split = _as_stored(dataset, stored)
@@ -77,11 +79,12 @@ def survey(
     # Cases that were not drawn stay unread: their labels cost time, and may be broken. Those held out are
     # read, so that all folds know the same classes.
     read = (*split.training, *split.validation, *split.held_out)
-    table = label_table(read, names, ignored, relabel)
+    table = label_table(read, chosen.names, ignored, relabel)
+    table = replace(table, notes=(*table.notes, *chosen.notes))
     for case in read:
         check_storable(case.images, max(table.values))
     seen = fingerprint(split.training, table, dataset.channel_names)
-    plan = stored_plan or _planned(seen, table, config, source)
+    plan = stored_plan or _planned(seen, table, config, source, chosen.regions)
     if source is not None:
         check_plan(plan, seen, table, source.path)
         if dataset.sides and stored_plan is None:
@@ -242,7 +245,13 @@ def _holds_label(case: Case, plan: Plan) -> bool:
     return not np.isin(relabelled(read_label_files(case.label_files).array, plan.relabel), nothing).all()
 
 
-def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
+def _planned(
+    seen: Fingerprint,
+    table: LabelTable,
+    config: Config,
+    source: Source | None,
+    regions: tuple[ValueRegion, ...],
+) -> Plan:
     """The source's plan, or one made from the data with what the source states, unless the user does."""
     if source is not None and source.plan is not None:
         if table.ignored in source.plan.label_values:
@@ -252,7 +261,9 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
             )
         changes: dict[str, Any] = {"ignored_value": table.ignored, "relabel": table.relabel}
         changes["calibration"] = None  # it was of another network
-        if config.data.pieces == "all":
+        if regions:
+            changes["regions"] = regions_of_classes(regions, source.plan.label_values)
+        if config.data.pieces == "all" or regions:
             changes["one_piece"] = ()
         return source.plan.model_copy(update=changes)
     strides = (
@@ -260,7 +271,7 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
         if source is not None and source.spec is not None
         else fixed_strides(config.network, seen.spatial_dims)
     )
-    plan = make_plan(seen, table, config.data, config.network.settled.poolings, strides)
+    plan = make_plan(seen, table, config.data, config.network.settled.poolings, strides, regions)
     if source is None:
         return plan
     given = set(config.data.model_fields_set) - set(source.data)
