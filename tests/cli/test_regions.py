@@ -57,7 +57,7 @@ def test_a_run_of_regions_is_of_them_from_check_to_pruning(tmp_path: Path) -> No
     assert list(found["summary"]) == ["whole", "core"]
     assert "whole" in (run / "report.html").read_text()
     pruned = tmp_path / "pruned"
-    call("prune", run, data, "-o", pruned, "--target", "70%", *TINY[:8])
+    call("prune", run, data, "-o", pruned, "--target", "70%", *TINY[:10])
     assert load_model(pruned / "model.safetensors").plan.regions == plan.regions
     pytest.importorskip("onnxruntime")
     call("export", pruned, "--format", "onnx")

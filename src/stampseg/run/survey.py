@@ -62,7 +62,7 @@ def survey(
     Raises:
         DataError: the data do not fit the source's plan.
     """
-    learnt = _learnt_from(source)
+    learnt, tested = _known_to(source)
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     chosen = choose_labels(config.data, dataset.label_names, ignored, dataset.regions)
     relabel = chosen.relabel
@@ -71,7 +71,8 @@ def survey(
     split = _as_stored(dataset, stored)
     if split is None:
         known = {case.group for case in trained_on(dataset.cases, learnt)}
-        split = _drawn(dataset, config, values_held(ignored, relabel), known)
+        before = {case.group for case in trained_on(dataset.cases, tested)}
+        split = _drawn(dataset, config, values_held(ignored, relabel), known, before)
     split = replace(split, known=learnt if stored is None else stored.known)
     split = _without_held_out(split, dataset)
     if stored is None:
@@ -97,11 +98,13 @@ def survey(
     return Survey(dataset, table, split, seen, plan)
 
 
-def _drawn(dataset: Dataset, config: Config, holds: Holds, known: Collection[str]) -> Split:
+def _drawn(
+    dataset: Dataset, config: Config, holds: Holds, known: Collection[str], before: Collection[str]
+) -> Split:
     """Who is kept aside, and who of the others trains and validates."""
     if dataset.sides:
         return _as_before(dataset, config)
-    aside = set_aside(dataset.cases, config, known)
+    aside = set_aside(dataset.cases, config, known, before)
     split = split_cases(aside.others, config, holds, known)
     if not aside.cases:
         return split
@@ -162,12 +165,12 @@ def seldom(seen: Survey) -> list[str]:
     ]
 
 
-def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
-    """The cases that a network of ours was trained on, as its run folder says."""
+def _known_to(source: Source | None) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """The cases that a network of ours was trained on, and that were kept aside, as its run folder says."""
     if source is None or source.kind != "stampseg model":
-        return ()
+        return (), ()
     splits = read_splits(run_folder_of(source.path))
-    return splits.learnt_from if splits is not None else ()
+    return (splits.learnt_from, splits.test) if splits is not None else ((), ())
 
 
 def _check_alike(cases: Sequence[Case]) -> None:
