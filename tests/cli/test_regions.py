@@ -60,7 +60,7 @@ def test_a_run_of_regions_is_of_them_from_check_to_pruning(tmp_path: Path) -> No
     call("prune", run, data, "-o", pruned, "--target", "70%", *TINY[:10])
     assert load_model(pruned / "model.safetensors").plan.regions == plan.regions
     pytest.importorskip("onnxruntime")
-    call("export", pruned, "--format", "onnx")
+    call("export", pruned, "-o", pruned / "model.onnx")
     call("predict", pruned / "model.onnx", data / "imagesTr", "-o", tmp_path / "onnx")
     call("predict", pruned, data / "imagesTr", "-o", tmp_path / "torch")
     pair = [nib.load(tmp_path / kind / "v1.nii.gz").get_fdata() for kind in ("onnx", "torch")]

@@ -63,7 +63,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         entries, warnings = _check_listed(folder, listed)
     else:
         pictures, labels = _find_pair_of_folders(folder, images, masks)
-        organs = organ_folders(labels)
+        organs = organ_folders(labels, by_stem(list_images(pictures))[0])
         if organs:
             entries, warnings = _organ_entries(pictures, organs)
             listing = _listing("folders", entries, warnings, description)
