@@ -86,6 +86,14 @@ def test_evaluate_measures_regions(tmp_path: Path) -> None:
     assert any("the regions of dataset.json are not used" in note for note in classes["notes"])
 
 
+def test_values_and_names_that_are_no_region_are_told(tmp_path: Path) -> None:
+    data = tumours(tmp_path / "data", labels={"background": 0, "whole": [1, 2], "core": [2]}, order=[1, 2])
+    found = json.loads(call("check", data, "--no-timing", "--json").stdout)
+    assert any("label 3 in no region of dataset.json" in one["found"] for one in found["findings"])
+    said = " ".join(call("check", data, "--no-timing", "--only", "whole", code=2).output.split())
+    assert "whole is a region of the values 1,2; name these, as in --merge whole=1,2" in said
+
+
 @pytest.mark.parametrize("command", ["check", "train", "evaluate"])
 def test_regions_that_no_mask_holds_are_refused(command: str, tmp_path: Path) -> None:
     data = tumours(tmp_path / "data", labels={"background": 0, "a": [1, 2], "b": [2, 3]}, order=[1, 3])

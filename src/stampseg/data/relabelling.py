@@ -99,6 +99,13 @@ def choose_labels(
     names = {**declared, **options.names}
     if regions and not options.merge and not options.only:
         return _of_regions(names, regions)
+    asked = {*options.only, *(label for labels in options.merge.values() for label in labels)}
+    for name in asked & {*regions.values} - {*names.values()}:
+        listed = ",".join(map(str, sorted(regions.values[str(name)])))
+        raise ConfigError(
+            f"`data.only` and `data.merge`: {name} is a region of the values {listed}; name these, as in "
+            f"`data.merge` {name}={listed}"
+        )
     notes = (UNUSED,) if regions else ()
     merged: dict[int, int] = {}
     for name, labels in options.merge.items():
