@@ -13,7 +13,7 @@ from ..core.errors import DataError
 from ..core.text import some
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
-from .io.formats import is_hidden, list_images, list_labels, stem_of
+from .io.formats import is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, Listing, check_exist
 from .organs import names_of, organ_folders
@@ -151,6 +151,10 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     grouped = group_channels(path for path in files if path.is_file())
     if set(grouped) & {stem_of(path) for path in labels}:
         return "nnunet", *_nnunet_entries(grouped, labels)
+    if not files:
+        others = [path.name for path in sorted(images.iterdir()) if not is_hidden(path)]
+        held = f"it holds {some(others, 3)}" if others else "it is empty"
+        raise DataError(f"{images}: no image of a known type found, {held}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
     label_files, label_doubles = by_stem(labels)
     pairs = pair(image_files, label_files, same_folder=images.resolve() == masks.resolve())

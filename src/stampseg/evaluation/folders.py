@@ -12,6 +12,7 @@ from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
+from ..data.io.colours import is_colour
 from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
 from ..data.io.placing import on_grid_of, spanned
 from ..data.io.probabilities import PROBABILITIES
@@ -19,6 +20,7 @@ from ..data.io.readers import UNCERTAINTY, read_label, read_names
 from ..data.io.segmentations import is_label
 from ..data.io.volume import Volume
 from ..data.labels import (
+    WHITE,
     LabelTable,
     count_values,
     describe,
@@ -37,6 +39,8 @@ from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 from .pictures import Pictures
+
+WHITE_OF_16_BITS = 65535
 
 
 def evaluate_folder(
@@ -78,7 +82,7 @@ def evaluate_folder(
     """
     names_of_cases = _files(Path(predictions), "predictions")[0]
     organs = organ_folders(Path(labels), names_of_cases) if Path(labels).is_dir() else {}
-    pairs, warnings = _pair_files(Path(predictions), Path(labels), organs)
+    pairs, missing, warnings = _pair_files(Path(predictions), Path(labels), organs)
     whole = dict(_label_files(organs).values()) if organs else {}
     cases = [stem_of(predicted) for predicted, _ in pairs]
     people = people_of_names(cases, group_regex, groups)
@@ -123,7 +127,15 @@ def evaluate_folder(
         if pictures is not None:
             warnings += pictures.draw(stem_of(predicted), truth.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
-    return Evaluation(tuple(rows), tolerance_mm, unit, (*table.notes, *chosen.notes), tuple(warnings), people)
+    return Evaluation(
+        tuple(rows),
+        tolerance_mm,
+        unit,
+        (*table.notes, *chosen.notes),
+        tuple(warnings),
+        people,
+        tuple(missing),
+    )
 
 
 def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, list[str]]:
@@ -158,7 +170,8 @@ def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path,
 
 def _pair_files(
     predictions: Path, labels: Path, organs: Mapping[str, dict[str, Path]]
-) -> tuple[list[tuple[Path, Path]], list[str]]:
+) -> tuple[list[tuple[Path, Path]], list[str], list[str]]:
+    """Prediction and label of each case, labels without a prediction, and warnings."""
     predicted, warnings = _files(predictions, "predictions")
     if organs:
         references = {stem: first for stem, (first, _) in _label_files(organs).items()}
@@ -168,10 +181,10 @@ def _pair_files(
         references, more = _files(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
-        return [(predictions, labels)], warnings
+        return [(predictions, labels)], [], warnings
     pairs = _pair_stems(predicted, references)
     if not pairs and (predictions.is_file() or labels.is_file()) and _are_labels(predictions, labels):
-        return [(predictions, labels)], warnings
+        return [(predictions, labels)], [], warnings
     if not pairs:
         raise DataError(
             f"{predictions}: no prediction fits a label in {labels}; predictions are {_names_of(predicted)}, "
@@ -188,7 +201,7 @@ def _pair_files(
         warnings.append(
             f"{counted(len(without_prediction), 'label')} without a prediction: {some(without_prediction)}"
         )
-    return [pairs[stem] for stem in sorted(pairs)], warnings
+    return [pairs[stem] for stem in sorted(pairs)], without_prediction, warnings
 
 
 def _are_labels(*places: Path) -> bool:
@@ -279,9 +292,11 @@ def _understand_values(
     if foreign and found <= set(range(last + 1)):
         used = f"predictions hold class indices 0 to {last}, labels {_listed(table.values)}"
         return table, tuple(range(last + 1)), [*warnings, used]
-    if table.values == (0, 1) and foreign == [255] and 1 not in found:
-        used = "predictions hold 255, which no label does; taken as the 1 of the labels"
-        return table, (0, 255), [*warnings, used]
+    if len(table.values) == 2 and len(foreign) == 1 and found <= {0, *foreign}:
+        (own,), there = foreign, table.values[1]
+        if table.values[0] == 0 and _says_there(own) and _says_there(there):
+            used = f"predictions hold {describe(own)}, which no label does; taken as the {describe(there)} of"
+            return table, (0, own), [*warnings, f"{used} the labels"]
     unseen = sorted(found - set(labelled.voxels))
     if unseen:
         counted = f"; {_listed(foreign)} counts as foreground in the union only" if foreign else ""
@@ -308,6 +323,11 @@ def _values_by_name(
         return None
     unused = itertools.count(max(names) + 1)
     return tuple(values[name] if name in values else next(unused) for name in table.names)
+
+
+def _says_there(value: int) -> bool:
+    """Whether a mask's only value says no more than that its structure is there: 1, white, or a colour."""
+    return value in WHITE or value == WHITE_OF_16_BITS or is_colour(value)
 
 
 def _called_otherwise(predicted: Mapping[int, tuple[str, Path]], names: Mapping[int, str]) -> Iterator[str]:

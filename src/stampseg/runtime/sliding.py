@@ -81,7 +81,7 @@ def segment_pieces(
 
 def probabilities_of(rows: np.ndarray, plan: Plan) -> np.ndarray:
     """Of rows of class scores (K, *S), which are logits where the plan has nnU-Net's convention."""
-    return softmax(rows[None])[0] if plan.convention == "nnunet" else rows
+    return softmax(rows[None])[0] if plan.averages_logits else rows
 
 
 def slide(
