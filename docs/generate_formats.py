@@ -29,7 +29,9 @@ MEANING = """\
 - Of a TIFF with pictures of several sizes the largest is read.
 - A value that `--ignore-label` names, or that dataset.json calls `ignore` as nnU-Net does, marks voxels of which nobody
   said what they are: they are left out of the loss, of channel scores, of every Dice and of `stampseg evaluate`.
-- Regions of dataset.json (lists of values) are not trained as such: each value is a class of its own, and a warning says so.
+- Layers of a `.seg.nrrd` are one map where its segments do not overlap (numbered from 1 where two layers use one number);
+  segments that overlap are refused, with their names.
+- Regions of dataset.json (lists of values, with or without `regions_class_order`) are trained, measured and written as regions.
 """.splitlines()
 
 

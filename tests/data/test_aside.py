@@ -69,6 +69,19 @@ def test_people_that_a_network_knows_are_not_drawn() -> None:
         set_aside(cases, config_of("25%"), {"g0", "g1", "g2", "g3"})
 
 
+@pytest.mark.parametrize("test", ["none", "25%"])
+def test_people_kept_aside_from_a_network_stay_so(test: str) -> None:
+    cases = cases_of([0, 1, 2, 3, 0])
+    for seed in range(4):
+        aside = set_aside(cases, config_of(test, seed=seed), {"g2", "g3"}, {"g0"})
+        assert people(aside.cases) == {"g0"} and people(aside.others) == {"g1", "g2", "g3"}
+        assert aside.note.startswith(
+            "2 cases of 1 person are kept aside (as from the network that is trained"
+        )
+    with pytest.raises(ConfigError, match="its people are all the labelled ones"):
+        set_aside(cases[:1], config_of(test), (), {"g0"})
+
+
 @pytest.mark.parametrize("text", ["1.5", "0", "auto", "half"])
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=rf"`train.test` '{text}' is not understood; .* 20%, or none"):
@@ -105,6 +118,18 @@ def test_a_csv_takes_its_people_out_and_their_copies(scans: Path) -> None:
     assert aside.note.endswith("2 other cases of these people, or with a copy of their images, left out")
     warned = set_aside(dataset.cases, config, {"a"})
     assert warned.level is Level.WARNING and "their Dice is too good" in warned.note
+
+
+def test_beside_a_csv_people_kept_aside_before_are_left_out(scans: Path) -> None:
+    dataset = find_dataset(scans, group_regex="^(.)")
+    config = config_of(str(table(scans, "test.csv", ["b-0"])), group_regex="^(.)")
+    aside = set_aside(dataset.cases, config, (), {"c"})
+    assert [case.id for case in aside.cases] == ["b-0"]
+    assert "c-0" not in [case.id for case in aside.others] and len(aside.others) == 4
+    assert aside.note.endswith("1 other case of these people, or with a copy of their images, left out")
+    validating = config_of("none", str(table(scans, "v.csv", ["c-0"])), group_regex="^(.)")
+    with pytest.raises(ConfigError, match=r"`train.validation` .*v.csv: c was kept aside"):
+        set_aside(dataset.cases, validating, (), {"c"})
 
 
 def test_a_csv_for_both_sides_is_refused(scans: Path) -> None:

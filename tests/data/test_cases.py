@@ -103,9 +103,8 @@ class TestNnunet:
         assert dataset.warnings == (
             "images without a label (1): c",
             "labels without an image (1): d",
-            "dataset.json declares regions (whole: 1, 2), which are not trained as such; every value is a "
-            "class that excludes the others: 1 cord, 2 whole without cord",
         )
+        assert dataset.regions.values == {"cord": {1}, "whole": {1, 2}}
 
     def test_first_version_lists_names_without_channel(self, tmp_path: Path) -> None:
         make_decathlon(tmp_path, ["a", "b"])
@@ -289,7 +288,9 @@ class TestCsv:
         ("rows", "message"),
         [
             (["scan,mask", "a,b"], "t.csv: expected a header line with the columns image,label"),
-            ([], "t.csv: expected a header line"),
+            ([], "t.csv: expected a header line .*; found nothing"),
+            (["image,labels", "a,b"], r"; found image, labels; did you mean label for labels\?"),
+            (["Img;Maske", "a,b"], r"; found Img, Maske"),
             (["image,label"], "t.csv: no rows below the header"),
             (["image,label", ",a.png"], r"t.csv: a row has no image \(label 'a.png'\)"),
             (["image,label", "a.png,z.png"], r"t.csv: 1 of the 2 files it names are missing: .*z.png"),
@@ -499,3 +500,9 @@ def test_pictures_of_any_size_are_found_without_decoding(tmp_path: Path) -> None
     make_files(tmp_path, "masks/a.png")
     (case,) = find_dataset(tmp_path).cases
     assert read_header(case.images).shape == (4, 4)
+
+
+def test_a_folder_without_a_known_type_says_what_it_holds(tmp_path: Path) -> None:
+    make_files(tmp_path, "images/a.webp", "images/b.webp", "masks/a.png", "masks/b.png")
+    with pytest.raises(DataError, match=r"no image of a known type found, it holds a.webp, b.webp; expected"):
+        find_dataset(tmp_path)

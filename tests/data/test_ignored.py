@@ -56,18 +56,14 @@ def test_a_declared_ignore_is_no_class(labels: dict) -> None:
     assert 2 not in declared.names and declared.names[1] == "organ"
 
 
-def test_regions_name_their_values_and_are_said() -> None:
+def test_regions_name_their_values() -> None:
     labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3, "ignore": 4}
     declared = declared_labels({"labels": labels})
     assert declared.names == {
         0: "background", 1: "whole without core", 2: "core without enhancing", 3: "enhancing"
     }  # fmt: skip
     assert declared.ignored == 4
-    assert declared.warnings == (
-        "dataset.json declares regions (whole: 1, 2, 3; core: 2, 3), which are not trained as such; every "
-        "value is a class that excludes the others: 1 whole without core, 2 core without enhancing, 3 "
-        "enhancing",
-    )
+    assert list(declared.regions.values) == ["whole", "core", "enhancing"]
 
 
 def test_an_option_agrees_with_the_file_or_is_refused() -> None:

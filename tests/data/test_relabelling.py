@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stampseg.core.config import DataOptions
 from stampseg.core.errors import ConfigError
-from stampseg.data.relabelling import Relabelling, choose_labels
+from stampseg.data.relabelling import ChosenLabels, Relabelling, choose_labels
 from tests.cli.command import call
 
 ORGANS = {0: "background", 1: "liver", 2: "spleen", 3: "left kidney", 4: "right kidney"}
@@ -41,22 +41,25 @@ def test_arrays_and_counts_change_alike(
 
 @pytest.mark.parametrize("labels", [("left kidney", "right kidney"), (3, 4), ("3", "right kidney")])
 def test_merging_by_name_or_value(labels: tuple[int | str, ...]) -> None:
-    names, rule = choose_labels(DataOptions(merge={"kidney": labels}), ORGANS, None)
+    chosen = choose_labels(DataOptions(merge={"kidney": labels}), ORGANS, None)
+    names, rule = chosen.names, chosen.relabel
     assert names == {0: "background", 1: "liver", 2: "spleen", 3: "kidney"}
     assert rule == Relabelling(merged={4: 3})
 
 
 def test_only_may_name_what_was_merged_and_what_an_option_names() -> None:
     options = DataOptions(names={7: "cyst"}, merge={"kidney": (3, 4)}, only=("kidney", "cyst", 1))
-    names, rule = choose_labels(options, ORGANS, 9)
+    chosen = choose_labels(options, ORGANS, 9)
+    names, rule = chosen.names, chosen.relabel
     assert names == {0: "background", 1: "liver", 3: "kidney", 7: "cyst"}
     assert rule == Relabelling(merged={4: 3}, kept=(3, 7, 1, 9))
     assert [rule.of(value) for value in (0, 1, 2, 3, 4, 7, 9, 200)] == [0, 1, 0, 3, 3, 7, 9, 0]
 
 
 def test_nothing_is_changed_unasked() -> None:
-    assert choose_labels(DataOptions(), ORGANS, 9) == (ORGANS, None)
-    assert choose_labels(DataOptions(names={1: "Leber"}), ORGANS, None) == ({**ORGANS, 1: "Leber"}, None)
+    assert choose_labels(DataOptions(), ORGANS, 9) == ChosenLabels(ORGANS)
+    renamed = choose_labels(DataOptions(names={1: "Leber"}), ORGANS, None)
+    assert renamed == ChosenLabels({**ORGANS, 1: "Leber"})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from PIL import Image
 
 from stampseg.doctor.estimates import Estimate, judge
 from stampseg.doctor.finding import CODES, finding
-from stampseg.doctor.people import suggest_groups
+from stampseg.doctor.people import simplest, suggest_groups
 from tests.cli.command import call
 from tests.data.scans import disc
 
@@ -191,8 +191,36 @@ def test_names_of_one_person(ids: list[str], words: str, tmp_path: Path) -> None
         for part in ("images", "labels"):
             shutil.move(data / part / f"{old}.nii.gz", data / part / f"{new}.nii.gz")
     advice = one(data, "people", "--validation", "none")["fix"]
-    regex = re.search(r"--group-regex '(.+?)';", advice)
+    regex = re.search(r"--group-regex '(.+?)', whose brackets are the person;", advice)
     assert regex and findings(data, "--group-regex", regex.group(1)) == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "simple"),
+    [
+        (["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2"], "^([^_]+)"),
+        (["anna-IM-001", "anna-IM-002", "bert-IM-001", "bert-IM-007"], "^([^-]+)"),
+        (["a_1_left", "a_1_right", "b_1_left", "b_1_right"], "^(.+)_"),
+        (["Image_01L", "Image_01R", "Image_02L", "Image_02R"], "^(.+)[lrLR]$"),
+    ],
+)
+def test_people_are_parted_by_a_pattern_that_can_be_read(ids: list[str], simple: str) -> None:
+    found = suggest_groups(ids)
+    assert found is not None and simplest(ids, found[1]) == simple
+
+
+def test_a_pattern_stays_where_no_simple_one_parts_the_same() -> None:
+    ids = ["a_left", "a_right", "b_left", "b_right", "c"]
+    found = suggest_groups(ids)
+    assert found is not None and simplest(ids, found[1]) == "^([^_]+)"
+    assert simplest(["a_x_left", "a_x_right", "a_y_left", "c"], found[1]) == found[1]
+
+
+@pytest.mark.parametrize("target", ["5", "15", "0.001%", "flops:25", "150%"])
+def test_a_target_that_no_cut_reaches_is_refused_as_training_would(target: str, tmp_path: Path) -> None:
+    said = call("check", dataset(tmp_path), "--no-timing", "--set", f"prune.target={target}", code=2).output
+    asked = {"5": "did you mean 5%?", "15": "did you mean 15%?", "150%": "'150%' is out of range"}
+    assert asked.get(target, "the smallest network that is left has") in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

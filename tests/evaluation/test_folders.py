@@ -292,6 +292,35 @@ def test_names_come_from_the_dataset_json_beside_the_labels(tmp_path: Path) -> N
     assert evaluate_folder(tmp_path / "p", tmp_path / "labelsTr").labels == ("label_1", "label_2", "union")
 
 
+def test_labels_without_a_prediction_are_counted_in_the_last_line(folders: tuple[Path, Path]) -> None:
+    (folders[0] / "case1.png").unlink()
+    found = json.loads(call("evaluate", *folders, "--json").stdout)
+    assert found["missing_predictions"] == ["case1.png"] and found["cases"] == 2
+    said = " ".join(call("evaluate", *folders).output.split())
+    assert said.endswith("WARNING: 1 of 3 labels without a prediction: they are in no figure")
+    assert evaluate_folder(folders[1], folders[1]).to_json()["missing_predictions"] == []
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_masks_that_only_say_that_something_is_there_are_alike(deep: bool, tmp_path: Path) -> None:
+    """White of 16 bits, or a colour, is the 1 or the 255 of the other side."""
+    mask = square(2, 8)
+    colour = np.zeros((12, 12, 3), np.uint8)
+    colour[mask > 0] = (255, 0, 0)
+    (tmp_path / "other").mkdir()
+    shown = Image.fromarray(mask.astype(np.uint16) * 65535 if deep else colour)
+    shown.save(tmp_path / "other" / "a.png")
+    for value in (1, 255):
+        write_png(tmp_path / str(value) / "a.png", mask * value)
+        for pair in (
+            (tmp_path / "other", tmp_path / str(value)),
+            (tmp_path / str(value), tmp_path / "other"),
+        ):
+            found = evaluate_folder(*pair)
+            assert found.rows[0].dice == 1 and len(found.rows) == 1
+            assert len(found.warnings) == 1
+
+
 def test_files_without_partner_are_listed(folders: tuple[Path, Path]) -> None:
     write_png(folders[0] / "lonely.png", square(2, 8))
     write_png(folders[1] / "unused.png", square(2, 8))

@@ -127,3 +127,23 @@ def test_damaged_splits_do_not_keep_a_model_from_predicting(
     (run / "splits.json").write_text("{")
     said = call("predict", run, pictures / "images", "-o", tmp_path / "out").output
     assert "(trained on)" in said, "the model file knows its images as well"
+
+
+def test_pruning_keeps_aside_whom_its_network_kept_aside(pictures: Path, tmp_path: Path) -> None:
+    """Even on a copy of the data under other names, and once more when the pruned network is pruned."""
+    run, renamed = tmp_path / "run", tmp_path / "renamed"
+    call("train", pictures, "-o", run, *SHORT, "--set", "network.width=4", "--test", "20%")
+    tested = {entry.id for entry in splits_of(run).test}
+    assert len(tested) == 2
+    for part in ("images", "masks"):
+        (renamed / part).mkdir(parents=True)
+        for path in (pictures / part).iterdir():
+            shutil.copyfile(path, renamed / part / f"other-{path.name}")
+    said = call("prune", run, renamed, "-o", tmp_path / "once", *SHORT, "--target", "80%").output
+    assert "kept aside (as from the network that is trained on)" in " ".join(said.split())
+    once = splits_of(tmp_path / "once")
+    assert {entry.id for entry in once.test} == {f"other-{name}" for name in tested}
+    assert not {entry.id for entry in (*once.training, *once.validation)} & {entry.id for entry in once.test}
+    assert len(list((tmp_path / "once" / "test" / "masks").iterdir())) == 2
+    call("prune", tmp_path / "once", pictures, "-o", tmp_path / "twice", *SHORT, "--target", "90%")
+    assert {entry.id for entry in splits_of(tmp_path / "twice").test} == tested

@@ -207,6 +207,8 @@ def test_predict_says_how_far_masks_can_be_trusted(tmp_path, monkeypatch):
     assert table[0] == "image,mask,label,expected_dice,low,high,certainty,flags" and len(table) == 3
     doubts = np.asarray(Image.open(tmp_path / "out" / "a_uncertainty.png"))
     assert doubts.shape == (16, 16) and 5 < doubts.max() <= 50 and doubts[8, 8] < 3
+    shown = np.asarray(Image.open(tmp_path / "out" / "a_uncertainty.png").convert("L"))
+    assert shown.max() > 3 * doubts.max() and shown[8, 8] < 20  # a viewer shows doubt bright
 
 
 def test_masks_of_which_too_little_is_expected_end_a_pipeline(tmp_path, monkeypatch):

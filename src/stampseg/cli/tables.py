@@ -238,7 +238,13 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     )
     lines = [*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)]
     lines += _absences(evaluation)
-    for line in (*lines, *map(Level.WARNING.shown, evaluation.missed())):
+    warned = list(evaluation.missed())
+    if evaluation.missing:
+        missing = len(evaluation.missing)
+        warned.append(
+            f"{missing} of {counted(count + missing, 'label')} without a prediction: they are in no figure"
+        )
+    for line in (*lines, *map(Level.WARNING.shown, warned)):
         console.print(line, markup=False)
 
 

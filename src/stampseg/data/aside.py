@@ -27,7 +27,9 @@ class Aside:
     level: Level = Level.INFO
 
 
-def set_aside(cases: Sequence[Case], config: Config, known: Collection[str] = ()) -> Aside:
+def set_aside(
+    cases: Sequence[Case], config: Config, known: Collection[str] = (), before: Collection[str] = ()
+) -> Aside:
     """Take the people out of the labelled cases who are to be predicted once, when the run has ended.
 
     A share is drawn by the seed, whole people, none who validates by a CSV; a CSV names them itself, and who
@@ -37,18 +39,28 @@ def set_aside(cases: Sequence[Case], config: Config, known: Collection[str] = ()
         cases: the labelled ones.
         config: the options.
         known: people whom the network that is trained on has learnt from already.
+        before: people who were kept aside from that network: they stay so, and no others are drawn. Beside a
+            CSV, those that it does not name are left out.
 
     Raises:
         ConfigError: the option is not understood, or leaves nobody to train or to keep aside.
         DataError: the CSV cannot be used, or has a row without label.
     """
     choice = config.train.test.strip()
-    if choice == "none":
+    if choice == "none" and not before:
         return Aside((), tuple(cases))
     validating = _validating(config)
+    if both := sorted(set(before) & {case.group for case in validating}):
+        raise ConfigError(
+            f"`train.validation` {config.train.validation}: {both[0]} was kept aside (`train.test`) from the "
+            "network that is trained on; expected other people to validate"
+        )
     if choice.lower().endswith(".csv"):
-        return _named(cases, Path(choice), config, validating, known)
-    share = read_share(choice, "train.test", "or none")
+        return _named(cases, Path(choice), config, validating, known, before)
+    share = 0.0 if choice == "none" else read_share(choice, "train.test", "or none")
+    if before:
+        stay = [case for case in cases if case.group in before]
+        return _without(cases, stay, before, "as from the network that is trained on")
     bound = (people_of(validating, cases) if validating else set()) | set(known)
     able = [case for case in cases if case.group not in bound]
     people = {case.group for case in cases}
@@ -62,7 +74,12 @@ def set_aside(cases: Sequence[Case], config: Config, known: Collection[str] = ()
 
 
 def _named(
-    cases: Sequence[Case], path: Path, config: Config, validating: Sequence[Case], known: Collection[str]
+    cases: Sequence[Case],
+    path: Path,
+    config: Config,
+    validating: Sequence[Case],
+    known: Collection[str],
+    before: Collection[str],
 ) -> Aside:
     named = read_labelled(path, config.group_regex, "what is predicted is compared with it")
     both = sorted(people_of(named, validating) & {case.group for case in validating})
@@ -71,7 +88,7 @@ def _named(
             f"`train.test` {path}: {both[0]} validates as well (`train.validation`); expected other people; "
             "take the person out of one of the two"
         )
-    aside = _without(cases, named, people_of(named, cases), f"named in {path.name}")
+    aside = _without(cases, named, people_of(named, cases) | set(before), f"named in {path.name}")
     if not {case.group for case in named} & set(known):
         return aside
     note = f"{aside.note}; the network that is trained on has learnt from some: their Dice is too good"

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -16,6 +17,7 @@ from .listing import Entry, check_exist
 
 NUMBERED = re.compile(r"image_?(\d+)")
 CHANNEL, ORGAN = "image:", "label:"
+PLAIN = ("image", "label", "group")
 COLUMNS = (
     "columns image,label and optionally group; several channels are image,image_2,... or image:t1,image:t2, "
     "a mask of each organ label:liver,label:spleen"
@@ -65,7 +67,8 @@ def read_table(table: Path, root: Path) -> CaseTable:
     """
     found = _read(table)
     if found is None:
-        raise DataError(f"{table}: expected a header line with the columns image,label and optionally group")
+        expected = "expected a header line with the columns image,label and optionally group"
+        raise DataError(f"{table}: {expected}{_meant(table)}")
     columns, rows = found
     if not rows:
         raise DataError(f"{table}: no rows below the header; expected one image and label each")
@@ -163,6 +166,19 @@ def _read(table: Path) -> tuple[_Columns, list[dict[str, str]]] | None:
         if columns is not None:
             return columns, [dict(zip(names, [*row, *[""] * len(names)], strict=False)) for row in cells[1:]]
     return None
+
+
+def _meant(table: Path) -> str:
+    """What its first line holds instead, and which columns may be meant by that."""
+    line = next((line for line in read_text_file(table).splitlines() if line.strip()), "")[:200]
+    names = [name.strip() for name in re.split("[,;\t]", line)]
+    near = [
+        f"{found[0]} for {name}"
+        for name in names
+        if name not in PLAIN and (found := get_close_matches(name.lower(), PLAIN, n=1, cutoff=0.7))
+    ]
+    hint = f"; did you mean {' and '.join(near)}?" if near else ""
+    return f"; found {some(names, 6)}{hint}" if line else "; found nothing"
 
 
 def _lower(name: str) -> str:

@@ -20,6 +20,7 @@ from .layouts import EXPECTED, list_csv, list_folder
 from .listing import Entry, Listing
 from .organs import LabelFiles
 from .pairing import group_channels, in_order
+from .regions import NO_REGIONS, DeclaredRegions
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Dataset:
         unlabelled: images without a label.
         label_names: declared name per value in the files, empty if none is declared.
         ignored: value that is declared as ignore, or None.
+        regions: structures of several values, as they are declared.
         held_out: labelled cases of people of whom nothing may be learnt, for they are predicted afterwards.
         sides: training, validation or test of each case by id, where an earlier run has settled that.
         channel_names: declared, such as ("CT",), empty if none is declared.
@@ -87,6 +89,7 @@ class Dataset:
     ignored: int | None = None
     held_out: tuple[Case, ...] = ()
     sides: Mapping[str, str] = field(default_factory=dict)
+    regions: DeclaredRegions = NO_REGIONS
 
 
 def find_dataset(
@@ -117,6 +120,7 @@ def find_dataset(
         channel_names=listing.channel_names,
         warnings=(*listing.warnings, *repeats),
         ignored=listing.ignored,
+        regions=listing.regions,
     )
 
 

@@ -6,52 +6,67 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.errors import DataError
+from .regions import NO_REGIONS, DeclaredRegions
+
 IGNORE = "ignore"  # nnU-Net's name for voxels of which nobody said what they are
 
 
 @dataclass(frozen=True)
 class DeclaredLabels:
-    """Names by value in the files, the value to ignore if there is one, and warnings of one line each."""
+    """Names by value in the files, the value to ignore if there is one, and regions of several values."""
 
     names: Mapping[int, str]
     ignored: int | None = None
-    warnings: tuple[str, ...] = ()
+    regions: DeclaredRegions = NO_REGIONS
 
 
 def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
     """`{"0": "background"}` (Decathlon) or `{"background": 0}` (nnU-Net, which also has regions of values).
 
-    A region's values are classes of their own, named after the smallest region they belong to.
+    Where there are regions, every label is one, and a value has the name of the smallest one it belongs to.
+
+    Raises:
+        DataError: a list of something else than values, or such a `regions_class_order`.
     """
     labels = description.get("labels")
     names: dict[int, str] = {}
-    regions: dict[str, frozenset[int]] = {}
+    listed: dict[str, frozenset[int]] = {}
     for key, value in labels.items() if isinstance(labels, dict) else ():
+        if isinstance(value, list):
+            listed[str(key)] = frozenset(_values(value, f"the label {key}"))
+            continue
         if isinstance(value, int):
-            names[value] = str(key)
+            number, name = value, str(key)
         elif isinstance(value, str) and (_is_number(key) or _is_number(value)):
-            names.update({int(key): value} if _is_number(key) else {int(value): key})
-        elif isinstance(value, list) and value and all(isinstance(part, int) for part in value):
-            regions[str(key)] = frozenset(value)
+            number, name = (int(key), value) if _is_number(key) else (int(value), key)
+        else:
+            continue
+        names[number] = name
+        listed[name] = frozenset([number])
     ignored = next((value for value, name in names.items() if name.lower() == IGNORE), None)
     names.pop(ignored, None)  # type: ignore[arg-type]
-    if not regions:
-        return DeclaredLabels(names, ignored)
-    regions |= {name: frozenset([value]) for value, name in names.items()}
-    names = {value: _name_of(value, regions) for value in frozenset().union(*regions.values())}
+    no_region = (frozenset([0]), frozenset([ignored]))
+    regions = {name: values for name, values in listed.items() if values not in no_region}
+    if len(names) < len(listed):
+        names |= {value: _name_of(value, regions) for value in frozenset().union(*regions.values())}
     if all(len(values) == 1 for values in regions.values()):
         return DeclaredLabels(names, ignored)
-    several = "; ".join(
-        f"{name}: {', '.join(map(str, sorted(values)))}"
-        for name, values in regions.items()
-        if len(values) > 1
-    )
-    classes = ", ".join(f"{value} {name}" for value, name in sorted(names.items()) if value)
-    said = (
-        f"dataset.json declares regions ({several}), which are not trained as such; every value is a class "
-        f"that excludes the others: {classes}"
-    )
-    return DeclaredLabels(names, ignored, (said,))
+    order = description.get("regions_class_order")
+    written = tuple(_values(order, "regions_class_order")) if order else None
+    return DeclaredLabels(names, ignored, DeclaredRegions(regions, written))
+
+
+def _values(found: Any, what: str) -> list[int]:
+    """Whole numbers, which may be written as text."""
+    listed = found if isinstance(found, list) else [found]
+    values = [int(part) if isinstance(part, str) and _is_number(part) else part for part in listed]
+    wrong = [part for part in values if not isinstance(part, int | float) or part != int(part)]
+    if wrong or not values:
+        raise DataError(
+            f"dataset.json: {what} is {str(found)[:60]}; expected values of the label files, as [1, 2]"
+        )
+    return [int(part) for part in values]
 
 
 def _name_of(value: int, regions: Mapping[str, frozenset[int]]) -> str:

@@ -28,6 +28,7 @@ from .shapes import LabelShape, joined_shapes, measure_shapes
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform
+MOST_CEILINGS = 32  # pictures whose ceilings are measured, evenly spread
 HOUNSFIELD_AIR = -500.0  # only CT has values below it
 
 
@@ -137,9 +138,13 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         raise DataError("no labelled case to plan from; give at least one image with its label")
     samples = max(1, FOREGROUND_SAMPLES // len(cases))
     facts: list[_Facts] = []
-    coarser = factors([read_header(case.images).shape for case in cases])
-    for case in cases:
-        facts.append(_measure(case, table, samples, coarser))
+    pictures = read_header(cases[0].images).is_picture
+    coarser = factors([read_header(case.images).shape for case in cases]) if pictures else ()
+    spread = {round(place) for place in np.linspace(0, len(cases) - 1, min(len(cases), MOST_CEILINGS))}
+    seen = np.zeros(len(table.values), dtype=bool)
+    for number, case in enumerate(cases):
+        facts.append(_measure(case, table, samples, coarser, None if number in spread else seen))
+        seen |= facts[-1].counts > 0
         _check_same_kind(facts[0].header, facts[-1].header)
     in_channels, warnings = _common_channels(facts)
     radii = zip(*(fact.radius for fact in facts), strict=True)
@@ -166,8 +171,8 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
 
 
 def _grid_ceilings(facts: Sequence[_Facts]) -> tuple[tuple[float | None, ...], ...]:
-    """Medians over cases."""
-    factors = zip(*(fact.ceilings for fact in facts), strict=True)
+    """Medians over the cases that were measured."""
+    factors = zip(*(fact.ceilings for fact in facts if fact.ceilings), strict=True)
     return tuple(
         tuple(_median([v for v in values if v is not None]) for values in zip(*classes, strict=True))
         for classes in factors
@@ -198,7 +203,10 @@ def object_radius(
     return float(distances[mask].max(initial=0.0))
 
 
-def _measure(case: Case, table: LabelTable, samples: int, coarser: Sequence[int]) -> _Facts:
+def _measure(
+    case: Case, table: LabelTable, samples: int, coarser: Sequence[int], seen: np.ndarray | None
+) -> _Facts:
+    """Facts of a case; its ceilings where it holds a class that is not `seen` (K) yet, or that is None."""
     if case.label_files is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
     volume, label = read_image(case.images), read_label_files(case.label_files)
@@ -211,6 +219,8 @@ def _measure(case: Case, table: LabelTable, samples: int, coarser: Sequence[int]
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
     box, known = nonzero_box(image), np.where(classes < count, classes, 0)
+    counts = np.bincount(classes.ravel(), minlength=count)[:count]
+    due = classes.ndim == 2 and (seen is None or ((counts > 0) & ~seen)[1:].any())
     return _Facts(
         header=volume.header,
         shape=tuple(image.shape[1:]),
@@ -223,10 +233,10 @@ def _measure(case: Case, table: LabelTable, samples: int, coarser: Sequence[int]
         look=look_at(image[:1] if _is_colourless(volume) else image, spacing),
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
-        counts=np.bincount(classes.ravel(), minlength=count)[:count],
+        counts=counts,
         shapes=measure_shapes(classes, count, spacing) if unknown is None else (),
         radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
-        ceilings=ceilings(classes, count, coarser) if classes.ndim == 2 else (),
+        ceilings=ceilings(classes, count, coarser) if due else (),
     )
 
 

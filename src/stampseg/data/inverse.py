@@ -17,6 +17,7 @@ import numpy as np
 from .boxes import as_slices
 from .io.probabilities import WHOLE
 from .preprocess import Geometry, orient
+from .regions import Region, decided
 from .resampling import AxisMap, apply_map, linear_map, low_pass_map, nearest_map
 
 BLOCK = 1 << 22  # float32 values of one class that are brought back at once
@@ -32,15 +33,21 @@ class Part:
     scores: np.ndarray  # (K, rows of the working grid, *other axes)
     maps: tuple[tuple[AxisMap, int], ...]  # none: they are the rows
 
-    def brought_back(self) -> np.ndarray:
+    def brought_back(self, *, relative: bool = True) -> np.ndarray:
         """Scores (K, stop - start, *other axes) of the crop's own voxels.
 
         Where they are interpolated, those of class 0 are taken off all of them: who is highest stays.
         """
         if not self.maps:
             return self.scores
+        if not relative:
+            return np.stack([_mapped(scores, self.maps) for scores in self.scores])
         above = [_mapped(scores - self.scores[0], self.maps) for scores in self.scores[1:]]
         return np.stack([np.zeros_like(above[0]), *above])
+
+    def total(self, region: Region) -> np.ndarray:
+        """Probability (stop - start, *other axes) of a region, of the crop's own voxels."""
+        return _mapped(region.of(self.scores), self.maps)
 
 
 class Rows:
@@ -102,17 +109,26 @@ class Restorer:
 
     Voxels outside the crop are background; the first of equal scores wins. `margins`, where they are asked
     for, tell of each voxel by how much its score is above that of the background, from 0 to 255.
+    With `regions`, scores are probabilities, and regions write over each other, in their order.
     """
 
     def __init__(
-        self, geometry: Geometry, classes: int, axis: int = 0, *, with_margins: bool = False
+        self,
+        geometry: Geometry,
+        classes: int,
+        axis: int = 0,
+        *,
+        with_margins: bool = False,
+        regions: Sequence[Region] = (),
     ) -> None:
         """Args:
         geometry: what `prepare` did.
         classes: how many there are; up to 256 make a mask of bytes.
         axis: of the working grid, along which the rows come.
         with_margins: keep them; scores are probabilities.
+        regions: structures of several classes, if these are found in place of the classes.
         """
+        self._regions = regions
         self.mask = np.zeros(geometry.source_shape, dtype=np.min_scalar_type(classes - 1))
         self.margins = np.zeros(geometry.source_shape, dtype=np.uint8) if with_margins else None
         self._target = _rows_of(self.mask, geometry, axis)
@@ -127,6 +143,9 @@ class Restorer:
         """
         for part in self._rows.add(scores):
             rows = slice(part.start, part.stop)
+            if self._regions:
+                self._target[rows] = decided(map(part.total, self._regions), self._regions, self.mask.dtype)
+                continue
             _fill(self._target[rows], None if self._margins is None else self._margins[rows], part)
 
 

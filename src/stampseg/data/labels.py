@@ -19,15 +19,14 @@ from .io.readers import read_names, read_palette
 from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
+from .values import Counted, is_coherent, voxels_by_value
 
 if TYPE_CHECKING:
     from .cases import Case
 
 FEW = 64  # values; whole numbers below it are class numbers, and a photograph has more
-MAX_CLASSES = MOST_CLASSES
 WHITE = (1, 255)  # values of a mask's only structure that say no more than that it is there
 ATLAS = 8  # structures that are not small; where there are so many, others may well be small
-COHERENT = 0.5  # of the labelled voxels of a label map are followed by one of the same value
 NO_NAME = re.compile(r"(segment|label)?[ _-]*\d*", re.I)  # what programs call a class that nobody named
 STRAY_SHARE = 0.005  # of the labelled voxels; an undeclared grey value below it is no class
 
@@ -72,17 +71,18 @@ def label_table(
     declared: Mapping[int, str],
     ignored: int | None = None,
     relabel: Relabelling | None = None,
+    known: Counted | None = None,
 ) -> LabelTable:
     """Read every label of `cases`, one at a time, and number its values as classes, without the ignored one.
 
-    `declared` names values as they count by `relabel`.
+    `declared` names values as they count by `relabel`; `known` is as in `count_values`.
 
     Raises:
         DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
     labels = (case.label_files for case in cases)
-    counts = count_values((files for files in labels if files is not None), ignored, relabel)
+    counts = count_values((files for files in labels if files is not None), ignored, relabel, known)
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         raise DataError(
@@ -192,9 +192,14 @@ def describe(value: int) -> str:
 
 
 def count_values(
-    labels: Iterable[LabelFiles], ignored: int | None = None, relabel: Relabelling | None = None
+    labels: Iterable[LabelFiles],
+    ignored: int | None = None,
+    relabel: Relabelling | None = None,
+    known: Counted | None = None,
 ) -> ValueCounts:
     """Read labels, one at a time; values are counted as `relabel` lets them count.
+
+    Files in `known` are not read again; it is given those that are.
 
     Raises:
         DataError: a label cannot be read, has a negative value other than `ignored`, a palette in which a
@@ -203,8 +208,7 @@ def count_values(
     """
     counts = ValueCounts()
     for files in labels:
-        array, path = read_label_files(files).array, first_of(files)
-        values = _values_of(array)
+        path, values = first_of(files), _counted(files, known)
         if files is path:
             _check_palette(counts, path, values)
             _check_names(counts, path, values)
@@ -226,18 +230,27 @@ def count_values(
             raise DataError(
                 f"{path}: label value {highest}; expected at most {HIGHEST_LABEL}; number the structures anew"
             )
-        if len(counts.voxels) > MAX_CLASSES and _is_coherent(array):
+        if len(counts.voxels) > MOST_CLASSES and is_coherent(read_label_files(files).array):
             raise DataError(
-                f"{path}: more than {MAX_CLASSES} label values in the labels up to here; expected at most "
+                f"{path}: more than {MOST_CLASSES} label values in the labels up to here; expected at most "
                 "as many classes; merge some"
             )
-        if len(counts.voxels) > FEW and not _is_coherent(array):
+        if len(counts.voxels) > FEW and not is_coherent(read_label_files(files).array):
             raise DataError(
                 f"{path}: more than {FEW} label values, such as "
                 f"{', '.join(map(describe, sorted(counts.voxels)[:6]))}; expected one value per class; this "
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )
     return counts
+
+
+def _counted(files: LabelFiles, known: Counted | None) -> dict[int, int]:
+    """Voxels by value as they stand in the files."""
+    if known is None:
+        return voxels_by_value(read_label_files(files).array)
+    if files not in known:
+        known[files] = voxels_by_value(read_label_files(files).array)
+    return known[files]
 
 
 def _check_palette(counts: ValueCounts, path: Path, values: Iterable[int]) -> None:
@@ -317,26 +330,6 @@ def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:
 
 def _voxels(count: int) -> str:
     return f"{count:,} voxel{'' if count == 1 else 's'}"
-
-
-def _values_of(labels: np.ndarray) -> dict[int, int]:
-    highest = int(labels.max())
-    if labels.min() >= 0 and highest < 2**16:  # counting is several times faster than sorting
-        # Slice by slice, because numpy counts in a copy of eight bytes a voxel.
-        counts = np.zeros(highest + 1, dtype=np.int64)
-        for part in labels:
-            counts += np.bincount(part.ravel().astype(np.intp), minlength=highest + 1)
-        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    values, occurrences = np.unique(labels, return_counts=True)
-    # A photograph has thousands; a few more than allowed are enough to refuse it.
-    return dict(zip(map(int, values[: MAX_CLASSES + 1]), map(int, occurrences), strict=False))
-
-
-def _is_coherent(labels: np.ndarray) -> bool:
-    """Whether most labelled voxels have a neighbour of the same value, as in a map of structures."""
-    first, second = labels[..., :-1], labels[..., 1:]
-    labelled = (first != 0) | (second != 0)
-    return bool(labelled.any()) and float((first == second)[labelled].mean()) >= COHERENT
 
 
 def _background(voxels: Mapping[int, int]) -> int:

@@ -13,11 +13,12 @@ from ..core.errors import DataError
 from ..core.text import some
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
-from .io.formats import is_hidden, list_images, list_labels, stem_of
+from .io.formats import is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, Listing, check_exist
 from .organs import names_of, organ_folders
 from .pairing import by_stem, group_channels, in_order, pair
+from .regions import NO_REGIONS
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")
 MASK_FOLDERS = (
@@ -62,10 +63,11 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         entries, warnings = _check_listed(folder, listed)
     else:
         pictures, labels = _find_pair_of_folders(folder, images, masks)
-        organs = organ_folders(labels)
+        organs = organ_folders(labels, by_stem(list_images(pictures))[0])
         if organs:
             entries, warnings = _organ_entries(pictures, organs)
-            return replace(_listing("folders", entries, warnings, description), label_names=names_of(organs))
+            listing = _listing("folders", entries, warnings, description)
+            return replace(listing, label_names=names_of(organs), regions=NO_REGIONS)
         layout, entries, warnings = _pair_folders(pictures, labels)
     return _listing(layout, entries, warnings, description)
 
@@ -74,7 +76,7 @@ def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, 
     """Where its columns name channels or organs, these names go before those of dataset.json."""
     listing = _listing("csv", table.entries, (*table.warnings, *warnings), description)
     if table.organs:
-        listing = replace(listing, label_names=names_of(table.organs))
+        listing = replace(listing, label_names=names_of(table.organs), regions=NO_REGIONS)
     return replace(listing, channel_names=table.channels) if table.channels else listing
 
 
@@ -106,8 +108,8 @@ def _listing(
     layout: str, entries: list[Entry], warnings: Sequence[str], description: dict[str, Any]
 ) -> Listing:
     labels = declared_labels(description)
-    told = (*warnings, *labels.warnings)
-    return Listing(layout, entries, labels.names, _channel_names(description), told, labels.ignored)
+    channels, told = _channel_names(description), tuple(warnings)
+    return Listing(layout, entries, labels.names, channels, told, labels.ignored, labels.regions)
 
 
 def _find_pair_of_folders(folder: Path, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
@@ -149,6 +151,10 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     grouped = group_channels(path for path in files if path.is_file())
     if set(grouped) & {stem_of(path) for path in labels}:
         return "nnunet", *_nnunet_entries(grouped, labels)
+    if not files:
+        others = [path.name for path in sorted(images.iterdir()) if not is_hidden(path)]
+        held = f"it holds {some(others, 3)}" if others else "it is empty"
+        raise DataError(f"{images}: no image of a known type found, {held}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
     label_files, label_doubles = by_stem(labels)
     pairs = pair(image_files, label_files, same_folder=images.resolve() == masks.resolve())

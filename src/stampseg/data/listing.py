@@ -11,6 +11,7 @@ from ..core.errors import DataError
 from ..core.text import some
 from .io.formats import stem_of
 from .pairing import CHANNEL
+from .regions import NO_REGIONS, DeclaredRegions
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Listing:
     channel_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     ignored: int | None = None
+    regions: DeclaredRegions = NO_REGIONS
 
 
 def check_exist(source: Path, entries: Sequence[Entry]) -> None:

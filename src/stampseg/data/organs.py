@@ -9,11 +9,11 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.text import counted, some
-from .io.formats import is_hidden, list_images
+from .io.formats import is_hidden, list_images, list_labels
 from .io.placing import on_grid_of
 from .io.readers import read_label
 from .io.volume import Volume
-from .pairing import by_stem
+from .pairing import by_stem, pair
 
 LabelFiles = Path | tuple[Path, ...]  # a map of classes, or a mask of each organ
 
@@ -60,9 +60,12 @@ def names_of(organs: Iterable[str]) -> dict[int, str]:
     return dict(enumerate(sorted(organs), 1))
 
 
-def organ_folders(masks: Path) -> dict[str, dict[str, Path]]:
-    """Mask files by stem of each organ, where a folder holds folders of masks and no masks; else {}."""
-    if list_images(masks):
+def organ_folders(masks: Path, cases: Iterable[str]) -> dict[str, dict[str, Path]]:
+    """Mask files by stem of each organ, where a folder holds folders of masks and no masks; else {}.
+
+    Folders with the names of `cases`, the stems of images, are the labels of these.
+    """
+    if list_images(masks) or pair(cases, by_stem(list_labels(masks))[0]).labels:
         return {}
     inner = [path for path in sorted(masks.iterdir()) if path.is_dir() and not is_hidden(path)]
     found = {path.name: by_stem(list_images(path))[0] for path in inner}

@@ -12,6 +12,7 @@ from ..core.options import Options
 from .appearance import Appearance
 from .calibration import Calibration
 from .io.limits import HIGHEST_LABEL
+from .regions import Region, structures
 from .relabelling import Relabelling
 from .shapes import LabelShape
 
@@ -86,6 +87,7 @@ class Plan(Options):
     calibration: Calibration | None = None  # None: nobody was left out to measure it on
     convention: Literal["stampseg", "nnunet"] = "stampseg"
     relabel: Relabelling | None = None  # what values in the label files count as; None: as they are
+    regions: tuple[Region, ...] = ()  # what is measured and found in place of the classes
 
     @field_validator("orientation")
     @classmethod
@@ -136,6 +138,12 @@ class Plan(Options):
             raise ValueError(f"ignored_value {self.ignored_value} is among the label_values")
         if not all(0 < value < len(values) for value in self.one_piece):
             raise ValueError(f"one_piece {list(self.one_piece)} are not within 1 and {len(values) - 1}")
+        for region in self.regions:
+            if not region.classes or not all(0 < c < len(values) for c in (*region.classes, region.written)):
+                raise ValueError(
+                    f"the region {region.name} has classes {list(region.classes)}, written as "
+                    f"{region.written}; expected some within 1 and {len(values) - 1}"
+                )
         if self.calibration is not None and len(self.calibration.labels) != len(values):
             raise ValueError(
                 f"a calibration of {len(self.calibration.labels)} classes for {len(values)} label_values"
@@ -158,9 +166,19 @@ class Plan(Options):
         return len(self.label_values)
 
     @property
+    def structures(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """What is measured, with the classes that each is made of: the regions, or every class."""
+        return structures(self.label_names, self.regions)
+
+    @property
     def unknown_class(self) -> int | None:
         """Class index of voxels that are left out, the one behind the last; None where there are none."""
         return None if self.ignored_value is None else self.out_channels
+
+    @property
+    def averages_logits(self) -> bool:
+        """Whether windows are averaged as logits; regions are found by probabilities."""
+        return self.convention == "nnunet" and not self.regions
 
     @property
     def normalizations(self) -> tuple[Normalization, ...]:

@@ -21,6 +21,7 @@ from .grid import factors
 from .labels import LabelTable
 from .plan import PIECES, Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
+from .regions import ValueRegion, regions_of_classes
 from .shapes import one_piece_classes
 
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
@@ -42,6 +43,7 @@ def make_plan(
     data: DataOptions,
     poolings: int | None,
     fixed: Strides | None = None,
+    regions: Sequence[ValueRegion] = (),
 ) -> Plan:
     """Plan the preprocessing and the depth of the network.
 
@@ -51,6 +53,7 @@ def make_plan(
         data: what the user fixed; None there is planned.
         poolings: levels below the first, or None.
         fixed: the poolings of a network that does not take them from the plan, or None.
+        regions: structures of several label values; of such, a mask keeps all pieces.
 
     Raises:
         ConfigError: an option that does not fit the data, such as a patch with two axes for volumes,
@@ -81,7 +84,8 @@ def make_plan(
         ignored_value=table.ignored,
         relabel=table.relabel,
         scans=fingerprint.scans,
-        one_piece=_plan_pieces(fingerprint, table, data, notes),
+        one_piece=() if regions else _plan_pieces(fingerprint, table, data, notes),
+        regions=regions_of_classes(regions, table.values),
         orientation="RAS" if volumes else None,
         spacing=spacing,
         crop=crop,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 import numpy as np
@@ -13,8 +14,13 @@ from ..core.config import DataOptions
 from ..core.errors import ConfigError
 from ..core.options import Value
 from ..core.text import some
+from .regions import NO_REGIONS, DeclaredRegions, ValueRegion, regions_in_words
 
 BACKGROUND = 0
+UNUSED = (
+    "the regions of dataset.json are not used, as labels are merged or chosen (`data.merge`, `data.only`): "
+    "these are classes that exclude each other"
+)
 
 
 class Relabelling(Value):
@@ -56,10 +62,25 @@ def relabelled(labels: np.ndarray, rule: Relabelling | None) -> np.ndarray:
     return labels if rule is None else rule.applied(labels)
 
 
+@dataclass(frozen=True)
+class ChosenLabels:
+    """Names of label values, what the values count as, the regions they make up, and notes on that."""
+
+    names: Mapping[int, str]
+    relabel: Relabelling | None = None
+    regions: tuple[ValueRegion, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def choose_labels(
-    options: DataOptions, declared: Mapping[int, str], ignored: int | None
-) -> tuple[Mapping[int, str], Relabelling | None]:
-    """Names of label values and what the values count as, from `names`, `merge` and `only`.
+    options: DataOptions,
+    declared: Mapping[int, str],
+    ignored: int | None,
+    regions: DeclaredRegions = NO_REGIONS,
+) -> ChosenLabels:
+    """What labels are called and count as, by the data set and by `names`, `merge` and `only`.
+
+    Regions count unless labels are merged or chosen by the options.
 
     A merged label has the first of its values. Of what is said, names come first, then merging, then
     dropping: `only` may name what was merged.
@@ -68,12 +89,24 @@ def choose_labels(
         options: of the data.
         declared: names by value, as the data set says.
         ignored: value that is left out of all; it stays what it is.
+        regions: structures of several values, as the data set says.
 
     Raises:
         ConfigError: a label that nothing is called, a value that is merged twice, or background or the
             ignored value among them.
+        DataError: regions that masks cannot hold.
     """
     names = {**declared, **options.names}
+    if regions and not options.merge and not options.only:
+        return _of_regions(names, regions)
+    asked = {*options.only, *(label for labels in options.merge.values() for label in labels)}
+    for name in asked & {*regions.values} - {*names.values()}:
+        listed = ",".join(map(str, sorted(regions.values[str(name)])))
+        raise ConfigError(
+            f"`data.only` and `data.merge`: {name} is a region of the values {listed}; name these, as in "
+            f"`data.merge` {name}={listed}"
+        )
+    notes = (UNUSED,) if regions else ()
     merged: dict[int, int] = {}
     for name, labels in options.merge.items():
         said = f"`data.merge` {name}={','.join(map(str, labels))}"
@@ -88,7 +121,7 @@ def choose_labels(
         names[values[0]] = name
     merged = {value: into for value, into in merged.items() if value != into}
     if not options.only:
-        return names, Relabelling(merged=merged) if merged else None
+        return ChosenLabels(names, Relabelling(merged=merged) if merged else None, notes=notes)
     said = f"`data.only` {','.join(map(str, options.only))}"
     kept = [merged.get(value, value) for value in (_value(label, names, said) for label in options.only)]
     if BACKGROUND in kept:
@@ -97,7 +130,20 @@ def choose_labels(
         raise ConfigError(f"{said}: {ignored} is the ignore label, which stays what it is; leave it out")
     names = {value: name for value, name in names.items() if value in (*kept, BACKGROUND)}
     always = () if ignored is None else (ignored,)
-    return names, Relabelling(merged=merged, kept=(*dict.fromkeys(kept), *always))
+    relabel = Relabelling(merged=merged, kept=(*dict.fromkeys(kept), *always))
+    return ChosenLabels(names, relabel, notes=notes)
+
+
+def _of_regions(names: Mapping[int, str], declared: DeclaredRegions) -> ChosenLabels:
+    """Every region as it is declared; values that no region tells apart are one class."""
+    regions, merged = declared.settled()
+    order = ", ".join(str(region.written) for region in regions)
+    note = (
+        f"regions: {regions_in_words(regions)}; loss, Dice and masks are of these, and masks are written "
+        f"in the order {order}"
+    )
+    names = {value: name for value, name in names.items() if value not in merged}
+    return ChosenLabels(names, Relabelling(merged=merged) if merged else None, regions, (note,))
 
 
 def _check_merge(said: str, values: Sequence[int], before: Mapping[int, int], ignored: int | None) -> None:

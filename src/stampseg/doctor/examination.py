@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..channels.choice import rankable_groups, reachable_limit
+from ..channels.cost import Tally
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..core.remarks import REMEDY, gathered
 from ..data.cases import Case, Dataset
 from ..data.labels import ignored_value
 from ..data.relabelling import choose_labels
-from ..networks.factory import count, network_spec
+from ..data.values import Counted
+from ..networks.factory import network_spec
+from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
 from .facts import CaseFacts, read_facts
@@ -72,14 +76,15 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         timing: False leaves out the few training steps that tell how long the run would take.
     """
     facts: list[CaseFacts] = []
+    counted: Counted = {}
     broken: dict[Case, str] = {}
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
     with gathered() as remarks:
         for case in dataset.cases:
             try:
-                facts.append(read_facts(case, ignored, relabel))
+                facts.append(read_facts(case, ignored, relabel, counted))
             except DataError as error:
                 broken[case] = str(error)
     findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
@@ -90,7 +95,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     parameters = flops = None
     taken: Estimate | None = None
     try:
-        seen = survey(dataset, config)
+        seen = survey(dataset, config, counted=counted)
     except DataError as error:
         if not broken:  # else it has been said
             findings.append(finding("no-plan", str(error)))
@@ -105,13 +110,29 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
         findings += [finding("labels", text) for text in seen.table.warnings]
         findings += find_rare(facts, seen.table, seen.split)
         findings += find_strangers(facts, seen.split.unlabelled)
-        parameters, flops = count(network_spec(seen.plan, config))
+        parameters, flops = _sizes(seen, config)
         taken, failed = _estimated(seen, config, parameters, timing)
         findings += [*judge(taken), *failed]
     findings += find_twins(facts, split)
     order = list(CODES)
     findings.sort(key=lambda finding: order.index(finding.code))
     return Examination(dataset, tuple(findings), seen, parameters, flops, taken)
+
+
+def _sizes(seen: Survey, config: Config) -> tuple[int, int]:
+    """Parameters and FLOPs of the network.
+
+    Raises:
+        ConfigError: no cut of it can reach the target.
+    """
+    network, graph = skeleton(network_spec(seen.plan, config), trusted=(config.network.name,))
+    tally, prune = Tally(network, graph), config.prune
+    if config.traits.prunes:
+        reachable_limit(
+            network, graph, prune.target, rankable_groups(graph, prune.scope),
+            minimum_width=prune.minimum_width, evenness=prune.evenness,
+        )  # fmt: skip
+    return tally.parameters, tally.flops
 
 
 def _estimated(seen: Survey, config: Config, parameters: int, timing: bool) -> tuple[Estimate, list[Finding]]:

@@ -11,10 +11,11 @@ from nibabel.affines import obliquity
 
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
-from ..data.io.readers import read_header, read_image
+from ..data.io.readers import read_image
 from ..data.likeness import percentiles
 from ..data.organs import read_label_files
-from ..data.relabelling import Relabelling, relabelled
+from ..data.relabelling import Relabelling
+from ..data.values import Counted, voxels_by_value
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,28 @@ class CaseFacts:
         return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
 
 
-def read_facts(case: Case, ignored: int | None = None, relabel: Relabelling | None = None) -> CaseFacts:
+def read_facts(
+    case: Case, ignored: int | None = None, relabel: Relabelling | None = None, known: Counted | None = None
+) -> CaseFacts:
     """Read a case once; the label's value `ignored` is left out, others count as `relabel` says.
+
+    `known` is given the values of the label as they stand in its files.
 
     Raises:
         DataError: a file that cannot be used, or a mask that does not fit its image.
     """
     labels: dict[int, int] = {}
-    if case.label_files is not None:
-        label = on_grid_of(read_label_files(case.label_files), read_header(case.images))
-        values, counts = np.unique(relabelled(label.array, relabel), return_counts=True)
-        labels = dict(zip(values.tolist(), counts.tolist(), strict=True))
-        labels = {value: count for value, count in labels.items() if value != ignored}
     volume = read_image(case.images)
+    if case.label_files is not None:
+        label = read_label_files(case.label_files)
+        labels = voxels_by_value(label.array)
+        if known is not None:
+            known[case.label_files] = labels
+        placed = on_grid_of(label, volume.header)
+        if placed is not label:
+            labels = voxels_by_value(placed.array)
+        labels = labels if relabel is None else relabel.counted(labels)
+        labels = {value: count for value, count in sorted(labels.items()) if value != ignored}
     header, array = volume.header, np.ascontiguousarray(volume.array)
     low, middle, high = percentiles(array)
     tilt = 0.0 if header.affine is None else float(np.rad2deg(obliquity(header.affine)).max())

@@ -17,6 +17,10 @@ SIGNS = {
     ),
     "a number of a person and one of a case": r"(\d+|[A-Za-z]+\d+)[-_. ]\d+(?:[-_.].*)?$",
 }
+SIMPLE = (  # patterns for `group_regex`
+    *(r"^([^_]+)", r"^([^-]+)", r"^([^.]+)", r"^(.+)_", r"^(.+)-", r"^(.+)[lrLR]$", r"^(.+)_(left|right)$"),
+    *(r"^([A-Za-z]+[0-9]+)", r"^([0-9]+)", r"^(.+[0-9])[A-Za-z]+[0-9]+$"),
+)
 LEAST = 0.5  # share of the cases that must be in a group of several
 
 
@@ -31,6 +35,18 @@ def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] 
         if len(groups) > 1 and sum(map(len, several.values())) >= LEAST * len(ids):
             return words, pattern, several
     return None
+
+
+def simplest(ids: Sequence[str], pattern: str) -> str:
+    """The first pattern that people can read and that parts all names as the given one does; else that."""
+
+    def parted(by: str) -> list[str | None]:
+        matches = [re.match(by, name) for name in ids]
+        return [match.group(1) if match else None for match in matches]
+
+    people = parted(pattern)
+    wanted = [name if person is None else person for name, person in zip(ids, people, strict=True)]
+    return next((simple for simple in SIMPLE if parted(simple) == wanted), pattern)
 
 
 def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[Finding]:
@@ -49,12 +65,14 @@ def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[
         return []
     words, pattern, several = suggestion
     person, names = next(iter(several.items()))
+    pattern = simplest(ids, pattern)
     return [
         finding(
             "people",
             f"names look like {words} of one person ({', '.join(names[:4])} as {person!r}; {len(several)} "
             "such), and each case counts as a person of its own: training and validation may share people",
-            f"if they are, say `group_regex` '{pattern}'; if not, a CSV with a group column says who is who",
+            f"if they are, say `group_regex` '{pattern}', whose brackets are the person; if not, a CSV with "
+            "a group column says who is who",
             [name for names in several.values() for name in names],
         )
     ]

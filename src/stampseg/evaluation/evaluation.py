@@ -57,6 +57,7 @@ class Evaluation:
         notes: How the values in the files were understood.
         warnings: Files left out and other things to look at, one line each.
         people: The person of each case; empty where nobody said.
+        missing: Labels without a prediction, which are in no figure.
     """
 
     rows: tuple[Metrics, ...]
@@ -65,6 +66,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     people: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
 
     @property
     def volume_unit(self) -> str:
@@ -139,6 +141,7 @@ class Evaluation:
         """Everything as plain values."""
         return {
             "cases": len({row.case for row in self.rows}),
+            "missing_predictions": list(self.missing),
             "tolerance": self.tolerance_mm,
             "units": {"length": self.unit, "volume": self.volume_unit},
             "empty_mask_rule": EMPTY_MASK_RULE,

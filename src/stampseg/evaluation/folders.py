@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
-from ..data.io.formats import list_images, readable, stem_of, suffix_of
-from ..data.io.placing import on_grid_of
+from ..data.io.colours import is_colour
+from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
+from ..data.io.placing import on_grid_of, spanned
 from ..data.io.probabilities import PROBABILITIES
-from ..data.io.readers import UNCERTAINTY, read_label
+from ..data.io.readers import UNCERTAINTY, read_label, read_names
+from ..data.io.segmentations import is_label
+from ..data.io.volume import Volume
 from ..data.labels import (
+    WHITE,
     LabelTable,
     count_values,
     describe,
@@ -29,10 +34,13 @@ from ..data.layouts import read_description
 from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
 from ..data.pairing import SEPARATORS, by_stem, pair
 from ..data.people import people_of_names
+from ..data.regions import NO_REGIONS, regions_of_classes
 from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 from .pictures import Pictures
+
+WHITE_OF_16_BITS = 65535
 
 
 def evaluate_folder(
@@ -72,8 +80,9 @@ def evaluate_folder(
         DataError: a path is missing, nothing pairs, a file cannot be read, or shapes differ.
         ConfigError: `ignored` is another value than the dataset.json's, or `group_regex` finds no person.
     """
-    organs = organ_folders(Path(labels)) if Path(labels).is_dir() else {}
-    pairs, warnings = _pair_files(Path(predictions), Path(labels), organs)
+    names_of_cases = _files(Path(predictions), "predictions")[0]
+    organs = organ_folders(Path(labels), names_of_cases) if Path(labels).is_dir() else {}
+    pairs, missing, warnings = _pair_files(Path(predictions), Path(labels), organs)
     whole = dict(_label_files(organs).values()) if organs else {}
     cases = [stem_of(predicted) for predicted, _ in pairs]
     people = people_of_names(cases, group_regex, groups)
@@ -83,27 +92,23 @@ def evaluate_folder(
     named = names_of(organs) if organs else declared.names
     names = named if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
-    names, relabel = choose_labels(options or DataOptions(), names, ignored)
+    declared_regions = declared.regions if label_names is None and not organs else NO_REGIONS
+    chosen = choose_labels(options or DataOptions(), names, ignored, declared_regions)
+    names, relabel = chosen.names, chosen.relabel
     table, prediction_values, value_warnings = _understand_values(
         [predicted for predicted, _ in pairs],
         [whole.get(reference, reference) for _, reference in pairs],
         names, ignored, relabel,
     )  # fmt: skip
     warnings += value_warnings
+    regions = regions_of_classes(chosen.regions, table.values)
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
-        prediction, truth = read_label(predicted), read_label_files(whole.get(reference, reference))
-        try:
-            truth = on_grid_of(truth, prediction.header)
-        except DataError as error:
-            if prediction.array.shape != truth.array.shape:
-                raise DataError(
-                    f"{predicted}: shape {prediction.array.shape}, but its label {reference} has "
-                    f"{truth.array.shape}; expected one grid; predict on the image that this label was "
-                    "drawn on"
-                ) from None
-            warnings.append(f"{error}; compared voxel by voxel all the same")
+        prediction, truth, said = _on_one_grid(
+            read_label(predicted), read_label_files(whole.get(reference, reference))
+        )
+        warnings += said
         units.add("px" if truth.header.is_picture else "mm")
         found = to_classes(prediction.array, prediction_values, predicted, None, relabel)
         drawn = to_classes(truth.array, table.values, reference, ignored, relabel)
@@ -116,12 +121,44 @@ def evaluate_folder(
             case=stem_of(predicted),
             others=range(len(table.values), len(prediction_values)),
             unknown=None if ignored is None else len(table.values),
+            regions=regions,
         )
         rows += [_with_file_value(row, table) for row in metrics]
         if pictures is not None:
-            warnings += pictures.draw(stem_of(predicted), prediction.header, found, drawn, table.names)
+            warnings += pictures.draw(stem_of(predicted), truth.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
-    return Evaluation(tuple(rows), tolerance_mm, unit, table.notes, tuple(warnings), people)
+    return Evaluation(
+        tuple(rows),
+        tolerance_mm,
+        unit,
+        (*table.notes, *chosen.notes),
+        tuple(warnings),
+        people,
+        tuple(missing),
+    )
+
+
+def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, list[str]]:
+    """Both on the grid of the one that covers its image, and what is odd about that.
+
+    Raises:
+        DataError: they have no grid in common.
+    """
+    ours, theirs = prediction.header, truth.header
+    if ours.covers != "all":
+        whole = theirs if theirs.covers == "all" else spanned(theirs, ours)
+        return on_grid_of(prediction, whole), on_grid_of(truth, whole), []
+    try:
+        return prediction, on_grid_of(truth, ours), []
+    except DataError as error:
+        if theirs.covers != "all":
+            raise
+        if prediction.array.shape != truth.array.shape:
+            raise DataError(
+                f"{ours.path}: shape {ours.shape}, but its label {theirs.path} has {theirs.shape}; expected "
+                "one grid; predict on the image that this label was drawn on"
+            ) from None
+        return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
 
 
 def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
@@ -133,7 +170,8 @@ def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path,
 
 def _pair_files(
     predictions: Path, labels: Path, organs: Mapping[str, dict[str, Path]]
-) -> tuple[list[tuple[Path, Path]], list[str]]:
+) -> tuple[list[tuple[Path, Path]], list[str], list[str]]:
+    """Prediction and label of each case, labels without a prediction, and warnings."""
     predicted, warnings = _files(predictions, "predictions")
     if organs:
         references = {stem: first for stem, (first, _) in _label_files(organs).items()}
@@ -143,8 +181,10 @@ def _pair_files(
         references, more = _files(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
-        return [(predictions, labels)], warnings
+        return [(predictions, labels)], [], warnings
     pairs = _pair_stems(predicted, references)
+    if not pairs and (predictions.is_file() or labels.is_file()) and _are_labels(predictions, labels):
+        return [(predictions, labels)], [], warnings
     if not pairs:
         raise DataError(
             f"{predictions}: no prediction fits a label in {labels}; predictions are {_names_of(predicted)}, "
@@ -161,7 +201,12 @@ def _pair_files(
         warnings.append(
             f"{counted(len(without_prediction), 'label')} without a prediction: {some(without_prediction)}"
         )
-    return [pairs[stem] for stem in sorted(pairs)], warnings
+    return [pairs[stem] for stem in sorted(pairs)], without_prediction, warnings
+
+
+def _are_labels(*places: Path) -> bool:
+    """Whether each is a label map, be it in a folder of files of its segments."""
+    return all(place.is_file() or is_label(place) for place in places)
 
 
 def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
@@ -190,8 +235,8 @@ def _files(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
     """Label maps by stem, and a warning for names that occur twice."""
     if not place.exists():
         raise DataError(f"{place}: no such file or folder; expected the {kind}")
-    files = [place] if place.is_file() else [path for path in list_images(place) if path.is_file()]
-    if not files or not suffix_of(files[0]):
+    files = [place] if place.is_file() else [path for path in list_labels(place) if not series_format(path)]
+    if not files or not (files[0].is_dir() or suffix_of(files[0])):
         raise DataError(f"{place}: no {kind} found; expected {readable()}")
     first, doubles = by_stem(files)
     for kind in (UNCERTAINTY, PROBABILITIES):  # beside the masks that they are of
@@ -228,25 +273,71 @@ def _understand_values(
         raise DataError(
             f"{first_of(labels[0])}: every voxel has the ignore label {ignored}; expected others to compare"
         )
+    if relabel is None:
+        names = {**{value: name for value, (name, _) in labelled.names.items()}, **names}
     table = number_values(_class_voxels(labelled.voxels, predicted.voxels, names), names)
     table = replace(table, notes=(*table.notes, *left_out))
     strays = stray_values(labelled, names)
     warnings = [strays] if strays else []
     if len(labelled.voxels) == 1:
         warnings.append(f"every label holds {_listed(labelled.voxels)} alone; empty masks: {EMPTY_MASK_RULE}")
+    by_name = _values_by_name(predictions, set(predicted.voxels), table) if relabel is None else None
+    if by_name is not None:
+        if by_name != table.values:
+            warnings.append("values of the predictions are paired with those of the labels by their names")
+        return table, by_name, warnings
+    warnings += _called_otherwise(predicted.names, names)
     found, foreign = set(predicted.voxels), sorted(set(predicted.voxels) - set(table.values))
     last = len(table.values) - 1
     if foreign and found <= set(range(last + 1)):
         used = f"predictions hold class indices 0 to {last}, labels {_listed(table.values)}"
         return table, tuple(range(last + 1)), [*warnings, used]
-    if table.values == (0, 1) and foreign == [255] and 1 not in found:
-        used = "predictions hold 255, which no label does; taken as the 1 of the labels"
-        return table, (0, 255), [*warnings, used]
+    if len(table.values) == 2 and len(foreign) == 1 and found <= {0, *foreign}:
+        (own,), there = foreign, table.values[1]
+        if table.values[0] == 0 and _says_there(own) and _says_there(there):
+            used = f"predictions hold {describe(own)}, which no label does; taken as the {describe(there)} of"
+            return table, (0, own), [*warnings, f"{used} the labels"]
     unseen = sorted(found - set(labelled.voxels))
     if unseen:
         counted = f"; {_listed(foreign)} counts as foreground in the union only" if foreign else ""
         warnings.append(f"predictions hold {_listed(unseen)}, which no label does{counted}")
     return table, (*table.values, *foreign), warnings
+
+
+def _values_by_name(
+    predictions: Sequence[Path], found: set[int], table: LabelTable
+) -> tuple[int, ...] | None:
+    """Value in the predictions of each class, where their files name all that they hold as the labels do."""
+    names: dict[int, str] = {0: table.names[0]}
+    for path in predictions:
+        for value, name in read_names(path).items():
+            if names.setdefault(value, name) != name:
+                return None
+    values = {name: value for value, name in names.items()}
+    if (
+        len(names) == 1
+        or len(values) < len(names)
+        or not {*values} <= {*table.names}
+        or not found <= {*names}
+    ):
+        return None
+    unused = itertools.count(max(names) + 1)
+    return tuple(values[name] if name in values else next(unused) for name in table.names)
+
+
+def _says_there(value: int) -> bool:
+    """Whether a mask's only value says no more than that its structure is there: 1, white, or a colour."""
+    return value in WHITE or value == WHITE_OF_16_BITS or is_colour(value)
+
+
+def _called_otherwise(predicted: Mapping[int, tuple[str, Path]], names: Mapping[int, str]) -> Iterator[str]:
+    """A warning for each value that the predictions' files call otherwise than the labels."""
+    for value, (name, path) in predicted.items():
+        if names.get(value, name).casefold() != name.casefold():
+            yield (
+                f"{path.name} calls {value} {name}, the labels call it {names[value]}: they are compared by "
+                "their numbers; check that they mean the same"
+            )
 
 
 def _class_voxels(

@@ -32,6 +32,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..data.boxes import as_slices, filled_box
+from ..data.regions import Region
 
 UNION = "union"
 METRIC_NAMES = ("dice", "hd95", "surface_dice", "volume_error")
@@ -88,6 +89,7 @@ def evaluate_case(
     case: str = "",
     others: Collection[int] = (),
     unknown: int | None = None,
+    regions: Sequence[Region] = (),
 ) -> list[Metrics]:
     """Compare two label maps.
 
@@ -101,10 +103,12 @@ def evaluate_case(
         others: Values of no class that still are foreground of the union.
         unknown: Value in the reference of voxels of which nobody said what they are, or None. They are in no
             count, and a border with them is no surface.
+        regions: Structures of several values, which are compared in place of the classes.
 
     Returns:
-        One row per class in the order of `classes`, then, for several classes or with `others`, one
-        row named "union" for all of them together. The rule for empty masks is in the module's docstring.
+        One row per class in the order of `classes`, or per region, then, for several of them or with
+        `others`, one row named "union" for all of them together, unless a region is just that. The rule for
+        empty masks is in the module's docstring.
 
     Raises:
         DataError: shapes differ, spacing does not fit, or the tolerance is negative.
@@ -115,10 +119,12 @@ def evaluate_case(
     left_out = None if unknown is None else reference == unknown
     if left_out is not None:
         prediction, reference = (np.where(left_out, 0, array) for array in (prediction, reference))
-    for value in values:
-        masks = prediction == value, reference == value
-        rows.append(_compare(*masks, left_out, spacing_mm, tolerance_mm, (case, classes[value], value)))
-    if len(values) > 1 or others:
+    parts = [(region.name, region.written, region.classes) for region in regions]
+    parts = parts or [(classes[value], value, (value,)) for value in values]
+    for name, value, of in parts:
+        masks = np.isin(prediction, of), np.isin(reference, of)
+        rows.append(_compare(*masks, left_out, spacing_mm, tolerance_mm, (case, name, value)))
+    if others or not any({*of} == {*values} for _, _, of in parts):
         masks = np.isin(prediction, [*values, *others]), np.isin(reference, [*values, *others])
         rows.append(_compare(*masks, left_out, spacing_mm, tolerance_mm, (case, UNION, None)))
     return rows

@@ -129,7 +129,9 @@ def _side_by_side(
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Class indices (*S) on the file's own grid, twice, and the largest difference of scores."""
     axis = walking_axis(prepared.image.shape[1:], plan.patch_size)
-    masks = tuple(Restorer(prepared.geometry, plan.out_channels, axis) for _ in range(2))
+    masks = tuple(
+        Restorer(prepared.geometry, plan.out_channels, axis, regions=plan.regions) for _ in range(2)
+    )
     largest = 0.0
     rows = (slide(prepared.image, plan, scorer, axis) for scorer in (network, exported))
     for ours, theirs in zip(*rows, strict=True):
@@ -141,12 +143,12 @@ def _side_by_side(
 
 
 def _agreement(first: np.ndarray, second: np.ndarray, plan: Plan) -> float:
-    """Mean over the classes but the background."""
-    classes = range(1, plan.out_channels)
-    return float(np.mean([mask_agreement(first == value, second == value) for value in classes]))
+    """Mean over the structures."""
+    pairs = ((np.isin(first, of), np.isin(second, of)) for _, of in plan.structures)
+    return float(np.mean([mask_agreement(*pair) for pair in pairs]))
 
 
 def _mean_dice(predicted: np.ndarray, reference: np.ndarray, plan: Plan) -> float:
-    """Over the classes but the background that the reference holds, at least one."""
-    classes = range(1, plan.out_channels)
-    return float(np.nanmean([dice_score(predicted == value, reference == value) for value in classes]))
+    """Over the structures that the reference holds, at least one."""
+    pairs = ((np.isin(predicted, of), np.isin(reference, of)) for _, of in plan.structures)
+    return float(np.nanmean([dice_score(*pair) for pair in pairs]))

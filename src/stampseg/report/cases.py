@@ -69,7 +69,8 @@ class Findings:
     @property
     def columns(self) -> tuple[str, ...]:
         """What each case has a Dice of: its labels and, of several, their union."""
-        return (*self.labels, UNION) if len(self.labels) > 1 else self.labels
+        united = any(UNION in (case.per_label or {}) for case in self.cases)
+        return (*self.labels, UNION) if united else self.labels
 
     def absence(self, case: Finding, label: str) -> str:
         """What a cell says of a label that the case does not hold, and of what was predicted of it."""
@@ -115,7 +116,9 @@ def predict_validation(
     cases = [_finding(entry, opened, data, most) for entry in entries]
     cases.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
     plan = opened.plan
-    return Findings(_thinned(cases), tuple(plan.label_names[1:]), "mm" if plan.orientation else "px")
+    return Findings(
+        _thinned(cases), tuple(name for name, _ in plan.structures), "mm" if plan.orientation else "px"
+    )
 
 
 def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -95,7 +95,11 @@ def objective_of(network: nn.Module, task: Task) -> Objective:
 def _criterion(task: Task) -> nn.Module:
     train = task.config.train
     weights = class_weights(train, task.seen.fingerprint.class_voxels)
-    return make_loss(train, some_unknown=task.plan.ignored_value is not None, weights=weights).to(task.device)
+    plan = task.plan
+    loss = make_loss(
+        train, some_unknown=plan.ignored_value is not None, weights=weights, regions=plan.regions
+    )
+    return loss.to(task.device)
 
 
 def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering | None:
@@ -139,7 +143,9 @@ def learner_of(
         return trainer.objective.trained(trainer.network)
 
     def fit_of(network: nn.Module, windows: int = count) -> Fit:
-        return training_fit(network, watched(windows), plan.label_names[1:], trainer.objective.criterion)
+        return training_fit(
+            network, watched(windows), plan.label_names[1:], trainer.objective.criterion, plan.regions
+        )
 
     def fit() -> Fit:
         found = fit_of(trained())
@@ -211,4 +217,5 @@ def fit_on_training(network: nn.Module, task: Task) -> Fit:
             {n: t.to(task.device) for n, t in batch.items()}
             for batch in batches.watch_batches(len(batches.cases))
         )
-        return training_fit(network, layout, task.plan.label_names[1:], _criterion(task))
+        plan = task.plan
+        return training_fit(network, layout, plan.label_names[1:], _criterion(task), plan.regions)

@@ -46,6 +46,8 @@ def settle_on_validation(
     if not folder.model.is_file() or len({case.group for case in cases}) < LEAST_PEOPLE:
         return result
     opened = open_scorer(folder.path, device=device, trusted=trusted)
+    if opened.plan.regions:  # a piece of a part of a region is no piece of the region
+        return result
     with tempfile.TemporaryDirectory() as place:
         for number, case in enumerate(cases):  # predicted once: what follows looks at each several times
             image = read_image(case.images, opened.plan.in_channels)

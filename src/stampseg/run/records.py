@@ -121,6 +121,12 @@ class AsideRecord(FileRecord):
     warnings: tuple[str, ...] = ()
 
 
+READING = (
+    "names in backquotes are options as config.yaml beside this file has them; commands take each by their "
+    "option set, as in train.steps=400; `examine` is the command check, `segment` the command predict"
+)
+
+
 class Result(FileRecord):
     """What result.json says of a run that has ended."""
 
@@ -160,6 +166,7 @@ class Result(FileRecord):
     postprocess: str | None = None  # what is done to masks, or "none"; None where nothing was measured
     trials: tuple[Trial, ...] = ()  # of post-processing
     machine: Machine = Machine()
+    reading: str = ""  # what the names in warnings and remarks are
 
 
 ROUNDS = JsonFile("rounds.jsonl", RoundRecord)

@@ -12,7 +12,7 @@ from ..core.machine import this_machine
 from ..train.round import FOUND_DICE, Fit, Round, Validation
 from ..train.selection import select, smallest_within, standing
 from .folder import RunFolder
-from .records import RESULT, Result
+from .records import READING, RESULT, Result
 from .survey import Survey
 
 USELESS_DICE = 0.1  # of all labels together
@@ -95,6 +95,7 @@ def write_result(
         trials=(),
         widths=dict(chosen.widths),
         machine=this_machine(torch.get_num_threads(), torch.__version__),
+        reading=READING,
     )
     RESULT.write(folder.path, result)
     return result

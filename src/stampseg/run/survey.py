@@ -20,13 +20,15 @@ from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.readers import check_storable
 from ..data.known import trained_on
-from ..data.labels import LabelTable, count_values, ignored_value, label_table
+from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
 from ..data.organs import LabelFiles, read_label_files
 from ..data.plan import Plan
 from ..data.planner import make_plan
-from ..data.relabelling import Relabelling, choose_labels, relabelled
+from ..data.regions import ValueRegion, regions_of_classes
+from ..data.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
 from ..data.splits import Entry, Split, Splits, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
+from ..data.values import Counted
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
 
@@ -48,6 +50,7 @@ def survey(
     source: Source | None = None,
     stored: Splits | None = None,
     stored_plan: Plan | None = None,
+    counted: Counted | None = None,
 ) -> Survey:
     """Look at the data and plan the run; the plan sees the training cases only.
 
@@ -57,19 +60,23 @@ def survey(
         source: a trained network whose own preparation of images counts, as far as it states one.
         stored, stored_plan: of a run that is resumed: it goes on with the same cases, and prepares all as it
             did, whatever would be drawn and planned today.
+        counted: values of labels that were read before.
 
     Raises:
         DataError: the data do not fit the source's plan.
     """
-    learnt = _learnt_from(source)
+    learnt, tested = _known_to(source)
+    counted = {} if counted is None else counted
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    names, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    chosen = choose_labels(config.data, dataset.label_names, ignored, dataset.regions)
+    relabel = chosen.relabel
     if relabel is None and source is not None and source.plan is not None:
         relabel = source.plan.relabel
     split = _as_stored(dataset, stored)
     if split is None:
         known = {case.group for case in trained_on(dataset.cases, learnt)}
-        split = _drawn(dataset, config, values_held(ignored, relabel), known)
+        before = {case.group for case in trained_on(dataset.cases, tested)}
+        split = _drawn(dataset, config, values_held(ignored, relabel, counted), known, before)
     split = replace(split, known=learnt if stored is None else stored.known)
     split = _without_held_out(split, dataset)
     if stored is None:
@@ -77,11 +84,14 @@ def survey(
     # Cases that were not drawn stay unread: their labels cost time, and may be broken. Those held out are
     # read, so that all folds know the same classes.
     read = (*split.training, *split.validation, *split.held_out)
-    table = label_table(read, names, ignored, relabel)
+    table = label_table(read, chosen.names, ignored, relabel, counted)
+    table = replace(
+        table, notes=(*table.notes, *chosen.notes), warnings=(*table.warnings, *_of_no_region(table, chosen))
+    )
     for case in read:
         check_storable(case.images, max(table.values))
     seen = fingerprint(split.training, table, dataset.channel_names)
-    plan = stored_plan or _planned(seen, table, config, source)
+    plan = stored_plan or _planned(seen, table, config, source, chosen.regions)
     if source is not None:
         check_plan(plan, seen, table, source.path)
         if dataset.sides and stored_plan is None:
@@ -94,11 +104,13 @@ def survey(
     return Survey(dataset, table, split, seen, plan)
 
 
-def _drawn(dataset: Dataset, config: Config, holds: Holds, known: Collection[str]) -> Split:
+def _drawn(
+    dataset: Dataset, config: Config, holds: Holds, known: Collection[str], before: Collection[str]
+) -> Split:
     """Who is kept aside, and who of the others trains and validates."""
     if dataset.sides:
         return _as_before(dataset, config)
-    aside = set_aside(dataset.cases, config, known)
+    aside = set_aside(dataset.cases, config, known, before)
     split = split_cases(aside.others, config, holds, known)
     if not aside.cases:
         return split
@@ -137,6 +149,18 @@ def _without_held_out(split: Split, dataset: Dataset) -> Split:
     return replace(split, held_out=dataset.held_out, note=note)
 
 
+def _of_no_region(table: LabelTable, chosen: ChosenLabels) -> list[str]:
+    """A warning about values that no region holds, where there are regions."""
+    held = frozenset().union(*(region.values for region in chosen.regions))
+    lone = [describe(value) for value in table.values[1:] if value not in held] if held else []
+    if not lone:
+        return []
+    return [
+        f"label {some(lone)} in no region of dataset.json: learnt as what is of none, and no mask will hold "
+        "it; add it to a region, or to the background (0)"
+    ]
+
+
 SELDOM = 0.5  # share of the masks
 SELDOM_FIX = (
     "right where the other scans do not show it; where it is only not drawn in them, they teach that it is "
@@ -159,12 +183,12 @@ def seldom(seen: Survey) -> list[str]:
     ]
 
 
-def _learnt_from(source: Source | None) -> tuple[Entry, ...]:
-    """The cases that a network of ours was trained on, as its run folder says."""
+def _known_to(source: Source | None) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """The cases that a network of ours was trained on, and that were kept aside, as its run folder says."""
     if source is None or source.kind != "stampseg model":
-        return ()
+        return (), ()
     splits = read_splits(run_folder_of(source.path))
-    return splits.learnt_from if splits is not None else ()
+    return (splits.learnt_from, splits.test) if splits is not None else ((), ())
 
 
 def _check_alike(cases: Sequence[Case]) -> None:
@@ -188,8 +212,13 @@ def _check_alike(cases: Sequence[Case]) -> None:
                 )
 
 
-def values_held(ignored: int | None, relabel: Relabelling | None = None) -> Holds:
-    """Reads each label once, however often it is asked for; what is ignored is no label."""
+def values_held(
+    ignored: int | None, relabel: Relabelling | None = None, counted: Counted | None = None
+) -> Holds:
+    """Reads each label once, however often it is asked for; what is ignored is no label.
+
+    Labels in `counted` are not read, and those that are read are put there.
+    """
     known: dict[LabelFiles, frozenset[int]] = {}
 
     def holds(case: Case) -> frozenset[int]:
@@ -197,7 +226,7 @@ def values_held(ignored: int | None, relabel: Relabelling | None = None) -> Hold
         if files is None:
             return frozenset()
         if files not in known:
-            known[files] = frozenset(count_values([files], ignored, relabel).voxels) - {ignored}
+            known[files] = frozenset(count_values([files], ignored, relabel, counted).voxels) - {ignored}
         return known[files]
 
     return holds
@@ -242,7 +271,13 @@ def _holds_label(case: Case, plan: Plan) -> bool:
     return not np.isin(relabelled(read_label_files(case.label_files).array, plan.relabel), nothing).all()
 
 
-def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Source | None) -> Plan:
+def _planned(
+    seen: Fingerprint,
+    table: LabelTable,
+    config: Config,
+    source: Source | None,
+    regions: tuple[ValueRegion, ...],
+) -> Plan:
     """The source's plan, or one made from the data with what the source states, unless the user does."""
     if source is not None and source.plan is not None:
         if table.ignored in source.plan.label_values:
@@ -252,7 +287,9 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
             )
         changes: dict[str, Any] = {"ignored_value": table.ignored, "relabel": table.relabel}
         changes["calibration"] = None  # it was of another network
-        if config.data.pieces == "all":
+        if regions:
+            changes["regions"] = regions_of_classes(regions, source.plan.label_values)
+        if config.data.pieces == "all" or regions:
             changes["one_piece"] = ()
         return source.plan.model_copy(update=changes)
     strides = (
@@ -260,7 +297,7 @@ def _planned(seen: Fingerprint, table: LabelTable, config: Config, source: Sourc
         if source is not None and source.spec is not None
         else fixed_strides(config.network, seen.spatial_dims)
     )
-    plan = make_plan(seen, table, config.data, config.network.settled.poolings, strides)
+    plan = make_plan(seen, table, config.data, config.network.settled.poolings, strides, regions)
     if source is None:
         return plan
     given = set(config.data.model_fields_set) - set(source.data)

@@ -59,6 +59,6 @@ def compare(case: Case, opened: OpenNetwork, *, confidence: bool = False) -> Com
     prediction = postprocessed(found, opened.steps, image.header.spacing)
     rows = evaluate_case(
         prediction, truth, image.header.spacing, dict(enumerate(plan.label_names)), case=case.id,
-        unknown=plan.unknown_class,
+        unknown=plan.unknown_class, regions=plan.regions,
     )  # fmt: skip
     return Compared(image, prediction, truth, tuple(rows), certainty)

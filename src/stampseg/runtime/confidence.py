@@ -73,7 +73,7 @@ def segment_confidently(
     views = [scorer, turned(scorer, plan, ANGLE), turned(scorer, plan, -ANGLE)]
     walks = [slide(prepared.image, plan, view, axis, batch_size=batch_size, mirror=mirror) for view in views]
     classes, geometry = plan.out_channels, prepared.geometry
-    masks = Restorer(geometry, classes, axis, with_margins=bool(plan.one_piece))
+    masks = Restorer(geometry, classes, axis, with_margins=bool(plan.one_piece), regions=plan.regions)
     doubts = Restorer(geometry, 2, axis, with_margins=True)
     agreement = Agreement(classes)
     for rows in zip(*walks, strict=True):

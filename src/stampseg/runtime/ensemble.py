@@ -26,6 +26,7 @@ from ..data.pieces import keep_surest
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing
 from ..data.preprocess import Prepared, orient, prepare
+from ..data.regions import decided
 from .model import OpenModel, open_scorer
 from .sliding import Scorer, slide, walking_axis
 
@@ -34,6 +35,7 @@ AGREE = {
     "kind of image": ("spatial_dims", "in_channels"),
     "label values": ("label_values",),
     "label names": ("label_names",),
+    "regions": ("regions",),
     "axes": ("orientation", "axes"),
 }
 # Plans that agree in this prepare a scan alike.
@@ -111,11 +113,18 @@ class Ensemble:
                 for own, member, scorer in zip(prepared, self.members, scorers, strict=True)
             ]
             for start, total in _summed(streams, len(target)):
-                target[start : start + total.shape[1]] = highest(total, mask.dtype)
+                target[start : start + total.shape[1]] = self._decided(total, mask.dtype)
                 if rows is not None:
                     above = total[1:].max(axis=0) - total[0]
                     rows[start : start + total.shape[1]] = margins_of(above / len(self.members))
         return mask, keep_surest(mask, margins, plan.one_piece) if plan.one_piece else 0
+
+    def _decided(self, total: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Classes (*S) by the sum over the members of the scores (K, *S)."""
+        regions = self.plan.regions
+        if not regions:
+            return highest(total, dtype)
+        return decided((region.of(total) / len(self.members) for region in regions), regions, dtype)
 
     def with_all_pieces(self) -> Ensemble:
         """The same, which leaves out no piece of labels that are one piece."""
@@ -151,7 +160,7 @@ def _rows(
         yield _Block(0, first, whole(first))
     for scores in slide(prepared.image, plan, scorer, axis, **options):
         for part in rows.add(scores):
-            found = part.brought_back()
+            found = part.brought_back(relative=not plan.regions)
             if found.shape[2:] != tuple(others):
                 around = whole(found.shape[1])
                 around[(slice(None), slice(None), *inside)] = found

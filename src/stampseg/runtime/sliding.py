@@ -66,7 +66,9 @@ def segment_pieces(
         listener: takes the probabilities as well.
     """
     axis = walking_axis(prepared.image.shape[1:], plan.patch_size)
-    restorer = Restorer(prepared.geometry, plan.out_channels, axis, with_margins=bool(plan.one_piece))
+    restorer = Restorer(
+        prepared.geometry, plan.out_channels, axis, with_margins=bool(plan.one_piece), regions=plan.regions
+    )
     for rows in slide(prepared.image, plan, scorer, axis, batch_size=batch_size, mirror=mirror):
         restorer.add(rows)
         if listener is not None:
@@ -79,7 +81,7 @@ def segment_pieces(
 
 def probabilities_of(rows: np.ndarray, plan: Plan) -> np.ndarray:
     """Of rows of class scores (K, *S), which are logits where the plan has nnU-Net's convention."""
-    return softmax(rows[None])[0] if plan.convention == "nnunet" else rows
+    return softmax(rows[None])[0] if plan.averages_logits else rows
 
 
 def slide(
@@ -109,7 +111,7 @@ def slide(
     for first in range(0, len(places), batch_size):
         chosen = places[first : first + batch_size]
         windows = np.stack([cut_window(image, place, plan.patch_size) for place in chosen])
-        scores = _score(windows, scorer, plan.convention == "nnunet", mirror)
+        scores = _score(windows, scorer, plan.averages_logits, mirror)
         for place, found in zip(chosen, scores, strict=True):
             yield from slab.finish(place[axis])
             slab.add(found, place)

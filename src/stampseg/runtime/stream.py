@@ -17,7 +17,7 @@ import numpy as np
 from ..core.errors import DataError, MissingPackageError
 from ..data.cases import Case
 from ..data.io.probabilities import write_probabilities
-from ..data.io.readers import read_image, write_label
+from ..data.io.readers import read_image, write_label, write_percent
 from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Header, Volume
 from ..data.labels import to_values
@@ -150,7 +150,7 @@ def _write(
     try:
         if job.found is not None:
             percent = np.rint(job.found.uncertainty * (100 / 255)).astype(np.uint8)
-            doubts = write_label(uncertainty_of(path, case.images), percent, case.images)
+            doubts = write_percent(uncertainty_of(path, case.images), percent, case.images)
             trust = trust_of(replace(job.found, mask=classes), plan, job.header, job.remarks)
             assessed = Assessed(case.images[0], path, doubts, trust)
         if job.shares is not None:

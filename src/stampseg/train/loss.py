@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from ..core.config import TrainOptions
 from ..core.errors import ConfigError
+from ..data.regions import Region
 from ..networks.outputs import main_map, score_maps
 
 TINY = 1e-6
@@ -41,32 +42,43 @@ class SegmentationLoss(nn.Module):
 class KnownVoxelsLoss(nn.Module):
     """The same soft Dice, and cross-entropy, over the voxels whose label is a class alone.
 
+    With regions, Dice is of the background and of each region, whose probability is the sum of its classes';
+    cross-entropy stays that of the classes, from which all regions follow.
+
     Neither the loss nor its gradients depend on what the network says of the others; without any known voxel
     the loss is 0.
 
     Args:
         entropy: whether cross-entropy is added.
-        weights: (K) of the classes in both; None: all alike.
+        weights: (K) of the classes in both; None: all alike. Regions all count alike.
+        regions: structures of several classes.
     """
 
     weights: Tensor | None
 
-    def __init__(self, entropy: bool, weights: Tensor | None = None) -> None:
+    def __init__(self, entropy: bool, weights: Tensor | None = None, regions: Sequence[Region] = ()) -> None:
         super().__init__()
-        self.entropy = entropy
-        self.dice = DiceLoss(include_background=True, batch=True, weight=weights)
+        self.entropy, self.regions = entropy, tuple(regions)
+        self.dice = DiceLoss(include_background=True, batch=True, weight=None if regions else weights)
         self.register_buffer("weights", weights)
 
     def forward(self, scores: Tensor, label: Tensor) -> Tensor:
         """Scores (B, K, *P) and label (B, 1, *P), K and above where it is not known."""
         truth = one_hot(label, scores.shape[1])
         known = truth.sum(1, keepdim=True)
-        loss = self.dice(known * scores.softmax(1), truth)
+        loss = self.dice(self._parts(known * scores.softmax(1)), self._parts(truth))
         if self.entropy:
             if self.weights is not None:
                 truth = truth * self.weights.view(1, -1, *[1] * (truth.ndim - 2))
             loss = loss - (truth * scores.log_softmax(1)).sum() / truth.sum().clamp(min=TINY)
         return loss
+
+    def _parts(self, shares: Tensor) -> Tensor:
+        """(B, K, *P) of classes -> of the background and the regions, where there are some."""
+        if not self.regions:
+            return shares
+        sums = [shares[:, list(region.classes)].sum(1) for region in self.regions]
+        return torch.stack([shares[:, 0], *sums], 1)
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
@@ -76,15 +88,20 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def make_loss(
-    options: TrainOptions, *, some_unknown: bool = False, weights: Sequence[float] | None = None
+    options: TrainOptions,
+    *,
+    some_unknown: bool = False,
+    weights: Sequence[float] | None = None,
+    regions: Sequence[Region] = (),
 ) -> nn.Module:
     """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked.
 
     With `some_unknown`, voxels are left out whose label is none of the classes. `weights` are of the classes.
+    With `regions`, Dice is of these and the background.
     """
     weight = None if weights is None else torch.tensor(weights, dtype=torch.float32)
-    if some_unknown:
-        return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce", weight))
+    if some_unknown or regions:
+        return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce", weight, regions))
     common = {
         "include_background": True, "to_onehot_y": True, "softmax": True, "batch": True, "weight": weight,
     }  # fmt: skip

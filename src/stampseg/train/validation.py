@@ -14,6 +14,7 @@ from ..channels.modes import evaluating
 from ..core.errors import DataError
 from ..data.loaders import ValidationCases
 from ..data.plan import Plan
+from ..data.regions import HALF, Region, structures
 from ..evaluation.metrics import dice_score
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
@@ -27,6 +28,7 @@ def training_fit(
     batches: Iterable[Mapping[str, Tensor]],
     names: Sequence[str],
     criterion: Callable[[Any, Tensor], Tensor],
+    regions: Sequence[Region] = (),
 ) -> Fit:
     """Loss, and Dice of each label over all voxels of training batches, in eval mode.
 
@@ -37,8 +39,10 @@ def training_fit(
         batches: `image` and `label` (B, 1, *P), on the network's device.
         names: of classes 1, 2, ...
         criterion: loss of the network's output and the label.
+        regions: structures of several classes, which are looked at in place of the classes.
     """
-    overlap, found_voxels, held = ([0] * len(names) for _ in range(3))
+    parts = structures(("", *names), regions)
+    overlap, found_voxels, held = ([0] * len(parts) for _ in range(3))
     total, examples = 0.0, 0
     with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
         for batch in batches:
@@ -46,16 +50,30 @@ def training_fit(
             output = network(batch["image"])
             total += float(criterion(output, batch["label"])) * len(truth)
             examples += len(truth)
-            found = main_map(output, truth.ndim - 1).argmax(1)
+            found = _found(main_map(output, truth.ndim - 1), regions)
             found[truth > len(names)] = 0  # nobody said what is there
-            for place in range(len(names)):
-                there, predicted = truth == place + 1, found == place + 1
+            for place, (_, classes) in enumerate(parts):
+                there, predicted = _is_of(truth, classes), _is_of(found, classes)
                 overlap[place] += int((there & predicted).sum())
                 found_voxels[place] += int(predicted.sum())
                 held[place] += int(there.sum())
-    counts = zip(names, overlap, found_voxels, held, strict=True)
+    counts = zip((name for name, _ in parts), overlap, found_voxels, held, strict=True)
     dice = {name: 2 * both / (predicted + there) for name, both, predicted, there in counts if there}
     return Fit(total / examples if examples else math.nan, dice)
+
+
+def _found(scores: Tensor, regions: Sequence[Region]) -> Tensor:
+    """Class (B, *P) by scores (B, K, *P); regions write over each other, in their order."""
+    if not regions:
+        return scores.argmax(1)
+    shares, found = scores.softmax(1), torch.zeros_like(scores[:, 0], dtype=torch.long)
+    for region in regions:
+        found[shares[:, list(region.classes)].sum(1) > HALF] = region.written
+    return found
+
+
+def _is_of(classes: Tensor, some: Sequence[int]) -> Tensor:
+    return torch.isin(classes, torch.tensor(some, device=classes.device))
 
 
 def agreement(one: nn.Module, other: nn.Module, images: Iterable[Tensor], classes: int) -> float | None:
@@ -80,19 +98,20 @@ def agreement(one: nn.Module, other: nn.Module, images: Iterable[Tensor], classe
 def validate(
     network: nn.Module, cases: ValidationCases, plan: Plan, device: torch.device
 ) -> Validation | None:
-    """Mean Dice of each label over the cases that hold it, and the mean of those.
+    """Mean Dice of each label, or region, over the cases that hold it, and the mean of those.
 
     Labels that no case holds are in neither; None where no case holds any label.
     """
-    scores: dict[str, list[float]] = {name: [] for name in plan.label_names[1:]}
+    scores: dict[str, list[float]] = {name: [] for name, _ in plan.structures}
     for case, prepared in cases:
         if prepared.label is None:
             raise DataError(f"validation case {case.id} has no label; name labelled cases")
         found, truth = predict_working(network, prepared.image, plan, device), prepared.label[0]
         found[truth == plan.unknown_class] = 0  # nobody said what is there
-        for k, name in enumerate(plan.label_names[1:], 1):
-            if (truth == k).any():  # what is not there would reward a prediction of nothing
-                scores[name].append(dice_score(found == k, truth == k))
+        for name, classes in plan.structures:
+            there = np.isin(truth, classes)
+            if there.any():  # what is not there would reward a prediction of nothing
+                scores[name].append(dice_score(np.isin(found, classes), there))
     means = {name: float(np.mean(values)) for name, values in scores.items() if values}
     if not means:
         return None

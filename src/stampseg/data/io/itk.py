@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.errors import DataError
 from .format import Format
+from .layers import merged, segments_in
 from .limits import check_kind, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
@@ -48,13 +49,20 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_label(path: Path) -> np.ndarray:
-    """Label (X, Y, Z) of the file's own whole numbers."""
+    """Label (X, Y, Z) of the file's own whole numbers; the layers of Slicer's segments as one.
+
+    Raises:
+        DataError: several values a voxel.
+    """
     channels = _channels_first(_sitk().ReadImage(str(path)))
-    if len(channels) != 1:
+    if len(channels) == 1:
+        return as_label(channels[0], path)
+    segments = segments_in(_fields(path))
+    if not segments:
         raise DataError(
             f"{path}: label with {len(channels)} channels; expected one class per voxel; merge them"
         )
-    return as_label(channels[0], path)
+    return merged([as_label(layer, path) for layer in channels], segments, path)
 
 
 def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
@@ -110,14 +118,13 @@ def _information(path: Path) -> sitk.ImageFileReader:
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Names of the segments of a file from Slicer, by their values."""
+    """Names of the segments of a file from Slicer, by their values in the label that is read."""
+    return {segment.number: segment.name for segment in segments_in(_fields(path)) if segment.name}
+
+
+def _fields(path: Path) -> dict[str, str]:
     source = _information(path)
-    fields = {key: source.GetMetaData(key) for key in source.GetMetaDataKeys() if key.startswith("Segment")}
-    return {
-        int(value): fields[key.replace("LabelValue", "Name")]
-        for key, value in fields.items()
-        if key.endswith("_LabelValue") and value.isdecimal() and key.replace("LabelValue", "Name") in fields
-    }
+    return {key: source.GetMetaData(key) for key in source.GetMetaDataKeys()}
 
 
 def data_files(path: Path) -> list[Path]:

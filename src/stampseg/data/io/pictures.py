@@ -16,8 +16,11 @@ from .orientation import ORIENTATION, UPRIGHT, as_shown, as_stored, known, swaps
 from .volume import Header, as_image, check_size
 
 if TYPE_CHECKING:
+    from PIL import Image
     from PIL.ImageFile import ImageFile
 
+# Colours of some per cent, linear between them: black, orange, white.
+GLOW = ((0, 0, 0, 0), (50, 255, 150, 0), (100, 255, 255, 255))
 GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
 
 
@@ -76,10 +79,30 @@ def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(as_stored(as_pixels(labels), like.turned)))
+    _save(picture, path, like)
+
+
+def write_percent(path: Path, percent: np.ndarray, like: Header) -> None:
+    """Write 0 to 100 as a PNG: the numbers are indices of a palette, bright where they are high.
+
+    It is stored turned as the picture of `like` is, with its orientation.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(np.ascontiguousarray(as_stored(percent.astype(np.uint8), like.turned)))
+    steps, *colours = zip(*GLOW, strict=True)
+    palette = np.stack([np.interp(range(256), steps, colour) for colour in colours], axis=1)
+    picture.putpalette(palette.astype(np.uint8).tobytes())
+    _save(picture, path, like)
+
+
+def _save(picture: Image.Image, path: Path, like: Header) -> None:
+    from PIL.Image import Exif
+
     if like.turned == UPRIGHT:
         picture.save(path)
     else:
-        exif = Image.Exif()
+        exif = Exif()
         exif[ORIENTATION] = like.turned
         picture.save(path, exif=exif)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 
 from ...core.errors import DataError
-from .volume import Header, Volume, check_pair
+from .volume import Header, Volume, check_pair, check_size
 
 BEYOND = 0.05  # of the segments may lie beyond the image
 COARSE = 0.75  # of the distance of a label's slices, below which its image has slices between them
@@ -36,6 +37,25 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
             raise
     check_pair(image, turned.header)
     return turned
+
+
+def spanned(one: Header, other: Header) -> Header:
+    """The grid of `one`, as large as both need: each holds a part of an image alone.
+
+    Raises:
+        DataError: it would be far too large.
+    """
+    if one.affine is None or other.affine is None:
+        return one
+    corners = np.array([(*c, 1.0) for c in itertools.product(*((0, size - 1) for size in other.shape))])
+    seen = np.round(corners @ (np.linalg.inv(one.affine) @ other.affine).T[:, :3], 3)
+    low = np.minimum(np.floor(seen.min(axis=0)), 0).astype(int)
+    high = np.maximum(np.ceil(seen.max(axis=0)) + 1, one.shape).astype(int)
+    affine = one.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ low
+    found = replace(one, shape=tuple((high - low).tolist()), affine=affine, covers="all")
+    check_size(found)
+    return found
 
 
 def _turned(label: Volume, affine: np.ndarray) -> Volume | None:

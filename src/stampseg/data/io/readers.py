@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.errors import DataError
 from ...core.files import write_whole
-from . import dicom
+from . import dicom, pictures
 from .colours import is_colour
 from .format import Format
 from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
@@ -115,6 +115,23 @@ def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> 
     stored = _smallest_unsigned(labels, target)
     check_storable([source], int(stored.max(initial=0)))
     _write(target, stored, header)
+    return target
+
+
+def write_percent(path: Path, percent: np.ndarray, like: Path | Sequence[Path]) -> Path:
+    """Write (*S) numbers from 0 to 100 as `write_label` would; in a PNG they are indices of bright colours.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DataError: as `write_label`.
+    """
+    source = Path(like) if isinstance(like, str | Path) else Path(like[0])
+    if format_of(source).mask_suffix_of(source) != ".png":
+        return write_label(path, percent, like)
+    target, header = Path(path).with_name(stem_of(Path(path)) + ".png"), _read_header(source)
+    write_whole(target, lambda place: pictures.write_percent(place, percent, header), ending=".png")
     return target
 
 

@@ -132,7 +132,7 @@ def _planned(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Folds:
         return stored
     check_options(spec.config)
     ignored = ignored_value(spec.config.data.ignore_label, dataset.ignored)
-    _, relabel = choose_labels(spec.config.data, dataset.label_names, ignored)
+    relabel = choose_labels(spec.config.data, dataset.label_names, ignored, dataset.regions).relabel
     folds, words = make_folds(dataset, spec.data, spec.config, values_held(ignored, relabel))
     planned = Folds(words=words, folds=tuple(folds))
     FOLDS.write(folder.path, planned)

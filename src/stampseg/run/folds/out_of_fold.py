@@ -18,8 +18,9 @@ from ...data.io.readers import output_name, read_image, read_label, write_label
 from ...data.labels import to_classes, to_values
 from ...data.organs import read_label_files
 from ...data.plan import PLAN, Plan
+from ...data.postprocess import Postprocessing
 from ...evaluation.evaluation import Evaluation
-from ...evaluation.evidence import Predicted, find_steps
+from ...evaluation.evidence import Predicted, Trial, find_steps
 from ...evaluation.metrics import UNION, Metrics, evaluate_case
 from ...evaluation.people import how_read, over_people
 from ...runtime.model import open_scorer
@@ -62,7 +63,12 @@ def measured(folder: RunFolder, folds: Folds, dataset: Dataset, spec: RunSpec, r
     unit = "px" if plan.orientation is None else "mm"
     Evaluation(tuple(rows), 1.0, unit).write(folder.path / METRICS_FILE, overwrite=True)
     labels = _labels(rows, {each.case.id: each.case.group for each in held}, plan)
-    steps, trials = find_steps(lambda: (_pair(each, plan) for each in held), plan.label_names, unit_of(plan))
+    steps: Postprocessing = ()
+    trials: tuple[Trial, ...] = ()
+    if not plan.regions:  # a piece of a part of a region is no piece of the region
+        steps, trials = find_steps(
+            lambda: (_pair(each, plan) for each in held), plan.label_names, unit_of(plan)
+        )
     return folds.model_copy(
         update={
             "cases": tuple(_record(each, rows) for each in held),
@@ -121,7 +127,7 @@ def _pair(each: _Held, plan: Plan) -> Predicted:
 def _metrics(each: _Held, pair: Predicted, plan: Plan) -> list[Metrics]:
     rows = evaluate_case(
         pair.classes, pair.reference, pair.spacing, dict(enumerate(plan.label_names)),
-        case=each.case.id, unknown=plan.unknown_class,
+        case=each.case.id, unknown=plan.unknown_class, regions=plan.regions,
     )  # fmt: skip
     return [replace(row, value=None if row.value is None else plan.label_values[row.value]) for row in rows]
 
@@ -133,7 +139,7 @@ def _record(each: _Held, rows: Sequence[Metrics]) -> FoldCase:
 
 def _labels(rows: Sequence[Metrics], people: dict[str, str], plan: Plan) -> tuple[LabelDice, ...]:
     """Of each label, and of several the mean over those that a case holds."""
-    names = plan.label_names[1:]
+    names = tuple(name for name, _ in plan.structures)
     figures = {name: [(people[r.case], r.dice) for r in rows if r.label == name] for name in names}
     if len(names) > 1:
         figures[MEAN] = list(_means(rows, people, names))

@@ -91,7 +91,7 @@ def _planned(spec: RunSpec, dataset: Dataset) -> Search:
         people = len({case.group for case in dataset.cases})
         config = config.merged({"train": {"folds": max(2, min(FOLDS, people))}})
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    _, relabel = choose_labels(config.data, dataset.label_names, ignored)
+    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
     folds, words = make_folds(dataset, spec.data, config, values_held(ignored, relabel))
     seen = survey(dataset, settled_for_search(config))
     entrants = [
