@@ -31,10 +31,21 @@ from tests.train.teams import quick_start
 __all__ = ["quick_start"]
 
 # As published, activations come before norms: a bias before a norm has a gradient of rounding alone.
+# SGD: AdamW makes whole steps of such gradients. Runs are short: in float32 two that round otherwise part
+# some day, where a maximum or a rank falls the other way. train/test_team.py has six cuts, in float64.
 PAPER = ("--set", "network.preset=paper", "--set", "network.poolings=2", "--set", "network.width=4")
-SELDOM = tuple(word.replace("minutes=0", "minutes=99") for word in common(steps=16, rounds=8))
-SIX = (*SELDOM, *PAPER)
-TAUGHT = (*SIX, "--set", "teacher.start=0.0", "--set", "teacher.full=0.1", "--set", "teacher.dense_self=0.5")
+SGD = ("--set", "train.optimizer=sgd", "--set", "train.learning_rate=0.01")
+SELDOM = tuple(word.replace("minutes=0", "minutes=99") for word in common(steps=10, rounds=3))
+SHORT = (*SELDOM, *PAPER, *SGD, "--set", "prune.warmup_share=0.2", "--set", "prune.final_share=0.3")
+TAUGHT = (
+    *SHORT,
+    "--set",
+    "teacher.start=0.0",
+    "--set",
+    "teacher.full=0.1",
+    "--set",
+    "teacher.dense_self=0.5",
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +57,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of one process."""
     output = tmp_path_factory.mktemp("whole") / "run"
-    call("train", pictures, "-o", output, *SIX, "--quiet")
+    call("train", pictures, "-o", output, *SHORT, "--quiet")
     return output
 
 
@@ -74,25 +85,37 @@ def assert_alike(run: Path, other: Path, bound: float = 1e-5) -> None:
 
 
 @pytest.mark.usefixtures("quick_start")
-def test_two_processes_are_one_after_six_cuts(pictures: Path, whole: Path, tmp_path: Path) -> None:
-    said = call("train", pictures, "-o", tmp_path / "run", *SIX, "--devices", "2").output
+def test_two_processes_are_one(pictures: Path, whole: Path, tmp_path: Path) -> None:
+    said = call("train", pictures, "-o", tmp_path / "run", *SHORT, "--devices", "2").output
     assert "2 processes (cpu), each with its share of every batch\n" in said
-    assert sum(bool(turn["removed"]) for turn in rounds_of(whole)) >= 6
+    assert sum(bool(turn["removed"]) for turn in rounds_of(whole)) == 3
     assert_alike(tmp_path / "run", whole)
     assert not multiprocessing.active_children()
 
 
 @pytest.mark.usefixtures("quick_start")
 def test_three_processes_with_a_mean_teacher_are_one(tmp_path: Path) -> None:
-    """Batches of four over three, with scans without labels, mixed boxes and both teachers."""
+    """Batches of four over three, with scans without labels, mixed boxes and both teachers.
+
+    To a thousandth, for a maximum of pooling may fall the other way; in float64 test_team.py says more.
+    """
     (tmp_path / "data").mkdir()
     data = write_pictures(tmp_path / "data", "012345", (24, 32))
     for name in "14":
         (data / "masks" / f"{name}.png").unlink()
     call("train", data, "-o", tmp_path / "one", *TAUGHT, "--quiet")
     call("train", data, "-o", tmp_path / "three", *TAUGHT, "--quiet", "--devices", "3")
-    assert sum(bool(turn["removed"]) for turn in rounds_of(tmp_path / "one")) >= 6
-    assert_alike(tmp_path / "three", tmp_path / "one")
+    assert sum(bool(turn["removed"]) for turn in rounds_of(tmp_path / "one")) == 3
+    assert_alike(tmp_path / "three", tmp_path / "one", bound=1e-3)
+
+
+@pytest.mark.usefixtures("quick_start")
+def test_a_trained_network_is_pruned_alike(pictures: Path, whole: Path, tmp_path: Path) -> None:
+    command = ("prune", whole, pictures, *SELDOM, *SGD, "--quiet")
+    call(*command, "-o", tmp_path / "one")
+    call(*command, "-o", tmp_path / "two", "--devices", "2")
+    assert any(turn["removed"] for turn in rounds_of(tmp_path / "one"))
+    assert_alike(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.usefixtures("quick_start")
@@ -101,8 +124,8 @@ def test_a_stopped_run_goes_on_with_another_number(
     first: int, then: int, pictures: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    command = ("train", pictures, "-o", run, *SIX, "--quiet")
-    killed_run(monkeypatch, (*command, "--devices", first), Trainer, "_step", 9, True)
+    command = ("train", pictures, "-o", run, *SHORT, "--quiet")
+    killed_run(monkeypatch, (*command, "--devices", first), Trainer, "_step", 6, True)
     assert rounds_of(run) and not (run / "result.json").exists()
     if then == 1:
         call("train", "--resume", run, "--devices", then, "--quiet")
@@ -135,8 +158,8 @@ def test_a_killed_process_ends_the_run_which_goes_on(
             os.kill(child.pid or 0, signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        at_step(patch, 8, kill)
-        ended = call("train", pictures, "-o", run, *SIX, "--quiet", "--devices", "2", code=4)
+        at_step(patch, 6, kill)
+        ended = call("train", pictures, "-o", run, *SHORT, "--quiet", "--devices", "2", code=4)
     assert ended.stderr.splitlines() == [
         f"resume it with: stampseg train --resume {run}",
         "stampseg: process 2 of 2 (cpu) was killed by signal 9, and the run with it; see that there is "
@@ -158,8 +181,8 @@ def test_a_signal_ends_it_with_a_checkpoint(
             os.kill(pid or 0, signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        at_step(patch, 3, end)
-        said = call("train", pictures, "-o", run, *SIX, "--quiet", "--devices", "2", code=143)
+        at_step(patch, 2, end)
+        said = call("train", pictures, "-o", run, *SHORT, "--quiet", "--devices", "2", code=143)
     assert "stopped by a signal (SIGTERM or SIGUSR1)" in said.stderr
     assert (run / "checkpoint" / "step.safetensors").is_file() and not (run / "rounds.jsonl").exists()
     assert not multiprocessing.active_children()
@@ -171,7 +194,18 @@ def test_a_signal_ends_it_with_a_checkpoint(
 def test_where_the_first_is_killed_the_others_end(pictures: Path, whole: Path, tmp_path: Path) -> None:
     """With processes started as they are for users, from a command line."""
     run, source = tmp_path / "run", Path(__file__).resolve().parents[2] / "src"
-    words = [sys.executable, "-m", "stampseg", "train", str(pictures), "-o", str(run), *SIX, "--devices", "2"]
+    words = [
+        sys.executable,
+        "-m",
+        "stampseg",
+        "train",
+        str(pictures),
+        "-o",
+        str(run),
+        *SHORT,
+        "--devices",
+        "2",
+    ]
     surroundings = {**os.environ, "PYTHONPATH": str(source)}
     with subprocess.Popen(words, env=surroundings, stdout=subprocess.DEVNULL) as process:
         while not (run / "rounds.jsonl").exists() and process.poll() is None:

@@ -21,18 +21,22 @@ from stampseg.core.config import TrainOptions
 from stampseg.core.errors import ConfigError, DataError, TrainingError, WiringError
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
+from stampseg.core.teacher_options import TeacherOptions
 from stampseg.data.share import Share
 from stampseg.networks.narrow_layers import narrow_layers
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import UNet
 from stampseg.run.learner import together
 from stampseg.train.learner import Learner
+from stampseg.train.loss import make_loss
+from stampseg.train.mean_teacher import MeanTeacher
 from stampseg.train.shared_layers import prove_shared
 from stampseg.train.stamp import stamp
 from stampseg.train.team import ALONE, Team
 from stampseg.train.trainer import Trainer
 from tests.train.teams import in_team, quick_start
 
+TEACHER = TeacherOptions(start=0.0, full=0.1, dense_self=0.5)
 pytestmark = pytest.mark.usefixtures("quick_start")
 __all__ = ["quick_start"]
 
@@ -175,28 +179,33 @@ def test_a_network_of_known_layers_is_proven() -> None:
 class Pictures:
     """Other discs in every step; each process makes its rows."""
 
-    def __init__(self, share: Share, dtype: torch.dtype, rows: int = 5) -> None:
-        self.share, self.dtype, self.rows = share, dtype, rows
+    def __init__(self, share: Share, dtype: torch.dtype, taught: bool = False) -> None:
+        self.share, self.dtype, self.taught = share, dtype, taught
 
-    def _whole(self, step: int) -> dict[str, Tensor]:
+    def _labelled(self, step: int) -> dict[str, Tensor]:
         rng = np.random.default_rng(step)
-        places = np.indices((16, 16))[None] - rng.uniform(5, 11, (self.rows, 2, 1, 1))
+        places = np.indices((16, 16))[None] - rng.uniform(5, 11, (5, 2, 1, 1))
         label = ((places**2).sum(1) < 16).astype(np.int64) + ((places**2).sum(1) < 5)
         image = label + rng.normal(0, 0.3, label.shape)
-        return {
-            "image": torch.from_numpy(image[:, None]).to(self.dtype),
-            "label": torch.from_numpy(label[:, None]),
-        }
+        images = torch.from_numpy(image[:, None]).to(self.dtype)
+        return {"image": images, "label": torch.from_numpy(label[:, None])}
+
+    def _whole(self, step: int) -> dict[str, Tensor]:
+        whole = self._labelled(step)
+        if self.taught:
+            weak = self._labelled(step + 1000)["image"][:4]
+            whole |= {"weak": weak, "strong": weak * 1.5}
+        return whole
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        return {name: value[self.share.rows(self.rows)] for name, value in self._whole(step).items()}
+        return {name: value[self.share.rows(len(value))] for name, value in self._whole(step).items()}
 
     def scoring_batches(self, count: int | None = None) -> list[dict[str, Tensor]]:
-        return [self._whole(step) for step in range(3)]
+        return [self._labelled(step) for step in range(3)]
 
 
 def pruned(
-    team: Team, dtype: torch.dtype, criterion: Any, scoring: str
+    team: Team, dtype: torch.dtype, criterion: Any, scoring: str, taught: bool = False
 ) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
     """The weights after a run with six cuts and dropout, and the cuts."""
     torch.manual_seed(0)
@@ -206,7 +215,9 @@ def pruned(
     # AdamW makes whole steps of gradients that are next to rounding: in float32 they are not those of others
     optimizer = "adamw" if dtype == torch.float64 else "sgd"
     options = TrainOptions(batch_size=5, optimizer=optimizer, learning_rate=3e-3)  # type: ignore[arg-type]
-    trainer = Trainer(network, Pictures(team.share, dtype), options, 24, torch.device("cpu"), team=team)
+    objective = MeanTeacher(network, make_loss(options), TEACHER, 3) if taught else None
+    batches = Pictures(team.share, dtype, taught)
+    trainer = Trainer(network, batches, options, 24, torch.device("cpu"), objective=objective, team=team)
     prune = PruneOptions(target=Target.parse("30%"), rounds=8, ready_dice=0, criterion=criterion, guard=False)
     gathering = None
     if scoring == "training":
@@ -217,10 +228,12 @@ def pruned(
             network, now, trainer.scoring_batches(None), trainer.objective.criterion, criterion=criterion,
             gathered=gathering.raw(now) if gathering is not None else None,
         ),
-        validate=lambda: None,
+        validate=lambda: None, copies=trainer.objective.copies,
+        before_first_cut=trainer.objective.before_first_cut,
     )  # fmt: skip
     rounds = list(stamp(together(live, trainer), graph, prune, 24))
-    return dict(network.state_dict()), [dict(turn.removed) for turn in rounds]
+    beside = trainer.objective.state().tensors
+    return {**network.state_dict(), **beside}, [dict(turn.removed) for turn in rounds]
 
 
 @pytest.mark.parametrize(
@@ -241,6 +254,18 @@ def test_after_six_cuts_the_weights_are_those_of_one_process(
     for name, value in weights.items():
         torch.testing.assert_close(
             found[name], value, rtol=0, atol=bound, msg=lambda text, n=name: f"{n}: {text}"
+        )
+
+
+def test_a_mean_teacher_teaches_three_processes_as_one() -> None:
+    """With boxes mixed between images, the average and the dense self, which give targets in float32."""
+    weights, cuts = pruned(ALONE, torch.float64, "taylor-abs", "training", True)
+    found, others = in_team(3, pruned, torch.float64, "taylor-abs", "training", True)
+    assert others == cuts and sum(map(bool, cuts)) >= 6
+    assert found.keys() == weights.keys() and any(name.startswith("dense/") for name in weights)
+    for name, value in weights.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=0, atol=1e-6, msg=lambda text, n=name: f"{n}: {text}"
         )
 
 

@@ -33,7 +33,7 @@ from ..networks.factory import count, network_spec, sized_spec
 from ..networks.inherited import cut_and_reset, kept_of
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.outputs import check_outputs
-from ..networks.pretrained.source import fill
+from ..networks.pretrained.source import fill, open_source
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..train.learner import Learner
@@ -97,7 +97,7 @@ def run_training(
     bare = _task(dataset, folder, config, reporter, source, places[0])
     with working_together(
         places, lambda text: reporter.note(text, Level.ERROR),
-        follow, folder.path, bare, source, tuple(trusted), tuple(teachers),
+        follow, folder.path, bare, source and source.path, tuple(trusted), tuple(teachers),
     ) as team:  # fmt: skip
         team.draw_alike()
         task = _taught(bare, teachers)
@@ -137,7 +137,7 @@ def follow(
     device: torch.device,
     path: Path,
     task: Task,
-    source: Source | None,
+    given: Path | None,
     trusted: Collection[str],
     teachers: Sequence[Path],
 ) -> None:
@@ -145,6 +145,7 @@ def follow(
     checkpointer = Checkpointer(path, task.config.train.checkpoint_minutes, writes=False)
     start_flushing_workers()
     seed_everything(task.config.seed)
+    source = open_source(given, trusted=trusted) if given is not None else None
     team.draw_alike()
     task = _taught(replace(task, device=device), teachers)
     network, graph, spec = _begin(task, source, trusted)
