@@ -32,7 +32,7 @@ __all__ = ["quick_start"]
 
 # As published, activations come before norms: a bias before a norm has a gradient of rounding alone.
 # SGD: AdamW makes whole steps of such gradients. Runs are short: in float32 two that round otherwise part
-# some day, where a maximum or a rank falls the other way. train/test_team.py has six cuts, in float64.
+# some day, where some value lies on an edge. train/test_team.py has six cuts, in float64.
 PAPER = ("--set", "network.preset=paper", "--set", "network.poolings=2", "--set", "network.width=4")
 SGD = ("--set", "train.optimizer=sgd", "--set", "train.learning_rate=0.01")
 SELDOM = tuple(word.replace("minutes=0", "minutes=99") for word in common(steps=10, rounds=3))
@@ -97,7 +97,7 @@ def test_two_processes_are_one(pictures: Path, whole: Path, tmp_path: Path) -> N
 def test_three_processes_with_a_mean_teacher_are_one(tmp_path: Path) -> None:
     """Batches of four over three, with scans without labels, mixed boxes and both teachers.
 
-    To a thousandth, for a maximum of pooling may fall the other way; in float64 test_team.py says more.
+    To a thousandth: one process with two threads is as far from one with one thread. test_team.py has float64.
     """
     (tmp_path / "data").mkdir()
     data = write_pictures(tmp_path / "data", "012345", (24, 32))

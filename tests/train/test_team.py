@@ -30,7 +30,7 @@ from stampseg.run.learner import together
 from stampseg.train.learner import Learner
 from stampseg.train.loss import make_loss
 from stampseg.train.mean_teacher import MeanTeacher
-from stampseg.train.shared_layers import prove_shared
+from stampseg.train.shared_layers import prove_shared, shared_layers
 from stampseg.train.stamp import stamp
 from stampseg.train.team import ALONE, Team
 from stampseg.train.trainer import Trainer
@@ -71,7 +71,7 @@ def passed(team: Team, rows: int, layout: torch.memory_format) -> dict[str, Tens
     images = torch.randn((rows, 1, 6, 8), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     images = images.to(memory_format=layout)
     torch.manual_seed(2)
-    with narrow_layers(), team.layers(rows):
+    with narrow_layers(), shared_layers(team, rows):
         part = network(team.part(images))
     output = team.output([part], rows)[0]
     loss = (output.softmax(1) * torch.arange(output.numel()).view(output.shape)).std()  # of all rows at once
@@ -95,7 +95,7 @@ def test_a_pass_in_parts_is_the_pass_of_all(layout: torch.memory_format) -> None
 def half(team: Team) -> tuple[Tensor, Tensor]:
     norm = nn.BatchNorm2d(3)
     x = torch.randn((4, 3, 5, 5), generator=torch.Generator().manual_seed(1)).bfloat16()
-    with team.layers(4):
+    with shared_layers(team, 4):
         y = norm(team.part(x))
     assert y.dtype == torch.bfloat16
     assert norm.running_mean is not None
@@ -113,7 +113,7 @@ def windows(team: Team, func: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
     x = torch.arange(36.0, dtype=torch.float64).view(6, 6) + 1
     torch.manual_seed(3)
     own = x[2 * team.share.rows(3).start : 2 * team.share.rows(3).stop]
-    with team.layers(3):
+    with shared_layers(team, 3):
         dropped = func(own, torch.full((6,), 0.5)) if func is channel_dropout else func(own, 0.5, True)
     return team.output(dropped, 6) if team.size == 1 else team._joined(dropped, [2, 4]), torch.get_rng_state()
 
@@ -128,7 +128,7 @@ def test_windows_of_an_image_stay_with_it(func: Callable[..., Tensor]) -> None:
 
 
 def badly_dropped(team: Team) -> None:
-    with team.layers(4):
+    with shared_layers(team, 4):
         F.dropout(torch.ones(3, 5), 0.5, True)
 
 

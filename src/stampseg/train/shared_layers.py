@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -32,7 +33,12 @@ _DRAWING = (
 )  # fmt: skip
 
 
-class SharedLayers(TorchFunctionMode):
+def shared_layers(team: Team, rows: int) -> AbstractContextManager[object]:
+    """Within it layers that look at a whole batch do so, of which `rows` there are in all processes."""
+    return nullcontext() if team.size == 1 else _SharedLayers(team, rows)
+
+
+class _SharedLayers(TorchFunctionMode):
     """Within it a forward pass of some rows of a batch does what it would do within the pass of all.
 
     Args:
@@ -115,7 +121,7 @@ def prove_shared(network: nn.Module, spec: NetworkSpec, team: Team) -> None:
     chance = torch.get_rng_state()
     apart, at_once = (copy.deepcopy(network).train() for _ in range(2))
     with torch.no_grad(), narrow_layers():
-        with team.layers(team.size):
+        with shared_layers(team, team.size):
             output = apart(team.part(images))
         found = _plain(team.output(output, team.size), apart)
         torch.set_rng_state(chance)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import numpy as np
@@ -59,14 +58,6 @@ class Team:
     def part(self, whole: Tensor) -> Tensor:
         """The rows of this process."""
         return whole if self.size == 1 else whole[self.share.rows(len(whole))]
-
-    def layers(self, rows: int) -> AbstractContextManager[object]:
-        """Within it, layers that look at a whole batch do so, of which `rows` there are in all."""
-        if self.size == 1:
-            return nullcontext()
-        from .shared_layers import SharedLayers  # that file needs this one
-
-        return SharedLayers(self, rows)
 
     def batch(self, part: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The batch of which each process has made its rows."""

@@ -17,6 +17,7 @@ from ..networks.device import memory_format
 from ..networks.narrow_layers import narrow_layers
 from .loss import in_float32, make_loss
 from .objective import Batch, Objective, Supervised
+from .shared_layers import shared_layers
 from .state import put_training, take_training
 from .team import ALONE, Team
 
@@ -192,7 +193,7 @@ class Trainer:
             if self.options.compile and network is None:
                 output = self._compiled()(part)
             else:
-                with narrow_layers(), self.team.layers(len(image)):
+                with narrow_layers(), shared_layers(self.team, len(image)):
                     output = (network or self.network)(part)
         return self.team.output(in_float32(output) if bf16 else output, len(image))
 
