@@ -97,7 +97,7 @@ def test_two_processes_are_one(pictures: Path, whole: Path, tmp_path: Path) -> N
 def test_three_processes_with_a_mean_teacher_are_one(tmp_path: Path) -> None:
     """Batches of four over three, with scans without labels, mixed boxes and both teachers.
 
-    To a thousandth: one process with two threads is as far from one with one thread. test_team.py has float64.
+    To a thousandth: one process with two threads is as far from one with one. test_team.py has float64.
     """
     (tmp_path / "data").mkdir()
     data = write_pictures(tmp_path / "data", "012345", (24, 32))
