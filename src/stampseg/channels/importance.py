@@ -256,18 +256,27 @@ class Gathering:
         graph: its channels, for where to look.
         criterion: one that may be gathered while training.
         steps: to collect from: the last ones of every stretch of training.
+        total: the sum of an array over the processes that share each batch; None: there is one.
     """
 
-    def __init__(self, network: nn.Module, graph: ChannelGraph, criterion: str, steps: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        graph: ChannelGraph,
+        criterion: str,
+        steps: int,
+        total: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         able = [row.name for row in CRITERIA.values() if row.while_training]
         if criterion not in able:
             raise ValueError(f"{criterion} cannot be gathered; expected one of {', '.join(able)}")
         self.network, self.probes, self.steps = network, graph.probes, steps
-        self.criterion = CRITERIA[criterion]
+        self.criterion, self.total = CRITERIA[criterion], total
         self._clear()
 
     def _clear(self) -> None:
         self._sums: dict[int, np.ndarray] = {}
+        self._seen: list[tuple[int, np.ndarray]] = []  # in this step: sums over rows, and how many, by probe
         self.batches = 0
         self._spoiled = False
         self._left = 0
@@ -302,13 +311,28 @@ class Gathering:
         """
         if left > self.steps or left >= self._left:  # another stretch has begun
             self._clear()
-        self._left = left
+        self._left, self._seen = left, []
         if left > self.steps:
             yield
             return
         with observed(self.network, self.probes, self._look):
             yield
             self.batches += 1
+            self._keep()
+
+    def _keep(self) -> None:
+        """Add the means over the rows of this step's batch to what was collected, wherever they were passed.
+
+        Signs are kept until then: those of the rows may cancel.
+        """
+        seen, self._seen = sorted(self._seen, key=lambda each: each[0]), []
+        everything = np.concatenate([*(values for _, values in seen), [float(self._spoiled)]])
+        if self.total is not None:
+            everything = self.total(everything)
+        *parts, spoiled = np.split(everything, np.cumsum([len(values) for _, values in seen]))
+        self._spoiled = bool(spoiled[0])
+        for (index, _), values in zip(seen, parts, strict=True):
+            self._sums[index] = self._sums.get(index, 0.0) + values[:-1] / values[-1]
 
     def _look(self, index: int, a: Tensor) -> None:
         if not self.criterion.needs_gradients:
@@ -324,5 +348,5 @@ class Gathering:
 
     def _add(self, index: int, a: Tensor, gradient: Tensor | None) -> None:
         with torch.no_grad():
-            values = self.criterion.values(a, gradient).double().mean(dim=0).cpu().numpy()
-        self._sums[index] = self._sums.get(index, 0.0) + values
+            values = self.criterion.values(a, gradient).double().sum(dim=0).cpu().numpy()
+        self._seen.append((index, np.append(values, len(a))))

@@ -85,13 +85,14 @@ def train(
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be resumed."""
     if resume is not None:
-        given = {"data": data, "output": output, "from": before, **options.given(), "quiet": None}
+        given = {"data": data, "output": output, "from": before, **options.given()}
+        given |= {"quiet": None, "devices": None}
         names = [as_option(name) for name, value in given.items() if value is not None]
         if options.steps is not None and len(names) == 1:
             refuse_ended(resume, options.steps)
         if names:
             raise ConfigError(f"--resume uses the data and options of the run; leave out {', '.join(names)}")
-        resume_run(resume, options.quiet)
+        resume_run(resume, options.quiet, options.devices)
     elif output is None or (data is None and options.images is None):
         raise ConfigError("give DATA and -o RUN, or --resume RUN; see `stampseg train --help`")
     else:

@@ -49,6 +49,10 @@ SetOption = Annotated[
     typer.Option("--set", help="Any option, as in --set prune.criterion=l1 --set data.spacing=[1,1,2]."),
 ]
 DeviceOption = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")]
+DevicesOption = Annotated[
+    int | None,
+    typer.Option("--devices", help="Processes that share every batch, each on a GPU of its own with cuda."),
+]
 TrustOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -17,6 +17,7 @@ from ..core.errors import ConfigError
 from .flags import flag_of, library_name
 from .options import (
     DeviceOption,
+    DevicesOption,
     IgnoreOption,
     ImagesOption,
     MasksOption,
@@ -186,6 +187,7 @@ class RunOptions(PlanOptions):
         int | None, typer.Option("--steps", help="Optimiser steps of the whole run, cuts included.")
     ] = None
     device: DeviceOption = None
+    devices: DevicesOption = None
     track: Annotated[
         list[str] | None,
         typer.Option(

@@ -51,12 +51,15 @@ def start_run(
     carry_out(open_run(spec, output), spec, options.quiet)
 
 
-def resume_run(path: Path, quiet: bool) -> None:
-    """Resume a run that was stopped."""
+def resume_run(path: Path, quiet: bool, devices: int | None = None) -> None:
+    """Resume a run that was stopped; on another number of devices, if one is given."""
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
-    carry_out(folder, folder.spec, quiet)
+    spec = folder.spec
+    if devices is not None:
+        spec = spec.on_devices(devices)
+    carry_out(folder, spec, quiet)
 
 
 def refuse_ended(path: Path, steps: int) -> None:

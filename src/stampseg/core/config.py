@@ -281,6 +281,11 @@ class Config(Options):
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")
+    devices: int = Field(
+        1, ge=1,
+        description="Processes that share every batch, each on its own GPU where `device` is cuda. The "
+        "result is that of one, to rounding; a stopped run may go on with another number.",
+    )  # fmt: skip
     labels: int | None = Field(None, ge=1, description="Train on this many labelled cases.")
     unlabelled: str = Field(
         "auto",

@@ -24,6 +24,7 @@ from .io.readers import read_image
 from .organs import read_label_files
 from .plan import Plan
 from .preprocess import Prepared, prepare
+from .share import WHOLE, Share
 from .transforms import Locations, Sample, TrainingTransform, find_locations, strong_view
 
 LONGEST_STAY = 8  # steps
@@ -112,6 +113,7 @@ class TrainingBatches:
         cache: CaseCache | None = None,
         unlabelled: Sequence[Case] = (),
         teacher: TeacherOptions | None = None,
+        share: Share = WHOLE,
     ) -> None:
         """Args:
             cases: labelled training cases with unique ids.
@@ -122,6 +124,7 @@ class TrainingBatches:
             cache: shared with the validation cases.
             unlabelled: cases whose labels are never read; windows of them go into every batch.
             teacher: how many of them, and how their strong view is made.
+            share: of each batch that is made here: its rows are those that one process would make there.
 
         Raises:
             DataError: no case, or a case without a label.
@@ -135,10 +138,11 @@ class TrainingBatches:
         self.cases = tuple(cases)
         self.plan = plan
         self.seed = seed
-        self.batch_size = options.batch_size
+        self.batch_size, self.share = options.batch_size, share
         self.cache = cache or CaseCache(plan, data.cache_megabytes)
-        share = options.foreground_share
-        self._training = TrainingTransform(plan, augment=options.augment, foreground_share=share)
+        self._training = TrainingTransform(
+            plan, augment=options.augment, foreground_share=options.foreground_share
+        )
         self._scoring = TrainingTransform(plan, augment=False, foreground_share=1.0)
         teacher = teacher or TeacherOptions()
         self.unlabelled = tuple(case.bare for case in unlabelled)
@@ -158,7 +162,7 @@ class TrainingBatches:
         """{"image": (B, C, *P) float32, "label": (B, 1, *P) int64} of optimiser step `step`, from 0.
 
         With unlabelled cases also "weak" and "strong" (U, C, *P) float32: the same windows, turned and
-        scaled alike; the second with other intensities.
+        scaled alike; the second with other intensities. With a share, its rows alone.
 
         Raises:
             DataError: a file that cannot be read or does not fit the plan.
@@ -265,7 +269,7 @@ class TrainingBatches:
         batch = _stack(
             [
                 self._sample(self._training, index, (self.seed, DRAW, draw))
-                for index, draw in self._draws(step)
+                for index, draw in self._draws(step)[self.share.rows(self.batch_size)]
             ]
         )
         if not self._unlabelled_size or step <= self._silent:
@@ -274,7 +278,7 @@ class TrainingBatches:
             self._training.views(
                 self.cache.get(self.unlabelled[index]), self._strong, (self.seed, UNLABELLED, DRAW, draw)
             )
-            for index, draw in self._unlabelled_draws(step)
+            for index, draw in self._unlabelled_draws(step)[self.share.rows(self._unlabelled_size)]
         ]
         return batch | _stack(views)
 

@@ -44,6 +44,29 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def devices_of(device: torch.device, count: int) -> list[torch.device]:
+    """The devices of several processes: the processor for all, or one GPU for each.
+
+    Raises:
+        ConfigError: there are fewer, one of several is named, or their kind does not work together.
+    """
+    if count == 1:
+        return [device]
+    if device.type == "cpu":
+        return [device] * count
+    if device.type != "cuda":
+        raise ConfigError(f"`devices` {count}: of cpu or cuda, not of {device.type}; leave out `devices`")
+    if str(device) != "cuda":
+        raise ConfigError(
+            f"`devices` {count} with `device` {device}: one GPU is named; give `device` cuda, or leave out "
+            "`devices`"
+        )
+    there = torch.cuda.device_count()
+    if count > there:
+        raise ConfigError(f"`devices` {count}: this machine has {there} of kind cuda; give at most as many")
+    return [torch.device("cuda", place) for place in range(count)]
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch."""
     random.seed(seed)

@@ -43,10 +43,11 @@ class Checkpointer:
     Args:
         folder: of the run; the run resumes from what is in its `checkpoint`.
         minutes: of training between two checkpoints within a round.
+        writes: False in a process that another one writes for: it is brought to the same moment, no more.
     """
 
-    def __init__(self, folder: Path, minutes: float) -> None:
-        self.place, self.minutes = folder / CHECKPOINTS, minutes
+    def __init__(self, folder: Path, minutes: float, writes: bool = True) -> None:
+        self.place, self.minutes, self.writes = folder / CHECKPOINTS, minutes, writes
         self._rounds = {saved.rounds: saved for saved in map(load_checkpoint, round_files(self.place))}
         inner = self.place / STEP
         self._step = load_checkpoint(inner) if inner.is_file() else None
@@ -88,6 +89,8 @@ class Checkpointer:
 
     def keep(self) -> None:
         """After each new round, when its files are written."""
+        if not self.writes:
+            return
         self._save(self.place / f"round-{self._passed:04d}.safetensors")
         (self.place / STEP).unlink(missing_ok=True)
         for path in round_files(self.place)[:-2]:
@@ -100,6 +103,8 @@ class Checkpointer:
         Raises:
             StoppedError: a signal has asked for it; the checkpoint is written.
         """
+        if not self.writes:
+            return
         if asked_to_end() or time.monotonic() - self._saved >= 60 * self.minutes:
             self._save(self.place / STEP)
         end_if_asked()

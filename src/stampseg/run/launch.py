@@ -101,8 +101,20 @@ def _quietly(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
 
 
 def _check_options(spec: RunSpec) -> None:
-    """Refuse options that would do nothing."""
-    train = spec.config.train
+    """Refuse options that would do nothing, or cannot be shared out."""
+    train, devices = spec.config.train, spec.config.devices
+    sizes = {"train.batch_size": train.batch_size, "teacher.batch_size": spec.config.teacher.batch_size}
+    for name, size in sizes.items():
+        if size is not None and size < devices:
+            raise ConfigError(
+                f"`devices` {devices} with `{name}` {size}: each process needs a window of every batch; give "
+                f"`devices` {size} or fewer, or a larger batch"
+            )
+    if devices > 1 and train.compile:
+        raise ConfigError(
+            f"`devices` {devices} with `train.compile`: compiled layers cannot look at the rows of other "
+            "processes; leave out one of the two"
+        )
     if train.budget is not None and not train.search:
         raise ConfigError(
             f"`train.budget` {train.budget}: it is the time for a search, and there is none; give "

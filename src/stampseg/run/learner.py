@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..channels.criteria import CRITERIA
-from ..channels.graph import ChannelGraph, Cut, Scores
+from ..channels.graph import ChannelGraph, Cut, LayerCall, Scores
 from ..channels.importance import Gathering, importance
 from ..channels.silence import silenced
 from ..core.config import Config
 from ..data.cases import Case
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
 from ..data.plan import Plan
+from ..data.share import WHOLE, Share
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
 from ..timing.latency import network_latency
@@ -29,10 +31,12 @@ from ..train.loss import class_weights, make_loss
 from ..train.mean_teacher import MeanTeacher
 from ..train.objective import Objective, Supervised
 from ..train.round import Fit
+from ..train.state import take_training
 from ..train.trainer import Trainer
 from ..train.validation import agreement, training_fit, validate
 from .survey import Survey
 
+T = TypeVar("T")
 VETOED = 2  # labelled scans up to which a teacher may run wild
 LOOK = 0.02  # of the training of a round
 MOST_WINDOWS = 16  # that are kept in memory for it
@@ -63,12 +67,12 @@ class Task:
         return (*split.unlabelled, *(replace(case, label=None) for case in split.training))
 
 
-def training_batches(task: Task, cache: CaseCache | None = None) -> TrainingBatches:
+def training_batches(task: Task, cache: CaseCache | None = None, share: Share = WHOLE) -> TrainingBatches:
     """Batches of the cases that train, labelled or not."""
     config, split = task.config, task.seen.split
     return TrainingBatches(
         split.training, task.plan, config.train, config.data, config.seed,
-        cache=cache, unlabelled=task.taught, teacher=config.teacher,
+        cache=cache, unlabelled=task.taught, teacher=config.teacher, share=share,
     )  # fmt: skip
 
 
@@ -112,7 +116,9 @@ def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering
         return None
     once = math.ceil(len(task.seen.split.training) / config.train.batch_size)
     batches = prune.score_batches or (config.train.steps if prune.score_round else once)
-    trainer.watcher = gathering = Gathering(trainer.network, graph, prune.criterion, batches)
+    trainer.watcher = gathering = Gathering(
+        trainer.network, graph, prune.criterion, batches, trainer.team.total
+    )
     return gathering
 
 
@@ -192,6 +198,52 @@ def learner_of(
         times=times,
         latency=latency if times is not None else None,
     )
+
+
+def together(live: Learner, trainer: Trainer) -> Learner:
+    """The learner of a process of a team: all take the steps; what else is asked, the first one answers."""
+    team = trainer.team
+    if team.size == 1:
+        return live
+
+    def train(steps: int) -> float:
+        loss = live.train(steps)
+        team.check_alike(_everything(trainer))
+        return loss
+
+    def of_first(work: Callable[..., T]) -> Callable[..., T]:
+        return lambda *given, **named: team.answer(lambda: work(*given, **named))
+
+    return replace(
+        live,
+        train=train,
+        score=of_first(live.score),
+        choose=of_first(live.choose),
+        validate=of_first(live.validate),
+        fit=of_first(live.fit) if live.fit is not None else None,
+        foresee=of_first(live.foresee) if live.foresee is not None else None,
+        latency=of_first(live.latency) if live.latency is not None else None,
+        times=live.times if team.first or live.times is None else _Unmeasured(),
+    )
+
+
+class _Unmeasured:
+    """Times of layers where another process measures, and chooses by them."""
+
+    def milliseconds(
+        self, call: LayerCall, kernel: tuple[int, ...], in_channels: int, out_channels: int
+    ) -> float:
+        """Nothing."""
+        return 0.0
+
+
+def _everything(trainer: Trainer) -> dict[str, Tensor]:
+    """All that steps change and depend on."""
+    device, chance = trainer.device, {"chance": torch.get_rng_state()}
+    if device.type == "cuda":
+        chance["chance on the device"] = torch.cuda.get_rng_state(device)
+    beside = {f"beside/{name}": tensor for name, tensor in trainer.objective.state().tensors.items()}
+    return {**take_training(trainer.network, trainer.optimizer).tensors, **beside, **chance}
 
 
 def watched_windows(task: Task) -> int:

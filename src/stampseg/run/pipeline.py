@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,31 +24,42 @@ from ..core.level import Level
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
-from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
+from ..data.loaders import CaseCache, ValidationCases
 from ..data.plan import PLAN
 from ..data.splits import SPLITS, Splits, read_splits
 from ..networks.denormals import start_flushing_workers
-from ..networks.device import lay_out, resolve_device, seed_everything
+from ..networks.device import devices_of, lay_out, resolve_device, seed_everything
 from ..networks.factory import count, network_spec, sized_spec
 from ..networks.inherited import cut_and_reset, kept_of
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.outputs import check_outputs
-from ..networks.pretrained.source import fill
+from ..networks.pretrained.source import fill, open_source
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..train.learner import Learner
 from ..train.loss import class_weights
 from ..train.round import Fit, Round
+from ..train.shared_layers import prove_shared
 from ..train.stamp import as_given, stamp, train_only
 from ..train.statistics import with_own_statistics
+from ..train.team import Team
 from ..train.trainer import Trainer
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
 from .folder import CONFIG_FILE, RunFolder
 from .interruption import between_steps
-from .learner import Task, fit_on_training, gathering_of, learner_of, objective_of, training_batches
+from .learner import (
+    Task,
+    fit_on_training,
+    gathering_of,
+    learner_of,
+    objective_of,
+    together,
+    training_batches,
+)
+from .processes import working_together
 from .records import Result
-from .reporters import Reporter
+from .reporters import Reporter, Reporters
 from .result import write_result
 from .survey import Survey, seldom, survey
 
@@ -82,11 +93,20 @@ def run_training(
     folder.keep_rounds(checkpointer.rounds_saved)
     start_flushing_workers()
     seed_everything(config.seed)
-    task = _taught(_task(dataset, folder, config, reporter, source), teachers)
-    network, graph, spec = _begin(task, source, trusted)
-    _announce(network, graph, task, reporter)
-    with between_steps():
-        before, rounds, remarks = _train(network, graph, spec, task, folder, checkpointer, reporter, source)
+    places = devices_of(resolve_device(config.device), config.devices)
+    bare = _task(dataset, folder, config, reporter, source, places[0])
+    with working_together(
+        places, lambda text: reporter.note(text, Level.ERROR),
+        follow, folder.path, bare, source and source.path, tuple(trusted), tuple(teachers),
+    ) as team:  # fmt: skip
+        team.draw_alike()
+        task = _taught(bare, teachers)
+        network, graph, spec = _begin(task, source, trusted)
+        _announce(network, graph, task, reporter, team)
+        prove_shared(network, spec, team)
+        with between_steps():
+            kept = _Kept(folder, checkpointer, reporter, lambda turn: _describe(spec, task, turn, source))
+            before, rounds, remarks = _train(network, graph, task, kept, team, source is not None)
 
     def trained_fit(number: int) -> Fit:
         chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
@@ -112,15 +132,54 @@ def run_training(
     return result
 
 
+def follow(
+    team: Team,
+    device: torch.device,
+    path: Path,
+    task: Task,
+    given: Path | None,
+    trusted: Collection[str],
+    teachers: Sequence[Path],
+) -> None:
+    """The run in a process that is not the first of its team: the same steps and cuts; nothing is written."""
+    checkpointer = Checkpointer(path, task.config.train.checkpoint_minutes, writes=False)
+    start_flushing_workers()
+    seed_everything(task.config.seed)
+    source = open_source(given, trusted=trusted) if given is not None else None
+    team.draw_alike()
+    task = _taught(replace(task, device=device), teachers)
+    network, graph, spec = _begin(task, source, trusted)
+    prove_shared(network, spec, team)
+    _train(network, graph, task, _Kept(None, checkpointer, Reporters([])), team, source is not None)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Where a run goes on from and what becomes of its rounds; nothing in a process that is not the first."""
+
+    folder: RunFolder | None
+    checkpointer: Checkpointer
+    reporter: Reporter
+    describe: Callable[[Round], Description] | None = None
+
+    def round(self, turn: Round, model: nn.Module) -> None:
+        """Write a round that has ended."""
+        if self.folder is not None and self.describe is not None:
+            save_model(self.folder.round_model(turn.number), model, self.describe(turn))
+            self.folder.append_round(turn)
+        self.checkpointer.keep()
+        self.reporter.round(turn)
+
+
 def _task(
     dataset: Dataset,
     folder: RunFolder,
     config: Config,
     reporter: Reporter,
     source: Source | None,
+    device: torch.device,
 ) -> Task:
     """What the run knows before it has a network; written to the folder, and told."""
-    device = resolve_device(config.device)
     stored = folder.config()
     known = read_splits(folder.path) if stored is not None else None
     seen = survey(dataset, stored or config, source, known, folder.plan())
@@ -142,12 +201,14 @@ def _taught(task: Task, teachers: Sequence[Path]) -> Task:
     return replace(task, teachers=tuple(lay_out(network, dims, task.device) for network in networks))
 
 
-def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter) -> None:
+def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter, team: Team) -> None:
     parameters = Tally(network, graph).parameters
     goal = _goal(network, graph, task.config)
     reporter.note(
         f"{task.config.method}: a network of {parameters:,} parameters, {task.config.train.steps} steps{goal}"
     )
+    if team.size > 1:
+        reporter.note(f"{team.size} processes ({task.device.type}), each with its share of every batch")
     if task.teachers:
         reporter.note(f"{len(task.teachers)} networks teach it, on all {len(task.taught)} scans")
     if task.taught:
@@ -159,32 +220,27 @@ def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Rep
 
 
 def _train(
-    network: nn.Module,
-    graph: ChannelGraph,
-    spec: NetworkSpec,
-    task: Task,
-    folder: RunFolder,
-    checkpointer: Checkpointer,
-    reporter: Reporter,
-    source: Source | None,
+    network: nn.Module, graph: ChannelGraph, task: Task, kept: _Kept, team: Team, is_given: bool
 ) -> tuple[Round, list[Round], list[str]]:
     """The network before its first round, as round -1; all rounds, each kept in the folder; remarks."""
     config, rounds = task.config, list[Round]()
+    checkpointer, reporter = kept.checkpointer, kept.reporter
     cache = CaseCache(task.plan, config.data.cache_megabytes)
-    with training_batches(task, cache) as batches:
+    with training_batches(task, cache, team.share) as batches:
         trainer = Trainer(
             network, batches, config.train, config.train.steps, task.device,
             objective=objective_of(network, task),
             on_step=lambda done, loss: _stepped(done, config.train.steps, loss, reporter, checkpointer),
-            warn=lambda text: reporter.note(text, Level.WARNING),
+            warn=lambda text: reporter.note(text, Level.WARNING), team=team,
         )  # fmt: skip
         gathering, randomness = gathering_of(trainer, graph, task), np.random.default_rng(config.seed)
         checkpointer.follow(trainer, gathering, randomness)
         held_out = ValidationCases(task.seen.split.validation, cache)
-        learner = checkpointer.learner(learner_of(trainer, held_out, task, randomness, gathering, batches))
+        live = learner_of(trainer, held_out, task, randomness, gathering, batches)
+        learner = checkpointer.learner(together(live, trainer))
         if checkpointer.resumed:
             reporter.note(f"resumed after {checkpointer.rounds_saved} round(s)")
-        given = learner.validate() if source is not None else None
+        given = learner.validate() if is_given else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")
         before = as_given(learner, graph, given)
@@ -196,11 +252,8 @@ def _train(
                 continue
             model = trainer.objective.trained(network)
             if model is not network and turn.steps == config.train.steps:
-                model = with_own_statistics(model, _images(trainer, batches))
-            save_model(folder.round_model(turn.number), model, _describe(spec, task, turn, source))
-            folder.append_round(turn)
-            checkpointer.keep()
-            reporter.round(turn)
+                model = with_own_statistics(model, _images(trainer))
+            kept.round(turn, model)
         remarks = trainer.objective.remarks()
     return before, rounds, remarks
 
@@ -219,10 +272,10 @@ def _unready(rounds: list[Round], config: Config) -> str:
     )
 
 
-def _images(trainer: Trainer, batches: TrainingBatches) -> Iterator[Tensor]:
+def _images(trainer: Trainer) -> Iterator[Tensor]:
     """Windows with and without labels, as they come after the last step, for the statistics of an average."""
     for step in range(STATISTICS_BATCHES):
-        batch = trainer.to_device(batches.batch(trainer.done + step))
+        batch = trainer.batch(trainer.done + step)
         yield torch.cat([batch[name] for name in ("image", "weak") if name in batch])
 
 

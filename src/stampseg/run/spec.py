@@ -75,8 +75,13 @@ class RunSpec:
             model=model.absolute() if model is not None else None,
         )
 
+    def on_devices(self, count: int) -> RunSpec:
+        """The same, done by another number of processes: it is the same run."""
+        return replace(self, config=self.config.merged({"devices": count}))
+
     def differences(self, other: RunSpec) -> list[str]:
-        """Names of what another spec asks otherwise; how it was worded does not count."""
+        """Names of what another spec asks otherwise; how it was worded does not count, nor how many processes
+        do it."""
         worded = ("command", "directory", "config")
         names = {
             each.name
@@ -84,7 +89,8 @@ class RunSpec:
             if each.name not in worded and getattr(self, each.name) != getattr(other, each.name)
         }
         ours, theirs = _flat(self.config.model_dump(mode="json")), _flat(other.config.model_dump(mode="json"))
-        return sorted(names | {name for name in ours | theirs if ours.get(name) != theirs.get(name)})
+        others = {name for name in ours | theirs if ours.get(name) != theirs.get(name)}
+        return sorted(names | (others - {"devices"}))
 
 
 SPEC = JsonFile("run.json", RunSpec, remedy="start the run again in a new folder")

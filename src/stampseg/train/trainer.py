@@ -17,7 +17,9 @@ from ..networks.device import memory_format
 from ..networks.narrow_layers import narrow_layers
 from .loss import in_float32, make_loss
 from .objective import Batch, Objective, Supervised
+from .shared_layers import shared_layers
 from .state import put_training, take_training
+from .team import ALONE, Team
 
 DAMPING = 0.1  # of the learning rate, after a loss that was not finite
 
@@ -26,7 +28,7 @@ class Batches(Protocol):
     """A source of training batches: image (B, C, *S) float32, label (B, 1, *S)."""
 
     def batch(self, step: int) -> Batch:
-        """The batch of an optimiser step; the same for the same step."""
+        """The batch of an optimiser step, or this process's rows of it; the same for the same step."""
         ...
 
     def scoring_batches(self, count: int | None = None) -> Iterable[Batch]:
@@ -80,6 +82,7 @@ class Trainer:
         objective: what is minimised; None: the loss of the options on labelled images.
         on_step: called after every step with the step's number (from 1) and loss.
         warn: told when a loss was not finite and training went back.
+        team: the processes that train this network together.
 
     Attributes:
         done: steps of the run; `taken` of them, with losses adding up to `total`, in the stretch that
@@ -97,9 +100,10 @@ class Trainer:
         objective: Objective | None = None,
         on_step: Callable[[int, float], None] | None = None,
         warn: Callable[[str], None] | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.network, self.batches, self.options, self.steps = network, batches, options, steps
-        self.device, self.on_step, self.warn = device, on_step, warn
+        self.device, self.on_step, self.warn, self.team = device, on_step, warn, team
         self.done = self.taken = 0
         self.total, self.damping = 0.0, 1.0
         self.watcher: StepWatcher | None = None
@@ -160,14 +164,14 @@ class Trainer:
             ) from error
 
     def _step(self) -> float:
-        batch = self.to_device(self.batches.batch(self.done))
+        batch = self.batch(self.done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.damping * learning_rate(self.done, self.steps, self.options)
         self.optimizer.zero_grad(set_to_none=True)
         progress = self.done / self.steps
         loss = self.objective.loss(self.forward, batch, progress)
         loss.backward()
-        value = float(loss.detach())
+        value = self.team.add_gradients(self.network.parameters(), loss.detach())
         if not math.isfinite(value):
             raise NotFiniteError(
                 f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
@@ -179,15 +183,19 @@ class Trainer:
         return value
 
     def forward(self, image: Tensor, network: nn.Module | None = None) -> Any:
-        """Output of the trained network, or of another one, in the precision of the run; see `Forward`."""
+        """Output of the trained network, or of another one, in the precision of the run; see `Forward`.
+
+        Each process of a team passes its rows, and has the output of all.
+        """
+        part = self.team.part(image)
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             if self.options.compile and network is None:
-                output = self._compiled()(image)
+                output = self._compiled()(part)
             else:
-                with narrow_layers():
-                    output = (network or self.network)(image)
-        return in_float32(output) if bf16 else output
+                with narrow_layers(), shared_layers(self.team, len(image)):
+                    output = (network or self.network)(part)
+        return self.team.output(in_float32(output) if bf16 else output, len(image))
 
     def _compiled(self) -> Callable[[Tensor], Any]:
         """The network compiled as it is now: after a cut what was compiled is thrown away.
@@ -199,6 +207,11 @@ class Trainer:
             torch.compiler.reset()
             self._call, self._compiled_shapes = torch.compile(self.network, dynamic=False), shapes
         return self._call
+
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """The whole batch of an optimiser step, on the device."""
+        part = self.to_device(self.batches.batch(step))
+        return part if self.team.size == 1 else self.to_device(self.team.batch(part))
 
     def to_device(self, batch: Batch) -> dict[str, Tensor]:
         """Images in the fast layout and labels, on the device."""

@@ -196,7 +196,7 @@ def _opened(place: Path, spec: RunSpec, dataset: Dataset, shared: Plan | None) -
         plan = own.prepared_as(shared)
     if (place / SPEC.name).is_file():
         folder = RunFolder.reopen(place)
-        spec = folder.spec
+        spec = folder.spec.on_devices(spec.config.devices)
     else:
         folder = RunFolder.create(place, spec)
     if plan is not None:

@@ -217,7 +217,7 @@ def _searched(config: Config) -> Config:
 def _opened(place: Path, spec: RunSpec) -> tuple[RunFolder, RunSpec]:
     if (place / SPEC.name).is_file():
         folder = RunFolder.reopen(place)
-        return folder, folder.spec
+        return folder, folder.spec.on_devices(spec.config.devices)
     return RunFolder.create(place, spec), spec
 
 
