@@ -412,3 +412,43 @@ def test_networks_that_found_nothing_say_nothing_of_their_method(tmp_path: Path)
     told = "ours on liver: 1 of 1 network found next to nothing (mean Dice below 0.1): they say nothing"
     assert f"{told} about the method; give them more steps or labels" in said
     assert not any("usual on liver" in text and "found next" in text for text in said)
+
+
+ASKED = """
+tasks:
+  liver: {data: x, labelled_people: [10], test: 8}
+  spleen: {data: x, labelled_people: [10], test: 8}
+  heart: {data: x, labelled_people: [5, 10], test: 8}
+methods: {ours: {}, usual: {}, flat: {}, thin: {}}
+draws: [0, 1, 2, 3]
+claims:
+  - {method: ours, against: usual, kind: superior, tasks: all}
+  - {method: ours, against: usual, kind: superior, tasks: [liver]}
+  - {method: ours, against: thin, kind: superior, tasks: [liver]}
+"""
+
+
+def test_a_study_that_is_not_whole_is_read_and_nothing_is_held_without_its_tasks(tmp_path: Path) -> None:
+    study = read_study(make_study(tmp_path / "study", claims=ASKED))
+    found = compare(study)
+    over_all, on_liver, on_thin = found.findings
+    assert over_all.missing == ("heart",) and over_all.verdict is not Verdict.HELD
+    assert on_liver.verdict is Verdict.HELD
+    assert on_thin.mean is None and verdict_text(on_thin).startswith("No person was tested with both")
+    assert (
+        "The study is not whole: 24 of 64 cells have ended; what is said now may change, and whoever stops "
+        "when it suits finds what is not there"
+    ) in study.remarks
+
+
+def test_a_study_that_is_whole_says_nothing_of_that(tmp_path: Path) -> None:
+    asked = ASKED.replace("  heart: {data: x, labelled_people: [5, 10], test: 8}\n", "").replace(
+        ", thin: {}", ""
+    )
+    asked = asked.rsplit("  - ", 1)[0]
+    study = read_study(make_study(tmp_path / "study", claims=asked))
+    assert not [text for text in study.remarks if "not whole" in text]
+    with pytest.raises(
+        ConfigError, match="claim 1 names the task kidney, and no cell has it; there are liver"
+    ):
+        read_study(make_study(tmp_path / "other", claims=asked.replace("tasks: all", "tasks: [kidney]")))

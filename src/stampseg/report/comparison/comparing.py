@@ -250,7 +250,7 @@ def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summar
 
 
 def _finding(study: Study, claim: Claim) -> Finding:
-    tasks = study.tasks if claim.tasks == "all" else claim.tasks
+    tasks = study.all_tasks if claim.tasks == "all" else claim.tasks
     pairs = tuple(
         Pair(task, task, claim.method, claim.against, found)
         for task in tasks

@@ -51,9 +51,10 @@ def read_study(folder: Path) -> Study:
     if not whole:
         raise DataError(f"{folder / CASES}: no case has a Dice; compare when a cell of the study has ended")
     values = _config(folder / CONFIG)
-    remarks = (*_remarks(figures, measured, whole), *_added(values))
-    study = Study(folder.resolve().name, whole, _claims(values, folder / CONFIG), remarks)
-    _check_claims(study, folder / CONFIG)
+    remarks = (*_remarks(figures, measured, whole), *_added(values), *_still_to_come(values, len(whole)))
+    tasks = tuple(map(str, _asked(values, "tasks")))
+    study = Study(folder.resolve().name, whole, _claims(values, folder / CONFIG), remarks, asked=tasks)
+    _check_claims(study, tuple(map(str, _asked(values, "methods"))), folder / CONFIG)
     return study
 
 
@@ -187,6 +188,29 @@ def _added(values: object) -> Iterator[str]:
         yield f"Added to the study after its first result: {some(list(map(str, added)))}"
 
 
+def _asked(values: object, name: str) -> Mapping[Any, Any]:
+    """Tasks or methods of study.yaml, by name; none where it does not list them."""
+    found = values.get(name) if isinstance(values, dict) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _still_to_come(values: object, ended: int) -> Iterator[str]:
+    """That cells are missing, and what looking before the end does."""
+    labels = [
+        task.get("labelled_people") for task in _asked(values, "tasks").values() if isinstance(task, Mapping)
+    ]
+    draws = values.get("draws") if isinstance(values, dict) else None
+    lists = [each for each in (*labels, draws) if isinstance(each, list)]
+    if len(lists) < len(labels) + 1 or not labels:
+        return
+    whole = sum(map(len, lists[:-1])) * len(_asked(values, "methods")) * len(lists[-1])
+    if ended < whole:
+        yield (
+            f"The study is not whole: {ended} of {whole} cells have ended; what is said now may change, and "
+            "whoever stops when it suits finds what is not there"
+        )
+
+
 def _said(error: ValidationError) -> str:
     """The first thing that is wrong with a claim."""
     first = error.errors()[0]
@@ -203,20 +227,21 @@ def _said(error: ValidationError) -> str:
     return f"{name} {first['input']!r}: expected {text}".strip()
 
 
-def _check_claims(study: Study, path: Path) -> None:
+def _check_claims(study: Study, methods: tuple[str, ...], path: Path) -> None:
+    """Refuse names that neither study.yaml nor a cell has; of some the cells may be still to come."""
     for number, claim in enumerate(study.claims, 1):
-        for method in (claim.method, claim.against):
-            if method not in study.methods:
-                raise ConfigError(
-                    f"{path}: claim {number} names the method {method}, and no cell has it; there are "
-                    f"{', '.join(study.methods)}; correct the name, or compare when its cells have ended"
-                )
-        for task in () if claim.tasks == "all" else claim.tasks:
-            if task not in study.tasks:
-                raise ConfigError(
-                    f"{path}: claim {number} names the task {task}, and no cell has it; there are "
-                    f"{', '.join(study.tasks)}; correct the name, or compare when its cells have ended"
-                )
+        named = (
+            ("method", (claim.method, claim.against)),
+            ("task", () if claim.tasks == "all" else claim.tasks),
+        )
+        for (kind, names), known in zip(named, ((*study.methods, *methods), study.all_tasks), strict=True):
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"{path}: claim {number} names the {kind} {name}, and no cell has it; there are "
+                        f"{', '.join(dict.fromkeys(known))}; correct the name, or compare when its cells "
+                        "have ended"
+                    )
 
 
 def _remarks(

@@ -71,7 +71,8 @@ class Cell:
 class Study:
     """All cells with a Dice, the claims written before it, and what was noticed when it was read.
 
-    `runs` says that it is two run folders and no study.
+    `runs` says that it is two run folders and no study; `asked` are the tasks of study.yaml, whose cells may
+    be still to come.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Study:
     claims: tuple[Claim, ...] = ()
     remarks: tuple[str, ...] = ()
     runs: bool = False
+    asked: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -91,6 +93,11 @@ class Study:
     def tasks(self) -> tuple[str, ...]:
         """In the order of the cells."""
         return tuple(dict.fromkeys(cell.setting.task for cell in self.cells))
+
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """Those of the cells, then those whose cells are still to come."""
+        return tuple(dict.fromkeys([*self.tasks, *self.asked]))
 
     @property
     def settings(self) -> tuple[Setting, ...]:
