@@ -24,7 +24,7 @@ def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
         multiprocessing.set_forkserver_preload(
             ["torch", "torch.distributed", "monai.losses", "stampseg.run.pipeline"]
         )
-        monkeypatch.setattr(processes, "START", "forkserver")
+        monkeypatch.setattr(processes, "SPAWN", multiprocessing.get_context("forkserver"))
 
 
 def in_team(size: int, work: Callable[..., T], *arguments: Any) -> T:

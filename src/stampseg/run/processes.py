@@ -33,7 +33,9 @@ from ..core.remarks import gathered
 from ..data.share import Share
 from ..train.team import ALONE, LostError, Team
 
-START = "spawn"  # CUDA, and the threads of torch, do not live through a fork
+SPAWN: Any = multiprocessing.get_context(
+    "spawn"
+)  # CUDA, and the threads of torch, do not live through a fork
 FOREVER = timedelta(days=30)  # one process may validate for long; ends are seen by watching, not by waiting
 GRACE = 20.0  # seconds that the first process has to end by itself
 LOST = 70  # exit status of a process that ended because another one did
@@ -157,10 +159,9 @@ class _Other:
 def _start(
     share: Share, places: Sequence[torch.device], threads: int, meeting: Path, work: Work, arguments: Any
 ) -> _Other:
-    context: Any = multiprocessing.get_context(START)
-    here, there = context.Pipe(duplex=False)
+    here, there = SPAWN.Pipe(duplex=False)
     device = places[share.rank]
-    process = context.Process(
+    process = SPAWN.Process(
         target=_other, args=(share, device, threads, meeting, there, work, arguments), daemon=True
     )
     process.start()
@@ -243,14 +244,17 @@ class _Others:
                 os._exit(TrainingError.exit_code)
 
     def reason(self) -> StampsegError | None:
-        """Why the first of them ended that had a reason of its own; waits a moment for them to say it."""
-        end = time.monotonic() + 5
+        """Why the first of them ended that had a reason of its own; waits for them to say it."""
+        end = time.monotonic() + GRACE
         while True:
+            alive = any(
+                other.process.is_alive() for other in self.each
+            )  # asked first: then all has been said
             for other in self.each:
                 other.process.join(timeout=0.05)
                 if (found := other.said()) is not None:
                     return found
-            if time.monotonic() > end:
+            if not alive or time.monotonic() > end:
                 return None
 
     def leave(self) -> None:
