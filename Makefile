@@ -24,10 +24,10 @@ lint: $(VENV)/.lint
 
 # Scripts of others for the page of `stampseg export RUN -o segment.html`; needs Node.js with npm.
 web:
-	cd web && npm ci --no-fund --no-audit && npm run --silent build
+	cd viewers/web && npm ci --no-fund --no-audit && npm run --silent build
 
 clean:
-	rm -rf web/node_modules .venv .venv-demo .venv-ci build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf viewers/web/node_modules .venv .venv-demo .venv-ci build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # The marker files are written last, so that an interrupted installation is tried again.
 $(VENV)/.test: pyproject.toml constraints.txt tests/requirements-no-deps.txt

@@ -16,8 +16,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PAGE = ROOT / "src" / "stampseg" / "export" / "page"
 PACKAGES = {
-    "png": ROOT / "web" / "node_modules" / "fast-png" / "lib" / "index.js",
-    "dicom": ROOT / "web" / "node_modules" / "dicom-parser" / "dist" / "dicomParser.js",
+    "png": ROOT / "viewers" / "web" / "node_modules" / "fast-png" / "lib" / "index.js",
+    "dicom": ROOT / "viewers" / "web" / "node_modules" / "dicom-parser" / "dist" / "dicomParser.js",
 }
 
 

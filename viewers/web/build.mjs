@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-const target = here("../src/stampseg/export/page/vendor/");
+const target = here("../../src/stampseg/export/page/vendor/");
 const engine = here("node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm");
 
 const { metafile, outputFiles } = await build({
