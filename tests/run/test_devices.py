@@ -303,3 +303,24 @@ def test_the_number_is_no_part_of_what_a_run_is(pictures: Path, whole: Path) -> 
     spec = RunFolder(whole).spec
     assert spec.on_devices(3).config.devices == 3
     assert not spec.differences(spec.on_devices(3))
+
+
+LONE = """
+import torch
+from stampseg.run import processes
+processes.GRACE = 0.5
+if __name__ == "__main__":
+    places = [torch.device("cpu"), torch.device("meta")]  # which is no device to work on
+    with processes.working_together(places, lambda text: print("SAID", text, flush=True), print):
+        pass
+"""
+
+
+def test_one_that_ends_before_all_have_met_ends_the_run(tmp_path: Path) -> None:
+    script = tmp_path / "lone.py"
+    script.write_text(LONE.replace('"meta"', '"cuda", 99'))  # there is none, here or anywhere
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=100, env=os.environ, check=False
+    )
+    assert done.returncode == 4, done.stderr
+    assert "process 2 of 2 (cuda:99): " in done.stdout + done.stderr

@@ -24,7 +24,10 @@ from napari.components import ViewerModel
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication
 from stampseg_napari.panel import UNPLACED, Panel
+from stampseg_napari.places import ORDERS, image_of
 from stampseg_napari.reading import reader_of
+
+from stampseg.core.errors import DataError
 
 MANIFEST = Path(sys.modules["stampseg_napari"].__file__ or "").with_name("napari.yaml")
 
@@ -143,6 +146,22 @@ def test_what_does_not_fit_is_said_in_the_panel(exported: Path, volumes: Path, t
     pressed(panel)
     assert "gone.onnx" in panel.told.value
     assert [layer.name for layer in viewer.layers] == ["flat"]
+
+
+def test_layers_that_lie_otherwise_are_no_channels_of_one_image() -> None:
+    data, viewer = np.zeros((4, 5, 6)), ViewerModel()
+    at = {"stampseg": {"affine": np.eye(4)}}
+    turned = {"stampseg": {"affine": np.diag([-1.0, -1.0, 1.0, 1.0])}}
+    first = viewer.add_image(data, name="t1", metadata=at)
+    assert len(image_of([first, viewer.add_image(data, metadata=at)], 3, next(iter(ORDERS))).array) == 2
+    others = [
+        viewer.add_image(data, name="mirrored", metadata=turned),
+        viewer.add_image(data, name="plain"),
+        viewer.add_image(data, name="moved", metadata=at, translate=(1, 0, 0)),
+    ]
+    for other in others:
+        with pytest.raises(DataError, match=f"{other.name}: not on the grid of t1; resample it first"):
+            image_of([first, other], 3, next(iter(ORDERS)))
 
 
 def test_the_sample_is_the_data_of_the_demo() -> None:

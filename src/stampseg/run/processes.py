@@ -78,8 +78,8 @@ def working_together(
             for rank in range(1, count):
                 others.each.append(_start(Share(rank, count), places, each, meeting, work, arguments))
             others.await_all()
+            others.watch()  # one may end before all have met, and they would be waited for
             with _met(Share(0, count), places[0], meeting) as team:
-                others.watch()
                 yield team
             others.leave()
         except LostError as error:

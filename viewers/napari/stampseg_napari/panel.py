@@ -123,6 +123,8 @@ def told(done: Done) -> list[str]:
     found, is_volume = done.found, done.found.affine is not None
     voxel = math.prod(found.spacing) / 1000  # ml
     lines = [UNPLACED] if is_volume and done.image.affine is None else []
+    if len(done.layers) > 1:  # their order is that of the list, and only its reader knows whether it is right
+        lines += [f"channel {number}: {layer.name}" for number, layer in enumerate(done.layers, 1)]
     for name, value in done.labels.items():
         count = int((found.mask == value).sum())
         line = f"{name}: {count * voxel:.2f} ml" if is_volume else f"{name}: {count} pixels"

@@ -64,7 +64,7 @@ def image_of(layers: Sequence[Any], dims: int, order: str) -> Image:
     first = layers[0]
     channels = [channel for layer in layers for channel in _channels(layer, dims)]
     for layer in layers[1:]:
-        if layer.data.shape != first.data.shape or not np.allclose(layer.scale, first.scale):
+        if layer.data.shape != first.data.shape or not _alike(layer, first):
             raise DataError(f"{layer.name}: not on the grid of {first.name}; resample it first")
     if dims == 2:
         return Image(np.stack(channels), None, None, turned=False)
@@ -75,6 +75,18 @@ def image_of(layers: Sequence[Any], dims: int, order: str) -> Image:
     arrays = [channel.T if turned else channel for channel in channels]
     spacing = tuple(float(size) for size in (first.scale[::-1] if turned else first.scale))
     return Image(np.stack(arrays), None, spacing, turned)
+
+
+def _alike(layer: Any, first: Any) -> bool:
+    """Whether two layers of one shape lie alike in space: by what the reader knew, and in the viewer."""
+    ours, theirs = (each.metadata.get(KEY, {}).get("affine") for each in (layer, first))
+    if (ours is None) != (theirs is None):
+        return False
+    if ours is not None and not np.allclose(ours, theirs, atol=1e-3):
+        return False
+    dims = layer.data.ndim - bool(layer.rgb)
+    corners = [np.zeros(dims), *np.eye(dims)]
+    return all(np.allclose(layer.data_to_world(c), first.data_to_world(c), atol=1e-3) for c in corners)
 
 
 def _channels(layer: Any, dims: int) -> list[np.ndarray]:
