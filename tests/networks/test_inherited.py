@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import nn
 
 from stampseg.channels.trace import trace
 from stampseg.core.errors import ConfigError, ModelFileError
-from stampseg.networks.inherited import cut_and_reset, kept_of
+from stampseg.networks.inherited import cut_and_redraw, kept_of
 from stampseg.networks.model_file import save_model
 from tests.networks.small_model import make_model
 
@@ -26,7 +27,8 @@ def test_the_widths_are_those_of_the_file_and_the_weights_are_drawn_for_them(
     assert kept == description.kept == dict(graph.kept)
     torch.manual_seed(1)
     network = description.network.build()
-    again = cut_and_reset(network, trace(network, torch.zeros(1, 1, *[8] * dims)), kept)
+    began, fresh = copy.deepcopy(network), description.network.build()
+    again = cut_and_redraw(network, trace(network, torch.zeros(1, 1, *[8] * dims)), kept, fresh)
     assert again.kept == graph.kept
     theirs, ours = pruned.state_dict(), network.state_dict()
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
@@ -38,6 +40,7 @@ def test_the_widths_are_those_of_the_file_and_the_weights_are_drawn_for_them(
             if weight.numel() > 100:
                 assert weight.abs().max() > 0.8 * bound, name
             assert not torch.equal(weight, theirs[f"{name}.weight"])
+            assert not torch.isin(weight, began.get_submodule(name).weight).any()  # no rewinding
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             assert module.running_mean is not None and not module.running_mean.any()
             assert module.num_batches_tracked == 0

@@ -128,3 +128,17 @@ def test_people_held_out_of_a_fold_have_chosen_nothing(run: Path) -> None:
     assert "## Held out" in text and "nothing was learnt from these people, and no round was chosen" in text
     assert "## Validation" not in text and "too good" not in text
     assert "network was chosen by these cases" in methods_of(record, found)
+
+
+def test_what_a_network_began_with_is_said(run: Path) -> None:
+    record, findings = read_record(run), Findings((), ())
+    assert record.given is None and "began with" not in methods_of(record, findings)
+    text = methods_of(replace(record, given="run1"), findings)
+    assert "It began with the trained network of run1, whose own training" in text
+    config = record.config.replace("network:", "network:\n  widths_of: /runs/ours", 1)
+    assert "widths_of" in config
+    text = methods_of(replace(record, config=config), findings)
+    assert (
+        "have the widths that the pruned network of ours had come to; its weights were drawn by chance"
+        in text
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from ..channels.graph import ChannelGraph
@@ -41,11 +43,33 @@ def kept_of(path: Path, spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     return description.kept
 
 
-def cut_and_reset(network: nn.Module, graph: ChannelGraph, kept: dict[str, tuple[int, ...]]) -> ChannelGraph:
-    """Cut a network in place, then draw its weights anew, as layers of these widths begin."""
+def cut_and_redraw(
+    network: nn.Module, graph: ChannelGraph, kept: dict[str, tuple[int, ...]], fresh: nn.Module
+) -> ChannelGraph:
+    """Cut a network in place, with weights as its layers would begin had they always been that narrow.
+
+    They are the network's own way to begin: those of `fresh`, with each layer's spread as for the inputs that
+    it has left, by 1 / sqrt(inputs) as in the initialisations of He, Glorot and PyTorch.
+
+    Args:
+        network: dense.
+        graph: its channels.
+        kept: see `kept_of`.
+        fresh: the dense network built once more: of the weights that the pruned one began with, those of the
+            same seed, its cuts have chosen.
+    """
+    network.load_state_dict(fresh.state_dict())
+    layers = {name: layer for name, layer in network.named_modules() if _inputs(layer)}
+    before = {name: _inputs(layer) for name, layer in layers.items()}
     graph = apply_cut(network, graph, graph.cut_to(kept))
-    for module in network.modules():
-        reset = getattr(module, "reset_parameters", None)
-        if callable(reset):
-            reset()
+    with torch.no_grad():
+        for name, layer in layers.items():
+            for parameter in layer.parameters(recurse=False):
+                parameter *= math.sqrt(before[name] / _inputs(layer))
     return graph
+
+
+def _inputs(layer: nn.Module) -> int:
+    """Numbers that go into one of a layer's; 0 for what has no filters, such as norms."""
+    weight = getattr(layer, "weight", None)
+    return weight[0].numel() if isinstance(weight, torch.Tensor) and weight.ndim > 1 else 0

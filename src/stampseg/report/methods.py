@@ -35,7 +35,7 @@ def methods_of(record: Record, findings: Findings) -> str:
     parts = [
         ("Data", _data(record.splits, record.result, record.fingerprint, config)),
         ("Preparation", _preparation(record.plan)),
-        ("Network", _network(record.result, config)),
+        ("Network", f"{_network(record.result, config)}{_beginning(record.given, config)}"),
         ("Search", _search(record.search) if record.search else ""),
         ("Training", f"{_training(record.result, config)}{_distillation(record.folds, config)}"),
         ("Augmentation", _augmentation(record.plan) if config.train.augment else "None."),
@@ -118,6 +118,21 @@ def _network(result: Result, config: Config) -> str:
         f"removed while the network trained ({config.method}; criterion {config.prune.criterion}), "
         "towards a target of "
         f"{result.target}{reached}, in {counted(result.rounds, 'round')} of training."
+    )
+
+
+def _beginning(given: str | None, config: Config) -> str:
+    """What stands behind the network besides this training."""
+    if config.network.widths_of is not None:
+        return (
+            f" Its layers have the widths that the pruned network of {config.network.widths_of.name} "
+            "had come to; its weights were drawn by chance."
+        )
+    if given is None:
+        return ""
+    return (
+        f" It began with the trained network of {given}, whose own training, and pruning if there was any, "
+        "came before the steps named here."
     )
 
 

@@ -39,6 +39,7 @@ class Record:
         fingerprint: None where it is not recorded.
         config: the text of config.yaml, "" where it is not there.
         command: how the run was started, word by word; empty where it is not recorded.
+        given: name of the trained network it began with, to prune it or to go on; None: it began by chance.
         notes: what the run noted before and after its rounds, each once: a run that was stopped repeats them;
             runs of version 0.1 have theirs in log.txt alone, which is not read.
         folds: of a cross-validation; None where there was none.
@@ -54,6 +55,7 @@ class Record:
     fingerprint: Fingerprint | None
     config: str
     command: tuple[str, ...]
+    given: str | None
     notes: tuple[NoteRecord, ...]
     folds: Folds | None
     search: Search | None
@@ -99,6 +101,7 @@ def read_record(path: Path) -> Record:
         fingerprint=_read(path, FINGERPRINT, gaps),
         config=_text(path / CONFIG_FILE, gaps, f"{CONFIG_FILE} is missing: the options are not known") or "",
         command=spec.command if spec else (),
+        given=spec.model.name if spec and spec.model else None,
         notes=_once(_read_lines(path, NOTES, gaps)),
         folds=_read(path, FOLDS, gaps),
         search=_read(path, SEARCH, gaps),

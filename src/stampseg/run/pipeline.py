@@ -30,7 +30,7 @@ from ..data.splits import SPLITS, Splits, read_splits
 from ..networks.denormals import start_flushing_workers
 from ..networks.device import devices_of, lay_out, resolve_device, seed_everything
 from ..networks.factory import count, network_spec, sized_spec
-from ..networks.inherited import cut_and_reset, kept_of
+from ..networks.inherited import cut_and_redraw, kept_of
 from ..networks.model_file import Description, load_model, save_model
 from ..networks.outputs import check_outputs
 from ..networks.pretrained.source import fill, open_source
@@ -305,7 +305,8 @@ def _begin(
             graph = apply_cut(network, graph, graph.cut_to(source.kept))
         fill(network, source)
     elif config.network.widths_of is not None:
-        graph = cut_and_reset(network, graph, kept_of(config.network.widths_of, spec))
+        kept = kept_of(config.network.widths_of, spec)
+        graph = cut_and_redraw(network, graph, kept, spec.build(trusted))
     check_outputs(network, example, plan.out_channels)
     if config.traits.targets_dropout or (config.train.channel_dropout and not config.traits.prunes):
         graph = attach_dropout(network, graph, example)

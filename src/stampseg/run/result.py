@@ -15,6 +15,7 @@ from .folder import RunFolder
 from .records import READING, RESULT, Result
 from .survey import Survey
 
+UNCUT = "; no cut was made, for labels were not found in time for channels to be told apart"
 USELESS_DICE = 0.1  # of all labels together
 LEARNT_DICE = 0.5  # of the worst label on the training cases
 
@@ -52,7 +53,9 @@ def write_result(
     choice = select(rounds, config.prune, before, pruned)
     chosen, fit = rounds[choice.number], training_fit(choice.number)
     unfound = _below(fit.per_label, "training")
-    failure = _failure(unfound, rounds) if unfound and config.train.missed_label == "fail" else None
+    failure = (
+        _failure(unfound, rounds, choice.number) if unfound and config.train.missed_label == "fail" else None
+    )
     if failure is None:
         folder.choose(choice.number)
         calibrate(folder.model)
@@ -116,9 +119,10 @@ def _missed(validation: Validation | None, unfound: Sequence[str]) -> list[str]:
     return [f"this network finds next to nothing of {', '.join(lost)}"] if lost else []
 
 
-def _failure(unfound: Sequence[str], rounds: Sequence[Round]) -> str:
-    """Why a run has no model, and what to do."""
-    good = [turn for turn in standing(rounds) if turn.fit is not None and turn.fit.lowest >= FOUND_DICE]
+def _failure(unfound: Sequence[str], rounds: Sequence[Round], chosen: int) -> str:
+    """Why a run has no model, and what to do; the chosen round is the one that was found wanting."""
+    others = [turn for turn in standing(rounds) if turn.number != chosen]
+    good = [turn for turn in others if turn.fit is not None and turn.fit.lowest >= FOUND_DICE]
     watched = any(turn.fit is not None for turn in rounds)
     still = "no round found every label" if watched else "no round was looked at (`prune.guard` is off)"
     if good:
@@ -127,9 +131,10 @@ def _failure(unfound: Sequence[str], rounds: Sequence[Round]) -> str:
             f"the last round that found every label is {last.number}, rounds/{last.number:03d}.safetensors "
             f"with {last.parameters:,} parameters"
         )
+    larger = " or a larger `prune.target`" if any(turn.event == "cut" for turn in rounds) else ""
     return (
         f"the network finds next to nothing of {', '.join(unfound)}, so the run has no model; {still}; "
-        "give it more `train.steps` or a larger `prune.target`, and look at these labels with `examine` "
+        f"give it more `train.steps`{larger}, and look at these labels with `examine` "
         "(`train.missed_label=warn` keeps such a model)"
     )
 
@@ -154,6 +159,7 @@ def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, 
         remarks.append(
             f"the target ({config.prune.target}) was not reached: "
             f"the network has {chosen.parameters:,} parameters"
+            + ("" if any(turn.event == "cut" for turn in rounds) else UNCUT)
         )
     undone = sum(turn.event == "rolled back" for turn in rounds)
     if undone:
