@@ -187,16 +187,18 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
 
 def test_plans_that_the_page_cannot_do_are_refused(tmp_path: Path) -> None:
     plan = plan_of()
-    cases = [as_case(plan, (), volume_of(plan, 1), tmp_path, 1) for _ in range(4)]
+    cases = [as_case(plan, (), volume_of(plan, 1), tmp_path, 1) for _ in range(5)]
     cases[0]["plan"]["convention"] = "nnunet"
     cases[1]["plan"]["normalization"] = "rank"
     cases[2]["plan"]["in_channels"] = 2
     cases[3]["plan"] = plan_of(dims=2).model_dump(mode="json")
+    cases[4]["plan"]["regions"] = [{"name": "whole", "classes": [1, 2], "written": 1}]
     made = [one["refused"] for one in in_node(cases, tmp_path)]
     assert "by the convention nnunet, which this page cannot do" in made[0]
     assert "normalises images by rank, which this page cannot do" in made[1]
     assert "1 channel(s), expected 2" in made[2]
     assert "is a volume, and this model is for pictures" in made[3]
+    assert "finds regions (whole), which this page cannot do" in made[4]
 
 
 def test_percentiles_and_axes_are_those_of_numpy_and_nibabel(tmp_path: Path) -> None:
