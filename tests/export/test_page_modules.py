@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,28 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
         wanted = None if trust.expected is None else pytest.approx(list(trust.expected), abs=2e-3)
         assert label["expected"] == wanted
     assert made["labels"][2]["expected"] == [0, 0, 0] and made["labels"][1]["expected"] is None
+
+
+def test_a_label_that_the_steps_empty_is_missing_as_by_predict(tmp_path: Path) -> None:
+    known = LabelShape(cases=6, size=(1.0, 2.0), pieces=1, at_border=False)
+    points = LabelCalibration(certainty=(0.2, 0.9), dice=(0.3, 0.8), margin=0.15, people=6)
+    volume, seed = volume_of(plan_of(), 60), 60
+    ranges = {"spacing": ((0.1, 9.0),) * 3, "extent": ((1.0, 99.0),) * 3, "values": ()}
+    plan = plan_of(
+        calibration=Calibration(labels=(None, points, points), source="validation"),
+        scans=TrainingScans(**ranges, labels=(None, known, known), cases=6),
+    )
+    steps = (LabelSteps(label=2, least=1e6),)
+    case = as_case(plan, steps, volume, tmp_path, seed)
+    (made,) = in_node([case], tmp_path)
+    found = segment_confidently(prepare(volume, plan), plan, scores(case["weights"]))
+    assert (found.mask == 2).any()  # and the page would call it found, did it look before the steps
+    after = replace(found, mask=postprocessed(found.mask, steps, volume.header.spacing))
+    trusts = trust_of(after, plan, volume.header, ()).labels
+    assert [trust.missing for trust in trusts] == [False, True]
+    for label, trust in zip(made["labels"], trusts, strict=True):
+        assert label["expected"] == pytest.approx(list(trust.expected or ()), abs=2e-3)
+    assert made["labels"][1]["voxels"] == 0 and made["labels"][1]["expected"] == [0, 0, 0]
 
 
 def test_plans_that_the_page_cannot_do_are_refused(tmp_path: Path) -> None:
