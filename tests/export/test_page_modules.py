@@ -186,6 +186,23 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
     assert made["labels"][2]["expected"] == [0, 0, 0] and made["labels"][1]["expected"] is None
 
 
+@pytest.mark.parametrize("what", ["spacing", "extent"])
+def test_voxels_and_extent_are_unlike_from_the_same_factor_on(what: str, tmp_path: Path) -> None:
+    seed, file = 70, plan_of(orientation="file")
+    volume = volume_of(file, seed)
+    sizes = volume.header.spacing
+    extent = [n * size for n, size in zip(volume.header.shape, sizes, strict=True)]
+    wide = {"spacing": ((0.01, 100.0),) * 3, "extent": ((0.1, 1000.0),) * 3, "values": ()}
+    plans = []
+    for factor in (1 / 1.8, 1 / 1.65, 1 / 1.55, 1.55, 1.65, 1.8):
+        near = tuple((size / factor,) * 2 for size in (sizes if what == "spacing" else extent))
+        plans.append(file.model_copy(update={"scans": TrainingScans(**{**wide, what: near})}))
+    made = in_node([as_case(plan, (), volume, tmp_path, seed) for plan in plans], tmp_path)
+    said = [one["remarks"] for one in made]
+    assert said == [remarks(volume, plan) for plan in plans]
+    assert [len(words) for words in said] == [1, 1, 0, 0, 1, 1]
+
+
 def test_a_label_that_the_steps_empty_is_missing_as_by_predict(tmp_path: Path) -> None:
     known = LabelShape(cases=6, size=(1.0, 2.0), pieces=1, at_border=False)
     points = LabelCalibration(certainty=(0.2, 0.9), dice=(0.3, 0.8), margin=0.15, people=6)
