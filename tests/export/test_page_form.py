@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from stampseg.core.errors import ConfigError, ExportError, MissingPackageError, ModelFileError
+from stampseg.data.regions import Region
 from stampseg.export import export_model, page_form, web_script
 from stampseg.export.forms import check_precision, choose_format
 from stampseg.export.page_form import open_page
@@ -59,6 +60,16 @@ def test_a_plan_that_the_page_cannot_do_is_refused_before_anything_is_written(tm
     with pytest.raises(ExportError, match=r"cannot prepare images by the convention nnunet.*`format` onnx"):
         export_model(model_of(3, convention="nnunet"), tmp_path / "a.html", format="html")
     assert not (tmp_path / "a.html").exists()
+
+
+def test_regions_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """A page takes the likeliest class, and a voxel of a region may have another as its likeliest."""
+    model = model_of(3, regions=(Region(name="whole", classes=(1,), written=1),))
+    wanted = r"cannot find regions \(whole\).*the likeliest class of every voxel.*use `format` onnx"
+    with pytest.raises(ExportError, match=wanted):
+        export_model(model, tmp_path / "a.html", format="html")
+    assert not (tmp_path / "a.html").exists()
+    export_model(model, tmp_path / "a.onnx", format="onnx")  # as the message advises
 
 
 def test_the_name_and_the_precision_of_a_page() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,18 +186,59 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
     assert made["labels"][2]["expected"] == [0, 0, 0] and made["labels"][1]["expected"] is None
 
 
+@pytest.mark.parametrize("what", ["spacing", "extent"])
+def test_voxels_and_extent_are_unlike_from_the_same_factor_on(what: str, tmp_path: Path) -> None:
+    seed, file = 70, plan_of(orientation="file")
+    volume = volume_of(file, seed)
+    sizes = volume.header.spacing
+    extent = [n * size for n, size in zip(volume.header.shape, sizes, strict=True)]
+    wide = {"spacing": ((0.01, 100.0),) * 3, "extent": ((0.1, 1000.0),) * 3, "values": ()}
+    plans = []
+    for factor in (1 / 1.8, 1 / 1.65, 1 / 1.55, 1.55, 1.65, 1.8):
+        near = tuple((size / factor,) * 2 for size in (sizes if what == "spacing" else extent))
+        plans.append(file.model_copy(update={"scans": TrainingScans(**{**wide, what: near})}))
+    made = in_node([as_case(plan, (), volume, tmp_path, seed) for plan in plans], tmp_path)
+    said = [one["remarks"] for one in made]
+    assert said == [remarks(volume, plan) for plan in plans]
+    assert [len(words) for words in said] == [1, 1, 0, 0, 1, 1]
+
+
+def test_a_label_that_the_steps_empty_is_missing_as_by_predict(tmp_path: Path) -> None:
+    known = LabelShape(cases=6, size=(1.0, 2.0), pieces=1, at_border=False)
+    points = LabelCalibration(certainty=(0.2, 0.9), dice=(0.3, 0.8), margin=0.15, people=6)
+    volume, seed = volume_of(plan_of(), 60), 60
+    ranges = {"spacing": ((0.1, 9.0),) * 3, "extent": ((1.0, 99.0),) * 3, "values": ()}
+    plan = plan_of(
+        calibration=Calibration(labels=(None, points, points), source="validation"),
+        scans=TrainingScans(**ranges, labels=(None, known, known), cases=6),
+    )
+    steps = (LabelSteps(label=2, least=1e6),)
+    case = as_case(plan, steps, volume, tmp_path, seed)
+    (made,) = in_node([case], tmp_path)
+    found = segment_confidently(prepare(volume, plan), plan, scores(case["weights"]))
+    assert (found.mask == 2).any()  # and the page would call it found, did it look before the steps
+    after = replace(found, mask=postprocessed(found.mask, steps, volume.header.spacing))
+    trusts = trust_of(after, plan, volume.header, ()).labels
+    assert [trust.missing for trust in trusts] == [False, True]
+    for label, trust in zip(made["labels"], trusts, strict=True):
+        assert label["expected"] == pytest.approx(list(trust.expected or ()), abs=2e-3)
+    assert made["labels"][1]["voxels"] == 0 and made["labels"][1]["expected"] == [0, 0, 0]
+
+
 def test_plans_that_the_page_cannot_do_are_refused(tmp_path: Path) -> None:
     plan = plan_of()
-    cases = [as_case(plan, (), volume_of(plan, 1), tmp_path, 1) for _ in range(4)]
+    cases = [as_case(plan, (), volume_of(plan, 1), tmp_path, 1) for _ in range(5)]
     cases[0]["plan"]["convention"] = "nnunet"
     cases[1]["plan"]["normalization"] = "rank"
     cases[2]["plan"]["in_channels"] = 2
     cases[3]["plan"] = plan_of(dims=2).model_dump(mode="json")
+    cases[4]["plan"]["regions"] = [{"name": "whole", "classes": [1, 2], "written": 1}]
     made = [one["refused"] for one in in_node(cases, tmp_path)]
     assert "by the convention nnunet, which this page cannot do" in made[0]
     assert "normalises images by rank, which this page cannot do" in made[1]
     assert "1 channel(s), expected 2" in made[2]
     assert "is a volume, and this model is for pictures" in made[3]
+    assert "finds regions (whole), which this page cannot do" in made[4]
 
 
 def test_percentiles_and_axes_are_those_of_numpy_and_nibabel(tmp_path: Path) -> None:

@@ -192,7 +192,10 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     trusted: TrustOption = None,
 ) -> None:
-    """Write a model as a file or page that runs without PyTorch. It must predict cases as the model does."""
+    """Write a model as a file or page that runs without PyTorch. It must predict cases as the model does.
+
+    Of a page the check proves the network in it; how the page itself prepares images is held by tests.
+    """
     from ..export.export import export_file
 
     export_file(

@@ -76,6 +76,12 @@ def check_page(plan: Plan) -> None:
             f"a page cannot prepare images by the convention {plan.convention} (splines, logits averaged), "
             "and would give other masks than the network; use `format` onnx"
         )
+    if plan.regions:
+        names = some([one_line(region.name) for region in plan.regions])
+        raise ExportError(
+            f"a page cannot find regions ({names}): it writes the likeliest class of every voxel, "
+            "and would give other masks than the network; use `format` onnx"
+        )
 
 
 def open_page(path: Path) -> Scorer:

@@ -1,10 +1,11 @@
-// In what an image is unlike the training scans: voxel size, extent and, of CT, values.
+// In what an image is unlike the training scans: voxel size, extent and, of CT, values. What it looks like
+// (turned, zoomed, offset) only `stampseg predict` sees.
 import { percentilesOf } from "./percentiles.mjs";
 import { oriented, turnOf } from "./prepare.mjs";
 import { digits, sizeText } from "./words.mjs";
 
 const SAMPLES = 100000; // values that percentiles are taken of
-const FACTOR = 2; // beyond the training scans' range
+const FACTOR = 1.6; // beyond the training scans' range
 const VALUE_SHARE = 0.25; // of the training scans' whole range of values, that others may lie beyond it
 const MOST_LOW = 500; // Hounsfield units that the lowest values may lie beyond it
 const NOTHING = -1024; // Hounsfield units below which there is no matter, only padding

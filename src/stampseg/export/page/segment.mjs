@@ -25,10 +25,9 @@ export async function segment(volume, model, scorer, { confidence = false, onWin
   const { mask, margins } = restorer;
   const inMemory = memoryShape(volume);
   const dropped = margins ? keepSurest(mask, margins, inMemory, plan.one_piece) : 0;
-  const missing = missingLabels(mask, plan);
   const voxel = volume.spacing[0] * volume.spacing[1] * volume.spacing[2];
   postprocess(mask, inMemory, model.postprocess, voxel);
-  return { mask, dropped, remarks: remarks(volume, plan), labels: labelsOf(mask, plan, voxel, agreement, missing) };
+  return { mask, dropped, remarks: remarks(volume, plan), labels: labelsOf(mask, plan, voxel, agreement) };
 }
 
 // The shape with the axis first whose voxels lie farthest apart in memory.
@@ -42,20 +41,21 @@ function countsOf(mask, classes) {
   return counts;
 }
 
-// Classes that every training case has and of which nothing was found, before post-processing.
-function missingLabels(mask, plan) {
-  const known = plan.scans ? plan.scans.labels : [];
-  const counts = countsOf(mask, plan.classes);
-  return counts.map((count, value) => !count && known[value] && known[value].cases === plan.scans.cases);
+// Whether every training case has a class.
+function isInAll({ scans }, value) {
+  const known = scans && scans.labels[value];
+  return Boolean(known) && known.cases === scans.cases;
 }
 
-function labelsOf(mask, plan, voxel, agreement, missing) {
+// Of the mask as it is shown and written, after post-processing.
+function labelsOf(mask, plan, voxel, agreement) {
   const counts = countsOf(mask, plan.classes);
   return plan.label_names.slice(1).map((name, index) => {
     const value = index + 1;
     const calibration = plan.calibration && plan.calibration.labels[value];
     const certainty = agreement ? agreement.certainty(value) : null;
-    const expected = agreement && missing[value] && calibration ? [0, 0, 0] : expectedDice(calibration, certainty);
+    const missing = !counts[value] && isInAll(plan, value);
+    const expected = agreement && missing && calibration ? [0, 0, 0] : expectedDice(calibration, certainty);
     return { name, voxels: counts[value], size: counts[value] * voxel, certainty, expected };
   });
 }
