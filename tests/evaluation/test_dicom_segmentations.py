@@ -134,3 +134,100 @@ def test_labels_in_folders_of_their_cases_are_trained_on(scans: tuple[Path, list
     ]
     shutil.rmtree(root / "labels" / "p2")
     assert [case.id for case in find_dataset(root).unlabelled] == ["p2"]
+
+
+def other_grid(root: Path, shape: tuple[int, int, int], affine: np.ndarray) -> Path:
+    (root / "other").mkdir()
+    label = np.zeros(shape, np.uint8)
+    label[2:9, 2:8, 4:10] = 1
+    nib.Nifti1Image(label, affine).to_filename(root / "other" / "p0.nii.gz")
+    return root / "other"
+
+
+SCALED, MOVED, TILTED = np.eye(4), np.eye(4), np.eye(4)
+SCALED[:2, :2] *= 1.25
+MOVED[0, 3] = 0.5
+TILTED[:3, :3] = [[1, 0, 0], [0, 0.98, -0.2], [0, 0.2, 0.98]]
+THINNER, BEHIND = np.diag([1, 1, 2.0, 1]), np.eye(4)
+BEHIND[2, 3] = 2
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "change"),
+    [
+        ((24, 20, 30), np.diag([0.5, 0.5, 1, 1])),
+        ((14, 12, 14), np.eye(4)),
+        (SHAPE, SCALED), (SHAPE, MOVED), (SHAPE, TILTED), (SHAPE, THINNER),
+        ((12, 10, 6), BEHIND),
+    ],
+    ids=["finer", "larger", "scaled", "moved", "tilted", "thicker", "cut"],
+)  # fmt: skip
+def test_another_grid_is_refused_on_either_side(
+    scans: tuple[Path, list[np.ndarray]],
+    shape: tuple[int, int, int],
+    change: np.ndarray,
+    sparse: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a segmentation does not span was taken for empty, and the figures were wrong without a word."""
+    root, classes = scans
+    if sparse:
+        monkeypatch.setattr(segmentations, "MOST_EMPTY", 0)
+    mask = as_dicom(root, "seg", classes[:1])
+    affine = read_header([root / "images" / "p0"]).affine
+    assert affine is not None
+    other = other_grid(root, shape, affine @ change)
+    for places in ((mask, other), (other, mask)):
+        said = " ".join(call("evaluate", *places, code=3).output.split())
+        assert "expected one grid, of which a DICOM-SEG may leave out slices alone; predict on the" in said
+        assert f"{shape[0]} x {shape[1]} x {shape[2]} voxels of" in said and "but its label" in said
+
+
+def test_two_segmentations_of_other_grids_are_refused(
+    scans: tuple[Path, list[np.ndarray]],
+) -> None:
+    root, classes = scans
+    mask = as_dicom(root, "seg", classes[:1])
+    shutil.rmtree(root / "images" / "p0")
+    slices(root / "images" / "p0", values((14, 10, 6)))
+    large = as_dicom(root, "large", [np.ones((14, 10, 6), np.uint8)])
+    said = " ".join(call("evaluate", mask, large, code=3).output.split())
+    assert "12 x 10 x 14 voxels of" in said and "14 x 10 x 6 voxels of" in said
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SAR", "PSL"])
+@pytest.mark.parametrize("places", [(4,), (4, 6, 8), (4, 5, 6, 7, 8, 9)])
+def test_a_label_stored_along_other_axes_is_the_same_grid(
+    scans: tuple[Path, list[np.ndarray]],
+    codes: str,
+    places: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, (classes, *_) = scans
+    monkeypatch.setattr(segmentations, "MOST_EMPTY", 0)
+    few = np.zeros_like(classes)
+    few[..., list(places)] = classes[..., list(places)]
+    mask = as_dicom(root, "seg", [few])
+    label = nib.load(as_nifti(root, "nifti", [few]) / "p0.nii.gz")
+    turn = nib.orientations.ornt_transform(
+        nib.io_orientation(label.affine), nib.orientations.axcodes2ornt(tuple(codes))
+    )
+    (root / "turned").mkdir()
+    label.as_reoriented(turn).to_filename(root / "turned" / "p0.nii.gz")
+    for sides in ((mask, root / "turned"), (root / "turned", mask)):
+        assert {row.dice for row in evaluate_folder(*sides).rows} == {1}
+
+
+def test_a_label_without_a_place_is_compared_where_its_size_is_that_of_the_segmentation(
+    scans: tuple[Path, list[np.ndarray]],
+) -> None:
+    root, classes = scans
+    mask = as_dicom(root, "seg", classes[:1])
+    (root / "bare").mkdir()
+    for array, code in ((classes[0], 0), (classes[0][:-1], 3)):
+        bare = nib.Nifti1Image(array, None)
+        bare.header["qform_code"] = bare.header["sform_code"] = 0
+        bare.to_filename(root / "bare" / "p0.nii.gz")
+        said = call("evaluate", mask, root / "bare", code=code).output
+        assert ("expected one grid" in " ".join(said.split())) == bool(code)

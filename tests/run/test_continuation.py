@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from stampseg.core.config import parse_config
+from stampseg.data.cases import find_dataset
 from stampseg.networks.model_file import read_description
 from stampseg.run.continuation import inherited
 from stampseg.train.trainer import Trainer
@@ -113,11 +114,33 @@ def test_drafts_are_no_labels_until_they_lie_among_the_corrected(
     refused = call("train", todo, "--from", run, "-o", tmp_path / "more", *SHORT, code=3).output
     said = " ".join(refused.split())
     assert "none of 2 drafts was corrected; save each corrected mask under the name of its draft in" in said
-    assert not (tmp_path / "more").exists()
-    shutil.copy(data / "new" / "masks" / "p5-IM-0.png", todo / "corrected" / "p5-IM-0.png")
-    said = call("train", todo, "--from", run, "-o", tmp_path / "more", *SHORT).output
+    assert not (tmp_path / "more").exists() and "found" not in said
+    mask, place = data / "new" / "masks" / "p5-IM-0.png", todo / "corrected"
+    shutil.copy(mask, place / "p5_corrected.png")
+    shutil.copy(mask, place / "p5-IM-0_uncertainty.png")  # what lies beside a draft, copied with it
+    refused = call("train", todo, "--from", run, "-o", tmp_path / "more", *SHORT, code=3).output
+    said = " ".join(refused.split())
+    assert "none of 2 drafts was corrected; found p5_corrected.png in" in said
+    assert "which is no draft's name; save each corrected mask" in said
+    shutil.copy(mask, place / "p5-IM-0.png")
+    shutil.copy(mask, place / "again.png")
+    said = " ".join(call("train", todo, "--from", run, "-o", tmp_path / "more", *SHORT).output.split())
+    assert "found again.png, p5_corrected.png in" in said and "are no drafts' names, and left out" in said
     assert "not corrected yet, and left out: p6-IM-1" in said
     assert splits(tmp_path / "more")["training"] == splits(run)["training"] | {"p5-IM-0"}
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_folder_of_suggest_alone_is_no_data_set(command: str, data: Path, tmp_path: Path) -> None:
+    todo = suggested(tmp_path / "todo", data, ["p5-IM-0"])
+    words = ("-o", tmp_path / "run") if command == "train" else ()
+    said = " ".join(call(command, todo, *words, code=3).output.split())
+    assert "todo: was written by `stampseg suggest`, and is no data set of its own: its drafts are" in said
+    assert "with `stampseg train DATA --from RUN -o NEW`" in said
+    assert not (tmp_path / "run").exists()
+    shutil.copytree(data / "old" / "images", todo / "images")  # written into a data set, which it stays
+    shutil.copytree(data / "old" / "masks", todo / "masks")
+    assert len(find_dataset(todo).cases) == len(OLD)
 
 
 def test_people_who_validated_or_were_kept_aside_stay_there(run: Path, data: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ MASK_FOLDERS = (
     *("masks", "mask", "labels", "label", "labelstr", "annotations", "annotation"),
     *("segmentations", "segmentation", "ground_truth", "groundtruth", "gt", "targets"),
 )
+SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
     "_0000 names and labelsTr (nnU-Net); two folders images/ and masks/ or labels/, or any two named with "
@@ -130,6 +131,12 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
     fitting = [name for name in seen if name.lower() in names]
     if len(fitting) > 1:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
+    if not fitting and (data / SUGGESTED).is_file():
+        raise DataError(
+            f"{data}: was written by `suggest`, and is no data set of its own: its drafts are no labels; "
+            "expected images with labels; save corrected masks in its folder corrected, and add them to "
+            "those that the run had with `stampseg train DATA --from RUN -o NEW`"
+        )
     if not fitting:
         inner = [name for name in seen if _holds_pair(data / name)]
         way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from ..core.config import DataOptions
 from ..core.errors import DataError
-from ..core.text import counted, some
+from ..core.text import counted, size_text, some
 from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.colours import is_colour
 from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
-from ..data.io.placing import on_grid_of, spanned
+from ..data.io.placing import is_part_of, on_grid_of, spanned
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY, read_label, read_names
 from ..data.io.segmentations import is_label
-from ..data.io.volume import Volume
+from ..data.io.volume import Header, Volume
 from ..data.labels import (
     WHITE,
     LabelTable,
@@ -145,6 +145,7 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
         DataError: they have no grid in common.
     """
     ours, theirs = prediction.header, truth.header
+    _check_slices(ours, theirs)
     if ours.covers != "all":
         whole = theirs if theirs.covers == "all" else spanned(theirs, ours)
         return on_grid_of(prediction, whole), on_grid_of(truth, whole), []
@@ -159,6 +160,27 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
                 "one grid; predict on the image that this label was drawn on"
             ) from None
         return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
+
+
+def _check_slices(ours: Header, theirs: Header) -> None:
+    """What a DICOM-SEG leaves out is empty only where it has the other's grid."""
+    if "slices" not in (ours.covers, theirs.covers) or "box" in (ours.covers, theirs.covers):
+        return
+    fewer, more = sorted((ours, theirs), key=lambda one: (one.covers == "all", one.shape[2]))
+    if not is_part_of(fewer, more):
+        raise DataError(
+            f"{ours.path}: {_grid_text(ours)}, but its label {theirs.path} has {_grid_text(theirs)}; "
+            "expected one grid, of which a DICOM-SEG may leave out slices alone; predict on the image that "
+            "this label was drawn on"
+        )
+
+
+def _grid_text(header: Header) -> str:
+    said = f"{size_text(header.shape)} voxels"
+    if header.affine is None:
+        return said
+    first = ", ".join(f"{place:.4g}" for place in header.affine[:3, 3])
+    return f"{said} of {size_text(header.spacing, 4)} mm, the first at ({first})"
 
 
 def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:

@@ -20,7 +20,7 @@ from ..data.plan import Plan
 from ..data.splits import Entry, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
-from ..runtime.suggestion import CORRECTED, TABLE, read_suggested
+from ..runtime.suggestion import CORRECTED, TABLE, read_suggested, strangers
 from .folder import RunFolder
 from .spec import RunSpec
 
@@ -114,13 +114,17 @@ def _added(spec: RunSpec, config: Config) -> Dataset:
     rows = read_suggested(spec.data)
     cases = tuple(row for row in rows if row.label is not None)
     left = [row.id for row in rows if row.label is None]
+    strange = strangers(spec.data)
     if not cases:
+        seen = f"; {strange}" if strange else ""
         raise DataError(
-            f"{spec.data}: none of {counted(len(rows), 'draft')} was corrected; save each corrected mask "
-            f"under the name of its draft in {spec.data / CORRECTED}"
+            f"{spec.data}: none of {counted(len(rows), 'draft')} was corrected{seen}; save each corrected "
+            f"mask under the name of its draft in {spec.data / CORRECTED}"
         )
-    told = (f"not corrected yet, and left out: {some(left)}",) if left else ()
-    return Dataset(spec.data, "csv", cases, (), {}, (), told)
+    told = [f"not corrected yet, and left out: {some(left)}"] if left else []
+    if strange:
+        told.append(f"{strange}, and left out")
+    return Dataset(spec.data, "csv", cases, (), {}, (), tuple(told))
 
 
 def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Dataset:

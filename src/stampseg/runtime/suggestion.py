@@ -19,12 +19,13 @@ import numpy as np
 from ..core.errors import ConfigError, DataError
 from ..core.files import refuse_existing, write_text
 from ..core.run_folder import run_folder_of
-from ..core.text import counted
+from ..core.text import counted, some
 from ..data.appearance import look
 from ..data.cases import Case, find_inputs, with_groups
-from ..data.io.formats import stem_of
-from ..data.io.readers import output_name, read_image
+from ..data.io.formats import is_hidden, stem_of
+from ..data.io.readers import UNCERTAINTY, output_name, read_image
 from ..data.known import trained_on
+from ..data.layouts import SUGGESTED
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared, prepare
@@ -34,7 +35,7 @@ from .model import OpenModel, open_scorer
 from .segmentation import segment
 from .trust import trust_of
 
-TABLE = "suggested.csv"
+TABLE = SUGGESTED
 CORRECTED = "corrected"  # a folder: where masks go when a person has corrected them
 FAR = 0.8  # share of the scans that are nearer to what is labelled, for "unlike"
 
@@ -151,25 +152,48 @@ def read_suggested(folder: Path) -> list[Case]:
     Raises:
         DataError: the table is damaged, or a scan is gone.
     """
+    cases = []
+    for images, name, group in _rows(folder):
+        gone = next((image for image in images if not image.exists()), None)
+        if gone is not None:
+            raise DataError(f"{gone}: named in {folder / TABLE}, and is not there any more; put it back")
+        mask = folder / CORRECTED / name
+        cases.append(Case(stem_of(Path(name)), group, images, mask if mask.exists() else None))
+    return cases
+
+
+def strangers(folder: Path) -> str:
+    """Words for the files in `corrected/` that have no draft's name; "" without any.
+
+    Raises:
+        DataError: the table is damaged.
+    """
+    drafts = {name for _, name, _ in _rows(folder)}
+    doubts = {stem_of(Path(name)) + UNCERTAINTY for name in drafts}  # copied with their masks
+    place = folder / CORRECTED
+    files = sorted(place.iterdir()) if place.is_dir() else []
+    found = [
+        file.name
+        for file in files
+        if file.name not in drafts and stem_of(file) not in doubts and not is_hidden(file)
+    ]
+    kind = "is no draft's name" if len(found) == 1 else "are no drafts' names"
+    return f"found {some(found)} in {place}, which {kind}" if found else ""
+
+
+def _rows(folder: Path) -> list[tuple[tuple[Path, ...], str, str]]:
+    """Images, name of the draft and person of each suggested scan."""
     path = folder / TABLE
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        found = [
+        return [
             (tuple(map(Path, row["image"].split(";"))), Path(row["draft"]).name, row["group"]) for row in rows
         ]
     except (OSError, UnicodeDecodeError, KeyError, AttributeError, TypeError, csv.Error):
         raise DataError(
             f"{path}: not a table of `suggest`, with columns image, draft and group; suggest anew"
         ) from None
-    cases = []
-    for images, name, group in found:
-        gone = next((image for image in images if not image.exists()), None)
-        if gone is not None:
-            raise DataError(f"{gone}: named in {path}, and is not there any more; put it back")
-        mask = folder / CORRECTED / name
-        cases.append(Case(stem_of(Path(name)), group, images, mask if mask.exists() else None))
-    return cases
 
 
 def choose(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.errors import DataError
+from .stacks import OFF_GRID
 from .volume import Header, Volume, check_pair, check_size
 
 BEYOND = 0.05  # of the segments may lie beyond the image
@@ -56,6 +57,32 @@ def spanned(one: Header, other: Header) -> Header:
     found = replace(one, shape=tuple((high - low).tolist()), affine=affine, covers="all")
     check_size(found)
     return found
+
+
+def is_part_of(part: Header, whole: Header) -> bool:
+    """Whether the slices of one grid are slices of another, as whole planes: nothing is resampled or cut.
+
+    Axes may be stored in another order or direction. Where `whole` is itself a DICOM-SEG, which may leave out
+    slices at its ends, those of `part` may go on beyond it.
+    """
+    if part.affine is None or whole.affine is None or not (part.placed and whole.placed):
+        return part.shape == whole.shape
+    to_whole = np.linalg.inv(whole.affine) @ part.affine
+    if part.shape[2] == 1:  # the distance to a next slice is a guess
+        to_whole[:3, 2] /= np.linalg.norm(to_whole[:3, 2])
+    turn = np.rint(to_whole[:3, :3])
+    if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
+        return False
+    corners = np.array(list(itertools.product(*((0, size - 1) for size in part.shape))))
+    seen = corners @ to_whole[:3, :3].T + to_whole[:3, 3]
+    places = corners @ turn.T + np.rint(to_whole[:3, 3])
+    if np.abs(seen - places).max() > OFF_GRID:
+        return False
+    last = np.array(whole.shape) - 1
+    low, high = places.min(axis=0), places.max(axis=0)
+    stacked = turn[:, 2] != 0  # the axis of the other grid along which the slices lie
+    within = (low >= 0) & (high <= last) | (whole.covers == "slices")
+    return bool(np.where(stacked, within, (low == 0) & (high == last)).all())
 
 
 def _turned(label: Volume, affine: np.ndarray) -> Volume | None:
