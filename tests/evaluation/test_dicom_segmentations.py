@@ -147,7 +147,7 @@ def other_grid(root: Path, shape: tuple[int, int, int], affine: np.ndarray) -> P
 SCALED, MOVED, TILTED = np.eye(4), np.eye(4), np.eye(4)
 SCALED[:2, :2] *= 1.25
 MOVED[0, 3] = 0.5
-TILTED[:3, :3] = [[1, 0, 0], [0, 0.98, -0.2], [0, 0.2, 0.98]]
+TILTED[1:3, 1:3] = [[0.96, -0.28 * 2 / 0.9], [0.28 * 0.9 / 2, 0.96]]  # rotates voxels of 0.9 x 2 mm
 THINNER, BEHIND = np.diag([1, 1, 2.0, 1]), np.eye(4)
 BEHIND[2, 3] = 2
 
@@ -182,6 +182,8 @@ def test_another_grid_is_refused_on_either_side(
         said = " ".join(call("evaluate", *places, code=3).output.split())
         assert "expected one grid, of which a DICOM-SEG may leave out slices alone; predict on the" in said
         assert f"{shape[0]} x {shape[1]} x {shape[2]} voxels of" in said and "but its label" in said
+        if not sparse:  # what differs is seen
+            assert ("in other directions" in said) == (change is TILTED)
 
 
 def test_two_segmentations_of_other_grids_are_refused(

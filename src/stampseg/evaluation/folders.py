@@ -168,8 +168,10 @@ def _check_slices(ours: Header, theirs: Header) -> None:
         return
     fewer, more = sorted((ours, theirs), key=lambda one: (one.covers == "all", one.shape[2]))
     if not is_part_of(fewer, more):
+        found, wanted = _grid_text(ours), _grid_text(theirs)
+        turned = ", in other directions" if found == wanted else ""
         raise DataError(
-            f"{ours.path}: {_grid_text(ours)}, but its label {theirs.path} has {_grid_text(theirs)}; "
+            f"{ours.path}: {found}, but its label {theirs.path} has {wanted}{turned}; "
             "expected one grid, of which a DICOM-SEG may leave out slices alone; predict on the image that "
             "this label was drawn on"
         )
@@ -179,8 +181,8 @@ def _grid_text(header: Header) -> str:
     said = f"{size_text(header.shape)} voxels"
     if header.affine is None:
         return said
-    first = ", ".join(f"{place:.4g}" for place in header.affine[:3, 3])
-    return f"{said} of {size_text(header.spacing, 4)} mm, the first at ({first})"
+    first = ", ".join(f"{place:.6g}" for place in header.affine[:3, 3])
+    return f"{said} of {size_text(header.spacing)} mm, the first at ({first})"
 
 
 def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
