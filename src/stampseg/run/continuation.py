@@ -27,7 +27,7 @@ from .spec import RunSpec
 SIDES = ("training", "validation", "test")
 # Options of the earlier run that are not taken over: who trained, what it was made for, where it ran.
 _OF_ONE_RUN: dict[str, tuple[str, ...]] = {
-    "": ("labels", "method", "preset", "network", "device", "track"),
+    "": ("labels", "method", "preset", "network", "device", "devices", "track"),
     "train": ("validation", "test", "folds", "fold_column", "distil", "search", "budget"),
     "data": ("spacing", "grid", "patch_size", "normalization", "crop", "names", "merge", "only"),
     "prune": ("target",),
