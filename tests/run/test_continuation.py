@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from stampseg.core.config import parse_config
+from stampseg.core.config import Config, parse_config
 from stampseg.data.cases import find_dataset
+from stampseg.data.plan import PIECES, Plan
 from stampseg.networks.model_file import read_description
-from stampseg.run.continuation import inherited
+from stampseg.run.continuation import go_on, inherited
+from stampseg.run.spec import RunSpec
+from stampseg.run.survey import survey
 from stampseg.train.trainer import Trainer
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
@@ -160,6 +163,81 @@ def test_people_who_validated_or_were_kept_aside_stay_there(run: Path, data: Pat
     assert now["training"] == before["training"] | {"p9-IM-9"}
 
 
+def test_a_suggested_scan_of_a_person_who_validates_or_was_kept_aside_does_not_train(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    """Whatever suggested.csv calls the person: the run's own `group_regex` says who it is."""
+    before = splits(run)
+    (aside,), (validates,) = ({name[:2] for name in before[side]} for side in ("test", "validation"))
+    names = [f"{aside}-IM-9", f"{validates}-IM-9", "p9-IM-9"]
+    for kind in ("images", "masks"):
+        (tmp_path / "new" / kind).mkdir(parents=True)
+        for source, name in zip(NEW, names, strict=False):
+            shutil.copy(data / "new" / kind / f"{source}.png", tmp_path / "new" / kind / f"{name}.png")
+    todo = suggested(tmp_path / "todo", tmp_path, names)
+    table = todo / "suggested.csv"
+    rows = list(csv.reader(table.read_text().splitlines()))
+    with table.open("w", newline="") as file:  # as `suggest` writes it without a regex
+        csv.writer(file).writerows([rows[0], *([*row[:3], Path(row[1]).stem, *row[4:]] for row in rows[1:])])
+    for name in names:
+        shutil.copy(tmp_path / "new" / "masks" / f"{name}.png", todo / "corrected" / f"{name}.png")
+    dataset, _, _ = go_on(RunSpec("train", todo, Config(), model=run))
+    assert {name: dataset.sides[name] for name in names} == dict(
+        zip(names, ("test", "validation", "training"), strict=True)
+    )
+
+
+def test_a_label_that_is_in_pieces_in_an_added_scan_keeps_its_pieces(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    old = read_description(run / "model.safetensors").plan
+    assert old is not None and old.one_piece == (1,) and any(map(_of_pieces, old.notes))
+    place = tmp_path / "split"
+    for kind in ("images", "masks"):
+        (place / kind).mkdir(parents=True)
+        shutil.copy(data / "new" / kind / f"{NEW[0]}.png", place / kind / "p9-IM-9.png")
+    mask = np.asarray(Image.open(place / "masks" / "p9-IM-9.png")).copy()
+    mask[:, mask.shape[1] // 2 - 2 : mask.shape[1] // 2 + 2] = 0
+    Image.fromarray(mask).save(place / "masks" / "p9-IM-9.png")
+
+    def planned(data: Path, **options: object) -> Plan:
+        spec = RunSpec("train", data, Config().merged({"data": options}), model=run)
+        return survey(*go_on(spec)).plan
+
+    new = planned(place)
+    assert new.one_piece == () and not any(map(_of_pieces, new.notes))
+    assert new.scans is not None and new.scans.labels[1] is not None and new.scans.labels[1].pieces > 1
+    again = planned(data / "new")
+    assert again.one_piece == (1,) and sum(map(_of_pieces, again.notes)) == 1
+    assert planned(data / "new", pieces="all").one_piece == ()
+
+
+def _of_pieces(note: str) -> bool:
+    return note.startswith(PIECES)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"compile": True}, "--devices 2 with --set train.compile: compiled layers cannot look at the rows"),
+        (
+            {"batch_size": 1},
+            "--devices 2 with --set train.batch_size 1: each process needs a window of every batch",
+        ),
+    ],
+)
+def test_options_of_the_earlier_run_are_checked_beside_those_that_are_given(
+    run: Path, data: Path, tmp_path: Path, train: dict[str, object], message: str
+) -> None:
+    before = shutil.copytree(run, tmp_path / "before")
+    asked = json.loads((before / "run.json").read_text())
+    asked["config"]["train"] |= train
+    (before / "run.json").write_text(json.dumps(asked))
+    words = ("train", data / "new", "--from", before, "-o", tmp_path / "x", *SHORT, "--devices", "2")
+    assert message in " ".join(call(*words, code=2).output.split())
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_label_that_was_corrected_takes_the_place_of_the_old_one(
     run: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -228,6 +306,7 @@ def test_options_of_the_earlier_run_hold_but_for_those_of_that_run_alone() -> No
         },
         "before",
     )  # fmt: skip
+    assert inherited(before.merged({"devices": 4}), Config()).devices == 1
     config = inherited(before, parse_config({"train": {"steps": 7}}, "now"))
     assert (config.method, config.labels, config.group_regex, config.unlabelled) == (
         "dense",

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
-from stampseg.runtime.suggestion import choose, suggest
+from stampseg.runtime.suggestion import choose, read_suggested, suggest
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
 
@@ -88,6 +88,29 @@ def test_suggest_writes_drafts_of_scans_that_nobody_labelled(run: tuple[Path, Pa
     assert {entry["group"] for entry in trained} == {"p0", rows[0]["group"]}
     again = call("suggest", model, new, "-o", tmp_path / "todo", code=3).output
     assert "suggested.csv: exists already" in again
+
+
+def test_people_are_told_as_in_the_run_and_paths_hold_from_anywhere(
+    run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two scans of one person, by the run's own regex, and a semicolon in the name of a file."""
+    data, model = run
+    (tmp_path / "new").mkdir()
+    for name, new in (("p1-IM-0", "p1-IM-0;1"), ("p1-IM-1", "p1-IM-1"), ("p2-IM-0", "p2-IM;0")):
+        shutil.copy(data / "images" / f"{name}.png", tmp_path / "new" / f"{new}.png")
+    monkeypatch.chdir(tmp_path)
+    call("suggest", model, "new", "-o", "todo", "-n", "3")
+    monkeypatch.chdir(data)
+    found = read_suggested(tmp_path / "todo")
+    assert {case.group for case in found} == {"p1", "p2"} and len(found) == 2
+    assert all(case.images[0].is_absolute() and case.images[0].is_file() for case in found)
+    with (tmp_path / "todo" / "suggested.csv").open() as file:
+        assert all(Path(row["draft"]).is_file() for row in csv.DictReader(file))
+    (tmp_path / "odd").mkdir()
+    shutil.copy(data / "images" / "p2-IM-0.png", tmp_path / "odd" / "other.png")
+    said = call("suggest", model, tmp_path / "odd", "-o", tmp_path / "no", code=2).output
+    assert "--group-regex '(p.)' finds nothing in the case id 'other'" in " ".join(said.split())
+    call("suggest", model, tmp_path / "odd", "-o", tmp_path / "given", "--group-regex", "(.+)")
 
 
 def test_what_is_labelled_is_not_suggested(run: tuple[Path, Path], tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ def suggest(
     group_regex: Annotated[
         str | None,
         typer.Option(
-            "--group-regex", help="Its first group in a file's name is the person: one scan of each."
+            "--group-regex",
+            help="Its first group in a file's name is the person: one scan of each; default: the run's own.",
         ),
     ] = None,
     threads: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+CONFIG_FILE = "config.yaml"  # the options that the run began with
 ROUNDS_FOLDER = "rounds"  # with the network after every round
 FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation
 FOLDS_FILE = "folds.json"  # which folds there are

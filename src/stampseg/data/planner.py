@@ -22,7 +22,7 @@ from .labels import LabelTable
 from .plan import PIECES, Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
 from .regions import ValueRegion, regions_of_classes
-from .shapes import one_piece_classes
+from .shapes import LabelShape, one_piece_classes
 
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
 ANISOTROPIC = 3.0  # an axis this much coarser than the finest one is a slice axis
@@ -84,7 +84,7 @@ def make_plan(
         ignored_value=table.ignored,
         relabel=table.relabel,
         scans=fingerprint.scans,
-        one_piece=() if regions else _plan_pieces(fingerprint, table, data, notes),
+        one_piece=() if regions else plan_pieces(fingerprint.label_shapes, table.names, data, notes),
         regions=regions_of_classes(regions, table.values),
         orientation="RAS" if volumes else None,
         spacing=spacing,
@@ -97,15 +97,16 @@ def make_plan(
     )
 
 
-def _plan_pieces(
-    fingerprint: Fingerprint, table: LabelTable, data: DataOptions, notes: list[str]
+def plan_pieces(
+    shapes: Sequence[LabelShape | None], names: Sequence[str], data: DataOptions, notes: list[str]
 ) -> tuple[int, ...]:
+    """Classes of which masks keep one piece, by the shape of each; the plan's notes get a line of them."""
     if data.pieces == "all":
         return ()
-    found = one_piece_classes(fingerprint.label_shapes)
+    found = one_piece_classes(shapes)
     if found:
-        names = ", ".join(table.names[value] for value in found)
-        notes.append(f"{PIECES} {names}: one piece in every label; masks keep the surest one")
+        listed = ", ".join(names[value] for value in found)
+        notes.append(f"{PIECES} {listed}: one piece in every label; masks keep the surest one")
     return found
 
 

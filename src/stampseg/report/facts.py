@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.run_folder import CONFIG_FILE
 from ..core.text import counted, size_text
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
-from ..run.folder import CONFIG_FILE
 from .record import Record
 
 

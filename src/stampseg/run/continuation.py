@@ -14,7 +14,8 @@ from typing import Any
 from ..core.config import Config
 from ..core.errors import ConfigError, DataError
 from ..core.text import counted, some
-from ..data.cases import Case, Dataset, find_dataset
+from ..data.cases import Case, Dataset, find_dataset, with_groups
+from ..data.fingerprint import FINGERPRINT
 from ..data.identity import files_of
 from ..data.plan import Plan
 from ..data.splits import Entry, Splits, digest_of, read_splits
@@ -27,7 +28,7 @@ from .spec import RunSpec
 SIDES = ("training", "validation", "test")
 # Options of the earlier run that are not taken over: who trained, what it was made for, where it ran.
 _OF_ONE_RUN: dict[str, tuple[str, ...]] = {
-    "": ("labels", "method", "preset", "network", "device", "track"),
+    "": ("labels", "method", "preset", "network", "device", "devices", "track"),
     "train": ("validation", "test", "folds", "fold_column", "distil", "search", "budget"),
     "data": ("spacing", "grid", "patch_size", "normalization", "crop", "names", "merge", "only"),
     "prune": ("target",),
@@ -44,7 +45,8 @@ def go_on(spec: RunSpec) -> tuple[Dataset, Config, Source]:
 
     Raises:
         ConfigError: the earlier run has not ended, or an option does not go with it.
-        DataError: it does not say who trained, files of it are gone, or nothing new is there.
+        DataError: it does not say who trained, files of it are gone, nothing new is there, or what is added
+            has other channels.
         ModelFileError: it has no model.
     """
     run = spec.model
@@ -61,7 +63,9 @@ def go_on(spec: RunSpec) -> tuple[Dataset, Config, Source]:
     source = open_source(run, trusted=(config.network.name, *spec.trusted))
     config = _checked(config, source)
     assert source.plan is not None
-    return _with_added(run, splits, _added(spec, config), source.plan), config, source
+    channels = FINGERPRINT.read(run).channel_names
+    added = _of_channels(run, channels, _added(spec, config, channels), source.plan)
+    return _with_added(run, splits, added, source.plan), config, source
 
 
 def inherited(before: Config, given: Config) -> Config:
@@ -107,11 +111,11 @@ def _checked(config: Config, source: Source) -> Config:
     return config.merged({"network": {}}) if not config.network.model_fields_set else config
 
 
-def _added(spec: RunSpec, config: Config) -> Dataset:
-    """The cases that are added, as they were found."""
+def _added(spec: RunSpec, config: Config, channels: tuple[str, ...]) -> Dataset:
+    """The cases that are added, as they were found; drafts were made of images in the order of `channels`."""
     if not (spec.data / TABLE).is_file():
         return find_dataset(spec.data, images=spec.images, masks=spec.masks, group_regex=config.group_regex)
-    rows = read_suggested(spec.data)
+    rows = with_groups(read_suggested(spec.data), config.group_regex)  # the people whom the earlier run knows
     cases = tuple(row for row in rows if row.label is not None)
     left = [row.id for row in rows if row.label is None]
     strange = strangers(spec.data)
@@ -124,7 +128,7 @@ def _added(spec: RunSpec, config: Config) -> Dataset:
     told = [f"not corrected yet, and left out: {some(left)}"] if left else []
     if strange:
         told.append(f"{strange}, and left out")
-    return Dataset(spec.data, "csv", cases, (), {}, (), tuple(told))
+    return Dataset(spec.data, "csv", cases, (), {}, channels, tuple(told))
 
 
 def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Dataset:
@@ -160,8 +164,8 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
     return Dataset(
         root=added.root, layout=added.layout, cases=tuple(cases.values()),
         unlabelled=tuple(case for case in unlabelled.values() if all(map(Path.exists, case.images))),
-        label_names=names,
-        channel_names=(), warnings=(*added.warnings, _words(run, new, corrected, sides)),
+        label_names=names, channel_names=added.channel_names,
+        warnings=(*added.warnings, _words(run, new, corrected, sides)),
         ignored=plan.ignored_value, sides=sides,
     )  # fmt: skip
 
@@ -174,6 +178,23 @@ def _words(run: Path, new: list[str], corrected: list[str], sides: Mapping[str, 
     if apart:
         said += f"; of people who validate or are kept aside, and so on their side: {some(apart)}"
     return said
+
+
+def _of_channels(run: Path, ours: tuple[str, ...], added: Dataset, plan: Plan) -> Dataset:
+    """What is added, its channels named as in the earlier run; a single one needs no name.
+
+    Raises:
+        DataError: they are others, or in another order.
+    """
+    theirs = added.channel_names
+    if ours == theirs or (plan.in_channels == 1 and not (ours and theirs)):
+        return replace(added, channel_names=ours or theirs)
+    found, expected = (some(list(names), 9) or "without names" for names in (theirs, ours))
+    raise DataError(
+        f"{added.root}: channels {found}, those of {run} are {expected}; expected the same in the same "
+        "order, for the network tells them apart by their order alone; name the columns, or channel_names in "
+        "dataset.json, as they were"
+    )
 
 
 def _check_names(added: Dataset, plan: Plan) -> None:

@@ -29,6 +29,7 @@ from ..core.json_file import JsonFile, whole_lines
 from ..core.level import Level
 from ..core.run_folder import (
     CHECKPOINTS,
+    CONFIG_FILE,
     FOLDS_FILE,
     FOLDS_FOLDER,
     ROUNDS_FOLDER,
@@ -46,7 +47,6 @@ from .lock import LOCK, OWNER_FILE, FolderLock
 from .records import NOTES, RESULT, ROUNDS, NoteRecord, RoundRecord
 from .spec import SPEC, RunSpec, read_spec
 
-CONFIG_FILE = "config.yaml"
 LOG_FILE = "log.txt"
 TEST = "test"  # figures and masks of the people kept aside
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -175,6 +176,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
 def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     """Train on from an earlier run."""
     dataset, config, source = go_on(spec)
+    _check_options(replace(spec, config=config))  # some are of the earlier run
     trusted = (config.network.name, *spec.trusted)
     result = run_training(dataset, folder, recovering(config), reporter, source, trusted)
     return settle_on_validation(folder, result, config.device, trusted, reporter)

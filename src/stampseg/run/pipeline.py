@@ -21,6 +21,7 @@ from ..channels.trace import trace
 from ..core.config import Config, dump_config
 from ..core.errors import ConfigError
 from ..core.level import Level
+from ..core.run_folder import CONFIG_FILE
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
@@ -46,7 +47,7 @@ from ..train.team import Team
 from ..train.trainer import Trainer
 from .calibration import calibrate_by_validation
 from .checkpoint import Checkpointer
-from .folder import CONFIG_FILE, RunFolder
+from .folder import RunFolder
 from .interruption import between_steps
 from .learner import (
     Task,

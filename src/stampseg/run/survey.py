@@ -22,8 +22,8 @@ from ..data.io.readers import check_storable
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
 from ..data.organs import LabelFiles, read_label_files
-from ..data.plan import Plan
-from ..data.planner import make_plan
+from ..data.plan import PIECES, Plan
+from ..data.planner import make_plan, plan_pieces
 from ..data.regions import ValueRegion, regions_of_classes
 from ..data.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
 from ..data.splits import Entry, Split, Splits, read_splits, split_cases
@@ -95,7 +95,7 @@ def survey(
     if source is not None:
         check_plan(plan, seen, table, source.path)
         if dataset.sides and stored_plan is None:
-            plan = plan.model_copy(update={"scans": seen.scans})  # all that it learns from are known
+            plan = _renewed(plan, seen, table, config)
     split = _without_empty_validation(split, plan)
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
@@ -305,6 +305,18 @@ def _planned(
         given.add("ct")
     stated = {name: value for name, value in source.overrides.items() if name not in given}
     return Plan.model_validate({**plan.model_dump(), **stated})
+
+
+def _renewed(plan: Plan, seen: Fingerprint, table: LabelTable, config: Config) -> Plan:
+    """A run's plan with what is known of all scans that it now learns from; images are prepared as before."""
+    known = dict(zip(table.values, seen.label_shapes, strict=False))
+    shapes = tuple(known.get(value) for value in plan.label_values) if known else ()
+    changes: dict[str, Any] = {"scans": seen.scans.model_copy(update={"labels": shapes})}
+    if plan.convention == "stampseg" and not plan.regions:
+        notes = [note for note in plan.notes if not note.startswith(PIECES)]
+        changes["one_piece"] = plan_pieces(shapes, plan.label_names, config.data, notes)
+        changes["notes"] = tuple(notes)
+    return plan.model_copy(update=changes)
 
 
 def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path) -> None:

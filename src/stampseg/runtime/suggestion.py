@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..core.config import load_config
 from ..core.errors import ConfigError, DataError
 from ..core.files import refuse_existing, write_text
-from ..core.run_folder import run_folder_of
+from ..core.run_folder import CONFIG_FILE, run_folder_of
 from ..core.text import counted, some
 from ..data.appearance import look
 from ..data.cases import Case, find_inputs, with_groups
@@ -29,7 +30,7 @@ from ..data.layouts import SUGGESTED
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared, prepare
-from ..data.splits import Entry, read_splits
+from ..data.splits import SPLITS, Entry, read_splits
 from .confidence import segment_confidently
 from .model import OpenModel, open_scorer
 from .segmentation import segment
@@ -90,7 +91,8 @@ def suggest(
         inputs: images without labels: files, folders, DICOM series.
         output: folder to write.
         count: how many to suggest, each of another person.
-        group_regex: its first group in a file's name is the person; None: every file is another person.
+        group_regex: its first group in a file's name is the person; None: that of the run whose network it
+            is; without one every file is another person.
         device: where to compute.
         trusted: `package.module:Class` names whose code the model may use.
         threads: to compute with.
@@ -100,7 +102,7 @@ def suggest(
         The suggestions, the first first.
 
     Raises:
-        ConfigError: a count below 1.
+        ConfigError: a count below 1, or a `group_regex` that does not match every name.
         DataError: no scan is left to suggest, or something is in the way of what is written.
         ModelFileError: the model cannot be opened.
     """
@@ -108,7 +110,8 @@ def suggest(
         raise ConfigError(f"`count` {count}: expected 1 scan or more")
     refuse_existing(output / TABLE, False)
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
-    cases = with_groups(find_inputs(inputs, opened.plan.in_channels), group_regex)
+    people = _regex_of(model) if group_regex is None else group_regex
+    cases = with_groups(find_inputs(inputs, opened.plan.in_channels), people)
     labelled = _labelled(model)
     known = {case.id for case in trained_on(cases, labelled, opened.trained_on)}
     left = [case for case in cases if case.id not in known]
@@ -187,13 +190,17 @@ def _rows(folder: Path) -> list[tuple[tuple[Path, ...], str, str]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-        return [
-            (tuple(map(Path, row["image"].split(";"))), Path(row["draft"]).name, row["group"]) for row in rows
-        ]
+        return [(_images_of(row, folder), Path(row["draft"]).name, row["group"]) for row in rows]
     except (OSError, UnicodeDecodeError, KeyError, AttributeError, TypeError, csv.Error):
         raise DataError(
             f"{path}: not a table of `suggest`, with columns image, draft and group; suggest anew"
         ) from None
+
+
+def _images_of(row: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
+    """The channels of a scan, in columns image, image_2, ... as in a CSV of cases."""
+    names = [name for number in range(2, len(row) + 1) if row.get(name := f"image_{number}")]
+    return tuple(folder / row[name] for name in ("image", *names))
 
 
 def choose(
@@ -238,6 +245,13 @@ def choose(
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=2))
+
+
+def _regex_of(model: Path) -> str | None:
+    """What names the people in the run that the model lies in; None where it lies in none."""
+    folder = run_folder_of(model)
+    there = all((folder / name).is_file() for name in (CONFIG_FILE, SPLITS.name))
+    return load_config(folder / CONFIG_FILE).group_regex if there else None
 
 
 def _labelled(model: Path) -> Sequence[Entry]:
@@ -299,8 +313,12 @@ def _reason(one: _Seen, gap: float, calibrated: bool, anchored: bool) -> str:
 def _write_table(path: Path, found: Sequence[Suggestion]) -> None:
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["rank", "image", "draft", "group", "figure", "reason"])
+    channels = range(2, max(len(one.case.images) for one in found) + 1)
+    others = [f"image_{number}" for number in channels]
+    table.writerow(["rank", "image", *others, "draft", "group", "figure", "reason"])
     for rank, one in enumerate(found, 1):
-        images = ";".join(str(image) for image in one.case.images)
-        table.writerow([rank, images, one.draft, one.case.group, f"{one.figure:.4f}", one.reason])
+        images = [str(image.absolute()) for image in one.case.images]
+        images += [""] * (1 + len(others) - len(images))
+        figure = f"{one.figure:.4f}"
+        table.writerow([rank, *images, one.draft.absolute(), one.case.group, figure, one.reason])
     write_text(path, stream.getvalue())
