@@ -11,7 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -19,7 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 from stampseg.core.errors import ConfigError
+from stampseg.data.share import Share
 from stampseg.networks.device import devices_of
+from stampseg.run import processes
 from stampseg.run.folder import RunFolder
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
@@ -324,3 +327,14 @@ def test_one_that_ends_before_all_have_met_ends_the_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 4, done.stderr
     assert "process 2 of 2 (cuda:99): " in done.stdout + done.stderr
+
+
+def test_what_a_process_said_is_said_to_all_who_ask() -> None:
+    """Two threads do: the one that works, and the one that watches."""
+    here, there = multiprocessing.Pipe(duplex=False)
+    there.send(None)
+    there.send(("DataError", "scan.nii: cannot be read"))
+    process = SimpleNamespace(exitcode=3)
+    other = processes._Other(Share(1, 2), torch.device("cpu"), cast(Any, process), here)
+    said = [str(other.said()) for _ in range(2)]
+    assert said == ["process 2 of 2 (cpu): scan.nii: cannot be read"] * 2

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess, parent_process
@@ -137,12 +137,22 @@ class _Other:
     device: torch.device
     process: BaseProcess
     words: Connection
+    heard: StampsegError | None = None
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def said(self) -> StampsegError | None:
-        """Why it has ended; None where it has not, is done, or ended because of another one."""
+        """Why it has ended; None where it has not, is done, or ended because of another one.
+
+        It says so once, and two threads ask: this one, and the one that watches.
+        """
         code = self.process.exitcode
         if code is None or code in (0, LOST):
             return None
+        with self._guard:
+            self.heard = self.heard or self._listen(code)
+        return self.heard
+
+    def _listen(self, code: int) -> StampsegError:
         who = f"process {self.share.rank + 1} of {self.share.size} ({self.device})"
         with suppress(EOFError, OSError):
             while self.words.poll():
