@@ -7,9 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from stampseg.data.cases import find_dataset
+from stampseg.data.loaders import CaseCache, ValidationCases
+from stampseg.networks.model_file import load_model
 from stampseg.run.folder import RunFolder
 from stampseg.train.trainer import Trainer
+from stampseg.train.validation import validate
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 from tests.run.options import options
@@ -105,3 +110,18 @@ def test_paths_of_scans_without_labels_are_good_from_any_directory(
     monkeypatch.chdir(tmp_path)
     call("train", "--resume", run)
     assert (run / "result.json").is_file()
+
+
+def test_the_last_validation_is_of_the_model_that_is_kept(pictures: Path, tmp_path: Path) -> None:
+    """Statistics that an average is given at the end are there before it is validated."""
+    run = tmp_path / "run"
+    call("train", pictures, "-o", run, *TAUGHT)
+    last = json.loads((run / "rounds.jsonl").read_text().splitlines()[-1])
+    assert last["steps"] == 8
+    kept = load_model(run / "rounds" / f"{last['number']:03d}.safetensors")
+    assert kept.plan is not None
+    held_out = [entry["id"] for entry in json.loads((run / "splits.json").read_text())["validation"]]
+    cases = [case for case in find_dataset(pictures).cases if case.id in held_out]
+    looked_at = ValidationCases(cases, CaseCache(kept.plan, 10))
+    found = validate(kept.network, looked_at, kept.plan, torch.device("cpu"))
+    assert found is not None and found.dice == pytest.approx(last["validation"]["dice"], abs=1e-6)

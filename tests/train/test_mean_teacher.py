@@ -273,3 +273,20 @@ def test_in_bf16_it_learns_as_in_float32_and_its_average_is_float32() -> None:
         assert teacher.targets(trainer.forward, weak).dtype == torch.float32
     assert losses["bf16"][0] > losses["bf16"][1] and losses["bf16"] != losses["f32"]
     assert losses["bf16"] == pytest.approx(losses["f32"], rel=0.1)
+
+
+def test_when_the_run_has_ended_the_average_has_statistics_of_its_own_windows() -> None:
+    trainer, teacher, network = make()
+    trainer.steps = 6
+    trainer.train(4)
+    twin = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    trainer.train(2)
+    seen = torch.cat([trainer.batch(6)["image"], trainer.batch(6)["weak"]])  # every step has the same windows
+    with torch.no_grad():
+        convolution = next(m for m in teacher.average.modules() if isinstance(m, nn.Conv2d))
+        maps = convolution(seen)
+    norm = next(m for m in teacher.average.modules() if isinstance(m, nn.BatchNorm2d))
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert torch.allclose(norm.running_mean, maps.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(norm.running_var, maps.var((0, 2, 3)), rtol=1e-4)
+    assert any(not torch.equal(tensor, twin[name]) for name, tensor in network.state_dict().items())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
@@ -42,7 +42,6 @@ from ..train.loss import class_weights
 from ..train.round import Fit, Round
 from ..train.shared_layers import prove_shared
 from ..train.stamp import as_given, stamp, train_only
-from ..train.statistics import with_own_statistics
 from ..train.team import Team
 from ..train.trainer import Trainer
 from .calibration import calibrate_by_validation
@@ -63,8 +62,6 @@ from .records import Result
 from .reporters import Reporter, Reporters
 from .result import write_result
 from .survey import Survey, seldom, survey
-
-STATISTICS_BATCHES = 50  # that the batch norms of an average are estimated on when training has ended
 
 
 def run_training(
@@ -251,10 +248,7 @@ def _train(
             rounds.append(turn)
             if checkpointer.passed():
                 continue
-            model = trainer.objective.trained(network)
-            if model is not network and turn.steps == config.train.steps:
-                model = with_own_statistics(model, _images(trainer))
-            kept.round(turn, model)
+            kept.round(turn, trainer.objective.trained(network))
         remarks = trainer.objective.remarks()
     return before, rounds, remarks
 
@@ -271,13 +265,6 @@ def _unready(rounds: list[Round], config: Config) -> str:
         f"cutting begins although some labels are hardly found (Dice on training windows: {', '.join(late)}; "
         f"`prune.ready_dice` is {config.prune.ready_dice:g}); give it more `train.steps`"
     )
-
-
-def _images(trainer: Trainer) -> Iterator[Tensor]:
-    """Windows with and without labels, as they come after the last step, for the statistics of an average."""
-    for step in range(STATISTICS_BATCHES):
-        batch = trainer.batch(trainer.done + step)
-        yield torch.cat([batch[name] for name in ("image", "weak") if name in batch])
 
 
 def _stepped(done: int, steps: int, loss: float, reporter: Reporter, checkpointer: Checkpointer) -> None:

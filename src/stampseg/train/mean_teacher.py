@@ -14,7 +14,7 @@ labelled and unlabelled ones as in bidirectional copy-paste (Bai et al., CVPR 20
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from .loss import one_hot
 from .mixing import box, generator
 from .objective import Batch, Forward
 from .state import State
+from .statistics import estimate_statistics
 
 SMOOTH = 1e-5  # as in MONAI's Dice loss
 REMEMBERED = 0.99  # of the mean share of foreground, per step
@@ -161,6 +162,10 @@ class MeanTeacher:
         """Keep the average as it is, uncut: from now on it teaches too, where the options give it a share."""
         if self.options.dense_self:
             self.dense = _frozen_copy(self.average)
+
+    def ended(self, images: Iterable[Tensor]) -> None:
+        """Give the average batch statistics of its own; those it has are of networks that are gone."""
+        estimate_statistics(self.average, images)
 
     def remarks(self) -> list[str]:
         """That it was silenced, if it was."""

@@ -5,7 +5,7 @@ The trainer takes steps, the loop cuts, the checkpoint stores; none of them know
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -53,6 +53,14 @@ class Objective(Protocol):
 
     def before_first_cut(self) -> None:
         """Before the first channel goes."""
+        ...
+
+    def ended(self, images: Iterable[Tensor]) -> None:
+        """After the last step of the run, before the network is validated and kept.
+
+        Args:
+            images: windows (N, C, *P), with and without labels, as further steps would have seen them.
+        """
         ...
 
     def trained(self, network: nn.Module) -> nn.Module:
@@ -105,6 +113,9 @@ class Supervised:
 
     def before_first_cut(self) -> None:
         """Nothing."""
+
+    def ended(self, images: Iterable[Tensor]) -> None:
+        """Nothing: the network's statistics are its own."""
 
     def trained(self, network: nn.Module) -> nn.Module:
         """The network itself."""

@@ -7,7 +7,6 @@ matters.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 
 import torch
@@ -18,14 +17,12 @@ from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
 
 
-def with_own_statistics(network: nn.Module, images: Iterable[Tensor]) -> nn.Module:
-    """A copy in eval mode whose batch norms hold the plain mean over the batches; no weight changes.
+def estimate_statistics(network: nn.Module, images: Iterable[Tensor]) -> None:
+    """Give the batch norms the plain mean over the batches; no weight changes, nor the mode.
 
     Args:
-        network: left as it is; one without batch norms comes back as a copy that is the same.
+        network: changed in place; in one without batch norms nothing changes, and no batch is asked for.
         images: batches (B, C, *P) on its device.
     """
-    twin = copy.deepcopy(network)
     with torch.no_grad(), flushing_denormals(), narrow_layers():
-        update_bn(images, twin)
-    return twin.eval()
+        update_bn(images, network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from .shared_layers import shared_layers
 from .state import put_training, take_training
 from .team import ALONE, Team
 
+STATISTICS_BATCHES = 50  # that an average of the weights estimates its batch norms on at the end
 DAMPING = 0.1  # of the learning rate, after a loss that was not finite
 
 
@@ -119,12 +120,20 @@ class Trainer:
         The first time a loss is not a finite number, what was learnt in this stretch is undone and it is
         trained again, with a tenth of the rate from there on.
 
+        After the last step of the run the objective is told that it has ended.
+
         Returns:
             The mean loss.
 
         Raises:
             TrainingError: the loss is not a finite number again.
         """
+        mean = self._guarded_stretch(steps)
+        if self.done == self.steps:
+            self.objective.ended(self._further_windows())
+        return mean
+
+    def _guarded_stretch(self, steps: int) -> float:
         self.network.train()
         if self.damping < 1:
             return self._stretch(steps)
@@ -212,6 +221,12 @@ class Trainer:
         """The whole batch of an optimiser step, on the device."""
         part = self.to_device(self.batches.batch(step))
         return part if self.team.size == 1 else self.to_device(self.team.batch(part))
+
+    def _further_windows(self) -> Iterator[Tensor]:
+        """Windows with and without labels, as they would come after the last step."""
+        for step in range(min(STATISTICS_BATCHES, self.steps)):
+            batch = self.batch(self.done + step)
+            yield torch.cat([batch[name] for name in ("image", "weak") if name in batch])
 
     def to_device(self, batch: Batch) -> dict[str, Tensor]:
         """Images in the fast layout and labels, on the device."""
