@@ -27,22 +27,21 @@ from scipy.ndimage import zoom
 from scipy.special import entr
 
 from stampseg.core.errors import DataError
-from stampseg.data.appearance import Look, appearance, look_at
+from stampseg.data.appearance import appearance
 from stampseg.data.cases import Case, find_inputs
 from stampseg.data.io.placing import on_grid_of
 from stampseg.data.io.readers import read_image
 from stampseg.data.io.volume import Header, Volume
 from stampseg.data.labels import to_classes
-from stampseg.data.likeness import remarks
+from stampseg.data.likeness import look_of, remarks
 from stampseg.data.organs import read_label_files
-from stampseg.data.plan import Plan
 from stampseg.data.postprocess import postprocessed
-from stampseg.data.preprocess import find_orientation, orient, oriented_spacing
-from stampseg.data.splits import read_splits
+from stampseg.data.splits import draw_cases, read_splits
 from stampseg.evaluation.metrics import dice_score
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
 from stampseg.run.study.plan import RUN, STUDY_FILE, Cell, Study
+from stampseg.run.survey import MOST_LOOKS
 from stampseg.runtime.confidence import Confident
 from stampseg.runtime.model import OpenModel, open_scorer
 from stampseg.runtime.sliding import slide, walking_axis
@@ -78,16 +77,12 @@ def open_cell(study: Study, cell: Cell, threads: int) -> Work:
     if plan.scans.appearance is None:
         splits = read_splits(place)
         assert splits is not None
+        without = [entry.case for entry in splits.unlabelled]
         seen = [entry.case for entry in splits.training]
-        of = appearance([_look(case, plan) for case in seen], [case.group for case in seen])
+        seen += draw_cases(without, min(MOST_LOOKS, len(without)), 0) if without else []
+        of = appearance([look_of(case, plan.in_channels) for case in seen], [case.group for case in seen])
         plan = plan.model_copy(update={"scans": plan.scans.model_copy(update={"appearance": of})})
     return Work(cell, replace(opened, plan=plan))
-
-
-def _look(case: Case, plan: Plan) -> Look:
-    volume = read_image(case.images, plan.in_channels)
-    turn = find_orientation(volume.header)
-    return look_at(orient(volume.array, turn), oriented_spacing(volume.header.spacing, turn))
 
 
 def found_in(volume: Volume, opened: OpenModel) -> tuple[Confident, list[float], list[str]]:

@@ -316,9 +316,9 @@ def confidence_page(path: Path = ROWS) -> str:
         "## Scans of other kinds", "",
         "Changed scans are up to twenty of those that test in each cell. *turned*: by a quarter, while the header says nothing of it; *zoomed*: half as large again in the same field;",
         "*offset*: half of the range of values added; *respaced*: the header tells of voxels of twice the size, or a picture has half the pixels. Any flag counts, and so does a",
-        "refusal. How far beyond the training scans' range is unlike them (`data/appearance.py`, `runtime/trust.py`) was chosen by false alarms on draws 0 to 9 of all five sets, and",
-        "with the masks of the first cells (cardiac and fetal, draw 14) in sight; the others had no part in it. The study's models are older than the description of scans: it was",
-        "made of their own labelled training scans afterwards, as `train` makes it now.", "", *flag_lines, "",
+        "refusal. How far beyond the training scans' range is unlike them (`data/appearance.py`, `runtime/trust.py`) was chosen on ten other draws of the people of all five",
+        "sets, by false alarms and by scans that were turned and zoomed, and with the masks of the first cells (cardiac and fetal, draw 14) in sight. The study's models are older than",
+        "the description of scans: it was made of their own training scans, with labels and without, afterwards, as `train` makes it now.", "", *flag_lines, "",
         "A flag on a mask that has failed is no false alarm: those are counted apart.", "",
         "## Time and memory", "", *cost, "",
     ])  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, zoom
 
 from stampseg.data.appearance import CELLS, Appearance, Look, appearance, look, look_at, strange
+from stampseg.data.pose import correlation, magnified, turns
 
 
 def scan(seed: int, shape: tuple[int, ...] = (36, 42)) -> np.ndarray:
@@ -26,14 +27,15 @@ def told(image: np.ndarray, spacing: tuple[float, ...] = (1, 1), *, floors: bool
     return strange(look_at(image, spacing), usual(), floors=floors)
 
 
-@pytest.mark.parametrize("shape", [(12, 18), (CELLS, CELLS), (3, 40), (4, 5, 31)])
+@pytest.mark.parametrize("shape", [(12, 18), (24, 36), (3, 40), (4, 5, 31)])
 def test_a_look_is_means_of_cells(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
-    found = look(image)
-    assert found.shape == (2 * CELLS ** len(shape),)
-    if all(n % CELLS == 0 for n in shape):
-        blocks = image.reshape(2, CELLS, shape[0] // CELLS, CELLS, shape[1] // CELLS).mean((2, 4))
-        np.testing.assert_allclose(found, blocks.ravel(), atol=1e-6)
+    count = CELLS[len(shape)]
+    for found, n in ((look(image), count), (look(image, 6), 6)):
+        assert found.shape == (2, *(n,) * len(shape))
+        if len(shape) == 2 and all(size % n == 0 for size in shape):
+            blocks = image.reshape(2, n, shape[0] // n, n, shape[1] // n).mean((2, 4))
+            np.testing.assert_allclose(found, blocks, atol=1e-6)
     assert look(image * 0 + 3) == pytest.approx(3)
 
 
@@ -61,8 +63,64 @@ def test_another_scan_of_the_same_kind_is_passed_over(seed: int) -> None:
 
 def test_a_scan_that_was_turned_is_told() -> None:
     (found,) = told(np.rot90(scan(20), 2, axes=(1, 2)))
+    assert found.startswith("looks turned, or is of something else: a likeness of -0.9")
+    assert found.endswith(" otherwise")
+
+
+def test_a_scan_of_something_else_is_told() -> None:
+    (found,) = told(np.random.default_rng(3).normal(size=(1, 36, 42)).astype(np.float32), floors=False)[:1]
+    assert "of something else" in found
+
+
+def test_a_model_of_before_knows_the_likeness_alone() -> None:
+    """Of six cells an axis, without what turning would gain."""
+    looks = [look_at(scan(seed), (1, 1), 6) for seed in range(6)]
+    new = appearance(looks, [*"abcdef"])
+    assert new is not None
+    old = Appearance.model_validate(new.model_dump(exclude={"gains", "people"}))
+    assert old.room == 0.2 and old.count(1, 2) == 6
+    (found,) = strange(look_at(np.rot90(scan(20), 2, axes=(1, 2)), (1, 1), old.count(1, 2)), old, floors=True)
     assert found.startswith("bright and dark lie elsewhere: a likeness of -0.9")
     assert "(trained on 0." in found and "turned, or of something else?" in found
+
+
+@pytest.mark.parametrize(("dims", "count"), [(2, 3), (3, 23)])
+def test_every_way_to_turn_comes_once_and_none_is_a_mirror_image(dims: int, count: int) -> None:
+    cells = np.arange(5**dims, dtype=float).reshape(1, *(5,) * dims)
+    found = [turned.tobytes() for turned in turns(cells)]
+    assert len(found) == len(set(found)) == count and cells.tobytes() not in found
+    assert np.ascontiguousarray(cells[:, ::-1]).tobytes() not in found
+    half = np.ascontiguousarray(cells[:, ::-1, ::-1]).tobytes()  # half a turn is one
+    assert half in found
+
+
+def test_the_middle_magnified_is_the_middle() -> None:
+    ramp = np.broadcast_to(np.arange(12.0), (1, 12, 12))
+    found = magnified(ramp, 2.0)
+    np.testing.assert_allclose(found[0, 0], np.linspace(5.5 - 2.75, 5.5 + 2.75, 12), atol=1e-9)
+    assert correlation(ramp, magnified(ramp, 1.0)) == pytest.approx(1)
+
+
+def disc(seed: int, radius: float) -> np.ndarray:
+    """A bright disc of nearly that radius in the middle of 48 x 48."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:48, :48] - 23.5
+    image = 60.0 / (1 + np.exp((np.hypot(y, x) - radius * rng.uniform(0.95, 1.05)) / 2))
+    return (image + x / 4 + 5 * gaussian_filter(rng.normal(size=(48, 48)), 1) + 10)[None].astype(np.float32)
+
+
+@pytest.mark.parametrize(("radius", "word"), [(19, "enlarged"), (8, "reduced")])
+def test_a_scan_that_shows_less_or_more_is_told(radius: float, word: str) -> None:
+    known = appearance([look_at(disc(seed, 13), (1, 1)) for seed in range(12)], [*"abcdefghijkl"])
+    assert known is not None and known.people == 12
+    said = [strange(look_at(disc(seed, radius), (1, 1)), known, floors=True)[:1] for seed in range(20, 24)]
+    assert all(words and words[0].startswith(f"looks {word}, or is of something else: ") for words in said)
+    assert not any(strange(look_at(disc(seed, 13), (1, 1)), known, floors=True) for seed in range(30, 34))
+
+
+def test_the_more_people_are_known_the_less_room_there_is() -> None:
+    rooms = [usual(count).room for count in (3, 6)]
+    assert rooms[0] == pytest.approx(1 / 6) and rooms[1] == pytest.approx(1 / 12)
 
 
 @pytest.mark.parametrize("factor", [2, 0.5])
@@ -87,7 +145,7 @@ def test_two_people_are_too_few_and_none_is_compared_with_themselves() -> None:
     by_person = appearance([looks[0], looks[0], *looks[1:]], [*"aabcd"])
     assert by_person is not None
     others = np.mean([one.cells for one in looks[1:]], axis=0)
-    assert by_person.likeness <= np.corrcoef(looks[0].cells, others)[0, 1] + 1e-4
+    assert by_person.likeness <= correlation(looks[0].cells, others) + 1e-4 and by_person.people == 4
 
 
 def test_scans_without_contrast_or_of_other_channels_have_no_appearance_together() -> None:

@@ -1,7 +1,8 @@
 """What scans look like, whatever their scale of values: where it is bright, how rough, where values begin.
 
 A scan that was turned, zoomed, offset, or whose header tells of other voxels than it has, differs from the
-training scans in one of these though its size and spacing may be theirs.
+training scans in one of these though its size and spacing may be theirs. Scans without labels count among
+the training scans: what one kind of scan can look like takes more people to know than have labels.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.options import Options
+from .pose import Gains, correlation, gains
 
-CELLS = 6  # per axis of the small picture that scans are compared by
+CELLS = {2: 12, 3: 6}  # per axis of the small picture or volume that scans are compared by
 SAMPLES = 2_000_000  # voxels that neighbours are compared at
 LEAST_PEOPLE = 3  # of whom a range is worth something
 # How far beyond the training scans' range is unlike them, so that of other people's scans few are; chosen on
-# draws 0 to 9 of five sets.
-LIKENESS_ROOM = 0.2
+# draws 0 to 9 of five sets. The fewer people, the less is known of the range.
+LEAST_ROOM, MOST_ROOM = 0.05, 0.2  # of a correlation
 ROUGHNESS_ROOM = 0.5  # of a natural logarithm: by a factor of 1.6
 FLOOR_ROOM = 0.2
 
@@ -30,7 +32,7 @@ class Look:
     """Of one scan.
 
     Attributes:
-        cells: means of `CELLS` cells per axis, (F,), with mean 0 and deviation 1 in each channel.
+        cells: means of n cells per axis, (C, n, n) or (C, n, n, n), each channel with mean 0 and deviation 1.
         roughness: of each axis, the logarithm of the mean difference of neighbours per mm (pixel), in
             deviations of the scan's values; None where there is nothing to differ.
         floor: where the values begin, by their range from the 1st to the 99th percentile.
@@ -45,39 +47,53 @@ class Appearance(Options):
     """Of the training scans.
 
     Attributes:
-        cells: the mean of their cells.
+        cells: the mean of their cells, flat.
         likeness: the least rank correlation of a scan's cells with the mean of those of other people.
+        gains: the most by which that of a scan grows if it is laid down otherwise; None in models of before.
+        people: how many; 0 in models of before.
         roughness: least and most of each axis; None where some scan has none.
         floor: least and most.
     """
 
     cells: tuple[float, ...]
     likeness: float
+    gains: Gains | None = None
+    people: int = 0
     roughness: tuple[tuple[float, float] | None, ...]
     floor: tuple[float, float]
 
+    @property
+    def room(self) -> float:
+        """How far beyond its range a correlation is not of this kind."""
+        return MOST_ROOM if not self.people else min(MOST_ROOM, max(LEAST_ROOM, 0.5 / self.people))
 
-def look(image: np.ndarray) -> np.ndarray:
-    """An image (C, *S) as the means of `CELLS` cells per axis, (F,) float64."""
+    def count(self, channels: int, dims: int) -> int:
+        """Cells per axis."""
+        return round((len(self.cells) / channels) ** (1 / dims))
+
+
+def look(image: np.ndarray, count: int | None = None) -> np.ndarray:
+    """An image (C, *S) as the means of `count` cells per axis, (C, n, n) or (C, n, n, n) float64."""
+    count = count or CELLS[image.ndim - 1]
     for axis in range(1, image.ndim):
-        edges = np.arange(CELLS + 1) * image.shape[axis] / CELLS
+        edges = np.arange(count + 1) * image.shape[axis] / count
         cells = [
             image.take(range(int(start), max(math.ceil(stop), int(start) + 1)), axis=axis).mean(axis=axis)
             for start, stop in pairwise(edges)
         ]
         image = np.stack(cells, axis=axis)
-    return image.astype(np.float64).ravel()
+    return image.astype(np.float64)
 
 
-def look_at(image: np.ndarray, spacing: Sequence[float]) -> Look:
+def look_at(image: np.ndarray, spacing: Sequence[float], count: int | None = None) -> Look:
     """What an image (C, *S) looks like, along its oriented axes; `spacing` in mm, or 1 for pictures."""
-    cells = look(image).reshape(len(image), -1)
-    spread = cells.std(axis=1, keepdims=True)
-    cells = (cells - cells.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    cells, axes = look(image, count), tuple(range(1, image.ndim))
+    spread = cells.std(axis=axes, keepdims=True)
+    cells = (cells - cells.mean(axis=axes, keepdims=True)) / np.where(spread > 0, spread, 1)
     sample = image[_thinned(image, None)]
     deviation, (low, high) = float(sample.std(dtype=np.float64)), np.percentile(sample, (1, 99))
     roughness = tuple(_roughness(image, axis, deviation * size) for axis, size in enumerate(spacing, 1))
-    return Look(cells.ravel(), roughness, float(low / (high - low)) if high > low else 0.0)
+    return Look(cells, roughness, float(low / (high - low)) if high > low else 0.0)
 
 
 def _roughness(image: np.ndarray, axis: int, scale: float) -> float | None:
@@ -103,19 +119,19 @@ def appearance(looks: Sequence[Look], people: Sequence[str]) -> Appearance | Non
         people: whose it is.
     """
     groups = np.array(people)
-    if len(set(people)) < LEAST_PEOPLE or len({len(one.cells) for one in looks}) > 1:
+    if len(set(people)) < LEAST_PEOPLE or len({one.cells.shape for one in looks}) > 1:
         return None
     cells = np.stack([one.cells for one in looks])
-    if not cells.std(axis=1).all():
+    if not cells.reshape(len(cells), -1).std(axis=1).all():
         return None
-    likeness = [
-        _correlation(one, cells[groups != person].mean(axis=0))
-        for one, person in zip(cells, people, strict=True)
-    ]
+    others = {person: cells[groups != person].mean(axis=0) for person in set(people)}
+    pairs = [(one, others[person]) for one, person in zip(cells, people, strict=True)]
     floors = [one.floor for one in looks]
     return Appearance(
-        cells=tuple(cells.mean(axis=0).round(3).tolist()),
-        likeness=round(min(likeness), 4),
+        cells=tuple(cells.mean(axis=0).ravel().round(3).tolist()),
+        likeness=round(min(correlation(*pair) for pair in pairs), 4),
+        gains=Gains(*np.max([gains(*pair) for pair in pairs], axis=0).round(4).tolist()),
+        people=len(set(people)),
         roughness=tuple(_range(values) for values in zip(*(one.roughness for one in looks), strict=True)),
         floor=(min(floors), max(floors)),
     )
@@ -126,19 +142,6 @@ def _range(values: Sequence[float | None]) -> tuple[float, float] | None:
     return (min(known), max(known)) if len(known) == len(values) else None
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the ranks, on which a few cells of padding or metal count no more than others."""
-    first, second = (_ranks(values) for values in (one, other))
-    scale = first.std() * second.std()
-    return float(((first - first.mean()) * (second - second.mean())).mean() / scale) if scale > 0 else 0.0
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Equal values share the mean of their ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
-
-
 def strange(seen: Look, usual: Appearance, *, floors: bool) -> list[str]:
     """In what a scan looks unlike the training scans, in a few words each.
 
@@ -147,14 +150,7 @@ def strange(seen: Look, usual: Appearance, *, floors: bool) -> list[str]:
         usual: what they look like.
         floors: also look where the values begin; of CT it is known better.
     """
-    found = []
-    if len(seen.cells) == len(usual.cells):
-        likeness = _correlation(seen.cells, np.array(usual.cells))
-        if likeness < usual.likeness - LIKENESS_ROOM:
-            found.append(
-                f"bright and dark lie elsewhere: a likeness of {likeness:.2f} (trained on "
-                f"{usual.likeness:.2f} and more); turned, or of something else?"
-            )
+    found = _laid_otherwise(seen.cells, usual) if seen.cells.size == len(usual.cells) else []
     beyond = [
         value < known[0] - ROUGHNESS_ROOM or value > known[1] + ROUGHNESS_ROOM
         for value, known in zip(seen.roughness, usual.roughness, strict=False)
@@ -172,3 +168,23 @@ def strange(seen: Look, usual: Appearance, *, floors: bool) -> list[str]:
             "something added to them?"
         )
     return found
+
+
+def _laid_otherwise(cells: np.ndarray, usual: Appearance) -> list[str]:
+    """That what it shows lies elsewhere, and what would mend it."""
+    mean = np.reshape(usual.cells, cells.shape)
+    likeness, room = correlation(cells, mean), usual.room
+    if usual.gains is not None:
+        found = gains(cells, mean)
+        for word, gain, most in zip(found._fields, found, usual.gains, strict=True):
+            if gain > max(0.0, most + room):
+                return [
+                    f"looks {word}, or is of something else: a likeness of {likeness:.2f} to the training "
+                    f"scans as it is, {likeness + gain:.2f} otherwise"
+                ]
+    if likeness < usual.likeness - min(MOST_ROOM, 2 * room):
+        return [
+            f"bright and dark lie elsewhere: a likeness of {likeness:.2f} (trained on {usual.likeness:.2f} "
+            "and more); turned, or of something else?"
+        ]
+    return []

@@ -122,13 +122,19 @@ class _Facts:
     ceilings: tuple[tuple[float | None, ...], ...]
 
 
-def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequence[str]) -> Fingerprint:
+def fingerprint(
+    cases: Sequence[Case],
+    table: LabelTable,
+    channel_names: Sequence[str],
+    looks: dict[Case, Look] | None = None,
+) -> Fingerprint:
     """Measure labelled cases.
 
     Args:
         cases: the training cases, each with a label.
         table: which value in the files is which class.
         channel_names: declared names such as ("CT",), or empty.
+        looks: is given what each case looks like.
 
     Raises:
         DataError: no case, a case without a label, pictures mixed with volumes, channels that
@@ -146,6 +152,8 @@ def fingerprint(cases: Sequence[Case], table: LabelTable, channel_names: Sequenc
         facts.append(_measure(case, table, samples, coarser, None if number in spread else seen))
         seen |= facts[-1].counts > 0
         _check_same_kind(facts[0].header, facts[-1].header)
+    if looks is not None:
+        looks.update((case, fact.look) for case, fact in zip(cases, facts, strict=True))
     in_channels, warnings = _common_channels(facts)
     radii = zip(*(fact.radius for fact in facts), strict=True)
     return Fingerprint(

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.text import size_text
-from .appearance import look_at, strange
+from .appearance import Look, look_at, strange
+from .cases import Case
+from .io.readers import read_image
 from .io.volume import Volume
 from .plan import Plan, Ranges
 from .preprocess import find_orientation, orient, oriented_spacing
@@ -72,13 +74,26 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
     return found or _looks(volume, plan)  # which say the same in other words, where there are others
 
 
+def look_of(case: Case, channels: int) -> Look:
+    """What the image of a case looks like, as so many channels.
+
+    Raises:
+        DataError: a file that cannot be used.
+    """
+    volume = read_image(case.images, channels)
+    turn = find_orientation(volume.header)
+    return look_at(orient(volume.array, turn), oriented_spacing(volume.header.spacing, turn))
+
+
 def _looks(volume: Volume, plan: Plan) -> list[str]:
     """In what it looks unlike them, along the axes that training scans are measured on."""
     usual = plan.scans.appearance if plan.scans is not None else None
     if usual is None or np.ptp(volume.array) == 0:
         return []
     turn = find_orientation(volume.header)
-    seen = look_at(orient(volume.array, turn), oriented_spacing(volume.header.spacing, turn))
+    image = orient(volume.array, turn)
+    count = usual.count(len(image), image.ndim - 1)
+    seen = look_at(image, oriented_spacing(volume.header.spacing, turn), count)
     return strange(seen, usual, floors="ct" not in plan.normalizations)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
+from ..data.appearance import Look, appearance
 from ..data.aside import set_aside
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
@@ -21,12 +23,13 @@ from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.readers import check_storable
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
+from ..data.likeness import look_of
 from ..data.organs import LabelFiles, read_label_files
 from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.regions import ValueRegion, regions_of_classes
 from ..data.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
-from ..data.splits import Entry, Split, Splits, read_splits, split_cases
+from ..data.splits import Entry, Split, Splits, draw_cases, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
 from ..data.values import Counted
 from ..networks.factory import fixed_strides, spec_strides
@@ -90,7 +93,8 @@ def survey(
     )
     for case in read:
         check_storable(case.images, max(table.values))
-    seen = fingerprint(split.training, table, dataset.channel_names)
+    looks: dict[Case, Look] = {}
+    seen = fingerprint(split.training, table, dataset.channel_names, looks)
     plan = stored_plan or _planned(seen, table, config, source, chosen.regions)
     if source is not None:
         check_plan(plan, seen, table, source.path)
@@ -101,7 +105,30 @@ def survey(
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
         split = with_unlabelled(split, dataset, config, seen)
+    of_labelled = seen.appearance
+    seen = _with_looks_of_all(seen, looks, split)
+    if (
+        stored_plan is None and plan.scans is not None and plan.scans.appearance == of_labelled
+    ):  # of these data
+        scans = plan.scans.model_copy(update={"appearance": seen.appearance})
+        plan = plan.model_copy(update={"scans": scans})
     return Survey(dataset, table, split, seen, plan)
+
+
+def _with_looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> Fingerprint:
+    """The fingerprint with an appearance that scans without labels have their part in, some of each person.
+
+    Those that cannot be read are found out by whoever learns from them.
+    """
+    if not split.unlabelled:
+        return seen
+    most = min(MOST_LOOKS, max(LEAST_LOOKS, LOOKED_AT // int(np.median([np.prod(s) for s in seen.shapes]))))
+    looks = dict(looks)
+    for case in draw_cases(split.unlabelled, min(most, len(split.unlabelled)), 0):
+        with suppress(DataError):
+            looks[case] = look_of(case, seen.in_channels)
+    of_all = appearance(list(looks.values()), [case.group for case in looks])
+    return seen.model_copy(update={"appearance": of_all})
 
 
 def _drawn(
@@ -161,6 +188,8 @@ def _of_no_region(table: LabelTable, chosen: ChosenLabels) -> list[str]:
     ]
 
 
+MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans without labels that are looked at
+LOOKED_AT = 300_000_000  # voxels of them, about
 SELDOM = 0.5  # share of the masks
 SELDOM_FIX = (
     "right where the other scans do not show it; where it is only not drawn in them, they teach that it is "

@@ -278,7 +278,7 @@ def _look_at(
             working = Prepared(prepared.image, None, Geometry.working(prepared.image.shape[1:]))
             found = segment_confidently(working, opened.plan, scorer)
             trust = trust_of(found, opened.plan, volume.header, remarks(volume, opened.plan))
-            seen.append(_Seen(case, trust.lowest, look(prepared.image), trust.flags))
+            seen.append(_Seen(case, trust.lowest, look(prepared.image).ravel(), trust.flags))
     return seen, failures
 
 
@@ -299,7 +299,7 @@ def _summary(seen: Sequence[_Seen], plan: Plan, labelled: int) -> str:
 def _look_of(case: Case, plan: Plan) -> np.ndarray | None:
     """None where the files are gone."""
     with suppress(DataError, OSError):
-        return look(prepare(read_image(case.images, plan.in_channels), plan).image)
+        return look(prepare(read_image(case.images, plan.in_channels), plan).image).ravel()
     return None
 
 
