@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from stampseg.data.shapes import LabelShape, joined_shapes, measure_shapes, one_piece_classes, unusual
+from stampseg.data.fingerprint import object_radius
+from stampseg.data.shapes import (
+    LabelShape,
+    joined_shapes,
+    measure_shapes,
+    one_piece_classes,
+    unusual,
+    with_thickness,
+)
 
 
 def boxes(*places, shape=(20, 24)):
@@ -45,6 +53,23 @@ def test_a_class_is_one_piece_if_every_one_of_five_cases_says_so():
     assert one_piece_classes((None, shape(5, 1), shape(5, 2), shape(4, 1), None)) == (1,)
     assert one_piece_classes((None, shape(9, 1, people=2))) == ()
     assert one_piece_classes(()) == ()
+
+
+def test_what_is_thin_is_not_kept_to_one_piece():
+    """Vessels are one piece where somebody drew them; a mask breaks along them, and loses whole branches."""
+    y, x = np.mgrid[:96, :96]
+    disc, tube = (y - 40) ** 2 + (x - 40) ** 2 <= 900, abs(y - 48 - 12 * np.sin(x / 12)) <= 1
+    for mask, least, most in ((disc, 0.95, 1.05), (tube, 0.05, 0.2)):
+        classes, radius = mask.astype(np.uint8), object_radius(mask.astype(np.uint8), 1, (0.5, 0.5))
+        (_, of_case) = with_thickness(measure_shapes(classes, 2, (0.5, 0.5)), (radius,), 2)
+        assert of_case.pieces == 1 and least < of_case.thickness < most
+        of_all = joined_shapes([(None, of_case)] * 5, [*"abcde"])
+        assert one_piece_classes(of_all) == ((1,) if mask is disc else ())
+    ball = sum((axis - 10) ** 2 for axis in np.mgrid[:21, :21, :21]) <= 64
+    radius = object_radius(ball.astype(np.uint8), 1, (2.0, 2.0, 2.0))
+    (_, of_ball) = with_thickness(measure_shapes(ball.astype(np.uint8), 2, (2.0, 2.0, 2.0)), (radius,), 3)
+    assert 0.95 < of_ball.thickness < 1.1
+    assert with_thickness((None, of_ball), (None,), 3) == (None, of_ball)  # as it was, where none is known
 
 
 def test_what_no_training_label_is_like():

@@ -24,7 +24,7 @@ from .likeness import percentiles, ranges
 from .organs import read_label_files
 from .plan import Intensity, TrainingScans
 from .preprocess import find_orientation, orient, oriented_spacing
-from .shapes import LabelShape, joined_shapes, measure_shapes
+from .shapes import LabelShape, joined_shapes, measure_shapes, with_thickness
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform
@@ -228,6 +228,8 @@ def _measure(
     spacing = oriented_spacing(volume.header.spacing, orientation)
     box, known = nonzero_box(image), np.where(classes < count, classes, 0)
     counts = np.bincount(classes.ravel(), minlength=count)[:count]
+    radii = tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count))
+    shapes = measure_shapes(classes, count, spacing) if unknown is None else ()
     due = classes.ndim == 2 and (seen is None or ((counts > 0) & ~seen)[1:].any())
     return _Facts(
         header=volume.header,
@@ -242,8 +244,8 @@ def _measure(
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
         counts=counts,
-        shapes=measure_shapes(classes, count, spacing) if unknown is None else (),
-        radius=tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count)),
+        shapes=with_thickness(shapes, radii, classes.ndim) if shapes else (),
+        radius=radii,
         ceilings=ceilings(classes, count, coarser) if due else (),
     )
 

@@ -15,6 +15,9 @@ from ..core.text import counted
 from .pieces import count_pieces
 
 LEAST_CASES, LEAST_PEOPLE = 5, 3  # that show a label as one piece; of fewer it cannot be said
+# Of the thickest part, by that of a ball of the same size: vessels have .1, a spinal cord .4, organs more.
+# A mask of what is thinner breaks along it, and the pieces are parts of it.
+LEAST_THICKNESS = 0.25
 SIZE_FACTOR = 2.0  # beyond the training labels' range
 
 
@@ -26,6 +29,8 @@ class LabelShape(Options):
         size: least and most of it, in mm^2 or mm^3; pixels for pictures.
         pieces: most that a case has.
         at_border: whether it touches the border of an image.
+        thickness: radius of the thickest part by that of a ball (disc) of the same size, the least over the
+            cases; 1 of a ball; None: not known.
     """
 
     cases: int
@@ -33,6 +38,7 @@ class LabelShape(Options):
     size: tuple[float, float]
     pieces: int
     at_border: bool
+    thickness: float | None = None
 
 
 def measure_shapes(
@@ -42,6 +48,25 @@ def measure_shapes(
     boxes = _boxes(classes, count)
     return tuple(
         None if box is None else _shape(classes, value, box, spacing) for value, box in enumerate(boxes)
+    )
+
+
+def with_thickness(
+    shapes: Sequence[LabelShape | None], radii: Sequence[float | None], dims: int
+) -> tuple[LabelShape | None, ...]:
+    """The shapes of one case, each with its thickness.
+
+    Args:
+        shapes: of each class, background first.
+        radii: of the thickest part of each class but the background, in mm; pixels for pictures.
+        dims: 2 or 3.
+    """
+    ball = math.pi if dims == 2 else 4 / 3 * math.pi
+    return tuple(
+        shape
+        if shape is None or radius is None
+        else shape.model_copy(update={"thickness": radius / (shape.size[0] / ball) ** (1 / dims)})
+        for shape, radius in zip(shapes, (None, *radii), strict=True)
     )
 
 
@@ -56,7 +81,7 @@ def joined_shapes(
 
 
 def one_piece_classes(shapes: Sequence[LabelShape | None]) -> tuple[int, ...]:
-    """Classes that are one piece in every case, the background first, which is none."""
+    """Classes that are one piece in every case, the background first, which is none; none that is thin."""
     return tuple(
         value
         for value, shape in enumerate(shapes)
@@ -64,6 +89,7 @@ def one_piece_classes(shapes: Sequence[LabelShape | None]) -> tuple[int, ...]:
         and shape.pieces == 1
         and shape.cases >= LEAST_CASES
         and shape.people >= LEAST_PEOPLE
+        and (shape.thickness is None or shape.thickness >= LEAST_THICKNESS)
     )
 
 
@@ -126,4 +152,5 @@ def _joined(found: Sequence[tuple[LabelShape, str]]) -> LabelShape | None:
         size=(min(shape.size[0] for shape in shapes), max(shape.size[1] for shape in shapes)),
         pieces=max(shape.pieces for shape in shapes),
         at_border=any(shape.at_border for shape in shapes),
+        thickness=min((s.thickness for s in shapes if s.thickness is not None), default=None),
     )
