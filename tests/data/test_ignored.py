@@ -143,15 +143,16 @@ def test_the_plan_and_the_fingerprint_leave_them_out(tmp_path: Path) -> None:
     assert np.array_equal(prepared.label[0], read_label(case.label).array)
 
 
+@pytest.mark.parametrize("ignored", [None, 9])
 @pytest.mark.parametrize("augment", [False, True])
-def test_what_lies_beyond_the_image_is_unknown(augment: bool, tmp_path: Path) -> None:
-    """Blanks of padding and turning would be many more voxels of background than were drawn."""
+def test_what_lies_beyond_the_image_is_unknown(augment: bool, ignored: int | None, tmp_path: Path) -> None:
+    """Blanks of padding and turning would be many more voxels of background than were drawn, or are there."""
     dataset = find_dataset(scribbled(tmp_path))
     table = label_table(dataset.cases, dataset.label_names, dataset.ignored)
     plan = make_plan(fingerprint(dataset.cases, table, ()), table, DataOptions(patch_size=(32, 32, 32)), None)
     image = np.ones((1, 8, 8, 8), np.float32)
     label = np.zeros((1, 8, 8, 8), np.uint8)
-    transform = TrainingTransform(plan, augment=augment)
+    transform = TrainingTransform(plan.model_copy(update={"ignored_value": ignored}), augment=augment)
     for seed in range(4):
         sample = transform(Prepared(image, label, Geometry.working((8, 8, 8))), {}, seed)
         assert set(sample["label"].unique().tolist()) == {0, 2}

@@ -35,7 +35,7 @@ def test_probabilities_of_a_region_are_summed() -> None:
 
 
 def test_unknown_voxels_and_weights_go_with_regions() -> None:
-    loss = make_loss(TrainOptions(), some_unknown=True, weights=(1, 2, 3), regions=REGIONS)
+    loss = make_loss(TrainOptions(), weights=(1, 2, 3), regions=REGIONS)
     label = torch.tensor([[[[0, 1, 2, 3]]]])
     scores = torch.randn(1, 3, 1, 4, requires_grad=True)
     loss(scores, label).backward()

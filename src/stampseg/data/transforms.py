@@ -47,8 +47,9 @@ class TrainingTransform:
     """Prepared case and seed -> {"image": (C, *P) float32, "label": (1, *P) int64}.
 
     An image smaller than the patch is padded by zeros (the mean) on both sides, as prediction
-    does. A larger one gives a random window, centred with probability `foreground_share` on a
-    random voxel of a random class, so that rare classes are seen as often as common ones.
+    does; the label there is none of the classes, and is left out of the loss. A larger image gives a
+    random window, centred with probability `foreground_share` on a random voxel of a random class, so that
+    rare classes are seen as often as common ones.
     Nothing is mirrored: left and right are different anatomy.
     """
 
@@ -57,8 +58,9 @@ class TrainingTransform:
         self.augment = augment
         self.foreground_share = foreground_share
         self._affine = _affine(plan)
-        # Where voxels are left out, so is what lies beyond the image: it would outnumber a scribble.
-        self._beyond = plan.unknown_class or 0
+        # No class: what lies beyond the image teaches nothing. Counted as background it is most of what
+        # small scans show, and structures are learnt late and by half.
+        self._beyond = len(plan.label_values)
         self._intensity = _intensity()
 
     def __call__(self, prepared: Prepared, locations: Locations, seed: int | Sequence[int]) -> Sample:

@@ -100,10 +100,7 @@ def _criterion(task: Task) -> nn.Module:
     train = task.config.train
     weights = class_weights(train, task.seen.fingerprint.class_voxels)
     plan = task.plan
-    loss = make_loss(
-        train, some_unknown=plan.ignored_value is not None, weights=weights, regions=plan.regions
-    )
-    return loss.to(task.device)
+    return make_loss(train, weights=weights, regions=plan.regions).to(task.device)
 
 
 def gathering_of(trainer: Trainer, graph: ChannelGraph, task: Task) -> Gathering | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss
+from monai.losses import DeepSupervisionLoss, DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -40,7 +40,7 @@ class SegmentationLoss(nn.Module):
 
 
 class KnownVoxelsLoss(nn.Module):
-    """The same soft Dice, and cross-entropy, over the voxels whose label is a class alone.
+    """Soft Dice, and cross-entropy, over the voxels whose label is a class alone; of all, MONAI's DiceCELoss.
 
     With regions, Dice is of the background and of each region, whose probability is the sum of its classes';
     cross-entropy stays that of the classes, from which all regions follow.
@@ -88,24 +88,15 @@ def one_hot(label: Tensor, classes: int) -> Tensor:
 
 
 def make_loss(
-    options: TrainOptions,
-    *,
-    some_unknown: bool = False,
-    weights: Sequence[float] | None = None,
-    regions: Sequence[Region] = (),
+    options: TrainOptions, *, weights: Sequence[float] | None = None, regions: Sequence[Region] = ()
 ) -> nn.Module:
     """Soft Dice over all classes and the whole batch, with cross-entropy unless `dice` is asked.
 
-    With `some_unknown`, voxels are left out whose label is none of the classes. `weights` are of the classes.
-    With `regions`, Dice is of these and the background.
+    Voxels are left out whose label is none of the classes. `weights` are of the classes. With `regions`, Dice
+    is of these and the background.
     """
     weight = None if weights is None else torch.tensor(weights, dtype=torch.float32)
-    if some_unknown or regions:
-        return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce", weight, regions))
-    common = {
-        "include_background": True, "to_onehot_y": True, "softmax": True, "batch": True, "weight": weight,
-    }  # fmt: skip
-    return SegmentationLoss(DiceCELoss(**common) if options.loss == "dice-ce" else DiceLoss(**common))
+    return SegmentationLoss(KnownVoxelsLoss(options.loss == "dice-ce", weight, regions))
 
 
 def class_weights(options: TrainOptions, voxels: Sequence[int]) -> tuple[float, ...] | None:
