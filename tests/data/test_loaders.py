@@ -21,7 +21,7 @@ from stampseg.data.loaders import CaseCache, TrainingBatches, ValidationCases
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.data.transforms import TrainingTransform, find_locations, strong_view
+from stampseg.data.transforms import TrainingTransform, find_locations
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
 PLAN = Plan(
@@ -334,7 +334,7 @@ def test_windows_without_labels_come_beside_the_labelled_ones_and_change_nothing
     with batches_of(cases[:2], batch_size=2) as alone, unlabelled_batches(cases[:2], cases[2:]) as both:
         for step in range(1, 4):
             one, other = alone.batch(step), both.batch(step)
-            assert other.keys() == {"image", "label", "weak", "strong", "inside"}
+            assert other.keys() == {"image", "label", "weak", "strong"}
             assert equal(one, {name: other[name] for name in one})
             assert other["weak"].shape == other["strong"].shape == (2, 1, 32, 48)
     with unlabelled_batches(cases[:2], cases[2:], batch_size=3) as three:
@@ -382,16 +382,3 @@ def test_labels_of_unlabelled_cases_are_never_read(tmp_path):
         case.label.write_bytes(b"nothing that could be read")
     with unlabelled_batches(cases[:1], cases[1:]) as batches:
         assert all(equal(batches.batch(step), known[step - 1]) for step in range(1, 4))
-
-
-@pytest.mark.parametrize("augment", [False, True])
-def test_views_say_where_there_is_image(augment: bool) -> None:
-    """Of an image of ones, the voxels that are not zero: the rest is padding, or came in by turning."""
-    image = torch.ones(1, 20, 60)
-    transform = TrainingTransform(PLAN, augment=augment)
-    views = [transform.views(prepared_of(image, None), strong_view(False), seed) for seed in range(12)]
-    for view in views:
-        inside = view["inside"]
-        assert inside.dtype == torch.bool and inside.shape == (1, 32, 48)
-        assert (inside == (view["weak"] > 0.5)).float().mean() > 0.98 and inside.any() and not inside.all()
-    assert len({view["inside"].numpy().tobytes() for view in views}) == 1 or augment

@@ -186,40 +186,6 @@ def wild(foreground: float | None, veto: float = 3.0) -> tuple[Trainer, MeanTeac
     return trainer, teacher
 
 
-def test_what_lies_beyond_the_image_has_no_target() -> None:
-    """Whatever the network says there, the loss is the same; and no gradient comes from it."""
-    trainer, teacher, _ = make(mixing="none")
-    batch = dict(trainer.batches.batch(0))
-    batch["inside"] = torch.zeros_like(batch["weak"][:, :1], dtype=torch.bool)
-    batch["inside"][..., :9] = True
-    beyond, count = ~batch["inside"], len(batch["image"])
-    taught = torch.randn(count, 2, *batch["image"].shape[2:], generator=torch.Generator().manual_seed(1))
-
-    def loss_where(told: float) -> tuple[float, Tensor]:
-        scores = (taught + told * beyond * torch.tensor([1.0, -1.0]).view(1, 2, 1, 1)).requires_grad_(True)
-
-        def forward(image: Tensor, other: nn.Module | None = None) -> Tensor:
-            return other(image) if other is not None else torch.cat([taught, scores])
-
-        found = teacher.loss(forward, batch, 0.5)
-        found.backward()
-        assert scores.grad is not None
-        return found.item(), scores.grad
-
-    (one, gradient), (other, _) = loss_where(0.0), loss_where(9.0)
-    assert one == pytest.approx(other, abs=1e-6)
-    assert not gradient[beyond.expand_as(gradient)].any() and gradient.any()
-
-
-def test_the_share_of_foreground_is_of_what_the_image_shows() -> None:
-    _, teacher, _ = make()
-    teacher.foreground = 0.5
-    targets, inside = one_hot(torch.ones(2, 1, 8, 8), 2), torch.zeros(2, 1, 8, 8, dtype=torch.bool)
-    inside[..., :2] = True
-    teacher._runs_wild(targets * inside, inside, 0.5)
-    assert teacher.found == 1.0
-
-
 def test_a_teacher_that_runs_wild_is_silenced_where_it_stays_so() -> None:
     trainer, teacher = wild(0.3)
     trainer.train(1 + PATIENCE)  # the weight is not whole in the first

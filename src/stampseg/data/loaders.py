@@ -162,8 +162,7 @@ class TrainingBatches:
         """{"image": (B, C, *P) float32, "label": (B, 1, *P) int64} of optimiser step `step`, from 0.
 
         With unlabelled cases also "weak" and "strong" (U, C, *P) float32: the same windows, turned and
-        scaled alike; the second with other intensities; and "inside" (U, 1, *P) bool, where they show
-        image. With a share, its rows alone.
+        scaled alike; the second with other intensities. With a share, its rows alone.
 
         Raises:
             DataError: a file that cannot be read or does not fit the plan.

@@ -74,7 +74,7 @@ class TrainingTransform:
         if prepared.label is None:
             raise ValueError("a training sample needs a prepared label; prepare the case with its label")
         rng = np.random.default_rng(np.random.SeedSequence(seed))
-        sample, turned = self._window(prepared, locations, rng, self._beyond)
+        sample, turned = self._window(prepared, locations, rng)
         if self.augment:
             chain = [self._affine, self._intensity] if turned else [self._intensity]
             sample["label"] -= self._beyond  # blanks are zeros
@@ -85,28 +85,19 @@ class TrainingTransform:
     def views(self, prepared: Prepared, strong: Compose, seed: int | Sequence[int]) -> Sample:
         """Two views of one window of an image alone: {"weak": (C, *P), "strong": (C, *P)} float32.
 
-        With them comes "inside" (1, *P) bool: where there is image, and not what lies beyond it.
-
         Args:
             prepared: image (C, *S); a label is not looked at.
             strong: changes of intensity that make the second view of the first.
             seed: entropy for `numpy.random.SeedSequence`.
         """
         rng = np.random.default_rng(np.random.SeedSequence(seed))
-        image = np.broadcast_to(np.uint8(1), (1, *prepared.image.shape[1:]))
-        sample, turned = self._window(replace(prepared, label=image), {}, rng, 0)
-        if turned:
-            sample = _apply([self._affine], sample, rng)
-        weak = sample["image"]
+        sample, turned = self._window(replace(prepared, label=None), {}, rng)
+        weak = _apply([self._affine], sample, rng)["image"] if turned else sample["image"]
         seen = _apply([strong], {"image": weak.clone()}, rng)["image"]
-        return {
-            "weak": weak.contiguous(),
-            "strong": seen.contiguous(),
-            "inside": sample["label"].bool().contiguous(),
-        }
+        return {"weak": weak.contiguous(), "strong": seen.contiguous()}
 
     def _window(
-        self, prepared: Prepared, locations: Locations, rng: np.random.Generator, beyond: int
+        self, prepared: Prepared, locations: Locations, rng: np.random.Generator
     ) -> tuple[Sample, bool]:
         """A window, with a margin around it where it will be turned, and whether it will."""
         shape = tuple(prepared.image.shape[1:])
@@ -120,7 +111,7 @@ class TrainingTransform:
             prepared,
             [s - m for s, m in zip(start, margin, strict=True)],
             [n + 2 * m for n, m in zip(self.patch_size, margin, strict=True)],
-            beyond,
+            self._beyond,
         )
         return sample, turned
 

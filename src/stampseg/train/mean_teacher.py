@@ -72,17 +72,15 @@ class MeanTeacher:
         Args:
             forward: see `Forward`.
             batch: image (B, C, *P), label (B, 1, *P), and of the unlabelled windows weak and strong
-                (U, C, *P): the same voxels, the second with other intensities; and inside (U, 1, *P) bool,
-                where they show image. What lies beyond it has no target.
+                (U, C, *P): the same voxels, the second with other intensities.
             progress: share of the run's steps that were taken.
         """
         weight = self.options.weight * ramp(progress, self.options.start, self.options.full)
         image, label = batch["image"], batch["label"]
         if not weight or "weak" not in batch or self.vetoed >= 0:
             return self.criterion(forward(image), label)
-        inside = batch.get("inside", torch.ones_like(batch["weak"][:, :1], dtype=torch.bool))
-        targets = self.targets(forward, batch["weak"]) * inside
-        if self._runs_wild(targets, inside, progress):
+        targets = self.targets(forward, batch["weak"])
+        if self._runs_wild(targets, progress):
             return self.criterion(forward(image), label)
         mixed, targets = self.mix(batch["strong"], targets, image, one_hot(label, self.classes))
         output, count = forward(torch.cat([image, mixed])), len(image)
@@ -93,15 +91,15 @@ class MeanTeacher:
         unlabelled = main_map(output, label.ndim - 2)[count:]
         return supervised + weight * soft_loss(unlabelled, targets, self.options.threshold)
 
-    def _runs_wild(self, targets: Tensor, inside: Tensor, progress: float) -> bool:
+    def _runs_wild(self, targets: Tensor, progress: float) -> bool:
         """Whether its share of foreground has left that of the labelled scans, once its weight is whole."""
         if self.foreground is None:
             return False
-        share = float((targets.argmax(1) > 0).sum() / inside.sum().clamp(min=1))
+        share = float((targets.argmax(1) > 0).float().mean())
         self.found = REMEMBERED * self.found + (1 - REMEMBERED) * share if self.found else share
         bounds = (self.foreground / self.options.veto, self.foreground * self.options.veto)
-        usual = progress < self.options.full or bounds[0] <= self.found <= bounds[1]
-        self.outside = 0 if usual else self.outside + 1
+        inside = progress < self.options.full or bounds[0] <= self.found <= bounds[1]
+        self.outside = 0 if inside else self.outside + 1
         if self.outside > PATIENCE:
             self.vetoed = self.steps
         return self.vetoed >= 0
@@ -127,7 +125,7 @@ class MeanTeacher:
         """Windows (U, C, *P) and targets (U, K, *P), each with a box from another one in both.
 
         Args:
-            strong, targets: of the unlabelled windows; all 0 beyond the image.
+            strong, targets: of the unlabelled windows.
             image, truth: labelled windows (B, C, *P) and their classes (B, K, *P) as 0 and 1; all 0 where
                 voxels are left out.
         """
