@@ -106,6 +106,7 @@ class _Facts:
     """What is kept of one case once its voxels are gone."""
 
     header: Header
+    notes: tuple[str, ...]
     shape: tuple[int, ...]
     cropped: tuple[int, ...]
     spacing: tuple[float, ...]
@@ -174,7 +175,7 @@ def fingerprint(
         percentiles=tuple(fact.percentiles for fact in facts),
         appearance=appearance([fact.look for fact in facts], [case.group for case in cases]),
         labelled_outside=tuple(fact.outside for fact in facts),
-        warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.header.notes)),
+        warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.notes)),
     )
 
 
@@ -233,6 +234,7 @@ def _measure(
     due = classes.ndim == 2 and (seen is None or ((counts > 0) & ~seen)[1:].any())
     return _Facts(
         header=volume.header,
+        notes=(*volume.header.notes, *label.header.notes),
         shape=tuple(image.shape[1:]),
         cropped=tuple(stop - start for start, stop in box),
         spacing=spacing,

@@ -19,7 +19,7 @@ from .io.readers import read_names, read_palette
 from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
-from .values import Counted, is_coherent, voxels_by_value
+from .values import Counted, is_coherent, values_of
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -247,9 +247,9 @@ def count_values(
 def _counted(files: LabelFiles, known: Counted | None) -> dict[int, int]:
     """Voxels by value as they stand in the files."""
     if known is None:
-        return voxels_by_value(read_label_files(files).array)
+        return values_of(read_label_files(files))
     if files not in known:
-        known[files] = voxels_by_value(read_label_files(files).array)
+        known[files] = values_of(read_label_files(files))
     return known[files]
 
 

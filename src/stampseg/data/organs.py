@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,9 @@ import numpy as np
 from ..core.errors import DataError
 from ..core.text import counted, some
 from .io.formats import is_hidden, list_images, list_labels
-from .io.placing import on_grid_of
-from .io.readers import read_label
-from .io.volume import Volume
+from .io.placing import grids_text, is_on_lattice, on_grid_of, spanned
+from .io.readers import read_header, read_label
+from .io.volume import Header, Volume
 from .pairing import by_stem, pair
 
 LabelFiles = Path | tuple[Path, ...]  # a map of classes, or a mask of each organ
@@ -23,14 +25,14 @@ def read_label_files(files: LabelFiles) -> Volume:
     the second 2, and so on.
 
     Raises:
-        DataError: as `read_label`; a mask holds more than one value beside 0, lies on another grid than the
-            first, or shares voxels with another one.
+        DataError: as `read_label`; a mask holds more than one value beside 0, lies on another grid than
+            the others, or shares voxels with another one.
     """
     if isinstance(files, Path):
         return read_label(files)
     masks = [read_label(path) for path in files]
-    header = masks[0].header
-    whole = np.zeros(masks[0].array.shape, np.min_scalar_type(len(files)))
+    header = _common_grid([mask.header for mask in masks])
+    whole = np.zeros(header.shape, np.min_scalar_type(len(files)))
     for number, mask in enumerate(masks, 1):
         inside = on_grid_of(mask, header).array
         values = np.unique(inside)
@@ -48,6 +50,35 @@ def read_label_files(files: LabelFiles) -> Volume:
             )
         whole[inside != 0] = number
     return Volume(whole, header)
+
+
+def read_label_header(files: LabelFiles) -> Header:
+    """The header of what `read_label_files` reads.
+
+    Raises:
+        DataError: as `read_label_files`, as far as headers tell.
+    """
+    if isinstance(files, Path):
+        return read_header([files])
+    return _common_grid([read_header([path]) for path in files])
+
+
+def _common_grid(headers: Sequence[Header]) -> Header:
+    """The grid of the first mask that covers its image; one as large as all need, where each is a part of it.
+
+    Raises:
+        DataError: a part has voxels of its own.
+    """
+    first = next((header for header in headers if header.covers == "all"), headers[0])
+    for header in headers:
+        if header.covers != "all" and not is_on_lattice(header, first):
+            raise DataError(
+                f"{grids_text(header, first, 'neighbour')}; expected one grid for the masks of a case; "
+                "export all on the geometry of the image"
+            )
+    if first.covers == "all":
+        return first
+    return replace(reduce(spanned, headers), covers=first.covers)
 
 
 def first_of(files: LabelFiles) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .io.volume import Volume
 from .organs import LabelFiles
 from .plan import MOST_CLASSES
 
@@ -23,6 +24,12 @@ def voxels_by_value(labels: np.ndarray) -> dict[int, int]:
     values, occurrences = np.unique(labels, return_counts=True)
     # A photograph has thousands; a few more than allowed are enough to refuse it.
     return dict(zip(map(int, values[: MOST_CLASSES + 1]), map(int, occurrences), strict=False))
+
+
+def values_of(label: Volume) -> dict[int, int]:
+    """Voxels by value of a label; 0 is among them where it holds a part of its image, though it be full."""
+    found = voxels_by_value(label.array)
+    return found if label.header.covers == "all" else {0: 0} | found
 
 
 def is_coherent(labels: np.ndarray) -> bool:

@@ -12,6 +12,7 @@ from ..core.errors import DataError, TrainingError
 from ..core.remarks import REMEDY, gathered
 from ..data.cases import Case, Dataset
 from ..data.labels import ignored_value
+from ..data.own_grids import REMEDY as GRIDS_REMEDY
 from ..data.relabelling import choose_labels
 from ..data.values import Counted
 from ..networks.factory import network_spec
@@ -108,6 +109,8 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
         findings += [finding("labels", text) for text in seen.table.warnings]
+        if seen.own_grids is not None:
+            findings.append(finding("grid", seen.own_grids.said, GRIDS_REMEDY, seen.own_grids.files))
         findings += find_rare(facts, seen.table, seen.split)
         findings += find_strangers(facts, seen.split.unlabelled)
         parameters, flops = _sizes(seen, config)

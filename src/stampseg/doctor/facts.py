@@ -15,7 +15,7 @@ from ..data.io.readers import read_image
 from ..data.likeness import percentiles
 from ..data.organs import read_label_files
 from ..data.relabelling import Relabelling
-from ..data.values import Counted, voxels_by_value
+from ..data.values import Counted, values_of, voxels_by_value
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read_facts(
     volume = read_image(case.images)
     if case.label_files is not None:
         label = read_label_files(case.label_files)
-        labels = voxels_by_value(label.array)
+        labels = values_of(label)
         if known is not None:
             known[case.label_files] = labels
         placed = on_grid_of(label, volume.header)

@@ -19,6 +19,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "twin": ("warning", "Two cases have the same voxels under different names."),
     "people": ("warning", "File names look as if several cases were of one person, and no option says so."),
     "labels": ("warning", "A label value does not mean the same in all files."),
+    "grid": ("warning", "A label has voxels of its own, and is brought to those of its image."),
     "empty-mask": ("warning", "A mask holds background only."),
     "rare-class": ("warning", "A class occurs in one or two cases only."),
     "seldom-class": ("note", "A class is in fewer than half of the masks."),

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from ..core.config import DataOptions
 from ..core.errors import DataError
-from ..core.text import counted, size_text, some
+from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.colours import is_colour
 from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
-from ..data.io.placing import is_part_of, on_grid_of, spanned
+from ..data.io.placing import grids_text, is_on_lattice, is_part_of, on_grid_of, spanned
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY, read_label, read_names
 from ..data.io.segmentations import is_label
@@ -145,12 +145,14 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
         DataError: they have no grid in common.
     """
     ours, theirs = prediction.header, truth.header
-    _check_slices(ours, theirs)
+    _check_parts(ours, theirs)
     if ours.covers != "all":
         whole = theirs if theirs.covers == "all" else spanned(theirs, ours)
-        return on_grid_of(prediction, whole), on_grid_of(truth, whole), []
+        prediction, truth = on_grid_of(prediction, whole), on_grid_of(truth, whole)
+        return prediction, truth, [*prediction.header.notes, *truth.header.notes]
     try:
-        return prediction, on_grid_of(truth, ours), []
+        truth = on_grid_of(truth, ours)
+        return prediction, truth, list(truth.header.notes)
     except DataError as error:
         if theirs.covers != "all":
             raise
@@ -162,27 +164,21 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
         return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
 
 
-def _check_slices(ours: Header, theirs: Header) -> None:
-    """What a DICOM-SEG leaves out is empty only where it has the other's grid."""
-    if "slices" not in (ours.covers, theirs.covers) or "box" in (ours.covers, theirs.covers):
+def _check_parts(ours: Header, theirs: Header) -> None:
+    """What a part of an image leaves out is empty only where it has the other's grid."""
+    covers = {ours.covers, theirs.covers}
+    if covers == {"all"}:
         return
     fewer, more = sorted((ours, theirs), key=lambda one: (one.covers == "all", one.shape[2]))
-    if not is_part_of(fewer, more):
-        found, wanted = _grid_text(ours), _grid_text(theirs)
-        turned = ", in other directions" if found == wanted else ""
+    if "box" in covers:
+        fits, kind = is_on_lattice(fewer, more), "a Slicer segmentation may be cut to a box alone"
+    else:
+        fits, kind = is_part_of(fewer, more), "a DICOM-SEG may leave out slices alone"
+    if not fits:
         raise DataError(
-            f"{ours.path}: {found}, but its label {theirs.path} has {wanted}{turned}; "
-            "expected one grid, of which a DICOM-SEG may leave out slices alone; predict on the image that "
-            "this label was drawn on"
+            f"{grids_text(ours, theirs, 'label')}; expected one grid, of which {kind}; predict on the image "
+            "that this label was drawn on"
         )
-
-
-def _grid_text(header: Header) -> str:
-    said = f"{size_text(header.shape)} voxels"
-    if header.affine is None:
-        return said
-    first = ", ".join(f"{place:.6g}" for place in header.affine[:3, 3])
-    return f"{said} of {size_text(header.spacing)} mm, the first at ({first})"
 
 
 def _label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:

@@ -185,7 +185,7 @@ def _task(
     splits = _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
         reporter.note(text)
-    for text in seen.table.warnings:
+    for text in seen.warnings:
         reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)
     digests = {entry.image_digest for entry in splits.learnt_from}

@@ -25,6 +25,7 @@ from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
 from ..data.likeness import look_of
 from ..data.organs import LabelFiles, read_label_files
+from ..data.own_grids import OwnGrids, own_grids
 from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.regions import ValueRegion, regions_of_classes
@@ -45,6 +46,12 @@ class Survey:
     split: Split
     fingerprint: Fingerprint
     plan: Plan
+    own_grids: OwnGrids | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is odd about the labels, one line each."""
+        return [*self.table.warnings, *([] if self.own_grids is None else [str(self.own_grids)])]
 
 
 def survey(
@@ -112,7 +119,7 @@ def survey(
     ):  # of these data
         scans = plan.scans.model_copy(update={"appearance": seen.appearance})
         plan = plan.model_copy(update={"scans": scans})
-    return Survey(dataset, table, split, seen, plan)
+    return Survey(dataset, table, split, seen, plan, own_grids((*read, *split.test)))
 
 
 def _with_looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> Fingerprint:

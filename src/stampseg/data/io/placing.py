@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.text import counted, size_text
 from .stacks import OFF_GRID
 from .volume import Header, Volume, check_pair, check_size
 
@@ -20,7 +21,8 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
 
     Axes that are stored in another order or direction are turned. A segmentation of Slicer's, which covers
     only a part of the image or has voxels of its own, and a DICOM-SEG, which may hold only some slices, are
-    brought to the nearest voxels; beyond them is 0.
+    brought to the nearest voxels; beyond them is 0. Whether voxels are its own `is_on_lattice` tells; the
+    label's notes say what of it lies beyond the image.
 
     Raises:
         DataError: the label lies elsewhere, or has another grid.
@@ -32,6 +34,7 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
         if image.affine is None or label.header.affine is None:
             raise
         if label.header.covers != "all":
+            _check_placed(label.header, image)
             return _resampled(label, image)
         turned = _turned(label, image.affine)
         if turned is None:
@@ -67,22 +70,55 @@ def is_part_of(part: Header, whole: Header) -> bool:
     """
     if part.affine is None or whole.affine is None or not (part.placed and whole.placed):
         return part.shape == whole.shape
-    to_whole = np.linalg.inv(whole.affine) @ part.affine
-    if part.shape[2] == 1:  # the distance to a next slice is a guess
-        to_whole[:3, 2] /= np.linalg.norm(to_whole[:3, 2])
-    turn = np.rint(to_whole[:3, :3])
-    if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
+    placed = _whole_places(part, whole)
+    if placed is None:
         return False
-    corners = np.array(list(itertools.product(*((0, size - 1) for size in part.shape))))
-    seen = corners @ to_whole[:3, :3].T + to_whole[:3, 3]
-    places = corners @ turn.T + np.rint(to_whole[:3, 3])
-    if np.abs(seen - places).max() > OFF_GRID:
-        return False
+    turn, places = placed
     last = np.array(whole.shape) - 1
     low, high = places.min(axis=0), places.max(axis=0)
     stacked = turn[:, 2] != 0  # the axis of the other grid along which the slices lie
     within = (low >= 0) & (high <= last) | (whole.covers == "slices")
     return bool(np.where(stacked, within, (low == 0) & (high == last)).all())
+
+
+def is_on_lattice(part: Header, whole: Header) -> bool:
+    """Whether every voxel of one grid is a voxel of the other, or of what that would be if it went on.
+
+    So it is of a label that is cut to a box. Axes may be stored in another order or direction.
+    """
+    if part.affine is None or whole.affine is None or not (part.placed and whole.placed):
+        return part.shape == whole.shape
+    return _whole_places(part, whole) is not None
+
+
+def grids_text(one: Header, other: Header, kind: str) -> str:
+    """Two files with their grids: "a: 5 x 5 x 5 voxels of ..., but its <kind> b has ..."."""
+    found, wanted = _grid_text(one), _grid_text(other)
+    turned = ", in other directions" if found == wanted else ""
+    return f"{one.path}: {found}, but its {kind} {other.path} has {wanted}{turned}"
+
+
+def _grid_text(header: Header) -> str:
+    said = f"{size_text(header.shape)} {'pixels' if header.is_picture else 'voxels'}"
+    if header.affine is None:
+        return said
+    first = ", ".join(f"{place:.6g}" for place in header.affine[:3, 3])
+    return f"{said} of {size_text(header.spacing)} mm, the first at ({first})"
+
+
+def _whole_places(part: Header, whole: Header) -> tuple[np.ndarray, np.ndarray] | None:
+    """How axes of one grid run in another, and its corners there; None where they lie between its voxels."""
+    assert part.affine is not None and whole.affine is not None
+    to_whole = np.linalg.inv(whole.affine) @ part.affine
+    if part.shape[2] == 1 and part.covers == "slices":  # the distance to a next slice is a guess
+        to_whole[:3, 2] /= np.linalg.norm(to_whole[:3, 2])
+    turn = np.rint(to_whole[:3, :3])
+    if not (np.abs(turn).sum(axis=0) == 1).all() or not (np.abs(turn).sum(axis=1) == 1).all():
+        return None
+    corners = np.array(list(itertools.product(*((0, size - 1) for size in part.shape))))
+    seen = corners @ to_whole[:3, :3].T + to_whole[:3, 3]
+    places = corners @ turn.T + np.rint(to_whole[:3, 3])
+    return None if np.abs(seen - places).max() > OFF_GRID else (turn, places)
 
 
 def _turned(label: Volume, affine: np.ndarray) -> Volume | None:
@@ -106,7 +142,7 @@ def _resampled(label: Volume, image: Header) -> Volume:
     # Rounded, so that voxels of the same place meet exactly.
     to_label = np.round(np.linalg.inv(label.header.affine) @ image.affine, 6)
     _check_slices(label.header, image, to_label)
-    _check_within(label, image, to_label)
+    notes = _beyond(label, image, to_label)
     array = affine_transform(
         label.array,
         to_label[:3, :3],
@@ -115,23 +151,37 @@ def _resampled(label: Volume, image: Header) -> Volume:
         order=0,
         mode="grid-constant",
     )
-    header = replace(label.header, shape=image.shape, affine=image.affine, spacing=image.spacing)
+    notes = (*label.header.notes, *notes)
+    header = replace(label.header, shape=image.shape, affine=image.affine, spacing=image.spacing, notes=notes)
     return Volume(array, header)
 
 
-def _check_within(label: Volume, image: Header, to_label: np.ndarray) -> None:
+def _check_placed(label: Header, image: Header) -> None:
+    """Programs differ in where they put an image that does not say where it lies."""
+    if not image.placed:
+        raise DataError(
+            f"{label.path}: {size_text(label.shape)} voxels, a part of its image {image.path}, which says "
+            "neither by qform nor by sform where it lies; expected a place for both; save the image anew "
+            "with a place and draw on it, or export the label as large as the image"
+        )
+
+
+def _beyond(label: Volume, image: Header, to_label: np.ndarray) -> tuple[str, ...]:
+    """How many voxels of segments lie beyond the image, where some do."""
     places = np.argwhere(label.array)
-    if not len(places):
-        return
     inverse = np.linalg.inv(to_label)
     seen = np.round(places @ inverse[:3, :3].T + inverse[:3, 3])
-    outside = ((seen < 0) | (seen >= image.shape)).any(axis=1).mean()
-    if outside > BEYOND:
-        share = "all" if outside == 1 else f"{outside:.0%}"
+    outside = ((seen < 0) | (seen >= image.shape)).any(axis=1)
+    if outside.sum() > BEYOND * len(places):
+        share = "all" if outside.all() else f"{outside.mean():.0%}"
         raise DataError(
             f"{label.header.path}: {share} of its segments' voxels lie beyond its image {image.path}; check "
             "that they belong together"
         )
+    if not outside.any():
+        return ()
+    found = counted(int(outside.sum()), "voxel")
+    return (f"{label.header.path}: left out, {found} of its segments beyond its image {image.path}",)
 
 
 def _check_slices(label: Header, image: Header, to_label: np.ndarray) -> None:
