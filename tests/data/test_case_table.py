@@ -200,3 +200,51 @@ def test_two_tables_with_other_organs_do_not_go_together(scans: Path) -> None:
     other = table(scans, "image,label:spleen", "t1/{},spleen/{}", "v.csv", 1)
     with pytest.raises(DataError, match=r"masks spleen, those of .* are liver, spleen"):
         survey(find_dataset(main), Config().merged({"train": {"validation": str(other)}}))
+
+
+def unlabelled(data: Path, more: Path) -> list[list[str]]:
+    """Image files of the scans without labels of `more`, as a run on `data` would take them."""
+    seen = survey(find_dataset(data), Config(unlabelled=str(more), **{"train": {"validation": "none"}}))
+    return [[path.parent.name for path in case.images] for case in seen.split.unlabelled]
+
+
+@pytest.fixture
+def halves(scans: Path) -> tuple[Path, str]:
+    """A CSV of the first three cases, and rows for the others."""
+    data = table(scans, "image:t1,image:t2,label", "t1/{},t2/{},liver/{}", count=3)
+    return data, "\n".join("{0}/s%d.png,{1}/s%d.png" % (i, i) for i in (3, 4))
+
+
+@pytest.mark.parametrize("header", ["image:t1,image:t2", "image:t2,image:t1", "Image:T2,IMAGE:T1"])
+def test_scans_without_labels_have_their_channels_by_name(halves: tuple[Path, str], header: str) -> None:
+    """A CSV of other columns was taken in its own order; and one without labels was no CSV at all."""
+    data, rows = halves
+    more = data.with_name("more.csv")
+    places = [name[-2:].lower() for name in header.split(",")]
+    more.write_text(f"{header}\n{rows.format(*places)}\n")
+    assert unlabelled(data, more) == [["t1", "t2"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("header", "found"), [("image:t1,image:flair", "flair, t1"), ("image,image_2", "without names")]
+)
+def test_scans_without_labels_of_other_channels_are_refused(
+    halves: tuple[Path, str], header: str, found: str
+) -> None:
+    data, rows = halves
+    more = data.with_name("more.csv")
+    more.write_text(f"{header},label\n" + rows.format("t1", "t2").replace("\n", ",gone.png\n") + ",\n")
+    with pytest.raises(
+        DataError, match=rf"more\.csv: channels {found}, those of .*s0\.png are t1, t2; expected"
+    ):
+        unlabelled(data, more)
+
+
+def test_a_list_of_images_alone_needs_no_labels(scans: Path) -> None:
+    data = table(scans, "image,label", "t1/{},liver/{}", count=3)
+    more = scans / "more.csv"
+    more.write_text("image\nt1/s3.png\nt1/s4.png\n")
+    assert unlabelled(data, more) == [["t1"]] * 2
+    more.write_text("picture\nt1/s3.png\n")
+    with pytest.raises(DataError, match=r"more\.csv: expected a header line with the column image and"):
+        unlabelled(data, more)

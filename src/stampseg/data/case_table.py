@@ -56,8 +56,10 @@ class _Columns:
         return tuple(name.removeprefix(ORGAN) for name in self.labels if name.startswith(ORGAN))
 
 
-def read_table(table: Path, root: Path) -> CaseTable:
+def read_table(table: Path, root: Path, *, bare: bool = False) -> CaseTable:
     """Rows of a CSV; paths are relative to `root` or absolute.
+
+    With `bare`, it lists images alone: it needs no column of labels, and what those say is not read.
 
     Channels are in the order of their numbers or names, organs in the order of their names, so that two CSVs
     with the same columns mean the same however these are ordered.
@@ -65,13 +67,16 @@ def read_table(table: Path, root: Path) -> CaseTable:
     Raises:
         DataError: not such a CSV, or files that it names are missing.
     """
-    found = _read(table)
+    found = _read(table, bare=bare)
     if found is None:
-        expected = "expected a header line with the columns image,label and optionally group"
+        needed = "column image" if bare else "columns image,label"
+        expected = f"expected a header line with the {needed} and optionally group"
         raise DataError(f"{table}: {expected}{_meant(table)}")
     columns, rows = found
     if not rows:
-        raise DataError(f"{table}: no rows below the header; expected one image and label each")
+        raise DataError(
+            f"{table}: no rows below the header; expected one image{'' if bare else ' and label'} each"
+        )
     entries = [_entry(row, columns, table, root) for row in rows]
     check_exist(table, entries)
     if 0 < sum(entry.group is None for entry in entries) < len(entries):
@@ -129,7 +134,8 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
     images = [row[name] for name in columns.images]
     labels = [row[name] for name in columns.labels]
     if not images[0]:
-        raise DataError(f"{table}: a row has no image (label {labels[0]!r}); expected a path in every row")
+        said = f" (label {labels[0]!r})" if labels else ""
+        raise DataError(f"{table}: a row has no image{said}; expected a path in every row")
     if not all(images):
         lacking = columns.images[images.index("")]
         raise DataError(
@@ -138,7 +144,7 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
         )
     paths, group = tuple(root / image for image in images), row.get("group") or None
     if not columns.organs:
-        label = root / labels[0] if labels[0] else None
+        label = root / labels[0] if any(labels) else None
         return Entry(stem_of(paths[0]), paths, label, group, channels=columns.channels)
     if any(labels) and not all(labels):
         lacking = columns.labels[labels.index("")]
@@ -151,7 +157,7 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
     return Entry.of(paths, organs, group, columns.channels)
 
 
-def _read(table: Path) -> tuple[_Columns, list[dict[str, str]]] | None:
+def _read(table: Path, *, bare: bool = False) -> tuple[_Columns, list[dict[str, str]]] | None:
     """Columns and stripped cells; None when no columns of images and labels are there."""
     text = read_text_file(table)
     for delimiter in (",", ";", "\t"):  # spreadsheets of some countries write semicolons
@@ -162,7 +168,7 @@ def _read(table: Path) -> tuple[_Columns, list[dict[str, str]]] | None:
             raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
         cells = [row for row in rows if any(row)]
         names = [_lower(name) for name in cells[0]] if cells else []
-        columns = _columns(names, table)
+        columns = _columns(names, table, bare=bare)
         if columns is not None:
             return columns, [dict(zip(names, [*row, *[""] * len(names)], strict=False)) for row in cells[1:]]
     return None
@@ -187,8 +193,8 @@ def _lower(name: str) -> str:
     return f"{kind.strip().lower()}{separator}{own.strip()}"
 
 
-def _columns(names: list[str], table: Path) -> _Columns | None:
-    """Which columns are images, in the order of the channels, and which are labels.
+def _columns(names: list[str], table: Path, *, bare: bool = False) -> _Columns | None:
+    """Which columns are images, in the order of the channels, and which are labels: none with `bare`.
 
     Raises:
         DataError: a channel or an organ twice, or columns that contradict each other.
@@ -196,9 +202,9 @@ def _columns(names: list[str], table: Path) -> _Columns | None:
     named = sorted(name for name in names if name.startswith(CHANNEL))
     numbers = {name: int(match[1]) for name in names if (match := NUMBERED.fullmatch(name))}
     plain = [*(["image"] if "image" in names else []), *sorted(numbers, key=lambda name: numbers[name])]
-    organs = sorted(name for name in names if name.startswith(ORGAN))
-    whole = ["label"] if "label" in names else []
-    if not (named or "image" in plain or 1 in numbers.values()) or not (organs or whole):
+    organs = sorted(name for name in names if name.startswith(ORGAN) and not bare)
+    whole = ["label"] if "label" in names and not bare else []
+    if not (named or "image" in plain or 1 in numbers.values()) or not (organs or whole or bare):
         return None
     if (named and plain) or (organs and whole):
         mixed = (*plain, *named) if named and plain else (*whole, *organs)

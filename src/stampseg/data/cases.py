@@ -124,10 +124,13 @@ def find_dataset(
     )
 
 
-def read_case_csv(path: Path, root: Path | None = None, group_regex: str | None = None) -> list[Case]:
+def read_case_csv(
+    path: Path, root: Path | None = None, group_regex: str | None = None, *, bare: bool = False
+) -> list[Case]:
     """Cases of a CSV with columns image, label and optionally group, sorted by id.
 
-    Paths are relative to `root`, by default the CSV's folder. An empty label gives a case without one.
+    Paths are relative to `root`, by default the CSV's folder. An empty label gives a case without one; with
+    `bare` all are without, and the column is not needed.
 
     Raises:
         DataError: the file or a file that it names is missing, or a column is.
@@ -135,9 +138,10 @@ def read_case_csv(path: Path, root: Path | None = None, group_regex: str | None 
     """
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: file not found; expected a CSV with columns image,label")
+        columns = "a column image" if bare else "columns image,label"
+        raise DataError(f"{path}: file not found; expected a CSV with {columns}")
     root = path.parent if root is None else Path(root)
-    return _cases(read_table(path, root).entries, root, group_regex)
+    return _cases(read_table(path, root, bare=bare).entries, root, group_regex)
 
 
 def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case]:

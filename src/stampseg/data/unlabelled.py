@@ -40,7 +40,7 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     named = choice != "auto"
     pool = list(dataset.unlabelled)
     if named:
-        pool = _of_known_people(_named_unlabelled(Path(choice), config, seen.in_channels), dataset)
+        pool = _of_known_people(_named_unlabelled(Path(choice), split, dataset, config, seen), dataset)
     free = _of_others(pool, split)
     misfits = {case.id: reason for case in free if (reason := _misfit(case, seen))}
     if named and misfits:
@@ -118,9 +118,34 @@ def _unlabelled_words(cases: Sequence[Case]) -> str:
     return f"{len(cases)} images without labels{of} are learnt from"
 
 
-def _named_unlabelled(place: Path, config: Config, channels: int) -> list[Case]:
+def _named_unlabelled(
+    place: Path, split: Split, dataset: Dataset, config: Config, seen: Fingerprint
+) -> list[Case]:
     """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
-    if place.suffix.lower() == ".csv":
-        cases = read_case_csv(place, group_regex=config.group_regex)
-        return [case.bare for case in cases]
-    return with_groups(find_inputs([place], channels), config.group_regex)
+    if place.suffix.lower() != ".csv":
+        return with_groups(find_inputs([place], seen.in_channels), config.group_regex)
+    first = split.training[0]
+    cases = read_case_csv(place, group_regex=config.group_regex, bare=True)
+    return [_in_order(case, first.channels or dataset.channel_names, place, first) for case in cases]
+
+
+def _in_order(case: Case, names: Sequence[str], place: Path, first: Case) -> Case:
+    """The case with its channels in the order of `names`, those of the images that train, where it names its own.
+
+    Raises:
+        DataError: it has others, or one side has no names for several.
+    """
+    if len(case.images) == 1 and not (case.channels and names):
+        return case
+    if not case.channels and not first.channels:  # both by number
+        return case
+    own = [name.casefold() for name in case.channels]
+    wanted = [name.casefold() for name in names]
+    if sorted(own) != sorted(wanted):
+        found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
+        raise DataError(
+            f"{place}: channels {found}, those of {first.images[0]} are {expected}; expected the same names in "
+            "both; name the columns alike (image:t1,image:t2)"
+        )
+    images = tuple(case.images[own.index(name)] for name in wanted)
+    return replace(case, images=images, channels=tuple(names))
