@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 
 from stampseg.networks.model_file import load_model
 from tests.cli.command import call
@@ -113,3 +114,28 @@ def test_folds_are_averaged_and_measured_by_regions(tmp_path: Path) -> None:
     assert [label["label"] for label in folds["labels"]] == ["whole", "core", "mean"]
     call("predict", run / "folds", data / "imagesTr" / "v0_0000.nii.gz", "-o", out)
     assert set(np.unique(nib.load(next(out.glob("*.nii.gz"))).dataobj)) <= {0, 1, 2}
+
+
+def test_a_study_and_confidence_are_of_the_regions(tmp_path: Path) -> None:
+    """They took the values for classes that exclude each other."""
+    tumours(tmp_path / "data", order=[1, 3])
+    options = {
+        "network": {"width": 4, "poolings": 1},
+        "train": {"steps": 2, "missed_label": "warn", "augment": False},
+    }
+    study = {
+        "tasks": {"tumours": {"data": "data", "labelled_people": [2], "test": 1}}, "draws": [1],
+        "methods": {"dense": {"method": "dense"}}, "claims": [], "options": options,
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    call("study", tmp_path / "study.yaml", "-o", tmp_path / "out", "--cell", "tumours/dense/2-1")
+    place = tmp_path / "out" / "cells" / "tumours" / "dense" / "2-1"
+    rows = json.loads((place / "metrics.json").read_text())["rows"]
+    assert {row["label"] for row in rows} == {"whole", "core"}
+    plan = load_model(place / "run" / "model.safetensors").plan
+    assert [(r.name, r.written) for r in plan.regions] == [("whole", 1), ("core", 2)]
+    assert plan.label_values == (0, 1, 3)  # the value that regions_class_order writes the core as
+    out = tmp_path / "masks"
+    call("predict", place / "run", tmp_path / "data" / "imagesTr", "-o", out, "--confidence")
+    scans = json.loads((out / "confidence.json").read_text())["scans"]
+    assert all(set(scan["labels"]) == {"whole", "core"} for scan in scans)

@@ -50,10 +50,10 @@ class LabelCalibration(Options):
 
 
 class Calibration(Options):
-    """Of every class, the background first, which has none; None too where too few people hold a label.
+    """Of every class, or region, the background first, which has none; None too where too few people hold it.
 
     Attributes:
-        labels: one per class.
+        labels: one per class, or with regions one per region.
         source: whose masks were held against their labels: cases of the folds, or of validation.
         temperature: by which logits are divided for probabilities that are right as often as they say.
     """

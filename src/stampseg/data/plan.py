@@ -144,9 +144,11 @@ class Plan(Options):
                     f"the region {region.name} has classes {list(region.classes)}, written as "
                     f"{region.written}; expected some within 1 and {len(values) - 1}"
                 )
-        if self.calibration is not None and len(self.calibration.labels) != len(values):
+        parts = len(self.structures) + 1
+        if self.calibration is not None and len(self.calibration.labels) != parts:
             raise ValueError(
-                f"a calibration of {len(self.calibration.labels)} classes for {len(values)} label_values"
+                f"a calibration of {len(self.calibration.labels)} labels; expected {parts}, of background "
+                "and each label"
             )
         if self.scans is not None and len(self.scans.labels) not in (0, len(values)):
             raise ValueError(f"shapes of {len(self.scans.labels)} classes for {len(values)} label_values")

@@ -175,6 +175,11 @@ def structures(names: Sequence[str], regions: Sequence[Region]) -> tuple[tuple[s
     return tuple((name, (value,)) for value, name in enumerate(names) if value)
 
 
+def in_classes(mask: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """Where (*S) a mask holds one of the classes of a structure."""
+    return mask == classes[0] if len(classes) == 1 else np.isin(mask, classes)
+
+
 def decided(probabilities: Iterable[np.ndarray], regions: Sequence[Region], dtype: np.dtype) -> np.ndarray:
     """Class (*S) of every voxel: regions of which it is likely (*S each) write over each other, in order."""
     pairs = iter(zip(probabilities, regions, strict=True))

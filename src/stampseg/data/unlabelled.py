@@ -130,7 +130,7 @@ def _named_unlabelled(
 
 
 def _in_order(case: Case, names: Sequence[str], place: Path, first: Case) -> Case:
-    """The case with its channels in the order of `names`, those of the images that train, where it names its own.
+    """The case with its channels in the order of `names`, those of what trains, where it names them.
 
     Raises:
         DataError: it has others, or one side has no names for several.
@@ -144,8 +144,8 @@ def _in_order(case: Case, names: Sequence[str], place: Path, first: Case) -> Cas
     if sorted(own) != sorted(wanted):
         found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
         raise DataError(
-            f"{place}: channels {found}, those of {first.images[0]} are {expected}; expected the same names in "
-            "both; name the columns alike (image:t1,image:t2)"
+            f"{place}: channels {found}, those of {first.images[0]} are {expected}; expected the same names "
+            "in both; name the columns alike (image:t1,image:t2)"
         )
     images = tuple(case.images[own.index(name)] for name in wanted)
     return replace(case, images=images, channels=tuple(names))

@@ -34,7 +34,7 @@ from ..data.layouts import read_description
 from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
 from ..data.pairing import SEPARATORS, by_stem, pair
 from ..data.people import people_of_names
-from ..data.regions import NO_REGIONS, regions_of_classes
+from ..data.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
 from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
@@ -50,6 +50,7 @@ def evaluate_folder(
     label_names: Mapping[int, str] | None = None,
     ignored: int | None = None,
     *,
+    regions: DeclaredRegions = NO_REGIONS,
     options: DataOptions | None = None,
     group_regex: str | None = None,
     groups: Path | None = None,
@@ -71,6 +72,7 @@ def evaluate_folder(
             folder of labels, else numbers.
         ignored: Value in the labels of voxels that are left out of all metrics; by default what that
             dataset.json calls ignore, if anything.
+        regions: Structures of several values; by default those of that dataset.json.
         options: `names`, `merge` and `only` of both labels and predictions.
         group_regex: Its first group in a case's name is the person; figures are then also over people.
         groups: A CSV or a run folder that says who is who, instead.
@@ -92,8 +94,9 @@ def evaluate_folder(
     named = names_of(organs) if organs else declared.names
     names = named if label_names is None else dict(label_names)
     ignored = ignored_value(ignored, declared.ignored)
-    declared_regions = declared.regions if label_names is None and not organs else NO_REGIONS
-    chosen = choose_labels(options or DataOptions(), names, ignored, declared_regions)
+    if label_names is None and not organs:
+        regions = regions or declared.regions
+    chosen = choose_labels(options or DataOptions(), names, ignored, regions)
     names, relabel = chosen.names, chosen.relabel
     table, prediction_values, value_warnings = _understand_values(
         [predicted for predicted, _ in pairs],
@@ -101,7 +104,7 @@ def evaluate_folder(
         names, ignored, relabel,
     )  # fmt: skip
     warnings += value_warnings
-    regions = regions_of_classes(chosen.regions, table.values)
+    structures = regions_of_classes(chosen.regions, table.values)
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
@@ -121,7 +124,7 @@ def evaluate_folder(
             case=stem_of(predicted),
             others=range(len(table.values), len(prediction_values)),
             unknown=None if ignored is None else len(table.values),
-            regions=regions,
+            regions=structures,
         )
         rows += [_with_file_value(row, table) for row in metrics]
         if pictures is not None:

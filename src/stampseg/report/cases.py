@@ -164,9 +164,9 @@ def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int)
         per_label={row.label: None if row.absent else row.dice for row in pair.rows},
         hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in pair.rows},
         false_positive={row.label: row.predicted_volume for row in pair.rows if row.absent},
-        certainty={}  # it is of classes, and the Dice of regions
-        if plan.regions
-        else dict(zip(plan.label_names[1:], pair.certainty[1:], strict=True)),
+        certainty={
+            name: certainty for (name, _), certainty in zip(plan.structures, pair.certainty[1:], strict=True)
+        },
         view=_view(pair, len(plan.label_values), most),
     )
 

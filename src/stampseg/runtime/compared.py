@@ -23,7 +23,7 @@ from .torch_scorer import OpenNetwork, predict_case, scoring
 class Compared:
     """Class indices (*S) on the image's own grid, and the metrics of each class and their union.
 
-    `certainty` of each class, background first (see `Confident`); empty where it was not asked for.
+    `certainty` of background and each structure (see `Confident`); empty where it was not asked for.
     """
 
     image: Volume

@@ -1,6 +1,7 @@
 """How far a mask can be trusted: does the network say the same of the image a little turned?
 
 Three passes: the image as it is, and every window turned by `ANGLE` to either side and back. Of each label,
+or region,
 
     certainty = (expected Dice by the probabilities + mean Dice with the masks of the turned views) / 2
 
@@ -22,6 +23,7 @@ from ..data.inverse import Restorer
 from ..data.pieces import keep_surest
 from ..data.plan import Plan
 from ..data.preprocess import Prepared
+from ..data.regions import decided, in_classes
 from .sliding import Listener, Scorer, probabilities_of, slide, walking_axis
 
 ANGLE = math.radians(10)
@@ -34,7 +36,7 @@ class Confident:
     Attributes:
         mask: class of every voxel (*S) on the source grid, the same as without confidence.
         dropped: pieces left out of it.
-        certainty: of each class, background first, 0 to 1; None where the label is in none of the masks.
+        certainty: of background and each structure of the plan, 0 to 1; None where no mask holds it.
         uncertainty: (*S) uint8 on the source grid: 255 times how far the mean probability of the likeliest
             class is from 1.
         stray: what the pieces left out were of the voxels of their label, the largest share.
@@ -75,7 +77,7 @@ def segment_confidently(
     classes, geometry = plan.out_channels, prepared.geometry
     masks = Restorer(geometry, classes, axis, with_margins=bool(plan.one_piece), regions=plan.regions)
     doubts = Restorer(geometry, 2, axis, with_margins=True)
-    agreement = Agreement(classes)
+    agreement = Agreement(plan)
     for rows in zip(*walks, strict=True):
         views_of = [probabilities_of(part, plan) for part in rows]
         masks.add(rows[0])
@@ -100,28 +102,35 @@ def _voxels(mask: np.ndarray, classes: Sequence[int]) -> np.ndarray:
 
 
 class Agreement:
-    """Sums over rows of probabilities, of which certainty is made."""
+    """Sums over rows of probabilities, of which certainty is made; of the background and each structure."""
 
-    def __init__(self, classes: int) -> None:
-        self._classes = np.arange(classes)
-        self._voxels = np.zeros((3, classes))  # of the masks of the views
-        self._common = np.zeros((2, classes))  # of the first mask with those of the turned views
-        self._inside = np.zeros(classes)  # probability within the first mask
-        self._all = np.zeros(classes)
+    def __init__(self, plan: Plan) -> None:
+        self._regions = plan.regions
+        self._parts = ((0,), *(classes for _, classes in plan.structures))
+        self._voxels = np.zeros((3, len(self._parts)))  # of the masks of the views
+        self._common = np.zeros((2, len(self._parts)))  # of the first mask with those of the turned views
+        self._inside = np.zeros(len(self._parts))  # probability within the first mask
+        self._all = np.zeros(len(self._parts))
 
     def add(self, views: Sequence[np.ndarray]) -> None:
         """Take rows (K, *S) of the image as it is and of the turned views."""
-        found = [view.argmax(axis=0) for view in views]
-        for value in self._classes:
-            inside = [view == value for view in found]
-            self._voxels[:, value] += [part.sum() for part in inside]
-            self._common[:, value] += [(inside[0] & other).sum() for other in inside[1:]]
-            self._inside[value] += views[0][value][inside[0]].sum(dtype=np.float64)
-            self._all[value] += views[0][value].sum(dtype=np.float64)
+        found = [self._mask(view) for view in views]
+        for number, classes in enumerate(self._parts):
+            inside = [in_classes(view, classes) for view in found]
+            self._voxels[:, number] += [part.sum() for part in inside]
+            self._common[:, number] += [(inside[0] & other).sum() for other in inside[1:]]
+            for value in classes:
+                self._inside[number] += views[0][value][inside[0]].sum(dtype=np.float64)
+                self._all[number] += views[0][value].sum(dtype=np.float64)
+
+    def _mask(self, view: np.ndarray) -> np.ndarray:
+        if not self._regions:
+            return view.argmax(axis=0)
+        return decided((region.of(view) for region in self._regions), self._regions, np.dtype(np.intp))
 
     def certainty(self) -> tuple[float | None, ...]:
-        """Of each class."""
-        return tuple(self._of(value) for value in range(len(self._classes)))
+        """Of the background and each structure."""
+        return tuple(self._of(number) for number in range(len(self._parts)))
 
     def _of(self, value: int) -> float | None:
         own, *others = self._voxels[:, value]

@@ -17,6 +17,7 @@ from ..data.io.formats import stem_of
 from ..data.io.readers import UNCERTAINTY, output_name
 from ..data.io.volume import Header
 from ..data.plan import Plan
+from ..data.regions import in_classes
 from ..data.shapes import unusual
 from .confidence import Confident
 
@@ -120,12 +121,12 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
         pieces = counted(found.dropped, "stray piece")
         flags.append(f"{pieces} left out, {found.stray:.0%} of what was found of a label")
     labels = []
-    for value, name in enumerate(plan.label_names[1:], 1):
-        certainty = found.certainty[value]
-        shape = known[value] if known else None
-        always = shape is not None and plan.scans is not None and shape.cases == plan.scans.cases
-        of = plan.calibration.labels[value] if plan.calibration is not None else None
-        missing = always and not (found.mask == value).any()
+    for number, (name, classes) in enumerate(plan.structures, 1):
+        certainty = found.certainty[number]
+        shapes = [shape for value in classes if known and (shape := known[value]) is not None]
+        always = any(plan.scans is not None and shape.cases == plan.scans.cases for shape in shapes)
+        of = plan.calibration.labels[number] if plan.calibration is not None else None
+        missing = always and not in_classes(found.mask, classes).any()
         expected = None if of is None or certainty is None else of.expected(certainty)
         if missing and of is not None:
             expected = (0.0, 0.0, 0.0)
@@ -146,8 +147,8 @@ def check_calibrated(plan: Plan, least: float | None) -> None:
             f"`fail_below` {least:g}: the model does not know its Dice on people it has not seen; train it "
             "with folds, or with five or more people in `train.validation`, or leave it out"
         )
-    of = zip(plan.label_names[1:], plan.calibration.labels[1:], strict=True)
-    unknown = [name for name, calibration in of if calibration is None]
+    of = zip(plan.structures, plan.calibration.labels[1:], strict=True)
+    unknown = [name for (name, _), calibration in of if calibration is None]
     if unknown:
         raise ConfigError(
             f"`fail_below` {least:g}: of {some(unknown)} the model does not know its Dice on people it has "

@@ -13,6 +13,7 @@ from ..data.calibration import Calibration
 from ..data.cases import Case
 from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared
+from ..data.regions import in_classes
 from ..evaluation.calibration import calibrate
 from ..evaluation.metrics import dice_score
 from ..evaluation.temperature import Heat, temperature_of
@@ -26,7 +27,7 @@ class Measured:
     """Of people who were left out.
 
     Attributes:
-        labels: of each class but the background, in order: certainty and Dice of each person's masks.
+        labels: of each of the plan's structures, in order: certainty and Dice of each person's masks.
         heats: how surprising what is there was, of each person's cases.
     """
 
@@ -42,7 +43,7 @@ def measure(
     A label that is in neither the mask nor the case says nothing; one that is in only one of them has a Dice
     of 0.
     """
-    measured = Measured([{} for _ in plan.label_names[1:]], {})
+    measured = Measured([{} for _ in plan.structures], {})
     with scoring(network, device) as scorer:
         for case, prepared in cases:
             assert prepared.label is not None
@@ -52,10 +53,12 @@ def measure(
             found = segment_confidently(working, plan, scorer, listener=heat)
             measured.heats.setdefault(case.group, []).append(heat)
             found.mask[truth == plan.unknown_class] = 0  # nobody said what is there
-            for value, of in enumerate(measured.labels, 1):
-                certainty, there = found.certainty[value], truth == value
+            for (_, classes), certainty, of in zip(
+                plan.structures, found.certainty[1:], measured.labels, strict=True
+            ):
+                there = in_classes(truth, classes)
                 if certainty is not None or there.any():
-                    dice = dice_score(found.mask == value, there)
+                    dice = dice_score(in_classes(found.mask, classes), there)
                     of.setdefault(case.group, []).append((certainty or 0.0, dice))
     return measured
 

@@ -60,7 +60,7 @@ def work_cell(
         dataset = find_task(cell.task, task)
         drawn = draw(dataset, task, cell.labels, cell.draw)
         options = config.merged(_declared(dataset, config.model_dump()))
-        write_pool(place / POOL, drawn)
+        write_pool(place / POOL, drawn, dataset.regions)
         _train(place / RUN, RunSpec("train", place / POOL, options).absolute(), train)
         result = read_result(place / RUN)
         if result.failure is not None:
@@ -125,10 +125,10 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
     with TemporaryDirectory(prefix=".truth-", dir=place) as truth:
         for name, case in names.items():
             _link(case, Path(truth), name)
-        labels = dict(dataset.label_names) or None
         found = evaluate_folder(
-            place / MASKS, Path(truth), label_names=labels, ignored=options.ignore_label, options=options
-        )
+            place / MASKS, Path(truth), label_names=dict(dataset.label_names) or None,
+            ignored=options.ignore_label, regions=dataset.regions, options=options,
+        )  # fmt: skip
     found.write(place / METRICS, overwrite=True)
     return found
 

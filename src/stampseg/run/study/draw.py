@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from ...data.case_table import ORGAN
 from ...data.cases import Case, Dataset, find_dataset
 from ...data.io.formats import stem_of
 from ...data.io.readers import output_name
+from ...data.regions import NO_REGIONS, DeclaredRegions
 from .config import TaskOptions, place_of
 
 
@@ -96,8 +98,8 @@ def spread(cases: Sequence[Case], count: int | None) -> list[Case]:
     return [cases[round((place + 0.5) * len(cases) / count - 0.5)] for place in range(count)]
 
 
-def write_pool(path: Path, drawn: Draw) -> None:
-    """The CSV that a run learns from; rows without a label are the scans without one."""
+def write_pool(path: Path, drawn: Draw, regions: DeclaredRegions = NO_REGIONS) -> None:
+    """The CSV that a run learns from, regions beside it; rows without a label are the scans without one."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     organs = [name for name, _ in drawn.labelled[0].organs]
@@ -108,6 +110,10 @@ def write_pool(path: Path, drawn: Draw) -> None:
     for case in drawn.unlabelled:
         table.writerow([case.images[0].absolute(), *[""] * len(labels), case.group])
     write_text(path, stream.getvalue())
+    if regions:
+        labels_of = {name: sorted(values) for name, values in regions.values.items()}
+        order = {"regions_class_order": regions.order} if regions.order is not None else {}
+        write_text(path.with_name("dataset.json"), json.dumps({"labels": labels_of, **order}))
 
 
 def _labels(case: Case) -> list[Path]:
