@@ -98,7 +98,7 @@ def test_predict_gives_the_files_own_values_names_and_grid(run: Path, pictures: 
     values = np.unique(np.stack([np.asarray(Image.open(m)) for m in masks]))
     assert (
         set(values) <= {0, 255}
-        and "labelled voxels" in told
+        and "labelled pixels" in told
         and len(list((tmp_path / "seen").iterdir())) == 8
     )
     result = json.loads(call("evaluate", tmp_path / "out", pictures / "masks", "--json").output)

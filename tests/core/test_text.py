@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stampseg.core.text import shape_text, size_text, some
+from stampseg.core.text import number_text, range_text, shape_text, size_text, some
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,15 @@ def test_whole_numbers_keep_all_their_digits() -> None:
     assert size_text((3.4e38, float("nan"), float("inf"))) == "3.4e+38 x nan x inf"
     assert size_text((0.72656, 1.0, 2.5)) == size_text(np.array([0.72656, 1.0, 2.5])) == "0.72656 x 1 x 2.5"
     assert size_text((0.72656, 2.5), 3, "×") == "0.727 × 2.5"
+
+
+def test_numbers_are_plain() -> None:
+    """They were 2.06e+03 and 6.554e+04."""
+    assert [number_text(n, 3) for n in (2063.4, 65535, 20.634, 0.01234, 1.0)] == [
+        "2063", "65535", "20.6", "0.0123", "1",
+    ]  # fmt: skip
+    assert number_text(-0.0) == "0" and number_text(np.float32(123456.7)) == "123457"
+    assert range_text(-1024, 3071.5) == "-1024 to 3072" == range_text(np.float64(-1024), 3071.9)
 
 
 def test_shapes_are_written_as_the_command_line_takes_them() -> None:

@@ -136,12 +136,12 @@ def test_stray_greys_of_a_resaved_mask_are_refused(tmp_path: Path) -> None:
     cases = cases_of(tmp_path, thresholdable(), thresholdable(254, 250, 250), thresholdable(1))
     with pytest.raises(
         DataError,
-        match=r"m1.png: stray label values 1 \(1 voxel\), 250 \(2 voxels\), 254 \(1 voxel\) beside 0, 255, "
+        match=r"m1.png: stray label values 1 \(1 pixel\), 250 \(2 pixels\), 254 \(1 pixel\) beside 0, 255, "
         r"each under 0.5% of .*expected one value per class.*threshold the masks, or declare .*dataset.json",
     ):
         label_table(cases, {})
     with pytest.raises(
-        DataError, match=r"m1.png: stray label values 1 \(1 voxel\), 250 .* beside 0, 254, 255,"
+        DataError, match=r"m1.png: stray label values 1 \(1 pixel\), 250 .* beside 0, 254, 255,"
     ):
         label_table(cases, {254: "vessel", 255: "organ"})
 
@@ -162,7 +162,7 @@ def test_rare_class_numbers_are_classes_and_a_lone_one_is_said(tmp_path: Path, r
     cases = cases_of(tmp_path, common, np.where(thresholdable(7) == 7, rare, common).astype(np.uint8))
     table = label_table(cases, {})
     assert table.values == (0, 1, rare)
-    said = f"label value {rare} occurs in m1.png alone (1 voxel); correct that label if it is no class"
+    said = f"label value {rare} occurs in m1.png alone (1 pixel); correct that label if it is no class"
     assert table.notes[-1] == said
     assert said not in label_table(cases, {1: "organ", rare: "lesion"}).notes
     assert said not in label_table(cases[1:], {}).notes

@@ -81,7 +81,7 @@ def test_what_no_training_label_is_like():
 
     assert said(boxes((1, 5, 5, 5, 6))) == []
     assert said(boxes((1, 5, 5, 3, 3)), picture=False) == ["liver: 9 cm2 (trained on 20 to 40)"]
-    assert said(boxes((1, 5, 5, 10, 10))) == ["liver: 1e+04 pixels (trained on 2e+03 to 4e+03)"]
+    assert said(boxes((1, 5, 5, 10, 10))) == ["liver: 10000 pixels (trained on 2000 to 4000)"]
     assert said(boxes((1, 0, 5, 5, 3), (1, 10, 10, 5, 3))) == [
         "liver: 2 pieces (trained on 1 at most)",
         "liver: reaches the border of the image, as no training label does",

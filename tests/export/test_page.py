@@ -130,6 +130,9 @@ def test_what_cannot_be_segmented_is_refused_in_words(seen: Seen, volumes_page: 
     assert "is a picture, and this model is for volumes" in refusal(seen.page, [tmp_path / "photo.png"])
     assert seen.page.locator("#download").is_disabled()
     assert "its gzip stream is damaged" in refusal(seen.page, [tmp_path / "broken.nii.gz"])
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 8, 2), np.float32), np.eye(4)), tmp_path / "two.nii.gz")
+    assert "two.nii.gz" in refusal(seen.page, [tmp_path / "two.nii.gz"])
+    assert seen.page.locator("#result").is_hidden()  # it was shown, as it had been read
     check_as_predicted(seen, [scan_file(tmp_path)], volumes_page[1], tmp_path)  # it goes on
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
+from stampseg.networks.model_file import load_model, save_model
 from stampseg.runtime.suggestion import choose, read_suggested, suggest
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
@@ -130,3 +131,26 @@ def test_a_model_file_alone_knows_the_scans_it_was_trained_on(run: tuple[Path, P
         shutil.copy(data / "images" / name, copies / f"other-{name}")
     with pytest.raises(DataError, match="all 2 scans are labelled already"):
         suggest(alone, [copies], tmp_path / "todo")
+
+
+def test_what_is_unusual_is_said_of_the_draft(run: tuple[Path, Path], tmp_path: Path) -> None:
+    """Sizes were those on the working grid, in the file's pixels: 18 of a draft of 35."""
+    data, folder = run
+    model = load_model(folder / "model.safetensors", "cpu")
+    plan = model.plan
+    assert plan is not None and plan.scans is not None and plan.scans.labels
+    tiny = plan.scans.labels[1].model_copy(update={"size": (1.0, 1.0)})  # type: ignore[union-attr]
+    scans = plan.scans.model_copy(update={"labels": (plan.scans.labels[0], tiny)})
+    plan = plan.model_copy(update={"spacing": (2.0, 2.0), "scans": scans})
+    description = model.description.model_copy(update={"plan": plan})
+    save_model(tmp_path / "coarse.safetensors", model.network, description)
+    shutil.copytree(data / "images", tmp_path / "new")
+    call("suggest", tmp_path / "coarse.safetensors", tmp_path / "new", "-o", tmp_path / "todo", "-n", "2")
+    with (tmp_path / "todo" / "suggested.csv").open() as file:
+        reasons = {Path(row["draft"]).name: row["reason"] for row in csv.DictReader(file)}
+    scans = json.loads((tmp_path / "todo" / "drafts" / "confidence.json").read_text())["scans"]
+    assert len(scans) == 2
+    for scan in scans:
+        pixels = int((np.asarray(Image.open(tmp_path / "todo" / "drafts" / scan["mask"])) > 0).sum())
+        assert f"{pixels} pixels (trained on 1 to 1)" in reasons[scan["mask"]]
+        assert reasons[scan["mask"]].endswith("; ".join(scan["flags"]))

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..core.level import Level
-from ..core.text import counted, shape_text, size_text
+from ..core.text import counted, shape_text, size_text, some
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
 from ..evaluation.people import how_read, interval_words
 from .flags import in_flags
@@ -242,7 +242,8 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     if evaluation.missing:
         missing = len(evaluation.missing)
         warned.append(
-            f"{missing} of {counted(count + missing, 'label')} without a prediction: they are in no figure"
+            f"{missing} of {counted(count + missing, 'label')} without a prediction, in no figure: "
+            f"{some(list(evaluation.missing))}"
         )
     for line in (*lines, *map(Level.WARNING.shown, warned)):
         console.print(line, markup=False)

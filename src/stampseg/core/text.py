@@ -18,7 +18,18 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 def size_text(sizes: Iterable[float], digits: int = 6, sign: str = "x") -> str:
     """Voxels, millimetres or poolings per axis: "512 x 512 x 94"; `digits` are of what is not whole."""
-    return f" {sign} ".join(f"{n:.0f}" if n % 1 == 0 and abs(n) < 1e9 else f"{n:.{digits}g}" for n in sizes)
+    return f" {sign} ".join(number_text(n, digits) for n in sizes)
+
+
+def number_text(number: float, digits: int = 4) -> str:
+    """A number of so many digits, but whole ones and all before the point as they are: "2063", "20.63"."""
+    whole = number % 1 == 0 or abs(number) >= 10**digits
+    return f"{number + 0.0:.0f}" if whole and abs(number) < 1e15 else f"{number:.{digits}g}"
+
+
+def range_text(low: float, high: float, digits: int = 4) -> str:
+    """`20.63 to 2063`."""
+    return f"{number_text(low, digits)} to {number_text(high, digits)}"
 
 
 def shape_text(shape: Iterable[int]) -> str:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import ConfigError, DataError
-from ..core.text import some
+from ..core.text import counted, some
 from .io.colours import COLOUR, is_colour, numbers_classes
 from .io.limits import HIGHEST_LABEL
-from .io.readers import read_names, read_palette
+from .io.readers import read_header, read_names, read_palette
 from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
@@ -143,11 +143,11 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
     if not strays or len(large) >= ATLAS or stray > sum(large):
         return None
     path = next(path for value, path in counts.first.items() if value in strays)
-    listed = some([f"{describe(value)} ({_voxels(counts.voxels[value])})" for value in strays])
+    listed = some([f"{describe(value)} ({_amount(counts, value)})" for value in strays])
     classes = some([describe(value) for value in sorted(counts.voxels) if value not in strays])
     return (
-        f"{path}: stray label values {listed} beside {classes}, each under {STRAY_SHARE:.1%} of the labelled "
-        "voxels of all labels; expected one value per class, and this looks like a mask that was smoothed or "
+        f"{path}: stray label values {listed} beside {classes}, each under {STRAY_SHARE:.1%} of what is "
+        "labelled in all; expected one value per class, and this looks like a mask that was smoothed or "
         'resaved; threshold the masks, or declare classes that rare under "labels" in dataset.json'
     )
 
@@ -328,8 +328,10 @@ def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:
     ]
 
 
-def _voxels(count: int) -> str:
-    return f"{count:,} voxel{'' if count == 1 else 's'}"
+def _amount(counts: ValueCounts, value: int) -> str:
+    """How many voxels, or pixels of pictures, have a value."""
+    unit = "pixel" if read_header([counts.first[value]]).is_picture else "voxel"
+    return counted(counts.voxels[value], unit)
 
 
 def _background(voxels: Mapping[int, int]) -> int:
@@ -353,7 +355,7 @@ def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
     lone = [value for value in _rare(counts.voxels, declared) if counts.files[value] == 1]
     return [
         f"label value {describe(value)} occurs in {counts.first[value].name} alone "
-        f"({_voxels(counts.voxels[value])}); correct that label if it is no class"
+        f"({_amount(counts, value)}); correct that label if it is no class"
         for value in lone
         if max(counts.files.values()) > 1
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..core.text import size_text
+from ..core.text import number_text, range_text, size_text
 from .appearance import Look, look_at, strange
 from .cases import Case
 from .io.readers import read_image
@@ -51,12 +51,12 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
     turn = find_orientation(volume.header, plan)
     spacing = oriented_spacing(volume.header.spacing, turn)
     shape = oriented_spacing(volume.header.shape, turn)
-    unit = "px" if volume.header.is_picture else "mm"
+    unit, noun = ("px", "pixel") if volume.header.is_picture else ("mm", "voxel")
     found = []
     if np.ptp(volume.array) == 0:
-        found.append(f"every voxel has the value {volume.array.flat[0]:g}")
+        found.append(f"every {noun} has the value {number_text(volume.array.flat[0], 6)}")
     if _beyond(spacing, known.spacing, SPACING_FACTOR):
-        found.append(f"voxels of {size_text(spacing, 3)} {unit} (trained on {_words(known.spacing)})")
+        found.append(f"{noun}s of {size_text(spacing, 3)} {unit} (trained on {_words(known.spacing)})")
     extent = [n * size for n, size in zip(shape, spacing, strict=True)]
     if _beyond(extent, known.extent, EXTENT_FACTOR):
         found.append(f"{size_text(extent, 3)} {unit} in extent (trained on {_words(known.extent)})")
@@ -68,8 +68,8 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
         seen = zip((low, middle, high), known.values, rooms, strict=True)
         if any(not first - room <= value <= last + room for value, (first, last), room in seen):
             found.append(
-                f"values of {low:.4g} to {high:.4g}, middle {middle:.4g} (trained on {least:.4g} to "
-                f"{most:.4g}, middle {known.values[1][0]:.4g} to {known.values[1][1]:.4g})"
+                f"values of {range_text(low, high)}, middle {number_text(middle)} (trained on "
+                f"{range_text(least, most)}, middle {range_text(*known.values[1])})"
             )
     return found or _looks(volume, plan)  # which say the same in other words, where there are others
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ..core.config import DataOptions
 from ..core.errors import ConfigError, DataError
-from ..core.text import size_text
+from ..core.text import range_text, size_text
 from .fingerprint import Fingerprint
 from .grid import factors
 from .labels import LabelTable
@@ -394,6 +394,6 @@ def _plan_intensities(
     if choice == "zscore":
         notes.append(f"intensities: zscore, each case by its own mean and deviation ({why})")
         return choice, None
-    windows = "; ".join(f"{w.low:g} to {w.high:g}" for w in fingerprint.foreground)
+    windows = "; ".join(range_text(w.low, w.high, 6) for w in fingerprint.foreground)
     notes.append(f"intensities: ct, window {windows} of the labelled voxels ({why})")
     return choice, fingerprint.foreground

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ..core.options import FileRecord
 from ..core.packages import require
+from ..core.text import number_text
 from .boxes import as_slices, filled_box
 
 
@@ -35,7 +36,7 @@ class LabelSteps(FileRecord):
         """`liver: holes filled, largest piece kept`."""
         done = [
             *(["holes filled"] if self.fill_holes else []),
-            *([f"pieces below {self.least:.3g} {unit} dropped"] if self.least else []),
+            *([f"pieces below {number_text(self.least, 3)} {unit} dropped"] if self.least else []),
             *(["largest piece kept"] if self.largest else []),
         ]
         return f"{name}: {', '.join(done)}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.options import Options
-from ..core.text import counted
+from ..core.text import counted, number_text, range_text
 from .pieces import count_pieces
 
 LEAST_CASES, LEAST_PEOPLE = 5, 3  # that show a label as one piece; of fewer it cannot be said
@@ -118,7 +118,8 @@ def _unlike(shape: LabelShape, usual: LabelShape, dims: int, picture: bool) -> l
     found = []
     if not least / SIZE_FACTOR <= size <= most * SIZE_FACTOR:
         scale, unit = (1.0, "pixels") if picture else ((1000.0, "ml") if dims == 3 else (100.0, "cm2"))
-        found.append(f"{size / scale:.3g} {unit} (trained on {least / scale:.3g} to {most / scale:.3g})")
+        usual_sizes = range_text(least / scale, most / scale, 3)
+        found.append(f"{number_text(size / scale, 3)} {unit} (trained on {usual_sizes})")
     if shape.pieces > usual.pieces:
         found.append(f"{counted(shape.pieces, 'piece')} (trained on {usual.pieces} at most)")
     if shape.at_border and not usual.at_border:

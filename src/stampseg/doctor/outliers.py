@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..core.text import counted, size_text
+from ..core.text import counted, number_text, range_text, size_text
 from ..data.fingerprint import HOUNSFIELD_AIR
 from .facts import CaseFacts
 from .finding import Finding, finding
@@ -22,7 +22,8 @@ def find_outliers(facts: Sequence[CaseFacts]) -> list[Finding]:
     findings = [
         finding(
             "constant",
-            f"{f.image}: every voxel has the value {f.middle:g}",
+            f"{f.image}: every {'voxel' if f.orientation else 'pixel'} has the value "
+            f"{number_text(f.middle, 6)}",
             "leave the case out, or export it again",
             [f.image],
         )
@@ -111,8 +112,8 @@ def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
     findings = [
         finding(
             "intensity",
-            f"{f.image}: values of {f.low:.4g} to {f.high:.4g} (middle {f.middle:.4g}), in most cases "
-            f"{usual[0]:.4g} to {usual[2]:.4g} ({usual[1]:.4g})",
+            f"{f.image}: values of {range_text(f.low, f.high)} (middle {number_text(f.middle)}), in most "
+            f"cases {range_text(usual[0], usual[2])} ({number_text(usual[1])})",
             "is it CT in Hounsfield units, of the same part of the body?",
             [f.image],
         )
@@ -133,8 +134,8 @@ def _two_scales(facts: Sequence[CaseFacts]) -> list[Finding]:
             "intensity",
             f"{counted(len(shifted), 'image')} of no value below 0, beside {len(air)} that reach below "
             f"{HOUNSFIELD_AIR:g} as CT in Hounsfield units does (first {shifted[0].image}: "
-            f"{shifted[0].low:.4g} to {shifted[0].high:.4g}; {air[0].image}: {air[0].low:.4g} to "
-            f"{air[0].high:.4g})",
+            f"{range_text(shifted[0].low, shifted[0].high)}; {air[0].image}: "
+            f"{range_text(air[0].low, air[0].high)})",
             "bring all to one scale; CT that was stored with an offset has 1024 too much in every voxel",
             [f.image for f in shifted],
         )
@@ -149,8 +150,8 @@ def _of_another_scale(facts: Sequence[CaseFacts], usual: np.ndarray) -> list[Fin
     return [
         finding(
             "scale",
-            f"{counted(len(facts), 'image')} of another scale of values, {low:.4g} to {high:.4g}, in most "
-            f"cases {usual[0]:.4g} to {usual[2]:.4g} (first {facts[0].image})",
+            f"{counted(len(facts), 'image')} of another scale of values, {range_text(low, high)}, in most "
+            f"cases {range_text(usual[0], usual[2])} (first {facts[0].image})",
             "nothing to do if they are of the same modality: each is normalised by itself",
             [f.image for f in facts],
         )

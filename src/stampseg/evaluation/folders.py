@@ -59,7 +59,7 @@ def evaluate_folder(
     """Compare every predicted file with the label of its name; one case in memory at a time.
 
     Names may differ by one suffix common to all files: `000_HC.png` belongs to `000_HC_Annotation.png`.
-    The predictions say what is evaluated: labels without a prediction are listed in the warnings. Both
+    The predictions say what is evaluated: labels without a prediction are `missing` from it. Both
     sides hold the same values, or the predictions hold class indices where the labels hold others (0, 1
     for masks of 0, 255). Classes are the values of the labels, and the declared ones among the predicted;
     any other predicted value is foreground of the union alone.
@@ -219,10 +219,6 @@ def _pair_files(
     if without_label:
         warnings.append(
             f"{counted(len(without_label), 'prediction')} without a label left out: {some(without_label)}"
-        )
-    if without_prediction:
-        warnings.append(
-            f"{counted(len(without_prediction), 'label')} without a prediction: {some(without_prediction)}"
         )
     return [pairs[stem] for stem in sorted(pairs)], without_prediction, warnings
 

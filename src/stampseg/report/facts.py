@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.run_folder import CONFIG_FILE
-from ..core.text import counted, size_text
+from ..core.text import counted, number_text, range_text, size_text
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
 from .record import Record
@@ -88,8 +88,9 @@ def _class_facts(seen: Fingerprint, plan: Plan | None, unit: str) -> list[Fact]:
     total = sum(seen.class_voxels) or 1
     facts = []
     for name, voxels, radius in zip(names, seen.class_voxels, (None, *seen.object_radius), strict=False):
-        thick = f", up to {2 * radius:.3g} {unit} thick" if radius is not None else ""
-        facts.append(Fact(name, f"{voxels / total:.2%} of the voxels{thick}"))
+        thick = f", up to {number_text(2 * radius, 3)} {unit} thick" if radius is not None else ""
+        noun = "pixels" if seen.spatial_dims == 2 else "voxels"
+        facts.append(Fact(name, f"{voxels / total:.2%} of the {noun}{thick}"))
     return facts
 
 
@@ -152,7 +153,7 @@ def _range(values: Sequence[float]) -> str:
     if not values:
         return ""
     low, high = min(values), max(values)
-    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+    return number_text(low) if low == high else range_text(low, high)
 
 
 def _spread(sizes: Sequence[Sequence[float]], unit: str) -> str:
@@ -160,7 +161,7 @@ def _spread(sizes: Sequence[Sequence[float]], unit: str) -> str:
     axes = []
     for values in zip(*sizes, strict=True):
         low, high = min(values), max(values)
-        axes.append(f"{low:.4g}" if low == high else f"{low:.4g}–{high:.4g}")
+        axes.append(number_text(low) if low == high else f"{number_text(low)}–{number_text(high)}")
     return f"{' × '.join(axes)} {unit}" if axes else ""
 
 

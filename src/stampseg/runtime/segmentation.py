@@ -179,7 +179,8 @@ def segment_all(
         if result.assessed is not None:
             note = f"  {result.assessed.trust.words()}{note}"
         path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
-        echo(f"{path}  {result.labelled:,} labelled voxels  {took}{note}")
+        unit = "pixel" if result.header.is_picture else "voxel"
+        echo(f"{path}  {counted(result.labelled, f'labelled {unit}')}  {took}{note}")
         for text in result.header.notes:
             tell(text)
     unlike = [

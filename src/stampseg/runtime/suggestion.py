@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ from ..data.known import trained_on
 from ..data.layouts import SUGGESTED
 from ..data.likeness import remarks
 from ..data.plan import Plan
-from ..data.preprocess import Geometry, Prepared, prepare
+from ..data.postprocess import postprocessed
+from ..data.preprocess import prepare
 from ..data.splits import SPLITS, Entry, read_splits
 from .confidence import segment_confidently
 from .model import OpenModel, open_scorer
@@ -275,9 +276,11 @@ def _look_at(
                 failures.append(str(error))
                 echo(f"left out: {error}")
                 continue
-            working = Prepared(prepared.image, None, Geometry.working(prepared.image.shape[1:]))
-            found = segment_confidently(working, opened.plan, scorer)
-            trust = trust_of(found, opened.plan, volume.header, remarks(volume, opened.plan))
+            found = segment_confidently(prepared, opened.plan, scorer)
+            # on the scan's own grid, as the draft: sizes are said of it
+            mask = postprocessed(found.mask, opened.steps, volume.header.spacing)
+            unlike = remarks(volume, opened.plan)
+            trust = trust_of(replace(found, mask=mask), opened.plan, volume.header, unlike)
             seen.append(_Seen(case, trust.lowest, look(prepared.image).ravel(), trust.flags))
     return seen, failures
 

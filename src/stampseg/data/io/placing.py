@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.errors import DataError
-from ...core.text import counted, size_text
+from ...core.text import counted, number_text, size_text
 from .stacks import OFF_GRID
 from .volume import Header, Volume, check_pair, check_size
 
@@ -102,7 +102,7 @@ def _grid_text(header: Header) -> str:
     said = f"{size_text(header.shape)} {'pixels' if header.is_picture else 'voxels'}"
     if header.affine is None:
         return said
-    first = ", ".join(f"{place:.6g}" for place in header.affine[:3, 3])
+    first = ", ".join(number_text(place, 6) for place in header.affine[:3, 3])
     return f"{said} of {size_text(header.spacing)} mm, the first at ({first})"
 
 

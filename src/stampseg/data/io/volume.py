@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.errors import DataError, StampsegError
 from ...core.remarks import reading
-from ...core.text import size_text
+from ...core.text import number_text, size_text
 from .limits import VARIABLE, most_values
 from .orientation import UPRIGHT
 
@@ -132,7 +132,7 @@ def check_pair(image: Header, label: Header) -> None:
     distance = _grid_distance(image, label)
     if distance > GRID_TOLERANCE:
         raise DataError(
-            f"{label.path}: the label's affine puts it {distance:.3g} voxels away from its "
+            f"{label.path}: the label's affine puts it {number_text(distance, 3)} voxels away from its "
             f"image {image.path} (same shape); check that they belong together, or write the label anew on "
             "the image's grid"
         )

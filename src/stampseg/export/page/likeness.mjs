@@ -17,11 +17,11 @@ export function remarks(volume, plan) {
   const turn = turnOf(volume, plan);
   const [spacing, shape] = [volume.spacing, volume.shape].map((values) => oriented(values, turn));
   const [sizes, extent] = [real.map((a) => spacing[a]), real.map((a) => spacing[a] * shape[a])];
-  const unit = volume.isPicture ? "px" : "mm";
+  const [unit, noun] = volume.isPicture ? ["px", "pixel"] : ["mm", "voxel"];
   const found = [];
   if (volume.channels.every((values) => values.every((value) => value === volume.channels[0][0])))
-    found.push(`every voxel has the value ${volume.channels[0][0]}`);
-  if (beyond(sizes, known.spacing)) found.push(`voxels of ${sizeText(sizes)} ${unit} (trained on ${inWords(known.spacing)})`);
+    found.push(`every ${noun} has the value ${volume.channels[0][0]}`);
+  if (beyond(sizes, known.spacing)) found.push(`${noun}s of ${sizeText(sizes)} ${unit} (trained on ${inWords(known.spacing)})`);
   if (beyond(extent, known.extent))
     found.push(`${sizeText(extent)} ${unit} in extent (trained on ${inWords(known.extent)})`);
   if (plan.normalizations.includes("ct") && known.values.length) found.push(...unusualValues(volume, known.values));

@@ -67,8 +67,9 @@ const handlers = {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   },
 
-  error({ words }) {
+  error({ words, of }) {
     setRunning(false);
+    if (of !== "download") clear(); // a scan that is refused was shown when it had been read
     say(words, true);
   },
 };

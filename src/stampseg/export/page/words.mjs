@@ -1,11 +1,13 @@
 // Numbers in words.
 
+// Of so many digits, but whole numbers and all before the point as they are.
 export function digits(value, count) {
-  return String(Number(value.toPrecision(count)));
+  const whole = Number.isInteger(value) || Math.abs(value) >= 10 ** count;
+  return String(whole ? Math.round(value) : Number(value.toPrecision(count)));
 }
 
 export function sizeText(sizes, count = 3) {
-  return sizes.map((n) => (Number.isInteger(n) ? String(n) : digits(n, count))).join(" x ");
+  return sizes.map((n) => digits(n, count)).join(" x ");
 }
 
 export function counted(number, noun) {

@@ -90,5 +90,5 @@ function wordsOf(error) {
 // One message after the other, in their order.
 let last = Promise.resolve();
 onmessage = ({ data }) => {
-  last = last.then(() => handlers[data.kind](data)).catch((error) => postMessage({ kind: "error", words: wordsOf(error) }));
+  last = last.then(() => handlers[data.kind](data)).catch((error) => postMessage({ kind: "error", of: data.kind, words: wordsOf(error) }));
 };
