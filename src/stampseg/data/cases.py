@@ -118,7 +118,7 @@ def find_dataset(
         unlabelled=tuple(case for case in cases if case.label is None),
         label_names=listing.label_names,
         channel_names=listing.channel_names,
-        warnings=(*listing.warnings, *repeats),
+        warnings=(*listing.warnings, *repeats, *_shared_labels(cases)),
         ignored=listing.ignored,
         regions=listing.regions,
     )
@@ -258,6 +258,21 @@ def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:
         if into != merging:
             merged[merging] = into
     return [replace(case, group=last(case.group)) for case in cases], warnings
+
+
+def _shared_labels(cases: Sequence[Case]) -> list[str]:
+    """A word about label files that are named for images of different people."""
+    first: dict[Path, Case] = {}
+    warnings = []
+    for case in cases:
+        for label in {file.resolve() for file in case.files} - {file.resolve() for file in case.images}:
+            other = first.setdefault(label, case)
+            if other.group != case.group:
+                warnings.append(
+                    f"{label.name} is the label of {other.id} and of {case.id}; expected one for each image; "
+                    "correct the line, or give both one group"
+                )
+    return warnings
 
 
 def _images_at(path: Path) -> list[Path]:

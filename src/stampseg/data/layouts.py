@@ -156,7 +156,7 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
     files, labels = list_images(images), list_labels(masks)
     grouped = group_channels(path for path in files if path.is_file())
-    if set(grouped) & {stem_of(path) for path in labels}:
+    if set(grouped) & by_stem(labels)[0].keys():
         return "nnunet", *_nnunet_entries(grouped, labels)
     if not files:
         others = [path.name for path in sorted(images.iterdir()) if not is_hidden(path)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,12 +27,17 @@ class Pairs:
     labels_left: tuple[str, ...]
 
 
+def name_of(path: Path) -> str:
+    """The stem that names a case: an ü is the same letter in one character, or in two as macOS writes it."""
+    return unicodedata.normalize("NFC", stem_of(path))
+
+
 def by_stem(paths: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
     """Files by stem, the first of each, and the names of those whose stem was taken already."""
     first: dict[str, Path] = {}
     doubles = []
     for path in paths:
-        stem = stem_of(path)
+        stem = name_of(path)
         if stem in first:
             doubles.append(path.name)
         else:
@@ -93,7 +99,7 @@ def group_channels(paths: Iterable[Path]) -> dict[str, dict[int, Path]]:
     """`x_0000`, `x_0001`, ... -> {x: {0: first, 1: second, ...}}; {} unless every name is of that kind."""
     groups: dict[str, dict[int, Path]] = defaultdict(dict)
     for path in paths:
-        match = CHANNEL.fullmatch(stem_of(path))
+        match = CHANNEL.fullmatch(name_of(path))
         if match is None:
             return {}
         groups[match[1]].setdefault(int(match[2]), path)

@@ -18,7 +18,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "unused": ("warning", "A file cannot be used; the run that was asked for does not need it."),
     "twin": ("warning", "Two cases have the same voxels under different names."),
     "people": ("warning", "File names look as if several cases were of one person, and no option says so."),
-    "labels": ("warning", "A label value does not mean the same in all files."),
+    "labels": (
+        "warning",
+        "A label value does not mean the same in all files, or the values of a mask look swapped.",
+    ),
     "grid": ("warning", "A label has voxels of its own, and is brought to those of its image."),
     "empty-mask": ("warning", "A mask holds background only."),
     "rare-class": ("warning", "A class occurs in one or two cases only."),

@@ -13,6 +13,8 @@ from .facts import CaseFacts
 from .finding import Finding, finding
 
 RARE = 2  # cases
+SWAPPED_MOST = 0.4  # share of a mask that the structure of all others has at most, where one may be swapped
+SWAPPED_ROOM = 1.5  # beyond the others' range
 
 
 def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
@@ -32,6 +34,31 @@ def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
         for f in labelled
         if set(f.labels) == {background}
     ]
+
+
+def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Masks of two values of which the one has in all others about the share that the other has here."""
+    two = [f for f in facts if len(f.labels) == 2]
+    values = {frozenset(f.labels) for f in two}
+    if len(values) != 1 or len(two) <= RARE + 1:
+        return []
+    low, high = sorted(values.pop())
+    shares = [f.labels[high] / (f.labels[low] + f.labels[high]) for f in two]
+    findings = []
+    for f, share in zip(two, shares, strict=True):
+        others = sorted(other for one, other in zip(two, shares, strict=True) if one is not f)
+        inside = min(others) / SWAPPED_ROOM <= 1 - share <= max(others) * SWAPPED_ROOM
+        if inside and share > 1 - SWAPPED_MOST and max(others) < SWAPPED_MOST:
+            findings.append(
+                finding(
+                    "labels",
+                    f"{f.case.label}: {share:.0%} of it is {high}, and {others[0]:.0%} to {others[-1]:.0%} "
+                    "of the others",
+                    "are its values swapped? exchange them, or leave the case out",
+                    [str(f.case.label)],
+                )
+            )
+    return findings
 
 
 def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> list[Finding]:

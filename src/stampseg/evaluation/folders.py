@@ -32,7 +32,7 @@ from ..data.labels import (
 )
 from ..data.layouts import read_description
 from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
-from ..data.pairing import SEPARATORS, by_stem, pair
+from ..data.pairing import SEPARATORS, by_stem, name_of, pair
 from ..data.people import people_of_names
 from ..data.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
 from ..data.relabelling import Relabelling, choose_labels
@@ -233,7 +233,7 @@ def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> d
     pairs = pair(predicted, references).labels
     if not pairs:  # the predictions may be the ones with a suffix
         backwards = pair(references, dict(predicted)).labels
-        pairs = {stem_of(file): references[stem] for stem, file in backwards.items()}
+        pairs = {name_of(file): references[stem] for stem, file in backwards.items()}
     if not pairs:  # or both, as the masks of two observers
         shared = {_cut_ending(stem, references): file for stem, file in references.items()}
         cut = {stem: shared.get(_cut_ending(stem, predicted)) for stem in predicted}

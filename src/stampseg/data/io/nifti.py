@@ -18,6 +18,7 @@ from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # in the units that a header may have instead: metre, micrometre
+ONE_SIZE = 0.01  # by which voxels of two statements may differ
 MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
 
 
@@ -29,9 +30,27 @@ def read_header(path: Path) -> Header:
     channels = (shape[3] if len(shape) > 3 else 1) * (3 if dtype.names else 1)
     affine, placed = _place(source)
     kind = "rgb" if dtype.names else dtype.name
-    header = volume_header(path, shape[:3], affine, channels, kind, placed=placed)
+    header = volume_header(path, shape[:3], affine, channels, kind, _two_sizes(source, path), placed)
     _check_data_present(source, path)
     return header
+
+
+def _two_sizes(source: Any, path: Path) -> tuple[str, ...]:
+    """A word where qform and sform have voxels of different sizes: programs take the one or the other."""
+    import nibabel as nib
+
+    if not isinstance(source.header, nib.Nifti1Header):
+        return ()
+    forms = source.header.get_qform(coded=True)[0], source.header.get_sform(coded=True)[0]
+    if any(form is None for form in forms):
+        return ()
+    ours, theirs = (np.linalg.norm(form[:3, :3], axis=0) for form in forms)
+    if np.allclose(ours, theirs, rtol=ONE_SIZE, atol=0):
+        return ()
+    return (
+        f"{path}: voxels of {size_text(ours, 4)} by its qform, of {size_text(theirs, 4)} by its sform, which "
+        "is taken; programs that take the other see another size: correct the header",
+    )
 
 
 def _place(source: Any) -> tuple[np.ndarray, bool]:

@@ -165,6 +165,19 @@ def _orientation(picture: ImageFile) -> int:
     return known(picture.getexif().get(ORIENTATION))
 
 
+def _alpha(picture: ImageFile, indices: np.ndarray) -> np.ndarray:
+    """How opaque (rows, columns) indices into a palette are, 0 where they are hidden."""
+    if picture.mode == "PA":
+        return np.asarray(picture.getchannel(1))
+    given = picture.info.get("transparency", b"")
+    alpha = np.full(256, 255, np.uint8)
+    if isinstance(given, bytes):
+        alpha[: len(given)] = np.frombuffer(given, np.uint8)
+    else:
+        alpha[given] = 0
+    return alpha[indices]
+
+
 def _label_of(picture: ImageFile, path: Path) -> np.ndarray:
     """(rows, columns) as stored."""
     mode = picture.mode
@@ -172,10 +185,10 @@ def _label_of(picture: ImageFile, path: Path) -> np.ndarray:
         label = label_of(np.asarray(picture)[None], path)
         bits = bits_of(path) if mode == "L" and picture.format == "PNG" else 8
         return label if bits == 8 else label // (255 // (2**bits - 1))  # Pillow spreads 2 and 4 bits over 8
-    if mode == "P":
-        return resolve(np.asarray(picture), _palette(picture), path)
-    if mode == "PA":
-        return resolve(np.asarray(picture.getchannel(0)), _palette(picture), path)
+    if mode in ("P", "PA"):
+        indices = np.asarray(picture.getchannel(0))
+        label = resolve(indices, _palette(picture), path)
+        return drop_transparent(label[None], _alpha(picture, indices), path)[0]
     if is_deep(picture, path):
         channels = np.moveaxis(deep_pixels(picture, path), 2, 0)
     else:

@@ -114,7 +114,10 @@ def _grouped(place: Path, frames: tuple[Frame, ...]) -> tuple[Scan, ...]:
         return (Scan("picture", (_bright(frames[0]),), None),)
     slices, notes = _without_strangers(place, frames)
     stacks, more = _stacks(place, slices)
-    scans = [scan for stack in stacks for scan in scans_in(place, stack)]
+    try:
+        scans = [scan for stack in stacks for scan in scans_in(place, stack)]
+    except DataError as error:  # what is missing may be what was left out
+        raise DataError("; ".join((str(error), *more))) from None
     return tuple(_named([replace(scan, notes=(*notes, *more, *scan.notes)) for scan in scans]))
 
 

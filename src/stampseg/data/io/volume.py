@@ -219,5 +219,6 @@ def refuse_unreadable(path: Path) -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         found = lines[-1] if lines else type(error).__name__
         raise DataError(
-            f"{path}: cannot be read ({found}); the file is damaged or not what its name says"
+            f"{path}: cannot be read ({found}); the file is damaged or not what its name says; copy it "
+            "again, or name it by what it is"
         ) from None

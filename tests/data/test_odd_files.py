@@ -1,0 +1,107 @@
+"""One odd file among good ones: told, or read as it is meant."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from stampseg.core.errors import DataError
+from stampseg.data.cases import find_dataset
+from stampseg.data.io.readers import read_header, read_label
+from stampseg.data.io.scans import scans_of
+from stampseg.evaluation.folders import evaluate_folder
+from tests.cli.command import call
+from tests.data.dicom_files import slices, values
+from tests.data.scans import write_pictures
+
+
+def findings(data: Path, code: str) -> list[dict[str, Any]]:
+    found = json.loads(call("check", data, "--json", "--no-timing").stdout)["findings"]
+    return [one for one in found if one["code"] == code]
+
+
+def test_a_letter_in_one_or_two_characters_is_the_same(tmp_path: Path) -> None:
+    """macOS writes names otherwise than Windows and Linux; they look alike, and were called different."""
+    write_pictures(tmp_path, ["Fü1", "Fü2"])
+    for part, form in (("images", "NFD"), ("masks", "NFC")):
+        for path in list((tmp_path / part).iterdir()):
+            path.rename(path.with_name(unicodedata.normalize(form, path.name)))  # type: ignore[arg-type]
+    cases = find_dataset(tmp_path).cases
+    assert [case.label is not None for case in cases] == [True, True]
+    (tmp_path / "found").mkdir()
+    for path in (tmp_path / "masks").iterdir():
+        (tmp_path / "found" / unicodedata.normalize("NFD", path.name)).write_bytes(path.read_bytes())
+    for sides in (("found", "masks"), ("masks", "found")):
+        assert [row.dice for row in evaluate_folder(*(tmp_path / side for side in sides)).rows] == [1, 1]
+
+
+def test_a_label_of_two_people_is_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "abc")
+    rows = ["images/a.png,masks/a.png", "images/b.png,masks/a.png", "images/c.png,masks/c.png"]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["image,label", *rows]))
+    assert find_dataset(table).warnings == (
+        "a.png is the label of a and of b; expected one for each image; correct the line, or give both one "
+        "group",
+    )
+    table.write_text("\n".join(["image,label,group", *(f"{row},{'xxy'[n]}" for n, row in enumerate(rows))]))
+    assert find_dataset(table).warnings == ()  # two channels of a person, say
+
+
+@pytest.mark.parametrize("kind", ["index", "table", "black first"])
+def test_transparent_colours_of_a_palette_are_background(kind: str, tmp_path: Path) -> None:
+    """White that is not shown was the foreground, and red the background, as the darker one."""
+    mask = np.zeros((6, 8), np.uint8)
+    mask[2:4, 3:6] = 1
+    picture = Image.fromarray(mask, "P")
+    picture.putpalette([0, 0, 0, 255, 0, 0] if kind == "black first" else [255, 255, 255, 255, 0, 0])
+    picture.save(tmp_path / "m.png", transparency=0 if kind == "index" else b"\x00\xff")
+    label = read_label(tmp_path / "m.png").array
+    np.testing.assert_array_equal(label > 0, mask > 0)
+    assert len(np.unique(label)) == 2
+
+
+def test_a_label_in_the_transparency_of_a_palette_alone_is_refused(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.eye(4, dtype=np.uint8), "P")
+    picture.putpalette([255, 255, 255, 0, 0, 0])
+    picture.save(tmp_path / "m.png", transparency=0)
+    with pytest.raises(DataError, match=r"m\.png: is black wherever it is not transparent"):
+        read_label(tmp_path / "m.png")
+
+
+def test_two_sizes_of_voxels_in_one_header_are_told(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.zeros((4, 5, 6), np.float32), None)
+    for name, size, code in (("same", 1.004, 1), ("other", 2, 1), ("uncoded", 2, 0)):
+        image.set_sform(np.eye(4), 1)
+        image.set_qform(np.diag([size, size, size, 1.0]), code)
+        image.to_filename(tmp_path / f"{name}.nii.gz")
+    assert read_header([tmp_path / "other.nii.gz"]).notes == (
+        f"{tmp_path}/other.nii.gz: voxels of 2 x 2 x 2 by its qform, of 1 x 1 x 1 by its sform, which is "
+        "taken; programs that take the other see another size: correct the header",
+    )
+    for name in ("same", "uncoded"):
+        assert read_header([tmp_path / f"{name}.nii.gz"]).notes == ()
+
+
+def test_a_mask_of_swapped_values_is_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "abcde")
+    assert not findings(tmp_path, "labels")
+    path = tmp_path / "masks" / "c.png"
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    (found,) = findings(tmp_path, "labels")
+    assert found["files"] == [str(path)] and "of it is 255, and" in found["found"]
+    assert found["fix"] == "are its values swapped? exchange them, or leave the case out"
+
+
+def test_a_slice_that_is_missing_because_it_is_turned_is_named(tmp_path: Path) -> None:
+    turned = [0.9999, 0.0141, 0, -0.0141, 0.9999, 0]
+    slices(tmp_path, values(), tags=lambda n: {"ImageOrientationPatient": turned} if n == 4 else {})
+    with pytest.raises(DataError, match=r"slices are missing .*; .*left out, of another plane .*: 04\.dcm"):
+        scans_of(tmp_path)
