@@ -14,12 +14,12 @@ from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
-from stampseg.data.io.readers import read_header, read_label
+from stampseg.data.io.readers import read_header, read_image, read_label
 from stampseg.data.io.scans import scans_of
 from stampseg.evaluation.folders import evaluate_folder
 from tests.cli.command import call
 from tests.data.dicom_files import slices, values
-from tests.data.scans import write_pictures
+from tests.data.scans import write_pictures, write_volumes
 
 
 def findings(data: Path, code: str) -> list[dict[str, Any]]:
@@ -105,3 +105,25 @@ def test_a_slice_that_is_missing_because_it_is_turned_is_named(tmp_path: Path) -
     slices(tmp_path, values(), tags=lambda n: {"ImageOrientationPatient": turned} if n == 4 else {})
     with pytest.raises(DataError, match=r"slices are missing .*; .*left out, of another plane .*: 04\.dcm"):
         scans_of(tmp_path)
+
+
+def test_a_mask_of_another_case_is_told(tmp_path: Path) -> None:
+    write_pictures(tmp_path, "abcde")
+    mask = (tmp_path / "masks" / "b.png").read_bytes()
+    (tmp_path / "masks" / "d.png").write_bytes(mask)
+    (found,) = findings(tmp_path, "labels")
+    assert found["files"] == [str(tmp_path / "masks" / name) for name in ("b.png", "d.png")]
+    assert found["found"].endswith("b.png: the same mask as that of d, of other images")
+
+
+def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:
+    """They were taken as 0 without a word."""
+    write_volumes(tmp_path)
+    path = tmp_path / "images" / "v3.nii.gz"
+    image = nib.load(path)
+    array = np.asarray(image.dataobj).copy()
+    array[:2], array[2] = np.nan, np.inf
+    nib.Nifti1Image(array, image.affine).to_filename(path)
+    (found,) = findings(tmp_path, "reader")
+    assert found["found"] == f"{path}: holds values that are NaN or infinite, taken as 0"
+    assert (read_image([path]).array[0, :3] == 0).all()

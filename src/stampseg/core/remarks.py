@@ -85,6 +85,12 @@ def gathered() -> Iterator[Remarks]:
                 logger.removeFilter(_logged)
 
 
+def remark(text: str) -> None:
+    """Have something gathered of the file that is read, where somebody gathers."""
+    if _GATHERERS:
+        _GATHERERS[-1].add(text)
+
+
 def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     if not issubclass(category, FOR_DEVELOPERS):
         _GATHERERS[-1].add(str(message))

@@ -21,7 +21,7 @@ from ..run.survey import Survey, survey
 from .estimates import Estimate, estimate, judge
 from .facts import CaseFacts, read_facts
 from .finding import CODES, Finding, finding, messages
-from .masks import find_empty, find_rare, find_swapped, find_twins
+from .masks import find_empty, find_rare, find_same_masks, find_swapped, find_twins
 from .outliers import find_outliers
 from .people import find_people
 from .strangers import find_strangers
@@ -91,7 +91,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
     findings += find_people(ids, groups, config.group_regex is not None)
-    findings += [*find_outliers(facts), *find_empty(facts), *find_swapped(facts)]
+    findings += [*find_outliers(facts), *find_empty(facts), *find_swapped(facts), *find_same_masks(facts)]
     seen: Survey | None = None
     parameters = flops = None
     taken: Estimate | None = None

@@ -30,6 +30,7 @@ class CaseFacts:
         constant: whether all voxels are equal.
         voxels: digest of the image's values; equal for the same image in another file or format.
         labels: value -> voxels of the mask; empty without a mask.
+        drawn: digest of the mask; "" without one, and of one that holds a single value.
     """
 
     case: Case
@@ -43,6 +44,7 @@ class CaseFacts:
     constant: bool
     voxels: str
     labels: dict[int, int]
+    drawn: str = ""
 
     @property
     def image(self) -> Path:
@@ -66,6 +68,7 @@ def read_facts(
         DataError: a file that cannot be used, or a mask that does not fit its image.
     """
     labels: dict[int, int] = {}
+    drawn = ""
     volume = read_image(case.images)
     if case.label_files is not None:
         label = read_label_files(case.label_files)
@@ -75,6 +78,7 @@ def read_facts(
         placed = on_grid_of(label, volume.header)
         if placed is not label:
             labels = voxels_by_value(placed.array)
+        drawn = _digest(placed.array) if len(labels) > 1 else ""
         labels = labels if relabel is None else relabel.counted(labels)
         labels = {value: count for value, count in sorted(labels.items()) if value != ignored}
     header, array = volume.header, np.ascontiguousarray(volume.array)
@@ -84,5 +88,9 @@ def read_facts(
         case, header.shape, header.spacing,
         header.orientation, tilt,
         low, middle, high, bool(array.min() == array.max()),
-        hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest(), labels,
+        _digest(array), labels, drawn,
     )  # fmt: skip
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()

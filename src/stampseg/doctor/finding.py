@@ -20,7 +20,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "people": ("warning", "File names look as if several cases were of one person, and no option says so."),
     "labels": (
         "warning",
-        "A label value does not mean the same in all files, or the values of a mask look swapped.",
+        "A label value does not mean the same in all files, or a mask looks like a mistake.",
     ),
     "grid": ("warning", "A label has voxels of its own, and is brought to those of its image."),
     "empty-mask": ("warning", "A mask holds background only."),

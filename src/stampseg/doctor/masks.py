@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from ..core.text import counted
+from ..core.text import counted, some
 from ..data.labels import LabelTable
 from ..data.splits import Split
 from ..run.survey import SELDOM, SELDOM_FIX, seldom_text
@@ -59,6 +59,25 @@ def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:
                 )
             )
     return findings
+
+
+def find_same_masks(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Masks that are the same to the last voxel, of images that are not, and of different people."""
+    same: dict[tuple[str, tuple[int, ...]], list[CaseFacts]] = defaultdict(list)
+    for f in facts:
+        if f.drawn:
+            same[f.drawn, f.shape].append(f)
+    return [
+        finding(
+            "labels",
+            f"{group[0].case.label}: the same mask as that of {some([f.case.id for f in group[1:]])}, of "
+            "other images",
+            "is it that of another case? draw it anew; if they are of one person, give them one group",
+            [str(f.case.label) for f in group],
+        )
+        for group in same.values()
+        if len({f.voxels for f in group}) > 1 and len({f.case.group for f in group}) > 1
+    ]
 
 
 def find_rare(facts: Sequence[CaseFacts], table: LabelTable, split: Split) -> list[Finding]:

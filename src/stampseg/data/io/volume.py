@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ...core.errors import DataError, StampsegError
-from ...core.remarks import reading
+from ...core.remarks import reading, remark
 from ...core.text import number_text, size_text
 from .limits import VARIABLE, most_values
 from .orientation import UPRIGHT
@@ -148,7 +148,7 @@ def _grid_distance(first: Header, second: Header) -> float:
 
 
 def as_image(array: np.ndarray, path: Path) -> np.ndarray:
-    """Values (C, *S) as float32 in their own memory layout, with NaN and infinities set to 0.
+    """Values (C, *S) as float32 in their own memory layout; NaN and infinities become 0, which is remarked on.
 
     Raises:
         DataError: complex values, or not one finite value.
@@ -164,6 +164,7 @@ def as_image(array: np.ndarray, path: Path) -> np.ndarray:
         return image
     if not finite.any():
         raise DataError(f"{path}: every value is NaN or infinite; expected an image")
+    remark("holds values that are NaN or infinite, taken as 0")
     return np.where(finite, image, np.float32(0))
 
 
