@@ -148,7 +148,7 @@ def _grid_distance(first: Header, second: Header) -> float:
 
 
 def as_image(array: np.ndarray, path: Path) -> np.ndarray:
-    """Values (C, *S) as float32 in their own memory layout; NaN and infinities become 0, which is remarked on.
+    """Values (C, *S) as float32 in their own layout; NaN and infinities become 0, which is remarked on.
 
     Raises:
         DataError: complex values, or not one finite value.
