@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.data.appearance import Appearance
@@ -39,7 +40,7 @@ def test_scans_without_labels_have_their_part(pictures: Path) -> None:
 
 def test_of_many_some_of_each_person_are_read(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stampseg.run.survey.LEAST_LOOKS", 2)
-    monkeypatch.setattr("stampseg.run.survey.LOOKED_AT", 3 * 24 * 32)
+    monkeypatch.setattr("stampseg.run.survey.LOOKED_AT", 3 * 24 * 32 - 1)
     assert found_in(pictures).people == 4 + 3
     monkeypatch.setattr("stampseg.run.survey.LOOKED_AT", 1)
     assert found_in(pictures).people == 4 + 2
@@ -53,3 +54,13 @@ def test_one_that_cannot_be_read_is_left_out(pictures: Path, monkeypatch: pytest
         assert found_in(pictures).people == 8
     finally:
         broken.write_bytes(whole)
+
+
+def test_one_that_shows_nothing_is_left_out(pictures: Path) -> None:
+    blank = pictures / "images" / "2.png"
+    whole = blank.read_bytes()
+    Image.new("L", (32, 24), 7).save(blank)
+    try:
+        assert found_in(pictures).people == 8
+    finally:
+        blank.write_bytes(whole)

@@ -96,8 +96,10 @@ def test_deep_supervision_leaves_them_out_at_every_size() -> None:
 
 
 def test_no_class_is_hot_where_nothing_is_known() -> None:
-    label = torch.tensor([[[[0, 2, 3, 9]]]])
-    assert one_hot(label, CLASSES)[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]
+    label = torch.tensor([[[[0, 2, 3]]]])
+    assert one_hot(label, CLASSES)[0, :, 0].T.tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0]]
+    with pytest.raises(RuntimeError, match="out of bounds"):  # a number that means nothing
+        one_hot(torch.tensor([[[[0, 9]]]]), CLASSES)
 
 
 def test_the_teacher_learns_nothing_from_pasted_voxels_that_are_unknown() -> None:

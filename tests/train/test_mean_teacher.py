@@ -290,3 +290,35 @@ def test_when_the_run_has_ended_the_average_has_statistics_of_its_own_windows() 
     assert torch.allclose(norm.running_mean, maps.mean((0, 2, 3)), atol=1e-5)
     assert torch.allclose(norm.running_var, maps.var((0, 2, 3)), rtol=1e-4)
     assert any(not torch.equal(tensor, twin[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_cut_undone_when_no_step_is_left_leaves_statistics_of_the_end() -> None:
+    trainer, teacher, network = make()
+    trainer.steps = 4
+    graph = trace(network, EXAMPLE)
+    trainer.train(2)
+    before = snapshot(network, graph, trainer.optimizer, teacher.copies)
+    trainer.settle()  # there are steps left: nothing
+    middle = {name: tensor.clone() for name, tensor in teacher.average.state_dict().items()}
+    trainer.train(2)
+    restore(network, trainer.optimizer, before, teacher.copies)
+    held = teacher.average.state_dict()
+    assert all(torch.equal(held[name], middle[name]) for name in held)
+    trainer.settle()
+    norm = next(m for m in teacher.average.modules() if isinstance(m, nn.BatchNorm2d))
+    convolution = next(m for m in teacher.average.modules() if isinstance(m, nn.Conv2d))
+    with torch.no_grad():
+        maps = convolution(torch.cat([trainer.batch(4)["image"], trainer.batch(4)["weak"]]))
+    assert norm.running_mean is not None and torch.allclose(
+        norm.running_mean, maps.mean((0, 2, 3)), atol=1e-5
+    )
+
+
+def test_what_lies_beyond_the_images_is_no_want_of_foreground() -> None:
+    """Of windows that are mostly padding the teacher finds little, and no less than there is."""
+    _, teacher, _ = make()
+    teacher.foreground = 0.4
+    targets = one_hot((torch.arange(100).view(1, 1, 10, 10) < 10).float(), 2)  # a tenth of the window
+    for _ in range(PATIENCE + 5):
+        assert not teacher._runs_wild(targets, 0.25, 0.5)
+    assert any(teacher._runs_wild(targets, 1.0, 0.5) for _ in range(PATIENCE + 5))

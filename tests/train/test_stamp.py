@@ -44,6 +44,7 @@ class Bench:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.01)
         self.rng, self.steps, self.dice = np.random.default_rng(0), 0, dice
         self.trained: list[int] = []
+        self.settled: list[int] = []
 
     def train(self, steps: int) -> float:
         self.network.train()
@@ -71,7 +72,10 @@ class Bench:
         return sum(p.numel() for p in self.network.parameters())
 
     def learner(self) -> Learner:
-        return Learner(self.network, self.optimizer, self.train, self.score, self.validate)
+        return Learner(
+            self.network, self.optimizer, self.train, self.score, self.validate,
+            settle=lambda: self.settled.append(self.steps),
+        )  # fmt: skip
 
     def run(self, steps: int = 60, dropout: bool = True, **options: Any) -> Iterator[Round]:
         settled = PruneOptions(**{"target": Target(share=0.3), "rounds": 5, "warmup_share": 0.15, **options})
@@ -173,6 +177,7 @@ def test_a_cut_that_does_not_heal_is_undone_bit_for_bit_and_training_goes_on() -
     assert back.removed == rounds[3].removed
     assert [turn.number for turn in rounds] == list(range(len(rounds)))
     assert bench.steps == 60 and bench.size == back.parameters
+    assert bench.settled == [back.steps]  # where no step is left, statistics of the end are made anew
     start = Round(-1, "train", {}, bench.dense, 0, 0, 0, 0.0, None)
     choice = select(rounds, PruneOptions(target=Target(share=0.4)), start, True)
     assert (rounds[choice.number].event, choice.target_reached) == ("finish", False)

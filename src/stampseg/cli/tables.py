@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..core.errors import one_line
 from ..core.level import Level
 from ..core.text import counted, shape_text, size_text, some
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
@@ -168,7 +169,7 @@ def _print_code(code: str, several: list[Finding], console: Console) -> None:
     severity = several[0].severity
     for each in several[:SHOWN]:
         console.print(
-            f"[{COLOURS[severity]}]{severity}[/{COLOURS[severity]}] \\[{code}] {escape(str(each))}",
+            f"[{COLOURS[severity]}]{severity}[/{COLOURS[severity]}] \\[{code}] {escape(one_line(str(each)))}",
             highlight=False,
         )
     if len(several) > SHOWN:

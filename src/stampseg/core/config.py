@@ -55,8 +55,8 @@ class DataOptions(Options):
     pieces: Literal["auto", "all"] = Field(
         "auto",
         description="auto: of a label that is one piece in every labelled case (five or more, of three "
-        "people) and is not thin, as vessels are, masks keep the piece that the network is surest of, and "
-        "any that comes near it; all: they keep all pieces.",
+        "people) and not thin, as vessels and walls are, masks keep the piece that the network is surest of, "
+        "and any that comes near it; all: they keep all pieces.",
     )
     names: dict[int, str] = Field(
         default_factory=dict,

@@ -21,8 +21,9 @@ CELLS = {2: 12, 3: 6}  # per axis of the small picture or volume that scans are 
 SAMPLES = 2_000_000  # voxels that neighbours are compared at
 LEAST_PEOPLE = 3  # of whom a range is worth something
 # How far beyond the training scans' range is unlike them, so that of other people's scans few are; chosen on
-# draws 0 to 9 of five sets. The fewer people, the less is known of the range.
+# ten draws of five sets. The fewer people, the less is known of the range.
 LEAST_ROOM, MOST_ROOM = 0.05, 0.2  # of a correlation
+FOREIGN = 6.0  # deviations from the middle of all, beyond which a training scan is of another kind itself
 ROUGHNESS_ROOM = 0.5  # of a natural logarithm: by a factor of 1.6
 FLOOR_ROOM = 0.2
 
@@ -49,7 +50,8 @@ class Appearance(Options):
     Attributes:
         cells: the mean of their cells, flat.
         likeness: the least rank correlation of a scan's cells with the mean of those of other people.
-        gains: the most by which that of a scan grows if it is laid down otherwise; None in models of before.
+        lowest: the likeness below which a scan is unlike them; None in models of before.
+        gains: by how much a likeness may grow where a scan is laid down otherwise; None in models of before.
         people: how many; 0 in models of before.
         roughness: least and most of each axis; None where some scan has none.
         floor: least and most.
@@ -57,15 +59,11 @@ class Appearance(Options):
 
     cells: tuple[float, ...]
     likeness: float
+    lowest: float | None = None
     gains: Gains | None = None
     people: int = 0
     roughness: tuple[tuple[float, float] | None, ...]
     floor: tuple[float, float]
-
-    @property
-    def room(self) -> float:
-        """How far beyond its range a correlation is not of this kind."""
-        return MOST_ROOM if not self.people else min(MOST_ROOM, max(LEAST_ROOM, 0.5 / self.people))
 
     def count(self, channels: int, dims: int) -> int:
         """Cells per axis."""
@@ -124,22 +122,46 @@ def appearance(looks: Sequence[Look], people: Sequence[str]) -> Appearance | Non
     cells = np.stack([one.cells for one in looks])
     if not cells.reshape(len(cells), -1).std(axis=1).all():
         return None
-    others = {person: cells[groups != person].mean(axis=0) for person in set(people)}
+    total = cells.sum(axis=0)
+    others = {
+        person: (total - cells[mine].sum(axis=0)) / np.count_nonzero(~mine)
+        for person, mine in ((person, groups == person) for person in set(people))
+    }
     pairs = [(one, others[person]) for one, person in zip(cells, people, strict=True)]
-    floors = [one.floor for one in looks]
+    likeness = _usual([correlation(*pair) for pair in pairs])
+    gained = [_usual(values) for values in zip(*(gains(*pair) for pair in pairs), strict=True)]
+    floors = _usual([one.floor for one in looks])
+    count = len(set(people))
+    room = min(MOST_ROOM, max(LEAST_ROOM, 0.5 / count))
     return Appearance(
         cells=tuple(cells.mean(axis=0).ravel().round(3).tolist()),
-        likeness=round(min(correlation(*pair) for pair in pairs), 4),
-        gains=Gains(*np.max([gains(*pair) for pair in pairs], axis=0).round(4).tolist()),
-        people=len(set(people)),
+        likeness=round(float(likeness.min()), 4),
+        lowest=round(float(likeness.min()) - min(MOST_ROOM, max(2 * room, _doubt(likeness, count))), 4),
+        gains=Gains(*(round(max(0.0, v.max() + max(room, _doubt(v, count))), 4) for v in gained)),
+        people=count,
         roughness=tuple(_range(values) for values in zip(*(one.roughness for one in looks), strict=True)),
-        floor=(min(floors), max(floors)),
+        floor=(float(floors.min()), float(floors.max())),
     )
+
+
+def _usual(values: Sequence[float]) -> np.ndarray:
+    """Without those far from all others: among scans that nobody looked at may be one of another kind."""
+    found = np.array(values)
+    away = abs(found - np.median(found))
+    return found[away <= FOREIGN * max(1.48 * float(np.median(away)), 0.02)]
+
+
+def _doubt(values: np.ndarray, people: int) -> float:
+    """How little the range of so many people says of that of others."""
+    return float(2 * values.std() / math.sqrt(people))
 
 
 def _range(values: Sequence[float | None]) -> tuple[float, float] | None:
     known = [value for value in values if value is not None]
-    return (min(known), max(known)) if len(known) == len(values) else None
+    if len(known) < len(values):
+        return None
+    usual = _usual(known)
+    return float(usual.min()), float(usual.max())
 
 
 def strange(seen: Look, usual: Appearance, *, floors: bool) -> list[str]:
@@ -173,16 +195,17 @@ def strange(seen: Look, usual: Appearance, *, floors: bool) -> list[str]:
 def _laid_otherwise(cells: np.ndarray, usual: Appearance) -> list[str]:
     """That what it shows lies elsewhere, and what would mend it."""
     mean = np.reshape(usual.cells, cells.shape)
-    likeness, room = correlation(cells, mean), usual.room
+    likeness = correlation(cells, mean)
     if usual.gains is not None:
         found = gains(cells, mean)
         for word, gain, most in zip(found._fields, found, usual.gains, strict=True):
-            if gain > max(0.0, most + room):
+            if gain > most:
                 return [
                     f"looks {word}, or is of something else: a likeness of {likeness:.2f} to the training "
                     f"scans as it is, {likeness + gain:.2f} otherwise"
                 ]
-    if likeness < usual.likeness - min(MOST_ROOM, 2 * room):
+    lowest = usual.likeness - MOST_ROOM if usual.lowest is None else usual.lowest
+    if likeness < lowest:
         return [
             f"bright and dark lie elsewhere: a likeness of {likeness:.2f} (trained on {usual.likeness:.2f} "
             "and more); turned, or of something else?"

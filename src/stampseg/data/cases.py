@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -265,7 +265,7 @@ def _shared_labels(cases: Sequence[Case]) -> list[str]:
     first: dict[Path, Case] = {}
     warnings = []
     for case in cases:
-        for label in {file.resolve() for file in case.files} - {file.resolve() for file in case.images}:
+        for label in _real(case.files) - _real(case.images):
             other = first.setdefault(label, case)
             if other.group != case.group:
                 warnings.append(
@@ -273,6 +273,11 @@ def _shared_labels(cases: Sequence[Case]) -> list[str]:
                     "correct the line, or give both one group"
                 )
     return warnings
+
+
+def _real(files: Iterable[Path]) -> set[Path]:
+    """The files that links lead to; a circle of links is its own end."""
+    return {Path(os.path.realpath(file)) for file in files}
 
 
 def _images_at(path: Path) -> list[Path]:

@@ -17,9 +17,7 @@ FACTORS = (1.35, 1.6)  # by which the middle of a scan is magnified
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Of the ranks, on which a few cells of padding or metal count no more than others."""
-    first, second = (_ranks(values.ravel()) for values in (one, other))
-    scale = first.std() * second.std()
-    return float(((first - first.mean()) * (second - second.mean())).mean() / scale) if scale > 0 else 0.0
+    return float((_ranks(one) * _ranks(other)).mean())
 
 
 class Gains(NamedTuple):
@@ -38,11 +36,12 @@ class Gains(NamedTuple):
 
 def gains(cells: np.ndarray, usual: np.ndarray) -> Gains:
     """For cells (C, n, n) or (C, n, n, n) of both."""
-    as_it_is = correlation(cells, usual)
+    mine, theirs = _ranks(cells), _ranks(usual)
+    as_it_is = float((mine * theirs).mean())
     return Gains(
-        max(correlation(turned, usual) for turned in turns(cells)) - as_it_is,
-        max(correlation(cells, magnified(usual, factor)) for factor in FACTORS) - as_it_is,
-        max(correlation(magnified(cells, factor), usual) for factor in FACTORS) - as_it_is,
+        max(float((turned * theirs).mean()) for turned in turns(mine)) - as_it_is,
+        max(float((mine * _ranks(magnified(usual, factor))).mean()) for factor in FACTORS) - as_it_is,
+        max(float((_ranks(magnified(cells, factor)) * theirs).mean()) for factor in FACTORS) - as_it_is,
     )
 
 
@@ -60,14 +59,17 @@ def turns(cells: np.ndarray) -> Iterator[np.ndarray]:
 def magnified(cells: np.ndarray, factor: float) -> np.ndarray:
     """Its middle in as many cells, linearly between them."""
     count = cells.shape[1]
-    places = np.arange(count)
-    wanted = (count - 1) / 2 + (places - (count - 1) / 2) / factor
+    middle, places = (count - 1) / 2, np.arange(count)
+    wanted = middle + (places - middle) / factor
+    weights = np.maximum(0, 1 - abs(wanted[:, None] - places))
     for axis in range(1, cells.ndim):
-        cells = np.apply_along_axis(lambda line: np.interp(wanted, places, line), axis, cells)
+        cells = np.moveaxis(np.tensordot(weights, cells, (1, axis)), 0, axis)
     return cells
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Equal values share the mean of their ranks."""
+    """With mean 0 and deviation 1, or all 0; equal values share the mean of their ranks."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places].reshape(values.shape)
+    spread = ranks.std()
+    return (ranks - ranks.mean()) / (spread if spread > 0 else 1.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import median
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from ..core.text import counted, number_text, range_text
 from .pieces import count_pieces
 
 LEAST_CASES, LEAST_PEOPLE = 5, 3  # that show a label as one piece; of fewer it cannot be said
-# Of the thickest part, by that of a ball of the same size: vessels have .1, a spinal cord .4, organs more.
-# A mask of what is thinner breaks along it, and the pieces are parts of it.
+# Of the thickest part, by that of a ball of the same size: vessels have .1, walls of a heart or a bladder up
+# to .2, ten centimetres of spinal cord .4, organs more. A mask of what is thinner breaks along it, and the
+# pieces are parts of it.
 LEAST_THICKNESS = 0.25
 SIZE_FACTOR = 2.0  # beyond the training labels' range
 
@@ -29,8 +31,8 @@ class LabelShape(Options):
         size: least and most of it, in mm^2 or mm^3; pixels for pictures.
         pieces: most that a case has.
         at_border: whether it touches the border of an image.
-        thickness: radius of the thickest part by that of a ball (disc) of the same size, the least over the
-            cases; 1 of a ball; None: not known.
+        thickness: radius of the thickest part by that of a ball (disc) of the same size, the middle one
+            of the cases; 1 of a ball; None: not known.
     """
 
     cases: int
@@ -153,5 +155,7 @@ def _joined(found: Sequence[tuple[LabelShape, str]]) -> LabelShape | None:
         size=(min(shape.size[0] for shape in shapes), max(shape.size[1] for shape in shapes)),
         pieces=max(shape.pieces for shape in shapes),
         at_border=any(shape.at_border for shape in shapes),
-        thickness=min((s.thickness for s in shapes if s.thickness is not None), default=None),
+        thickness=median(known)
+        if (known := [s.thickness for s in shapes if s.thickness is not None])
+        else None,
     )

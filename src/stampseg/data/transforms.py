@@ -58,8 +58,8 @@ class TrainingTransform:
         self.augment = augment
         self.foreground_share = foreground_share
         self._affine = _affine(plan)
-        # No class: what lies beyond the image teaches nothing. Counted as background it is most of what
-        # small scans show, and structures are learnt late and by half.
+        # No class: what lies beyond the image teaches nothing. As background it is most of what windows of
+        # small scans show, and small structures are found later (docs/results/few-labels-trials.md).
         self._beyond = len(plan.label_values)
         self._intensity = _intensity()
 

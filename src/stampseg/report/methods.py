@@ -142,8 +142,8 @@ def _training(result: Result, config: Config) -> str:
     return (
         f"{result.steps:,} steps of {train.batch_size} windows, {train.optimizer} (rate "
         f"{train.learning_rate:g}, weight decay "
-        f"{train.weight_decay:g}, schedule {train.schedule}), loss {train.loss}{weights}, "
-        f"{train.precision}, seed {config.seed}. "
+        f"{train.weight_decay:g}, schedule {train.schedule}), loss {train.loss}{weights} (none beyond "
+        f"the image), {train.precision}, seed {config.seed}. "
         f"The network of round {result.chosen_round} was chosen ({result.rule})."
     )
 

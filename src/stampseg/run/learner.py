@@ -192,6 +192,7 @@ def learner_of(
         foresee=foresee if prunes and prune.guard else None,
         copies=trainer.objective.copies,
         before_first_cut=trainer.objective.before_first_cut,
+        settle=trainer.settle,
         times=times,
         latency=latency if times is not None else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from ..data.aside import set_aside
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
-from ..data.io.readers import check_storable
+from ..data.io.readers import check_storable, read_header
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
 from ..data.likeness import look_of
@@ -129,13 +130,18 @@ def _with_looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split)
     """
     if not split.unlabelled:
         return seen
-    most = min(MOST_LOOKS, max(LEAST_LOOKS, LOOKED_AT // int(np.median([np.prod(s) for s in seen.shapes]))))
+    shape, seen_voxels = next(iter(looks.values())).cells.shape, 0
     looks = dict(looks)
-    for case in draw_cases(split.unlabelled, min(most, len(split.unlabelled)), 0):
+    for number, case in enumerate(draw_cases(split.unlabelled, min(MOST_LOOKS, len(split.unlabelled)), 0)):
+        if number >= LEAST_LOOKS and seen_voxels > LOOKED_AT:
+            break
         with suppress(DataError):
-            looks[case] = look_of(case, seen.in_channels)
+            seen_voxels += math.prod(read_header(case.images).shape)
+            found = look_of(case, seen.in_channels)
+            if found.cells.shape == shape and found.cells.any():  # else it shows nothing
+                looks[case] = found
     of_all = appearance(list(looks.values()), [case.group for case in looks])
-    return seen.model_copy(update={"appearance": of_all})
+    return seen.model_copy(update={"appearance": of_all or seen.appearance})
 
 
 def _drawn(

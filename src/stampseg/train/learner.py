@@ -30,6 +30,7 @@ class Learner:
             made unseen.
         copies: averages of the weights (EMA), cut and rolled back like the network.
         before_first_cut: called once, while the network is whole.
+        settle: called when a cut has been undone: what belongs to the end of the run is made once more.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
         choose: picks the channels of a cut; see `choose`.
@@ -44,6 +45,7 @@ class Learner:
     foresee: Callable[[ChannelGraph, Cut], Fit] | None = None
     copies: Sequence[Copy] = ()
     before_first_cut: Callable[[], None] | None = None
+    settle: Callable[[], None] | None = None
     times: LayerTimes | None = None
     latency: Callable[[], float] | None = None
     choose: Callable[..., Cut] = choose

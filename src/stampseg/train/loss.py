@@ -63,14 +63,19 @@ class KnownVoxelsLoss(nn.Module):
         self.register_buffer("weights", weights)
 
     def forward(self, scores: Tensor, label: Tensor) -> Tensor:
-        """Scores (B, K, *P) and label (B, 1, *P), K and above where it is not known."""
-        truth = one_hot(label, scores.shape[1])
+        """Scores (B, K, *P) and label (B, 1, *P), K where it is not known."""
+        classes = scores.shape[1]
+        truth = one_hot(label, classes)
         known = truth.sum(1, keepdim=True)
         loss = self.dice(self._parts(known * scores.softmax(1)), self._parts(truth))
         if self.entropy:
-            if self.weights is not None:
-                truth = truth * self.weights.view(1, -1, *[1] * (truth.ndim - 2))
-            loss = loss - (truth * scores.log_softmax(1)).sum() / truth.sum().clamp(min=TINY)
+            numbers = label[:, 0].long()
+            total = functional.cross_entropy(
+                scores, numbers, self.weights, ignore_index=classes, reduction="sum"
+            )
+            counts = torch.ones(classes, device=scores.device) if self.weights is None else self.weights
+            weight = functional.pad(counts, (0, 1))[numbers].sum()
+            loss = loss + total / weight.clamp(min=TINY)
         return loss
 
     def _parts(self, shares: Tensor) -> Tensor:
@@ -82,9 +87,10 @@ class KnownVoxelsLoss(nn.Module):
 
 
 def one_hot(label: Tensor, classes: int) -> Tensor:
-    """(B, 1, *P) whole numbers -> (B, K, *P) of 0 and 1; all 0 for numbers of no class."""
-    numbers = label[:, 0].long().clamp(max=classes)
-    return functional.one_hot(numbers, classes + 1)[..., :classes].movedim(-1, 1).float()
+    """(B, 1, *P) whole numbers -> (B, K, *P) of 0 and 1; all 0 for the number K, which is no class."""
+    numbers = label.long()
+    found = torch.zeros((len(label), classes + 1, *label.shape[2:]), device=label.device)
+    return found.scatter_(1, numbers, 1.0)[:, :classes]
 
 
 def make_loss(

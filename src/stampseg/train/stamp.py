@@ -295,6 +295,8 @@ class _Run:
         """Undo a cut and the training since."""
         who = self.learner
         self.graph, self.rates = restore(who.network, who.optimizer, then, who.copies), rates
+        if who.settle is not None:
+            who.settle()
         self._count()
 
     def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:

@@ -27,6 +27,10 @@ class State:
     tensors: Mapping[str, Tensor]
     values: Mapping[str, Any]
 
+    def on_cpu(self) -> State:
+        """The same, to be sent to other processes."""
+        return State({name: tensor.cpu() for name, tensor in self.tensors.items()}, self.values)
+
 
 def take_training(network: nn.Module, optimizer: Optimizer, *, copy: bool = False) -> State:
     """The network's parameters and buffers, and what the optimiser remembers of each parameter.

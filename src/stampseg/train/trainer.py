@@ -129,9 +129,16 @@ class Trainer:
             TrainingError: the loss is not a finite number again.
         """
         mean = self._guarded_stretch(steps)
-        if self.done == self.steps:
-            self.objective.ended(self._further_windows())
+        self.settle()
         return mean
+
+    def settle(self) -> None:
+        """Tell the objective that the run has ended, if it has; a team takes what its first process has."""
+        if self.done < self.steps:
+            return
+        self.objective.ended(self._further_windows())
+        if self.team.size > 1:
+            self.objective.put(self.team.answer(lambda: self.objective.state().on_cpu()))
 
     def _guarded_stretch(self, steps: int) -> float:
         self.network.train()
