@@ -153,7 +153,7 @@ def _usual(values: Sequence[float]) -> np.ndarray:
 
 def _doubt(values: np.ndarray, people: int) -> float:
     """How little the range of so many people says of that of others."""
-    return float(2 * values.std() / math.sqrt(people))
+    return float(4 * values.std() / math.sqrt(people))
 
 
 def _range(values: Sequence[float | None]) -> tuple[float, float] | None:
