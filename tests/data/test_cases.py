@@ -506,3 +506,10 @@ def test_a_folder_without_a_known_type_says_what_it_holds(tmp_path: Path) -> Non
     make_files(tmp_path, "images/a.webp", "images/b.webp", "masks/a.png", "masks/b.png")
     with pytest.raises(DataError, match=r"no image of a known type found, it holds a.webp, b.webp; expected"):
         find_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("inner", ["images", "masks"])
+def test_who_names_a_folder_within_the_data_set_is_told_of_the_one_above(inner: str, tmp_path: Path) -> None:
+    make_files(tmp_path, "data/images/a.png", "data/masks/a.png")
+    with pytest.raises(DataError, match=r"give the folder above it, .*data, as DATA"):
+        find_dataset(tmp_path / "data" / inner)

@@ -140,6 +140,8 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
     if not fitting:
         inner = [name for name in seen if _holds_pair(data / name)]
         way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""
+        if data.absolute().name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS):
+            way = f"give the folder above it, {data.absolute().parent}, as DATA; "
         raise DataError(
             f"{data}: no folder of {kind} found ({listed}); {way}name it with `{kind}`; {EXPECTED}"
         )

@@ -300,7 +300,8 @@ def find_model(path: Path) -> Path:
         if not model.is_file():
             raise ModelFileError(
                 f"{path}: holds no {MODEL_FILE}; the run has not ended (resume it with `RunFolder.reopen`), "
-                "or it ended without a model (result.json says why), or this is not a run folder"
+                "or it ended without a model (result.json says why), or this is no run folder (a run comes "
+                "first, scans after it)"
             )
         return model
     if not path.is_file():
