@@ -40,7 +40,7 @@ from stampseg.data.io.readers import read_image
 from stampseg.data.organs import read_label_files
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 data, images, masks = (words.get(name) for name in ("data", "--images", "--masks"))
-found = find_dataset(*(None if place is None else Path(place) for place in (data, images, masks)))
+found = find_dataset(Path(data or "."), images=images and Path(images).absolute(), masks=masks and Path(masks).absolute())
 start = time.monotonic()
 for case in found.cases:
     np.asarray(read_image(case.images).array)

@@ -58,7 +58,7 @@ def test_a_model_file_alone_knows_copies_under_other_names(
     for place in (model, tmp_path / "m.onnx"):
         out = tmp_path / place.suffix[1:]
         said = call("predict", place, tmp_path / "scans", "-o", out).output
-        lines = {line.split()[0].rpartition("/")[2]: line for line in said.splitlines() if "voxels" in line}
+        lines = {line.split()[0].rpartition("/")[2]: line for line in said.splitlines() if "pixels" in line}
         assert lines["renamed.png"].endswith("(trained on)") and "trained on" not in lines["other.png"]
         assert "the model was trained on 1 of these 2 images" in said
 
@@ -70,7 +70,7 @@ def test_what_is_unlike_and_what_fails_stand_in_the_document(run: Path, tmp_path
     result = call("predict", run, tmp_path / "scans", "-o", tmp_path / "out", "--json", code=3)
     found = json.loads(result.stdout)
     (mask,), (failed,) = found["masks"], found["failed"]
-    assert mask["unlike"] == ["every voxel has the value 7"]
+    assert mask["unlike"] == ["every pixel has the value 7"]
     assert failed["image"].endswith("torn.png") and failed["error"]
     assert "1 of 2 inputs could not be segmented" in result.stderr
     assert any("its image is unlike those the model was trained on" in text for text in found["warnings"])

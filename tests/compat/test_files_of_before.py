@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from stampseg.data.plan import Plan
+from stampseg.data.transforms import TrainingTransform
 from stampseg.networks.model_file import load_model
 from stampseg.networks.pretrained.nnunet_architecture import PRUNED
 from stampseg.networks.pretrained.source import fill, open_source
@@ -132,9 +134,21 @@ def shared(found: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["training", "pruning"])
-def test_a_stopped_run_ends_as_it_would_have_ended(files: Path, name: str) -> None:
-    """Cuts, models and Dice, although defaults have changed since: the run keeps those it began with."""
-    run, then = files / name, files / f"{name}-resumed"
+def test_a_stopped_run_ends_as_it_would_have_ended(
+    files: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cuts, models and Dice, although defaults have changed since: the run keeps those it began with.
+
+    But for what lies beyond a scan, which was background then, and is left out of the loss now.
+    """
+    make = TrainingTransform.__init__
+
+    def as_then(self: TrainingTransform, plan: Plan, **options: Any) -> None:
+        make(self, plan, **options)
+        self._beyond = 0
+
+    monkeypatch.setattr(TrainingTransform, "__init__", as_then)
+    run, then = Path(shutil.copytree(files / name, tmp_path / name)), files / f"{name}-resumed"
     call("train", "--resume", run)
     found, expected = load_model(run / "model.safetensors"), load_model(then / "model.safetensors")
     assert found.description.kept == expected.description.kept
@@ -145,6 +159,17 @@ def test_a_stopped_run_ends_as_it_would_have_ended(files: Path, name: str) -> No
     shared(rounds(run), rounds(then))
     shared(result(run), result(then))
     assert not (run / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("name", ["training", "pruning"])
+def test_a_stopped_run_ends_by_the_loss_of_now(files: Path, name: str, tmp_path: Path) -> None:
+    """The same steps and a network within the same target."""
+    run = Path(shutil.copytree(files / name, tmp_path / name))
+    call("train", "--resume", run)
+    found, expected = result(run), result(files / f"{name}-resumed")
+    assert (found["steps"], found["target"]) == (expected["steps"], expected["target"])
+    assert found["target_reached"] == expected["target_reached"]
+    assert (run / "model.safetensors").is_file() and not (run / "checkpoint").exists()
 
 
 def test_an_nnunet_export_that_names_the_old_module(files: Path, tmp_path: Path) -> None:
