@@ -319,6 +319,8 @@ def test_what_lies_beyond_the_images_is_no_want_of_foreground() -> None:
     _, teacher, _ = make()
     teacher.foreground = 0.4
     targets = one_hot((torch.arange(100).view(1, 1, 10, 10) < 10).float(), 2)  # a tenth of the window
+    label = torch.zeros(1, 1, 10, 10)
+    label[..., 5:, :] = label[..., 5:] = 2  # three quarters lie beyond
     for _ in range(PATIENCE + 5):
-        assert not teacher._runs_wild(targets, 0.25, 0.5)
-    assert any(teacher._runs_wild(targets, 1.0, 0.5) for _ in range(PATIENCE + 5))
+        assert not teacher._runs_wild(targets, label, 0.5)
+    assert any(teacher._runs_wild(targets, label * 0, 0.5) for _ in range(PATIENCE + 5))

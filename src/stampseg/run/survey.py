@@ -113,11 +113,9 @@ def survey(
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
         split = with_unlabelled(split, dataset, config, seen)
-    of_labelled = seen.appearance
     seen = _with_looks_of_all(seen, looks, split)
-    if (
-        stored_plan is None and plan.scans is not None and plan.scans.appearance == of_labelled
-    ):  # of these data
+    of_these_data = source is None or source.plan is None or bool(dataset.sides)
+    if of_these_data and stored_plan is None and plan.scans is not None:
         scans = plan.scans.model_copy(update={"appearance": seen.appearance})
         plan = plan.model_copy(update={"scans": scans})
     return Survey(dataset, table, split, seen, plan, own_grids((*read, *split.test)))

@@ -80,8 +80,7 @@ class MeanTeacher:
         if not weight or "weak" not in batch or self.vetoed >= 0:
             return self.criterion(forward(image), label)
         targets = self.targets(forward, batch["weak"])
-        shown = float((label < self.classes).float().mean())  # the rest lies beyond the images
-        if self._runs_wild(targets, shown, progress):
+        if self._runs_wild(targets, label, progress):
             return self.criterion(forward(image), label)
         mixed, targets = self.mix(batch["strong"], targets, image, one_hot(label, self.classes))
         output, count = forward(torch.cat([image, mixed])), len(image)
@@ -92,12 +91,13 @@ class MeanTeacher:
         unlabelled = main_map(output, label.ndim - 2)[count:]
         return supervised + weight * soft_loss(unlabelled, targets, self.options.threshold)
 
-    def _runs_wild(self, targets: Tensor, shown: float, progress: float) -> bool:
+    def _runs_wild(self, targets: Tensor, label: Tensor, progress: float) -> bool:
         """Whether its share of foreground has left that of the labelled scans, once its weight is whole."""
         if self.foreground is None:
             return False
         share = float((targets.argmax(1) > 0).float().mean())
         self.found = REMEMBERED * self.found + (1 - REMEMBERED) * share if self.found else share
+        shown = float((label < self.classes).float().mean())  # the rest lies beyond the images
         usual = self.foreground * shown
         bounds = (usual / self.options.veto, usual * self.options.veto)
         inside = progress < self.options.full or bounds[0] <= self.found <= bounds[1]
