@@ -41,11 +41,10 @@ class Remarks:
             into.append(item)
 
     def sentences(self) -> list[tuple[str, list[Path]]]:
-        """One sentence for all files of which the same was said, and those files."""
-        return [
-            (f"{files[0]}{_more(len(files) - 1)}: {text.rstrip('.')}", files)
-            for text, files in self.files.items()
-        ]
+        """One sentence for all files of which the same was said, and those files, in their order by name."""
+        # several threads read, and what they say comes in any order
+        said = sorted((sorted(files), text) for text, files in self.files.items())
+        return [(f"{files[0]}{_more(len(files) - 1)}: {text.rstrip('.')}", files) for files, text in said]
 
 
 REMEDY = "look whether it is shown as you expect in a viewer; if not, save it again"

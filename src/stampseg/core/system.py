@@ -46,3 +46,9 @@ def folds_case(folder: Path) -> bool:
                 return place.samefile(other)
             return False
     return WINDOWS
+
+
+def processors() -> int:
+    """How many this process may use: in a job of a queue fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

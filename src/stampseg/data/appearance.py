@@ -19,6 +19,7 @@ from .pose import Gains, correlation, gains
 
 CELLS = {2: 12, 3: 6}  # per axis of the small picture or volume that scans are compared by
 SAMPLES = 2_000_000  # voxels that neighbours are compared at
+VALUES = 100_000  # that percentiles are taken of
 LEAST_PEOPLE = 3  # of whom a range is worth something
 # How far beyond the training scans' range is unlike them, so that of other people's scans few are; chosen on
 # ten draws of five sets. The fewer people, the less is known of the range.
@@ -89,7 +90,8 @@ def look_at(image: np.ndarray, spacing: Sequence[float], count: int | None = Non
     spread = cells.std(axis=axes, keepdims=True)
     cells = (cells - cells.mean(axis=axes, keepdims=True)) / np.where(spread > 0, spread, 1)
     sample = image[_thinned(image, None)]
-    deviation, (low, high) = float(sample.std(dtype=np.float64)), np.percentile(sample, (1, 99))
+    deviation = float(sample.std(dtype=np.float64))
+    low, high = np.percentile(sample.ravel()[:: max(1, sample.size // VALUES)], (1, 99))
     roughness = tuple(_roughness(image, axis, deviation * size) for axis, size in enumerate(spacing, 1))
     return Look(cells, roughness, float(low / (high - low)) if high > low else 0.0)
 

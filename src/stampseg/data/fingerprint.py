@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from ..core.threads import MOST_THREADS, in_threads
 from .appearance import Appearance, Look, appearance, look_at
 from .boxes import as_slices, nonzero_box
 from .cases import Case
@@ -23,13 +24,15 @@ from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
 from .organs import read_label_files
 from .plan import Intensity, TrainingScans
-from .preprocess import find_orientation, orient, oriented_spacing
+from .preprocess import Orientation, find_orientation, orient, oriented_spacing
 from .shapes import LabelShape, joined_shapes, measure_shapes, with_thickness
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform
 MOST_CEILINGS = 32  # pictures whose ceilings are measured, evenly spread
+LARGE = 2**26  # bytes of a file, beyond which its case is in memory alone
 HOUNSFIELD_AIR = -500.0  # only CT has values below it
+Ceilings = tuple[tuple[float | None, ...], ...]  # by factor and class, see `grid`
 
 
 class Fingerprint(Options):
@@ -120,7 +123,6 @@ class _Facts:
     counts: np.ndarray
     shapes: tuple[LabelShape | None, ...]
     radius: tuple[float | None, ...]
-    ceilings: tuple[tuple[float | None, ...], ...]
 
 
 def fingerprint(
@@ -147,12 +149,12 @@ def fingerprint(
     facts: list[_Facts] = []
     pictures = read_header(cases[0].images).is_picture
     coarser = factors([read_header(case.images).shape for case in cases]) if pictures else ()
-    spread = {round(place) for place in np.linspace(0, len(cases) - 1, min(len(cases), MOST_CEILINGS))}
-    seen = np.zeros(len(table.values), dtype=bool)
-    for number, case in enumerate(cases):
-        facts.append(_measure(case, table, samples, coarser, None if number in spread else seen))
-        seen |= facts[-1].counts > 0
-        _check_same_kind(facts[0].header, facts[-1].header)
+    for fact in in_threads(lambda case: _measure(case, table, samples), cases, threads_for(cases)):
+        facts.append(fact)
+        _check_same_kind(facts[0].header, fact.header)
+    due = _due(facts) if coarser else []
+    rows = in_threads(lambda number: _ceilings(cases[number], table, coarser), due)
+    measured = dict(zip(due, rows, strict=True))
     if looks is not None:
         looks.update((case, fact.look) for case, fact in zip(cases, facts, strict=True))
     in_channels, warnings = _common_channels(facts)
@@ -171,7 +173,7 @@ def fingerprint(
         class_cases=tuple(np.sum([fact.counts > 0 for fact in facts], axis=0).tolist()),
         label_shapes=joined_shapes([fact.shapes for fact in facts], [case.group for case in cases]),
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
-        grid_ceilings=_grid_ceilings(facts),
+        grid_ceilings=_grid_ceilings(list(measured.values())),
         percentiles=tuple(fact.percentiles for fact in facts),
         appearance=appearance([fact.look for fact in facts], [case.group for case in cases]),
         labelled_outside=tuple(fact.outside for fact in facts),
@@ -179,9 +181,35 @@ def fingerprint(
     )
 
 
-def _grid_ceilings(facts: Sequence[_Facts]) -> tuple[tuple[float | None, ...], ...]:
+def threads_for(cases: Sequence[Case]) -> int:
+    """How many cases may be in memory at once: where one is large, no more than that one."""
+    files = [path for case in cases for path in case.images if path.is_file()]
+    large = any(path.stat().st_size > LARGE for path in files) or len(files) < len(cases)
+    return 1 if large else MOST_THREADS
+
+
+def _due(facts: Sequence[_Facts]) -> list[int]:
+    """Numbers of the pictures whose ceilings are measured: some, and of each class the first that has it."""
+    spread = {round(place) for place in np.linspace(0, len(facts) - 1, min(len(facts), MOST_CEILINGS))}
+    seen, due = np.zeros(len(facts[0].counts), dtype=bool), []
+    for number, fact in enumerate(facts):
+        held = fact.counts > 0
+        if number in spread or (held & ~seen)[1:].any():
+            due.append(number)
+        seen |= held
+    return due
+
+
+def _ceilings(case: Case, table: LabelTable, coarser: Sequence[int]) -> Ceilings:
+    """Of a picture's label, read anew."""
+    header = read_header(case.images)
+    classes = _classes_of(_label_of(case, header), table, find_orientation(header))
+    return ceilings(classes, len(table.values), coarser) if classes.ndim == 2 else ()
+
+
+def _grid_ceilings(found: Sequence[Ceilings]) -> Ceilings:
     """Medians over the cases that were measured."""
-    factors = zip(*(fact.ceilings for fact in facts if fact.ceilings), strict=True)
+    factors = zip(*filter(None, found), strict=True)
     return tuple(
         tuple(_median([v for v in values if v is not None]) for values in zip(*classes, strict=True))
         for classes in factors
@@ -212,26 +240,28 @@ def object_radius(
     return float(distances[mask].max(initial=0.0))
 
 
-def _measure(
-    case: Case, table: LabelTable, samples: int, coarser: Sequence[int], seen: np.ndarray | None
-) -> _Facts:
-    """Facts of a case; its ceilings where it holds a class that is not `seen` (K) yet, or that is None."""
+def _label_of(case: Case, header: Header) -> Volume:
     if case.label_files is None:
         raise DataError(f"{case.images[0]}: no label for this image; expected labelled cases; add its label")
-    volume, label = read_image(case.images), read_label_files(case.label_files)
-    label = on_grid_of(label, volume.header)
-    orientation = find_orientation(volume.header)
-    image = orient(volume.array, orientation)
-    classes = to_classes(
-        orient(label.array, orientation), table.values, label.header.path, table.ignored, table.relabel
-    )
+    return on_grid_of(read_label_files(case.label_files), header)
+
+
+def _classes_of(label: Volume, table: LabelTable, orientation: Orientation) -> np.ndarray:
+    """(*S) class of each voxel, along the oriented axes."""
+    turned = orient(label.array, orientation)
+    return to_classes(turned, table.values, label.header.path, table.ignored, table.relabel)
+
+
+def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
+    volume = read_image(case.images)
+    label, orientation = _label_of(case, volume.header), find_orientation(volume.header)
+    image, classes = orient(volume.array, orientation), _classes_of(label, table, orientation)
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
     box, known = nonzero_box(image), np.where(classes < count, classes, 0)
     counts = np.bincount(classes.ravel(), minlength=count)[:count]
     radii = tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count))
     shapes = measure_shapes(classes, count, spacing) if unknown is None else ()
-    due = classes.ndim == 2 and (seen is None or ((counts > 0) & ~seen)[1:].any())
     return _Facts(
         header=volume.header,
         notes=(*volume.header.notes, *label.header.notes),
@@ -248,7 +278,6 @@ def _measure(
         counts=counts,
         shapes=with_thickness(shapes, radii, classes.ndim) if shapes else (),
         radius=radii,
-        ceilings=ceilings(classes, count, coarser) if due else (),
     )
 
 

@@ -14,7 +14,7 @@ from .io.volume import Volume
 from .plan import Plan, Ranges
 from .preprocess import find_orientation, orient, oriented_spacing
 
-SAMPLES = 100_000  # values that percentiles are taken of
+SAMPLES = 100_000  # values that percentiles are taken of, at most
 SPACING_FACTOR, EXTENT_FACTOR = 1.6, 1.6  # beyond the training scans' range
 VALUE_SHARE = 0.25  # of the training scans' whole range of values, that others may lie beyond it
 MOST_LOW = 500.0  # Hounsfield units that the lowest values may lie beyond it: air is -1000 everywhere
@@ -28,7 +28,7 @@ def percentiles(image: np.ndarray) -> tuple[float, float, float]:
     and with nothing by another, and is left out where other values are there.
     """
     flat = image.ravel()
-    sample = flat[:: max(1, flat.size // SAMPLES)]
+    sample = flat[:: -(-flat.size // SAMPLES)]
     seen = sample[sample >= NOTHING]
     low, middle, high = np.percentile(seen if seen.size else sample, (1, 50, 99)).tolist()
     return low, middle, high

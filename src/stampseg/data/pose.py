@@ -7,6 +7,7 @@ becomes, against how much more alike the training scans become themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import permutations, product
 from typing import NamedTuple
 
@@ -47,13 +48,21 @@ def gains(cells: np.ndarray, usual: np.ndarray) -> Gains:
 
 def turns(cells: np.ndarray) -> Iterator[np.ndarray]:
     """All other ways to lay it down by quarter turns: 3 in 2D, 23 in 3D; none is a mirror image."""
-    dims = cells.ndim - 1
+    for order, signs in _rotations(cells.ndim - 1):
+        laid = cells.transpose(0, *(axis + 1 for axis in order))
+        yield laid[(slice(None), *(slice(None, None, sign) for sign in signs))]
+
+
+@cache
+def _rotations(dims: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+    """Orders and signs of the axes, but those that leave all as it is."""
+    found = []
     for order in permutations(range(dims)):
         for signs in product((1, -1), repeat=dims):
             is_rotation = np.linalg.det(np.eye(dims)[list(order)] * signs) > 0
             if is_rotation and (order, signs) != (tuple(range(dims)), (1,) * dims):
-                laid = cells.transpose(0, *(axis + 1 for axis in order))
-                yield laid[(slice(None), *(slice(None, None, sign) for sign in signs))]
+                found.append((order, signs))
+    return tuple(found)
 
 
 def magnified(cells: np.ndarray, factor: float) -> np.ndarray:

@@ -49,15 +49,15 @@ class AxisMap:
 
     def blocks(self) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """New rows, the old rows they depend on, and the matrix (new, old) float32 between them."""
+        taps = self.weights.shape[1]
         for top in range(0, len(self), ROWS):
             bottom = min(top + ROWS, len(self))
             low, high = self.needs(top, bottom)
-            matrix = np.zeros((bottom - top, high - low), dtype=np.float32)
-            for row in range(top, bottom):
-                count = int(self.last[row] - self.first[row])
-                offset = int(self.first[row]) - low
-                matrix[row - top, offset : offset + count] = self.weights[row, :count]
-            yield slice(top, bottom), slice(low, high), matrix
+            # some rows need fewer than all taps: what is 0 there may lie beyond the last old row
+            matrix = np.zeros((bottom - top, high - low + taps), dtype=np.float32)
+            places = self.first[top:bottom, None] - low + np.arange(taps)
+            np.put_along_axis(matrix, places, self.weights[top:bottom], axis=1)
+            yield slice(top, bottom), slice(low, high), np.ascontiguousarray(matrix[:, : high - low])
 
 
 def low_pass_map(size: int, new: int) -> AxisMap:

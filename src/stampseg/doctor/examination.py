@@ -10,7 +10,10 @@ from ..channels.cost import Tally
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..core.remarks import REMEDY, gathered
+from ..core.threads import in_threads
 from ..data.cases import Case, Dataset
+from ..data.fingerprint import threads_for
+from ..data.io.kept import kept_files
 from ..data.labels import ignored_value
 from ..data.own_grids import REMEDY as GRIDS_REMEDY
 from ..data.relabelling import choose_labels
@@ -25,6 +28,8 @@ from .masks import find_empty, find_rare, find_same_masks, find_swapped, find_tw
 from .outliers import find_outliers
 from .people import find_people
 from .strangers import find_strangers
+
+ROOM = 2**29  # bytes of voxels that are kept until the run is planned from them
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Examination:
         }
 
 
+@kept_files(ROOM)
 def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examination:
     """Read every case once and plan the run; every problem is found instead of stopping at the first.
 
@@ -82,12 +88,20 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
+
+    def look(case: Case) -> CaseFacts | DataError:
+        try:
+            return read_facts(case, ignored, relabel, counted)
+        except DataError as error:
+            return error
+
     with gathered() as remarks:
-        for case in dataset.cases:
-            try:
-                facts.append(read_facts(case, ignored, relabel, counted))
-            except DataError as error:
-                broken[case] = str(error)
+        found = in_threads(look, dataset.cases, threads_for(dataset.cases))
+        for case, one in zip(dataset.cases, found, strict=True):
+            if isinstance(one, CaseFacts):
+                facts.append(one)
+            else:
+                broken[case] = str(one)
     findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
     findings += find_people(ids, groups, config.group_regex is not None)

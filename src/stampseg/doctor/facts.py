@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import obliquity
 
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
@@ -83,14 +82,21 @@ def read_facts(
         labels = {value: count for value, count in sorted(labels.items()) if value != ignored}
     header, array = volume.header, np.ascontiguousarray(volume.array)
     low, middle, high = percentiles(array)
-    tilt = 0.0 if header.affine is None else float(np.rad2deg(obliquity(header.affine)).max())
     return CaseFacts(
         case, header.shape, header.spacing,
-        header.orientation, tilt,
+        header.orientation, _tilt(header.affine),
         low, middle, high, bool(array.min() == array.max()),
         _digest(array), labels, drawn,
     )  # fmt: skip
 
 
+def _tilt(affine: np.ndarray | None) -> float:
+    if affine is None:
+        return 0.0
+    from nibabel.affines import obliquity  # only here: pictures need none of nibabel
+
+    return float(np.rad2deg(obliquity(affine)).max())
+
+
 def _digest(array: np.ndarray) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data, digest_size=16).hexdigest()

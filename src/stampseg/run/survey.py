@@ -21,6 +21,7 @@ from ..data.aside import set_aside
 from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
+from ..data.io.kept import kept_files
 from ..data.io.readers import check_storable, read_header
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
@@ -55,6 +56,7 @@ class Survey:
         return [*self.table.warnings, *([] if self.own_grids is None else [str(self.own_grids)])]
 
 
+@kept_files()
 def survey(
     dataset: Dataset,
     config: Config,

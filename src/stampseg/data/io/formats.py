@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ...core.errors import DataError
@@ -23,7 +24,12 @@ def readable() -> str:
 
 def suffix_of(path: Path) -> str:
     """The known image suffix of a file name, lower case, or "" when there is none."""
-    return max((kind.suffix_of(path) for kind in FORMATS), key=len, default="")
+    return _suffix(path.name, FORMATS)
+
+
+@lru_cache(2**14)
+def _suffix(name: str, formats: tuple[Format, ...]) -> str:
+    return max((kind.suffix_of(Path(name)) for kind in formats), key=len, default="")
 
 
 def format_named(path: Path) -> Format | None:

@@ -18,6 +18,7 @@ from . import dicom, pictures
 from .colours import is_colour
 from .format import Format
 from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
+from .kept import kept_header, kept_volume
 from .limits import HIGHEST_LABEL, check_kind
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
@@ -45,14 +46,21 @@ def read_image(paths: Sequence[Path], channels: int | None = None) -> Volume:
     Raises:
         DataError: as `read_header`, or the file holds another number of channels.
     """
+    paths = list(map(Path, paths))
+    volume = kept_volume(paths, "image", lambda: _read_image(paths))
+    if channels is not None and len(volume.array) != channels:
+        array = with_channels(volume.array, channels, volume.header)
+        return Volume(array, replace(volume.header, channels=channels))
+    return volume
+
+
+def _read_image(paths: Sequence[Path]) -> Volume:
     header = read_header(paths)
     arrays = []
-    for path in map(Path, paths):
+    for path in paths:
         with refuse_unreadable(path):
             arrays.append(_format(path).read_image(path))
     array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    if channels is not None and len(array) != channels:
-        array = with_channels(array, channels, header)
     return Volume(array, replace(header, channels=len(array)))
 
 
@@ -62,7 +70,10 @@ def read_label(path: Path) -> Volume:
     Raises:
         DataError: as `read_header`, or not one whole number per voxel.
     """
-    path = Path(path)
+    return kept_volume([Path(path)], "label", lambda: _read_label(Path(path)))
+
+
+def _read_label(path: Path) -> Volume:
     header = _read_header(path)
     with refuse_unreadable(path):
         kind = _format(path)
@@ -196,6 +207,10 @@ def _format(path: Path) -> Format:
 
 
 def _read_header(path: Path) -> Header:
+    return kept_header(path, _header_of)
+
+
+def _header_of(path: Path) -> Header:
     if not is_within_series(path):
         check_kind(path)
     with refuse_unreadable(path):

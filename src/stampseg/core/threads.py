@@ -1,0 +1,40 @@
+"""Work on many items by a few threads at once, results in the order of the items."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from .system import processors
+
+A = TypeVar("A")
+B = TypeVar("B")
+MOST_THREADS = 4  # more would wait for each other: between numpy's and the readers' own work Python runs one
+
+
+def in_threads(work: Callable[[A], B], items: Iterable[A], most: int = MOST_THREADS) -> Iterator[B]:
+    """What `work` gives for each item, in their order; what it raises is raised in the place of its result.
+
+    Args:
+        work: on one item; several run at once.
+        items: are taken as they are worked on, at most two a thread ahead of the results that were taken.
+        most: threads; no more than there are processors. With 1 there is none beside the caller's.
+    """
+    threads = min(most, processors())
+    if threads < 2:
+        yield from map(work, items)
+        return
+    begun: deque[Future[B]] = deque()
+    with ThreadPoolExecutor(threads, "working") as pool:
+        try:
+            for item in items:
+                begun.append(pool.submit(work, item))
+                if len(begun) > 2 * threads:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:
+            for future in begun:
+                future.cancel()
