@@ -4,7 +4,7 @@ import { percentilesOf } from "./percentiles.mjs";
 import { oriented, turnOf } from "./prepare.mjs";
 import { digits, sizeText } from "./words.mjs";
 
-const SAMPLES = 100000; // values that percentiles are taken of
+const SAMPLES = 100000; // values that percentiles are taken of, at most
 const FACTOR = 1.6; // beyond the training scans' range
 const VALUE_SHARE = 0.25; // of the training scans' whole range of values, that others may lie beyond it
 const MOST_LOW = 500; // Hounsfield units that the lowest values may lie beyond it
@@ -44,7 +44,7 @@ function unusualValues(volume, known) {
 
 function sampled(volume) {
   const size = volume.channels[0].length;
-  const step = Math.max(1, Math.floor((size * volume.channels.length) / SAMPLES));
+  const step = Math.ceil((size * volume.channels.length) / SAMPLES);
   const sample = [];
   for (let i = 0; i < size * volume.channels.length; i += step) sample.push(volume.channels[Math.floor(i / size)][i % size]);
   const seen = sample.filter((value) => value >= NOTHING);
