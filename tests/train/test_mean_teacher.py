@@ -79,6 +79,24 @@ def test_a_cut_teacher_is_its_masked_twin() -> None:
     assert [p.shape for p in teacher.average.parameters()] == [p.shape for p in network.parameters()]
 
 
+@pytest.mark.parametrize("windows", [1, 2, 3])
+@pytest.mark.parametrize("statistics", ["batch", "running"])
+def test_its_targets_are_by_the_statistics_of_their_windows(statistics: str, windows: int) -> None:
+    trainer, teacher, _ = make(statistics=statistics)
+    trainer.train(3)
+    weak = 3 + 2 * torch.randn(windows, 1, 16, 16)  # unlike what the running statistics have seen
+    of_batch = statistics == "batch" and windows > 1
+    twin = copy.deepcopy(teacher.average).train(of_batch)
+    before = {name: tensor.clone() for name, tensor in teacher.average.state_dict().items()}
+    targets = teacher.targets(trainer.forward, weak)
+    with torch.no_grad():
+        assert torch.allclose(targets, twin(weak).softmax(1), atol=1e-5)
+    after = teacher.average.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not teacher.average.training
+
+
 @pytest.mark.parametrize("labelled_share", [0.0, 0.5, 1.0])
 def test_a_mixed_image_and_its_mixed_target_agree(labelled_share: float) -> None:
     _, teacher, _ = make(labelled_share=labelled_share)

@@ -5,7 +5,7 @@ mixed between images as in CutMix for segmentation (French et al., BMVC 2020, ar
 labelled and unlabelled ones as in bidirectional copy-paste (Bai et al., CVPR 2023, arXiv 2305.00673).
 
     teacher    average of the network's weights and statistics; cut and rolled back with it
-    targets    its probabilities for the unlabelled windows as they are
+    targets    its probabilities for the unlabelled windows as they are, by the batch statistics of these
     mixing     a box of each window, and of its target, comes from another window: from an unlabelled one, or
                from a labelled one with its mask
     student    sees the mixed windows in a stronger view, and learns the mixed targets
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ from .loss import one_hot
 from .mixing import box, generator
 from .objective import Batch, Forward
 from .state import State
-from .statistics import estimate_statistics
+from .statistics import batch_statistics, estimate_statistics
 
 SMOOTH = 1e-5  # as in MONAI's Dice loss
 REMEMBERED = 0.99  # of the mean share of foreground, per step
@@ -109,12 +110,16 @@ class MeanTeacher:
     @torch.no_grad()
     def targets(self, forward: Forward, weak: Tensor) -> Tensor:
         """Class probabilities (U, K, *P) of the teacher, sharpened."""
-        dims = weak.ndim - 2
-        found = main_map(forward(weak, self.average), dims).float().softmax(1)
-        share = self.options.dense_self
+        found, share = self._probabilities(forward, weak, self.average), self.options.dense_self
         if self.dense is not None and share:
-            found = (1 - share) * found + share * main_map(forward(weak, self.dense), dims).float().softmax(1)
+            found = (1 - share) * found + share * self._probabilities(forward, weak, self.dense)
         return self.sharpened(found)
+
+    def _probabilities(self, forward: Forward, weak: Tensor, network: nn.Module) -> Tensor:
+        """(U, K, *P) of a network whose own batch statistics lag behind its weights."""
+        of_batch = self.options.statistics == "batch" and len(weak) > 1  # one window says too little
+        with batch_statistics(network) if of_batch else nullcontext():
+            return main_map(forward(weak, network), weak.ndim - 2).float().softmax(1)
 
     def sharpened(self, found: Tensor) -> Tensor:
         """Probabilities (U, K, *P), nearer to 0 and 1 where the options say so."""
