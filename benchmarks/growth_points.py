@@ -35,12 +35,12 @@ def check(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg check` does."""
     from stampseg.core.config import Config
     from stampseg.data.cases import find_dataset
-    from stampseg.doctor.examination import examine
+    from stampseg.doctor.check import check
 
     clock.start = time.perf_counter()
     dataset = find_dataset(Path(settings["data"]))
     clock.done("find")
-    findings = examine(dataset, Config(), timing=False)
+    findings = check(dataset, Config(), timing=False)
     clock.done("check")
     return {"cases": len(dataset.cases), "errors": len(findings.errors)}
 

@@ -16,7 +16,7 @@ from stampseg.data.fingerprint import fingerprint
 from stampseg.data.labels import count_values, label_table
 from stampseg.data.organs import read_label_files
 from stampseg.data.values import voxels_by_value
-from stampseg.doctor.examination import examine
+from stampseg.doctor.check import check
 from tests.data.scans import write_pictures
 
 
@@ -44,7 +44,7 @@ def test_check_reads_each_label_twice(pictures: Path, monkeypatch: pytest.Monkey
 
     for name in ("data.labels", "doctor.facts", "data.fingerprint", "run.survey"):
         monkeypatch.setattr(f"stampseg.{name}.read_label_files", counting)
-    found = examine(find_dataset(pictures), Config(), timing=False)
+    found = check(find_dataset(pictures), Config(), timing=False)
     validating = {case.label for case in found.survey.split.validation} if found.survey else set()
     assert {path: read.count(path) for path in set(read) - validating} == dict.fromkeys(
         set(read) - validating, 2

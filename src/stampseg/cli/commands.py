@@ -44,13 +44,13 @@ def check(
 ) -> None:
     """Check a data set and plan a run on it. Says what is there, what is wrong, what the run would take."""
     from ..data.cases import find_dataset
-    from ..doctor.examination import examine
+    from ..doctor.check import check as look_at
     from .tables import print_examination
 
     config = options.resolved()
     place, images, masks = options.place(data)
     dataset = find_dataset(place, images=images, masks=masks, group_regex=config.group_regex)
-    found = _in_flags(examine(dataset, config, timing=timing))
+    found = _in_flags(look_at(dataset, config, timing=timing))
     if as_json:
         print_json(found.to_json())
     else:

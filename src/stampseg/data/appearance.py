@@ -73,11 +73,11 @@ class Appearance(Options):
 
 def look(image: np.ndarray, count: int | None = None) -> np.ndarray:
     """An image (C, *S) as the means of `count` cells per axis, (C, n, n) or (C, n, n, n) float64."""
-    count = count or CELLS[image.ndim - 1]
+    count, whole = count or CELLS[image.ndim - 1], (slice(None),) * image.ndim
     for axis in range(1, image.ndim):
         edges = np.arange(count + 1) * image.shape[axis] / count
         cells = [
-            image.take(range(int(start), max(math.ceil(stop), int(start) + 1)), axis=axis).mean(axis=axis)
+            image[(*whole[:axis], slice(int(start), max(math.ceil(stop), int(start) + 1)))].mean(axis=axis)
             for start, stop in pairwise(edges)
         ]
         image = np.stack(cells, axis=axis)

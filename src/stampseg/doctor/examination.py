@@ -1,4 +1,4 @@
-"""Every case read once, the cases held against each other, then the plan."""
+"""The cases held against each other, then the plan."""
 
 from __future__ import annotations
 
@@ -9,27 +9,18 @@ from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
-from ..core.remarks import REMEDY, gathered
-from ..core.threads import in_threads
-from ..data.cases import Case, Dataset
-from ..data.fingerprint import threads_for
-from ..data.io.kept import kept_files
-from ..data.labels import ignored_value
+from ..data.cases import Dataset
 from ..data.own_grids import REMEDY as GRIDS_REMEDY
-from ..data.relabelling import choose_labels
-from ..data.values import Counted
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
+from .cases import ReadCases
 from .estimates import Estimate, estimate, judge
-from .facts import CaseFacts, read_facts
 from .finding import CODES, Finding, finding, messages
 from .masks import find_empty, find_rare, find_same_masks, find_swapped, find_twins
 from .outliers import find_outliers
 from .people import find_people
 from .strangers import find_strangers
-
-ROOM = 2**29  # bytes of voxels that are kept until the run is planned from them
 
 
 @dataclass(frozen=True)
@@ -73,36 +64,17 @@ class Examination:
         }
 
 
-@kept_files(ROOM)
-def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examination:
-    """Read every case once and plan the run; every problem is found instead of stopping at the first.
+def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool = True) -> Examination:
+    """Hold the cases against each other and plan the run; every problem is found.
 
     Args:
         dataset: what there is.
         config: options of the run that would follow.
+        read: its cases.
         timing: False leaves out the few training steps that tell how long the run would take.
     """
-    facts: list[CaseFacts] = []
-    counted: Counted = {}
-    broken: dict[Case, str] = {}
-    findings: list[Finding] = [finding("data", text) for text in dataset.warnings]
-    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
-
-    def look(case: Case) -> CaseFacts | DataError:
-        try:
-            return read_facts(case, ignored, relabel, counted)
-        except DataError as error:
-            return error
-
-    with gathered() as remarks:
-        found = in_threads(look, dataset.cases, threads_for(dataset.cases))
-        for case, one in zip(dataset.cases, found, strict=True):
-            if isinstance(one, CaseFacts):
-                facts.append(one)
-            else:
-                broken[case] = str(one)
-    findings += [finding("reader", text, REMEDY, files) for text, files in remarks.sentences()]
+    facts, broken = read.facts, read.broken
+    findings = [*(finding("data", text) for text in dataset.warnings), *read.findings]
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
     findings += find_people(ids, groups, config.group_regex is not None)
     findings += [*find_outliers(facts), *find_empty(facts), *find_swapped(facts), *find_same_masks(facts)]
@@ -110,7 +82,7 @@ def examine(dataset: Dataset, config: Config, *, timing: bool = True) -> Examina
     parameters = flops = None
     taken: Estimate | None = None
     try:
-        seen = survey(dataset, config, counted=counted)
+        seen = survey(dataset, config, counted=read.counted)
     except DataError as error:
         if not broken:  # else it has been said
             findings.append(finding("no-plan", str(error)))
