@@ -27,6 +27,7 @@ def test_numbers_are_plain() -> None:
     assert [number_text(n, 3) for n in (2063.4, 65535, 20.634, 0.01234, 1.0)] == [
         "2063", "65535", "20.6", "0.0123", "1",
     ]  # fmt: skip
+    assert number_text(999.6, 3) == "1000" and number_text(-9999.6) == "-10000"
     assert number_text(-0.0) == "0" and number_text(np.float32(123456.7)) == "123457"
     assert range_text(-1024, 3071.5) == "-1024 to 3072" == range_text(np.float64(-1024), 3071.9)
 

@@ -24,7 +24,10 @@ def size_text(sizes: Iterable[float], digits: int = 6, sign: str = "x") -> str:
 def number_text(number: float, digits: int = 4) -> str:
     """A number of so many digits, but whole ones and all before the point as they are: "2063", "20.63"."""
     whole = number % 1 == 0 or abs(number) >= 10**digits
-    return f"{number + 0.0:.0f}" if whole and abs(number) < 1e15 else f"{number:.{digits}g}"
+    text = f"{number:.{digits}g}"
+    if whole:
+        return f"{number + 0.0:.0f}" if abs(number) < 1e15 else text
+    return f"{float(text):.0f}" if "e+" in text else text  # 999.6 of three digits is 1000, not 1e+03
 
 
 def range_text(low: float, high: float, digits: int = 4) -> str:

@@ -14,6 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 FACTORS = (1.35, 1.6)  # by which the middle of a scan is magnified
+SAME = (
+    6  # decimals: cells that differ by less are equal, else rounding would order what lies outside of a body
+)
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -78,7 +81,7 @@ def magnified(cells: np.ndarray, factor: float) -> np.ndarray:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """With mean 0 and deviation 1, or all 0; equal values share the mean of their ranks."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, places, counts = np.unique(values.round(SAME), return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[places].reshape(values.shape)
     spread = ranks.std()
     return (ranks - ranks.mean()) / (spread if spread > 0 else 1.0)
