@@ -21,19 +21,31 @@ function scorerOf({ plan, weights }) {
   };
 }
 
+async function madeOf({ files, shape, affine }) {
+  const { scan, picture } = await load("volume");
+  const channels = files.map((file) => new Float32Array(bytesOf(file).buffer));
+  return affine ? scan("case", shape, affine, channels, {}) : picture("case", ...shape, channels, {});
+}
+
 const jobs = {
   async segment({ plan, postprocess, weights, volume, confidence }) {
     const { liftedPlan } = await load("plan");
-    const { scan, picture } = await load("volume");
     const { segment } = await load("segment");
-    const channels = volume.files.map((file) => new Float32Array(bytesOf(file).buffer));
-    const made = volume.affine
-      ? scan("case", volume.shape, volume.affine, channels, {})
-      : picture("case", ...volume.shape, channels, {});
     const lifted = liftedPlan(plan);
     const model = { plan: lifted, postprocess };
-    const found = await segment(made, model, scorerOf({ plan: lifted, weights }), { confidence });
+    const found = await segment(await madeOf(volume), model, scorerOf({ plan: lifted, weights }), { confidence });
     return { ...found, mask: [...found.mask] };
+  },
+
+  async remarks({ plan, volume }) {
+    const { liftedPlan } = await load("plan");
+    const { remarks } = await load("likeness");
+    return remarks(await madeOf(volume), liftedPlan(plan));
+  },
+
+  async words({ numbers, shares }) {
+    const { digits, percent } = await load("words");
+    return { digits: numbers.map((n) => [3, 4, 6].map((count) => digits(n, count))), percent: shares.map(percent) };
   },
 
   // A file as it is read; of volumes also a mask of it, written.

@@ -1,8 +1,10 @@
-// In what an image is unlike the training scans: voxel size, extent and, of CT, values. What it looks like
-// (turned, zoomed, offset) only `stampseg predict` sees.
+// In what an image is unlike the training scans: voxel size, extent and, of CT, values; else what it looks like.
+import { turnTo } from "./affine.mjs";
+import { strange } from "./appearance.mjs";
 import { percentilesOf } from "./percentiles.mjs";
 import { oriented, turnOf } from "./prepare.mjs";
-import { digits, sizeText } from "./words.mjs";
+import { eachVoxel, sizeOf, turned, wholeView } from "./view.mjs";
+import { digits, rangeText, sizeText } from "./words.mjs";
 
 const SAMPLES = 100000; // values that percentiles are taken of, at most
 const FACTOR = 1.6; // beyond the training scans' range
@@ -18,14 +20,24 @@ export function remarks(volume, plan) {
   const [spacing, shape] = [volume.spacing, volume.shape].map((values) => oriented(values, turn));
   const [sizes, extent] = [real.map((a) => spacing[a]), real.map((a) => spacing[a] * shape[a])];
   const [unit, noun] = volume.isPicture ? ["px", "pixel"] : ["mm", "voxel"];
+  const [[first]] = volume.channels;
   const found = [];
-  if (volume.channels.every((values) => values.every((value) => value === volume.channels[0][0])))
-    found.push(`every ${noun} has the value ${volume.channels[0][0]}`);
+  if (volume.channels.every((values) => values.every((value) => value === first)))
+    found.push(`every ${noun} has the value ${digits(first, 6)}`);
   if (beyond(sizes, known.spacing)) found.push(`${noun}s of ${sizeText(sizes)} ${unit} (trained on ${inWords(known.spacing)})`);
   if (beyond(extent, known.extent))
     found.push(`${sizeText(extent)} ${unit} in extent (trained on ${inWords(known.extent)})`);
-  if (plan.normalizations.includes("ct") && known.values.length) found.push(...unusualValues(volume, known.values));
-  return found;
+  const isCt = plan.normalizations.includes("ct");
+  if (isCt && known.values.length) found.push(...unusualValues(volume, known.values));
+  if (found.length || !known.appearance) return found; // which say the same in other words
+  return strange(uprightOf(volume, real), known.appearance, !isCt);
+}
+
+// Along the axes that training scans are measured on.
+function uprightOf(volume, real) {
+  const turn = volume.affine ? turnTo(volume.affine, "RAS") : [[0, 1], [1, 1], [2, 1]];
+  const view = turned(wholeView(volume.shape, volume.strides), turn);
+  return { channels: volume.channels, view, spacing: oriented(volume.spacing, turn), real };
 }
 
 function unusualValues(volume, known) {
@@ -33,20 +45,25 @@ function unusualValues(volume, known) {
   const [least, most] = [known[0][0], known[2][1]];
   const room = VALUE_SHARE * (most - least);
   const rooms = [Math.min(room, MOST_LOW), room, room];
-  const usual = seen.every((value, n) => value >= known[n][0] - rooms[n] && value <= known[n][1] + room);
+  const usual = seen.every((value, n) => value >= known[n][0] - rooms[n] && value <= known[n][1] + rooms[n]);
   if (usual) return [];
-  const [low, middle, high] = seen.map((value) => digits(value, 4));
+  const [low, middle, high] = seen;
   return [
-    `values of ${low} to ${high}, middle ${middle} (trained on ${digits(least, 4)} to ${digits(most, 4)}, middle ` +
-      `${digits(known[1][0], 4)} to ${digits(known[1][1], 4)})`,
+    `values of ${rangeText(low, high)}, middle ${digits(middle, 4)} (trained on ${rangeText(least, most)}, middle ` +
+      `${rangeText(...known[1])})`,
   ];
 }
 
-function sampled(volume) {
-  const size = volume.channels[0].length;
-  const step = Math.ceil((size * volume.channels.length) / SAMPLES);
+// Values at even steps, the last axis of the file fastest.
+function sampled({ channels, shape, strides }) {
+  const size = sizeOf(shape);
+  const step = Math.ceil((size * channels.length) / SAMPLES);
   const sample = [];
-  for (let i = 0; i < size * volume.channels.length; i += step) sample.push(volume.channels[Math.floor(i / size)][i % size]);
+  channels.forEach((values, channel) =>
+    eachVoxel(wholeView(shape, strides), (place, number) => {
+      if ((channel * size + number) % step === 0) sample.push(values[place]);
+    }),
+  );
   const seen = sample.filter((value) => value >= NOTHING);
   return percentilesOf(new Float32Array(seen.length ? seen : sample), [1, 50, 99]);
 }

@@ -43,17 +43,20 @@ const handlers = {
     find("progress").textContent = `${done} of ${total}`;
   },
 
-  mask({ mask, labels, seconds, dropped, remarks, notes }) {
+  mask({ mask, labels, seconds, dropped, remarks, flags, notes }) {
     setRunning(false);
     viewer.setMask(mask);
     showLabels(labels);
     const [volume] = [viewer.scan];
     const found = labels.some((label) => label.voxels);
     say(`${volume.name}: segmented in ${digits(seconds, 2)} s${found ? "" : "; nothing was found: the mask is empty"}`);
+    const strays = `${counted(dropped, "stray piece")} left out`;
+    const isTold = !dropped || flags.some((words) => words.startsWith(strays));
     const told = [
       ...notes,
-      ...(dropped ? [`${counted(dropped, "stray piece")} left out`] : []),
+      ...(isTold ? [] : [strays]),
       ...(remarks.length ? [`this image is unlike those the model was trained on: ${remarks.join("; ")}`] : []),
+      ...(flags.length ? [`this mask is unlike those the model was trained on: ${flags.join("; ")}`] : []),
     ];
     find("remarks").replaceChildren(...told.map((words) => element("li", words)));
     find("download").disabled = false;

@@ -27,20 +27,32 @@ function flood(open, start, steps, mark) {
   }
 }
 
-// The smallest box around the voxels of a value: [start, stop] of each axis; null where there are none.
-export function boxOf(mask, shape, value) {
-  const box = shape.map((n) => [n, 0]);
+// The smallest box around the voxels of each value below a number but 0: [start, stop] of each axis; null where
+// there are none.
+export function boxesOf(mask, shape, count) {
+  const boxes = Array.from({ length: count }, () => shape.map((n) => [n, 0]));
   const [a, b, c] = shape;
   let place = 0;
   for (let i = 0; i < a; i++)
     for (let j = 0; j < b; j++)
-      for (let k = 0; k < c; k++)
-        if (mask[place++] === value)
-          [i, j, k].forEach((at, axis) => {
-            box[axis][0] = Math.min(box[axis][0], at);
-            box[axis][1] = Math.max(box[axis][1], at + 1);
-          });
-  return box[0][1] ? box : null;
+      for (let k = 0; k < c; k++) {
+        const value = mask[place++];
+        if (!value || value >= count) continue;
+        widen(boxes[value][0], i);
+        widen(boxes[value][1], j);
+        widen(boxes[value][2], k);
+      }
+  return boxes.map((box) => (box[0][1] ? box : null));
+}
+
+function widen(range, at) {
+  if (at < range[0]) range[0] = at;
+  if (at >= range[1]) range[1] = at + 1;
+}
+
+// The box of one value.
+export function boxOf(mask, shape, value) {
+  return boxesOf(mask, shape, value + 1)[value];
 }
 
 // Calls back with places in the mask and in an array of the box with a border of one voxel around it.
@@ -69,34 +81,43 @@ function numbered(mask, shape, box, value) {
   return { pieces, count };
 }
 
-// Of each piece the sum of a weight of its voxels; and a way to empty those that do not stay.
-function piecesOf(mask, shape, value, weight) {
-  const box = boxOf(mask, shape, value);
+// Of each piece the sum of a weight of its voxels; and a way to empty those that do not stay, which returns how many
+// voxels went, and of how many.
+export function piecesOf(mask, shape, value, weight, box = boxOf(mask, shape, value)) {
   if (box === null) return null;
   const { pieces, count } = numbered(mask, shape, box, value);
   const sums = new Float64Array(count);
   eachInBox(shape, box, (place, inner) => {
     if (pieces[inner]) sums[pieces[inner] - 1] += weight(place);
   });
-  const keep = (stays) =>
+  const keep = (stays) => {
+    let [gone, all] = [0, 0];
     eachInBox(shape, box, (place, inner) => {
-      if (pieces[inner] && !stays[pieces[inner] - 1]) mask[place] = 0;
+      if (!pieces[inner]) return;
+      all++;
+      if (stays[pieces[inner] - 1]) return;
+      mask[place] = 0;
+      gone++;
     });
+    return [gone, all];
+  };
   return { sums: [...sums], keep };
 }
 
-// Leaves of each class the piece with the highest sum of margins and its rivals; returns how many pieces went.
+// Leaves of each class the piece with the highest sum of margins and its rivals; returns how many pieces went, and
+// what they were of the voxels of their class, the largest share.
 export function keepSurest(mask, margins, shape, classes) {
-  let dropped = 0;
+  let [dropped, stray] = [0, 0];
   for (const value of classes) {
     const found = piecesOf(mask, shape, value, (place) => margins[place]);
     if (found === null || found.sums.length < 2) continue;
     const most = found.sums.reduce((a, b) => Math.max(a, b));
     const stays = found.sums.map((sum) => sum >= RIVAL * most);
-    found.keep(stays);
+    const [gone, all] = found.keep(stays);
     dropped += stays.filter((stay) => !stay).length;
+    stray = Math.max(stray, gone / all);
   }
-  return dropped;
+  return { dropped, stray };
 }
 
 // Drops pieces below a size, or all but the largest; `voxel` is the size of a voxel.

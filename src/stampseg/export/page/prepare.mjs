@@ -4,6 +4,7 @@ import { normalise } from "./intensities.mjs";
 import { refuse } from "./refusal.mjs";
 import { resample } from "./resampling.mjs";
 import { boxed, eachVoxel, sizeOf, turned, wholeView } from "./view.mjs";
+import { roundHalfEven } from "./words.mjs";
 
 const SPACING_TOLERANCE = 0.01; // a voxel size this close to the planned one is not resampled
 const MOST_VALUES = 2 ** 29; // float32 values of one array, 2 GiB: browsers give little more
@@ -69,12 +70,6 @@ export function workingShape(shape, spacing, wanted) {
     const factor = spacing[axis] / wanted[axis];
     return Math.abs(factor - 1) <= SPACING_TOLERANCE ? n : Math.max(1, roundHalfEven(n * factor));
   });
-}
-
-export function roundHalfEven(value) {
-  const down = Math.floor(value);
-  if (value - down !== 0.5) return Math.round(value);
-  return down % 2 ? down + 1 : down;
 }
 
 function gathered(values, view) {

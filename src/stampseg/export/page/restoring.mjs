@@ -1,7 +1,7 @@
 // Class scores back onto the case's own grid, row by row as they become final.
 import { applyMap, lowPassMap } from "./resampling.mjs";
-import { roundHalfEven } from "./prepare.mjs";
 import { boxed, turned, wholeView } from "./view.mjs";
+import { roundHalfEven } from "./words.mjs";
 
 // Fills a mask, and margins where they are asked for, that lie in memory as the source does.
 // Margins tell of each voxel by how much its score is above that of the background, from 0 to 255.

@@ -5,7 +5,11 @@ import { keepSurest } from "./pieces.mjs";
 import { postprocess } from "./postprocess.mjs";
 import { prepare } from "./prepare.mjs";
 import { Restorer } from "./restoring.mjs";
+import { unusual } from "./shapes.mjs";
 import { slide, walkingAxis } from "./sliding.mjs";
+import { counted, percent } from "./words.mjs";
+
+const STRAY = 0.1; // of a label's voxels in pieces left out: more is unusual
 
 // `model`: plan (lifted) and postprocess; `scorer`: a window (channels x patch) -> logits (classes x patch).
 export async function segment(volume, model, scorer, { confidence = false, onWindow = () => {} } = {}) {
@@ -24,10 +28,12 @@ export async function segment(volume, model, scorer, { confidence = false, onWin
   });
   const { mask, margins } = restorer;
   const inMemory = memoryShape(volume);
-  const dropped = margins ? keepSurest(mask, margins, inMemory, plan.one_piece) : 0;
+  const { dropped, stray } = margins ? keepSurest(mask, margins, inMemory, plan.one_piece) : { dropped: 0, stray: 0 };
   const voxel = volume.spacing[0] * volume.spacing[1] * volume.spacing[2];
   postprocess(mask, inMemory, model.postprocess, voxel);
-  return { mask, dropped, remarks: remarks(volume, plan), labels: labelsOf(mask, plan, voxel, agreement) };
+  const flags = unusual(mask, inMemory, plan, voxel, volume.isPicture);
+  if (stray > STRAY) flags.push(`${counted(dropped, "stray piece")} left out, ${percent(stray)} of what was found of a label`);
+  return { mask, dropped, remarks: remarks(volume, plan), flags, labels: labelsOf(mask, plan, voxel, agreement) };
 }
 
 // The shape with the axis first whose voxels lie farthest apart in memory.
