@@ -34,13 +34,18 @@ const jobs = {
     const lifted = liftedPlan(plan);
     const model = { plan: lifted, postprocess };
     const found = await segment(await madeOf(volume), model, scorerOf({ plan: lifted, weights }), { confidence });
-    return { ...found, mask: [...found.mask] };
+    return { ...found, mask: [...found.mask], doubt: found.doubt && [...found.doubt] };
   },
 
   async remarks({ plan, volume }) {
     const { liftedPlan } = await load("plan");
     const { remarks } = await load("likeness");
     return remarks(await madeOf(volume), liftedPlan(plan));
+  },
+
+  async scale({ count }) {
+    const { colourOf } = await load("doubt");
+    return Array.from({ length: count }, (_, n) => colourOf(n / (count - 1)));
   },
 
   async words({ numbers, shares }) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,29 @@ def test_it_fits_narrow_and_dark_screens(seen: Seen, tmp_path: Path) -> None:
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
         paper, ink = (seen.luminance("body", name) for name in ("backgroundColor", "color"))
         assert (paper < 0.05 < 0.7 < ink) if scheme == "dark" else (ink < 0.05 < 0.9 < paper)
+
+
+def test_doubt_is_shown_where_it_is_asked_for(seen: Seen, tmp_path: Path) -> None:
+    page, canvas = seen.page, seen.page.locator("canvas").first
+    segmented(page, [scan_file(tmp_path)], tmp_path)
+
+    def colours() -> set[tuple[int, ...]]:
+        url = str(canvas.evaluate("canvas => canvas.toDataURL()"))
+        drawn = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
+        return {tuple(rgba) for rgba in np.reshape(drawn, (-1, 4)).tolist()}
+
+    assert page.locator("#doubts").is_visible() and page.locator("#legend").is_hidden()
+    mask = colours()
+    page.locator("#doubt").press("Space")
+    assert page.locator("#legend").is_visible() and "5%" in page.locator("#legend").inner_text()
+    assert "linear-gradient" in str(page.locator("#scale").get_attribute("style"))
+    assert any(blue > red + 30 or red > blue + 60 for red, _, blue, _ in colours() - mask)
+    page.locator("#doubt").press("Space")
+    assert colours() == mask and page.locator("#legend").is_hidden()
+    page.locator("#confidence").uncheck()
+    segmented(page, [tmp_path / "scan.nii.gz"], tmp_path)
+    assert page.locator("#doubts").is_hidden()
+    assert seen.complaints == []
 
 
 @pytest.mark.slow

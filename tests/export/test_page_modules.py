@@ -77,12 +77,38 @@ def test_the_mask_is_that_of_predict(name: str, masks: dict[str, dict[str, Any]]
     assert len(np.unique(expected)) >= 2
     assert (mask != expected).mean() <= 1e-3  # of voxels whose scores are the same but for rounding
     assert masks[name]["dropped"] == found.dropped
+    doubt = np.reshape(masks[name]["doubt"], volume.header.shape, order=order)
+    assert found.uncertainty.max() > 50
+    assert (abs(doubt - found.uncertainty.astype(float)) / 255 <= 0.01).mean() >= 0.999
     certainty = [label["certainty"] for label in masks[name]["labels"]]
     assert certainty == pytest.approx(list(found.certainty[1:]), abs=2e-3)
     voxel = float(np.prod(volume.header.spacing))
     for value, label in enumerate(masks[name]["labels"], 1):
         assert label["size"] == pytest.approx(label["voxels"] * voxel)
         assert label["voxels"] == (mask == value).sum()
+
+
+def test_without_confidence_there_is_no_map_of_doubt(tmp_path: Path) -> None:
+    case = as_case(plan_of(), (), volume_of(plan_of(), 1), tmp_path, 1)
+    (made,) = in_node([{**case, "confidence": False}], tmp_path)
+    assert made["doubt"] is None and [label["certainty"] for label in made["labels"]] == [None, None]
+
+
+def test_the_colours_of_doubt_rise_in_lightness_by_even_steps(tmp_path: Path) -> None:
+    """By CIELAB, which is another measure of what eyes see than the one that they are made by."""
+    (colours,) = in_node([{"job": "scale", "count": 21}], tmp_path)
+    share = np.array(colours) / 255
+    assert share.min() > 0 and share.max() < 1  # none lies outside of what screens show
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    white = np.array([0.9505, 1.0, 1.089])
+    cones = (
+        linear
+        @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])
+        / white
+    )
+    light = 116 * np.cbrt(cones[:, 1]) - 16  # all above .0089
+    steps = np.diff(light)
+    assert light[0] < 40 and light[-1] > 85 and steps.min() > 1 and steps.max() < 2 * steps.min()
 
 
 def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 // The page: what is dropped goes to a worker, what the worker finds is shown.
+import { gradient, LEAST_DOUBT, MOST_DOUBT } from "./doubt.mjs";
 import { droppedFiles, readAll } from "./dropping.mjs";
 import { bytesOf, textOf } from "./embedded.mjs";
 import { Viewer } from "./viewer.mjs";
-import { counted, digits } from "./words.mjs";
+import { counted, digits, percent } from "./words.mjs";
 
 // Of classes in turn: told apart by people who see colours differently as well.
 const COLOURS = [[230, 97, 1], [0, 158, 230], [0, 170, 110], [230, 190, 0], [204, 95, 160], [120, 90, 230], [150, 220, 70], [200, 30, 60]];
@@ -43,9 +44,10 @@ const handlers = {
     find("progress").textContent = `${done} of ${total}`;
   },
 
-  mask({ mask, labels, seconds, dropped, remarks, flags, notes }) {
+  mask({ mask, doubt, labels, seconds, dropped, remarks, flags, notes }) {
     setRunning(false);
-    viewer.setMask(mask);
+    viewer.setMask(mask, doubt);
+    find("doubts").hidden = !doubt;
     showLabels(labels);
     const [volume] = [viewer.scan];
     const found = labels.some((label) => label.voxels);
@@ -123,6 +125,7 @@ function stop() {
 function clear() {
   find("result").hidden = true;
   find("download").disabled = true;
+  find("doubts").hidden = true;
   find("labels").replaceChildren();
   find("remarks").replaceChildren();
 }
@@ -209,6 +212,18 @@ function listenToButtons() {
     viewer.draw();
   });
   for (const id of ["darkest", "brightest"]) find(id).addEventListener("input", setWindow);
+  listenToDoubt();
+}
+
+function listenToDoubt() {
+  find("scale").style.background = gradient();
+  find("least-doubt").textContent = percent(LEAST_DOUBT);
+  find("most-doubt").textContent = `${percent(MOST_DOUBT)} or more`;
+  find("doubt").addEventListener("change", () => {
+    viewer.showsDoubt = find("doubt").checked;
+    find("legend").hidden = !viewer.showsDoubt;
+    viewer.draw();
+  });
 }
 
 // Without what it needs the page says so, and takes nothing.

@@ -4,7 +4,7 @@ import { remarks } from "./likeness.mjs";
 import { keepSurest } from "./pieces.mjs";
 import { postprocess } from "./postprocess.mjs";
 import { prepare } from "./prepare.mjs";
-import { Restorer } from "./restoring.mjs";
+import { Doubts, Restorer } from "./restoring.mjs";
 import { unusual } from "./shapes.mjs";
 import { slide, walkingAxis } from "./sliding.mjs";
 import { counted, percent } from "./words.mjs";
@@ -18,10 +18,12 @@ export async function segment(volume, model, scorer, { confidence = false, onWin
   const axis = walkingAxis(shape, plan.patch_size);
   const restorer = new Restorer(volume, geometry, plan.classes, axis, plan.one_piece.length > 0);
   const agreement = confidence ? new Agreement(plan.classes) : null;
+  const doubts = confidence ? new Doubts(volume, geometry, plan.classes, axis) : null;
   const scorers = confidence ? [scorer, turnedScorer(scorer, plan, ANGLE), turnedScorer(scorer, plan, -ANGLE)] : [scorer];
   const onRow = (row, views) => {
     restorer.add(row, views[0]);
-    if (agreement) agreement.add(views);
+    agreement?.add(views);
+    doubts?.add(row, views);
   };
   await slide({
     image, shape, channels: plan.in_channels, classes: plan.classes, patch: plan.patch_size, axis, scorers, onRow, onWindow,
@@ -33,7 +35,8 @@ export async function segment(volume, model, scorer, { confidence = false, onWin
   postprocess(mask, inMemory, model.postprocess, voxel);
   const flags = unusual(mask, inMemory, plan, voxel, volume.isPicture);
   if (stray > STRAY) flags.push(`${counted(dropped, "stray piece")} left out, ${percent(stray)} of what was found of a label`);
-  return { mask, dropped, remarks: remarks(volume, plan), flags, labels: labelsOf(mask, plan, voxel, agreement) };
+  const labels = labelsOf(mask, plan, voxel, agreement);
+  return { mask, dropped, remarks: remarks(volume, plan), flags, labels, doubt: doubts?.map ?? null };
 }
 
 // The shape with the axis first whose voxels lie farthest apart in memory.

@@ -1,6 +1,9 @@
 // A scan with its mask: three planes of a volume, or a picture. Drawn on canvases, voxel by voxel.
-import { turned, wholeView } from "./view.mjs";
+import { DOUBT_COLOURS } from "./doubt.mjs";
 import { percentilesOf } from "./percentiles.mjs";
+import { turned, wholeView } from "./view.mjs";
+
+const DOUBT_OPACITY = 0.8; // whatever the mask's, so that its colours are those of the legend
 
 // Axes run to the right, the front and the head; a plane shows them as radiologists look at them.
 const PLANES = [
@@ -13,12 +16,13 @@ const PICTURE = [{ title: "Picture", across: 2, down: 1, through: 0, flips: [fal
 export class Viewer {
   // `root`: an element for the panes; `colours`: of each class, [red, green, blue].
   constructor(root, colours) {
-    Object.assign(this, { root, colours, opacity: 0.5, hidden: new Set(), scan: null, mask: null });
+    Object.assign(this, { root, colours, opacity: 0.5, hidden: new Set(), scan: null, mask: null, doubt: null });
+    this.showsDoubt = false;
   }
 
   show(scan) {
     this.scan = scan;
-    this.mask = null;
+    [this.mask, this.doubt] = [null, null];
     this.hidden.clear();
     this.view = turned(wholeView(scan.shape, scan.strides), scan.turn);
     this.spacing = [0, 1, 2].map((axis) => scan.spacing[scan.turn.findIndex(([target]) => target === axis)]);
@@ -30,9 +34,9 @@ export class Viewer {
     this.draw();
   }
 
-  // Shows a mask and goes to where most of it lies.
-  setMask(mask) {
-    this.mask = mask;
+  // Shows a mask and goes to where most of it lies; `doubt` may be null.
+  setMask(mask, doubt) {
+    [this.mask, this.doubt] = [mask, doubt];
     const counts = this.view.shape.map((n) => new Uint32Array(n));
     this.eachMarked((at) => at.forEach((where, axis) => counts[axis][where]++));
     this.place = counts.map((found, axis) => {
@@ -148,13 +152,20 @@ export class Viewer {
   paint(data, next, place) {
     const { channels } = this.scan;
     const [low, high] = this.window;
-    const value = this.mask ? this.mask[place] : 0;
-    const share = value && !this.hidden.has(value) ? this.opacity : 0;
+    const [colour, share] = this.overlayAt(place);
     for (let n = 0; n < 3; n++) {
       const grey = ((channels[channels.length === 3 ? n : 0][place] - low) / (high - low)) * 255;
-      data[next + n] = share ? grey * (1 - share) + this.colours[value][n] * share : grey;
+      data[next + n] = share ? grey * (1 - share) + colour[n] * share : grey;
     }
     data[next + 3] = 255;
+  }
+
+  // The colour of doubt, where it is shown, or of the mask; and its opacity.
+  overlayAt(place) {
+    const doubt = this.showsDoubt && this.doubt ? DOUBT_COLOURS[this.doubt[place]] : null;
+    if (doubt) return [doubt, DOUBT_OPACITY];
+    const value = this.mask ? this.mask[place] : 0;
+    return value && !this.hidden.has(value) ? [this.colours[value], this.opacity] : [null, 0];
   }
 
   tell(pane) {

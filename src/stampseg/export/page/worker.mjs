@@ -31,9 +31,9 @@ const handlers = {
     const progress = paced((done, total) => postMessage({ kind: "progress", done, total }));
     const found = await segment(volume, state, scorerOf(state), { confidence, onWindow: progress });
     state.found = { volume, labels: withValues(found.mask, state.plan.label_values) };
-    const { mask, dropped, remarks, flags, labels } = found;
+    const { mask, doubt, dropped, remarks, flags, labels } = found;
     const seconds = (performance.now() - start) / 1000;
-    postMessage({ kind: "mask", mask, dropped, remarks, flags, labels, seconds, notes: volume.notes });
+    postMessage({ kind: "mask", mask, doubt, dropped, remarks, flags, labels, seconds, notes: volume.notes });
   },
 
   async download() {
