@@ -23,9 +23,9 @@ def need_vendor() -> None:
         pytest.skip("the page's engine is not there; run make web")
 
 
-def model_of(dims: int, **plan: Any) -> Model:
+def model_of(dims: int, *, classes: int = 2, **plan: Any) -> Model:
     """A network with a plan that was changed so; volumes are turned to RAS."""
-    network, graph, description = make_model(dims, norm="instance", cuts=4)
+    network, graph, description = make_model(dims, norm="instance", cuts=4, classes=classes)
     _balance(network, dims)
     changed = {"orientation": "RAS" if dims == 3 else None, "patch_size": (16,) * dims, **plan}
     described = description.model_copy(update={"plan": description.plan.model_copy(update=changed)})
@@ -33,11 +33,13 @@ def model_of(dims: int, **plan: Any) -> Model:
 
 
 def _balance(network: nn.Module, dims: int) -> None:
-    """Move the last bias, so that both classes are found."""
-    *_, bias = network.parameters()
+    """Move the last bias, so that all classes are found; of several, each must be surer for it."""
+    *_, weight, bias = network.parameters()
     with torch.no_grad():
+        weight *= 1 if len(bias) == 2 else 20
         scores = network(torch.randn(1, 1, *[16] * dims, generator=torch.Generator().manual_seed(1)))
-        bias[1] -= (scores[:, 1] - scores[:, 0]).median()
+        for value in range(1, len(bias)):
+            bias[value] -= (scores[:, value] - scores[:, 0]).median()
 
 
 def page_of(model: Model, folder: Path) -> tuple[Path, Predictor]:

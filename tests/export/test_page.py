@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.regions import Region
 from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
 from tests.export.page_driver import give, refusal, segmented
@@ -122,6 +123,22 @@ def test_pictures_are_segmented_as_by_predict(browser: Any, pictures_page: Page,
         assert set(np.unique(mask)) == {0, 5} and mask.dtype == np.uint8
         assert found.mask.name == f"{Path(name).stem}_mask.png"
         assert found.labels == (("kidney", f"{int((mask == 5).sum()):,} px"),)
+    seen.page.context.close()
+
+
+def test_regions_are_segmented_as_by_predict(browser: Any, tmp_path: Path) -> None:
+    """A voxel whose likeliest class is the background is of a region where its classes sum to more."""
+    regions = (Region(name="whole", classes=(1, 2), written=1), Region(name="core", classes=(2,), written=2))
+    page, predictor = page_of(model_of(2, classes=3, regions=regions, spacing=(2.0, 2.0)), tmp_path)
+    rows, columns = np.indices((50, 70))
+    grey = (127 + 120 * np.sin(rows / 6) * np.cos(columns / 9)).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "one.png")
+    seen = opened(browser, page)
+    mask, found = check_as_predicted(seen, [tmp_path / "one.png"], predictor, tmp_path)
+    core = int((mask == 7).sum())
+    assert set(np.unique(mask)) == {0, 5, 7} and seen.page.title() == "Segment whole, core"
+    assert found.labels == (("whole", f"{int((mask > 0).sum()):,} px"), ("core", f"{core:,} px"))
+    assert "A region holds those within it" in seen.page.locator("#result").inner_text()
     seen.page.context.close()
 
 

@@ -62,14 +62,12 @@ def test_a_plan_that_the_page_cannot_do_is_refused_before_anything_is_written(tm
     assert not (tmp_path / "a.html").exists()
 
 
-def test_regions_are_refused_before_anything_is_written(tmp_path: Path) -> None:
-    """A page takes the likeliest class, and a voxel of a region may have another as its likeliest."""
-    model = model_of(3, regions=(Region(name="whole", classes=(1,), written=1),))
-    wanted = r"cannot find regions \(whole\).*the likeliest class of every voxel.*use `format` onnx"
-    with pytest.raises(ExportError, match=wanted):
-        export_model(model, tmp_path / "a.html", format="html")
-    assert not (tmp_path / "a.html").exists()
-    export_model(model, tmp_path / "a.onnx", format="onnx")  # as the message advises
+def test_regions_are_named_in_the_page_in_place_of_classes(tmp_path: Path) -> None:
+    need_vendor()
+    model = model_of(3, regions=(Region(name="whole tumour", classes=(1,), written=1),))
+    export_model(model, tmp_path / "a.html", format="html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<title>Segment whole tumour</title>" in text and '<p class="soft" >A region holds' in text
 
 
 def test_the_name_and_the_precision_of_a_page() -> None:

@@ -18,6 +18,7 @@ from stampseg.data.likeness import remarks
 from stampseg.data.plan import Intensity, Plan, TrainingScans
 from stampseg.data.postprocess import LabelSteps, postprocessed
 from stampseg.data.preprocess import prepare
+from stampseg.data.regions import Region
 from stampseg.data.shapes import LabelShape
 from stampseg.runtime.confidence import segment_confidently
 from stampseg.runtime.trust import trust_of
@@ -27,6 +28,11 @@ from tests.export.modules import in_node
 from tests.export.page_cases import OBLIQUE, as_case, plan_of, scores, volume_of, weights_of
 
 WINDOW = Intensity(low=-100, high=300, mean=50, std=80)
+REGIONS = (
+    Region(name="whole", classes=(1, 2, 3), written=1),
+    Region(name="core", classes=(2, 3), written=3),
+    Region(name="inner", classes=(2,), written=2),
+)
 VARIANTS: dict[str, tuple[Plan, tuple[LabelSteps, ...]]] = {
     "zscore": (plan_of(), ()),
     "two classes": (plan_of(2), ()),
@@ -50,6 +56,12 @@ VARIANTS: dict[str, tuple[Plan, tuple[LabelSteps, ...]]] = {
     "turned picture": (plan_of(dims=2, axes=(1, 0), normalization="mean-std-mask", crop="nonzero"), ()),
     "picture with steps": (
         plan_of(dims=2), (LabelSteps(label=1, fill_holes=True, largest=True), LabelSteps(label=2, least=9.0)),
+    ),
+    "regions": (plan_of(4, regions=REGIONS), ()),
+    "regions as they lie": (plan_of(4, regions=REGIONS, orientation="file", spacing=(1.1, 1.0, 2.2)), ()),
+    "regions of pictures": (
+        plan_of(4, dims=2, regions=REGIONS, spacing=(2.0, 1.5), one_piece=(2,)),
+        (LabelSteps(label=1, fill_holes=True, least=9.0),),
     ),
     "many classes": (plan_of(300, dims=2, spacing=(1.5, 1.0)), ()),
 }  # fmt: skip
@@ -83,9 +95,13 @@ def test_the_mask_is_that_of_predict(name: str, masks: dict[str, dict[str, Any]]
     certainty = [label["certainty"] for label in masks[name]["labels"]]
     assert certainty == pytest.approx(list(found.certainty[1:]), abs=2e-3)
     voxel = float(np.prod(volume.header.spacing))
-    for value, label in enumerate(masks[name]["labels"], 1):
+    for (structure, classes), label in zip(plan.structures, masks[name]["labels"], strict=True):
         assert label["size"] == pytest.approx(label["voxels"] * voxel)
-        assert label["voxels"] == (mask == value).sum()
+        assert (label["name"], label["voxels"]) == (structure, np.isin(mask, classes).sum())
+    if plan.regions:  # which other voxels have than those whose likeliest class is of the region
+        classes_alone = plan.model_copy(update={"regions": ()})
+        likeliest = segment_confidently(prepare(volume, plan), classes_alone, scores(weights_of(plan, seed)))
+        assert (likeliest.mask != found.mask).mean() > 0.01 and len(np.unique(found.mask)) >= 3
 
 
 def test_without_confidence_there_is_no_map_of_doubt(tmp_path: Path) -> None:
@@ -137,6 +153,27 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
     assert made["labels"][2]["expected"] == [0, 0, 0] and made["labels"][1]["expected"] is None
 
 
+def test_what_is_to_be_expected_of_regions_is_said_by_predict(tmp_path: Path) -> None:
+    known = LabelShape(cases=6, size=(1.0, 2.0), pieces=1, at_border=False)
+    points = LabelCalibration(certainty=(0.2, 0.5, 0.9), dice=(0.1, 0.4, 0.8), margin=0.15, people=6)
+    ranges = {"spacing": ((0.1, 9.0),) * 3, "extent": ((1.0, 99.0),) * 3, "values": ()}
+    plan = plan_of(
+        4,
+        regions=REGIONS,
+        calibration=Calibration(labels=(None, points, None, points), source="folds"),
+        scans=TrainingScans(**ranges, labels=(None, None, known, None), cases=6),
+    )
+    volume, seed = volume_of(plan, 90), 90
+    case = as_case(plan, (), volume, tmp_path, seed)
+    case["weights"][2]["bias"] = -100.0  # the innermost region is not found
+    (made,) = in_node([case], tmp_path)
+    found = segment_confidently(prepare(volume, plan), plan, scores(case["weights"]))
+    trusts = trust_of(found, plan, volume.header, ()).labels
+    assert [trust.missing for trust in trusts] == [False, False, True]
+    for label, trust in zip(made["labels"], trusts, strict=True):
+        assert label["expected"] == (trust.expected and pytest.approx(list(trust.expected), abs=2e-3))
+
+
 @pytest.mark.parametrize("what", ["spacing", "extent"])
 def test_voxels_and_extent_are_unlike_from_the_same_factor_on(what: str, tmp_path: Path) -> None:
     seed, file = 70, plan_of(orientation="file")
@@ -178,18 +215,16 @@ def test_a_label_that_the_steps_empty_is_missing_as_by_predict(tmp_path: Path) -
 
 def test_plans_that_the_page_cannot_do_are_refused(tmp_path: Path) -> None:
     plan = plan_of()
-    cases = [as_case(plan, (), volume_of(plan, 1), tmp_path, 1) for _ in range(5)]
+    cases = [as_case(plan, (), volume_of(plan, 1), tmp_path, 1) for _ in range(4)]
     cases[0]["plan"]["convention"] = "nnunet"
     cases[1]["plan"]["normalization"] = "rank"
     cases[2]["plan"]["in_channels"] = 2
     cases[3]["plan"] = plan_of(dims=2).model_dump(mode="json")
-    cases[4]["plan"]["regions"] = [{"name": "whole", "classes": [1, 2], "written": 1}]
     made = [one["refused"] for one in in_node(cases, tmp_path)]
     assert "by the convention nnunet, which this page cannot do" in made[0]
     assert "normalises images by rank, which this page cannot do" in made[1]
     assert "1 channel(s), expected 2" in made[2]
     assert "is a volume, and this model is for pictures" in made[3]
-    assert "finds regions (whole), which this page cannot do" in made[4]
 
 
 def test_percentiles_and_axes_are_those_of_numpy_and_nibabel(tmp_path: Path) -> None:

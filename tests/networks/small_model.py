@@ -17,17 +17,20 @@ from tests.channels.cuts import random_cut
 
 
 def make_model(
-    dims: int = 2, norm: str = "batch", cuts: int = 12
+    dims: int = 2, norm: str = "batch", cuts: int = 12, classes: int = 2
 ) -> tuple[nn.Module, ChannelGraph, Description]:
     """A network that has been trained a little and cut often, and its description."""
     strides = ((2,) * dims,) * 2
     plan = Plan(
-        spatial_dims=dims, in_channels=1, label_values=(0, 5), label_names=("background", "kidney"),
+        spatial_dims=dims, in_channels=1, label_values=(0, 5, 7)[:classes],
+        label_names=("background", "kidney", "tumour")[:classes],
         orientation=None, spacing=(1.0,) * dims, crop="none", patch_size=(8,) * dims, normalization="zscore",
         ct=None, strides=strides,
     )  # fmt: skip
     torch.manual_seed(0)
-    arguments = {"spatial_dims": dims, "in_channels": 1, "out_channels": 2, "norm": norm, "strides": strides}
+    arguments = {
+        "spatial_dims": dims, "in_channels": 1, "out_channels": classes, "norm": norm, "strides": strides,
+    }  # fmt: skip
     spec = NetworkSpec(
         name="unet",
         arguments={**arguments, "widths": doubling_widths(4, 2)},

@@ -76,12 +76,6 @@ def check_page(plan: Plan) -> None:
             f"a page cannot prepare images by the convention {plan.convention} (splines, logits averaged), "
             "and would give other masks than the network; use `format` onnx"
         )
-    if plan.regions:
-        names = some([one_line(region.name) for region in plan.regions])
-        raise ExportError(
-            f"a page cannot find regions ({names}): it writes the likeliest class of every voxel, "
-            "and would give other masks than the network; use `format` onnx"
-        )
 
 
 def open_page(path: Path) -> Scorer:
@@ -118,7 +112,7 @@ def _about(details: Details) -> dict[str, object]:
 def _words(details: Details) -> Mapping[str, str]:
     plan = details.plan
     picture = plan.spatial_dims == 2
-    names = [one_line(name) for name in plan.label_names[1:]]
+    names = [one_line(name) for name, _ in plan.structures]
     found = some(names)
     kinds = "a picture (PNG, JPEG)" if picture else "a scan (NIfTI, NRRD, or the slices of a DICOM series)"
     return {
@@ -131,6 +125,7 @@ def _words(details: Details) -> Mapping[str, str]:
         "version": __version__,
         "expected": source_of(plan),
         "hide_folder": _HIDDEN if picture else "",
+        "hide_regions": "" if plan.regions else _HIDDEN,
         "hide_confidence": "" if plan.calibration is not None else _HIDDEN,
     }
 

@@ -1,6 +1,8 @@
 // How far a mask can be trusted: does the network say the same of the image a little turned?
 // By three passes: the image as it is, and every window turned by ANGLE to either side and back.
 
+import { decided, structuresOf, totals } from "./regions.mjs";
+
 export const ANGLE = (10 * Math.PI) / 180;
 
 // A scorer of windows turned in the plane of the finest voxels, its scores turned back.
@@ -47,41 +49,56 @@ function between(array, base, { low, high, share }) {
   return array[base + low] + (array[base + high] - array[base + low]) * share;
 }
 
-// Sums over rows of probabilities, of which certainty is made.
+// Sums over rows of probabilities, of which certainty is made; of the background and each structure.
 export class Agreement {
-  constructor(classes) {
-    this.classes = classes;
-    const zeros = () => new Float64Array(classes);
-    Object.assign(this, { voxels: [zeros(), zeros(), zeros()], common: [zeros(), zeros()], inside: zeros(), all: zeros() });
+  constructor(plan) {
+    const { classes, regions } = plan;
+    const parts = [[0], ...structuresOf(plan).map((structure) => structure.classes)];
+    Object.assign(this, { classes, regions, parts });
+    // of each class the parts that hold it
+    this.holders = Array.from({ length: classes }, (_, value) => [...parts.keys()].filter((n) => parts[n].includes(value)));
+    const zeros = (count) => new Float64Array(count);
+    this.voxels = [0, 1, 2].map(() => zeros(parts.length)); // of the masks of the views
+    this.common = [0, 1].map(() => zeros(parts.length)); // of the first mask with those of the turned views
+    this.inside = zeros(parts.length); // probability within the first mask
+    this.all = zeros(classes);
   }
 
   // Rows (classes x area) of the image as it is and of the turned views.
   add(views) {
     const area = views[0].length / this.classes;
+    const { holders, parts } = this;
+    const likely = views.map((view) => (this.regions.length ? totals(view, area, this.regions) : view));
     for (let i = 0; i < area; i++) {
-      const [own, ...others] = views.map((view) => this.highest(view, area, i));
-      this.voxels[0][own]++;
-      this.inside[own] += views[0][own * area + i];
+      const [own, ...others] = likely.map((view) => this.classOf(view, area, i));
+      for (const part of holders[own]) {
+        this.voxels[0][part]++;
+        for (const value of parts[part]) this.inside[part] += views[0][value * area + i];
+      }
       others.forEach((found, n) => {
-        this.voxels[n + 1][found]++;
-        if (found === own) this.common[n][own]++;
+        for (const part of holders[found]) {
+          this.voxels[n + 1][part]++;
+          if (parts[part].includes(own)) this.common[n][part]++;
+        }
       });
       for (let k = 0; k < this.classes; k++) this.all[k] += views[0][k * area + i];
     }
   }
 
-  highest(view, area, i) {
+  classOf(view, area, i) {
+    if (this.regions.length) return decided(view, area, i, this.regions);
     let best = 0;
     for (let k = 1; k < this.classes; k++) if (view[k * area + i] > view[best * area + i]) best = k;
     return best;
   }
 
-  // Of a class, 0 to 1; null where it is in none of the masks.
-  certainty(value) {
-    const [own, ...others] = this.voxels.map((counts) => counts[value]);
+  // Of the background (0) or a structure (from 1 on), 0 to 1; null where it is in none of the masks.
+  certainty(part) {
+    const [own, ...others] = this.voxels.map((counts) => counts[part]);
     if (!own && !others.some(Boolean)) return null;
-    const agreed = others.map((other, n) => (own + other ? (2 * this.common[n][value]) / (own + other) : 1));
-    const soft = (2 * this.inside[value]) / (own + this.all[value]);
+    const agreed = others.map((other, n) => (own + other ? (2 * this.common[n][part]) / (own + other) : 1));
+    const all = this.parts[part].reduce((sum, value) => sum + this.all[value], 0);
+    const soft = (2 * this.inside[part]) / (own + all);
     return (soft + (agreed[0] + agreed[1]) / 2) / 2;
   }
 }

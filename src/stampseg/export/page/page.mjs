@@ -131,12 +131,11 @@ function clear() {
 }
 
 function showLabels(labels) {
-  const rows = labels.map((label, index) => labelRow(label, index + 1));
-  find("labels").replaceChildren(...rows);
+  find("labels").replaceChildren(...labels.map(labelRow));
   find("expected-note").hidden = !labels.some((label) => label.expected);
 }
 
-function labelRow({ name, voxels, size, expected }, value) {
+function labelRow({ name, value, voxels, size, expected }) {
   const row = element("tr");
   const box = Object.assign(element("input"), { type: "checkbox", checked: true });
   box.addEventListener("change", () => {

@@ -26,6 +26,5 @@ function checkPlan(plan) {
   if (unknown) refuse(`the model normalises images by ${unknown}, which this page cannot do`);
   if (plan.convention !== "stampseg")
     refuse(`the model prepares images by the convention ${plan.convention}, which this page cannot do`);
-  if (plan.regions.length) refuse(`the model finds regions (${plan.regions[0].name}), which this page cannot do`);
   if (!["none", "nonzero"].includes(plan.crop)) refuse(`the model crops images by ${plan.crop}, which this page cannot do`);
 }

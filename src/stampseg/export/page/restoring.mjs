@@ -1,4 +1,5 @@
 // Class scores back onto the case's own grid, row by row as they become final.
+import { decided, totals } from "./regions.mjs";
 import { applyMap, lowPassMap } from "./resampling.mjs";
 import { boxed, turned, wholeView } from "./view.mjs";
 import { roundHalfEven } from "./words.mjs";
@@ -64,20 +65,27 @@ function asByte(share) {
   return roundHalfEven(255 * Math.min(Math.max(share, 0), 1));
 }
 
-// Fills a mask, and margins where they are asked for. Margins tell of each voxel by how much its score is above that
-// of the background.
+// Fills a mask, and margins where a class is one piece. Margins tell of each voxel by how much its score is above that
+// of the background; of regions there are none.
 export class Restorer {
-  constructor(volume, geometry, classes, axis, withMargins) {
+  constructor(volume, geometry, { classes, regions, one_piece }, axis) {
     const size = volume.shape[0] * volume.shape[1] * volume.shape[2];
     this.mask = classes > 256 ? new Uint16Array(size) : new Uint8Array(size);
-    this.margins = withMargins ? new Uint8Array(size) : null;
-    this.rows = new Rows(volume, geometry, axis, classes - 1);
+    this.margins = one_piece.length ? new Uint8Array(size) : null;
+    Object.assign(this, { classes, regions });
+    this.rows = new Rows(volume, geometry, axis, regions.length || classes - 1);
   }
 
-  // Takes the scores of the next row (classes x other axes).
+  // Takes the probabilities of the next row (classes x other axes).
   add(row, scores) {
-    const area = scores.length / (this.rows.count + 1);
-    const above = new Float32Array(this.rows.count * area); // the background
+    const { regions } = this;
+    const area = scores.length / this.classes;
+    if (regions.length) {
+      const likely = totals(scores, area, regions);
+      this.rows.add(row, likely, (place, found, i, size) => (this.mask[place] = decided(found, size, i, regions)));
+      return;
+    }
+    const above = new Float32Array(this.rows.count * area); // what each is above the background
     for (let i = 0; i < above.length; i++) above[i] = scores[area + i] - scores[i % area];
     this.rows.add(row, above, (place, found, i, size) => this.fill(place, found, i, size));
   }

@@ -4,6 +4,7 @@ import { remarks } from "./likeness.mjs";
 import { keepSurest } from "./pieces.mjs";
 import { postprocess } from "./postprocess.mjs";
 import { prepare } from "./prepare.mjs";
+import { structuresOf } from "./regions.mjs";
 import { Doubts, Restorer } from "./restoring.mjs";
 import { unusual } from "./shapes.mjs";
 import { slide, walkingAxis } from "./sliding.mjs";
@@ -16,8 +17,8 @@ export async function segment(volume, model, scorer, { confidence = false, onWin
   const { plan } = model;
   const { image, shape, geometry } = prepare(volume, plan);
   const axis = walkingAxis(shape, plan.patch_size);
-  const restorer = new Restorer(volume, geometry, plan.classes, axis, plan.one_piece.length > 0);
-  const agreement = confidence ? new Agreement(plan.classes) : null;
+  const restorer = new Restorer(volume, geometry, plan, axis);
+  const agreement = confidence ? new Agreement(plan) : null;
   const doubts = confidence ? new Doubts(volume, geometry, plan.classes, axis) : null;
   const scorers = confidence ? [scorer, turnedScorer(scorer, plan, ANGLE), turnedScorer(scorer, plan, -ANGLE)] : [scorer];
   const onRow = (row, views) => {
@@ -56,15 +57,15 @@ function isInAll({ scans }, value) {
   return Boolean(known) && known.cases === scans.cases;
 }
 
-// Of the mask as it is shown and written, after post-processing.
+// Of the mask as it is shown and written, after post-processing; of regions each holds those within it.
 function labelsOf(mask, plan, voxel, agreement) {
   const counts = countsOf(mask, plan.classes);
-  return plan.label_names.slice(1).map((name, index) => {
-    const value = index + 1;
-    const calibration = plan.calibration && plan.calibration.labels[value];
-    const certainty = agreement ? agreement.certainty(value) : null;
-    const missing = !counts[value] && isInAll(plan, value);
+  return structuresOf(plan).map(({ name, classes, written }, index) => {
+    const voxels = classes.reduce((sum, value) => sum + counts[value], 0);
+    const calibration = plan.calibration && plan.calibration.labels[index + 1];
+    const certainty = agreement ? agreement.certainty(index + 1) : null;
+    const missing = !voxels && classes.some((value) => isInAll(plan, value));
     const expected = agreement && missing && calibration ? [0, 0, 0] : expectedDice(calibration, certainty);
-    return { name, voxels: counts[value], size: counts[value] * voxel, certainty, expected };
+    return { name, value: written, voxels, size: voxels * voxel, certainty, expected };
   });
 }
