@@ -2,7 +2,6 @@
 // through violet, orange and yellow, which on a printout in grey, and to eyes that see colours differently, still rises.
 
 export const LEAST_DOUBT = 0.05; // doubt below it is not shown
-export const MOST_DOUBT = 0.5; // all doubt of two labels; more is shown as this
 const STOPS = [[0.4, 0.12, -0.15], [0.66, 0.16, 0.09], [0.92, -0.03, 0.17]];
 
 // [red, green, blue] of a share of the scale, 0 to 1.
@@ -12,10 +11,18 @@ export function colourOf(share) {
   return rgbOf(STOPS[first].map((value, n) => value + (STOPS[first + 1][n] - value) * (place - first)));
 }
 
+// Where the network knows nothing: all classes, the background among them, are as likely.
+export function mostDoubt(classes) {
+  return 1 - 1 / classes;
+}
+
 // Of each doubt in a map, 0 to 255; null where it is not shown.
-export const DOUBT_COLOURS = Array.from({ length: 256 }, (_, value) =>
-  value < LEAST_DOUBT * 255 ? null : colourOf((value / 255 - LEAST_DOUBT) / (MOST_DOUBT - LEAST_DOUBT)),
-);
+export function doubtColours(classes) {
+  const range = mostDoubt(classes) - LEAST_DOUBT;
+  return Array.from({ length: 256 }, (_, value) =>
+    value < LEAST_DOUBT * 255 ? null : colourOf((value / 255 - LEAST_DOUBT) / range),
+  );
+}
 
 // The whole scale as CSS has it.
 export function gradient() {

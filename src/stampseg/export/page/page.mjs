@@ -1,5 +1,5 @@
 // The page: what is dropped goes to a worker, what the worker finds is shown.
-import { gradient, LEAST_DOUBT, MOST_DOUBT } from "./doubt.mjs";
+import { gradient, LEAST_DOUBT, mostDoubt } from "./doubt.mjs";
 import { droppedFiles, readAll } from "./dropping.mjs";
 import { bytesOf, textOf } from "./embedded.mjs";
 import { Viewer } from "./viewer.mjs";
@@ -58,7 +58,7 @@ const handlers = {
       ...notes,
       ...(isTold ? [] : [strays]),
       ...(remarks.length ? [`this image is unlike those the model was trained on: ${remarks.join("; ")}`] : []),
-      ...(flags.length ? [`this mask is unlike those the model was trained on: ${flags.join("; ")}`] : []),
+      ...(flags.length ? [`this mask is unlike the training labels: ${flags.join("; ")}`] : []),
     ];
     find("remarks").replaceChildren(...told.map((words) => element("li", words)));
     find("download").disabled = false;
@@ -217,12 +217,14 @@ function listenToButtons() {
 function listenToDoubt() {
   find("scale").style.background = gradient();
   find("least-doubt").textContent = percent(LEAST_DOUBT);
-  find("most-doubt").textContent = `${percent(MOST_DOUBT)} or more`;
-  find("doubt").addEventListener("change", () => {
+  find("most-doubt").textContent = percent(mostDoubt(about.plan.label_values.length));
+  const show = () => {
     viewer.showsDoubt = find("doubt").checked;
     find("legend").hidden = !viewer.showsDoubt;
     viewer.draw();
-  });
+  };
+  find("doubt").addEventListener("change", show);
+  show(); // browsers keep ticks when a page is loaded anew
 }
 
 // Without what it needs the page says so, and takes nothing.

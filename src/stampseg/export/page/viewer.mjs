@@ -1,5 +1,5 @@
 // A scan with its mask: three planes of a volume, or a picture. Drawn on canvases, voxel by voxel.
-import { DOUBT_COLOURS } from "./doubt.mjs";
+import { doubtColours } from "./doubt.mjs";
 import { percentilesOf } from "./percentiles.mjs";
 import { turned, wholeView } from "./view.mjs";
 
@@ -17,7 +17,7 @@ export class Viewer {
   // `root`: an element for the panes; `colours`: of each class, [red, green, blue].
   constructor(root, colours) {
     Object.assign(this, { root, colours, opacity: 0.5, hidden: new Set(), scan: null, mask: null, doubt: null });
-    this.showsDoubt = false;
+    Object.assign(this, { showsDoubt: false, doubtColours: doubtColours(colours.length) });
   }
 
   show(scan) {
@@ -154,7 +154,8 @@ export class Viewer {
     const [low, high] = this.window;
     const [colour, share] = this.overlayAt(place);
     for (let n = 0; n < 3; n++) {
-      const grey = ((channels[channels.length === 3 ? n : 0][place] - low) / (high - low)) * 255;
+      const level = (channels[channels.length === 3 ? n : 0][place] - low) / (high - low);
+      const grey = Math.min(Math.max(level, 0), 1) * 255;
       data[next + n] = share ? grey * (1 - share) + colour[n] * share : grey;
     }
     data[next + 3] = 255;
@@ -162,7 +163,7 @@ export class Viewer {
 
   // The colour of doubt, where it is shown, or of the mask; and its opacity.
   overlayAt(place) {
-    const doubt = this.showsDoubt && this.doubt ? DOUBT_COLOURS[this.doubt[place]] : null;
+    const doubt = this.showsDoubt && this.doubt ? this.doubtColours[this.doubt[place]] : null;
     if (doubt) return [doubt, DOUBT_OPACITY];
     const value = this.mask ? this.mask[place] : 0;
     return value && !this.hidden.has(value) ? [this.colours[value], this.opacity] : [null, 0];
