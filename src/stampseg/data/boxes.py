@@ -21,7 +21,10 @@ def filled_box(filled: np.ndarray) -> Box:
 
 def nonzero_box(image: np.ndarray) -> Box:
     """The box around the voxels of an image (C, *S) that are not 0 in some channel."""
-    return filled_box((image != 0).any(axis=0))
+    filled = image[0] != 0
+    for channel in image[1:]:
+        filled |= channel != 0
+    return filled_box(filled)
 
 
 def as_slices(box: Box) -> tuple[slice, ...]:

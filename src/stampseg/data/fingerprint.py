@@ -258,6 +258,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     image, classes = orient(volume.array, orientation), _classes_of(label, table, orientation)
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)
+    colourless = _is_colourless(volume)
     box, known = nonzero_box(image), np.where(classes < count, classes, 0)
     counts = np.bincount(classes.ravel(), minlength=count)[:count]
     radii = tuple(object_radius(classes, value, spacing, unknown) for value in range(1, count))
@@ -268,11 +269,11 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         shape=tuple(image.shape[1:]),
         cropped=tuple(stop - start for start, stop in box),
         spacing=spacing,
-        colourless=_is_colourless(volume),
+        colourless=colourless,
         lowest=float(image.min()),
         highest=float(image.max()),
         percentiles=percentiles(image),
-        look=look_at(image[:1] if _is_colourless(volume) else image, spacing),
+        look=look_at(image[:1] if colourless else image, spacing),
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
         counts=counts,
