@@ -307,6 +307,21 @@ def test_patience_ends_the_finish_early() -> None:
     assert bench.steps < 60
 
 
+@pytest.mark.parametrize("steps", [60, 20])
+def test_an_early_end_has_what_belongs_to_the_end_of_a_run(steps: int) -> None:
+    """The last Dice is that of the network as it is kept; training has ended it else."""
+    bench, ended = Bench(lambda bench: 0.95 if ended else 0.9), []
+    learner = replace(bench.learner(), end=lambda: ended.append(bench.steps))
+    rounds = list(train_only(learner, bench.graph, steps, patience=2, stages=10 if steps == 60 else 3))
+    if steps == 20:
+        assert (ended, bench.steps) == ([], 20)
+        return
+    assert ended == [bench.steps] == [18]
+    assert [turn.steps for turn in rounds] == [6, 12, 18, 18]
+    assert [turn.number for turn in rounds] == [0, 1, 2, 3]
+    assert rounds[-1].loss == rounds[-2].loss and rounds[-1].validation != rounds[-2].validation
+
+
 def test_noise_under_the_published_normaliser_makes_a_flat_network() -> None:
     """The control of algorithm.md: no information at all, and wide layers still go first."""
     with torch.device("meta"):

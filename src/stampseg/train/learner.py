@@ -31,6 +31,8 @@ class Learner:
         copies: averages of the weights (EMA), cut and rolled back like the network.
         before_first_cut: called once, while the network is whole.
         settle: called when a cut has been undone: what belongs to the end of the run is made once more.
+        end: called when the run ends before its last step, for what belongs to the end of a run; None
+            where that changes nothing.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
         choose: picks the channels of a cut; see `choose`.
@@ -46,6 +48,7 @@ class Learner:
     copies: Sequence[Copy] = ()
     before_first_cut: Callable[[], None] | None = None
     settle: Callable[[], None] | None = None
+    end: Callable[[], None] | None = None
     times: LayerTimes | None = None
     latency: Callable[[], float] | None = None
     choose: Callable[..., Cut] = choose

@@ -191,8 +191,11 @@ def as_given(learner: Learner, graph: ChannelGraph, validation: Validation | Non
 def finish(
     run: _Run, steps: int, stages: int, patience: int | None, event: Event = "finish"
 ) -> Iterator[Round]:
-    """Train `steps` in equal stages with a validation after each; stop early by `patience`."""
-    best, waited = -1.0, 0
+    """Train `steps` in equal stages with a validation after each; stop early by `patience`.
+
+    Where something belongs to the end of a run, an early end has one more round, without a step.
+    """
+    best, waited, last = -1.0, 0, run.steps + steps
     for share in np.diff(np.linspace(0, steps, min(stages, max(steps, 1)) + 1).round().astype(int)):
         if not share:
             continue
@@ -200,7 +203,9 @@ def finish(
         yield turn
         if turn.validation is not None:
             best, waited = (turn.validation.dice, 0) if turn.validation.dice > best else (best, waited + 1)
-        if patience is not None and waited >= patience:
+        if patience is not None and waited >= patience and run.steps < last:
+            if run.learner.end is not None:
+                yield run.ended(turn)
             return
 
 
@@ -319,6 +324,17 @@ class _Run:
         if event not in ("cut", "recover"):
             self.remember(self.last, fit)
         return self._round(event, loss, fit, cut, scores)
+
+    def ended(self, last: Round) -> Round:
+        """The last round once more, as the network is when it is told that the run has ended."""
+        assert self.learner.end is not None
+        start = time.perf_counter()
+        self.learner.end()
+        self.last = self.learner.validate()
+        self._timed("validate", start)
+        fit = self.fit() if self.watched else None
+        self.remember(self.last, fit)
+        return self._round(last.event, last.loss, fit, None, None)
 
     def _round(
         self, event: Event, loss: float, fit: Fit | None, cut: Cut | None, scores: Scores | None
