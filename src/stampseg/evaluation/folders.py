@@ -39,6 +39,7 @@ from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 from .pictures import Pictures
+from .sides import odd_sides
 
 WHITE_OF_16_BITS = 65535
 
@@ -135,9 +136,11 @@ def evaluate_folder(
         tolerance_mm,
         unit,
         (*table.notes, *chosen.notes),
-        tuple(warnings),
+        (*odd_sides(Path(predictions), Path(labels)), *warnings),
         people,
         tuple(missing),
+        Path(predictions),
+        Path(labels),
     )
 
 
