@@ -25,10 +25,10 @@ from stampseg.channels.trace import trace
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.train.learner import Learner
+from stampseg.train.learner import Learner, as_given
 from stampseg.train.round import Fit, Round, Validation
 from stampseg.train.selection import select
-from stampseg.train.stamp import as_given, stamp, train_only
+from stampseg.train.stamp import stamp, train_only
 
 
 class Bench:

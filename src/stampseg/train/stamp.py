@@ -35,7 +35,7 @@ from ..channels.surgery import apply_cut
 from ..core.prune_options import PruneOptions
 from ..core.target import Cost
 from .guard import Guard, Look
-from .learner import Learner
+from .learner import Learner, as_given
 from .round import FOUND_DICE, Event, Fit, Round, Validation
 from .schedule import make_schedule
 
@@ -169,23 +169,6 @@ def train_only(
     yield from finish(run, steps - last, max(1, stages // 2), None, event="train")
     set_uniform_rate(learner.network, 0.0)
     yield from finish(run, last, max(1, stages // 2), patience, event="train")
-
-
-def as_given(learner: Learner, graph: ChannelGraph, validation: Validation | None = None) -> Round:
-    """The network before the first step and the first cut, as round -1; its latency is measured.
-
-    Args:
-        learner: see `stamp`.
-        graph: the network's channels.
-        validation: Dice of a network that is already trained.
-    """
-    tally, start = Tally(learner.network, graph, learner.times), time.perf_counter()
-    latency = learner.latency() if learner.latency is not None else None
-    seconds = {} if latency is None else {"measure": time.perf_counter() - start}
-    return Round(
-        -1, "train", graph.widths(), tally.parameters, tally.flops, tally.memory, 0, 0.0, validation,
-        seconds=seconds, latency=latency, graph=graph,
-    )  # fmt: skip
 
 
 def finish(
