@@ -14,7 +14,7 @@ from ..core.errors import ConfigError, TrainingError
 from ..core.level import Level
 from ..core.run_folder import SEARCH_FOLDER
 from ..core.text import counted
-from .app import console
+from .app import console, say_at_once
 from .run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def start_run(
         from ..data.cases import find_dataset
 
         find_dataset(data)
+    if not options.quiet:
+        say_at_once(f"reading {data} ...")
     from ..run.launch import open_run
 
     words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
@@ -53,6 +55,8 @@ def start_run(
 
 def resume_run(path: Path, quiet: bool, devices: int | None = None) -> None:
     """Resume a run that was stopped; on another number of devices, if one is given."""
+    if not quiet:
+        say_at_once(f"reading {path} ...")
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
