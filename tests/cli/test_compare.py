@@ -121,6 +121,44 @@ def test_two_runs_are_paired_by_case(runs: tuple[Path, Path], tmp_path: Path) ->
     assert "small against full" in (tmp_path / "runs.html").read_text(encoding="utf-8")
 
 
+def test_what_differs_between_two_runs_is_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    """Options, people and versions, and that one began with the other's network, as files say."""
+    said = call("compare", *runs, "-o", tmp_path / "a.html").output
+    assert (
+        "What differs:\n  `method`: flat in small, dense in full\n" in said
+        and "people who trained" not in said
+    )
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["what_differs"] == ["`method`: flat in small, dense in full"]
+    page = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert '<h2 id="differs-title">What differs</h2>' in page and "flat in small, dense in full" in page
+    other = tmp_path / "later"
+    shutil.copytree(runs[0], other)
+    changes = {
+        "run.json": {"model": str(runs[0]), "data": "/elsewhere"},
+        "result.json": {
+            "machine": {**json.loads((other / "result.json").read_text())["machine"], "torch": "9"}
+        },
+    }
+    for name, values in changes.items():
+        (other / name).write_text(json.dumps(json.loads((other / name).read_text()) | values))
+    splits = json.loads((other / "splits.json").read_text())
+    gone = splits["training"].pop()["id"]
+    (other / "splits.json").write_text(json.dumps(splits))
+    call("compare", runs[0], other, "-o", tmp_path / "b.md")
+    text = (tmp_path / "b.md").read_text(encoding="utf-8")
+    section = text[text.index("## What differs") : text.index("## Warnings")].replace("\\", "")
+    assert section.splitlines()[2].startswith("- later went on from small: it began with that network")
+    assert "/elsewhere in later" in section and "9 in later" in section
+    assert f"people who trained: 3 in small, 2 in later, 2 people in both; {gone} in small alone" in section
+
+
+def test_two_runs_alike_differ_in_nothing(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(runs[0], tmp_path / "again")
+    said = call("compare", runs[0], tmp_path / "again", "-o", tmp_path / "a.md").output
+    assert "What differs:\n  nothing that the run folders know of: the same options, people and" in said
+
+
 def test_cases_that_only_one_run_validated_are_left_out(runs: tuple[Path, Path], tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(runs[1], other)

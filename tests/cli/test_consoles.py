@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from stampseg.cli.app import print_anything
+from stampseg.cli.app import print_anything, say_at_once
 from stampseg.cli.tables import print_evaluation
 from stampseg.evaluation.evaluation import Evaluation
 from stampseg.evaluation.metrics import evaluate_case
@@ -122,3 +122,28 @@ def test_elsewhere_it_is_one_line_at_the_end(palette_with_transparency: Path, tm
 def test_libraries_get_their_loggers_back() -> None:
     call("--version")
     assert not logging.getLogger("nibabel.global").filters
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_terminal_is_told_at_once_what_is_read(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where a program reads the output, nor where quiet is asked for."""
+    told: list[str] = []
+    monkeypatch.setattr(
+        f"stampseg.cli.{'commands' if command == 'check' else command}.say_at_once", told.append
+    )
+    place, run = tmp_path / "scans", ["-o", tmp_path / "run"] if command == "train" else []
+    place.mkdir()
+    call(command, place, *run, code=3)
+    call(command, place, *run, "--quiet" if run else "--json", code=3)
+    assert told == [f"reading {place} ..."]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_is_told_what_comes_next(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stdout", stream)
+    say_at_once("reading scans ...")
+    assert stream.getvalue() == ("reading scans ...\n" if terminal else "")

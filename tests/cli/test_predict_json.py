@@ -63,6 +63,40 @@ def test_a_model_file_alone_knows_copies_under_other_names(
         assert "the model was trained on 1 of these 2 images" in said
 
 
+def test_other_scans_of_people_who_trained_are_told(
+    run: Path, pictures: Path, trained: set[str], tmp_path: Path
+) -> None:
+    """By the regex of the run; the images themselves are new, and one name tells of nobody."""
+    (tmp_path / "scans").mkdir()
+    names = sorted(trained)
+    person = names[0].split("-")[0]
+    for name, new in ((names[0], f"{person}-IM-99"), (names[-1], "p9-IM-1"), (names[-1], "anybody")):
+        other = np.array(Image.open(pictures / "images" / f"{name}.png"))
+        other[0, 0] ^= 1
+        Image.fromarray(other).save(tmp_path / "scans" / f"{new}.png")
+    said = (
+        f"other scans of {person} trained the model, and 1 of these 3 images is of that person, by name: "
+        "masks of new people will be less good"
+    )
+    assert f"WARNING: {said}" in call("predict", run, tmp_path / "scans", "-o", tmp_path / "a").output
+    found = json.loads(call("predict", run, tmp_path / "scans", "-o", tmp_path / "b", "--json").stdout)
+    assert found["warnings"] == [said] and found["trained_on"] == 0
+    shutil.copyfile(run / "model.safetensors", tmp_path / "m.safetensors")
+    alone = call("predict", tmp_path / "m.safetensors", tmp_path / "scans", "-o", tmp_path / "c").output
+    assert "other scans" not in alone
+
+
+@pytest.mark.parametrize("command", ["predict", "suggest"])
+def test_scans_named_before_the_model_are_told(
+    command: str, run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    scans, out = pictures / "images", tmp_path / "out"
+    for model in (run, run / "model.safetensors"):
+        said = call(command, scans, model, "-o", out, code=2).output
+        assert f"{scans}: is no model, and {model}, named after it, is one" in said
+        assert f"say `stampseg {command} {model} {scans}`" in said and not out.exists()
+
+
 def test_what_is_unlike_and_what_fails_stand_in_the_document(run: Path, tmp_path: Path) -> None:
     (tmp_path / "scans").mkdir()
     Image.new("L", (48, 40), 7).save(tmp_path / "scans" / "flat.png")

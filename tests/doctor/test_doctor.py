@@ -18,7 +18,7 @@ from stampseg.doctor.estimates import Estimate, judge
 from stampseg.doctor.finding import CODES, finding
 from stampseg.doctor.people import simplest, suggest_groups
 from tests.cli.command import call
-from tests.data.scans import disc
+from tests.data.scans import disc, write_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 Made = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, mask, affine
@@ -409,3 +409,65 @@ def test_a_scan_without_label_that_cannot_be_read_is_told(tmp_path: Path) -> Non
     whole.write_bytes(whole.read_bytes()[:2000])
     (found,) = (one for one in findings(tmp_path) if one["code"] == "unused")
     assert "u2.nii.gz" in found["found"] and "without a label" in found["fix"]
+
+
+def as_files(folder: Path, *names: str, scale: int = 1) -> Path:
+    """The masks of these cases are saved as their images as well."""
+    for name in names:
+        mask = nib.load(folder / "labels" / f"{name}.nii.gz")
+        array = (np.asarray(mask.dataobj) * scale).astype(np.float32)
+        nib.Nifti1Image(array, mask.affine).to_filename(folder / "images" / f"{name}.nii.gz")
+    return folder
+
+
+def test_an_image_that_is_a_copy_of_its_label_is_an_error(tmp_path: Path) -> None:
+    data = as_files(dataset(tmp_path / "data"), "b")
+    found = one(data, "unusable", "--validation", "none")
+    label = data / "labels" / "b.nii.gz"
+    assert f"b.nii.gz: is a copy of its own label, {label}" in found["found"]
+    assert [Path(path).name for path in found["files"]] == ["b.nii.gz"]
+    assert "put the scan in its place" in call("train", data, "-o", tmp_path / "run", code=3).output
+
+
+def test_folders_of_images_and_masks_that_hold_the_same_files(tmp_path: Path) -> None:
+    """Masks of a palette are read as colours from the one folder and as numbers from the other."""
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for name in "abcd":
+        picture = Image.fromarray((disc(rng, (24, 24))[1] * 1).astype(np.uint8), "P")
+        picture.putpalette([0, 0, 0, 200, 30, 40])
+        for part in ("images", "masks"):
+            picture.save(tmp_path / part / f"{name}.png")
+    found = findings(tmp_path, code=3)
+    assert [each["code"] for each in found] == ["unusable"] * 4
+    assert all("is a copy of its own label" in each["found"] for each in found)
+
+
+def test_a_mask_saved_as_the_image_in_other_numbers(tmp_path: Path) -> None:
+    """Nothing but the label is seen in it, and all Dice would lie; what varies within a label is a scan."""
+    data = as_files(dataset(tmp_path / "data"), "a", "b", scale=255)
+    found = [each for each in findings(data, "--validation", "none") if each["code"] == "label-shown"]
+    assert [Path(each["files"][0]).name for each in found] == ["a.nii.gz", "b.nii.gz"]
+    assert all(each["severity"] == "warning" and "is it the scan?" in each["fix"] for each in found)
+
+
+def test_images_and_masks_that_are_exchanged(tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data")
+    folders = ("--images", data / "labels", "--masks", data / "images")
+    found = findings(data, *folders, code=3)
+    assert [each["code"] for each in found] == ["no-plan"]
+    assert "images and labels look exchanged" in found[0]["found"]
+    said = call("train", data, *folders, "-o", tmp_path / "run", code=3).output
+    assert f"say --images {data / 'images'} and --masks {data / 'labels'}" in said
+
+
+def test_exchanged_pictures_are_told_from_masks_that_went_through_jpeg(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path, "abcd")
+    assert "look exchanged" in call(
+        "check", data, "--images", "masks", "--masks", "images", "--no-timing", code=3
+    ).output  # fmt: skip
+    for path in (data / "masks").iterdir():
+        array = np.random.default_rng(0).integers(0, 255, (40, 48)).astype(np.uint8)
+        Image.fromarray(array).save(path)
+    assert "more than 64 label values" in call("check", data, "--no-timing", code=3).output

@@ -438,3 +438,47 @@ def test_maps_of_doubt_beside_masks_are_no_predictions(tmp_path: Path) -> None:
     found = evaluate_folder(tmp_path / "masks", tmp_path / "labels")
     assert {row.case for row in found.rows} == {"a"} and found.rows[0].dice == 1
     assert len(found.warnings) == 1 and "lone_uncertainty" in found.warnings[0]
+
+
+def test_which_side_is_which_is_said_and_written(folders: tuple[Path, Path]) -> None:
+    predicted, drawn = folders
+    said = call("evaluate", *folders).output
+    assert said.splitlines()[0] == f"predictions: {predicted}; reference: {drawn}" and "swapped" not in said
+    found = json.loads(call("evaluate", *folders, "--json").stdout)
+    assert (found["predictions"], found["reference"], found["warnings"]) == (str(predicted), str(drawn), [])
+
+
+def test_a_reference_that_was_predicted_is_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """By the maps that `predict` writes beside masks; where both sides have them there is no telling."""
+    predicted, drawn = folders
+    write_png(predicted / "case0_uncertainty.png", square(0, 3))
+    (told,) = json.loads(call("evaluate", drawn, predicted, "--json").stdout)["warnings"]
+    assert f"{predicted} is taken as the reference, and looks like predictions (case0_uncertainty" in told
+    assert f"say `stampseg evaluate {predicted} {drawn}`" in told
+    assert f"warning: {told}" in call("evaluate", drawn, predicted).output
+    assert evaluate_folder(predicted, drawn).warnings == ()
+    write_png(drawn / "case1_uncertainty.png", square(0, 3))
+    assert evaluate_folder(drawn, predicted).warnings == ()
+
+
+@pytest.mark.parametrize("kind", ["drafts", "run"])
+def test_masks_in_a_folder_of_ours_were_predicted(
+    kind: str, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, drawn = folders
+    ours = tmp_path / "ours" / ("drafts" if kind == "drafts" else "test/masks")
+    for path in folders[0].iterdir():
+        write_png(ours / path.name, square(2, 8))
+    assert evaluate_folder(drawn, ours).warnings == ()
+    for name in ("suggested.csv",) if kind == "drafts" else ("run.json", "config.yaml"):
+        (tmp_path / "ours" / name).write_text("")
+    (told,) = evaluate_folder(drawn, ours).warnings
+    assert ("they are drafts of" if kind == "drafts" else "they lie in the run folder") in told
+
+
+def test_one_folder_on_both_sides_is_told(folders: tuple[Path, Path]) -> None:
+    (told,) = evaluate_folder(folders[1], folders[1]).warnings
+    assert (
+        told
+        == f"{folders[1]}: is given as the predictions and as the reference, which says nothing of either"
+    )

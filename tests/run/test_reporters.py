@@ -42,6 +42,23 @@ def test_a_terminal_shows_round_parameters_dice_and_time_left() -> None:
         assert part in seen
 
 
+def test_time_left_counts_validations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second a step, and 50 of the validation after ten of them."""
+    now = [0.0]
+    monkeypatch.setattr("stampseg.cli.console.monotonic", lambda: now[0])
+    reporter, text = screen(terminal=True)
+    with reporter:
+        for step in range(1, 11):
+            now[0] += 1
+            reporter.step(step, 100, 0.7)
+        now[0] += 50
+        reporter.round(TURN)
+        now[0] += 1
+        reporter.step(11, 100, 0.7)
+        reporter.progress.refresh()
+    assert "about 8 min left" in text.getvalue()  # 60 s of 11 steps, 89 to come: 485 s
+
+
 def test_elsewhere_there_are_plain_lines() -> None:
     reporter, text = screen(terminal=False)
     with reporter:

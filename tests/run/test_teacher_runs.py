@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from stampseg.data.cases import find_dataset
 from stampseg.data.loaders import CaseCache, ValidationCases
@@ -66,6 +67,26 @@ def test_stopped_within_a_round_and_after_one_it_ends_the_same(
     killed_run(monkeypatch, ("train", "--resume", run), RunFolder, "append_round", 1, False)
     rows = [json.loads(line) for line in (run / "rounds.jsonl").read_text().splitlines()]
     assert [(row["event"], row["steps"]) for row in rows] == rounds
+    call("train", "--resume", run)
+    assert outcome(run) == outcome(whole)
+
+
+def test_a_run_that_ends_early_keeps_the_average_with_statistics_of_its_own(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that takes all its steps; also where it was stopped just then."""
+    early = (
+        *TAUGHT, "--method", "flat", "--set", "train.validate_every=1", "--set", "train.patience=1",
+        "--set", "train.learning_rate=1e-9",
+    )  # fmt: skip
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    call("train", pictures, "-o", whole, *early)
+    rows = [json.loads(line) for line in (whole / "rounds.jsonl").read_text().splitlines()]
+    assert [row["steps"] for row in rows] == [1, 2, 2]  # no better Dice after one more stage: it ends
+    last = [load_file(whole / "rounds" / f"{number:03d}.safetensors") for number in (1, 2)]
+    differ = {name for name in last[0] if not torch.equal(last[0][name], last[1][name])}
+    assert differ and all("running" in name or "tracked" in name for name in differ)
+    killed_run(monkeypatch, ("train", pictures, "-o", run, *early), Trainer, "end", 1, False)
     call("train", "--resume", run)
     assert outcome(run) == outcome(whole)
 

@@ -25,10 +25,10 @@ from stampseg.channels.trace import trace
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.train.learner import Learner
+from stampseg.train.learner import Learner, as_given
 from stampseg.train.round import Fit, Round, Validation
 from stampseg.train.selection import select
-from stampseg.train.stamp import as_given, stamp, train_only
+from stampseg.train.stamp import stamp, train_only
 
 
 class Bench:
@@ -305,6 +305,21 @@ def test_patience_ends_the_finish_early() -> None:
     rounds = list(stamp(bench.learner(), bench.graph, PruneOptions(rounds=3), 60, patience=2))
     assert [turn.event for turn in rounds].count("finish") == 3
     assert bench.steps < 60
+
+
+@pytest.mark.parametrize("steps", [60, 20])
+def test_an_early_end_has_what_belongs_to_the_end_of_a_run(steps: int) -> None:
+    """The last Dice is that of the network as it is kept; training has ended it else."""
+    bench, ended = Bench(lambda bench: 0.95 if ended else 0.9), []
+    learner = replace(bench.learner(), end=lambda: ended.append(bench.steps))
+    rounds = list(train_only(learner, bench.graph, steps, patience=2, stages=10 if steps == 60 else 3))
+    if steps == 20:
+        assert (ended, bench.steps) == ([], 20)
+        return
+    assert ended == [bench.steps] == [18]
+    assert [turn.steps for turn in rounds] == [6, 12, 18, 18]
+    assert [turn.number for turn in rounds] == [0, 1, 2, 3]
+    assert rounds[-1].loss == rounds[-2].loss and rounds[-1].validation != rounds[-2].validation
 
 
 def test_noise_under_the_published_normaliser_makes_a_flat_network() -> None:

@@ -117,6 +117,12 @@ def say(text: str, err: bool = False) -> None:
     typer.echo(in_flags(text), err=err)
 
 
+def say_at_once(text: str) -> None:
+    """Print to a terminal what comes next, before imports and reading that take seconds."""
+    if sys.stdout.isatty():
+        typer.echo(text)
+
+
 def console() -> Console:
     """Where tables and notes are printed."""
     from rich.console import Console

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ConfigError, DataError
-from .app import app, console, print_anything, print_json, reported
+from .app import app, console, print_anything, print_json, reported, say_at_once
 from .flags import in_flags
 from .options import (
     JsonOption,
@@ -43,6 +43,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check a data set and plan a run on it. Says what is there, what is wrong, what the run would take."""
+    if not as_json:
+        say_at_once(f"reading {data or options.images} ...")
     from ..data.cases import find_dataset
     from ..doctor.check import check as look_at
     from .tables import print_examination

@@ -54,6 +54,10 @@ def compare(
     for number, finding in enumerate(found.findings, 1):
         say(f"{number}. {finding.verdict}: {finding.claim}, {where_text(finding)}")
         say(f"   {verdict_text(finding)}")
+    if found.study.differs:
+        say("What differs:")
+        for text in found.study.differs:
+            say(f"  {text}")
     for text in warnings(found):
         say(Level.WARNING.shown(text))
     typer.echo(f"{output}  {output.stat().st_size:,} bytes")

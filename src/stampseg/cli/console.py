@@ -14,7 +14,6 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 from ..core.level import Level
@@ -41,10 +40,10 @@ class ConsoleReporter:
         self.console, self.logger, self.quiet = console, logger, quiet
         self.progress = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
-            TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+            TextColumn("steps"), TimeElapsedColumn(), TextColumn("{task.fields[left]}"),
             console=console, transient=True, disable=quiet or not console.is_terminal,
         )  # fmt: skip
-        self.task = self.progress.add_task("preparing", total=None)
+        self.task = self.progress.add_task("preparing", total=None, left="")
         self.part = ""  # of the run, such as a fold
         self.last: Round | None = None
         self._begun: tuple[int, float] | None = None  # step and time of the first step of this process
@@ -71,21 +70,27 @@ class ConsoleReporter:
     def begin(self, part: str) -> None:
         """A part of the run begins, with rounds and steps of its own."""
         self.part, self.last, self._begun = part, None, None
-        self.progress.update(self.task, completed=0, total=None, description=part or "preparing")
+        self.progress.update(self.task, completed=0, total=None, description=part or "preparing", left="")
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Move the live line; elsewhere print a plain one from time to time."""
         now_is = "  ".join(filter(None, (self.part, describe_now(self.last, loss))))
-        self.progress.update(self.task, completed=done, total=total, description=now_is)
         now = monotonic()
         if self._begun is None:
             self._begun, self._told = (done - 1, now), now
+        left = self._left(done, total, now)
+        self.progress.update(self.task, completed=done, total=total, description=now_is, left=left)
         if now - self._told < PLAIN_SECONDS or self.console.is_terminal or self.quiet:
             return
-        first, start = self._begun
-        left = (now - start) * (total - done) / max(done - first, 1)
-        self.console.print(escape(f"step {done:,} of {total:,}  {time_left(left)}"), highlight=False)
+        self.console.print(escape(f"step {done:,} of {total:,}  {left}"), highlight=False)
         self._told = now
+
+    def _left(self, done: int, total: int, now: float) -> str:
+        """By all the time since the first step, with validations and cuts; "" before there is any."""
+        if self._begun is None or now <= self._begun[1]:
+            return ""
+        first, start = self._begun
+        return time_left((now - start) * (total - done) / max(done - first, 1))
 
     def round(self, turn: Round) -> None:
         """Print and log one line for the round."""

@@ -17,6 +17,7 @@ from ..core.level import Level
 from ..core.text import counted, shape_text, size_text, some
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
 from ..evaluation.people import how_read, interval_words
+from ..evaluation.sides import sides_text
 from .flags import in_flags
 
 if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
@@ -211,6 +212,8 @@ WIDE = 120  # columns that hold mean, deviation and median of all metrics in a l
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Show the summary as a table, then notes and warnings."""
+    if evaluation.predictions is not None and evaluation.reference is not None:
+        console.print(sides_text(evaluation.predictions, evaluation.reference), markup=False)
     count = len({row.case for row in evaluation.rows})
     sign = "±" if _has(console, "±") else "+-"
     between = " " if console.width >= WIDE else "\n"

@@ -14,7 +14,7 @@ from ..core.errors import ConfigError, TrainingError
 from ..core.level import Level
 from ..core.run_folder import SEARCH_FOLDER
 from ..core.text import counted
-from .app import console
+from .app import console, say_at_once
 from .run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def start_run(
         from ..data.cases import find_dataset
 
         find_dataset(data)
+    if not options.quiet:
+        say_at_once(f"reading {data} ...")
     from ..run.launch import open_run
 
     words, here = ("stampseg", *sys.argv[1:]), str(Path.cwd())
@@ -53,6 +55,8 @@ def start_run(
 
 def resume_run(path: Path, quiet: bool, devices: int | None = None) -> None:
     """Resume a run that was stopped; on another number of devices, if one is given."""
+    if not quiet:
+        say_at_once(f"reading {path} ...")
     from ..run.folder import RunFolder
 
     folder = RunFolder.reopen(path)
@@ -131,6 +135,8 @@ def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 if result.test is not None and not quiet:
                     print_people(result.test, screen.console)
                 reporter.note(_outcome(result, folder, folds), level)
+                if result.better_round is not None:
+                    reporter.note(_other_round(folder, result.better_round))
         except BaseException as error:
             if folder.kept_after(error) and not folder.ended:
                 typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
@@ -197,6 +203,17 @@ def _outcome(result: Result, folder: RunFolder, folds: Folds | None) -> str:
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
         f"{_measured(result, folds)}{was}; {_test(result)}"
         f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
+    )
+
+
+def _other_round(folder: RunFolder, number: int) -> str:
+    """How to use the network of a better round in place of the chosen one."""
+    model = str(folder.round_model(number))
+    words = (["predict", model, "SCANS", "-o", "MASKS"], ["export", model, "-o", "model.onnx"])
+    predict, export = (shlex.join(["stampseg", *given]) for given in words)
+    return (
+        f"to use the network of round {number} in place of the chosen one: {predict}, or {export}; its masks "
+        "are as it makes them, for calibration and post-processing are found for the chosen one alone"
     )
 
 

@@ -22,6 +22,7 @@ from .io.readers import read_header, read_image
 from .io.volume import Header, Volume
 from .labels import LabelTable, to_classes
 from .likeness import percentiles, ranges
+from .mixups import refuse_copy
 from .organs import read_label_files
 from .plan import Intensity, TrainingScans
 from .preprocess import Orientation, find_orientation, orient, oriented_spacing
@@ -255,6 +256,7 @@ def _classes_of(label: Volume, table: LabelTable, orientation: Orientation) -> n
 def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
     volume = read_image(case.images)
     label, orientation = _label_of(case, volume.header), find_orientation(volume.header)
+    refuse_copy(case, volume.array, label.array)
     image, classes = orient(volume.array, orientation), _classes_of(label, table, orientation)
     count, unknown = len(table.values), None if table.ignored is None else len(table.values)
     spacing = oriented_spacing(volume.header.spacing, orientation)

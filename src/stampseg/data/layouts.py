@@ -17,7 +17,7 @@ from .io.formats import is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, Listing, check_exist
 from .organs import names_of, organ_folders
-from .pairing import by_stem, group_channels, in_order, pair
+from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
 from .regions import NO_REGIONS
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")
@@ -158,15 +158,18 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
     files, labels = list_images(images), list_labels(masks)
     grouped = group_channels(path for path in files if path.is_file())
-    if set(grouped) & by_stem(labels)[0].keys():
-        return "nnunet", *_nnunet_entries(grouped, labels)
+    label_files, label_doubles = by_stem(labels)
+    for named in (label_files, by_plain_name(label_files)):
+        if set(grouped) & named.keys():
+            return "nnunet", *_nnunet_entries(grouped, named, label_doubles)
     if not files:
         others = [path.name for path in sorted(images.iterdir()) if not is_hidden(path)]
         held = f"it holds {some(others, 3)}" if others else "it is empty"
         raise DataError(f"{images}: no image of a known type found, {held}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
-    label_files, label_doubles = by_stem(labels)
-    pairs = pair(image_files, label_files, same_folder=images.resolve() == masks.resolve())
+    same_folder = images.resolve() == masks.resolve()
+    pairs = pair(image_files, label_files, same_folder=same_folder)
+    pairs = with_usual_names(pairs, image_files, label_files, same_folder)
     if not pairs.labels:
         raise DataError(
             f"{images}: none of its {len(image_files)} images ({some(list(image_files), 3)}) pairs with the "
@@ -188,8 +191,9 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     )
 
 
-def _nnunet_entries(grouped: dict[str, dict[int, Path]], files: list[Path]) -> tuple[list[Entry], list[str]]:
-    labels, doubles = by_stem(files)
+def _nnunet_entries(
+    grouped: dict[str, dict[int, Path]], labels: dict[str, Path], doubles: list[str]
+) -> tuple[list[Entry], list[str]]:
     entries = [Entry(base, in_order(channels), labels.get(base)) for base, channels in grouped.items()]
     most = max(len(entry.images) for entry in entries)
     short = [entry for entry in entries if len(entry.images) < most]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.text import some
+from .habits import SEPARATORS, image_name, plain_name
 from .io.formats import stem_of
 
-SEPARATORS = "_-. "
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -86,6 +86,7 @@ def _choose(stems: dict[str, list[str]]) -> str:
     if "" in stems and len(stems[""]) == len(stems[best]):
         return ""
     rivals = [suffix for suffix in others if suffix and 2 * len(stems[suffix]) > len(stems[best])]
+    rivals = [suffix for suffix in rivals if not _beside(stems, best, suffix)]
     if best and rivals:
         endings = " or ".join(f"{suffix!r} ({len(stems[suffix])} files)" for suffix in (best, *rivals[:2]))
         raise DataError(
@@ -93,6 +94,90 @@ def _choose(stems: dict[str, list[str]]) -> str:
             "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in a CSV"
         )
     return best
+
+
+def _beside(stems: dict[str, list[str]], best: str, other: str) -> bool:
+    """Whether two endings are usual ones of labels, and no image has both."""
+    usual = plain_name(f"x{best}") == plain_name(f"x{other}") == "x"
+    return usual and not set(stems[best]) & set(stems[other])
+
+
+def with_usual_names(
+    pairs: Pairs, images: Iterable[str], labels: dict[str, Path], same_folder: bool
+) -> Pairs:
+    """Pairs with those that names tell alone.
+
+    These are labels with another of the usual words behind their image's name than most have, and, where
+    nothing pairs, names that are equal without such words in front of them or behind.
+
+    Args:
+        pairs: by equal names or a common ending.
+        images: stems of all images.
+        labels: all of them by stem.
+        same_folder: whether both lie in one folder, so that images are among the labels.
+
+    Raises:
+        DataError: two labels fit one image, or two images one label.
+    """
+    named = {stem: plain_name(stem) for stem in labels}
+    marked = {stem for stem, name in named.items() if stem != name} if same_folder else set(labels)
+    free = {stem for stem in marked if labels[stem] not in pairs.labels.values()}
+    scans = [stem for stem in images if not (same_folder and stem in marked)]
+    if pairs.labels:
+        found = _fitting({stem: stem for stem in scans}, {stem: named[stem] for stem in free})
+        first = dict(pairs.labels)
+    else:
+        bare = {stem: image_name(stem).casefold() for stem in scans}
+        found = _fitting(bare, {stem: named[stem].casefold() for stem in marked})
+        first = {}
+    for image, stems in found.items():
+        files = {labels[stem] for stem in stems} | ({first[image]} if image in first else set())
+        if len(files) > 1:
+            listed = some(sorted(path.name for path in files))
+            raise DataError(
+                f"{min(files).parent}: {listed} are all named as labels of {image}; expected one for each "
+                "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in "
+                "a CSV with columns image,label"
+            )
+    more = {image: labels[stems[0]] for image, stems in found.items() if image not in first}
+    taken = {*first.values(), *more.values()}
+    used = {stem for stem, path in labels.items() if path in taken}
+    return Pairs(
+        {**first, **more},
+        pairs.suffix,
+        tuple(stem for stem in pairs.images_left if stem not in more and not (same_folder and stem in used)),
+        tuple(stem for stem in pairs.labels_left if stem not in used),
+    )
+
+
+def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[str]]:
+    """Stems of the labels that have the name of an image, by the image's stem.
+
+    Args:
+        images, labels: what each stem is called without words.
+
+    Raises:
+        DataError: two images have one name, and a label has it too.
+    """
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for stem, name in labels.items():
+        by_name[name].append(stem)
+    holders: dict[str, str] = {}
+    for stem, name in images.items():
+        other = holders.setdefault(name, stem)
+        if other != stem and name in by_name:
+            raise DataError(
+                f"{by_name[name][0]}: fits two images by its name, {other} and {stem}; expected one; leave "
+                "out what is not to be learnt from, name channels _0000, _0001, or list the pairs in a CSV "
+                "with columns image,label"
+            )
+    return {stem: sorted(by_name[name]) for name, stem in holders.items() if name in by_name}
+
+
+def by_plain_name(labels: dict[str, Path]) -> dict[str, Path]:
+    """Labels by their names without words such as `_seg`; nothing where two have one name."""
+    found = {plain_name(stem): path for stem, path in labels.items()}
+    return found if len(found) == len(labels) else {}
 
 
 def group_channels(paths: Iterable[Path]) -> dict[str, dict[int, Path]]:

@@ -10,6 +10,7 @@ from ..channels.cost import Tally
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Dataset
+from ..data.mixups import exchanged
 from ..data.own_grids import REMEDY as GRIDS_REMEDY
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
@@ -17,7 +18,14 @@ from ..run.survey import Survey, survey
 from .cases import ReadCases
 from .estimates import Estimate, estimate, judge
 from .finding import CODES, Finding, finding, messages
-from .masks import find_empty, find_rare, find_same_masks, find_swapped, find_twins
+from .masks import (
+    find_empty,
+    find_rare,
+    find_same_masks,
+    find_shown_labels,
+    find_swapped,
+    find_twins,
+)
 from .outliers import find_outliers
 from .people import find_people
 from .strangers import find_strangers
@@ -78,13 +86,17 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
     findings += find_people(ids, groups, config.group_regex is not None)
     findings += [*find_outliers(facts), *find_empty(facts), *find_swapped(facts), *find_same_masks(facts)]
+    findings += find_shown_labels(facts)
+    swapped = exchanged(dataset.cases) if broken else None
+    if swapped is not None:  # said once, in place of what each file lacks as a label
+        findings, broken = [finding("no-plan", swapped)], {}
     seen: Survey | None = None
     parameters = flops = None
     taken: Estimate | None = None
     try:
         seen = survey(dataset, config, counted=read.counted)
     except DataError as error:
-        if not broken:  # else it has been said
+        if not broken and swapped is None:  # else it has been said
             findings.append(finding("no-plan", str(error)))
     split = seen.split if seen else None
     sides = (*split.training, *split.validation, *split.test) if split else ()

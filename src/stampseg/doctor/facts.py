@@ -12,6 +12,7 @@ from ..data.cases import Case
 from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image
 from ..data.likeness import percentiles
+from ..data.mixups import refuse_copy, shows_label
 from ..data.organs import read_label_files
 from ..data.relabelling import Relabelling
 from ..data.values import Counted, values_of, voxels_by_value
@@ -30,6 +31,7 @@ class CaseFacts:
         voxels: digest of the image's values; equal for the same image in another file or format.
         labels: value -> voxels of the mask; empty without a mask.
         drawn: digest of the mask; "" without one, and of one that holds a single value.
+        shows_label: whether the image tells no more than its label does.
     """
 
     case: Case
@@ -44,6 +46,7 @@ class CaseFacts:
     voxels: str
     labels: dict[int, int]
     drawn: str = ""
+    shows_label: bool = False
 
     @property
     def image(self) -> Path:
@@ -64,10 +67,11 @@ def read_facts(
     `known` is given the values of the label as they stand in its files.
 
     Raises:
-        DataError: a file that cannot be used, or a mask that does not fit its image.
+        DataError: a file that cannot be used, a mask that does not fit its image, or an image that is a copy
+            of its mask.
     """
     labels: dict[int, int] = {}
-    drawn = ""
+    drawn, shown = "", False
     volume = read_image(case.images)
     if case.label_files is not None:
         label = read_label_files(case.label_files)
@@ -77,6 +81,8 @@ def read_facts(
         placed = on_grid_of(label, volume.header)
         if placed is not label:
             labels = voxels_by_value(placed.array)
+        refuse_copy(case, volume.array, placed.array)
+        shown = shows_label(volume.array, placed.array)
         drawn = _digest(placed.array) if len(labels) > 1 else ""
         labels = labels if relabel is None else relabel.counted(labels)
         labels = {value: count for value, count in sorted(labels.items()) if value != ignored}
@@ -86,7 +92,7 @@ def read_facts(
         case, header.shape, header.spacing,
         header.orientation, _tilt(header.affine),
         low, middle, high, bool(array.min() == array.max()),
-        _digest(array), labels, drawn,
+        _digest(array), labels, drawn, shown,
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ CODES: dict[str, tuple[Severity, str]] = {
         "warning",
         "A label value does not mean the same in all files, or a mask looks like a mistake.",
     ),
+    "label-shown": ("warning", "An image, or a channel of it, shows its label and nothing else."),
     "grid": ("warning", "A label has voxels of its own, and is brought to those of its image."),
     "empty-mask": ("warning", "A mask holds background only."),
     "rare-class": ("warning", "A class occurs in one or two cases only."),

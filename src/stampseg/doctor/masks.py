@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ..core.text import counted, some
 from ..data.labels import LabelTable
+from ..data.organs import first_of
 from ..data.splits import Split
 from ..run.survey import SELDOM, SELDOM_FIX, seldom_text
 from .facts import CaseFacts
@@ -59,6 +60,22 @@ def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:
                 )
             )
     return findings
+
+
+def find_shown_labels(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Images of which each value stands for one of the label: masks that were saved as images."""
+    return [
+        finding(
+            "label-shown",
+            f"{f.image}: one value for each label, and nothing else, as if it were the mask that "
+            f"{first_of(f.case.label_files or ())} holds in other numbers",
+            "is it the scan? put the scan in its place, or leave the case out: what is learnt from it is of "
+            "no use on scans",
+            [f.image, first_of(f.case.label_files or ())],
+        )
+        for f in facts
+        if f.shows_label
+    ]
 
 
 def find_same_masks(facts: Sequence[CaseFacts]) -> list[Finding]:

@@ -58,6 +58,7 @@ class Evaluation:
         warnings: Files left out and other things to look at, one line each.
         people: The person of each case; empty where nobody said.
         missing: Labels without a prediction, which are in no figure.
+        predictions, reference: The folders or files that were compared; None where there are none.
     """
 
     rows: tuple[Metrics, ...]
@@ -67,6 +68,8 @@ class Evaluation:
     warnings: tuple[str, ...] = ()
     people: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    predictions: Path | None = None
+    reference: Path | None = None
 
     @property
     def volume_unit(self) -> str:
@@ -140,6 +143,7 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""
         return {
+            **self._sides_json(),
             "cases": len({row.case for row in self.rows}),
             "missing_predictions": list(self.missing),
             "tolerance": self.tolerance_mm,
@@ -158,6 +162,11 @@ class Evaluation:
             "notes": list(self.notes),
             "warnings": [*self.warnings, *self.missed()],
         }
+
+    def _sides_json(self) -> dict[str, Any]:
+        if self.predictions is None or self.reference is None:
+            return {}
+        return {"predictions": str(self.predictions), "reference": str(self.reference)}
 
     def _people_json(self) -> dict[str, Any]:
         if not self.people:

@@ -12,6 +12,7 @@ from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import counted, some
 from ..data.declared import DeclaredLabels, declared_labels
+from ..data.habits import SEPARATORS
 from ..data.io.colours import is_colour
 from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
 from ..data.io.placing import grids_text, is_on_lattice, is_part_of, on_grid_of, spanned
@@ -32,13 +33,14 @@ from ..data.labels import (
 )
 from ..data.layouts import read_description
 from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
-from ..data.pairing import SEPARATORS, by_stem, name_of, pair
+from ..data.pairing import by_stem, name_of, pair
 from ..data.people import people_of_names
 from ..data.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
 from ..data.relabelling import Relabelling, choose_labels
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 from .pictures import Pictures
+from .sides import odd_sides
 
 WHITE_OF_16_BITS = 65535
 
@@ -135,9 +137,11 @@ def evaluate_folder(
         tolerance_mm,
         unit,
         (*table.notes, *chosen.notes),
-        tuple(warnings),
+        (*odd_sides(Path(predictions), Path(labels)), *warnings),
         people,
         tuple(missing),
+        Path(predictions),
+        Path(labels),
     )
 
 

@@ -193,6 +193,7 @@ def learner_of(
         copies=trainer.objective.copies,
         before_first_cut=trainer.objective.before_first_cut,
         settle=trainer.settle,
+        end=None if trained() is trainer.network else trainer.end,
         times=times,
         latency=latency if times is not None else None,
     )

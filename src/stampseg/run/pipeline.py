@@ -37,11 +37,11 @@ from ..networks.outputs import check_outputs
 from ..networks.pretrained.source import fill, open_source
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
-from ..train.learner import Learner
+from ..train.learner import Learner, as_given
 from ..train.loss import class_weights
 from ..train.round import Fit, Round
 from ..train.shared_layers import prove_shared
-from ..train.stamp import as_given, stamp, train_only
+from ..train.stamp import stamp, train_only
 from ..train.team import Team
 from ..train.trainer import Trainer
 from .calibration import calibrate_by_validation

@@ -158,6 +158,9 @@ class Result(FileRecord):
     target_reached: bool | None = None
     chosen_round: int
     rule: str
+    better_round: int | None = (
+        None  # of a larger network with a Dice that is better by more than the tolerance
+    )
     training_dice_per_label: dict[str, Number] | None = None  # on a window of each training case
     failure: str | None = None  # why the run has no model
     warnings: tuple[str, ...] = ()  # what speaks against using the network

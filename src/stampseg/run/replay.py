@@ -78,6 +78,15 @@ class Replay:
             value = self._answer("validate", work).value
             return None if value is None else Validation(*value)
 
+        def end() -> None:
+            def work() -> Answer:
+                before_training()
+                assert live.end is not None
+                live.end()
+                return Answer("end")
+
+            self._answer("end", work)
+
         fit, foresee, measure = live.fit, live.foresee, live.latency
 
         def latency() -> float:
@@ -86,6 +95,7 @@ class Replay:
 
         return replace(
             live, train=train, score=score, choose=choose, validate=validate,
+            end=None if live.end is None else end,
             fit=None if fit is None else lambda: self._fit("fit", fit),
             foresee=None if foresee is None else lambda *cut: self._fit("foresee", partial(foresee, *cut)),
             latency=None if measure is None else latency,

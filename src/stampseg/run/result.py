@@ -89,6 +89,7 @@ def write_result(
         target_reached=choice.target_reached,
         chosen_round=choice.number,
         rule=choice.rule,
+        better_round=None if (better := _better(rounds, chosen, config)) is None else better.number,
         training_dice_per_label=dict(fit.per_label),
         warnings=(*_missed(validation, unfound if failure is None else ()), *useless),
         failure=failure,
@@ -167,13 +168,19 @@ def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, 
             f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}) and were rolled back; "
             "their channels were spared"
         )
-    best = max((t.validation.dice for t in rounds if t.validation), default=None)
-    if best is not None and chosen.validation and chosen.validation.dice < best - config.prune.tolerance:
-        other = smallest_within(rounds, config.prune.tolerance)
-        if other is not None:
-            remarks.append(
-                f"round {other.number} ({other.parameters:,} parameters) had validation Dice {best:.3f}, "
-                f"the chosen one {chosen.validation.dice:.3f}; "
-                f"its network is rounds/{other.number:03d}.safetensors"
-            )
+    better = _better(rounds, chosen, config)
+    if better is not None and better.validation and chosen.validation:
+        remarks.append(
+            f"round {better.number} ({better.parameters:,} parameters) had validation Dice "
+            f"{better.validation.dice:.3f}, the chosen one {chosen.validation.dice:.3f}; to take its "
+            f"network, name rounds/{better.number:03d}.safetensors where a model is asked for"
+        )
     return remarks
+
+
+def _better(rounds: Sequence[Round], chosen: Round, config: Config) -> Round | None:
+    """The smallest network near the best Dice, where the chosen one is not near it."""
+    best = max((t.validation.dice for t in rounds if t.validation), default=None)
+    if best is None or not chosen.validation or chosen.validation.dice >= best - config.prune.tolerance:
+        return None
+    return smallest_within(rounds, config.prune.tolerance)

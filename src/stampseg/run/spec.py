@@ -88,7 +88,7 @@ class RunSpec:
             for each in fields(self)
             if each.name not in worded and getattr(self, each.name) != getattr(other, each.name)
         }
-        ours, theirs = _flat(self.config.model_dump(mode="json")), _flat(other.config.model_dump(mode="json"))
+        ours, theirs = flat(self.config.model_dump(mode="json")), flat(other.config.model_dump(mode="json"))
         others = {name for name in ours | theirs if ours.get(name) != theirs.get(name)}
         return sorted(names | (others - {"devices"}))
 
@@ -110,9 +110,9 @@ def read_spec(folder: Path) -> RunSpec:
     return SPEC.read(folder)
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"train": {"steps": 5}} -> {"train.steps": 5}."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found

@@ -26,6 +26,7 @@ from ..data.io.readers import check_storable, read_header
 from ..data.known import trained_on
 from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
 from ..data.likeness import look_of
+from ..data.mixups import telling_exchanged
 from ..data.organs import LabelFiles, read_label_files
 from ..data.own_grids import OwnGrids, own_grids
 from ..data.plan import PIECES, Plan
@@ -78,8 +79,19 @@ def survey(
     Raises:
         DataError: the data do not fit the source's plan.
     """
+    with telling_exchanged(dataset.cases):
+        return _survey(dataset, config, source, stored, stored_plan, {} if counted is None else counted)
+
+
+def _survey(
+    dataset: Dataset,
+    config: Config,
+    source: Source | None,
+    stored: Splits | None,
+    stored_plan: Plan | None,
+    counted: Counted,
+) -> Survey:
     learnt, tested = _known_to(source)
-    counted = {} if counted is None else counted
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     chosen = choose_labels(config.data, dataset.label_names, ignored, dataset.regions)
     relabel = chosen.relabel

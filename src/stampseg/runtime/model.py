@@ -5,8 +5,9 @@ PyTorch is imported only where the file needs it.
 
 from __future__ import annotations
 
+import shlex
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ConfigError, ModelFileError
+from ..core.run_folder import FOLDS_FILE
 from ..data.inverse import Shares
 from ..data.io.volume import Volume
 from ..data.plan import Plan
@@ -25,7 +27,7 @@ from .confidence import Confident, segment_confidently
 from .details import KEY, read_details
 from .sliding import Scorer, segment_pieces, walking_axis
 
-PROGRAM = ".pt2"
+PROGRAM, WEIGHTS = ".pt2", ".safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +105,30 @@ def open_scorer(
     details = session.details
     digests = digests_in(details.provenance)
     return OpenModel(details.plan, lambda: nullcontext(session), details.postprocess, trained_on=digests)
+
+
+def is_model(path: Path) -> bool:
+    """Whether it looks like what `open_scorer` opens, or a folder of folds: by its name, or what is in it."""
+    if path.suffix.lower() in (*SUFFIXES, PROGRAM, WEIGHTS):
+        return path.exists()
+    return any((path / name).exists() for name in (f"model{WEIGHTS}", FOLDS_FILE, f"../{FOLDS_FILE}"))
+
+
+def check_order(model: Path, inputs: Sequence[Path], command: str) -> None:
+    """See that the model is named first and the scans after it.
+
+    Raises:
+        ConfigError: it is the other way round.
+    """
+    late = [path for path in inputs if is_model(path)]
+    if is_model(model) or not late or not model.exists():
+        return
+    scans = [model, *(path for path in inputs if path is not late[0])]
+    words = shlex.join(["stampseg", command, *map(str, (late[0], *scans))])
+    raise ConfigError(
+        f"{model}: is no model, and {late[0]}, named after it, is one: the model comes first and the scans "
+        f"after it; say `{words}`"
+    )
 
 
 def digests_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:

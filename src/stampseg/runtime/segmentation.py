@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import ConfigError, DataError, one_line
+from ..core.errors import ConfigError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
-from ..core.run_folder import run_folder_of
 from ..core.text import counted
 from ..data.cases import Case, find_inputs
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
@@ -18,9 +16,9 @@ from ..data.io.readers import output_name, segmentation_name
 from ..data.known import Known
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, size_unit, steps_in_words
-from ..data.splits import Entry, read_splits
 from .ensemble import Ensemble, open_segmenter
-from .model import OpenModel
+from .model import OpenModel, check_order
+from .people import learnt_from, other_scans_of_the_trained
 from .stream import FAILURES, stream
 from .targets import check_folder, refuse_overwriting
 from .trust import (
@@ -92,7 +90,8 @@ def segment(
     Raises:
         DataError: at the end, naming every file that could not be segmented.
         ModelFileError: the model cannot be loaded.
-        ConfigError: `fail_below` without a calibration in the model, or confidence of an ensemble.
+        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, or scans that
+            are named before the model.
         UntrustedError: at the end, less than `fail_below` is to be expected of a mask.
     """
     found = segment_all(
@@ -132,8 +131,9 @@ def segment_all(
     Raises:
         DataError: no input can be used, or a mask is there already.
         ModelFileError: the model cannot be loaded.
-        ConfigError: `fail_below` without a calibration in the model, or confidence of an ensemble.
+        ConfigError: as `segment`.
     """
+    check_order(model, inputs, "predict")
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
     steps = opened.steps if postprocess else ()
     confidence = confidence or fail_below is not None
@@ -161,7 +161,9 @@ def segment_all(
     failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
     options["probabilities"] = probabilities
-    learnt = Known(_learnt_from(opened.models or (model,)), opened.trained_on)
+    models = opened.models or (model,)
+    entries = learnt_from(models)
+    learnt = Known(entries, opened.trained_on)
     known = set[str]()
     results = stream(cases, opened, steps, masks, overlays, options)
     for case, result in zip(cases, results, strict=True):
@@ -192,6 +194,7 @@ def segment_all(
     if steps and written:
         echo(_changed_words(written, steps, opened.plan))
     told = (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known))
+    told += tuple(other_scans_of_the_trained(cases, known, models, entries))
     for text in told:
         tell(text)
     if probabilities and written:
@@ -222,16 +225,6 @@ def _check_confidence(opened: OpenModel | Ensemble, wanted: bool, fail_below: fl
             "and `fail_below`, or predict with one of its networks"
         )
     check_calibrated(opened.plan, fail_below)
-
-
-def _learnt_from(models: Sequence[Path]) -> list[Entry]:
-    """The cases that models were trained on, as far as their run folders say."""
-    entries: list[Entry] = []
-    for model in models:
-        with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
-            splits = read_splits(run_folder_of(model))
-            entries += splits.learnt_from if splits is not None else ()
-    return entries
 
 
 def _changed_words(written: Sequence[Written], steps: Postprocessing, plan: Plan) -> str:

@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.config import load_config
 from ..core.errors import ConfigError, DataError
 from ..core.files import refuse_existing, write_text
-from ..core.run_folder import CONFIG_FILE, run_folder_of
+from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
 from ..data.appearance import look
 from ..data.cases import Case, find_inputs, with_groups
@@ -31,9 +30,10 @@ from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
-from ..data.splits import SPLITS, Entry, read_splits
+from ..data.splits import Entry, read_splits
 from .confidence import segment_confidently
-from .model import OpenModel, open_scorer
+from .model import OpenModel, check_order, open_scorer
+from .people import regex_of
 from .segmentation import segment
 from .trust import trust_of
 
@@ -103,15 +103,17 @@ def suggest(
         The suggestions, the first first.
 
     Raises:
-        ConfigError: a count below 1, or a `group_regex` that does not match every name.
+        ConfigError: a count below 1, a `group_regex` that does not match every name, or scans that are named
+            before the model.
         DataError: no scan is left to suggest, or something is in the way of what is written.
         ModelFileError: the model cannot be opened.
     """
     if count < 1:
         raise ConfigError(f"`count` {count}: expected 1 scan or more")
     refuse_existing(output / TABLE, False)
+    check_order(model, inputs, "suggest")
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
-    people = _regex_of(model) if group_regex is None else group_regex
+    people = regex_of(model) if group_regex is None else group_regex
     cases = with_groups(find_inputs(inputs, opened.plan.in_channels), people)
     labelled = _labelled(model)
     known = {case.id for case in trained_on(cases, labelled, opened.trained_on)}
@@ -246,13 +248,6 @@ def choose(
 
 def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=2))
-
-
-def _regex_of(model: Path) -> str | None:
-    """What names the people in the run that the model lies in; None where it lies in none."""
-    folder = run_folder_of(model)
-    there = all((folder / name).is_file() for name in (CONFIG_FILE, SPLITS.name))
-    return load_config(folder / CONFIG_FILE).group_regex if there else None
 
 
 def _labelled(model: Path) -> Sequence[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,10 +10,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..channels.choice import choose
-from ..channels.cost import LayerTimes
+from ..channels.cost import LayerTimes, Tally
 from ..channels.graph import ChannelGraph, Cut, Scores
 from ..channels.surgery import Copy
-from .round import Fit, Validation
+from .round import Fit, Round, Validation
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Learner:
         copies: averages of the weights (EMA), cut and rolled back like the network.
         before_first_cut: called once, while the network is whole.
         settle: called when a cut has been undone: what belongs to the end of the run is made once more.
+        end: called when the run ends before its last step, for what belongs to the end of a run; None
+            where that changes nothing.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
         choose: picks the channels of a cut; see `choose`.
@@ -46,6 +49,24 @@ class Learner:
     copies: Sequence[Copy] = ()
     before_first_cut: Callable[[], None] | None = None
     settle: Callable[[], None] | None = None
+    end: Callable[[], None] | None = None
     times: LayerTimes | None = None
     latency: Callable[[], float] | None = None
     choose: Callable[..., Cut] = choose
+
+
+def as_given(learner: Learner, graph: ChannelGraph, validation: Validation | None = None) -> Round:
+    """The network before the first step and the first cut, as round -1; its latency is measured.
+
+    Args:
+        learner: see `Learner`.
+        graph: the network's channels.
+        validation: Dice of a network that is already trained.
+    """
+    tally, start = Tally(learner.network, graph, learner.times), time.perf_counter()
+    latency = learner.latency() if learner.latency is not None else None
+    seconds = {} if latency is None else {"measure": time.perf_counter() - start}
+    return Round(
+        -1, "train", graph.widths(), tally.parameters, tally.flops, tally.memory, 0, 0.0, validation,
+        seconds=seconds, latency=latency, graph=graph,
+    )  # fmt: skip

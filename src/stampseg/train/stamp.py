@@ -35,7 +35,7 @@ from ..channels.surgery import apply_cut
 from ..core.prune_options import PruneOptions
 from ..core.target import Cost
 from .guard import Guard, Look
-from .learner import Learner
+from .learner import Learner, as_given
 from .round import FOUND_DICE, Event, Fit, Round, Validation
 from .schedule import make_schedule
 
@@ -171,28 +171,14 @@ def train_only(
     yield from finish(run, last, max(1, stages // 2), patience, event="train")
 
 
-def as_given(learner: Learner, graph: ChannelGraph, validation: Validation | None = None) -> Round:
-    """The network before the first step and the first cut, as round -1; its latency is measured.
-
-    Args:
-        learner: see `stamp`.
-        graph: the network's channels.
-        validation: Dice of a network that is already trained.
-    """
-    tally, start = Tally(learner.network, graph, learner.times), time.perf_counter()
-    latency = learner.latency() if learner.latency is not None else None
-    seconds = {} if latency is None else {"measure": time.perf_counter() - start}
-    return Round(
-        -1, "train", graph.widths(), tally.parameters, tally.flops, tally.memory, 0, 0.0, validation,
-        seconds=seconds, latency=latency, graph=graph,
-    )  # fmt: skip
-
-
 def finish(
     run: _Run, steps: int, stages: int, patience: int | None, event: Event = "finish"
 ) -> Iterator[Round]:
-    """Train `steps` in equal stages with a validation after each; stop early by `patience`."""
-    best, waited = -1.0, 0
+    """Train `steps` in equal stages with a validation after each; stop early by `patience`.
+
+    Where something belongs to the end of a run, an early end has one more round, without a step.
+    """
+    best, waited, last = -1.0, 0, run.steps + steps
     for share in np.diff(np.linspace(0, steps, min(stages, max(steps, 1)) + 1).round().astype(int)):
         if not share:
             continue
@@ -200,7 +186,9 @@ def finish(
         yield turn
         if turn.validation is not None:
             best, waited = (turn.validation.dice, 0) if turn.validation.dice > best else (best, waited + 1)
-        if patience is not None and waited >= patience:
+        if patience is not None and waited >= patience and run.steps < last:
+            if run.learner.end is not None:
+                yield run.ended(turn)
             return
 
 
@@ -319,6 +307,17 @@ class _Run:
         if event not in ("cut", "recover"):
             self.remember(self.last, fit)
         return self._round(event, loss, fit, cut, scores)
+
+    def ended(self, last: Round) -> Round:
+        """The last round once more, as the network is when it is told that the run has ended."""
+        assert self.learner.end is not None
+        start = time.perf_counter()
+        self.learner.end()
+        self.last = self.learner.validate()
+        self._timed("validate", start)
+        fit = self.fit() if self.watched else None
+        self.remember(self.last, fit)
+        return self._round(last.event, last.loss, fit, None, None)
 
     def _round(
         self, event: Event, loss: float, fit: Fit | None, cut: Cut | None, scores: Scores | None

@@ -133,9 +133,12 @@ class Trainer:
         return mean
 
     def settle(self) -> None:
-        """Tell the objective that the run has ended, if it has; a team takes what its first process has."""
-        if self.done < self.steps:
-            return
+        """End the run, if all its steps are taken."""
+        if self.done >= self.steps:
+            self.end()
+
+    def end(self) -> None:
+        """Tell the objective that the run has ended; a team takes what its first process has."""
         self.objective.ended(self._further_windows())
         if self.team.size > 1:
             self.objective.put(self.team.answer(lambda: self.objective.state().on_cpu()))

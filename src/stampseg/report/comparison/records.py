@@ -6,6 +6,8 @@ import csv
 import io
 from typing import Any
 
+from pydantic import Field
+
 from ...core.json_file import JsonFile
 from ...core.options import FileRecord
 from ...evaluation.statistics import Estimate
@@ -21,6 +23,7 @@ class ComparisonRecord(FileRecord):
     methods: list[dict[str, Any]]
     differences: list[dict[str, Any]]
     warnings: list[str]
+    what_differs: list[str] = Field(default_factory=list)  # of two runs
 
 
 COMPARISON = JsonFile("compare.json", ComparisonRecord)
@@ -41,6 +44,7 @@ def json_of(comparison: Comparison) -> str:
             for setting, pair in comparison.pairs
         ],
         warnings=warnings(comparison),
+        what_differs=list(comparison.study.differs),
     )
     return COMPARISON.text(record)
 

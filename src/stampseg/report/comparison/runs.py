@@ -11,6 +11,7 @@ from ...data.cases import Dataset
 from ..cases import Finding, Findings, predict_validation
 from ..record import Record, read_record
 from .study import Cell, Figures, Measure, Setting, Study, people_of
+from .unlike import unlike
 
 DRAW = "these runs"
 
@@ -54,7 +55,10 @@ def study_of_runs(
         Cell(Setting("validation", None), name, DRAW, _figures(record), _people(of_run, paired))
         for name, record, of_run in zip(names, records, known, strict=True)
     )
-    return Study(f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, paired)), runs=True)
+    return Study(
+        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, paired)), runs=True,
+        differs=unlike((records[0], records[1]), names),
+    )  # fmt: skip
 
 
 def _validation(record: Record) -> set[str]:

@@ -72,7 +72,7 @@ class Study:
     """All cells with a Dice, the claims written before it, and what was noticed when it was read.
 
     `runs` says that it is two run folders and no study; `asked` are the tasks of study.yaml, whose cells may
-    be still to come.
+    be still to come. `differs` says in what two runs do.
     """
 
     name: str
@@ -81,6 +81,7 @@ class Study:
     remarks: tuple[str, ...] = ()
     runs: bool = False
     asked: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()
 
     @property
     def methods(self) -> tuple[str, ...]:

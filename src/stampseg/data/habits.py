@@ -1,0 +1,40 @@
+"""What people add to the names of scans and labels: `p1_seg`, `p1-label`, `mask_1` beside `img_1`."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+SEPARATORS = "_-. "
+LABEL_WORDS = (
+    *("segmentations", "segmentation", "segm", "segs", "seg", "labelmap", "labels", "label", "masks", "mask"),
+    *("annotations", "annotation", "groundtruth", "ground_truth", "gt", "rois", "roi", "contours", "contour"),
+)
+IMAGE_WORDS = ("images", "image", "img", "scan", "volume", "vol", "photo", "ct", "mri", "mr", "us")
+
+
+def plain_name(stem: str) -> str:
+    """The name of a label without words such as `_seg`."""
+    return _without(LABEL_WORDS, stem)
+
+
+def image_name(stem: str) -> str:
+    """The name of an image without words such as `_ct`."""
+    return _without(IMAGE_WORDS, stem)
+
+
+def _without(words: tuple[str, ...], stem: str) -> str:
+    """A name without these words in front of it and behind it."""
+    behind, front = _patterns(words)
+    while match := behind.fullmatch(stem) or front.fullmatch(stem):
+        stem = match[1]
+    return stem
+
+
+@cache
+def _patterns(words: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    between, either = f"[{re.escape(SEPARATORS)}]+", "|".join(words)
+    return (
+        re.compile(f"(.+?){between}(?:{either})", re.IGNORECASE),
+        re.compile(f"(?:{either})(?:{between}|(?=[0-9]))(.+)", re.IGNORECASE),
+    )

@@ -1,0 +1,50 @@
+"""A run that ends with a smaller network than its best says how to take the better one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from stampseg.train.round import Validation
+from tests.cli.command import call
+from tests.data.scans import write_pictures
+from tests.run.options import OPTIONS
+
+
+def test_the_command_that_takes_a_better_round_is_told_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_size(network: nn.Module, *_: object) -> Validation:
+        dice = sum(p.numel() for p in network.parameters()) / 1e5
+        return Validation(dice, {"foreground": dice}, {"foreground": 1})
+
+    monkeypatch.setattr("stampseg.run.learner.validate", by_size)
+    data, run = write_pictures(tmp_path, "abcd", (24, 32)), tmp_path / "run"
+    said = call("train", data, "-o", run, *OPTIONS).output
+    result = json.loads((run / "result.json").read_text())
+    model = run / "rounds" / f"{result['better_round']:03d}.safetensors"
+    assert result["better_round"] < result["chosen_round"] and model.is_file()
+    assert f"name rounds/{model.name} where a model is asked for" in result["remarks"][0]
+    told = re.search(r"in place of the chosen one: stampseg (predict .+?), or stampseg (export .+?);", said)
+    assert told is not None
+    words = [str(data / "images") if word == "SCANS" else word for word in shlex.split(told[1])]
+    assert words[:2] == ["predict", str(model)]
+    call(*[str(tmp_path / "found") if word == "MASKS" else word for word in words])
+    assert len(list((tmp_path / "found").iterdir())) == 4
+    assert shlex.split(told[2])[:2] == ["export", str(model)]
+
+
+def test_nothing_is_told_where_the_chosen_round_is_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "stampseg.run.learner.validate", lambda *_: Validation(0.8, {"foreground": 0.8}, {"foreground": 1})
+    )
+    data, run = write_pictures(tmp_path, "abcd", (24, 32)), tmp_path / "run"
+    assert "in place of the chosen one" not in call("train", data, "-o", run, *OPTIONS).output
+    assert json.loads((run / "result.json").read_text())["better_round"] is None
