@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from stampseg.core.remarks import LOGGERS, gathered, reading
+from stampseg.core.remarks import LOGGERS, gathered, reading, unheard
 
 
 def test_the_same_of_several_files_is_one_sentence() -> None:
@@ -59,3 +60,33 @@ def test_without_a_file_it_is_kept_apart_and_a_deprecation_is_nobodys() -> None:
         with reading(Path("f")):
             warnings.warn("old name", FutureWarning, stacklevel=1)
     assert (remarks.others, remarks.files) == (["somewhere"], {})
+
+
+@pytest.mark.parametrize("someone_gathers", [True, False])
+def test_threads_that_are_unheard_change_nothing_for_others(someone_gathers: bool) -> None:
+    first, second = threading.Event(), threading.Event()
+
+    def one() -> None:  # comes first and goes first: what it puts back must not undo, or keep, the other's
+        with unheard():
+            first.set()
+            assert second.wait(20)
+            warnings.warn("of one", stacklevel=1)
+
+    def other() -> None:
+        assert first.wait(20)
+        with unheard():
+            second.set()
+            threads[0].join(20)
+            warnings.warn("of the other", stacklevel=1)
+
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=work) for work in (one, other)]
+    with gathered() if someone_gathers else nullcontext() as remarks:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        if remarks is not None:
+            warnings.warn("heard", stacklevel=1)
+            assert remarks.others == ["heard"]
+    assert list(warnings.filters) == before

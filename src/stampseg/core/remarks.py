@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from .errors import one_line
@@ -22,6 +23,7 @@ FOR_DEVELOPERS = (
     DeprecationWarning, PendingDeprecationWarning, FutureWarning, ImportWarning, ResourceWarning,
 )  # fmt: skip
 _FILE: ContextVar[Path | None] = ContextVar("file", default=None)
+_UNHEARD: ContextVar[bool] = ContextVar("unheard", default=False)
 _GATHERERS: list[Remarks] = []  # the last one is told
 
 
@@ -90,13 +92,54 @@ def remark(text: str) -> None:
         _GATHERERS[-1].add(text)
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What is warned of meanwhile, in this thread, is neither gathered nor printed."""
+    token = _UNHEARD.set(True)
+    try:
+        # the filters are those of all threads: where somebody gathers, they stay as they are
+        with nullcontext() if _GATHERERS else _SILENCE:
+            yield
+    finally:
+        _UNHEARD.reset(token)
+
+
+class _Silence:
+    """Nothing is warned of from the first thread's coming to the last one's going."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.filters = Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.filters = warnings.catch_warnings()
+                self.filters.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.filters.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
+
+
 def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    if not issubclass(category, FOR_DEVELOPERS):
-        _GATHERERS[-1].add(str(message))
+    if not issubclass(category, FOR_DEVELOPERS) and not _UNHEARD.get():
+        _tell(str(message))
 
 
 def _logged(record: logging.LogRecord) -> bool:
     """Whether the record goes on to whoever prints it."""
     if record.levelno >= logging.WARNING:
-        _GATHERERS[-1].add(record.getMessage())
+        _tell(record.getMessage())
     return record.levelno < logging.WARNING
+
+
+def _tell(text: str) -> None:
+    if _GATHERERS:
+        _GATHERERS[-1].add(text)

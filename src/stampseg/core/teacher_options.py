@@ -24,8 +24,8 @@ class TeacherOptions(Options):
         description="Of the average of the weights, per step: 0.98 remembers some 50 steps.",
     )
     statistics: Literal["batch", "running"] = Field(
-        "batch", description="By which batch norms the teacher sees: those of its windows, or its average of "
-        "the network's, which lags behind its weights.",
+        "batch", description="By which batch norms the teacher sees: those of its windows (where a step has "
+        "two or more), or its average of the network's, which lags behind its weights.",
     )  # fmt: skip
     sharpening: float = Field(
         1.0, ge=1, description="Power of the teacher's probabilities before they are targets; 1: as they are."

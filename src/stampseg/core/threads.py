@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from .system import processors
@@ -14,8 +15,13 @@ B = TypeVar("B")
 MOST_THREADS = 4  # more would wait for each other: between numpy's and the readers' own work Python runs one
 
 
-def in_threads(work: Callable[[A], B], items: Iterable[A], most: int = MOST_THREADS) -> Iterator[B]:
+def in_threads(
+    work: Callable[[A], B], items: Iterable[A], most: int = MOST_THREADS
+) -> Generator[B, None, None]:
     """What `work` gives for each item, in their order; what it raises is raised in the place of its result.
+
+    What holds for the caller alone (`contextvars`) holds for the threads too. Close it, where what takes the
+    results may raise: what was begun is then waited for.
 
     Args:
         work: on one item; several run at once.
@@ -30,7 +36,7 @@ def in_threads(work: Callable[[A], B], items: Iterable[A], most: int = MOST_THRE
     with ThreadPoolExecutor(threads, "working") as pool:
         try:
             for item in items:
-                begun.append(pool.submit(work, item))
+                begun.append(pool.submit(copy_context().run, work, item))
                 if len(begun) > 2 * threads:
                     yield begun.popleft().result()
             while begun:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,7 +33,7 @@ from .shapes import LabelShape, joined_shapes, measure_shapes, with_thickness
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform
 MOST_CEILINGS = 32  # pictures whose ceilings are measured, evenly spread
-LARGE = 2**26  # bytes of a file, beyond which its case is in memory alone
+AT_ONCE = 2**26  # values that several threads may have in memory, of images
 HOUNSFIELD_AIR = -500.0  # only CT has values below it
 Ceilings = tuple[tuple[float | None, ...], ...]  # by factor and class, see `grid`
 
@@ -150,11 +152,13 @@ def fingerprint(
     facts: list[_Facts] = []
     pictures = read_header(cases[0].images).is_picture
     coarser = factors([read_header(case.images).shape for case in cases]) if pictures else ()
-    for fact in in_threads(lambda case: _measure(case, table, samples), cases, threads_for(cases)):
-        facts.append(fact)
-        _check_same_kind(facts[0].header, fact.header)
+    threads = threads_for(cases)
+    with closing(in_threads(lambda case: _measure(case, table, samples), cases, threads)) as measures:
+        for fact in measures:
+            facts.append(fact)
+            _check_same_kind(facts[0].header, fact.header)
     due = _due(facts) if coarser else []
-    rows = in_threads(lambda number: _ceilings(cases[number], table, coarser), due)
+    rows = in_threads(lambda number: _ceilings(cases[number], table, coarser), due, threads)
     measured = dict(zip(due, rows, strict=True))
     if looks is not None:
         looks.update((case, fact.look) for case, fact in zip(cases, facts, strict=True))
@@ -184,9 +188,14 @@ def fingerprint(
 
 def threads_for(cases: Sequence[Case]) -> int:
     """How many cases may be in memory at once: where one is large, no more than that one."""
-    files = [path for case in cases for path in case.images if path.is_file()]
-    large = any(path.stat().st_size > LARGE for path in files) or len(files) < len(cases)
-    return 1 if large else MOST_THREADS
+    largest = 1
+    for case in cases:
+        if not all(path.is_file() for path in case.images):
+            return 1  # a series, of which the headers alone take long
+        with suppress(DataError):  # what cannot be read takes no memory
+            header = read_header(case.images)
+            largest = max(largest, math.prod(header.shape) * header.channels)
+    return min(MOST_THREADS, max(1, AT_ONCE // largest))
 
 
 def _due(facts: Sequence[_Facts]) -> list[int]:

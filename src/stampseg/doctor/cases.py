@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from ..core.config import Config
@@ -46,8 +47,10 @@ def read_cases(dataset: Dataset, config: Config) -> ReadCases:
         except DataError as error:
             return error
 
-    with gathered() as remarks:
-        found = in_threads(facts_of, dataset.cases, threads_for(dataset.cases))
+    with (
+        gathered() as remarks,
+        closing(in_threads(facts_of, dataset.cases, threads_for(dataset.cases))) as found,
+    ):
         for case, one in zip(dataset.cases, found, strict=True):
             if isinstance(one, CaseFacts):
                 read.facts.append(one)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ..core.config import Config
+from ..core.remarks import gathered
 from ..data.cases import Dataset
 from ..data.io.kept import kept_files
 from .cases import read_cases
@@ -26,9 +27,8 @@ def check(dataset: Dataset, config: Config, *, timing: bool = True) -> Examinati
         config: options of the run that would follow.
         timing: False leaves out the few training steps that tell how long the run would take.
     """
-    with ThreadPoolExecutor(
-        1, "importing"
-    ) as pool:  # a network takes as long to import as many files to read
+    # A network takes as long to import as files to read. Both change how warnings are shown, and put it back.
+    with gathered(), ThreadPoolExecutor(1, "importing") as pool:
         pool.submit(import_module, ".examination", __package__)
         read = read_cases(dataset, config)
     from .examination import examine

@@ -36,9 +36,9 @@ def batch_statistics(network: nn.Module) -> Iterator[None]:
     """Within it batch norms go by the batch, in eval mode too; their own statistics stay as they are."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     own = [(norm.running_mean, norm.running_var) for norm in norms]
-    for norm in norms:
-        norm.running_mean = norm.running_var = None
     try:
+        for norm in norms:
+            norm.running_mean = norm.running_var = None
         yield
     finally:
         for norm, (mean, variance) in zip(norms, own, strict=True):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.remarks import unheard
 from .limits import check_promise
 
 MARK = (128, b"DICM")  # the byte and the content there of a DICOM file
@@ -127,7 +126,7 @@ def kind_of(path: Path) -> str:
     import pydicom
 
     try:
-        with quiet():
+        with unheard():  # pydicom warns of every value that breaks the standard, which most files have
             source = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
             return source.SOPClassUID.name.removesuffix(" Storage")
     except Exception:  # any, of arbitrary bytes
@@ -144,14 +143,6 @@ def frames_of(path: Path) -> tuple[Frame, ...]:
     return _frames_of(path, status.st_size, status.st_mtime_ns)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """pydicom warns of every value that breaks the standard, which most files have."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 @lru_cache(maxsize=1 << 14)
 def _frames_of(path: Path, size: int, _: int) -> tuple[Frame, ...]:
     if not is_dicom(path):
@@ -159,7 +150,7 @@ def _frames_of(path: Path, size: int, _: int) -> tuple[Frame, ...]:
     if size == 0:
         raise DataError(f"{path}: is empty; copy it again")
     try:
-        with quiet():
+        with unheard():
             source = _header(path)
             return frames_in(path, source) if source is not None else ()
     except DataError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
-from .formats import format_named, suffix_of
+from .formats import format_named
 from .volume import Header, Volume
 
 State = tuple[str | int, ...]  # what tells that a file is as it was
@@ -19,9 +21,11 @@ class _Kept:
     room: int  # bytes of voxels that may still be kept
     headers: dict[State, Header] = field(default_factory=dict)
     volumes: dict[State, Volume] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
 
-_KEPT: list[_Kept] = []  # the last one is used; those within another share what it has
+# Of whoever looks at the data, and of the threads that read for it; other threads have none of it.
+_KEPT: ContextVar[_Kept | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
@@ -32,24 +36,26 @@ def kept_files(room: int = 0) -> Iterator[None]:
     within before anything is read.
 
     Args:
-        room: bytes of voxels that are kept, each until they are asked for once more.
+        room: bytes of voxels that are kept, each until they are asked for once more. Within another look its
+            room counts.
     """
-    _KEPT.append(_KEPT[-1] if _KEPT else _Kept(room))
+    token = _KEPT.set(_KEPT.get() or _Kept(room))
     try:
         yield
     finally:
-        _KEPT.pop()
+        _KEPT.reset(token)
 
 
 def kept_header(path: Path, read: Callable[[Path], Header]) -> Header:
     """The header of a file, read where it is not known."""
-    state = _state([path]) if _KEPT else ()
-    if not state:
+    kept = _KEPT.get()
+    state = _state([path]) if kept is not None else ()
+    if kept is None or not state:
         return read(path)
-    headers = _KEPT[-1].headers
-    if state not in headers:
-        headers[state] = read(path)
-    return headers[state]
+    known = kept.headers.get(state)
+    if known is None:
+        known = kept.headers[state] = read(path)
+    return known
 
 
 def kept_volume(paths: Sequence[Path], use: str, read: Callable[[], Volume]) -> Volume:
@@ -60,33 +66,36 @@ def kept_volume(paths: Sequence[Path], use: str, read: Callable[[], Volume]) -> 
         use: what they are read as, for the same file may be both.
         read: reads them.
     """
-    kept = _KEPT[-1] if _KEPT else None
+    kept = _KEPT.get()
     state = _state(paths) if kept is not None and (kept.room or kept.volumes) else ()
     if kept is None or not state:
         return read()
-    known = kept.volumes.pop((use, *state), None)
-    if known is not None:
-        kept.room += known.array.nbytes
-        return known
+    with kept.lock:
+        known = kept.volumes.pop((use, *state), None)
+        if known is not None:
+            kept.room += known.array.nbytes
+            return known
     volume = read()
-    if volume.array.nbytes <= kept.room:
-        kept.room -= volume.array.nbytes
-        volume.array.flags.writeable = False
-        kept.volumes[use, *state] = volume
+    held = volume.array.base if volume.array.base is not None else volume.array  # a view holds all of it
+    with kept.lock:
+        if max(volume.array.nbytes, getattr(held, "nbytes", 0)) <= kept.room:
+            kept.room -= volume.array.nbytes
+            volume.array.flags.writeable = False
+            kept.volumes[use, *state] = volume
     return volume
 
 
 def _state(paths: Sequence[Path]) -> State:
-    """Of regular files; nothing of folders, of parts of them, and of images that are two files."""
+    """Of regular files that hold all that is read; nothing of folders, and of headers of other files."""
     found: list[str | int] = []
     for path in paths:
         try:
             file = path.stat()
-        except OSError:
+            kind = format_named(path)
+            alone = kind is None or kind.data_files is None or kind.data_files(path) == [path]
+        except Exception:
             return ()
-        kind = format_named(path)
-        of_a_pair = kind is not None and kind.twin_of(suffix_of(path))
-        if not stat.S_ISREG(file.st_mode) or of_a_pair:
+        if not stat.S_ISREG(file.st_mode) or not alone:
             return ()
         found += [str(path), file.st_size, file.st_mtime_ns, file.st_ino]
     return tuple(found)

@@ -11,7 +11,8 @@ import numpy as np
 
 from ...core.errors import DataError, StampsegError
 from ...core.packages import require
-from .frames import Frame, quiet
+from ...core.remarks import unheard
+from .frames import Frame
 from .volume import as_image
 
 
@@ -52,7 +53,7 @@ def pixels_of(path: Path) -> np.ndarray:
     import pydicom
 
     try:
-        with quiet():
+        with unheard():
             source = pydicom.dcmread(path, force=True)
             return _unpacked(path, source).reshape(
                 int(source.get("NumberOfFrames") or 1), source.Rows, source.Columns, -1

@@ -15,9 +15,10 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.files import write_whole
 from ...core.packages import require
+from ...core.remarks import unheard
 from ...core.text import some
 from ...core.version import __version__
-from .frames import NO_VOXELS, Frame, frames_in, frames_of, is_dicom, kind_of, quiet
+from .frames import NO_VOXELS, Frame, frames_in, frames_of, is_dicom, kind_of
 from .scans import DEPTH, scan_at
 from .stacks import LPS_TO_RAS, OFF_GRID, Scan, by_place, in_order, on_one_grid
 from .volume import Header, volume_header
@@ -41,7 +42,7 @@ def is_segmentation(path: Path) -> bool:
     if not path.is_file() or not is_dicom(path):
         return False
     try:
-        with quiet():
+        with unheard():
             source = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
     except Exception:  # any, of arbitrary bytes; its reader tells
         return False
@@ -98,7 +99,7 @@ def _stored(source: Any, frames: Sequence[Frame]) -> np.ndarray:
     from pydicom.pixels.utils import pixel_array
 
     columns, rows = frames[0].size
-    with quiet():
+    with unheard():
         stored = pixel_array(source).reshape(len(frames), rows, columns)
     if source.get("SegmentationType") != "FRACTIONAL":
         return stored
@@ -117,7 +118,7 @@ def read_names(path: Path) -> dict[int, str]:
 
     names: dict[int, tuple[str, Path]] = {}
     for file in _segmentations(path):
-        with quiet():
+        with unheard():
             source = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SegmentSequence"])
             own = {
                 int(one.SegmentNumber): str(one.SegmentLabel) for one in source.get("SegmentSequence") or ()
@@ -166,7 +167,7 @@ def write_segmentation(path: Path, classes: np.ndarray, like: Path, names: Seque
     scan = scan_at(like)
     if scan.affine is None:
         raise DataError(f"{scan.frames[0].file}: is a picture; DICOM-SEG needs slices that lie in space")
-    with quiet():
+    with unheard():
         try:
             made = _made(highdicom, classes, scan, names)
         except (ValueError, AttributeError, TypeError, KeyError) as error:
@@ -179,7 +180,7 @@ def write_segmentation(path: Path, classes: np.ndarray, like: Path, names: Seque
 def _opened(path: Path, *, pixels: bool) -> tuple[Any, tuple[Frame, ...]]:
     import pydicom
 
-    with quiet():
+    with unheard():
         source = pydicom.dcmread(path, stop_before_pixels=not pixels)
         frames = frames_in(path, source)
     if not all(frame.placed for frame in frames):
