@@ -76,6 +76,13 @@ def test_the_page_of_formats_is_the_table() -> None:
     )
 
 
+def test_what_a_few_labels_give_is_what_the_study_found() -> None:
+    generator = load_script(ROOT / "docs" / "generate_gain.py")
+    readme = (ROOT / "README.md").read_text()
+    assert generator.page(readme) == readme, "run python docs/generate_gain.py"
+    assert readme.count("| +") + readme.count("| -0.") >= 5
+
+
 def test_the_readme_names_every_format() -> None:
     sentence = re.search(r"^NIfTI, .* are read$", README, re.MULTILINE)
     assert sentence

@@ -1,0 +1,66 @@
+"""What a few labels give, in the README, from the figures of the study of few labels.
+
+python docs/generate_gain.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "docs" / "results" / "few-labels" / "few-labels.json"
+BEGIN, END = "<!-- made by docs/generate_gain.py -->\n", "<!-- end -->"
+OURS, USUAL = "ours", "dense as usual"
+NAMES = {
+    "cardiac": "heart chamber, MRI; {} people, five slices each",
+    "fetal": "fetal head, ultrasound; {} pictures",
+    "hippocampus": "hippocampus, two parts, MRI; {} scans",
+    "retina": "retinal vessels, photographs; {} pictures",
+    "nerve": "nerve and vessel, ultrasound; {} pictures",
+}
+
+
+def row(pair: dict[str, Any], methods: list[dict[str, Any]]) -> str:
+    """Of one set: means over the draws that both have, and the difference of the same people."""
+    draws, setting = sorted(pair["draws"]), (pair["task"], pair["labels"])
+    ours, usual = (
+        next(m for m in methods if (m["task"], m["labels"]) == setting and m["method"] == name)
+        for name in (OURS, USUAL)
+    )
+    dice = [sum(m["dice_of_draws"][draw] for draw in draws) / len(draws) for m in (usual, ours)]
+    low, high = pair["people_given_runs"]["low"], pair["people_given_runs"]["high"]
+    share = ours["parameters"] / usual["parameters"]
+    return (
+        f"| {NAMES[pair['task']].format(pair['labels'])} | {len(draws)} | {dice[0]:.3f} | {dice[1]:.3f} | "
+        f"{pair['difference']:+.3f} ({low:+.3f} to {high:+.3f}) | {share:.0%} |"
+    )
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Markdown: one line a set."""
+    pairs = [pair for pair in figures["differences"] if (pair["method"], pair["against"]) == (OURS, USUAL)]
+    return "\n".join(
+        [
+            "| labelled | draws | usual U-Net, Dice | stampseg, Dice | difference, same people | parameters |",
+            "|---|---:|---:|---:|---:|---:|",
+            *(row(pair, figures["methods"]) for pair in pairs),
+        ]
+    )
+
+
+def page(text: str) -> str:
+    """The README with the table of now."""
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n{table(json.loads(FIGURES.read_text()))}\n\n{END}{rest.split(END, 1)[1]}"
+
+
+def main() -> None:
+    """Write it."""
+    readme = ROOT / "README.md"
+    readme.write_text(page(readme.read_text()))
+
+
+if __name__ == "__main__":
+    main()
