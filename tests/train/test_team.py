@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ from stampseg.data.share import Share
 from stampseg.networks.narrow_layers import narrow_layers
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import UNet
+from stampseg.run import processes
 from stampseg.run.learner import together
 from stampseg.train.learner import Learner
 from stampseg.train.loss import make_loss
@@ -343,3 +345,32 @@ def test_the_first_process_answers_for_all() -> None:
     found, others = in_team(2, asked)
     assert not others, "both have the same answers"
     assert found[2] == {"a": (3,)}
+
+
+def test_a_meeting_that_fails_is_for_the_reason_of_another_and_the_next_one_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meet = dist.init_process_group
+
+    def lost(*arguments: Any, **options: Any) -> None:
+        meet(*arguments, **options)
+        dist.destroy_process_group()
+        dist.distributed_c10d._world.group_count = 1  # as torch leaves it where a meeting fails
+        raise RuntimeError("Connection closed by peer [127.0.0.1]:44767")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dist, "init_process_group", lost)
+        with pytest.raises(DataError, match=r"^process 2 of 2 \(cpu\): scan.nii: cannot be read; mend it$"):
+            in_team(2, refused)
+    assert "the loss of step 2 is nan" in in_team(2, not_finite)
+
+
+def test_a_meeting_that_fails_without_a_reason_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError("no route to host\nmore of it")
+
+    monkeypatch.setattr(dist, "init_process_group", never)
+    monkeypatch.setattr(processes, "GRACE", 0.2)
+    said = r"^the processes of `devices` 2 cannot reach each other \(no route to host\); leave out `devices`$"
+    with pytest.raises(TrainingError, match=said):
+        in_team(2, refused)

@@ -105,8 +105,10 @@ def _met(share: Share, device: torch.device, meeting: Path) -> Iterator[Team]:
             timeout=FOREVER,
         )  # fmt: skip
     except RuntimeError as error:
+        # torch counts groups that failed too, and names the next one by it: its others would wait for good
+        dist.distributed_c10d._world.group_count = 0
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrainingError(
+        raise LostError(  # for which another one may have a reason: it may have ended while all met
             f"the processes of `devices` {share.size} cannot reach each other ({reason}); leave out `devices`"
         ) from error
     finally:
