@@ -19,7 +19,7 @@ from .pose import Gains, correlation, gains
 
 CELLS = {2: 12, 3: 6}  # per axis of the small picture or volume that scans are compared by
 SAMPLES = 2_000_000  # voxels that neighbours are compared at
-VALUES = 100_000  # that percentiles are taken of
+VALUES = 25_000  # that percentiles are taken of
 LEAST_PEOPLE = 3  # of whom a range is worth something
 # How far beyond the training scans' range is unlike them, so that of other people's scans few are; chosen on
 # ten draws of five sets. The fewer people, the less is known of the range.

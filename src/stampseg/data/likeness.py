@@ -14,7 +14,7 @@ from .io.volume import Volume
 from .plan import Plan, Ranges
 from .preprocess import find_orientation, orient, oriented_spacing
 
-SAMPLES = 100_000  # values that percentiles are taken of, at most
+SAMPLES = 25_000  # values that percentiles are taken of, at most
 SPACING_FACTOR, EXTENT_FACTOR = 1.6, 1.6  # beyond the training scans' range
 VALUE_SHARE = 0.25  # of the training scans' whole range of values, that others may lie beyond it
 MOST_LOW = 500.0  # Hounsfield units that the lowest values may lie beyond it: air is -1000 everywhere

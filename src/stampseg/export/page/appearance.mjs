@@ -5,7 +5,7 @@ import { eachVoxel, sizeOf } from "./view.mjs";
 import { percent } from "./words.mjs";
 
 const SAMPLES = 2000000; // voxels that neighbours are compared at
-const VALUES = 100000; // that percentiles are taken of
+const VALUES = 25000; // that percentiles are taken of
 const MOST_ROOM = 0.2; // of a correlation, below the training scans' range
 const ROUGHNESS_ROOM = 0.5; // of a natural logarithm: by a factor of 1.6
 const FLOOR_ROOM = 0.2;

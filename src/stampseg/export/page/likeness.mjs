@@ -6,7 +6,7 @@ import { oriented, turnOf } from "./prepare.mjs";
 import { eachVoxel, sizeOf, turned, wholeView } from "./view.mjs";
 import { digits, rangeText, sizeText } from "./words.mjs";
 
-const SAMPLES = 100000; // values that percentiles are taken of, at most
+const SAMPLES = 25000; // values that percentiles are taken of, at most
 const FACTOR = 1.6; // beyond the training scans' range
 const VALUE_SHARE = 0.25; // of the training scans' whole range of values, that others may lie beyond it
 const MOST_LOW = 500; // Hounsfield units that the lowest values may lie beyond it
