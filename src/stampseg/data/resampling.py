@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+KEPT = 64  # maps, which most cases of a data set have in common
 ROWS = 16  # new rows made by one matrix product: few enough that hardly any zero is multiplied
 
 
@@ -47,8 +49,12 @@ class AxisMap:
         rows = slice(start, stop)
         return AxisMap(high - low, self.first[rows] - low, self.weights[rows], self.last[rows] - low)
 
-    def blocks(self) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    @cached_property
+    def blocks(self) -> tuple[tuple[slice, slice, np.ndarray], ...]:
         """New rows, the old rows they depend on, and the matrix (new, old) float32 between them."""
+        return tuple(self._blocks())
+
+    def _blocks(self) -> Iterator[tuple[slice, slice, np.ndarray]]:
         taps = self.weights.shape[1]
         for top in range(0, len(self), ROWS):
             bottom = min(top + ROWS, len(self))
@@ -60,6 +66,7 @@ class AxisMap:
             yield slice(top, bottom), slice(low, high), np.ascontiguousarray(matrix[:, : high - low])
 
 
+@lru_cache(KEPT)
 def low_pass_map(size: int, new: int) -> AxisMap:
     """Linear, edges of the field of view aligned, averaged where it shrinks."""
     scale = size / new
@@ -75,6 +82,7 @@ def low_pass_map(size: int, new: int) -> AxisMap:
     return AxisMap(size, first, weights.astype(np.float32), last)
 
 
+@lru_cache(KEPT)
 def linear_map(size: int, new: int) -> AxisMap:
     """Linear between the two nearest rows, edges of the field of view aligned, without low-pass."""
     places = np.clip((np.arange(new) + 0.5) * size / new - 0.5, 0, size - 1)
@@ -111,7 +119,7 @@ def apply_map(array: np.ndarray, rows: AxisMap, axis: int) -> np.ndarray:
     inner = int(np.prod(array.shape[axis + 1 :]))
     source = np.ascontiguousarray(array).reshape(-1, rows.size, inner)
     target = out.reshape(-1, len(rows), inner)
-    for new, old, matrix in rows.blocks():
+    for new, old, matrix in rows.blocks:
         if inner == 1:
             np.matmul(source[:, old, 0], matrix.T, out=target[:, new, 0])
         else:
