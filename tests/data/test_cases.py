@@ -407,13 +407,13 @@ class TestInputs:
         ]
 
     def test_mistakes(self, tmp_path: Path) -> None:
-        make_files(tmp_path, "in/a.png", "in/a.jpg", "notes.txt", "deep/images/a.png")
+        make_files(tmp_path, "in/a.png", "in/a.jpg", "notes.txt", "deep/images/a.png", "deep/labels/a.png")
         with pytest.raises(DataError, match=r"nowhere: no such file or folder; expected an image"):
             find_inputs([tmp_path / "nowhere"])
         with pytest.raises(DataError, match=r"notes.txt: file type not known; expected NIfTI"):
             find_inputs([tmp_path / "notes.txt"])
         with pytest.raises(
-            DataError, match=r"deep: no image found; expected .*; name one of its folders: images"
+            DataError, match=r"deep: no image found; expected .*; name one of its folders: images$"
         ):
             find_inputs([tmp_path / "deep"])
         with pytest.raises(
@@ -513,3 +513,13 @@ def test_who_names_a_folder_within_the_data_set_is_told_of_the_one_above(inner: 
     make_files(tmp_path, "data/images/a.png", "data/masks/a.png")
     with pytest.raises(DataError, match=r"give the folder above it, .*data, as DATA"):
         find_dataset(tmp_path / "data" / inner)
+
+
+def test_one_folder_for_images_and_masks_is_told_as_such(tmp_path: Path) -> None:
+    make_files(tmp_path, "images/a.png", "images/b.png", "masks/a.png")
+    images = tmp_path / "images"
+    said = (
+        r"images: no image pairs with a label in this folder, which `images` and `masks` both name \(a, b\)"
+    )
+    with pytest.raises(DataError, match=said):
+        find_dataset(tmp_path, images=images, masks=images)

@@ -16,7 +16,7 @@ from .duplicates import find_duplicates
 from .io.formats import format_of, is_hidden, list_images, readable, series_format, series_images, stem_of
 from .io.limits import check_kind
 from .io.readers import output_name
-from .layouts import EXPECTED, list_csv, list_folder
+from .layouts import EXPECTED, MASK_FOLDERS, list_csv, list_folder
 from .listing import Entry, Listing
 from .organs import LabelFiles
 from .pairing import group_channels, in_order
@@ -294,6 +294,7 @@ def _images_at(path: Path) -> list[Path]:
     files = [image for entry in entries for image in _images_in(entry)]
     if not files:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
+        folders = [name for name in folders if name.lower() not in MASK_FOLDERS] or folders
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
         raise DataError(f"{path}: no image found; expected {readable()}{hint}")
     return files

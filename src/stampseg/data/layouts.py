@@ -170,6 +170,12 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     same_folder = images.resolve() == masks.resolve()
     pairs = pair(image_files, label_files, same_folder=same_folder)
     pairs = with_usual_names(pairs, image_files, label_files, same_folder)
+    if not pairs.labels and same_folder:
+        raise DataError(
+            f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
+            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label"
+            "; name the folder of the labels with `masks`"
+        )
     if not pairs.labels:
         raise DataError(
             f"{images}: none of its {len(image_files)} images ({some(list(image_files), 3)}) pairs with the "

@@ -58,7 +58,7 @@ def headline(record: Record) -> list[Fact]:
             Fact("validation Dice so far", _score(last.validation.dice if last.validation else None))
         )
     if record.rounds:
-        steps = f", {last.steps:,} steps" if last is not None and last.steps is not None else ""
+        steps = f" ({last.steps:,} steps)" if last is not None and last.steps is not None else ""
         facts.append(Fact("rounds", f"{len(record.rounds)}{steps}"))
     return facts
 
