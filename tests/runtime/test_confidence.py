@@ -21,7 +21,15 @@ from stampseg.runtime import segmentation
 from stampseg.runtime.confidence import ANGLE, segment_confidently, turned
 from stampseg.runtime.model import OpenModel
 from stampseg.runtime.sliding import segment_windows, softmax
-from stampseg.runtime.trust import UntrustedError, check_calibrated, trust_of
+from stampseg.runtime.trust import (
+    Assessed,
+    LabelTrust,
+    Trust,
+    UntrustedError,
+    check_calibrated,
+    summary,
+    trust_of,
+)  # fmt: skip
 
 SHAPE = LabelShape(cases=9, size=(60.0, 90.0), pieces=1, at_border=False)
 CURVE = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.8), margin=0.1, people=9)
@@ -274,3 +282,19 @@ def test_pieces_left_out_are_unusual_where_they_were_much_of_what_was_found(tmp_
     lines = {line.split()[0]: line for line in said if line.startswith("  ")}
     assert lines["much.png"].endswith(f"1 stray piece left out, {share:.0%} of what was found of a label")
     assert "left out" not in lines["speck.png"]
+
+
+def test_what_is_unusual_is_named_though_much_is_expected_of_it() -> None:
+    def assessed(number: int) -> Assessed:
+        name = Path(f"{number:02d}.png")
+        flags = ("2 stray pieces",) if number >= 8 else ()
+        label = LabelTrust("liver", 0.5 + number / 100, (0.5 + number / 100, 0.4, 0.9))
+        return Assessed(name, name, name, Trust((label,), flags))
+
+    def named(count: int) -> list[str]:
+        said = summary([assessed(number) for number in range(count)], settings_of(), Path("out"))
+        return [line.split()[0] for line in said if line.startswith("  ")]
+
+    assert named(7) == [f"{n:02d}.png" for n in range(5)]
+    assert named(10) == [f"{n:02d}.png" for n in (*range(5), 8, 9)]
+    assert named(16) == [f"{n:02d}.png" for n in (*range(5), *range(8, 13))] + ["and"]

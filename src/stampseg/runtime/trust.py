@@ -23,7 +23,7 @@ from .confidence import Confident
 
 TABLE = "confidence.csv"
 RECORD = "confidence.json"
-SHOWN = 5  # masks to look at first
+SHOWN = 5  # masks of which least is to be expected, and as many others that are unusual
 STRAY = 0.1  # of a label's voxels in pieces left out: more is unusual
 
 
@@ -206,9 +206,12 @@ def summary(rows: Sequence[Assessed], plan: Plan, output: Path) -> list[str]:
     """The last lines: the masks to look at first, why, and what the figures rest on."""
     ranked = sorted(rows, key=lambda row: row.trust.lowest)
     lines = ["to look at first:"] if len(ranked) > 1 else []
-    for row in ranked[:SHOWN] if len(ranked) > 1 else []:
+    unusual = [row for row in ranked[SHOWN:] if row.trust.flags]  # a network may be sure of what is wrong
+    for row in [*ranked[:SHOWN], *unusual[:SHOWN]] if len(ranked) > 1 else []:
         why = f"; {'; '.join(row.trust.flags)}" if row.trust.flags else ""
         lines.append(f"  {one_line(row.mask.name)}  {row.trust.words() or 'nothing found'}{why}")
+    if len(unusual) > SHOWN:
+        lines.append(f"  and {len(unusual) - SHOWN} more with something unusual: see flags in {TABLE}")
     flagged = sum(bool(row.trust.flags) for row in rows)
     lines.append(f"{counted(flagged, 'mask')} of {len(rows)} with something unusual; {source_of(plan)}")
     lines.append(f"written to {one_line(str(output / TABLE))} and {RECORD}")
