@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -354,6 +355,8 @@ def test_a_meeting_that_fails_is_for_the_reason_of_another_and_the_next_one_is_h
 
     def lost(*arguments: Any, **options: Any) -> None:
         meet(*arguments, **options)
+        for other in multiprocessing.active_children():  # it has met too, and ends with its reason
+            other.join(timeout=60)
         dist.destroy_process_group()
         dist.distributed_c10d._world.group_count = 1  # as torch leaves it where a meeting fails
         raise RuntimeError("Connection closed by peer [127.0.0.1]:44767")
