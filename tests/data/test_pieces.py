@@ -111,7 +111,8 @@ def test_a_plan_says_which_labels_are_one_piece(tmp_path):
     assert plan.one_piece == (1,)
     assert "pieces: organ: one piece in every label; masks keep the surest one" in plan.notes
     assert planned(tmp_path / "asked", ones, pieces="all").one_piece == ()
-    assert planned(tmp_path / "few", ones[:4]).one_piece == ()
+    assert planned(tmp_path / "few", ones[:3]).one_piece == ()
+    assert planned(tmp_path / "four", ones[:4]).one_piece == (1,)  # of five, of which one validates
     assert planned(tmp_path / "two", [*ones, two]).one_piece == ()
 
 

@@ -54,7 +54,7 @@ class DataOptions(Options):
     )
     pieces: Literal["auto", "all"] = Field(
         "auto",
-        description="auto: of a label that is one piece in every labelled case (five or more, of three "
+        description="auto: of a label that is one piece in every training case (four or more, of three "
         "people) and not thin, as vessels and walls are, masks keep the piece that the network is surest of, "
         "and any that comes near it; all: they keep all pieces.",
     )

@@ -15,7 +15,7 @@ from ..core.options import Options
 from ..core.text import counted, number_text, range_text
 from .pieces import count_pieces
 
-LEAST_CASES, LEAST_PEOPLE = 5, 3  # that show a label as one piece; of fewer it cannot be said
+LEAST_CASES, LEAST_PEOPLE = 4, 3  # that show a label as one piece: five labelled ones, one of which validates
 # Of the thickest part, by that of a ball of the same size: vessels have .1, walls of a heart or a bladder up
 # to .2, ten centimetres of spinal cord .4, organs more. A mask of what is thinner breaks along it, and the
 # pieces are parts of it.
