@@ -258,6 +258,15 @@ def test_image_and_label_move_together(patch, shape, spacing):
     assert moved > 5
 
 
+def test_a_volume_of_one_slice_is_turned_within_it() -> None:
+    """Turned about another axis, all but a strip would be beyond, and the loss would not see its border."""
+    plan = PLAN.model_copy(update={"spatial_dims": 3, "patch_size": (24, 32, 1), "spacing": (1.0, 1.0, 1.0)})
+    blank = torch.zeros(1, 24, 32, 1, dtype=torch.uint8)
+    case, transform = prepared_of(blank.float(), blank), TrainingTransform(plan)
+    known = [float((transform(case, {}, seed)["label"] == 0).float().mean()) for seed in range(40)]
+    assert min(known) > 0.6 and np.mean(known) > 0.9
+
+
 def test_nothing_is_mirrored():
     label = torch.zeros(1, 32, 48, dtype=torch.uint8)
     label[0, 12:20, 4:12] = 1  # left half

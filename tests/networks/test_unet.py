@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from stampseg.channels.cost import Tally
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
+from stampseg.core.config import NetworkOptions
 from stampseg.core.errors import ConfigError
+from stampseg.networks.factory import spec_of
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import UNet, doubling_widths, flat_widths, unit_names
 
@@ -71,6 +74,30 @@ def test_widths_are_data() -> None:
     assert list(graph.widths().values()) == [*widths.values(), 2]
 
 
+def test_a_flat_kernel_makes_of_a_volume_of_one_slice_what_a_picture_is() -> None:
+    volume = UNet(3, 1, 2, 4, [(2, 2, 1)] * 2, kernel_size=(3, 3, 1)).eval()
+    picture = UNet(2, 1, 2, 4, [(2, 2)] * 2).eval()
+    picture.load_state_dict({k: v[..., 0] if v.ndim == 5 else v for k, v in volume.state_dict().items()})
+    x = torch.randn(2, 1, 8, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(volume(x[..., None])[..., 0], picture(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["unet", "monai.DynUNet", "nnunet.PlainConvUNet"])
+def test_windows_of_one_slice_have_kernels_of_one(name: str) -> None:
+    def kernels(patch_size: tuple[int, ...]) -> set[tuple[int, ...]]:
+        task = SimpleNamespace(
+            spatial_dims=3, in_channels=1, out_channels=2, patch_size=patch_size, spacing=(1.0, 1.0, 1.0),
+            strides=((2, 2, 1), (2, 2, 1)),
+        )  # fmt: skip
+        with torch.device("meta"):
+            network = spec_of(task, NetworkOptions(name=name)).build()
+        return {m.kernel_size for m in network.modules() if type(m) is nn.Conv3d and max(m.kernel_size) > 1}
+
+    assert kernels((16, 16, 1)) == {(3, 3, 1)}
+    assert kernels((16, 16, 4)) == {(3, 3, 3)}
+
+
 SMALL = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "strides": [(2, 2)]}
 
 
@@ -85,6 +112,8 @@ SMALL = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "strides": [(2,
         ({"widths": 0}, "every width must be at least 1"),
         ({"widths": flat_widths(2, 2)}, "a U-Net of 1 poolings: missing [], unknown ['decoder.1.0'"),
         ({"widths": {"up.0": 1}}, "missing ['bottleneck.0', 'bottleneck.1', 'decoder.0.0'"),
+        ({"kernel_size": [3]}, "kernel_size [3]; expected 2 odd numbers, one per axis"),
+        ({"kernel_size": [3, 2]}, "kernel_size [3, 2]; expected 2 odd numbers, one per axis"),
         ({"norm": "layer"}, "network 'unet' does not take these arguments"),
         ({"depth": 3}, "network 'unet' does not take the argument 'depth'; it takes spatial_dims, in_ch"),
         ({"in_channels": "one"}, "network 'unet' does not take these arguments"),

@@ -30,6 +30,7 @@ from .preprocess import Prepared
 
 AFFINE_SHARE = 0.7  # of the samples that are turned, scaled and shifted
 ROTATION = math.radians(15)
+UNEVEN = 3.0  # of voxels or of the window, across an axis, beyond which nothing is turned about it
 SCALE = 0.15
 SHIFT = 0.05  # of the window
 MARGIN = 0.2  # of the window, read around it so that turning brings in image and not blanks
@@ -161,9 +162,9 @@ def _affine(plan: Plan) -> Compose:
         keys=("image", "label"),
         prob=1.0,
         spatial_size=plan.patch_size,
-        rotate_range=_rotations(plan.spacing) if dims == 3 else [ROTATION],
+        rotate_range=_rotations(plan),
         scale_range=[SCALE] * dims,
-        translate_range=[SHIFT * n for n in plan.patch_size],
+        translate_range=[SHIFT * n if n > 1 else 0.0 for n in plan.patch_size],
         mode=("bilinear", "nearest"),
         padding_mode="zeros",
         cache_grid=True,
@@ -173,14 +174,24 @@ def _affine(plan: Plan) -> Compose:
     return Compose([transform])
 
 
-def _rotations(spacing: Sequence[float]) -> list[float]:
-    """Largest angle about each axis; less where voxels are uneven across it, as it turns voxels, not mm."""
+def _rotations(plan: Plan) -> list[float]:
+    """Largest angle, in 3D about each axis; less where voxels, which are turned and not mm, are uneven.
+
+    None where the window is thin across it, as in nnU-Net: it would turn out of the slices it has.
+    """
+    if plan.spatial_dims == 2:
+        return [ROTATION]
     angles = []
     for axis in range(3):
-        one, other = (value for a, value in enumerate(spacing) if a != axis)
-        ratio = max(one, other) / min(one, other)
-        angles.append(ROTATION / ratio if ratio <= 3 else 0.0)
+        uneven, thin = (_ratio(values, axis) for values in (plan.spacing, plan.patch_size))
+        angles.append(ROTATION / uneven if max(uneven, thin) <= UNEVEN else 0.0)
     return angles
+
+
+def _ratio(values: Sequence[float], axis: int) -> float:
+    """Of the two other axes, the larger by the smaller."""
+    one, other = (value for a, value in enumerate(values) if a != axis)
+    return max(one, other) / min(one, other)
 
 
 def _intensity() -> Compose:
@@ -195,7 +206,7 @@ def _intensity() -> Compose:
 
 def augmentation_in_words(plan: Plan) -> str:
     """What is done to the windows that train, with its strengths, for a methods section."""
-    angles = _rotations(plan.spacing) if plan.spatial_dims == 3 else [ROTATION]
+    angles = _rotations(plan)
     turned = sorted({round(math.degrees(angle)) for angle in angles}, reverse=True)
     degrees = " or ".join(map(str, turned))
     return (

@@ -155,12 +155,15 @@ def doubled(width: int | None, levels: int, most: int | None = None) -> list[int
 
 
 def kernel_sizes(task: Task) -> list[list[int]]:
-    """Per level and axis 3, or 1 across slices twice as thick as the pixels there, as in nnU-Net."""
+    """Per level and axis 3; 1 across slices twice as thick as the pixels there, as in nnU-Net, or alone."""
     kernels, spacing = [], list(task.spacing)
     kernel = [1] * task.spatial_dims
     for step in ((1,) * task.spatial_dims, *task.strides):
         spacing = [value * factor for value, factor in zip(spacing, step, strict=True)]
-        fine = [value < 2 * min(spacing) for value in spacing]
+        fine = [
+            value < 2 * min(spacing) and size > 1
+            for value, size in zip(spacing, task.patch_size, strict=True)
+        ]
         kernel = [3 if size == 3 or near else 1 for size, near in zip(kernel, fine, strict=True)]
         kernels.append(kernel)
     return kernels

@@ -26,8 +26,12 @@ DEEPEST = 16
 
 def _unet(task: Task, options: NetworkOptions) -> Arguments:
     levels = len(task.strides)
+    flat = [
+        1 if size == 1 else 3 for size in task.patch_size
+    ]  # beside a single slice there is nothing to see
     return {
         **data_values(task),
+        **({"kernel_size": flat} if 1 in flat else {}),
         "widths": doubling_widths(doubled(options.width, 0)[0], levels),
         "strides": [list(step) for step in task.strides],
         "norm": options.norm or "batch",

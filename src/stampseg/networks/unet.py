@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ..channels.dropout import TargetedDropout
 from ..core.errors import ConfigError
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _POOL = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _NORM = {
@@ -75,19 +75,21 @@ def thinned_widths(widths: Mapping[str, int]) -> Iterator[dict[str, int]]:
 
 
 class ConvUnit(nn.Module):
-    """Convolution 3^d, then norm and activation in the chosen order, then targeted dropout."""
+    """Convolution, then norm and activation in the chosen order, then targeted dropout."""
 
     def __init__(
         self,
         spatial_dims: int,
         in_channels: int,
         out_channels: int,
+        kernel_size: tuple[int, ...],
         norm: Norm,
         activation: Activation,
         order: Order,
     ) -> None:
         super().__init__()
-        self.conv = _CONV[spatial_dims](in_channels, out_channels, 3, padding=1)
+        padding = tuple(size // 2 for size in kernel_size)
+        self.conv = _CONV[spatial_dims](in_channels, out_channels, kernel_size, padding=padding)
         normalise = _NORM[norm, spatial_dims](out_channels, affine=True)
         activate = nn.ReLU(inplace=True) if activation == "relu" else nn.LeakyReLU(0.01, inplace=True)
         if order == "norm-activation":
@@ -115,12 +117,13 @@ class UNet(nn.Module):
         norm: batch or instance.
         activation: relu or leaky_relu.
         order: norm-activation, or activation-norm as published.
+        kernel_size: of the convolutions, one odd number per axis: 1 along an axis of one voxel; None: all 3.
 
     Shape:
         (B, in_channels, *S) -> (B, out_channels, *S); every axis of S a multiple of its strides' product.
 
     Raises:
-        ConfigError: a width is missing or below one, or the strides do not fit spatial_dims.
+        ConfigError: a width is missing or below one, or strides or kernels do not fit spatial_dims.
     """
 
     def __init__(
@@ -133,6 +136,7 @@ class UNet(nn.Module):
         norm: Norm = "batch",
         activation: Activation = "relu",
         order: Order = "norm-activation",
+        kernel_size: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if spatial_dims not in _CONV:
@@ -143,6 +147,11 @@ class UNet(nn.Module):
         levels = len(steps)
         if levels > MOST_LEVELS:
             raise ConfigError(f"{levels} levels of strides; expected at most {MOST_LEVELS}")
+        kernel = (3,) * spatial_dims if kernel_size is None else tuple(kernel_size)
+        if len(kernel) != spatial_dims or any(size < 1 or size % 2 == 0 for size in kernel):
+            raise ConfigError(
+                f"kernel_size {list(kernel)}; expected {spatial_dims} odd numbers, one per axis"
+            )
         wide = doubling_widths(widths, levels) if isinstance(widths, int) else dict(widths)
         self._check_widths(wide, levels)
         self.spatial_dims = spatial_dims
@@ -151,8 +160,8 @@ class UNet(nn.Module):
         def block(source: int, name: str) -> nn.Sequential:
             first, second = wide[f"{name}.0"], wide[f"{name}.1"]
             return nn.Sequential(
-                ConvUnit(spatial_dims, source, first, norm, activation, order),
-                ConvUnit(spatial_dims, first, second, norm, activation, order),
+                ConvUnit(spatial_dims, source, first, kernel, norm, activation, order),
+                ConvUnit(spatial_dims, first, second, kernel, norm, activation, order),
             )
 
         channels = in_channels
