@@ -51,9 +51,13 @@ def _reach(residuals: Sequence[np.ndarray]) -> float:
 
 
 def _fit(points: Points) -> tuple[np.ndarray, np.ndarray]:
-    """Rising points: the middle of each stretch of equal Dice of the isotonic regression."""
-    certainty, dice = np.array(sorted([(0.0, 0.0), *points])).T
-    found = isotonic_regression(dice)
+    """Rising points: the middle of each stretch of equal Dice of the isotonic regression.
+
+    Points of the same certainty are one, with their mean.
+    """
+    values, dice = np.array([(0.0, 0.0), *points]).T
+    certainty, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    found = isotonic_regression(np.bincount(place, dice) / count, weights=count)
     blocks = list(zip(found.blocks[:-1], found.blocks[1:], strict=True))
-    middles = np.array([certainty[start:stop].mean() for start, stop in blocks])
+    middles = np.array([np.average(certainty[a:b], weights=count[a:b]) for a, b in blocks])
     return middles, np.clip(found.x[found.blocks[:-1]], 0.0, 1.0)

@@ -15,7 +15,7 @@ from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared
 from ..data.regions import in_classes
 from ..evaluation.calibration import calibrate
-from ..evaluation.metrics import dice_score
+from ..evaluation.metrics import mask_agreement
 from ..evaluation.temperature import Heat, temperature_of
 from ..runtime.confidence import segment_confidently
 from ..runtime.sliding import walking_axis
@@ -56,10 +56,9 @@ def measure(
             for (_, classes), certainty, of in zip(
                 plan.structures, found.certainty[1:], measured.labels, strict=True
             ):
-                there = in_classes(truth, classes)
-                if certainty is not None or there.any():
-                    dice = dice_score(in_classes(found.mask, classes), there)
-                    of.setdefault(case.group, []).append((certainty or 0.0, dice))
+                said, there = in_classes(found.mask, classes), in_classes(truth, classes)
+                if said.any() or there.any():
+                    of.setdefault(case.group, []).append((certainty or 0.0, mask_agreement(said, there)))
     return measured
 
 
