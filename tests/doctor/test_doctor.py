@@ -231,10 +231,16 @@ def test_names_of_several_people(ids: list[str]) -> None:
 
 
 def test_many_equal_findings_are_shortened_in_words_only(tmp_path: Path) -> None:
-    data = dataset(tmp_path, 16, **dict.fromkeys("abcdefg", empty))
+    data = dataset(tmp_path, 24, **dict.fromkeys("abcdefg", empty))
     assert len(findings(data, "--validation", "none")) == 7
     said = call("check", data, "--no-timing", "--validation", "none").output
     assert said.count("[empty-mask]") == 5 and "and 2 more like these; --json lists all" in said
+
+
+def test_where_many_masks_are_empty_that_is_said_once(tmp_path: Path) -> None:
+    data = dataset(tmp_path, 10, **dict.fromkeys("abcd", empty))
+    (found,) = [each for each in findings(data) if each["code"] == "empty-mask"]
+    assert found["found"].startswith("4 of 10 masks hold background only (") and len(found["files"]) == 4
 
 
 def test_time_and_space_are_estimated(tmp_path: Path) -> None:

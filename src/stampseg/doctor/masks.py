@@ -14,27 +14,26 @@ from .facts import CaseFacts
 from .finding import Finding, finding
 
 RARE = 2  # cases
+MANY = 1 / 3  # of the masks: they are a kind of scan here, and no slip
 SWAPPED_MOST = 0.4  # share of a mask that the structure of all others has at most, where one may be swapped
 SWAPPED_ROOM = 1.5  # beyond the others' range
 
 
 def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
-    """Masks of one value, where other masks hold more."""
+    """Masks of one value, where other masks hold more; one finding where they are many."""
     labelled = [f for f in facts if f.labels]
     usual = Counter(value for f in labelled for value in f.labels)
     if len(usual) < 2:
         return []
     background = max(usual, key=lambda value: (usual[value], -abs(value)))
-    return [
-        finding(
-            "empty-mask",
-            f"{f.case.label}: holds background only",
-            "right where the structure is absent; else label the case, or leave it out",
-            [str(f.case.label)],
-        )
-        for f in labelled
-        if set(f.labels) == {background}
-    ]
+    empty = [str(f.case.label) for f in labelled if set(f.labels) == {background}]
+    if len(empty) > MANY * len(labelled):
+        words = [f"{len(empty)} of {len(labelled)} masks hold background only ({some(empty, 3)})"]
+        files = [empty]
+    else:
+        words, files = [f"{name}: holds background only" for name in empty], [[name] for name in empty]
+    fix = "right where the structure is absent; else label the case, or leave it out"
+    return [finding("empty-mask", text, fix, of) for text, of in zip(words, files, strict=True)]
 
 
 def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:
