@@ -202,6 +202,8 @@ def segment_all(
     told += tuple(other_scans_of_the_trained(cases, known, models, entries))
     for text in told:
         tell(text)
+    if overlays is not None and written:
+        echo(f"pictures of the masks in {one_line(str(overlays))}")
     if probabilities and written:
         echo(_probabilities_words(opened.plan))
     rows = [result.assessed for result in written if result.assessed is not None]

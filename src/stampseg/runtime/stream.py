@@ -183,4 +183,7 @@ def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan
     turn = find_orientation(image.header)  # upright, however the file lies
     spacing = oriented_spacing(image.header.spacing, turn)
     upright, mask = orient(image.array, turn), orient(classes, turn)
-    save_overlay(path, upright, mask, title=case.id, spacing=spacing, label_names=names)
+    save_overlay(
+        path, upright, mask, title=case.id, spacing=spacing, label_names=names,
+        placed=image.header.placed,
+    )  # fmt: skip
