@@ -191,7 +191,9 @@ def predict(folder, monkeypatch, settings, images, **options):
 
 def settings_of(**changes):
     labels = (None, SHAPE)
-    scans = TrainingScans(spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=labels)
+    scans = TrainingScans(
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=labels
+    )
     return plan(scans=scans, calibration=Calibration(labels=(None, CURVE), source="folds"), **changes)
 
 
@@ -275,7 +277,7 @@ def test_pieces_left_out_are_unusual_where_they_were_much_of_what_was_found(tmp_
     images = {"much": np.maximum(body, far), "speck": np.maximum(body, 0.53 * disc((16, 16), 0, (13, 13)))}
     shape = SHAPE.model_copy(update={"size": (20.0, 90.0)})
     scans = TrainingScans(
-        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=(None, shape)
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=(None, shape)
     )
     settings = plan(scans=scans, one_piece=(1,))
     said = predict(tmp_path, monkeypatch, settings, images, confidence=True)
@@ -307,7 +309,7 @@ def test_absurd_masks_are_told_of_without_confidence_and_once_with_it(
     """A mask far beyond the sizes of training, and an empty one of a label that all nine cases have."""
     labels = (None, SHAPE)
     scans = TrainingScans(
-        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=labels, cases=9
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=labels, cases=9
     )
     images = {"good": disc((16, 16), 5), "none": np.zeros((16, 16)), "tiny": disc((16, 16), 1)}
     told = "the mask is unlike all that the model was trained on:"
