@@ -18,8 +18,8 @@ DRAW = "these runs"
 # What else can be done, for only cases that validated both runs are read here.
 OTHERWISE = (
     "or predict people of whom neither has learnt (`segment`) with each and measure the masks of both "
-    "(`stampseg evaluate`); `stampseg study` trains and tests methods on several draws of people, and its folder "
-    "is compared as well"
+    "(`stampseg evaluate`); `stampseg study` trains and tests methods on several draws of people, and its "
+    "folder is compared as well"
 )
 
 
