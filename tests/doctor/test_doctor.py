@@ -117,6 +117,47 @@ def test_a_case_unlike_the_others(
         assert found["fix"]
 
 
+def dark(made: Made) -> Made:
+    """Values that crowd at the lower end."""
+    low, high = made[0].min(), made[0].max()
+    return low + (high - low) * ((made[0] - low) / (high - low)) ** 8, made[1], made[2]
+
+
+def light(made: Made) -> Made:
+    return made[0].max() - dark((made[0].max() - made[0], made[1], made[2]))[0], made[1], made[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (None, large, "in extent)"),
+        (None, coarse, "mm in extent)"),
+        (dark, light, "% of its range)"),
+    ],
+)
+def test_two_halves_of_other_kinds_are_told_with_an_example_of_each(
+    first: Callable[[Made], Made] | None, second: Callable[[Made], Made], said: str, tmp_path: Path
+) -> None:
+    """No case is an outlier where half of them are: the middle lies in one half."""
+    spoiled = dict.fromkeys("fghij", second) | ({} if first is None else dict.fromkeys("abcde", first))
+    (found,) = [
+        each
+        for each in findings(dataset(tmp_path, 10, **spoiled), "--validation", "none")
+        if each["code"] == "kinds"
+    ]
+    assert found["found"].startswith("two kinds of images, and nothing between them: 5 images as ")
+    assert "a.nii.gz (" in found["found"] and "f.nii.gz (" in found["found"]
+    assert found["found"].count(said) == 2 and len(found["files"]) == 5
+
+
+def test_sizes_that_go_over_into_one_another_are_of_one_kind(tmp_path: Path) -> None:
+    def longer(times: int) -> Callable[[Made], Made]:
+        return lambda made: (np.tile(made[0], (times, 1, 1)), np.tile(made[1], (times, 1, 1)), made[2])
+
+    data = dataset(tmp_path, 12, **{name: longer(1 + n // 3) for n, name in enumerate("abcdefghijkl")})
+    assert "kinds" not in {each["code"] for each in findings(data, "--validation", "none")}
+
+
 def test_a_rare_class_is_named_with_its_cases(tmp_path: Path) -> None:
     found = one(dataset(tmp_path, c=extra), "rare-class", "--validation", "none")
     assert "class 2" in found["found"] and "1 of 6 cases (c)" in found["found"]
