@@ -101,6 +101,7 @@ def test_predict_gives_the_files_own_values_names_and_grid(run: Path, pictures: 
         and "labelled pixels" in told
         and len(list((tmp_path / "seen").iterdir())) == 8
     )
+    assert f"pictures of the masks in {tmp_path / 'seen'}\n" in told
     result = json.loads(call("evaluate", tmp_path / "out", pictures / "masks", "--json").output)
     assert result["cases"] == 8
     call("evaluate", tmp_path / "out", pictures / "masks", "-o", tmp_path / "metrics.csv")

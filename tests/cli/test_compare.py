@@ -178,11 +178,22 @@ def test_cases_that_only_one_run_validated_are_left_out(runs: tuple[Path, Path],
     (other / "splits.json").write_text(json.dumps(splits))
     said = call("compare", runs[0], other, "-o", tmp_path / "b.md", code=3).output
     assert said.count("\n") == 1 and "no case validated both (p" in said
-    assert said.endswith("train both with the same `train.validation` cases (a CSV) and `seed`\n")
+    otherwise = (
+        "or predict people of whom neither has learnt (`stampseg predict`) with each and measure the masks "
+        "of both (`stampseg evaluate`); `stampseg study` trains and tests methods on several draws of "
+        "people, and its folder is compared as well\n"
+    )
+    assert said.endswith(f"train both with the same `train.validation` cases (a CSV) and `seed`, {otherwise}")
     splits["validation"] = []
     (other / "splits.json").write_text(json.dumps(splits))
     said = call("compare", runs[0], other, "-o", tmp_path / "b.md", code=3).output
-    assert f"{other}: no case was held out to validate on, so that there is nothing to compare" in said
+    first = f"{other}: no case was held out to validate on, and two runs are compared on the cases that "
+    train = f"train both with the same `train.validation` cases, {otherwise}"
+    assert f"{first}validated both; {train}" in said
+    folds = {"words": "by people", "folds": []}
+    (other / "folds.json").write_text(json.dumps(folds))
+    said = call("compare", runs[0], other, "-o", tmp_path / "b.md", code=3).output
+    assert "(the Dice of its folds stands in folds.json of the run and in its report, and is not rea" in said
 
 
 def test_runs_that_cannot_be_predicted_are_refused(

@@ -36,7 +36,7 @@ def test_what_is_known_of_each_image(run: Path, pictures: Path, trained: set[str
         assert mask["trained_on"] == (Path(mask["image"]).stem in trained)
         assert (mask["shape"], mask["orientation"], mask["channels"]) == ([40, 48], "", 1)
         assert sum(mask["voxels"].values()) == 40 * 48 and Path(mask["mask"]).is_file()
-        assert (mask["unlike"], mask["unit"]) == ([], "px")
+        assert (mask["unlike"], mask["unusual"], mask["unit"]) == ([], [], "px")
     assert (
         "the model was trained on 6 of these 8 images: masks of new images will be less good"
         in found["warnings"]

@@ -111,6 +111,25 @@ def test_a_scan_of_one_value_is_told(tmp_path: Path) -> None:
     assert found == ["every voxel has the value 7"]
 
 
+def test_a_label_in_place_of_a_scan_is_told(tmp_path: Path) -> None:
+    """Of no more values than labels have, whole ones; not of a thresholded scan where training had such."""
+    plan, mask = plan_of(data_in(tmp_path), "zscore"), scan(9)[1]
+    words = "only the values 0, {}, as a mask has: is it a label in place of a scan?"
+    for scale in (1, 255):
+        (found,) = said(tmp_path / "x", plan, mask * np.float32(scale))
+        assert found == words.format(scale)
+    halves, few = mask * np.float32(0.5), mask.astype(np.float32)
+    few[0, 0, 0] = 7
+    for image in (halves, few):
+        assert not any("as a mask has" in text for text in said(tmp_path / "x", plan, image))
+    drawn = tmp_path / "drawn"
+    for number in range(3):
+        save(drawn / "images" / f"{number}.nii.gz", (scan(number)[1] * 255).astype(np.uint8))
+        save(drawn / "labels" / f"{number}.nii.gz", scan(number)[1])
+    image = (scan(9)[1] * 255).astype(np.float32)
+    assert not any("as a mask has" in text for text in said(tmp_path / "x", plan_of(drawn, "zscore"), image))
+
+
 def test_plans_of_before_know_nothing_to_compare_with(tmp_path: Path) -> None:
     plan = plan_of(data_in(tmp_path)).model_copy(update={"scans": None})
     assert said(tmp_path / "x", plan, scan(9)[0] + 5000) == []

@@ -5,6 +5,7 @@ import numpy as np
 from stampseg.data.fingerprint import object_radius
 from stampseg.data.shapes import (
     LabelShape,
+    absurd,
     joined_shapes,
     measure_shapes,
     one_piece_classes,
@@ -93,3 +94,28 @@ def test_what_no_training_label_is_like():
     assert unusual(volume, (None, big), names[:2], (10.0, 10.0, 10.0), picture=False) == [
         "liver: 1 ml (trained on 30 to 40)"
     ]
+
+
+def test_what_is_absurd_is_told_in_the_same_words_and_later():
+    """Far beyond the sizes, many times the pieces, gone where every case has it; not of the border alone."""
+    usual = LabelShape(cases=9, size=(30.0, 40.0), pieces=1, at_border=False)
+    some = LabelShape(cases=8, size=(30.0, 40.0), pieces=1, at_border=False)
+    names = ("background", "liver", "tumour")
+
+    def said(mask, cases=9):
+        return absurd(mask, (None, usual, some), names, (1.0, 1.0), picture=True, cases=cases)
+
+    assert said(boxes((1, 0, 5, 3, 3))) == []  # a third of the least, and at the border
+    assert said(boxes((1, 5, 5, 2, 3))) == ["liver: 6 pixels (trained on 30 to 40)"]
+    assert said(np.ones((20, 24), np.uint8)) == ["liver: 480 pixels (trained on 30 to 40)"]
+    pieces = [(1, 2 + 6 * (n // 2), 2 + 8 * (n % 2), 3, 3) for n in range(4)]
+    assert said(boxes(*pieces[:3])) == []
+    assert said(boxes(*pieces)) == ["liver: 4 pieces (trained on 1 at most)"]
+    assert said(boxes((2, 5, 5, 6, 6))) == ["liver: nothing found"]
+    assert said(boxes((1, 5, 5, 6, 6))) == []  # not every case has a tumour
+    assert said(boxes(), cases=0) == []  # of how many there were, old models do not say
+
+
+def test_pieces_are_not_counted_in_boxes_beyond_what_is_asked():
+    mask = boxes((1, 2, 3, 4, 5), (1, 10, 10, 2, 2))
+    assert [measure_shapes(mask, 2, (1, 1), most)[1].pieces for most in (None, 90, 89)] == [2, 2, 1]

@@ -146,6 +146,18 @@ def test_labels_that_take_every_person_leave_nobody_to_validate() -> None:
         split_of(cases, "0.3", labels=4)
 
 
+def test_labels_that_leave_nobody_are_warned_of_where_others_would_have_validated() -> None:
+    """Five people: the default has one of them validate; of four nobody would have."""
+    five = split_of(labelled_cases(5), labels=5)
+    assert five.level == Level.WARNING and five.note == (
+        "5 cases train, none validates: `labels` 5 takes all 5 labelled people, of whom a fifth validate "
+        "where it is left out; lower it, or name other cases with `train.validation`"
+    )
+    four = split_of(labelled_cases(4), labels=4)
+    assert four.level == Level.INFO and four.note.endswith("none validates (no other person is labelled)")
+    assert split_of(labelled_cases(5), "none", labels=5).level == Level.INFO
+
+
 @pytest.mark.parametrize(("people", "training"), [(1, 1), (4, 4), (5, 4), (10, 8), (50, 40), (200, 180)])
 def test_auto_is_a_fifth_and_at_most_twenty(people: int, training: int) -> None:
     found = split_of(labelled_cases(people))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.data.cases import match_group
 from stampseg.doctor.estimates import Estimate, judge
 from stampseg.doctor.finding import CODES, finding
 from stampseg.doctor.people import simplest, suggest_groups
@@ -116,6 +117,47 @@ def test_a_case_unlike_the_others(
         assert found["fix"]
 
 
+def dark(made: Made) -> Made:
+    """Values that crowd at the lower end."""
+    low, high = made[0].min(), made[0].max()
+    return low + (high - low) * ((made[0] - low) / (high - low)) ** 8, made[1], made[2]
+
+
+def light(made: Made) -> Made:
+    return made[0].max() - dark((made[0].max() - made[0], made[1], made[2]))[0], made[1], made[2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (None, large, "in extent)"),
+        (None, coarse, "mm in extent)"),
+        (dark, light, "% of its range)"),
+    ],
+)
+def test_two_halves_of_other_kinds_are_told_with_an_example_of_each(
+    first: Callable[[Made], Made] | None, second: Callable[[Made], Made], said: str, tmp_path: Path
+) -> None:
+    """No case is an outlier where half of them are: the middle lies in one half."""
+    spoiled = dict.fromkeys("fghij", second) | ({} if first is None else dict.fromkeys("abcde", first))
+    (found,) = [
+        each
+        for each in findings(dataset(tmp_path, 10, **spoiled), "--validation", "none")
+        if each["code"] == "kinds"
+    ]
+    assert found["found"].startswith("two kinds of images, and nothing between them: 5 images as ")
+    assert "a.nii.gz (" in found["found"] and "f.nii.gz (" in found["found"]
+    assert found["found"].count(said) == 2 and len(found["files"]) == 5
+
+
+def test_sizes_that_go_over_into_one_another_are_of_one_kind(tmp_path: Path) -> None:
+    def longer(times: int) -> Callable[[Made], Made]:
+        return lambda made: (np.tile(made[0], (times, 1, 1)), np.tile(made[1], (times, 1, 1)), made[2])
+
+    data = dataset(tmp_path, 12, **{name: longer(1 + n // 3) for n, name in enumerate("abcdefghijkl")})
+    assert "kinds" not in {each["code"] for each in findings(data, "--validation", "none")}
+
+
 def test_a_rare_class_is_named_with_its_cases(tmp_path: Path) -> None:
     found = one(dataset(tmp_path, c=extra), "rare-class", "--validation", "none")
     assert "class 2" in found["found"] and "1 of 6 cases (c)" in found["found"]
@@ -213,7 +255,28 @@ def test_a_pattern_stays_where_no_simple_one_parts_the_same() -> None:
     ids = ["a_left", "a_right", "b_left", "b_right", "c"]
     found = suggest_groups(ids)
     assert found is not None and simplest(ids, found[1]) == "^([^_]+)"
-    assert simplest(["a_x_left", "a_x_right", "a_y_left", "c"], found[1]) == found[1]
+    names = ["a_x_left", "a_x_right", "a_y_left", "c"]
+    assert simplest(names, found[1]) == found[1]
+    assert [match_group(found[1], name) for name in names] == ["a_x", "a_x", "a_y", "c"]
+
+
+@pytest.mark.parametrize("names", [
+    ["a_x_left", "a_x_right", "b_left", "b_right", "c", "3.4"],
+    ["anna-IM-1", "anna-IM-2", "bert_IM_3", "bert_IM_4", "Carl"],
+    ["p1_1", "p1_2", "2-1-x", "2-2-y", "whoever"],
+    ["sub-a_ses-1", "sub-a_ses-2", "sub-b_ses-1", "sub-b_ses-2", "phantom"],
+])  # fmt: skip
+def test_the_regex_that_is_proposed_names_a_person_in_every_case(names: list[str], tmp_path: Path) -> None:
+    """One was proposed that `train` then refused, for a name without the sign."""
+    data = dataset(tmp_path, len(names))
+    for old, new in zip("abcdef", names, strict=False):
+        for part in ("images", "labels"):
+            shutil.move(data / part / f"{old}.nii.gz", data / part / f"{new}.nii.gz")
+    (data / "labels" / f"{names[-1]}.nii.gz").unlink()  # a scan without a label has a person as well
+    (advice,) = [each["fix"] for each in findings(data, "--validation", "none") if each["code"] == "people"]
+    regex = re.search(r"--group-regex '(.+?)', whose brackets are the person;", advice)
+    assert regex and len({match_group(regex[1], name) for name in names}) < len(names)
+    assert "people" not in {each["code"] for each in findings(data, "--group-regex", regex[1])}
 
 
 @pytest.mark.parametrize("target", ["5", "15", "0.001%", "flops:25", "150%"])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
-from stampseg.evaluation.overlay import PALETTE, contact_sheet, save_overlay
+from stampseg.evaluation.overlay import COMPASS, PALETTE, contact_sheet, save_overlay
 from stampseg.evaluation.overlay import _legend as legend_of
 
 MARGIN = 8
@@ -85,6 +85,28 @@ def test_volumes_stand_upright(tmp_path: Path) -> None:
     image[0, :, 12:, :] = 1  # the far end of the second axis belongs at the top of the first plane
     picture = pixels(save_overlay(tmp_path / "a.png", image, np.zeros((16, 16, 16), np.uint8)))
     assert picture[MARGIN + 20, 200, 0] > 250 and picture[MARGIN + 300, 200, 0] == 0
+
+
+def test_letters_stand_at_the_edges_where_the_axes_are_known(tmp_path: Path) -> None:
+    """At the middles of the edges alone, and not at all in a panel without room."""
+    empty = np.zeros((20, 20, 4), np.uint8)
+    bare, said = (
+        pixels(save_overlay(tmp_path / f"{placed}.png", empty[None].astype(np.float32), empty, placed=placed))
+        for placed in (False, True)
+    )
+    rows, columns = np.nonzero((bare != said).any(axis=2))
+    first = columns < MARGIN + 384
+    near = (abs(rows - MARGIN - 192) < 12) & (np.minimum(columns - MARGIN, 383 + MARGIN - columns) < 24)
+    ends = (abs(columns - MARGIN - 192) < 12) & (np.minimum(rows - MARGIN, 383 + MARGIN - rows) < 24)
+    assert near[first].any() and ends[first].any() and (near | ends)[first].all() and first.all()
+
+
+def test_letters_are_those_of_ras() -> None:
+    """The first axis that is left runs to the right, the second upwards; a letter is where its axis ends."""
+    opposite = dict(zip("RAS", "LPI", strict=True))
+    for axis, letters in enumerate(COMPASS):
+        across, up = (code for place, code in enumerate("RAS") if place != axis)
+        assert letters == opposite[across] + across + up + opposite[up]
 
 
 @pytest.mark.parametrize("shape", [(1, 5), (7, 1), (1, 1, 1), (1, 9, 4)])

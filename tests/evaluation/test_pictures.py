@@ -78,3 +78,18 @@ def test_volumes_are_drawn_upright_however_they_lie(tmp_path: Path) -> None:
         call("evaluate", folder, folder, "--overlays", folder / "seen")
         drawn.append(np.array(Image.open(folder / "seen" / "v.png")))
     assert np.array_equal(*drawn)
+
+
+def test_letters_tell_left_from_right_where_the_file_says_where_it_lies(tmp_path: Path) -> None:
+    """A NIfTI without qform and sform lies anywhere."""
+    mask = np.zeros((12, 12, 12), np.uint8)
+    mask[3:6, 3:6, 3:6] = 1
+    for name, code in (("placed", 1), ("nowhere", 0)):
+        image = nib.Nifti1Image(mask, np.diag([-1.0, 1, 1, 1]))
+        image.set_qform(image.affine, code)
+        image.set_sform(image.affine, code)
+        (tmp_path / name).mkdir()
+        nib.save(image, tmp_path / name / "a.nii.gz")
+        call("evaluate", tmp_path / name, tmp_path / name, "--overlays", tmp_path / name)
+    drawn = [np.array(Image.open(tmp_path / name / "a.png")) for name in ("placed", "nowhere")]
+    assert not np.array_equal(drawn[0][8:392, 8:392], drawn[1][8:392, 8:392])

@@ -55,6 +55,7 @@ CHANGES: Mapping[str, Change] = {
     "smoothed": lambda image: np.stack([gaussian_filter(channel, 6) for channel in image]),
     "something else": lambda image: np.random.default_rng(3).normal(100, 30, image.shape),
     "one value": lambda image: np.full_like(image, 0.1),
+    "a label": lambda image: (image > 80).astype(np.float32),
     "finer": lambda image: np.stack([zoom(channel, 2, order=1) for channel in image]),
 }
 
@@ -111,6 +112,9 @@ def test_what_is_unlike_of_a_scan_is_said_as_by_predict(tmp_path: Path) -> None:
         assert any("smoother or rougher" in words for words in said[kind, "smoothed"])
         assert said[kind, "something else"] and said[kind, "zoomed in"]
     assert "every voxel has the value 0.1" in said["volume", "one value"][0]
+    assert said["volume", "a label"] == [
+        "only the values 0, 1, as a mask has: is it a label in place of a scan?"
+    ]
     assert any(words.startswith("values of ") for words in said["ct", "offset"])
 
 

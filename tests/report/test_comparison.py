@@ -246,7 +246,8 @@ def test_verdicts(crossed: Comparison) -> None:
     assert "it lies above -0.02, P" in verdict_text(near) and "it lies below 0, the contrary" in verdict_text(
         worse
     )
-    assert "Sign-flip over 8 draws: P 0.008; it takes the people" in flips_text(better)
+    assert "Sign-flip over 8 draws of 2 tasks together: P 0.008; it takes the people" in flips_text(better)
+    assert "Sign-flip over 4 draws: P" in flips_text(near)
     assert "(so few draws cannot have less than 0.125)" in flips_text(near)
 
 
@@ -269,6 +270,10 @@ def test_a_claim_needs_every_task_and_more_than_one_draw(tmp_path: Path) -> None
     (folder / "cases.csv").write_text("".join(x for x in lines if not x.startswith("spleen,10,usual")))
     found = compared(folder)
     assert "so far, but spleen has no pair yet" in verdict_text(found.findings[0])
+    few = [x for x in lines if ",usual," not in x or ",usual,0" in x]
+    (folder / "cases.csv").write_text("".join(few))
+    said = verdict_text(compared(folder).findings[0])
+    assert "so far, but liver, spleen have one draw each, and the luck of one run cannot be told" in said
     assert "4 cells without any Dice left out: usual (spleen, 10 labels, draw 0)" in warnings(found)[0]
 
 

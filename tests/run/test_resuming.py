@@ -82,6 +82,22 @@ def test_stopped_anywhere_it_ends_the_same(
     assert outcome(run) == outcome(whole)
 
 
+def test_it_says_where_it_goes_on(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped within the first round: a checkpoint is written after each step there, or none was."""
+    for name, minutes in (("kept", 0), ("none", 60)):
+        run = tmp_path / name
+        options = (option.replace("minutes=0", f"minutes={minutes}") for option in OPTIONS)
+        command = ("train", pictures, "-o", run, *options)
+        killed_run(monkeypatch, command, Trainer, "_step", 3, True)
+        said = call("train", "--resume", run).output
+        expected = (
+            "resumed: goes on after step 2 of 12, with 0 rounds done"
+            if name == "kept"
+            else "resumed: it was stopped before anything was kept of its steps, and begins at the first"
+        )
+        assert expected in " ".join(said.split())
+
+
 @pytest.mark.parametrize("extra", [
     ("--method", "dense"), ("--method", "stamp"), ("--set", "prune.criterion=random"),
     ("--set", "prune.scoring=pass", "--set", "prune.criterion=l1-std"), ("--target", "dice:0.3"),

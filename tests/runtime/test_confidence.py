@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -190,7 +191,9 @@ def predict(folder, monkeypatch, settings, images, **options):
 
 def settings_of(**changes):
     labels = (None, SHAPE)
-    scans = TrainingScans(spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=labels)
+    scans = TrainingScans(
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=labels
+    )
     return plan(scans=scans, calibration=Calibration(labels=(None, CURVE), source="folds"), **changes)
 
 
@@ -274,7 +277,7 @@ def test_pieces_left_out_are_unusual_where_they_were_much_of_what_was_found(tmp_
     images = {"much": np.maximum(body, far), "speck": np.maximum(body, 0.53 * disc((16, 16), 0, (13, 13)))}
     shape = SHAPE.model_copy(update={"size": (20.0, 90.0)})
     scans = TrainingScans(
-        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 1),) * 3, labels=(None, shape)
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=(None, shape)
     )
     settings = plan(scans=scans, one_piece=(1,))
     said = predict(tmp_path, monkeypatch, settings, images, confidence=True)
@@ -298,3 +301,36 @@ def test_what_is_unusual_is_named_though_much_is_expected_of_it() -> None:
     assert named(7) == [f"{n:02d}.png" for n in range(5)]
     assert named(10) == [f"{n:02d}.png" for n in (*range(5), 8, 9)]
     assert named(16) == [f"{n:02d}.png" for n in (*range(5), *range(8, 13))] + ["and"]
+
+
+def test_absurd_masks_are_told_of_without_confidence_and_once_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mask far beyond the sizes of training, and an empty one of a label that all nine cases have."""
+    labels = (None, SHAPE)
+    scans = TrainingScans(
+        spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=labels, cases=9
+    )
+    images = {"good": disc((16, 16), 5), "none": np.zeros((16, 16)), "tiny": disc((16, 16), 1)}
+    told = "the mask is unlike all that the model was trained on:"
+    tiny = "liver: 4 pixels (trained on 60 to 90)"
+    said = predict(tmp_path, monkeypatch, plan(scans=scans), images)
+    names = [tmp_path / "out" / f"{name}.png" for name in ("none", "tiny")]
+    assert [line for line in said if told in line] == [
+        f"WARNING: {names[0]}: {told} liver: nothing found",
+        f"WARNING: {names[1]}: {told} {tiny}",
+    ]
+    said = predict(tmp_path, monkeypatch, plan(scans=scans), images, confidence=True, overwrite=True)
+    assert not any(told in line for line in said) and sum(tiny in line for line in said) == 1
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    said = predict(alone, monkeypatch, plan(scans=scans), {"none": images["none"]})
+    assert said[-1] == "WARNING: nothing was found: the mask is empty" and not any(told in x for x in said)
+
+
+def test_masks_are_made_without_what_their_shapes_are_measured_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
+    said = predict(tmp_path, monkeypatch, settings_of(), {"tiny": disc((16, 16), 1)})
+    assert len(said) == 1 and (tmp_path / "out" / "tiny.png").exists()

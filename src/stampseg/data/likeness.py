@@ -18,6 +18,8 @@ SAMPLES = 25_000  # values that percentiles are taken of, at most
 SPACING_FACTOR, EXTENT_FACTOR = 1.6, 1.6  # beyond the training scans' range
 VALUE_SHARE = 0.25  # of the training scans' whole range of values, that others may lie beyond it
 MOST_LOW = 500.0  # Hounsfield units that the lowest values may lie beyond it: air is -1000 everywhere
+MOST_VALUES = 16  # of an image that looks like a label
+COUNTED = 2**20  # voxels whose values are gathered at once
 NOTHING = -1024.0  # Hounsfield units below which there is no matter, only padding
 
 
@@ -55,6 +57,9 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
     found = []
     if np.ptp(volume.array) == 0:
         found.append(f"every {noun} has the value {number_text(volume.array.flat[0], 6)}")
+    elif values := _as_of_a_label(volume, plan):
+        listed = ", ".join(number_text(value, 6) for value in values)
+        found.append(f"only the values {listed}, as a mask has: is it a label in place of a scan?")
     if _beyond(spacing, known.spacing, SPACING_FACTOR):
         found.append(f"{noun}s of {size_text(spacing, 3)} {unit} (trained on {_words(known.spacing)})")
     extent = [n * size for n, size in zip(shape, spacing, strict=True)]
@@ -72,6 +77,29 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
                 f"{range_text(least, most)}, middle {range_text(*known.values[1])})"
             )
     return found or _looks(volume, plan)  # which say the same in other words, where there are others
+
+
+def _as_of_a_label(volume: Volume, plan: Plan) -> list[float]:
+    """The values of an image that has no more than labels have, whole ones; none if it looks like a scan.
+
+    Where training scans may have had such few values themselves, as line drawings have, nothing is said.
+    """
+    values = _few_values(volume.array, min(len(plan.label_values), MOST_VALUES))
+    usual = {end for ends in plan.scans.values for end in ends} if plan.scans is not None else set()
+    return [] if any(value % 1 for value in values) or usual <= set(values) else values
+
+
+def _few_values(image: np.ndarray, most: int) -> list[float]:
+    """All values of an image in order; none where they are more than so many. Few are looked at in scans."""
+    flat = image.ravel()
+    parts = [flat[:: -(-flat.size // SAMPLES)]]
+    parts += [flat[start : start + COUNTED] for start in range(0, flat.size, COUNTED)]
+    seen = set[float]()
+    for part in parts:
+        seen.update(np.unique(part).tolist())
+        if len(seen) > most:
+            return []
+    return sorted(seen)
 
 
 def look_of(case: Case, channels: int) -> Look:

@@ -253,11 +253,18 @@ def _draw_both(
     people = {case.group for case in training}
     others = [case for case in cases if case.group not in people]
     rest = [case for case in others if case.group not in known]
-    if share == 0 or (not rest and share is None):
-        why = "no other person is labelled" if not others else _KNOWN
-        if share == 0:
-            why = "validation none was asked for"
-        return Split(tuple(training), (), f"{len(training)} cases train, none validates ({why})")
+    none = f"{len(training)} cases train, none validates"
+    if share == 0:
+        return Split(tuple(training), (), f"{none} (validation none was asked for)")
+    if not rest and share is None:
+        if others or len(people) < AUTO_GROUPS:
+            why = _KNOWN if others else "no other person is labelled"
+            return Split(tuple(training), (), f"{none} ({why})")
+        note = (
+            f"{none}: `labels` {count} takes all {len(people)} labelled people, of whom a fifth validate "
+            f"where it is left out; lower it, or {_NAME_OTHERS}"
+        )
+        return Split(tuple(training), (), note, level=Level.WARNING)
     if not rest:
         raise ConfigError(
             f"`train.validation` {config.train.validation}: the {count} training cases of `labels` come from "

@@ -18,6 +18,7 @@ from ..run.survey import Survey, survey
 from .cases import ReadCases
 from .estimates import Estimate, estimate, judge
 from .finding import CODES, Finding, finding, messages
+from .kinds import find_kinds
 from .masks import (
     find_empty,
     find_rare,
@@ -84,8 +85,15 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     facts, broken = read.facts, read.broken
     findings = [*(finding("data", text) for text in dataset.warnings), *read.findings]
     ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
-    findings += find_people(ids, groups, config.group_regex is not None)
-    findings += [*find_outliers(facts), *find_empty(facts), *find_swapped(facts), *find_same_masks(facts)]
+    unlabelled = [case.id for case in dataset.unlabelled]
+    findings += find_people(ids, groups, config.group_regex is not None, unlabelled)
+    findings += [
+        *find_outliers(facts),
+        *find_kinds(facts),
+        *find_empty(facts),
+        *find_swapped(facts),
+        *find_same_masks(facts),
+    ]
     findings += find_shown_labels(facts)
     swapped = exchanged(dataset.cases) if broken else None
     if swapped is not None:  # said once, in place of what each file lacks as a label

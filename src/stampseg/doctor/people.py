@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 
+from ..core.errors import ConfigError
+from ..data.cases import match_group
 from .finding import Finding, finding
 
-# What follows a person's name where a person has several cases.
+# A person's name, and what follows it where the person has several cases.
 SIGNS = {
-    "left and right": r"(?i)(.+?)[-_. ]?(?:left|right|lh|rh|[lr])$",
-    "several sessions": r"(?i)(sub-[A-Za-z0-9]+)_ses-[A-Za-z0-9]+.*$",
+    "left and right": (r".+?", r"[-_. ]?(?:left|right|lh|rh|[lr])$"),
+    "several sessions": (r"sub-[A-Z0-9]+", r"_ses-[A-Z0-9]+.*$"),
     "several time points or slices": (
-        r"(?i)(.+?)[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$"
+        r".+?",
+        r"[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$",
     ),
-    "a number of a person and one of a case": r"(\d+|[A-Za-z]+\d+)[-_. ]\d+(?:[-_.].*)?$",
+    "a number of a person and one of a case": (r"(?:\d+|[A-Z]+\d+)", r"[-_. ]\d+(?:[-_.].*)?$"),
 }
 SIMPLE = (  # patterns for `group_regex`
     *(r"^([^_]+)", r"^([^-]+)", r"^([^.]+)", r"^(.+)_", r"^(.+)-", r"^(.+)[lrLR]$", r"^(.+)_(left|right)$"),
@@ -25,12 +28,15 @@ LEAST = 0.5  # share of the cases that must be in a group of several
 
 
 def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] | None:
-    """The first sign that many of the names show: in words, as a regex, and the groups that it makes."""
-    for words, pattern in SIGNS.items():
+    """The first sign that many of the names show: in words, as a regex, and the groups that it makes.
+
+    The regex finds a person in every name: the whole name where the sign is not there.
+    """
+    for words, (person, rest) in SIGNS.items():
+        pattern = f"(?i)^({person}(?={rest})|.+)"
         groups: dict[str, list[str]] = defaultdict(list)
         for name in ids:
-            match = re.match(pattern, name)
-            groups[match.group(1) if match else name].append(name)
+            groups[match_group(pattern, name)].append(name)
         several = {person: names for person, names in groups.items() if len(names) > 1}
         if len(groups) > 1 and sum(map(len, several.values())) >= LEAST * len(ids):
             return words, pattern, several
@@ -40,22 +46,25 @@ def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] 
 def simplest(ids: Sequence[str], pattern: str) -> str:
     """The first pattern that people can read and that parts all names as the given one does; else that."""
 
-    def parted(by: str) -> list[str | None]:
-        matches = [re.match(by, name) for name in ids]
-        return [match.group(1) if match else None for match in matches]
+    def parted(by: str) -> list[str] | None:
+        with suppress(ConfigError):  # it finds nobody in a name, and would be refused
+            return [match_group(by, name) for name in ids]
+        return None
 
-    people = parted(pattern)
-    wanted = [name if person is None else person for name, person in zip(ids, people, strict=True)]
+    wanted = parted(pattern)
     return next((simple for simple in SIMPLE if parted(simple) == wanted), pattern)
 
 
-def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[Finding]:
+def find_people(
+    ids: Sequence[str], groups: Sequence[str], given: bool, unlabelled: Sequence[str]
+) -> list[Finding]:
     """A warning where names look alike, and nobody has said who is who.
 
     Args:
         ids: of the labelled cases.
         groups: the person of each.
         given: whether persons were named by the user.
+        unlabelled: ids of the cases without labels, whose person the regex must find as well.
     """
     alone = [name for name, person in zip(ids, groups, strict=True) if name == person]
     if given or not alone:
@@ -65,7 +74,7 @@ def find_people(ids: Sequence[str], groups: Sequence[str], given: bool) -> list[
         return []
     words, pattern, several = suggestion
     person, names = next(iter(several.items()))
-    pattern = simplest(ids, pattern)
+    pattern = simplest([*ids, *unlabelled], pattern)
     return [
         finding(
             "people",

@@ -28,16 +28,23 @@ _SMALLEST, _LARGEST = 384, 1024  # pixels of a panel's longer side
 _FONT_SIZE, _MARGIN = 16, 8
 _OPACITY = 0.45
 _INK, _PAPER = (235, 235, 235), (24, 24, 24)
+# Of the planes across each axis of a RAS volume, drawn `upright`: what lies left, right, above and below.
+COMPASS = ("PASI", "LRSI", "LRAP")
+_ROOM = 6 * _FONT_SIZE  # a narrower panel has no room for the letters
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One slice to draw: image (rows, columns, 3) uint8, labels (rows, columns), display size (w, h)."""
+    """One slice to draw: image (rows, columns, 3) uint8, labels (rows, columns), display size (w, h).
+
+    `compass` has the letters left, right, above and below; "" for none.
+    """
 
     image: np.ndarray
     prediction: np.ndarray
     reference: np.ndarray | None
     size: tuple[int, int]
+    compass: str = ""
 
 
 def save_overlay(
@@ -49,6 +56,7 @@ def save_overlay(
     title: str = "",
     spacing: Sequence[float] | None = None,
     label_names: Mapping[int, str] | None = None,
+    placed: bool = False,
 ) -> Path:
     """Write a PNG of a case; 0 in the label maps is background.
 
@@ -65,6 +73,8 @@ def save_overlay(
         title: Usually the case's id.
         spacing: Voxel size per axis, for true proportions; None: cubes.
         label_names: Name of each value for the caption.
+        placed: The axes of the volume are the closest ones to RAS: the letters of what lies left and right
+            (L, R), above and below (A, P, S, I) stand at the edges.
 
     Raises:
         DataError: the shapes do not fit.
@@ -79,7 +89,7 @@ def save_overlay(
         raise DataError(f"overlay {title or path}: {prediction.ndim} spatial axes; expected 2 or 3")
     names = _classes(prediction, reference, label_names or {})
     colours = {value: PALETTE[position % len(PALETTE)] for position, value in enumerate(names)}
-    panels = _panels(image, prediction, reference, spacing)
+    panels = _panels(image, prediction, reference, spacing, placed)
     drawn = [_draw(panel, colours) for panel in panels]
     if prediction.ndim == 2:
         drawn.insert(0, Image.fromarray(panels[0].image).resize(panels[0].size, Image.Resampling.BICUBIC))
@@ -161,6 +171,7 @@ def _panels(
     prediction: np.ndarray,
     reference: np.ndarray | None,
     spacing: Sequence[float] | None,
+    placed: bool,
 ) -> list[_Panel]:
     sizes = tuple(spacing) if spacing is not None else (1.0,) * prediction.ndim
     window = grey_window(image)
@@ -175,7 +186,8 @@ def _panels(
         truth = None if reference is None else upright(np.take(reference, index, axis))
         grey = upright(to_rgb(np.take(image[:1], index, axis + 1), window))
         column_size, row_size = (size for a, size in enumerate(sizes) if a != axis)
-        panels.append(_Panel(grey, plane, truth, _display_size(plane.shape, (row_size, column_size))))
+        size = _display_size(plane.shape, (row_size, column_size))
+        panels.append(_Panel(grey, plane, truth, size, COMPASS[axis] if placed else ""))
     return panels
 
 
@@ -235,7 +247,19 @@ def _draw(panel: _Panel, colours: Mapping[int, tuple[int, int, int]]) -> Image.I
             dark, line = (mask & ~_eroded(mask, width) for width in (3, 2))
             canvas[dark] = 0  # a black inner rim keeps the line visible on a fill of its own colour
             canvas[line] = colour
-    return Image.fromarray(canvas.astype(np.uint8))
+    drawn = Image.fromarray(canvas.astype(np.uint8))
+    if panel.compass and min(panel.size) >= _ROOM:
+        _write_compass(drawn, panel.compass)
+    return drawn
+
+
+def _write_compass(picture: Image.Image, letters: str) -> None:
+    """Left, right, above and below, with a dark rim so that they are read on white as well."""
+    (width, height), edge = picture.size, _MARGIN // 2
+    places = (edge, height // 2), (width - edge, height // 2), (width // 2, edge), (width // 2, height - edge)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(_FONT_SIZE)
+    for letter, place, anchor in zip(letters, places, ("lm", "rm", "ma", "md"), strict=True):
+        pen.text(place, letter, fill=_INK, font=font, anchor=anchor, stroke_width=2, stroke_fill=_PAPER)
 
 
 def _eroded(mask: np.ndarray, times: int) -> np.ndarray:

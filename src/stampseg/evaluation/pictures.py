@@ -78,6 +78,7 @@ class Pictures:
         save_overlay(
             self.path(case), orient(image, turn), *(orient(mask, turn) for mask in masks), title=case,
             spacing=oriented_spacing(header.spacing, turn), label_names=dict(enumerate(names)),
+            placed=header.placed,
         )  # fmt: skip
         return said
 

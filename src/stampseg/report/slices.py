@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..evaluation.overlay import grey_window, to_rgb, upright
+from ..evaluation.overlay import COMPASS, grey_window, to_rgb, upright
 from .outlines import outline
 
 LARGEST = 384  # pixels of a picture's longer side
 QUALITY = 80  # of WebP
 MARGIN = 2  # slices shown beyond the labelled ones
-# Names of the planes across each axis of a RAS volume, and what lies left, right, above and below.
-PLANES = (("sagittal", "PASI"), ("coronal", "LRSI"), ("axial", "LRAP"))
+PLANES = ("sagittal", "coronal", "axial")  # across each axis of a RAS volume
 
 
 @dataclass(frozen=True)
@@ -145,10 +144,9 @@ def _plane(
         )
         for index in chosen
     )
-    plane, compass = PLANES[axis]
     start = int(np.argmax(labelled[chosen]))
     rows, columns = _size(shape)
-    return View(plane, compass, columns, rows, ratio, len(labelled), start, drawn)
+    return View(PLANES[axis], COMPASS[axis], columns, rows, ratio, len(labelled), start, drawn)
 
 
 def slicing_axis(spacing: Sequence[float]) -> int:

@@ -44,6 +44,10 @@ class Checkpointer:
         folder: of the run; the run resumes from what is in its `checkpoint`.
         minutes: of training between two checkpoints within a round.
         writes: False in a process that another one writes for: it is brought to the same moment, no more.
+
+    Attributes:
+        resumed: whether there was a checkpoint to resume from.
+        rounds_saved, steps_saved: that had ended by then.
     """
 
     def __init__(self, folder: Path, minutes: float, writes: bool = True) -> None:
@@ -57,14 +61,11 @@ class Checkpointer:
         last = self._step or newest
         self.rounds_saved = newest.rounds if newest is not None else 0
         self.replay = Replay(list(last.answers) if last is not None else [])
+        self.resumed = last is not None
+        self.steps_saved = last.trainer.done if last is not None else 0
         self._before = last.seconds if last is not None else 0.0
         self._start = self._saved = time.monotonic()
         self._passed = 0
-
-    @property
-    def resumed(self) -> bool:
-        """Whether there is a checkpoint to resume from."""
-        return bool(self.replay.answers)
 
     @property
     def seconds(self) -> float:

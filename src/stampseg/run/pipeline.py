@@ -22,6 +22,7 @@ from ..core.config import Config, dump_config
 from ..core.errors import ConfigError
 from ..core.level import Level
 from ..core.run_folder import CONFIG_FILE
+from ..core.text import counted
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
@@ -92,6 +93,10 @@ def run_training(
     start_flushing_workers()
     seed_everything(config.seed)
     places = devices_of(resolve_device(config.device), config.devices)
+    if folder.config() is not None and not checkpointer.resumed:
+        reporter.note(
+            "resumed: it was stopped before anything was kept of its steps, and begins at the first"
+        )
     bare = _task(dataset, folder, config, reporter, source, places[0])
     with working_together(
         places, lambda text: reporter.note(text, Level.ERROR),
@@ -237,7 +242,11 @@ def _train(
         live = learner_of(trainer, held_out, task, randomness, gathering, batches)
         learner = checkpointer.learner(together(live, trainer))
         if checkpointer.resumed:
-            reporter.note(f"resumed after {checkpointer.rounds_saved} round(s)")
+            ended = counted(checkpointer.rounds_saved, "round")
+            reporter.note(
+                f"resumed: goes on after step {checkpointer.steps_saved:,} of {config.train.steps:,}, "
+                f"with {ended} done"
+            )
         given = learner.validate() if is_given else None
         if given is not None:
             reporter.note(f"as given: validation Dice {given.dice:.3f}")

@@ -193,10 +193,17 @@ def segment_all(
     ]
     if steps and written:
         echo(_changed_words(written, steps, opened.plan))
-    told = (*unlike, *_not_found(written, opened.plan.label_names), *_too_good(cases, known))
+    told = (
+        *unlike,
+        *_absurd(written),
+        *_not_found(written, opened.plan.label_names),
+        *_too_good(cases, known),
+    )
     told += tuple(other_scans_of_the_trained(cases, known, models, entries))
     for text in told:
         tell(text)
+    if overlays is not None and written:
+        echo(f"pictures of the masks in {one_line(str(overlays))}")
     if probabilities and written:
         echo(_probabilities_words(opened.plan))
     rows = [result.assessed for result in written if result.assessed is not None]
@@ -241,6 +248,21 @@ def _too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:
         return []
     of = "this image" if len(cases) == 1 else f"{len(known)} of these {len(cases)} images"
     return [f"the model was trained on {of}: masks of new images will be less good"]
+
+
+def _absurd(written: Sequence[Written]) -> list[str]:
+    """A line for each mask that is far from all training labels; the trust of assessed ones says more.
+
+    Of masks that are all empty one line is enough.
+    """
+    if not any(result.labelled for result in written):
+        return []
+    return [
+        f"{one_line(str(result.path))}: the mask is unlike all that the model was trained on: "
+        f"{one_line('; '.join(result.absurd))}"
+        for result in written
+        if result.absurd and result.assessed is None
+    ]
 
 
 def _not_found(written: Sequence[Written], names: Sequence[str]) -> list[str]:

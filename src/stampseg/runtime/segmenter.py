@@ -22,7 +22,7 @@ from ..data.preprocess import prepare
 from .confidence import Confident, segment_confidently
 from .model import open_scorer
 from .sliding import segment_pieces
-from .trust import Trust, trust_of
+from .trust import Trust, absurdities, trust_of
 
 ARRAY = Path("the array")  # what messages call an image that is no file
 
@@ -136,7 +136,8 @@ class Segmenter:
             if not confidence:
                 mask, _ = segment_pieces(prepared, plan, scorer, **options)
                 mask = postprocessed(mask, steps, spacing)
-                return _segmented(mask, None, Trust((), tuple(unlike)), volume.header, plan, shares)
+                flags = (*unlike, *absurdities(mask, plan, volume.header))
+                return _segmented(mask, None, Trust((), flags), volume.header, plan, shares)
             found = segment_confidently(prepared, plan, scorer, **options)
         found = replace(found, mask=postprocessed(found.mask, steps, spacing))
         trust = trust_of(found, plan, volume.header, unlike)

@@ -31,6 +31,7 @@ from .model import OpenModel
 from .targets import overlay_of, probabilities_of
 from .trust import (
     Assessed,
+    absurdities,
     trust_of,
     uncertainty_of,
 )  # fmt: skip
@@ -153,6 +154,7 @@ def _write(
             doubts = write_percent(uncertainty_of(path, case.images), percent, case.images)
             trust = trust_of(replace(job.found, mask=classes), plan, job.header, job.remarks)
             assessed = Assessed(case.images[0], path, doubts, trust)
+        absurd = absurdities(classes, plan, job.header)
         if job.shares is not None:
             probabilities = probabilities_of(path, case.images)
             write_probabilities(probabilities, job.shares, job.header, plan.label_names)
@@ -170,7 +172,7 @@ def _write(
     counts = tuple(voxels.tolist())
     return Written(
         path, case.images[0], job.header, counts, job.dropped, changed, seconds, job.remarks, assessed,
-        probabilities=probabilities,
+        probabilities=probabilities, absurd=tuple(absurd),
     )  # fmt: skip
 
 
@@ -181,4 +183,7 @@ def _draw(path: Path, image: Volume, classes: np.ndarray, case: Case, plan: Plan
     turn = find_orientation(image.header)  # upright, however the file lies
     spacing = oriented_spacing(image.header.spacing, turn)
     upright, mask = orient(image.array, turn), orient(classes, turn)
-    save_overlay(path, upright, mask, title=case.id, spacing=spacing, label_names=names)
+    save_overlay(
+        path, upright, mask, title=case.id, spacing=spacing, label_names=names,
+        placed=image.header.placed,
+    )  # fmt: skip

@@ -6,9 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
@@ -18,7 +21,7 @@ from ..data.io.readers import UNCERTAINTY, output_name
 from ..data.io.volume import Header
 from ..data.plan import Plan
 from ..data.regions import in_classes
-from ..data.shapes import unusual
+from ..data.shapes import absurd, unusual
 from .confidence import Confident
 
 TABLE = "confidence.csv"
@@ -132,6 +135,21 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
             expected = (0.0, 0.0, 0.0)
         labels.append(LabelTrust(name, certainty, expected, missing))
     return Trust(tuple(labels), tuple(flags))
+
+
+def absurdities(mask: np.ndarray, plan: Plan, header: Header) -> list[str]:
+    """In what a mask (*S of classes) is far from all training labels, a few words each.
+
+    It takes a small part of the time that a mask takes, and so is said of each, with confidence or without.
+    """
+    scans = plan.scans
+    if scans is None or not scans.labels:
+        return []
+    with suppress(ModuleNotFoundError):  # SciPy: masks are made without it, if the plan needs it for nothing
+        return absurd(
+            mask, scans.labels, plan.label_names, header.spacing, picture=header.is_picture, cases=scans.cases
+        )
+    return []
 
 
 def check_calibrated(plan: Plan, least: float | None) -> None:

@@ -25,6 +25,7 @@ class Written:
         changed: voxels, by post-processing.
         seconds: reading and writing included.
         remarks: in what the image is unlike those that the model was trained on.
+        absurd: in what the mask is far from all training labels.
         assessed: how far it can be trusted, where that was asked for.
         trained_on: whether the model was trained on this very image.
         probabilities: the file of them, where they were asked for.
@@ -41,6 +42,7 @@ class Written:
     assessed: Assessed | None = None
     trained_on: bool = False
     probabilities: Path | None = None
+    absurd: tuple[str, ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -54,6 +56,7 @@ class Written:
             "image": str(self.image),
             "trained_on": self.trained_on,
             "unlike": list(self.remarks),
+            "unusual": list(self.absurd),
             "shape": list(self.header.shape),
             "spacing": list(self.header.spacing),
             "unit": "px" if self.header.is_picture else "mm",

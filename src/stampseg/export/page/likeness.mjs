@@ -10,6 +10,7 @@ const SAMPLES = 25000; // values that percentiles are taken of, at most
 const FACTOR = 1.6; // beyond the training scans' range
 const VALUE_SHARE = 0.25; // of the training scans' whole range of values, that others may lie beyond it
 const MOST_LOW = 500; // Hounsfield units that the lowest values may lie beyond it
+const MOST_VALUES = 16; // of an image that looks like a label
 const NOTHING = -1024; // Hounsfield units below which there is no matter, only padding
 
 export function remarks(volume, plan) {
@@ -24,6 +25,7 @@ export function remarks(volume, plan) {
   const found = [];
   if (volume.channels.every((values) => values.every((value) => value === first)))
     found.push(`every ${noun} has the value ${digits(first, 6)}`);
+  else found.push(...asOfALabel(volume, plan));
   if (beyond(sizes, known.spacing)) found.push(`${noun}s of ${sizeText(sizes)} ${unit} (trained on ${inWords(known.spacing)})`);
   if (beyond(extent, known.extent))
     found.push(`${sizeText(extent)} ${unit} in extent (trained on ${inWords(known.extent)})`);
@@ -31,6 +33,17 @@ export function remarks(volume, plan) {
   if (isCt && known.values.length) found.push(...unusualValues(volume, known.values));
   if (found.length || !known.appearance) return found; // which say the same in other words
   return strange(uprightOf(volume, real), known.appearance, !isCt);
+}
+
+// An image of no more values than labels have, whole ones, where training scans had others.
+function asOfALabel({ channels }, plan) {
+  const [seen, most] = [new Set(), Math.min(plan.label_values.length, MOST_VALUES)];
+  for (const values of channels)
+    for (const value of values) if (seen.add(value).size > most) return [];
+  const usual = plan.scans.values.flat();
+  if ([...seen].some((value) => value % 1 !== 0) || usual.every((value) => seen.has(value))) return [];
+  const values = [...seen].sort((a, b) => a - b).map((value) => digits(value, 6));
+  return [`only the values ${values.join(", ")}, as a mask has: is it a label in place of a scan?`];
 }
 
 // Along the axes that training scans are measured on.

@@ -8,12 +8,19 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from ...data.cases import Dataset
+from ...run.folds.records import FOLDS
 from ..cases import Finding, Findings, predict_validation
 from ..record import Record, read_record
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 from .unlike import unlike
 
 DRAW = "these runs"
+# What else can be done, for only cases that validated both runs are read here.
+OTHERWISE = (
+    "or predict people of whom neither has learnt (`segment`) with each and measure the masks of both "
+    "(`stampseg evaluate`); `stampseg study` trains and tests methods on several draws of people, and its "
+    "folder is compared as well"
+)
 
 
 def study_of_runs(
@@ -73,12 +80,22 @@ def _shared_ids(first: Record, second: Record) -> set[str]:
     for record, ids in zip((first, second), sides, strict=True):
         if not ids:
             raise DataError(
-                f"{record.path}: no case was held out to validate on, so that there is nothing to compare; "
-                "train with `train.validation`, the same cases for both runs"
+                f"{record.path}: no case was held out to validate on, and two runs are compared on the cases "
+                f"that validated both{_folds(record)}; train both with the same `train.validation` cases, "
+                f"{OTHERWISE}"
             )
     raise DataError(
         f"{first.path}, {second.path}: no case validated both ({some(sorted(sides[0]), 3)} against "
-        f"{some(sorted(sides[1]), 3)}); train both with the same `train.validation` cases (a CSV) and `seed`"
+        f"{some(sorted(sides[1]), 3)}); train both with the same `train.validation` cases (a CSV) and "
+        f"`seed`, {OTHERWISE}"
+    )
+
+
+def _folds(record: Record) -> str:
+    if record.folds is None:
+        return ""
+    return (
+        f" (the Dice of its folds stands in {FOLDS.name} of the run and in its report, and is not read here)"
     )
 
 

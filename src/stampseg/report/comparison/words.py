@@ -33,7 +33,9 @@ READING = (
     "A claim is held where P after Holm is below 0.05: the interval lies wholly above 0, or above minus the "
     "margin, with room for the number of claims. It is lost where the whole interval lies below. Else it is "
     "not shown, which does not say that the contrary is true.",
-    "A sign-flip over draws needs no normal means, and at least six draws to come below 0.05.",
+    "A sign-flip over draws asks how often the mean would be as far from 0, or from minus the margin, if a "
+    "coin gave each draw's difference its sign. It takes the draws of all tasks of a claim together, each "
+    "task counting alike, needs no normal means, and at least six draws in all to come below 0.05.",
 )
 
 
@@ -96,14 +98,21 @@ def verdict_text(finding: Finding) -> str:
 def _why_unsure(finding: Finding) -> str:
     parts = []
     if finding.missing:
-        parts.append(f"{some(list(finding.missing))} has no pair yet")
+        parts.append(f"{some(list(finding.missing))} {_have(finding.missing)} no pair yet")
     one = [pair.place for pair in finding.pairs if pair.design is Design.ONE]
     if one:
-        parts.append(f"{some(one)} has one draw, and the luck of one run cannot be told from the method")
+        draws = "one draw" if len(one) == 1 else "one draw each"
+        parts.append(
+            f"{some(one)} {_have(one)} {draws}, and the luck of one run cannot be told from the method"
+        )
     still = [place for place in finding.unsure if place not in one]
     if still:
         parts.append(f"on {some(still)} there is one person, or nothing varies")
     return "; ".join(parts)
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
 
 
 def flips_text(finding: Finding) -> str:
@@ -111,7 +120,8 @@ def flips_text(finding: Finding) -> str:
     flips = finding.flips
     if flips is None:
         return ""
-    said = f"Sign-flip over {counted(flips.draws, 'draw')}: P {p_text(flips.p)}"
+    tasks = f" of {len(finding.pairs)} tasks together" if len(finding.pairs) > 1 else ""
+    said = f"Sign-flip over {counted(flips.draws, 'draw')}{tasks}: P {p_text(flips.p)}"
     if flips.smallest >= ALPHA:
         said += f" (so few draws cannot have less than {flips.smallest:g})"
     if any(pair.design in (Design.CROSSED, Design.PARTLY) for pair in finding.pairs):
