@@ -77,8 +77,8 @@ def test_what_no_training_label_is_like():
     usual = LabelShape(cases=9, size=(2000.0, 4000.0), pieces=1, at_border=False)
     names = ("background", "liver", "tumour")
 
-    def said(mask, picture=True, spacing=(10.0, 10.0)):
-        return unusual(mask, (None, usual, None), names, spacing, picture=picture)
+    def said(mask, picture=True, spacing=(10.0, 10.0), cases=10, usual=usual):
+        return unusual(mask, (None, usual, None), names, spacing, picture=picture, cases=cases)
 
     assert said(boxes((1, 5, 5, 5, 6))) == []
     assert said(boxes((1, 5, 5, 3, 3)), picture=False) == ["liver: 9 cm2 (trained on 20 to 40)"]
@@ -87,11 +87,14 @@ def test_what_no_training_label_is_like():
         "liver: 2 pieces (trained on 1 at most)",
         "liver: reaches the border of the image, as no training label does",
     ]
-    assert said(boxes((2, 5, 5, 5, 5))) == ["liver: nothing found"]
+    assert said(boxes((2, 5, 5, 5, 5))) == said(boxes(), cases=0) == ["liver: nothing found"]
+    assert said(boxes((2, 5, 5, 5, 5)), cases=11) == []  # two of eleven training cases had none
+    vessels = usual.model_copy(update={"thickness": 0.1})
+    assert said(boxes((1, 5, 5, 5, 3), (1, 10, 10, 5, 3)), usual=vessels) == []  # they break, and are right
     volume = np.zeros((9, 9, 9), np.uint8)
     volume[4, 4, 4] = 1
     big = LabelShape(cases=9, size=(30000.0, 40000.0), pieces=1, at_border=False)
-    assert unusual(volume, (None, big), names[:2], (10.0, 10.0, 10.0), picture=False) == [
+    assert unusual(volume, (None, big), names[:2], (10.0, 10.0, 10.0), picture=False, cases=9) == [
         "liver: 1 ml (trained on 30 to 40)"
     ]
 

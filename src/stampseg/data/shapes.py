@@ -22,6 +22,7 @@ LEAST_CASES, LEAST_PEOPLE = 4, 3  # that show a label as one piece: five labelle
 # pieces are parts of it.
 LEAST_THICKNESS = 0.25
 SIZE_FACTOR = 2.0  # beyond the training labels' range
+PRESENT = 0.9  # share of the training cases: a label that fewer have may be absent
 # What is absurd is told of every mask, asked for or not, so it must be rare among right ones: of labels that
 # people drew, held against ten others of their set, 0 to 2% are beyond these sizes, 0 to 1% of more pieces.
 ABSURD_SIZE, ABSURD_PIECES = 4.0, 3
@@ -36,14 +37,14 @@ class _Bounds:
         size: factor beyond their range.
         pieces: factor beyond the most.
         border: whether it is told of that a label reaches the border, and none of training does.
-        cases: a label that is not there is told of where so many training cases have it; None: always.
+        present: share of the training cases that have a label, from which it is told of that it is not there.
         counted: pieces are counted in boxes of so many voxels; None: in all.
     """
 
     size: float = SIZE_FACTOR
     pieces: int = 1
     border: bool = True
-    cases: int | None = None
+    present: float = PRESENT
     counted: int | None = None
 
 
@@ -119,8 +120,13 @@ def one_piece_classes(shapes: Sequence[LabelShape | None]) -> tuple[int, ...]:
         and shape.pieces == 1
         and shape.cases >= LEAST_CASES
         and shape.people >= LEAST_PEOPLE
-        and (shape.thickness is None or shape.thickness >= LEAST_THICKNESS)
+        and not _is_thin(shape)
     )
+
+
+def _is_thin(shape: LabelShape) -> bool:
+    """Whether a mask of it breaks into pieces that are right."""
+    return shape.thickness is not None and shape.thickness < LEAST_THICKNESS
 
 
 def unusual(
@@ -130,9 +136,19 @@ def unusual(
     spacing: Sequence[float],
     *,
     picture: bool,
+    cases: int,
 ) -> list[str]:
-    """In what the labels of a mask (*S) are unlike those of training, in a few words each."""
-    return _told(classes, known, names, spacing, picture, _Bounds())
+    """In what the labels of a mask (*S) are unlike those of training, in a few words each.
+
+    Args:
+        classes: the mask.
+        known: of each class over the training cases, background first.
+        names: of the classes.
+        spacing: of the mask's grid.
+        picture: sizes are told in pixels.
+        cases: how many trained, with the label or without; 0: not known.
+    """
+    return _told(classes, known, names, spacing, picture, cases, _Bounds())
 
 
 def absurd(
@@ -149,8 +165,8 @@ def absurd(
     A label that every one of the training cases has and the mask has not, one that is many times smaller or
     larger, or in many times the pieces.
     """
-    bounds = _Bounds(ABSURD_SIZE, ABSURD_PIECES, border=False, cases=cases, counted=MOST_COUNTED)
-    return _told(classes, known, names, spacing, picture, bounds)
+    bounds = _Bounds(ABSURD_SIZE, ABSURD_PIECES, border=False, present=1.0, counted=MOST_COUNTED)
+    return _told(classes, known, names, spacing, picture, cases or math.inf, bounds)
 
 
 def _told(
@@ -159,6 +175,7 @@ def _told(
     names: Sequence[str],
     spacing: Sequence[float],
     picture: bool,
+    cases: float,
     bounds: _Bounds,
 ) -> list[str]:
     found = []
@@ -167,7 +184,7 @@ def _told(
         if usual is None:
             continue
         if shape is None:
-            found += [f"{name}: nothing found"] if bounds.cases in (None, usual.cases) else []
+            found += [f"{name}: nothing found"] if usual.cases >= bounds.present * cases else []
             continue
         found += [f"{name}: {text}" for text in _unlike(shape, usual, len(spacing), picture, bounds)]
     return found
@@ -180,7 +197,7 @@ def _unlike(shape: LabelShape, usual: LabelShape, dims: int, picture: bool, boun
         scale, unit = (1.0, "pixels") if picture else ((1000.0, "ml") if dims == 3 else (100.0, "cm2"))
         usual_sizes = range_text(least / scale, most / scale, 3)
         found.append(f"{number_text(size / scale, 3)} {unit} (trained on {usual_sizes})")
-    if shape.pieces > usual.pieces * bounds.pieces:
+    if shape.pieces > usual.pieces * bounds.pieces and not _is_thin(usual):
         found.append(f"{counted(shape.pieces, 'piece')} (trained on {usual.pieces} at most)")
     if bounds.border and shape.at_border and not usual.at_border:
         found.append("reaches the border of the image, as no training label does")

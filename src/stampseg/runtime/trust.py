@@ -27,7 +27,7 @@ from .confidence import Confident
 TABLE = "confidence.csv"
 RECORD = "confidence.json"
 SHOWN = 5  # masks of which least is to be expected, and as many others that are unusual
-STRAY = 0.1  # of a label's voxels in pieces left out: more is unusual
+STRAY = 0.5  # of a label's voxels in pieces left out: more is unusual
 
 
 class UntrustedError(StampsegError):
@@ -119,7 +119,8 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     known = plan.scans.labels if plan.scans is not None else ()
     flags = list(remarks)
     if known:
-        flags += unusual(found.mask, known, plan.label_names, header.spacing, picture=header.is_picture)
+        picture, cases = header.is_picture, plan.scans.cases if plan.scans is not None else 0
+        flags += unusual(found.mask, known, plan.label_names, header.spacing, picture=picture, cases=cases)
     if found.stray > STRAY:
         pieces = counted(found.dropped, "stray piece")
         flags.append(f"{pieces} left out, {found.stray:.0%} of what was found of a label")

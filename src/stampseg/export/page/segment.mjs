@@ -10,7 +10,7 @@ import { unusual } from "./shapes.mjs";
 import { slide, walkingAxis } from "./sliding.mjs";
 import { counted, percent } from "./words.mjs";
 
-const STRAY = 0.1; // of a label's voxels in pieces left out: more is unusual
+const STRAY = 0.5; // of a label's voxels in pieces left out: more is unusual
 
 // `model`: plan (lifted) and postprocess; `scorer`: a window (channels x patch) -> logits (classes x patch).
 export async function segment(volume, model, scorer, { confidence = false, onWindow = () => {} } = {}) {

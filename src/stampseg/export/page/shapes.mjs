@@ -3,6 +3,8 @@ import { boxesOf, piecesOf } from "./pieces.mjs";
 import { counted, digits, rangeText } from "./words.mjs";
 
 const SIZE_FACTOR = 2; // beyond the training labels' range
+const PRESENT = 0.9; // share of the training cases: a label that fewer have may be absent
+const LEAST_THICKNESS = 0.25; // of a ball of the same size: what is thinner breaks into pieces that are right
 const SLIP = 0.01; // share of a label's voxels: a piece of no more is a slip of the pen
 
 // The mask is flat, `shape` in the order of memory; `voxel` is the size of a voxel.
@@ -10,8 +12,9 @@ export function unusual(mask, shape, plan, voxel, isPicture) {
   const known = plan.scans ? plan.scans.labels : [];
   const found = [];
   boxesOf(mask, shape, known.length).forEach((box, value) => {
-    if (!known[value]) return;
-    const texts = box ? unlike(shapeOf(mask, shape, value, box, voxel, isPicture), known[value], isPicture) : ["nothing found"];
+    const usual = known[value];
+    if (!usual || (!box && usual.cases < PRESENT * plan.scans.cases)) return;
+    const texts = box ? unlike(shapeOf(mask, shape, value, box, voxel, isPicture), usual, isPicture) : ["nothing found"];
     found.push(...texts.map((text) => `${plan.label_names[value]}: ${text}`));
   });
   return found;
@@ -36,7 +39,8 @@ function unlike(shape, usual, isPicture) {
     const usualSizes = rangeText(least / scale, most / scale, 3);
     found.push(`${digits(shape.size / scale, 3)} ${unit} (trained on ${usualSizes})`);
   }
-  if (shape.pieces > usual.pieces) found.push(`${counted(shape.pieces, "piece")} (trained on ${usual.pieces} at most)`);
+  const isThin = usual.thickness != null && usual.thickness < LEAST_THICKNESS;
+  if (shape.pieces > usual.pieces && !isThin) found.push(`${counted(shape.pieces, "piece")} (trained on ${usual.pieces} at most)`);
   if (shape.at_border && !usual.at_border) found.push("reaches the border of the image, as no training label does");
   return found;
 }
