@@ -242,13 +242,21 @@ def test_names_of_one_person(ids: list[str], words: str, tmp_path: Path) -> None
     [
         (["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2"], "^([^_]+)"),
         (["anna-IM-001", "anna-IM-002", "bert-IM-001", "bert-IM-007"], "^([^-]+)"),
+        ([f"SC-N-{p}-IM-0001-{s:04}" for p in (1, 2) for s in (48, 59)], "^(.+?)-IM-"),
         (["a_1_left", "a_1_right", "b_1_left", "b_1_right"], "^(.+)_"),
+        ([f"TCGA_CS_{p}_19960909_{s}" for p in range(4941, 4945) for s in (5, 13)], "^(.+)_"),
         (["Image_01L", "Image_01R", "Image_02L", "Image_02R"], "^(.+)[lrLR]$"),
     ],
 )
 def test_people_are_parted_by_a_pattern_that_can_be_read(ids: list[str], simple: str) -> None:
     found = suggest_groups(ids)
     assert found is not None and simplest(ids, found[1]) == simple
+
+
+def test_numbered_slices_of_long_names() -> None:
+    people = [f"TCGA_CS_{person}_19960909" for person in range(4941, 4945)]
+    words, _, several = suggest_groups([f"{person}_{n}" for person in people for n in (5, 13, 21)])
+    assert words == "numbered slices" and list(several) == people
 
 
 def test_a_pattern_stays_where_no_simple_one_parts_the_same() -> None:
@@ -287,7 +295,13 @@ def test_a_target_that_no_cut_reaches_is_refused_as_training_would(target: str, 
 
 
 @pytest.mark.parametrize(
-    "ids", [["case_001", "case_002", "case_003"], ["a", "b", "c"], ["p1_left", "p2_right", "p3_left"]]
+    "ids",
+    [
+        ["case_001", "case_002", "case_003"],
+        ["a", "b", "c"],
+        ["p1_left", "p2_right", "p3_left"],
+        [f"set_{year}_a_{n:03}" for year in (2019, 2020, 2021) for n in range(9)],
+    ],
 )
 def test_names_of_several_people(ids: list[str]) -> None:
     assert suggest_groups(ids) is None

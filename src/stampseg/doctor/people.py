@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 
 from ..core.errors import ConfigError
 from ..data.cases import match_group
 from .finding import Finding, finding
 
 # A person's name, and what follows it where the person has several cases.
+SLICES = "numbered slices"
 SIGNS = {
     "left and right": (r".+?", r"[-_. ]?(?:left|right|lh|rh|[lr])$"),
     "several sessions": (r"sub-[A-Z0-9]+", r"_ses-[A-Z0-9]+.*$"),
@@ -19,12 +22,14 @@ SIGNS = {
         r"[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$",
     ),
     "a number of a person and one of a case": (r"(?:\d+|[A-Z]+\d+)", r"[-_. ]\d+(?:[-_.].*)?$"),
+    SLICES: (r".*\d.*", r"[-_. ]\d+$"),
 }
 SIMPLE = (  # patterns for `group_regex`
     *(r"^([^_]+)", r"^([^-]+)", r"^([^.]+)", r"^(.+)_", r"^(.+)-", r"^(.+)[lrLR]$", r"^(.+)_(left|right)$"),
     *(r"^([A-Za-z]+[0-9]+)", r"^([0-9]+)", r"^(.+[0-9])[A-Za-z]+[0-9]+$"),
 )
 LEAST = 0.5  # share of the cases that must be in a group of several
+FEW = 4  # long names before a number that are fewer are years or hospitals
 
 
 def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] | None:
@@ -38,7 +43,9 @@ def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] 
         for name in ids:
             groups[match_group(pattern, name)].append(name)
         several = {person: names for person, names in groups.items() if len(names) > 1}
-        if len(groups) > 1 and sum(map(len, several.values())) >= LEAST * len(ids):
+        if len(groups) >= (FEW if words == SLICES else 2) and sum(map(len, several.values())) >= LEAST * len(
+            ids
+        ):
             return words, pattern, several
     return None
 
@@ -52,7 +59,17 @@ def simplest(ids: Sequence[str], pattern: str) -> str:
         return None
 
     wanted = parted(pattern)
-    return next((simple for simple in SIMPLE if parted(simple) == wanted), pattern)
+    candidates = (*SIMPLE, *_by_what_follows(ids, wanted or []))
+    return next((simple for simple in candidates if parted(simple) == wanted), pattern)
+
+
+def _by_what_follows(ids: Sequence[str], people: Sequence[str]) -> list[str]:
+    """The pattern of all that stands before the one text that follows every person: `^(.+?)-IM-`."""
+    rests = (name[len(person) :] for name, person in zip(ids, people, strict=False))
+    texts = {"".join(takewhile(lambda c: not c.isdigit(), rest)) for rest in rests}
+    if len(texts) != 1 or not (text := texts.pop()):
+        return []
+    return ["^(.+?)" + re.escape(text).replace(r"\-", "-")]
 
 
 def find_people(
