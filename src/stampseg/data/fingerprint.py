@@ -18,6 +18,7 @@ from ..core.threads import MOST_THREADS, in_threads
 from .appearance import Appearance, Look, appearance, look_at
 from .boxes import as_slices, nonzero_box
 from .cases import Case
+from .content import content_of
 from .grid import ceilings, factors
 from .io.placing import on_grid_of
 from .io.readers import read_header, read_image
@@ -63,6 +64,7 @@ class Fingerprint(Options):
             empty for volumes.
         percentiles: 1st, 50th and 99th of each case's values, all channels together.
         appearance: what they look like, whatever their scale of values.
+        contents: what tells each case's voxels, in whatever file; fingerprints of before have none.
         labelled_outside: labelled voxels of each case outside of its box of non-zero voxels.
         warnings: one line each.
     """
@@ -83,6 +85,7 @@ class Fingerprint(Options):
     grid_ceilings: tuple[tuple[float | None, ...], ...] = ()
     percentiles: tuple[tuple[float, float, float], ...] = ()
     appearance: Appearance | None = None
+    contents: tuple[str, ...] = ()
     labelled_outside: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -121,6 +124,7 @@ class _Facts:
     highest: float
     percentiles: tuple[float, float, float]
     look: Look
+    content: str
     outside: int
     sample: np.ndarray
     counts: np.ndarray
@@ -181,6 +185,7 @@ def fingerprint(
         grid_ceilings=_grid_ceilings(list(measured.values())),
         percentiles=tuple(fact.percentiles for fact in facts),
         appearance=appearance([fact.look for fact in facts], [case.group for case in cases]),
+        contents=tuple(fact.content for fact in facts),
         labelled_outside=tuple(fact.outside for fact in facts),
         warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.notes)),
     )
@@ -285,6 +290,7 @@ def _measure(case: Case, table: LabelTable, samples: int) -> _Facts:
         highest=float(image.max()),
         percentiles=percentiles(image),
         look=look_at(image[:1] if colourless else image, spacing),
+        content=content_of(volume),
         outside=int(np.count_nonzero(known) - np.count_nonzero(known[as_slices(box)])),
         sample=_foreground_sample(image, known, samples),
         counts=counts,

@@ -18,7 +18,7 @@ class Known:
         """Args:
         entries: of a splits.json. Older ones do not say what is in the image files alone: copies are then
             found by name and label.
-        digests: of the image files of training cases, as a model file has them.
+        digests: of the image files of training cases and of their voxels, as a model file has them.
         """
         listed = list(entries)
         self._files = {file for entry in listed for file in files_of(entry.case) if entry.images}
@@ -26,8 +26,14 @@ class Known:
         self._named = {(each.id, each.digest) for each in listed if each.digest and each.image_digest is None}
         self._names = {name for name, _ in self._named}
 
-    def holds(self, case: Case) -> bool:
-        """Whether it is one of them; its files are read where only their content can tell."""
+    def holds(self, case: Case, content: str = "") -> bool:
+        """Whether it is one of them; its files are read where only their content can tell.
+
+        `content` is that of its image (`content_of`), where it is known: it tells of the same scan in another
+        file format as well.
+        """
+        if content in self._images:
+            return True
         if self._files & files_of(case.bare):
             return True
         with suppress(OSError, DataError):  # it is said when the case is read

@@ -37,7 +37,8 @@ class OpenModel:
     Attributes:
         plan: how images are prepared for it.
         scoring: a context that gives the scorer of windows for as long as it is used.
-        trained_on: digests of the image files that it was trained on with labels, as far as the file says.
+        trained_on: digests of the image files that it was trained on with labels, and of their voxels, as far
+            as the file says.
         steps: what is done to its masks.
         models: no others, as an `Ensemble` has.
     """
@@ -132,9 +133,9 @@ def check_order(model: Path, inputs: Sequence[Path], command: str) -> None:
 
 
 def digests_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of the images that a model was trained on; older files do not say."""
-    found = provenance.get("trained_on")
-    return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+    """Of the image files that a model was trained on, and of their voxels; older files do not say."""
+    found = [provenance.get(key) for key in ("trained_on", "trained_on_voxels")]
+    return tuple(str(one) for each in found if isinstance(each, list | tuple) for one in each)
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:

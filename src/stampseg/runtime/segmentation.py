@@ -171,7 +171,7 @@ def segment_all(
             failures.append((case.images[0], str(result)))
             echo(f"failed: {result}")
             continue
-        if learnt.holds(case):  # asked of images that could be read
+        if learnt.holds(case, result.content):  # asked of images that could be read
             known.add(case.id)
         result = replace(result, trained_on=case.id in known)
         written.append(result)

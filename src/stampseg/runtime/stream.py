@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import DataError, MissingPackageError
 from ..data.cases import Case
+from ..data.content import content_of
 from ..data.io.probabilities import write_probabilities
 from ..data.io.readers import read_image, write_label, write_percent
 from ..data.io.segmentations import write_segmentation
@@ -52,6 +53,7 @@ class _Job:
     dropped: int  # pieces left out of the mask
     seconds: float
     remarks: tuple[str, ...]  # in what the image is unlike the training scans
+    content: str  # what tells its voxels
 
 
 Failure = DataError | MissingPackageError  # of one file; the others are still segmented
@@ -115,8 +117,9 @@ def _read(case: Case, opened: OpenModel | Ensemble, keep_image: bool) -> _Job | 
     except FAILURES as error:
         return error
     kept, unlike = volume if keep_image else None, tuple(remarks(volume, plan))
+    content = content_of(volume)
     seconds, header = time.perf_counter() - start, volume.header
-    return _Job(case, prepared, kept, header, None, None, None, 0, seconds, unlike)
+    return _Job(case, prepared, kept, header, None, None, None, 0, seconds, unlike, content)
 
 
 def _compute(job: _Job, opened: Any, options: dict[str, Any]) -> _Job:
@@ -172,7 +175,7 @@ def _write(
     counts = tuple(voxels.tolist())
     return Written(
         path, case.images[0], job.header, counts, job.dropped, changed, seconds, job.remarks, assessed,
-        probabilities=probabilities, absurd=tuple(absurd),
+        probabilities=probabilities, absurd=tuple(absurd), content=job.content,
     )  # fmt: skip
 
 

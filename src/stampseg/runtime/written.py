@@ -28,6 +28,7 @@ class Written:
         absurd: in what the mask is far from all training labels.
         assessed: how far it can be trusted, where that was asked for.
         trained_on: whether the model was trained on this very image.
+        content: what tells the voxels of its image.
         probabilities: the file of them, where they were asked for.
     """
 
@@ -43,6 +44,7 @@ class Written:
     trained_on: bool = False
     probabilities: Path | None = None
     absurd: tuple[str, ...] = ()
+    content: str = ""
 
     @property
     def labelled(self) -> int:
