@@ -13,7 +13,16 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .case_table import read_table
 from .duplicates import find_duplicates
-from .io.formats import format_of, is_hidden, list_images, readable, series_format, series_images, stem_of
+from .io.formats import (
+    check_one_series,
+    format_of,
+    is_hidden,
+    list_images,
+    readable,
+    series_format,
+    series_images,
+    stem_of,
+)
 from .io.limits import check_kind
 from .io.readers import output_name
 from .layouts import EXPECTED, MASK_FOLDERS, list_csv, list_folder
@@ -289,6 +298,8 @@ def _images_at(path: Path) -> list[Path]:
         return [path]
     entries = list_images(path)
     below = entries and all(map(os.path.isdir, entries))  # a study is taken for its series
+    if entries:
+        check_one_series(path)
     if series_format(path) and not below:
         entries = [path]
     files = [image for entry in entries for image in _images_in(entry)]

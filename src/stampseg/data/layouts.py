@@ -13,7 +13,7 @@ from ..core.errors import DataError
 from ..core.text import some
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
-from .io.formats import is_hidden, list_images, list_labels, readable, stem_of
+from .io.formats import check_one_series, is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, Listing, check_exist
 from .organs import names_of, organ_folders
@@ -157,6 +157,7 @@ def _holds_pair(folder: Path) -> bool:
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
     files, labels = list_images(images), list_labels(masks)
+    check_one_series(images)
     grouped = group_channels(path for path in files if path.is_file())
     label_files, label_doubles = by_stem(labels)
     for named in (label_files, by_plain_name(label_files)):

@@ -194,12 +194,12 @@ def _check_nrrd(path: Path, dimension: int) -> None:
     if sizes is not None and sizes < min(dimension, 3):
         raise DataError(
             f"{path}: its header says the size of a voxel along {sizes} of {min(dimension, 3)} axes (none or "
-            "nan for the rest); expected a size in mm for each; correct space directions or spacings"
+            "nan for the rest); expected a size in mm for each; correct the header"
         )
 
 
 def _sizes_said(header: bytes) -> int | None:
-    """Along how many axes the header of a NRRD says how large a voxel is; None where it says nothing of it."""
+    """Along how many axes a NRRD says how large its voxels are; None where it says nothing of it."""
     if found := DIRECTIONS.search(header):
         return found[1].count(b"(")
     found = SPACINGS.search(header)
