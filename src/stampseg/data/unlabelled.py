@@ -52,7 +52,9 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
             "others to learn from without labels"
         )
     if not chosen:
-        return split
+        reason = next(iter(misfits.values()), "")
+        why = f"; of {len(misfits)} without a label none is learnt from ({reason})" if misfits else ""
+        return replace(split, note=f"{split.note}{why}")
     note = f"{split.note}; {_unlabelled_words(chosen)} as well"
     if left := len(pool) - len(free):
         note += f" ({left} left out: of people who {_apart(split)}, or copies)"
