@@ -164,9 +164,9 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
         if set(grouped) & named.keys():
             return "nnunet", *_nnunet_entries(grouped, named, label_doubles)
     if not files:
-        others = [path.name for path in sorted(images.iterdir()) if not is_hidden(path)]
-        held = f"it holds {some(others, 3)}" if others else "it is empty"
-        raise DataError(f"{images}: no image of a known type found, {held}; expected {readable()}")
+        raise DataError(f"{images}: no image of a known type found, {_held(images)}; expected {readable()}")
+    if not labels:
+        raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
     same_folder = images.resolve() == masks.resolve()
     pairs = pair(image_files, label_files, same_folder=same_folder)
@@ -196,6 +196,11 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
             *_left_over("labels skipped because their name is taken", label_doubles),
         ],
     )
+
+
+def _held(folder: Path) -> str:
+    names = [path.name for path in sorted(folder.iterdir()) if not is_hidden(path)]
+    return f"it holds {some(names, 3)}" if names else "it is empty"
 
 
 def _nnunet_entries(
