@@ -154,19 +154,22 @@ def read_case_csv(
 
 
 def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case]:
-    """Images to predict, from files, folders of files or folders with one DICOM series each.
+    """Images to predict, from files, folders of files, folders with one DICOM series each, or CSVs of images.
 
     Files `x_0000`, `x_0001`, ... are the channels of one case when all files are named so and every
-    case has as many, `channels` of them where that is given (the number the model reads).
+    case has as many, `channels` of them where that is given (the number the model reads). Channels that are
+    called otherwise are told by the columns of a CSV, as for training; its labels are not read.
 
     Raises:
         DataError: a path is missing or no image, a folder holds none, or two inputs would be
             written to one name.
     """
-    files = [file for path in paths for file in _images_at(Path(path))]
+    tables = [path for path in map(Path, paths) if path.suffix.lower() == ".csv" and path.is_file()]
+    files = [file for path in map(Path, paths) if path not in tables for file in _images_at(path)]
     # The same file may be named twice, as by a folder and a pattern.
     unique = list({os.path.realpath(file): file for file in files}.values())
     cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
+    cases += [case.bare for table in tables for case in read_case_csv(table, bare=True)]
     _check_outputs(cases)
     return sorted(cases, key=lambda case: case.id)
 
