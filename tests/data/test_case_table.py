@@ -264,6 +264,9 @@ def test_channels_in_folders_of_their_own_are_predicted_by_a_csv(scans: Path, tm
     call("predict", tmp_path / "run", scans / "new.csv", "-o", tmp_path / "masks")
     assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["s0.png", "s3.png"]
     assert read_image([tmp_path / "masks" / "s0.png"]).header.shape == (40, 48)
+    (scans / "other.csv").write_text("image:t1,image:flair\nt1/s3.png,t2/s3.png\n")
+    said = call("predict", tmp_path / "run", scans / "other.csv", "-o", tmp_path / "more", code=3).stderr
+    assert "channels flair, t1, those of" in said and "are t1, t2; expected the same names in both" in said
     said = call("predict", tmp_path / "run", scans / "gone.csv", "-o", tmp_path / "more", code=3).stderr
     assert "gone.csv: no such file or folder" in said
 

@@ -174,6 +174,29 @@ def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case
     return sorted(cases, key=lambda case: case.id)
 
 
+def in_named_order(case: Case, names: Sequence[str], place: Path, whose: Path) -> Case:
+    """The case with its channels in the order of their names, whether in small or capital letters.
+
+    Args:
+        case: whose channels have names.
+        names: in the order that is wanted.
+        place: what names the channels of the case, in the error.
+        whose: what has the wanted ones, in the error.
+
+    Raises:
+        DataError: the case has other channels, or one side has no names.
+    """
+    own, wanted = ([name.casefold() for name in listed] for listed in (case.channels, names))
+    if sorted(own) != sorted(wanted):
+        found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
+        raise DataError(
+            f"{place}: channels {found}, those of {whose} are {expected}; expected the same names in both; "
+            "name the columns alike (image:t1,image:t2)"
+        )
+    images = tuple(case.images[own.index(name)] for name in wanted)
+    return replace(case, images=images, channels=tuple(names))
+
+
 def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
     """The cases with the person that `group_regex` finds in each id, where there is one.
 
