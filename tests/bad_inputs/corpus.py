@@ -8,6 +8,7 @@ from . import (
     exported,
     folders,
     geometry,
+    headers,
     labels,
     links,
     models,
@@ -20,6 +21,6 @@ from . import (
 from .entry import INPUTS
 
 __all__ = [
-    "INPUTS", "descriptions", "dicom", "exported", "folders", "geometry", "labels", "links", "models", "pictures",
+    "INPUTS", "descriptions", "dicom", "exported", "folders", "geometry", "headers", "labels", "links", "models", "pictures",
     "segments", "settings", "tables", "volumes",
 ]  # fmt: skip

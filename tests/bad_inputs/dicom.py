@@ -126,6 +126,24 @@ def _deeper(folder: Path) -> None:
         path.rename(inner / path.name)
 
 
+def _on_a_cd(folder: Path) -> None:
+    _deeper(folder)
+    (folder / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+
+
+def _unmarked(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        source = pydicom.dcmread(path)
+        del source.file_meta, source.preamble
+        pydicom.dcmwrite(folder / path.stem, pydicom.Dataset(source), implicit_vr=True, little_endian=True)
+        path.unlink()
+
+
+def _at_the_top(source: pydicom.Dataset) -> None:
+    source.PixelData = (source.pixel_array.astype(np.uint16) << 4).tobytes()
+    source.BitsStored, source.HighBit, source.PixelRepresentation = 12, 15, 0
+
+
 def _echoes(folder: Path) -> None:
     write(folder, EchoTime=1)
     for number in range(SHAPE[2]):
@@ -156,6 +174,9 @@ SOUND: dict[str, Callable[[Path], object]] = {
         folder / "loc.dcm", **placed(3, 0.7), ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]
     ),
     "in a study in a person's folder": _deeper,
+    "in a folder below a DICOMDIR, as on a CD": _on_a_cd,
+    "without a mark and suffixes, as of old": _unmarked,
+    "values in the highest 12 of 16 bits": every(_at_the_top),
     "instance numbers that mean nothing": every(lambda source: setattr(source, "InstanceNumber", 7)),
     "slices thicker than their distance": every(lambda source: setattr(source, "SliceThickness", 3)),
     "names of series and study left empty": every(lambda source: setattr(source, "SeriesInstanceUID", "")),
@@ -203,6 +224,17 @@ def echoes_to_train(bench: Bench) -> Commands:
     (data / "images" / "v0.nii.gz").unlink()
     _echoes(data / "images" / "v0")
     return bench.use(data)
+
+
+@bad(
+    "DICOM: a person's folder with two series below it", Refused(3, r"v0: holds 2 series, a, b; expected one")
+)
+def two_series(bench: Bench) -> Commands:
+    data = bench.copy(3)
+    (data / "images" / "v0.nii.gz").unlink()
+    for name in ("a", "b"):
+        write(data / "images" / "v0" / name)
+    return [*bench.use(data), *bench.predict(data / "images")]
 
 
 @bad("DICOM: one X-ray a file", Works(r"a\.png"))

@@ -40,6 +40,17 @@ def no_labels(bench: Bench) -> Commands:
     return bench.use(data)
 
 
+@bad(
+    "folder: masks of no known type",
+    Refused(3, r"labels: no label of a known type found, it holds p0\.gif, p1\.gif.*; expected NIfTI"),
+)
+def unknown_masks(bench: Bench) -> Commands:
+    data = bench.copy(2)
+    for path in list((data / "labels").iterdir()):
+        path.rename(path.with_suffix(".gif"))
+    return bench.use(data)
+
+
 @bad("folder: one label is missing", Works("images without a label"))
 def label_missing(bench: Bench) -> Commands:
     data = bench.copy(3)

@@ -139,3 +139,20 @@ def all_full(bench: Bench) -> Commands:
 @bad("label: a gap in the numbers", Works())
 def gap(bench: Bench) -> Commands:
     return bench.use(_every(bench, lambda classes, _: classes * 7))
+
+
+@bad("label: 255 beside small numbers", Works("value 255 beside 1, 2 in .* say --ignore-label 255"))
+def void(bench: Bench) -> Commands:
+    def change(classes: np.ndarray, _: int) -> np.ndarray:
+        changed = classes.astype(np.uint8)
+        changed[:2] = 255
+        return changed
+
+    return bench.use(_every(bench, change))[:1]
+
+
+@bad(
+    "label: numbered one higher in one file", Works(r"1 label\(s\) hold 1, 2, 3 and no 0, the others 0, 1, 2")
+)
+def numbered_higher(bench: Bench) -> Commands:
+    return bench.use(_every(bench, lambda classes, number: classes + (number == 2)))[:1]

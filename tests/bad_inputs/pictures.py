@@ -72,6 +72,17 @@ def grey_jpeg(bench: Bench) -> Commands:
     return bench.predict(bench.folder / "x.jpg", 2)
 
 
+def _of_a_phone(path: Path) -> None:
+    second = Image.fromarray(np.ascontiguousarray(GREY[::2, ::2]))
+    Image.fromarray(GREY).save(path, "MPO", save_all=True, append_images=[second])
+
+
+@bad("picture: JPEG of a phone, with a second picture behind the first", Works())
+def two_in_one(bench: Bench) -> Commands:
+    _of_a_phone(bench.folder / "x.jpg")
+    return bench.predict(bench.folder / "x.jpg", 2)
+
+
 @bad("picture: cut short", Refused(3, r"p0\.png: cannot be read \(.*\); the file is damaged"))
 def cut(bench: Bench) -> Commands:
     return _image(bench, lambda path: path.write_bytes(path.read_bytes()[:200]))

@@ -34,6 +34,7 @@ CONTENTS: dict[str, tuple[str | bytes, Refused | Same | Works]] = {
     "an open quote": (text('"images/v0.nii.gz,labels/v0.nii.gz', *ROWS[1:]), Refused(3, CSV)),
     "a bar between cells": (text("a|b", header="image|label"), Refused(3, CSV + "expected a header line with")),
     "a semicolon between cells": ("\n".join(text(*ROWS).replace(",", ";").splitlines()), Same()),
+    "Excel's line about its semicolons": ("sep=;\r\n" + text(*ROWS).replace(",", ";"), Same()),
     "a tabulator between cells": (text(*ROWS).replace(",", "\t"), Same()),
     "quotes round every cell": (text(*('"' + row.replace(",", '","') + '"' for row in ROWS)), Same()),
     "a byte order mark and lines of Windows": (
@@ -56,3 +57,10 @@ def _enter(name: str, content: str | bytes, expected: Refused | Same | Works) ->
 
 for _name, (_content, _expected) in CONTENTS.items():
     _enter(_name, _content, _expected)
+
+
+@bad("CSV: images to predict, with labels that are not there", Same())
+def to_predict(bench: Bench) -> Commands:
+    data = bench.copy(3)
+    (data / "cases.csv").write_text(text("images/v0.nii.gz,gone.nii.gz"))
+    return bench.predict(data / "cases.csv")

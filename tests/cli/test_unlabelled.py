@@ -105,6 +105,23 @@ def test_an_image_of_another_kind_is_known_before_the_run(pictures: Path, tmp_pa
     assert "2 images without labels are learnt from as well; left out, of another kind: colours" in said
 
 
+def test_unreadable_images_without_a_label_are_told_where_they_are_all(
+    pictures: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    names = []
+    for part in ("images", "masks"):
+        shutil.copytree(pictures / part, data / part)
+    for path in sorted((data / "images").iterdir()):
+        if not list((data / "masks").glob(f"{path.stem}*")):
+            path.write_bytes(b"no picture")
+            names.append(path.name)
+    said = call("train", data, "-o", tmp_path / "run", *OPTIONS).stdout
+    assert names
+    assert f"of {len(names)} without a label none is learnt from" in said
+    assert f"{names[0]}: cannot be read" in " ".join(said.split())
+
+
 def test_numbered_slices_are_images_each(pictures: Path, tmp_path: Path) -> None:
     others = tmp_path / "others"
     others.mkdir()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.core.errors import DataError
-from stampseg.data.cases import find_dataset, read_case_csv
+from stampseg.data.cases import find_dataset, find_inputs, read_case_csv
 from stampseg.data.io.readers import read_image
 from stampseg.data.organs import read_label_files
 from stampseg.data.splits import read_splits
@@ -248,3 +248,42 @@ def test_a_list_of_images_alone_needs_no_labels(scans: Path) -> None:
     more.write_text("picture\nt1/s3.png\n")
     with pytest.raises(DataError, match=r"more\.csv: expected a header line with the column image and"):
         unlabelled(data, more)
+
+
+def test_channels_in_folders_of_their_own_are_predicted_by_a_csv(scans: Path, tmp_path: Path) -> None:
+    rows = [f"t1/s{i}.png,t2/s{i}.png,liver/s{i}.png" for i in range(5)]
+    (scans / "cases.csv").write_text("\n".join(["image:t1,image:t2,label", *rows]))
+    call("train", scans / "cases.csv", "-o", tmp_path / "run", *TINY)
+    (scans / "new.csv").write_text(
+        "sep=;\r\nimage:t2;image:t1\r\nt2/s3.png;t1/s3.png\r\nt2/s0.png;t1/s0.png\r\n"
+    )
+    cases = find_inputs([scans / "new.csv"], 2)
+    assert [(case.id, [path.parent.name for path in case.images]) for case in cases] == [
+        ("s0", ["t1", "t2"]), ("s3", ["t1", "t2"]),
+    ]  # fmt: skip
+    call("predict", tmp_path / "run", scans / "new.csv", "-o", tmp_path / "masks")
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["s0.png", "s3.png"]
+    assert read_image([tmp_path / "masks" / "s0.png"]).header.shape == (40, 48)
+    (scans / "other.csv").write_text("image:t1,image:flair\nt1/s3.png,t2/s3.png\n")
+    said = call("predict", tmp_path / "run", scans / "other.csv", "-o", tmp_path / "more", code=3).stderr
+    assert "channels flair, t1, those of" in said and "are t1, t2; expected the same names in both" in said
+    said = call("predict", tmp_path / "run", scans / "gone.csv", "-o", tmp_path / "more", code=3).stderr
+    assert "gone.csv: no such file or folder" in said
+
+
+def test_channels_that_are_named_and_not_there_are_told(scans: Path) -> None:
+    (scans / "t1").rename(scans / "images")
+    (scans / "liver").rename(scans / "labels")
+    (scans / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "T2"}}))
+    found = survey(find_dataset(scans), Config())
+    (told,) = [text for text in found.fingerprint.warnings if "named" in text]
+    assert told.startswith(
+        "2 channels are named (T1, T2), the images have 1; expected a file or a channel for"
+    )
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", "SEP=; \r", "\ufeffsep=;\n"])
+def test_the_line_that_excel_writes_first_is_no_header(first: str, scans: Path) -> None:
+    (scans / "cases.csv").write_text(f"{first}image;label\nt1/s0.png;liver/s0.png\n", encoding="utf-8")
+    (case,) = read_case_csv(scans / "cases.csv")
+    assert (case.images, case.label) == ((scans / "t1" / "s0.png",), scans / "liver" / "s0.png")

@@ -210,6 +210,13 @@ class TestFolders:
         with pytest.raises(DataError, match=message):
             find_dataset(tmp_path)
 
+    def test_labels_of_no_known_type(self, tmp_path: Path) -> None:
+        make_files(tmp_path, "images/a.png", "masks/a.gif")
+        with pytest.raises(
+            DataError, match=r"masks: no label of a known type found, it holds a\.gif; expected"
+        ):
+            find_dataset(tmp_path)
+
     def test_folders_that_are_not_there(self, tmp_path: Path) -> None:
         make_files(tmp_path, "images/a.png", "first/a.png", "second/a.png")
         with pytest.raises(

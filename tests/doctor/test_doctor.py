@@ -490,8 +490,12 @@ def test_scans_without_labels_like_the_labelled_are_no_finding(tmp_path: Path) -
 def test_a_scan_without_label_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     whole = unlabelled(tmp_path, lambda made: made) / "images" / "u2.nii.gz"
     whole.write_bytes(whole.read_bytes()[:2000])
-    (found,) = (one for one in findings(tmp_path) if one["code"] == "unused")
-    assert "u2.nii.gz" in found["found"] and "without a label" in found["fix"]
+    (found,) = (one for one in findings(tmp_path, code=3) if one["code"] == "unusable")
+    assert (
+        "u2.nii.gz" in found["found"]
+        and "training stops at it; leave it out, or say --unlabelled none" in found["fix"]
+    )
+    assert not [one for one in findings(tmp_path, "--unlabelled", "none") if one["code"] == "unusable"]
 
 
 def as_files(folder: Path, *names: str, scale: int = 1) -> Path:

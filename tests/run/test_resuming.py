@@ -236,7 +236,7 @@ def test_changed_data_are_refused(stopped: Path, tmp_path: Path) -> None:
     picture[0, 0] ^= 1
     Image.fromarray(picture).save(first)
     said = call("train", "--resume", stopped, code=3).stderr
-    assert "changed since the run began" in said and "put things back" in said
+    assert f"changed since the run began (with other content: {first.stem}); put things back" in said
     first.write_bytes(was)
     call("train", "--resume", stopped)
 

@@ -35,7 +35,10 @@ def predict(
             help="Run folder, its folds/, model.safetensors, or an exported .onnx, .openvino or .pt2."
         ),
     ],
-    inputs: Annotated[list[Path], typer.Argument(help="Image files, folders of images, or DICOM series.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="Image files, folders of images, DICOM series, or a CSV with a column image."),
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the masks; names as in the input.")
     ],

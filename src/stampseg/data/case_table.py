@@ -15,6 +15,7 @@ from .io.formats import is_hidden, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, check_exist
 
+DELIMITER = re.compile(r"\A\s*sep=.[ \t]*(?:\r\n|\r|\n)", re.I)  # which Excel writes in front of the header
 NUMBERED = re.compile(r"image_?(\d+)")
 CHANNEL, ORGAN = "image:", "label:"
 PLAIN = ("image", "label", "group")
@@ -159,8 +160,10 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
 
 def _read(table: Path, *, bare: bool = False) -> tuple[_Columns, list[dict[str, str]]] | None:
     """Columns and stripped cells; None when no columns of images and labels are there."""
-    text = read_text_file(table)
-    for delimiter in (",", ";", "\t"):  # spreadsheets of some countries write semicolons
+    text = DELIMITER.sub("", read_text_file(table), count=1)
+    header = text.lstrip().partition("\n")[0]
+    # Spreadsheets of some countries write semicolons.
+    for delimiter in sorted((",", ";", "\t"), key=header.count, reverse=True):
         try:
             lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
             rows = [[cell.strip() for cell in row] for row in lines]

@@ -13,7 +13,16 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .case_table import read_table
 from .duplicates import find_duplicates
-from .io.formats import format_of, is_hidden, list_images, readable, series_format, series_images, stem_of
+from .io.formats import (
+    check_one_series,
+    format_of,
+    is_hidden,
+    list_images,
+    readable,
+    series_format,
+    series_images,
+    stem_of,
+)
 from .io.limits import check_kind
 from .io.readers import output_name
 from .layouts import EXPECTED, MASK_FOLDERS, list_csv, list_folder
@@ -145,21 +154,47 @@ def read_case_csv(
 
 
 def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case]:
-    """Images to predict, from files, folders of files or folders with one DICOM series each.
+    """Images to predict, from files, folders of files, folders with one DICOM series each, or CSVs of images.
 
     Files `x_0000`, `x_0001`, ... are the channels of one case when all files are named so and every
-    case has as many, `channels` of them where that is given (the number the model reads).
+    case has as many, `channels` of them where that is given (the number the model reads). Channels that are
+    called otherwise are told by the columns of a CSV, as for training; its labels are not read.
 
     Raises:
         DataError: a path is missing or no image, a folder holds none, or two inputs would be
             written to one name.
     """
-    files = [file for path in paths for file in _images_at(Path(path))]
+    tables = [path for path in map(Path, paths) if path.suffix.lower() == ".csv" and path.is_file()]
+    files = [file for path in map(Path, paths) if path not in tables for file in _images_at(path)]
     # The same file may be named twice, as by a folder and a pattern.
     unique = list({os.path.realpath(file): file for file in files}.values())
     cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
+    cases += [case.bare for table in tables for case in read_case_csv(table, bare=True)]
     _check_outputs(cases)
     return sorted(cases, key=lambda case: case.id)
+
+
+def in_named_order(case: Case, names: Sequence[str], place: Path, whose: Path) -> Case:
+    """The case with its channels in the order of their names, whether in small or capital letters.
+
+    Args:
+        case: whose channels have names.
+        names: in the order that is wanted.
+        place: what names the channels of the case, in the error.
+        whose: what has the wanted ones, in the error.
+
+    Raises:
+        DataError: the case has other channels, or one side has no names.
+    """
+    own, wanted = ([name.casefold() for name in listed] for listed in (case.channels, names))
+    if sorted(own) != sorted(wanted):
+        found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
+        raise DataError(
+            f"{place}: channels {found}, those of {whose} are {expected}; expected the same names in both; "
+            "name the columns alike (image:t1,image:t2)"
+        )
+    images = tuple(case.images[own.index(name)] for name in wanted)
+    return replace(case, images=images, channels=tuple(names))
 
 
 def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
@@ -289,6 +324,8 @@ def _images_at(path: Path) -> list[Path]:
         return [path]
     entries = list_images(path)
     below = entries and all(map(os.path.isdir, entries))  # a study is taken for its series
+    if entries:
+        check_one_series(path)
     if series_format(path) and not below:
         entries = [path]
     files = [image for entry in entries for image in _images_in(entry)]

@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from ..core.text import some
 from ..core.threads import MOST_THREADS, in_threads
 from .appearance import Appearance, Look, appearance, look_at
 from .boxes import as_slices, nonzero_box
@@ -167,6 +168,13 @@ def fingerprint(
     if looks is not None:
         looks.update((case, fact.look) for case, fact in zip(cases, facts, strict=True))
     in_channels, warnings = _common_channels(facts)
+    if len(channel_names) > in_channels:
+        warnings = (
+            *warnings,
+            f"{len(channel_names)} channels are named ({some(list(channel_names))}), the images have "
+            f"{in_channels}; expected a file or a channel for each name; add what is missing, or correct the "
+            "names",
+        )
     radii = zip(*(fact.radius for fact in facts), strict=True)
     return Fingerprint(
         spatial_dims=len(facts[0].shape),

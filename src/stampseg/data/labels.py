@@ -19,6 +19,7 @@ from .io.readers import read_header, read_names, read_palette
 from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
+from .suspects import suspects
 from .values import Counted, is_coherent, values_of
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def label_table(
     table = number_values(counts.voxels, declared)
     notes = (*table.notes, *left_out, *_lone_values(counts, declared))
     notes = (*notes, *_changes(counts, relabel, table))
-    return replace(table, notes=notes, ignored=ignored, warnings=_two_scales(counts), relabel=relabel)
+    told = suspects(counts, declared)
+    return replace(table, notes=notes, ignored=ignored, warnings=told, relabel=relabel)
 
 
 def ignored_value(given: int | None, declared: int | None) -> int | None:
@@ -282,18 +284,6 @@ def _check_names(counts: ValueCounts, path: Path, values: Iterable[int]) -> None
                 f"{path}: {value} is called {name} in it, and {before} in {first}; expected one meaning for "
                 "a value in all labels; number the segments alike, for instance by a colour table in Slicer"
             )
-
-
-def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
-    """The same mask is often stored as 0 and 1 in some files and as 0 and 255 in others."""
-    ones, full = counts.sets[frozenset({0, 1})], counts.sets[frozenset({0, 255})]
-    if not (ones and full) or any({1, 255} <= values for values in counts.sets):
-        return ()
-    return (
-        f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
-        f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
-        "with one value",
-    )
 
 
 def _changes(counts: ValueCounts, relabel: Relabelling | None, table: LabelTable) -> list[str]:

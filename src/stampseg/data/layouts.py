@@ -13,7 +13,7 @@ from ..core.errors import DataError
 from ..core.text import some
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
-from .io.formats import is_hidden, list_images, list_labels, readable, stem_of
+from .io.formats import check_one_series, is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, Listing, check_exist
 from .organs import names_of, organ_folders
@@ -157,15 +157,16 @@ def _holds_pair(folder: Path) -> bool:
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
     files, labels = list_images(images), list_labels(masks)
+    check_one_series(images)
     grouped = group_channels(path for path in files if path.is_file())
     label_files, label_doubles = by_stem(labels)
     for named in (label_files, by_plain_name(label_files)):
         if set(grouped) & named.keys():
             return "nnunet", *_nnunet_entries(grouped, named, label_doubles)
     if not files:
-        others = [path.name for path in sorted(images.iterdir()) if not is_hidden(path)]
-        held = f"it holds {some(others, 3)}" if others else "it is empty"
-        raise DataError(f"{images}: no image of a known type found, {held}; expected {readable()}")
+        raise DataError(f"{images}: no image of a known type found, {_held(images)}; expected {readable()}")
+    if not labels:
+        raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
     same_folder = images.resolve() == masks.resolve()
     pairs = pair(image_files, label_files, same_folder=same_folder)
@@ -195,6 +196,11 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
             *_left_over("labels skipped because their name is taken", label_doubles),
         ],
     )
+
+
+def _held(folder: Path) -> str:
+    names = [path.name for path in sorted(folder.iterdir()) if not is_hidden(path)]
+    return f"it holds {some(names, 3)}" if names else "it is empty"
 
 
 def _nnunet_entries(

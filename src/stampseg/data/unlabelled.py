@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
-from .cases import Case, Dataset, find_inputs, read_case_csv, with_groups
+from .cases import Case, Dataset, find_inputs, in_named_order, read_case_csv, with_groups
 from .identity import copies_among, files_of
 from .io.readers import read_header, read_image
 from .splits import Split
@@ -52,7 +52,9 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
             "others to learn from without labels"
         )
     if not chosen:
-        return split
+        reason = next(iter(misfits.values()), "")
+        why = f"; of {len(misfits)} without a label none is learnt from ({reason})" if misfits else ""
+        return replace(split, note=f"{split.note}{why}")
     note = f"{split.note}; {_unlabelled_words(chosen)} as well"
     if left := len(pool) - len(free):
         note += f" ({left} left out: of people who {_apart(split)}, or copies)"
@@ -139,13 +141,4 @@ def _in_order(case: Case, names: Sequence[str], place: Path, first: Case) -> Cas
         return case
     if not case.channels and not first.channels:  # both by number
         return case
-    own = [name.casefold() for name in case.channels]
-    wanted = [name.casefold() for name in names]
-    if sorted(own) != sorted(wanted):
-        found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
-        raise DataError(
-            f"{place}: channels {found}, those of {first.images[0]} are {expected}; expected the same names "
-            "in both; name the columns alike (image:t1,image:t2)"
-        )
-    images = tuple(case.images[own.index(name)] for name in wanted)
-    return replace(case, images=images, channels=tuple(names))
+    return in_named_order(case, names, place, first.images[0])

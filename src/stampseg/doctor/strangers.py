@@ -37,7 +37,8 @@ def find_strangers(labelled: Sequence[CaseFacts], unlabelled: Sequence[Case]) ->
         try:
             facts.append(read_facts(case))
         except DataError as error:
-            findings.append(finding("unused", str(error), "it is without a label; leave it out", case.images))
+            fix = "it is without a label, and training stops at it; leave it out, or say `unlabelled` none"
+            findings.append(finding("unusable", str(error), fix, case.images))
     same = [f for f in labelled if len(f.shape) == len(facts[0].shape)] if facts else []
     if len(same) < FEWEST:
         return findings

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -301,8 +302,16 @@ class RunFolder:
             lines = whole_lines(path.read_text(encoding="utf-8"))[:count]
             self.write_text(name, "".join(f"{line}\n" for line in lines))
 
-    def settle(self, form: JsonFile[T], value: T, what: str) -> None:
+    def settle(
+        self, form: JsonFile[T], value: T, what: str, how: Callable[[T, T], str] = lambda *_: ""
+    ) -> None:
         """Write a JSON file, or see that a stopped run began with the same.
+
+        Args:
+            form: the file.
+            value: what it holds.
+            what: is told to have changed where it did.
+            how: says in what what was there differs from `value`.
 
         Raises:
             DataError: it began with something else.
@@ -310,10 +319,12 @@ class RunFolder:
         path = self.path / form.name
         if not path.exists():
             form.write(self.path, value)
-        elif not _agrees(_content(form.read(self.path), exclude_unset=True), _content(value)):
+            return
+        before = form.read(self.path)
+        if not _agrees(_content(before, exclude_unset=True), _content(value)):
             raise DataError(
-                f"{path}: {what} changed since the run began; put things back as they were, or start a "
-                "new run"
+                f"{path}: {what} changed since the run began{how(before, value)}; put things back as "
+                "they were, or start a new run"
             )
 
     def choose(self, number: int) -> None:

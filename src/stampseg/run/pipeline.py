@@ -62,6 +62,7 @@ from .processes import working_together
 from .records import Result
 from .reporters import Reporter, Reporters
 from .result import write_result
+from .spec import case_differences
 from .survey import Survey, seldom, survey
 
 
@@ -352,10 +353,10 @@ def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> Splits:
     folder.write_text(CONFIG_FILE, dump_config(config))
+    splits = Splits.of(seen.split)
+    folder.settle(SPLITS, splits, "the cases, or what is in their files,", case_differences)
     folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
     FINGERPRINT.write(folder.path, seen.fingerprint)
-    splits = Splits.of(seen.split)
-    folder.settle(SPLITS, splits, "the cases, or what is in their files,")
     return splits
 
 

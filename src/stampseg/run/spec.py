@@ -11,7 +11,9 @@ from pydantic import BeforeValidator, PlainSerializer
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigError, DataError
 from ..core.json_file import JsonFile
+from ..core.text import some
 from ..data.folds import Fold
+from ..data.splits import Entry, Splits
 
 
 def _checked(values: object) -> object:
@@ -108,6 +110,23 @@ def read_spec(folder: Path) -> RunSpec:
             "name one that was stopped, or start a new run"
         )
     return SPEC.read(folder)
+
+
+def case_differences(before: Splits, now: Splits) -> str:
+    """Which cases of a run were altered since: " (with other content: p3; gone: p7)"."""
+    first, second = ({entry.id: entry for entry in _labelled(splits)} for splits in (before, now))
+    altered = [name for name in first.keys() & second.keys() if first[name].digest != second[name].digest]
+    parts = {
+        "with other content": altered,
+        "gone": first.keys() - second.keys(),
+        "new": second.keys() - first.keys(),
+    }
+    said = "; ".join(f"{what}: {some(sorted(names))}" for what, names in parts.items() if names)
+    return f" ({said})" if said else ""
+
+
+def _labelled(splits: Splits) -> tuple[Entry, ...]:
+    return (*splits.training, *splits.validation, *splits.test, *splits.held_out)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,12 +10,13 @@ from ..core.errors import ConfigError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
 from ..core.text import counted
-from ..data.cases import Case, find_inputs
+from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import output_name, segmentation_name
 from ..data.known import Known
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, size_unit, steps_in_words
+from .channels import inputs_of
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel, check_order
 from .people import learnt_from, other_scans_of_the_trained
@@ -144,7 +145,7 @@ def segment_all(
             "predict with one of its networks"
         )
     opened = opened.with_all_pieces() if all_pieces else opened
-    cases = find_inputs(inputs, opened.plan.in_channels)
+    cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan.in_channels)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     name = segmentation_name if dicom_seg else output_name

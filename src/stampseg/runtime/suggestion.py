@@ -21,7 +21,7 @@ from ..core.files import refuse_existing, write_text
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
 from ..data.appearance import look
-from ..data.cases import Case, find_inputs, with_groups
+from ..data.cases import Case, with_groups
 from ..data.io.formats import is_hidden, stem_of
 from ..data.io.readers import UNCERTAINTY, output_name, read_image
 from ..data.known import trained_on
@@ -31,6 +31,7 @@ from ..data.plan import Plan
 from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
 from ..data.splits import Entry, read_splits
+from .channels import inputs_of
 from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer
 from .people import regex_of
@@ -114,7 +115,7 @@ def suggest(
     check_order(model, inputs, "suggest")
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     people = regex_of(model) if group_regex is None else group_regex
-    cases = with_groups(find_inputs(inputs, opened.plan.in_channels), people)
+    cases = with_groups(inputs_of(model, inputs, opened.plan.in_channels), people)
     labelled = _labelled(model)
     known = {case.id for case in trained_on(cases, labelled, opened.trained_on)}
     left = [case for case in cases if case.id not in known]

@@ -123,7 +123,7 @@ def test_a_folder_of_marked_files_is_one_image(tmp_path: Path, monkeypatch: pyte
         read_header=lambda path: volume_header(path, read_folder(path).shape, AFFINE, 1, "float64"),
         read_image=lambda path: as_image(read_folder(path)[None], path),
         mask_suffix=".nii",
-        mark=(2, b"slice"),
+        is_one=lambda path: path.read_bytes().startswith(b"# slice"),
         series=Series(lambda folder: (folder / "0").is_file(), lambda folder: [folder]),
     )
     add(monkeypatch, series)

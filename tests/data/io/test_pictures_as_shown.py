@@ -94,6 +94,19 @@ def test_a_compressed_tiff_that_pillow_reads_is_turned_once(tmp_path: Path) -> N
     np.testing.assert_array_equal(read_image([tmp_path / "a.tif"]).array[0], SHOWN)
 
 
+def test_of_a_jpeg_with_several_pictures_the_first_is_read(tmp_path: Path) -> None:
+    """As phones and stereo cameras write them: a preview, a map or a second view follows."""
+    first = np.zeros((32, 48), np.uint8)
+    first[8:24, 16:40] = 200
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    picture, second = Image.fromarray(first), Image.fromarray(255 - first[::2, ::2])
+    picture.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second], exif=exif, quality=95)
+    assert Image.open(tmp_path / "a.jpg").n_frames == 2
+    assert read_header([tmp_path / "a.jpg"]).shape == (48, 32)
+    np.testing.assert_allclose(read_image([tmp_path / "a.jpg"]).array[0], np.rot90(first, -1), atol=6)
+
+
 def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 

@@ -9,10 +9,10 @@ import numpy as np
 from ...core.errors import DataError
 from . import segmentations
 from .format import Format, Series
-from .frames import MARK, SUFFIXES
+from .frames import SUFFIXES, is_marked
 from .pictures import picture_header
 from .pixels import intensities
-from .scans import is_series, scan_at, scan_paths
+from .scans import is_series, scan_at, scan_paths, series_below
 from .segmentations import is_label, label_files
 from .volume import Header, volume_header
 
@@ -86,8 +86,8 @@ FORMATS = (
         read_names=read_names,
         mask_suffix=".nii.gz",
         mask_suffix_by_content=_mask_suffix,
-        mark=MARK,
-        series=Series(is_series, scan_paths, is_label),
+        is_one=is_marked,
+        series=Series(is_series, scan_paths, is_label, series_below),
         data_files=data_files,
     ),
 )

@@ -28,11 +28,13 @@ class Series:
         images: a path for each of those images: the folder itself where it is one, else the folder with a
             name that no file has. The format reads both.
         is_label: whether the files below a folder are no images but hold its label.
+        below: the folders of such files within a folder, or itself.
     """
 
     is_one: Callable[[Path], bool]
     images: Callable[[Path], list[Path]]
     is_label: Callable[[Path], bool] = lambda _: False
+    below: Callable[[Path], list[Path]] = lambda _: []
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,7 @@ class Format:
         listed: how a list of what can be read shows it; the name where nothing is said.
         module: what is imported of the package, where that is called otherwise.
         pair: suffixes of the two files, header and voxels, that make one image together.
-        mark: byte and content there of every file, whatever it is called.
+        is_one: whether a file begins as one of the format, whatever it is called; None where only names tell.
         series: how files of the format make images together; None where each is one.
         data_files: the files that hold an image, where that is not the one that names it.
     """
@@ -83,7 +85,7 @@ class Format:
     listed: str = ""
     module: str = ""
     pair: tuple[str, str] | None = None
-    mark: tuple[int, bytes] | None = None
+    is_one: Callable[[Path], bool] | None = None
     series: Series | None = None
     data_files: Callable[[Path], list[Path]] | None = None
 
@@ -114,14 +116,3 @@ class Format:
         if self.pair is None or suffix not in self.pair:
             return ""
         return self.pair[1 - self.pair.index(suffix)]
-
-    def marks(self, path: Path) -> bool:
-        """Whether the file begins as every file of the format does."""
-        if self.mark is None:
-            return False
-        start, content = self.mark
-        try:
-            with path.open("rb") as stream:
-                return stream.read(start + len(content))[start:] == content
-        except OSError:
-            return False

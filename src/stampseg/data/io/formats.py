@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.packages import require
+from ...core.text import some
 from . import dicom, itk, nifti, pictures, tiff
 from .format import Format
 from .volume import refuse_unreadable
@@ -50,7 +51,9 @@ def format_of(path: Path) -> Format:
     elif is_within_series(path):
         form = series_format(path.parent)
     else:
-        form = format_named(path) or next((kind for kind in FORMATS if kind.marks(path)), None)
+        form = format_named(path) or next(
+            (kind for kind in FORMATS if kind.is_one and kind.is_one(path)), None
+        )
     if form is None:
         raise DataError(f"{path}: file type not known; expected {readable()}; convert it")
     return form
@@ -128,6 +131,30 @@ def list_images(folder: Path) -> list[Path]:
         for path in sorted(folder.iterdir())
         if not is_hidden(path) and (series_format(path) if path.is_dir() else _is_image(path))
     ]
+
+
+def check_one_series(folder: Path) -> None:
+    """See that no folder directly inside `folder` holds several series, so that none of them is an image.
+
+    Raises:
+        DataError: one does; it and its series are named.
+    """
+    many: dict[Path, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not is_hidden(path) and not series_format(path):
+            found = [
+                place for kind in FORMATS if kind.series is not None for place in kind.series.below(path)
+            ]
+            many |= {path: found} if len(found) > 1 else {}
+    if not many:
+        return
+    first, found = next(iter(many.items()))
+    more = f" ({len(many)} such folders in {folder})" if len(many) > 1 else ""
+    raise DataError(
+        f"{first}: holds {len(found)} series, {some([str(place.relative_to(first)) for place in found])}; "
+        "expected one, to pair it with a label or a mask; leave one in, name those meant one by one, or list "
+        f"them in a CSV{more}"
+    )
 
 
 def list_labels(folder: Path) -> list[Path]:

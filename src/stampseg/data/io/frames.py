@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,6 @@ from ...core.errors import DataError
 from ...core.remarks import unheard
 from .limits import check_promise
 
-MARK = (128, b"DICM")  # the byte and the content there of a DICOM file
 SUFFIXES = (".dcm", ".dicom", ".ima")
 # Images of these are slices, also where they do not say where they lie.
 VOLUMETRIC = frozenset({"CT", "MR", "PT", "NM"})
@@ -48,9 +48,13 @@ NO_VOXELS = (
     "expected DICOM images, or labels as DICOM-SEG; contours (RT Structure Set) are no voxels: convert them "
     "to DICOM-SEG or .nii.gz, for instance with 3D Slicer or plastimatch"
 )
+MARK = 128, b"DICM"  # the byte and the content there of a DICOM file
+# Old files begin with the header itself: a tag of the first groups, and a type or a small length.
+_HEADER = re.compile(rb"(?:\x02\0\0\0UL|\x08\0[\0-\x20]\0(?:[A-Z]{2}|[\x02-\x40]\0\0\0))")
 _SAID = ("SeriesNumber", "SpacingBetweenSlices", "ReferencedSegmentNumber")  # told, and part no slices
 _NO_IMAGES = ("Segmentation Storage", "RT Dose Storage", "Presentation State")
-_PIXELS = {b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10"}  # the tag of the pixels, in either byte order
+# The tags of pixels: whole numbers in either byte order, and floats.
+_PIXELS = {b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00"}
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
@@ -116,9 +120,22 @@ class Frame:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is named as DICOM or begins as one."""
+    """Whether a file is named as DICOM or begins as one, and may hold an image or a label."""
     name = path.name.lower()
-    return name.endswith(SUFFIXES) or (not name.endswith(_OTHERS) and _marked(path))
+    if name == "dicomdir":  # the list of what is on a CD
+        return False
+    return name.endswith(SUFFIXES) or (not name.endswith(_OTHERS) and is_marked(path))
+
+
+def is_marked(path: Path) -> bool:
+    """Whether a file begins as DICOM does: with its mark, or at once with its header, as old ones do."""
+    place, mark = MARK
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(place + len(mark))
+    except OSError:
+        return False
+    return start[place:] == mark or _HEADER.match(start) is not None
 
 
 def kind_of(path: Path) -> str:
@@ -157,15 +174,6 @@ def _frames_of(path: Path, size: int, _: int) -> tuple[Frame, ...]:
         raise
     except Exception as error:  # any, of arbitrary bytes
         raise _broken(path, str(error).strip() or type(error).__name__) from None
-
-
-def _marked(path: Path) -> bool:
-    start, content = MARK
-    try:
-        with path.open("rb") as stream:
-            return stream.read(start + len(content))[start:] == content
-    except OSError:
-        return False
 
 
 def _broken(path: Path, found: str) -> DataError:

@@ -13,11 +13,13 @@ from ...core.errors import DataError
 from .format import Format
 from .layers import merged, segments_in
 from .limits import check_kind, check_promise
+from .metaimage import check_packed
 from .volume import Header, as_image, as_label, volume_header
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
+METAIMAGE = (".mha", ".mhd")
 SLICER = (".seg.nrrd", ".seg.nhdr")  # segmentations that Slicer cuts to their segments
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Names of the fields that say where the values are, and how they are packed.
@@ -25,7 +27,12 @@ DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", 
 UNITS = re.compile(rb"^space units:\s*(.+?)\s*$", re.I | re.M)  # of a NRRD; ITK takes all for mm
 # Files of slices by a pattern: `s%03d.raw 1 20 1` is the first and the last number, and the step.
 NUMBERED = re.compile(r"(.*%.*?)\s+(\d+)\s+(\d+)(?:\s+(\d+))?(?:\s+\d+)?")
+REASON = "Reason: "  # before which a MetaImage's error says that the file cannot be read
 MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "none")
+DIRECTIONS = re.compile(rb"^space directions:\s*(.+?)\s*$", re.I | re.M)
+SPACINGS = re.compile(rb"^spacings:\s*(.+?)\s*$", re.I | re.M)
+TEXT = re.compile(rb"^(?:BinaryData\s*=\s*F|encoding\s*:\s*(?:ascii|te?xt))", re.I | re.M)
+BZIP = re.compile(rb"^encoding\s*:\s*bz", re.I | re.M)
 PACKED = re.compile(rb"^(?:CompressedData\s*=\s*T|encoding\s*:\s*(?:gz|bz))", re.I | re.M)
 _VALUE_BYTES = {
     **{"UInt8": 1, "Int8": 1, "UInt16": 2, "Int16": 2, "UInt32": 4, "Int32": 4},
@@ -37,15 +44,14 @@ def read_header(path: Path) -> Header:
     """Header of a MetaImage or NRRD file."""
     information = _information(path)
     header = _header_of(path, information)
-    _check_units(path)
-    promised = math.prod(header.shape) * header.channels * _value_bytes(information.GetPixelID())
-    _check_data_present(path, promised)
+    _check_nrrd(path, information.GetDimension())
+    _check_data_present(path, _promised(information))
     return header
 
 
 def read_image(path: Path) -> np.ndarray:
     """Voxels (C, X, Y, Z) float32."""
-    return as_image(_channels_first(_sitk().ReadImage(str(path))), path)
+    return as_image(_channels_first(_read(path)), path)
 
 
 def read_label(path: Path) -> np.ndarray:
@@ -54,7 +60,7 @@ def read_label(path: Path) -> np.ndarray:
     Raises:
         DataError: several values a voxel.
     """
-    channels = _channels_first(_sitk().ReadImage(str(path)))
+    channels = _channels_first(_read(path))
     if len(channels) == 1:
         return as_label(channels[0], path)
     segments = segments_in(_fields(path))
@@ -81,6 +87,18 @@ def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
         raise OSError(str(error).strip().splitlines()[-1]) from None
 
 
+def _read(path: Path) -> sitk.Image:
+    if path.suffix.lower() in METAIMAGE and len(files := data_files(path)) <= 2:
+        check_packed(path, files[-1], _promised(_information(path)))
+    try:
+        return _sitk().ReadImage(str(path))
+    except RuntimeError as error:
+        if REASON not in str(error):
+            raise
+        # What the system said last, which may be of another file that was looked for.
+        raise DataError(f"{path}: its values cannot be read; the file is damaged; copy it again") from None
+
+
 def _sitk() -> Any:
     import SimpleITK as sitk  # noqa: N813
 
@@ -97,6 +115,11 @@ def _header_of(path: Path, source: sitk.ImageFileReader) -> Header:
     dtype = _sitk().GetPixelIDValueAsString(source.GetPixelID())
     cut = path.name.lower().endswith(SLICER)
     return volume_header(path, (*size, 1)[:3], affine, channels, dtype, covers="box" if cut else "all")
+
+
+def _promised(source: sitk.ImageFileReader) -> int:
+    """Bytes of all values that a header tells of."""
+    return math.prod(source.GetSize()) * source.GetNumberOfComponents() * _value_bytes(source.GetPixelID())
 
 
 def _value_bytes(pixel: int) -> int:
@@ -149,16 +172,38 @@ def _named_data(start: bytes) -> list[str]:
     return [place]
 
 
-def _check_units(path: Path) -> None:
+def _check_nrrd(path: Path, dimension: int) -> None:
+    """Refuse what ITK takes for something else, or cannot read."""
     with path.open("rb") as stream:
         header, _, _ = stream.read(1 << 16).partition(b"\n\n")
-    found = UNITS.search(header) if header.startswith(b"NRRD") else None
+    if not header.startswith(b"NRRD"):
+        return
+    found = UNITS.search(header)
     units = found[1].decode("utf-8", "replace").replace('"', "") if found else ""
     others = [unit for unit in units.split() if unit.lower() not in MILLIMETRES]
     if others:
         raise DataError(
             f"{path}: its space units are {others[0]}; expected mm; write it anew with its spacing in mm"
         )
+    if BZIP.search(header):
+        raise DataError(
+            f"{path}: its values are packed as bzip2, which ITK does not unpack; expected gzip, or values "
+            "as they are; save it anew with encoding gzip"
+        )
+    sizes = _sizes_said(header)
+    if sizes is not None and sizes < min(dimension, 3):
+        raise DataError(
+            f"{path}: its header says the size of a voxel along {sizes} of {min(dimension, 3)} axes (none or "
+            "nan for the rest); expected a size in mm for each; correct the header"
+        )
+
+
+def _sizes_said(header: bytes) -> int | None:
+    """Along how many axes a NRRD says how large its voxels are; None where it says nothing of it."""
+    if found := DIRECTIONS.search(header):
+        return found[1].count(b"(")
+    found = SPACINGS.search(header)
+    return sum(size.lower() != b"nan" for size in found[1].split()) if found else None
 
 
 def _check_data_present(path: Path, promised: int) -> None:
@@ -169,9 +214,14 @@ def _check_data_present(path: Path, promised: int) -> None:
     if len(names) > 1:
         return  # a file for each slice: ITK opens one after the other, and says which is short
     data = path.parent / names[0] if names else path
-    if names:
-        check_kind(data)
-    check_promise(path, promised, data.stat().st_size, packed=bool(PACKED.search(start)))
+    if names and not data.exists():
+        raise DataError(
+            f"{path}: its data file {data.name} is missing in {data.parent}; put it there, or correct its "
+            "name in the header (capital and small letters count)"
+        )
+    check_kind(data)
+    if not TEXT.search(start):
+        check_promise(path, promised, data.stat().st_size, packed=bool(PACKED.search(start)))
 
 
 def _channels_first(image: sitk.Image) -> np.ndarray:
@@ -202,7 +252,7 @@ FORMATS = (
     Format(
         name="MetaImage",
         listed=".mha, .mhd",
-        suffixes=(".mha", ".mhd"),
+        suffixes=METAIMAGE,
         package="SimpleITK",
         read_header=read_header,
         read_image=read_image,

@@ -30,7 +30,8 @@ def read_header(path: Path) -> Header:
         mode, turned = _image_mode(picture), _orientation(picture)
         shape = (picture.height, picture.width)
         frames = getattr(picture, "n_frames", 1)
-        if frames != 1:
+        # A JPEG of a phone may have a preview, a map or a second view behind the picture that viewers show.
+        if frames != 1 and picture.format != "MPO":
             raise DataError(f"{path}: holds {frames} frames; expected one; save each as a file of its own")
         header = picture_header(path, shape, 3 if mode == "RGB" else 1, picture.mode, turned)
         if picture.format == "PNG":

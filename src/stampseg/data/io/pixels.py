@@ -76,12 +76,27 @@ def _unpacked(path: Path, source: Any) -> np.ndarray:
     syntax = source.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not get_decoder(syntax).is_available:
         return _unpacked_by_itk(path, source)
+    if (above := _bits_below(path, source)) and not syntax.is_encapsulated:
+        return pixel_array(source, correct_unused_bits=False) >> above
     stored = pixel_array(source, correct_unused_bits=True)
     if source.get("PhotometricInterpretation") == "PALETTE COLOR":
         return apply_color_lut(stored, source)
     if "ModalityLUTSequence" in source:
         return apply_modality_lut(stored, source)
     return stored
+
+
+def _bits_below(path: Path, source: Any) -> int:
+    """Bits of no meaning below those of a value, as old files have them that end at the highest bit."""
+    if "HighBit" not in source or "BitsStored" not in source:
+        return 0
+    below = int(source.HighBit) + 1 - int(source.BitsStored)
+    if below > 0 and int(source.HighBit) + 1 != int(source.BitsAllocated):
+        raise DataError(
+            f"{path}: its values lie in the bits {below} to {source.HighBit} of {source.BitsAllocated} "
+            "(HighBit, BitsStored); expected the lowest or the highest ones; convert it"
+        )
+    return max(below, 0)
 
 
 def _unpacked_by_itk(path: Path, source: Any) -> np.ndarray:

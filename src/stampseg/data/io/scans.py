@@ -53,6 +53,14 @@ def _holds_series(folder: Path) -> bool:
     return bool(alone) and not any(map(_is_other_image, _files(folder)))
 
 
+def _is_image(path: Path) -> bool:
+    """Whether a file is one, or is broken; a DICOMDIR, as on every CD, and reports are none."""
+    try:
+        return _is_other_image(path) or bool(frames_of(path))
+    except DataError:
+        return True
+
+
 def _is_other_image(path: Path) -> bool:
     return path.name.lower().endswith(OTHER_IMAGES)
 
@@ -128,15 +136,20 @@ def _bright(frame: Frame) -> Frame:
     return replace(frame, slope=-frame.slope, intercept=frame.intercept + frame.slope * frame.white)
 
 
-def _series_folder(folder: Path, depth: int = 0) -> Path | None:
+def _series_folder(folder: Path) -> Path | None:
     """The folder if its files are slices, else the only one below it of which that is so."""
-    if _holds_series(folder):
-        return folder
-    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    if depth == DEPTH or any(is_dicom(path) or _is_other_image(path) for path in _files(folder)):
-        return None
-    found = [place for path in inner if (place := _series_folder(path, depth + 1)) is not None]
+    found = series_below(folder)
     return found[0] if len(found) == 1 else None
+
+
+def series_below(folder: Path, depth: int = 0) -> list[Path]:
+    """The folder if its files are slices, else all below it of which that is so, where it holds no image."""
+    if _holds_series(folder):
+        return [folder]
+    if depth == DEPTH or any(map(_is_image, _files(folder))):
+        return []
+    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    return [place for path in inner for place in series_below(path, depth + 1)]
 
 
 def _files(folder: Path) -> list[Path]:

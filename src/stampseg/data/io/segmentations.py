@@ -54,19 +54,26 @@ def is_label(path: Path) -> bool:
     return bool(label_files(path)) if path.is_dir() else is_segmentation(path)
 
 
-def label_files(path: Path, depth: int = 0) -> list[Path]:
+def label_files(path: Path) -> list[Path]:
     """The file, or the DICOM files in a folder and below it; none where one of them is an image."""
-    if not path.is_dir():
-        return [path]
+    return (_without_images(path) or []) if path.is_dir() else [path]
+
+
+def _without_images(path: Path, depth: int = 0) -> list[Path] | None:
+    """The DICOM files in a folder and below it; None where one of them is an image."""
     inner = [place for place in sorted(path.iterdir()) if not place.name.startswith(".")]
     own = [place for place in inner if place.is_file() and is_dicom(place)]
     try:
         if any(map(frames_of, own)):
-            return []
+            return None
     except DataError:  # a broken image, told where it is read
-        return []
-    below = [place for place in inner if place.is_dir()] if depth < DEPTH else []
-    return own + [file for folder in below for file in label_files(folder, depth + 1)]
+        return None
+    for folder in (place for place in inner if place.is_dir() and depth < DEPTH):
+        below = _without_images(folder, depth + 1)
+        if below is None:
+            return None
+        own += below
+    return own
 
 
 def read_header(path: Path) -> Header:

@@ -1,0 +1,61 @@
+"""Values of labels that may mean something else than they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..core.text import some
+
+if TYPE_CHECKING:
+    from .labels import ValueCounts
+
+VOID = 255  # Pascal VOC's mark of what is not labelled
+FEW = 64  # up to which values beside it number classes, rather than being greys
+
+
+def suspects(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...]:
+    """What to look at, one line each; `declared` are the values that have a name."""
+    return (*_two_scales(counts), *_numbered_higher(counts), *_void(counts, declared))
+
+
+def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
+    """The same mask is often stored as 0 and 1 in some files and as 0 and 255 in others."""
+    ones, full = counts.sets[frozenset({0, 1})], counts.sets[frozenset({0, 255})]
+    if not (ones and full) or any({1, 255} <= values for values in counts.sets):
+        return ()
+    return (
+        f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
+        f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
+        "with one value",
+    )
+
+
+def _numbered_higher(counts: ValueCounts) -> tuple[str, ...]:
+    """Some programs number background 1, others 0."""
+    usual = frozenset[int]().union(*(values for values in counts.sets if 0 in values))
+    higher = frozenset[int]().union(*(values for values in counts.sets if 0 not in values))
+    if len(higher) < 2 or {value - 1 for value in higher} != usual:
+        return ()
+    number = sum(count for values, count in counts.sets.items() if 0 not in values)
+    return (
+        f"{number} label(s) hold {_listed(higher)} and no 0, the others {_listed(usual)} (such as "
+        f"{counts.first[max(higher)].name} and {counts.first[0].name}); each value is trained as one class: "
+        "if some files are numbered one higher, number them as the others are",
+    )
+
+
+def _void(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...]:
+    """255 beside small numbers in the same files."""
+    others = [value for value in counts.voxels if value not in (0, VOID)]
+    beside = any(VOID in values and values & set(others) for values in counts.sets)
+    if VOID in declared or not beside or max(others) > FEW:
+        return ()
+    return (
+        f"value {VOID} beside {_listed(others)} in {counts.files[VOID]} label(s), trained as a class: where "
+        f"it marks what nobody labelled, as it often does, say `data.ignore_label` {VOID}; else name it",
+    )
+
+
+def _listed(values: frozenset[int] | list[int]) -> str:
+    return some([str(value) for value in sorted(values)])

@@ -1,0 +1,70 @@
+"""Label values that may mean something else are told, and what is usual is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from stampseg.data.labels import ValueCounts
+from stampseg.data.suspects import suspects
+
+
+def counts_of(*files: Sequence[int]) -> ValueCounts:
+    counts = ValueCounts()
+    for number, values in enumerate(files):
+        counts.sets[frozenset(values)] += 1
+        for value in values:
+            counts.voxels[value] += 10
+            counts.files[value] += 1
+            counts.first.setdefault(value, Path(f"{number}.png"))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("files", "declared", "said"),
+    [
+        (
+            ((0, 1), (0, 255)),
+            {},
+            "1 label(s) hold 0 and 1, 1 hold 0 and 255 (such as 0.png and 1.png); they are ",
+        ),
+        (
+            ((0, 1), (1, 2), (1, 2)),
+            {},
+            "2 label(s) hold 1, 2 and no 0, the others 0, 1 (such as 1.png and 0.png)",
+        ),
+        (
+            ((0, 1, 2), (0, 1), (1, 2, 3)),
+            {},
+            "1 label(s) hold 1, 2, 3 and no 0, the others 0, 1, 2 (such as 2",
+        ),
+        (
+            ((0, 1, 255), (0, 1)),
+            {},
+            "value 255 beside 1 in 1 label(s), trained as a class: where it marks what nob",
+        ),
+        (((0, 1, 2, 255),), {1: "cup"}, "value 255 beside 1, 2 in 1 label(s), trained as a class"),
+    ],
+)
+def test_what_is_told(files: Sequence[Sequence[int]], declared: dict[int, str], said: str) -> None:
+    (told,) = suspects(counts_of(*files), declared)
+    assert told.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("files", "declared"),
+    [
+        (((0, 1), (0, 1, 2)), {}),
+        (((1, 2), (1, 2)), {}),  # no file has a 0: the darker value is background, which is said elsewhere
+        (((0, 1, 2), (1, 2)), {}),  # a picture without any background
+        (((0, 1), (1,)), {}),
+        (((0, 128, 255), (0, 255)), {}),  # greys
+        (((0, 85, 170, 255),), {}),
+        (((0, 255),), {}),
+        (((0, 1, 255),), {255: "void"}),
+    ],
+)
+def test_what_is_usual_is_not_told(files: Sequence[Sequence[int]], declared: dict[int, str]) -> None:
+    assert suspects(counts_of(*files), declared) == ()
