@@ -18,14 +18,13 @@ from stampseg.data.regions import Region
 from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
 from tests.export.page_driver import give, refusal, segmented
-from tests.export.pages import agreement, model_of, need_vendor, page_of
+from tests.export.pages import AFFINE, agreement, model_of, need_vendor, page_of, scan_file
 from tests.report.browser import Seen, opened, started_browser
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 POINTS = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.9), margin=0.1, people=6)
-AFFINE = np.array([[0, -1.5, 0.1, 4], [1.2, 0, 0, -3], [0, 0.1, -2, 9], [0, 0, 0, 1.0]])
 
 Page = tuple[Path, Predictor]
 
@@ -57,15 +56,6 @@ def seen(browser: Any, volumes_page: Page) -> Iterator[Seen]:
     page = opened(browser, volumes_page[0])
     yield page
     page.page.context.close()
-
-
-def scan_file(folder: Path, shape: Sequence[int] = (30, 26, 18)) -> Path:
-    """Waves and noise on tilted axes."""
-    rng = np.random.default_rng(1)
-    grid = np.indices(shape)
-    array = 200 * np.sin(grid[0] / 4) * np.cos(grid[1] / 5) * np.sin(grid[2] / 3) + rng.normal(0, 20, shape)
-    nib.save(nib.Nifti1Image(array.astype(np.int16), AFFINE), folder / "scan.nii.gz")
-    return folder / "scan.nii.gz"
 
 
 def mask_in(path: Path) -> np.ndarray:
