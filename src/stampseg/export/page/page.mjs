@@ -3,6 +3,7 @@ import { gradient, LEAST_DOUBT, mostDoubt } from "./doubt.mjs";
 import { droppedFiles, readAll } from "./dropping.mjs";
 import { textOf } from "./embedded.mjs";
 import { startedWorker } from "./engine.mjs";
+import { structuresOf } from "./regions.mjs";
 import { Viewer } from "./viewer.mjs";
 import { counted, digits, percent } from "./words.mjs";
 
@@ -13,7 +14,7 @@ const about = JSON.parse(textOf("about"));
 const find = (id) => document.getElementById(id);
 const colourOf = (value) => COLOURS[(value - 1) % COLOURS.length];
 const colours = about.plan.label_names.map((_, value) => (value ? colourOf(value) : [0, 0, 0]));
-const viewer = new Viewer(find("panes"), colours);
+const viewer = new Viewer(find("panes"), colours, showPlace);
 const isPicture = about.plan.spatial_dims === 2;
 let worker = null;
 let running = false;
@@ -121,6 +122,15 @@ function clear() {
   find("doubts").hidden = true;
   find("labels").replaceChildren();
   find("remarks").replaceChildren();
+}
+
+function showPlace({ words, value, label }) {
+  const what = about.plan.in_channels > 1 ? "value of the first channel" : "value";
+  find("place").textContent = [
+    `At the crosshair: ${words ?? "the file does not say where it lies, nor which side is left"}`,
+    `${what} ${digits(value, 4)}`,
+    ...(label === null ? [] : [structuresOf(about.plan).find(({ written }) => written === label)?.name ?? "no label"]),
+  ].join("; ");
 }
 
 function showLabels(labels) {

@@ -71,9 +71,10 @@ function paced(tell) {
 }
 
 // What the page draws: the channels, and how the axes turn to right, front and head.
-function shownOf({ name, shape, strides, spacing, affine, channels, isPicture }) {
+function shownOf({ name, shape, strides, spacing, affine, channels, isPicture, isPlaced }) {
   const turn = affine ? turnTo(affine, "RAS") : [[0, 1], [1, 1], [2, 1]];
-  return { name, shape, strides, spacing, channels: isPicture ? channels : channels.slice(0, 1), isPicture, turn };
+  const shown = isPicture ? channels : channels.slice(0, 1);
+  return { name, shape, strides, spacing, channels: shown, isPicture, turn, affine: isPlaced ? affine : null };
 }
 
 // Class indices -> the values that the training masks had.
