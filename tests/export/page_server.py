@@ -1,4 +1,4 @@
-"""A folder as pages of a web server on this computer, with the headers that isolate them."""
+"""A folder as pages of a web server on this computer, with the headers that give them threads."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def served(folder: Path) -> Iterator[str]:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+def cores(count: int) -> str:
+    """A script by which a browser says that the computer has so many."""
+    return f"Object.defineProperty(navigator, 'hardwareConcurrency', {{ value: {count} }});"

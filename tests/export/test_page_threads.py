@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.export.page_driver import refusal, segmented
-from tests.export.page_server import served
+from tests.export.page_server import cores, served
 from tests.export.pages import model_of, need_vendor, page_of, scan_file
 from tests.report.browser import Seen, opened, started_browser
 
@@ -36,11 +36,6 @@ def browser() -> Iterator[Any]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need_vendor()
     return page_of(model_of(3, spacing=(1.5, 1.5, 2.0)), tmp_path_factory.mktemp("threads"))[0]
-
-
-def cores(count: int) -> str:
-    """A script by which the browser says that the computer has so many."""
-    return f"Object.defineProperty(navigator, 'hardwareConcurrency', {{ value: {count} }});"
 
 
 def found_by(seen: Seen, folder: Path) -> tuple[np.ndarray, str, int]:
