@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,8 @@ from stampseg.export.web_script import asset
 from stampseg.networks.model_file import Model
 from stampseg.runtime import Predictor
 from tests.networks.small_model import make_model
+
+AFFINE = np.array([[0, -1.5, 0.1, 4], [1.2, 0, 0, -3], [0, 0.1, -2, 9], [0, 0, 0, 1.0]])
 
 
 def need_vendor() -> None:
@@ -48,6 +52,15 @@ def page_of(model: Model, folder: Path) -> tuple[Path, Predictor]:
     export_model(model, page, format="html")
     export_model(model, onnx, format="onnx")
     return page, Predictor(onnx, threads=1)
+
+
+def scan_file(folder: Path, shape: Sequence[int] = (30, 26, 18)) -> Path:
+    """Waves and noise on tilted axes."""
+    rng = np.random.default_rng(1)
+    grid = np.indices(shape)
+    array = 200 * np.sin(grid[0] / 4) * np.cos(grid[1] / 5) * np.sin(grid[2] / 3) + rng.normal(0, 20, shape)
+    nib.save(nib.Nifti1Image(array.astype(np.int16), AFFINE), folder / "scan.nii.gz")
+    return folder / "scan.nii.gz"
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -18,14 +18,13 @@ from stampseg.data.regions import Region
 from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
 from tests.export.page_driver import give, refusal, segmented
-from tests.export.pages import agreement, model_of, need_vendor, page_of
+from tests.export.pages import AFFINE, agreement, model_of, need_vendor, page_of, scan_file
 from tests.report.browser import Seen, opened, started_browser
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 POINTS = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.9), margin=0.1, people=6)
-AFFINE = np.array([[0, -1.5, 0.1, 4], [1.2, 0, 0, -3], [0, 0.1, -2, 9], [0, 0, 0, 1.0]])
 
 Page = tuple[Path, Predictor]
 
@@ -57,15 +56,6 @@ def seen(browser: Any, volumes_page: Page) -> Iterator[Seen]:
     page = opened(browser, volumes_page[0])
     yield page
     page.page.context.close()
-
-
-def scan_file(folder: Path, shape: Sequence[int] = (30, 26, 18)) -> Path:
-    """Waves and noise on tilted axes."""
-    rng = np.random.default_rng(1)
-    grid = np.indices(shape)
-    array = 200 * np.sin(grid[0] / 4) * np.cos(grid[1] / 5) * np.sin(grid[2] / 3) + rng.normal(0, 20, shape)
-    nib.save(nib.Nifti1Image(array.astype(np.int16), AFFINE), folder / "scan.nii.gz")
-    return folder / "scan.nii.gz"
 
 
 def mask_in(path: Path) -> np.ndarray:
@@ -207,6 +197,49 @@ def test_slices_and_mask_obey_the_keyboard(seen: Seen, tmp_path: Path) -> None:
     page.locator("#opacity").fill("50")
     segmented(seen.page, [tmp_path / "scan.nii.gz"], tmp_path)  # nothing is hidden of the next mask
     assert pixels() == drawn
+
+
+def test_the_crosshair_says_where_it_is_in_the_scan(seen: Seen, tmp_path: Path) -> None:
+    """By millimetres that lead, by the affine, to the voxel of that value and label."""
+    scan = scan_file(tmp_path)
+    mask = mask_in(segmented(seen.page, [scan], tmp_path).mask)
+    array, back = np.asanyarray(nib.load(scan).dataobj), np.linalg.inv(AFFINE)
+    sides, labels = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}, set()
+
+    def at(pane: Any, x: float, y: float) -> np.ndarray:
+        box = pane.locator("canvas").bounding_box()
+        pane.locator("canvas").click(position={"x": x * box["width"], "y": y * box["height"]})
+        where, value, label = str(seen.page.locator("#place").inner_text()).split("; ")
+        place = np.zeros(3)
+        for part in where.removeprefix("At the crosshair: ").removesuffix(" mm").split(", "):
+            axis, sign = sides[part[0]]
+            place[axis] = sign * float(part[2:])
+        voxel = tuple(np.rint((back @ [*place, 1])[:3]).astype(int))
+        assert value == f"value {array[voxel]}" and label == {0: "no label", 5: "kidney"}[int(mask[voxel])]
+        labels.add(label)
+        return place
+
+    for pane in seen.page.locator(".stage").all():
+        left, right, top, bottom = pane.locator("b").all_inner_texts()
+        for one, first, other, second in (
+            (left, (0.02, 0.4), right, (0.98, 0.4)), (top, (0.6, 0.02), bottom, (0.6, 0.98)),
+        ):  # fmt: skip
+            axis, sign = sides[one]
+            assert sides[other] == (axis, -sign) and sign * (at(pane, *first) - at(pane, *second))[axis] > 5
+    assert labels == {"no label", "kidney"} and seen.complaints == []
+
+
+def test_sides_that_a_file_does_not_say_are_not_made_up(seen: Seen, tmp_path: Path) -> None:
+    image = nib.load(scan_file(tmp_path))
+    image.set_sform(None, 0)
+    image.set_qform(None, 0)
+    nib.save(image, tmp_path / "nowhere.nii.gz")
+    segmented(seen.page, [tmp_path / "nowhere.nii.gz"], tmp_path)
+    words = str(seen.page.locator("#place").inner_text())
+    assert words.startswith(
+        "At the crosshair: the file does not say where it lies, nor which side is left; value"
+    )
+    assert seen.page.locator(".stage b").count() == 0
 
 
 def test_it_fits_narrow_and_dark_screens(seen: Seen, tmp_path: Path) -> None:

@@ -49,16 +49,23 @@ class Seen:
         return 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
 
 
-def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> Seen:
-    """The file in a window of its own; whoever opens it closes `page.context`."""
+def opened(
+    browser: Any, place: Path | str, width: int = 1200, scheme: str = "light", before: str = ""
+) -> Seen:
+    """A file or an address in a window of its own; whoever opens it closes `page.context`.
+
+    Args:
+        before: a script that runs before those of the page.
+    """
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     seen = Seen(context.new_page())
     seen.page.on("console", lambda message: seen.complaints.append(message.text))
     seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     seen.page.on("request", lambda request: seen.requests.append(request.url))
-    seen.page.goto(file.as_uri())
+    seen.page.add_init_script(before)
+    seen.page.goto(place if isinstance(place, str) else place.as_uri())
     seen.page.wait_for_timeout(300)
     return seen
 
 
-Opener = Callable[..., Seen]  # (file, width, scheme)
+Opener = Callable[..., Seen]  # (place, width, scheme)

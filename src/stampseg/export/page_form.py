@@ -28,7 +28,9 @@ _FIELD = re.compile(r"\{\{ (\w+) \}\}")
 _HIDDEN = "hidden"
 KEYS = (
     "Keys: Tab to a plane, then the arrow keys and Page Up or Down go through its slices; a click puts the "
-    "crosshair there. Planes are shown as radiologists look at them: the person's right is on the left."
+    "crosshair there. Planes are shown as radiologists look at them: the person's right is on the left. "
+    "Letters at the edges are the person's sides: left and right, A and P front and back, S and I head and "
+    "foot. The crosshair's millimetres are from the scan's origin, towards these sides."
 )
 
 

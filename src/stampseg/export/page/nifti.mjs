@@ -46,7 +46,8 @@ export function readNifti(bytes, name) {
     }),
   );
   const affine = checkAffine(affineOf(header, voxels, name), name);
-  return scan(name, voxels, affine, values, { kind: "nifti", header: bytes.slice(0, fields.size), little });
+  const writing = { kind: "nifti", header: bytes.slice(0, fields.size), little };
+  return { ...scan(name, voxels, affine, values, writing), isPlaced: codesOf(header).some(Boolean) };
 }
 
 function headerOf(bytes, name) {
@@ -82,11 +83,16 @@ function scaling({ fields, view, little }) {
   return slope === 0 || !Number.isFinite(slope) ? [1, 0] : [slope, intercept];
 }
 
+// Of qform and sform: 0 where the file has none.
+function codesOf(header) {
+  const [codes, size] = header.fields.codes;
+  return [0, 1].map((n) => integer(header, codes + n * size, size));
+}
+
 // Voxel to RAS+ mm: the sform, else the qform, else the voxel size with the middle at 0 and x to the left.
 function affineOf(header, shape, name) {
   const { fields, view } = header;
-  const [codes, size] = fields.codes;
-  const [qform, sform] = [0, 1].map((n) => integer(header, codes + n * size, size));
+  const [qform, sform] = codesOf(header);
   const sizes = [0, 1, 2].map((axis) => real(header, fields.pixdim, axis + 1));
   if (!sform && sizes.some((n) => n === 0))
     refuse(`${name}: the header has voxels of size ${sizes.join(" x ")}; expected the millimetres of each axis; correct the header`);

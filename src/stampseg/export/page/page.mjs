@@ -1,7 +1,9 @@
 // The page: what is dropped goes to a worker, what the worker finds is shown.
 import { gradient, LEAST_DOUBT, mostDoubt } from "./doubt.mjs";
 import { droppedFiles, readAll } from "./dropping.mjs";
-import { bytesOf, textOf } from "./embedded.mjs";
+import { textOf } from "./embedded.mjs";
+import { startedWorker } from "./engine.mjs";
+import { structuresOf } from "./regions.mjs";
 import { Viewer } from "./viewer.mjs";
 import { counted, digits, percent } from "./words.mjs";
 
@@ -12,25 +14,17 @@ const about = JSON.parse(textOf("about"));
 const find = (id) => document.getElementById(id);
 const colourOf = (value) => COLOURS[(value - 1) % COLOURS.length];
 const colours = about.plan.label_names.map((_, value) => (value ? colourOf(value) : [0, 0, 0]));
-const viewer = new Viewer(find("panes"), colours);
+const viewer = new Viewer(find("panes"), colours, showPlace);
 const isPicture = about.plan.spatial_dims === 2;
 let worker = null;
 let running = false;
 let turn = 0; // counts what was dropped: only the last is segmented
 
-async function started() {
-  const [vendor, wasm, network] = await Promise.all(["vendor", "wasm", "network"].map(bytesOf));
-  const parts = [vendor, "\n", textOf("worker")];
-  const url = URL.createObjectURL(new Blob(parts, { type: "text/javascript" }));
-  const made = new Worker(url);
-  made.onmessage = ({ data }) => handlers[data.kind](data);
-  made.onerror = (event) => handlers.error({ words: `the page's own program failed: ${event.message}` });
-  made.postMessage({ kind: "start", wasm, network, about });
-  return made;
-}
-
 const handlers = {
-  ready() {},
+  ready({ threads }) {
+    const how = ": browsers give a page more only where a server sends it with the headers COOP and COEP";
+    find("threads").textContent = `The engine runs on ${counted(threads, "thread")}${crossOriginIsolated ? "" : how}.`;
+  },
 
   scan({ scan }) {
     find("result").hidden = false;
@@ -107,7 +101,7 @@ async function take(reading) {
   try {
     const files = await reading;
     if (own !== turn) return;
-    worker ??= started();
+    worker ??= startedWorker(about, handlers);
     const confidence = Boolean(about.plan.calibration) && find("confidence").checked;
     (await worker).postMessage({ kind: "segment", files, confidence });
   } catch (error) {
@@ -128,6 +122,15 @@ function clear() {
   find("doubts").hidden = true;
   find("labels").replaceChildren();
   find("remarks").replaceChildren();
+}
+
+function showPlace({ words, value, label }) {
+  const what = about.plan.in_channels > 1 ? "value of the first channel" : "value";
+  find("place").textContent = [
+    `At the crosshair: ${words ?? "the file does not say where it lies, nor which side is left"}`,
+    `${what} ${digits(value, 4)}`,
+    ...(label === null ? [] : [structuresOf(about.plan).find(({ written }) => written === label)?.name ?? "no label"]),
+  ].join("; ");
 }
 
 function showLabels(labels) {

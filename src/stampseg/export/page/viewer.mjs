@@ -1,6 +1,7 @@
 // A scan with its mask: three planes of a volume, or a picture. Drawn on canvases, voxel by voxel.
 import { doubtColours } from "./doubt.mjs";
 import { percentilesOf } from "./percentiles.mjs";
+import { edgesOf, placeWords } from "./place.mjs";
 import { turned, wholeView } from "./view.mjs";
 
 const DOUBT_OPACITY = 0.8; // whatever the mask's, so that its colours are those of the legend
@@ -14,9 +15,10 @@ const PLANES = [
 const PICTURE = [{ title: "Picture", across: 2, down: 1, through: 0, flips: [false, false] }];
 
 export class Viewer {
-  // `root`: an element for the panes; `colours`: of each class, [red, green, blue].
-  constructor(root, colours) {
-    Object.assign(this, { root, colours, opacity: 0.5, hidden: new Set(), scan: null, mask: null, doubt: null });
+  // `root`: an element for the panes; `colours`: of each class, [red, green, blue]; `onPlace(found)`: is told of the
+  // crosshair of a volume, where it is in words (null where the file does not say), the value there, and the class.
+  constructor(root, colours, onPlace) {
+    Object.assign(this, { root, colours, onPlace, opacity: 0.5, hidden: new Set(), scan: null, mask: null, doubt: null });
     Object.assign(this, { showsDoubt: false, doubtColours: doubtColours(colours.length) });
   }
 
@@ -87,7 +89,7 @@ export class Viewer {
     pane.slider = slider;
     label.append(pane.words, slider);
     caption.append(label);
-    stage.append(...pane.lines);
+    stage.append(...pane.lines, ...(this.scan.affine ? letters(pane) : []));
     pane.element.append(caption);
     this.listen(pane);
   }
@@ -130,7 +132,16 @@ export class Viewer {
   }
 
   draw() {
-    if (this.scan) for (const pane of this.panes) this.drawPane(pane);
+    if (!this.scan) return;
+    for (const pane of this.panes) this.drawPane(pane);
+    if (!this.scan.isPicture) this.onPlace(this.atCrosshair());
+  }
+
+  atCrosshair() {
+    const { offset, strides } = this.view;
+    const voxel = this.place.reduce((sum, at, axis) => sum + at * strides[axis], offset);
+    const words = this.scan.affine ? placeWords(this.place, this.scan) : null;
+    return { words, value: this.scan.channels[0][voxel], label: this.mask ? this.mask[voxel] : null };
   }
 
   drawPane(pane) {
@@ -180,6 +191,16 @@ export class Viewer {
     pane.lines[0].style.left = `${share(pane.across, pane.width, pane.flips[0])}%`;
     pane.lines[1].style.top = `${share(pane.down, pane.height, pane.flips[1])}%`;
   }
+}
+
+// At the edges of a plane, the sides of the person.
+function letters(pane) {
+  return edgesOf(pane).map((letter, n) => {
+    const made = document.createElement("b");
+    made.className = ["left", "right", "top", "bottom"][n];
+    made.textContent = letter;
+    return made;
+  });
 }
 
 // The values that are shown black and white.

@@ -11,12 +11,12 @@ export function checkSize(name, shape, channels) {
     refuse(`${name}: ${shape.join(" x ")} voxels are more than a browser can hold; use \`stampseg predict\``);
 }
 
-// `writing`: how a mask on the scan's own grid is written, {kind, ...}.
+// `writing`: how a mask on the scan's own grid is written, {kind, ...}. `isPlaced`: the file says where it lies.
 export function scan(name, shape, affine, channels, writing, notes = []) {
   checkAffine(affine, name);
   const strides = [1, shape[0], shape[0] * shape[1]];
   const spacing = spacingOf(affine);
-  return { name, shape, strides, spacing, affine, channels: finite(channels, name), isPicture: false, writing, notes };
+  return { name, shape, strides, spacing, affine, channels: finite(channels, name), isPicture: false, isPlaced: true, writing, notes };
 }
 
 export function picture(name, rows, columns, channels, writing, notes = []) {

@@ -10,16 +10,18 @@ import { segment } from "./segment.mjs";
 
 const { ort, dicom, decodePng, encodePng } = vendor; // of others: the script before this one
 const readers = { parseDicom: (bytes) => dicom.parseDicom(bytes), decodePng };
+const PATIENCE = 30000; // ms for the engine's threads to start; then it is tried without them
 const state = {};
 
 const handlers = {
-  async start({ wasm, network, about }) {
+  async start({ wasm, network, about, threads }) {
     state.plan = liftedPlan(about.plan);
     state.postprocess = about.postprocess;
     ort.env.wasm.wasmBinary = wasm;
-    ort.env.wasm.numThreads = 1; // several need headers of a server, and this page has none
+    ort.env.wasm.numThreads = threads;
+    if (threads > 1) ort.env.wasm.initTimeout = PATIENCE;
     state.session = await ort.InferenceSession.create(network, { executionProviders: ["wasm"] });
-    postMessage({ kind: "ready" });
+    postMessage({ kind: "ready", threads: ort.env.wasm.numThreads }); // the engine takes what it was given down to 1
   },
 
   async segment({ files, confidence }) {
@@ -69,9 +71,10 @@ function paced(tell) {
 }
 
 // What the page draws: the channels, and how the axes turn to right, front and head.
-function shownOf({ name, shape, strides, spacing, affine, channels, isPicture }) {
+function shownOf({ name, shape, strides, spacing, affine, channels, isPicture, isPlaced }) {
   const turn = affine ? turnTo(affine, "RAS") : [[0, 1], [1, 1], [2, 1]];
-  return { name, shape, strides, spacing, channels: isPicture ? channels : channels.slice(0, 1), isPicture, turn };
+  const shown = isPicture ? channels : channels.slice(0, 1);
+  return { name, shape, strides, spacing, channels: shown, isPicture, turn, affine: isPlaced ? affine : null };
 }
 
 // Class indices -> the values that the training masks had.
@@ -88,7 +91,12 @@ function wordsOf(error) {
 }
 
 // One message after the other, in their order.
-let last = Promise.resolve();
-onmessage = ({ data }) => {
-  last = last.then(() => handlers[data.kind](data)).catch((error) => postMessage({ kind: "error", of: data.kind, words: wordsOf(error) }));
-};
+function listen() {
+  let last = Promise.resolve();
+  onmessage = ({ data }) => {
+    last = last.then(() => handlers[data.kind](data)).catch((error) => postMessage({ kind: "error", of: data.kind, words: wordsOf(error) }));
+  };
+}
+
+// The engine starts its threads from the script that it is in, which is this one, and speaks with them itself.
+if (!self.name.startsWith("em-pthread")) listen();
