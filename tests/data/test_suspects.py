@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stampseg.data.labels import ValueCounts
 from stampseg.data.suspects import suspects
+from stampseg.data.values import ValueCounts
 
 
 def counts_of(*files: Sequence[int]) -> ValueCounts:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
 from .suspects import suspects
-from .values import Counted, is_coherent, values_of
+from .values import Counted, ValueCounts, is_coherent, values_of
 
 if TYPE_CHECKING:
     from .cases import Case
@@ -47,24 +46,6 @@ class LabelTable:
     ignored: int | None = None
     warnings: tuple[str, ...] = ()
     relabel: Relabelling | None = None
-
-
-@dataclass(frozen=True)
-class ValueCounts:
-    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs.
-
-    `sets` are the values of whole files, each with how many have them; `palette` keeps the colour that an
-    index has, and a file where it does; `names` what files call a value themselves, and the first that does;
-    `found` are values as they stand in the files, where they count as others.
-    """
-
-    voxels: Counter[int] = field(default_factory=Counter)
-    first: dict[int, Path] = field(default_factory=dict)
-    files: Counter[int] = field(default_factory=Counter)
-    sets: Counter[frozenset[int]] = field(default_factory=Counter)
-    palette: dict[int, tuple[str, Path]] = field(default_factory=dict)
-    names: dict[int, tuple[str, Path]] = field(default_factory=dict)
-    found: set[int] = field(default_factory=set)
 
 
 def label_table(

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from ..core.text import some
-
-if TYPE_CHECKING:
-    from .labels import ValueCounts
+from .values import ValueCounts
 
 VOID = 255  # Pascal VOC's mark of what is not labelled
 FEW = 64  # up to which values beside it number classes, rather than being greys

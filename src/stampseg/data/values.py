@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import numpy as np
 
 from .io.volume import Volume
@@ -11,6 +15,24 @@ from .plan import MOST_CLASSES
 COHERENT = 0.5  # of the labelled voxels of a label map are followed by one of the same value
 COUNTED = 2**18  # voxels counted at once
 Counted = dict[LabelFiles, dict[int, int]]  # voxels by value of labels that were read
+
+
+@dataclass(frozen=True)
+class ValueCounts:
+    """What label files hold, by value: voxels over all files, the first file, and in how many it occurs.
+
+    `sets` are the values of whole files, each with how many have them; `palette` keeps the colour that an
+    index has, and a file where it does; `names` what files call a value themselves, and the first that does;
+    `found` are values as they stand in the files, where they count as others.
+    """
+
+    voxels: Counter[int] = field(default_factory=Counter)
+    first: dict[int, Path] = field(default_factory=dict)
+    files: Counter[int] = field(default_factory=Counter)
+    sets: Counter[frozenset[int]] = field(default_factory=Counter)
+    palette: dict[int, tuple[str, Path]] = field(default_factory=dict)
+    names: dict[int, tuple[str, Path]] = field(default_factory=dict)
+    found: set[int] = field(default_factory=set)
 
 
 def voxels_by_value(labels: np.ndarray) -> dict[int, int]:
