@@ -296,6 +296,7 @@ class TestCsv:
         [
             (["scan,mask", "a,b"], "t.csv: expected a header line with the columns image,label"),
             ([], "t.csv: expected a header line .*; found nothing"),
+            (["image,mask", "a,b"], r"; found image, mask; did you mean label for mask\?"),
             (["image,labels", "a,b"], r"; found image, labels; did you mean label for labels\?"),
             (["Img;Maske", "a,b"], r"; found Img, Maske"),
             (["image,label"], "t.csv: no rows below the header"),

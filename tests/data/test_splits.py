@@ -167,10 +167,7 @@ def test_auto_is_a_fifth_and_at_most_twenty(people: int, training: int) -> None:
 
 def test_auto_with_few_people_trains_on_all_and_says_so() -> None:
     found = split_of(labelled_cases(4, 5))
-    assert (
-        found.note
-        == "all 20 cases train, none validates (only 4 people are labelled, of 5 that auto asks for)"
-    )
+    assert found.note == "all 20 cases train, none validates (auto asks for 5 labelled people; found 4)"
     assert split_of(labelled_cases(9), "none").note.endswith("(validation none was asked for)")
     assert split_of(labelled_cases(10)).note == "8 cases of 8 people train, 2 of 2 validate (held out)" + FEW
 

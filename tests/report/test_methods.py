@@ -67,6 +67,14 @@ def test_a_page_elsewhere_leaves_it_alone_and_a_run_without_end_has_none(run: Pa
     assert methods_of(record, Findings(())) != ""
 
 
+def test_a_run_that_cut_nothing_says_so(run: Path) -> None:
+    record = read_record(run)
+    assert record.result is not None
+    uncut = record.result.model_copy(update={"parameters_after": record.result.parameters_before})
+    text = methods_of(replace(record, result=uncut), Findings(()))
+    assert "; no channel was removed, towards a target of" in text and "Whole channels" not in text
+
+
 LABELS = (LabelDice(label="liver", mean=0.8, low=0.7, high=0.9, kind="range", people=3, cases=6),)
 FOLDS = Folds(
     words="3 folds of 6 cases",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_it_ends_with_status_4_and_says_what_to_do(failed: tuple[Path, Path, str
     text = " ".join(said.split())
     assert "the network finds next to nothing of" in text and "so the run has no model" in text
     assert "no round found every label; give it more --steps" in text
-    assert "`stampseg check`" in text and "resume it with" not in text
+    assert "look at the masks of these labels" in text and "resume it with" not in text
     assert len(said.strip().splitlines()) == 1
 
 
@@ -46,9 +47,40 @@ def test_the_rounds_are_kept_and_the_run_has_ended_without_a_model(failed: tuple
         "it ended without a model (result.json says why); nothing is left"
         in call("train", "--resume", run, code=2).stderr
     )
-    message = call("predict", run, pictures / "images", "-o", run.parent / "found", code=3).stderr
-    assert "it ended without a model (result.json says why)" in " ".join(message.split())
+    message = " ".join(
+        call("predict", run, pictures / "images", "-o", run.parent / "found", code=3).stderr.split()
+    )
+    assert f"{run}: the run ended without a model: the network finds next to nothing of" in message
+    assert message.endswith("one of its networks in rounds/ can be named all the same")
     assert not (run.parent / "found").exists()
+
+
+def test_its_pages_say_that_there_is_no_model(failed: tuple[Path, Path, str]) -> None:
+    """Nothing was chosen, and nothing is advised of other rounds."""
+    _, run, _ = failed
+    methods, page = (run / "methods.md").read_text(), (run / "report.html").read_text()
+    assert "**This run has no model** (the network finds next to nothing of" in methods
+    assert "No network was kept" in methods and "was chosen" not in methods
+    assert "No round is chosen: the run has no model." in page and "round None" not in page
+    assert page.index("This run has no model:") < page.index('id="network"')
+    result = json.loads((run / "result.json").read_text())
+    assert result["warnings"] == [] and result["better_round"] is None
+
+
+def test_a_run_that_goes_on_is_no_failed_one(failed: tuple[Path, Path, str], tmp_path: Path) -> None:
+    pictures, run, _ = failed
+    going = Path(shutil.copytree(run, tmp_path / "run"))
+    (going / "result.json").unlink()
+    message = " ".join(call("predict", going, pictures, "-o", tmp_path / "x", code=3).stderr.split())
+    assert (
+        "the run has not ended: it is still going on, or was stopped (resume it with `stampseg train"
+        in message
+    )
+    (tmp_path / "none").mkdir()
+    message = " ".join(
+        call("predict", tmp_path / "none", pictures, "-o", tmp_path / "x", code=3).stderr.split()
+    )
+    assert "holds no model.safetensors: it is no run folder (a run comes first, scans after it)" in message
 
 
 def test_a_round_can_be_used_all_the_same_and_the_model_kept_on_request(
@@ -56,7 +88,12 @@ def test_a_round_can_be_used_all_the_same_and_the_model_kept_on_request(
 ) -> None:
     pictures, run, _ = failed
     last = sorted((run / "rounds").glob("*.safetensors"))[-1]
-    call("predict", last, pictures / "images", "-o", tmp_path / "masks")
+    warned = f"{last}: of a run that ended without a model: the network finds next to nothing of"
+    for command in (
+        ("predict", last, pictures / "images", "-o", tmp_path / "masks"),
+        ("export", last, "-o", tmp_path / "model.onnx"),
+    ):
+        assert warned in " ".join(call(*command).output.split())
     call("train", pictures, "-o", tmp_path / "run", *TOO_SHORT, "--set", "train.missed_label=warn")
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["failure"] is None and "next to nothing of" in result["warnings"][0]

@@ -16,6 +16,7 @@ from .cost import LEAST, LayerTimes, Tally, unit_costs
 from .graph import ChannelGraph, Cut, Group, Scores
 
 LARGEST_STEP = 8  # channels of a layer that go at once, where time does not fall with every one
+SLIP = 0.01  # a share below it was hardly meant: 0.15% for .15
 FLOOR_PART = 50  # a fiftieth of the parameters is what cuts head for on the way to a Dice floor
 
 
@@ -335,6 +336,8 @@ def reachable_limit(
         if set(groups) < set(graph.prunable) and limit.amount >= reached_by(graph.prunable)[1]:
             remedy = ", or set prune.rankable=all: then up-convolutions and the last layer are cut too"
         hint = f"; did you mean {limit.amount:g}%?" if limit.amount <= 100 else ""
+        if target.share is not None and target.share < SLIP:
+            hint = f"; did you mean {1e4 * target.share:g}%?"
         raise ConfigError(
             f"target {limit}: the smallest network that is left has {say_amount(limit.kind, reached)}; ask "
             f"for more{remedy}{hint}"

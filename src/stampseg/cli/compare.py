@@ -39,6 +39,7 @@ def compare(
     device: DeviceOption = None,
 ) -> None:
     """Say which method is better, and how sure that is. Paired over people and runs; claims first."""
+    from ..report.comparison.tables import method_lines
     from ..report.comparison.words import claims_head, verdict_text, warnings, where_text
     from ..report.comparison.writing import write_comparison
 
@@ -54,6 +55,10 @@ def compare(
     for number, finding in enumerate(found.findings, 1):
         say(f"{number}. {finding.verdict}: {finding.claim}, {where_text(finding)}")
         say(f"   {verdict_text(finding)}")
+    if found.study.runs:
+        for setting in found.study.settings:
+            for line in method_lines(found, setting):
+                say(line)
     if found.study.differs:
         say("What differs:")
         for text in found.study.differs:

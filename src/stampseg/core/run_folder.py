@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+RESULT_FILE = "result.json"  # what came of the run, once it has ended
 CONFIG_FILE = "config.yaml"  # the options that the run began with
 ROUNDS_FOLDER = "rounds"  # with the network after every round
 FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation
@@ -18,3 +20,19 @@ def run_folder_of(model: Path) -> Path:
     if model.is_dir():
         return model
     return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent
+
+
+def failure_of(model: Path) -> str | None:
+    """Why the run of a model file, or of a run folder, ended without a model; None where it did not."""
+    try:
+        result = json.loads((run_folder_of(model) / RESULT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    failure = result.get("failure") if isinstance(result, dict) else None
+    return failure if isinstance(failure, str) else None
+
+
+def caution_of(model: Path) -> list[str]:
+    """A line on a network of a run that was found wanting, whoever asks for it all the same."""
+    failure = failure_of(model)
+    return [] if failure is None else [f"{model}: of a run that ended without a model: {failure}"]

@@ -19,6 +19,10 @@ DELIMITER = re.compile(r"\A\s*sep=.[ \t]*(?:\r\n|\r|\n)", re.I)  # which Excel w
 NUMBERED = re.compile(r"image_?(\d+)")
 CHANNEL, ORGAN = "image:", "label:"
 PLAIN = ("image", "label", "group")
+MEANT = {
+    **dict.fromkeys(("mask", "segmentation", "seg", "annotation"), "label"),
+    **dict.fromkeys(("patient", "person", "subject", "patient_id", "subject_id", "person_id"), "group"),
+}  # other names that people give to the columns
 COLUMNS = (
     "columns image,label and optionally group; several channels are image,image_2,... or image:t1,image:t2, "
     "a mask of each organ label:liver,label:spleen"
@@ -86,9 +90,10 @@ def read_table(table: Path, root: Path, *, bare: bool = False) -> CaseTable:
     warnings = []
     if columns.others:
         used = ", ".join((*columns.images, *columns.labels, "group"))
-        warnings = [
-            f"{table.name}: columns that are not read: {some(list(columns.others), 9)} (read are {used})"
-        ]
+        people = [name for name in columns.others if MEANT.get(name.lower()) == "group"]
+        hint = f"; if {people[0]} says who is who, call it group" if people and not entries[0].group else ""
+        unread = f"columns that are not read: {some(list(columns.others), 9)} (read are {used})"
+        warnings = [f"{table.name}: {unread}{hint}"]
     return CaseTable(entries, columns.channels, columns.organs, tuple(warnings))
 
 
@@ -181,13 +186,15 @@ def _meant(table: Path) -> str:
     """What its first line holds instead, and which columns may be meant by that."""
     line = next((line for line in read_text_file(table).splitlines() if line.strip()), "")[:200]
     names = [name.strip() for name in re.split("[,;\t]", line)]
-    near = [
-        f"{found[0]} for {name}"
-        for name in names
-        if name not in PLAIN and (found := get_close_matches(name.lower(), PLAIN, n=1, cutoff=0.7))
-    ]
+    near = [f"{meant} for {name}" for name in names if name not in PLAIN and (meant := _column_meant(name))]
     hint = f"; did you mean {' and '.join(near)}?" if near else ""
     return f"; found {some(names, 6)}{hint}" if line else "; found nothing"
+
+
+def _column_meant(name: str) -> str | None:
+    """The column that is called otherwise, or mistyped."""
+    near = get_close_matches(name.lower(), PLAIN, n=1, cutoff=0.7)
+    return near[0] if near else MEANT.get(name.lower())
 
 
 def _lower(name: str) -> str:

@@ -154,7 +154,7 @@ def _hold_out_share(
         why = (
             "validation none was asked for"
             if share == 0
-            else f"only {people} people are labelled, of {AUTO_GROUPS} that auto asks for"
+            else f"auto asks for {AUTO_GROUPS} labelled people; found {people}"
         )
         return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
     if not able:

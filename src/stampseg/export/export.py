@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ..core.errors import ConfigError, ExportError
 from ..core.files import refuse_existing, write_whole
+from ..core.level import Level
+from ..core.run_folder import caution_of
 from ..core.text import size_text
 from ..data.cases import find_dataset, find_inputs
 from ..networks.device import resolve_device, seed_everything
@@ -93,6 +95,8 @@ def export_file(
         raise ExportError(f"{output}: not written: {'; '.join(failures)}; {_advice(kind, numbers)}")
     write_whole(output, lambda file: write(file, details.model_copy(update={"parity": parity.to_json()})))
     echo(f"{output}  {kind} {numbers}  {output.stat().st_size:,} bytes")
+    for text in caution_of(source):
+        echo(Level.WARNING.shown(text))
     return parity
 
 

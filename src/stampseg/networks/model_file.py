@@ -26,6 +26,7 @@ from ..core.errors import ModelFileError, StampsegError
 from ..core.files import write_whole
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from ..core.run_folder import CONFIG_FILE, ROUNDS_FOLDER, failure_of
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, check_steps
 from .meta import at_most_layers
@@ -289,6 +290,20 @@ def put_state(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     replace_tensors(network, old, new)
 
 
+def _no_model(folder: Path) -> str:
+    """Why a folder has no model, and what to do."""
+    networks = f"one of its networks in {ROUNDS_FOLDER}/ can be named all the same"
+    failure = failure_of(folder)
+    if failure is not None:
+        return f"the run ended without a model: {failure}; {networks}"
+    if (folder / CONFIG_FILE).is_file():
+        return (
+            "the run has not ended: it is still going on, or was stopped (resume it with "
+            f"`RunFolder.reopen`); {networks}"
+        )
+    return f"holds no {MODEL_FILE}: it is no run folder (a run comes first, scans after it)"
+
+
 def find_model(path: Path) -> Path:
     """The model file of a run folder, or the file itself.
 
@@ -298,11 +313,7 @@ def find_model(path: Path) -> Path:
     if path.is_dir():
         model = path / MODEL_FILE
         if not model.is_file():
-            raise ModelFileError(
-                f"{path}: holds no {MODEL_FILE}; the run has not ended (resume it with `RunFolder.reopen`), "
-                "or it ended without a model (result.json says why), or this is no run folder (a run comes "
-                "first, scans after it)"
-            )
+            raise ModelFileError(f"{path}: {_no_model(path)}")
         return model
     if not path.is_file():
         raise ModelFileError(f"{path}: no such file or run folder")

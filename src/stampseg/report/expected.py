@@ -74,7 +74,8 @@ def words_of(findings: Findings) -> str:
         )
     return (
         "Certainty: how far the network agrees with itself when a scan is turned. It ranks masks and is no "
-        f"Dice: for that, more than {LEAST_PEOPLE} people must validate who hold each label."
+        f"Dice: here that takes more than {LEAST_PEOPLE} people who validate and hold each label, as "
+        "each one's is told by the others."
     )
 
 

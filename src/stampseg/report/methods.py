@@ -49,9 +49,9 @@ def methods_of(record: Record, findings: Findings) -> str:
             f"- {CITATION}\n- stampseg {record.result.machine.stampseg or ''} (CITATION.cff).".strip(),
         ),
     ]
-    title = (
-        f"# Methods of {record.path.resolve().name}\n\nFor a methods section; written from the run folder.\n"
-    )
+    failure = record.result.failure
+    use = "For a methods section" if failure is None else f"**This run has no model** ({failure})"
+    title = f"# Methods of {record.path.resolve().name}\n\n{use}; written from the run folder.\n"
     return title + "".join(f"\n## {name}\n\n{text}\n" for name, text in parts if text)
 
 
@@ -111,6 +111,8 @@ def _network(result: Result, config: Config) -> str:
     text = f"{config.network.name}: {size}"
     if not config.traits.prunes:
         return f"{text}; not pruned ({config.method})."
+    if result.parameters_after == result.parameters_before:
+        return f"{text}; no channel was removed, towards a target of {result.target} ({config.method})."
     reached = "" if result.target_reached is not False else ", which was not reached"
     return (
         f"{text} before pruning; {result.parameters_after:,} and {result.flops_after / 1e9:.3g} after "
@@ -139,12 +141,16 @@ def _beginning(given: str | None, config: Config) -> str:
 def _training(result: Result, config: Config) -> str:
     train = config.train
     weights = "" if train.class_weights == "none" else f", class weights {train.class_weights}"
+    chosen = (
+        f"The network of round {result.chosen_round} was chosen ({result.rule})."
+        if result.failure is None
+        else "No network was kept: it does not find every label in its own training cases."
+    )
     return (
         f"{result.steps:,} steps of {train.batch_size} windows, {train.optimizer} (rate "
         f"{train.learning_rate:g}, weight decay "
         f"{train.weight_decay:g}, schedule {train.schedule}), loss {train.loss}{weights} (none beyond "
-        f"the image), {train.precision}, seed {config.seed}. "
-        f"The network of round {result.chosen_round} was chosen ({result.rule})."
+        f"the image), {train.precision}, seed {config.seed}. {chosen}"
     )
 
 

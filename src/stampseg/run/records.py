@@ -17,6 +17,7 @@ from ..core.json_file import JsonFile
 from ..core.level import Level
 from ..core.machine import Machine
 from ..core.options import FileRecord, Number
+from ..core.run_folder import RESULT_FILE
 from ..evaluation.evidence import Trial
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ class Result(FileRecord):
 
 ROUNDS = JsonFile("rounds.jsonl", RoundRecord)
 NOTES = JsonFile("notes.jsonl", NoteRecord)
-RESULT = JsonFile("result.json", Result)
+RESULT = JsonFile(RESULT_FILE, Result)
 
 
 def read_rounds(path: Path) -> list[RoundRecord]:

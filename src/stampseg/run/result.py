@@ -60,6 +60,7 @@ def write_result(
         folder.choose(choice.number)
         calibrate(folder.model)
     validation = chosen.validation
+    better = _better(rounds, chosen, config) if failure is None else None
     useless = [_useless(validation, fit)] if validation and validation.dice < USELESS_DICE else []
     result = Result(
         method=config.method,
@@ -89,12 +90,12 @@ def write_result(
         target_reached=choice.target_reached,
         chosen_round=choice.number,
         rule=choice.rule,
-        better_round=None if (better := _better(rounds, chosen, config)) is None else better.number,
+        better_round=None if better is None else better.number,
         training_dice_per_label=dict(fit.per_label),
-        warnings=(*_missed(validation, unfound if failure is None else ()), *useless),
+        warnings=() if failure is not None else (*_missed(validation, unfound), *useless),
         failure=failure,
         test=None,  # predicted once the model is whole
-        remarks=(*_remarks(rounds, chosen, choice.target_reached, config, pruned), *remarks),
+        remarks=(*_remarks(rounds, chosen, better, choice.target_reached, config, pruned), *remarks),
         postprocess=None,  # tried when all else has ended
         trials=(),
         widths=dict(chosen.widths),
@@ -135,7 +136,7 @@ def _failure(unfound: Sequence[str], rounds: Sequence[Round], chosen: int) -> st
     larger = " or a larger `prune.target`" if any(turn.event == "cut" for turn in rounds) else ""
     return (
         f"the network finds next to nothing of {', '.join(unfound)}, so the run has no model; {still}; "
-        f"give it more `train.steps`{larger}, and look at these labels with `examine` "
+        f"give it more `train.steps`{larger}, and look at the masks of these labels "
         "(`train.missed_label=warn` keeps such a model)"
     )
 
@@ -149,11 +150,13 @@ def _useless(validation: Validation, fit: Fit) -> str:
         )
     return (
         f"validation Dice is {validation.dice:.3f}: this network has learnt next to "
-        "nothing; give it more `train.steps`, and look at the masks that `segment` makes"
+        "nothing; give it more `train.steps`, and look at its masks"
     )
 
 
-def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, pruned: bool) -> list[str]:
+def _remarks(
+    rounds: list[Round], chosen: Round, better: Round | None, reached: bool, config: Config, pruned: bool
+) -> list[str]:
     """What a reader should know about the choice."""
     remarks = []
     if pruned and not reached:
@@ -168,7 +171,6 @@ def _remarks(rounds: list[Round], chosen: Round, reached: bool, config: Config, 
             f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}) and were rolled back; "
             "their channels were spared"
         )
-    better = _better(rounds, chosen, config)
     if better is not None and better.validation and chosen.validation:
         remarks.append(
             f"round {better.number} ({better.parameters:,} parameters) had validation Dice "

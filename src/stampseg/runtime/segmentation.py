@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.errors import ConfigError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
+from ..core.run_folder import caution_of
 from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
@@ -195,6 +196,7 @@ def segment_all(
     if steps and written:
         echo(_changed_words(written, steps, opened.plan))
     told = (
+        *caution_of(model),
         *unlike,
         *_absurd(written),
         *_not_found(written, opened.plan.label_names),

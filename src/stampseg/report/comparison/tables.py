@@ -33,6 +33,21 @@ def method_table(comparison: Comparison, setting: Setting) -> Table:
     return Table(str(setting), _note(comparison, setting), tuple(columns), cells, numbers)
 
 
+def method_lines(comparison: Comparison, setting: Setting) -> list[str]:
+    """Of every method of a setting its Dice, size, and paired difference to the reference, a line each."""
+    lines = []
+    for summary in comparison.of(setting):
+        pair = comparison.pair(setting, summary.method)
+        size = count_text(summary.figures.get("parameters"))
+        line = f"{summary.method}: Dice {summary.dice:.3f}" + (f", {size} parameters" if size != NONE else "")
+        if pair is not None:
+            over = interval_text(pair.given_runs)
+            spread = f" ({over} over people, given these runs)" if over != NONE else ""
+            line += f"; {comparison.reference} minus it {signed(pair.mean)}{spread}"
+        lines.append(line)
+    return lines
+
+
 def pair_table(comparison: Comparison) -> Table:
     """Every paired difference of every setting."""
     columns = (
