@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset, find_inputs, read_case_csv
 from stampseg.data.io.readers import read_image
 from stampseg.data.organs import read_label_files
+from stampseg.data.plan import Plan
 from stampseg.data.splits import read_splits
 from stampseg.run.survey import survey
+from stampseg.runtime.channels import inputs_of
 from tests.cli.command import call
 
 TINY = (
@@ -271,8 +274,35 @@ def test_channels_in_folders_of_their_own_are_predicted_by_a_csv(scans: Path, tm
     (scans / "other.csv").write_text("image:t1,image:flair\nt1/s3.png,t2/s3.png\n")
     said = call("predict", tmp_path / "run", scans / "other.csv", "-o", tmp_path / "more", code=3).stderr
     assert "channels flair, t1, those of" in said and "are t1, t2; expected the same names in both" in said
+    alone = tmp_path / "alone" / "model.safetensors"
+    alone.parent.mkdir()
+    shutil.copy(tmp_path / "run" / "model.safetensors", alone)  # it knows the names without its run
+    call("predict", alone, scans / "new.csv", "-o", tmp_path / "again")
+    for name in ("s0.png", "s3.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "masks" / name).read_bytes()
+    assert "are t1, t2" in call("predict", alone, scans / "other.csv", "-o", tmp_path / "x", code=3).stderr
     said = call("predict", tmp_path / "run", scans / "gone.csv", "-o", tmp_path / "more", code=3).stderr
     assert "gone.csv: no such file or folder" in said
+
+
+def test_named_channels_go_by_the_model_or_are_refused(scans: Path, tmp_path: Path) -> None:
+    (scans / "new.csv").write_text("image:t1,image:t2\nt1/s3.png,t2/s3.png\n")
+    plan = Plan(
+        spatial_dims=2, in_channels=2, label_values=(0, 1), label_names=("background", "liver"),
+        orientation=None, spacing=(1.0, 1.0), crop="none", patch_size=(16, 16), normalization="zscore",
+        ct=None, strides=((2, 2),), channel_names=("T2", "T1"),
+    )  # fmt: skip
+    model = tmp_path / "model.safetensors"
+    (case,) = inputs_of(model, [scans / "new.csv"], plan)
+    assert [path.parent.name for path in case.images] == ["t2", "t1"]
+    nameless = plan.model_copy(update={"channel_names": ()})
+    with pytest.raises(
+        DataError, match=r"channels are called t1, t2, and .*model\.safetensors does not say which"
+    ):
+        inputs_of(model, [scans / "new.csv"], nameless)
+    (tmp_path / "fingerprint.json").write_text('{"channel_names": ["t2", "t1"]}')  # of a run of before
+    (case,) = inputs_of(model, [scans / "new.csv"], nameless)
+    assert [path.parent.name for path in case.images] == ["t2", "t1"]
 
 
 def test_channels_that_are_named_and_not_there_are_told(scans: Path) -> None:

@@ -267,6 +267,23 @@ def test_a_volume_of_one_slice_is_turned_within_it() -> None:
     assert min(known) > 0.6 and np.mean(known) > 0.9
 
 
+@pytest.mark.parametrize(
+    ("patch_size", "spacing", "turned"),
+    [
+        ((320, 80, 1), (1.0, 1.0, 1.0), (0, 0, 1)),  # long, and one slice
+        ((12, 64, 368), (4.0, 0.8, 0.8), (1, 0, 0)),
+        ((40, 40, 160), (1.0, 1.0, 1.0), (1, 1, 1)),  # long, and no slices
+        ((48, 64, 48), (1.0, 1.0, 1.0), (1, 1, 1)),
+        ((128, 128, 48), (1.0, 1.0, 1.0), (1, 1, 1)),
+        ((128, 128, 24), (1.0, 1.0, 1.0), (0, 0, 1)),
+    ],
+)
+def test_windows_of_few_slices_are_turned_within_their_plane_alone(patch_size, spacing, turned):
+    plan = PLAN.model_copy(update={"spatial_dims": 3, "patch_size": patch_size, "spacing": spacing})
+    affine = TrainingTransform(plan)._affine.transforms[0].rand_affine.rand_affine_grid
+    assert tuple(int(angle > 0) for angle in affine.rotate_range) == turned
+
+
 def test_nothing_is_mirrored():
     label = torch.zeros(1, 32, 48, dtype=torch.uint8)
     label[0, 12:20, 4:12] = 1  # left half

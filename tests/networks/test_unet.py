@@ -85,16 +85,16 @@ def test_a_flat_kernel_makes_of_a_volume_of_one_slice_what_a_picture_is() -> Non
 
 @pytest.mark.parametrize("name", ["unet", "monai.DynUNet", "nnunet.PlainConvUNet"])
 def test_windows_of_one_slice_have_kernels_of_one(name: str) -> None:
-    def kernels(patch_size: tuple[int, ...]) -> set[tuple[int, ...]]:
+    def kernels(patch_size: tuple[int, ...], spacing: tuple[float, ...] = (1, 1, 1)) -> set[tuple[int, ...]]:
         task = SimpleNamespace(
-            spatial_dims=3, in_channels=1, out_channels=2, patch_size=patch_size, spacing=(1.0, 1.0, 1.0),
+            spatial_dims=3, in_channels=1, out_channels=2, patch_size=patch_size, spacing=spacing,
             strides=((2, 2, 1), (2, 2, 1)),
         )  # fmt: skip
         with torch.device("meta"):
             network = spec_of(task, NetworkOptions(name=name)).build()
         return {m.kernel_size for m in network.modules() if type(m) is nn.Conv3d and max(m.kernel_size) > 1}
 
-    assert kernels((16, 16, 1)) == {(3, 3, 1)}
+    assert kernels((16, 16, 1)) == kernels((16, 16, 1), (2.5, 2.5, 1.0)) == {(3, 3, 1)}
     assert kernels((16, 16, 4)) == {(3, 3, 3)}
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 RESULT_FILE = "result.json"  # what came of the run, once it has ended
+FINGERPRINT_FILE = "fingerprint.json"  # what is known of its training cases
 CONFIG_FILE = "config.yaml"  # the options that the run began with
 ROUNDS_FOLDER = "rounds"  # with the network after every round
 FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation

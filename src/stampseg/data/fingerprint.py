@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt, find_objects
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
 from ..core.options import Options
+from ..core.run_folder import FINGERPRINT_FILE
 from ..core.text import some
 from ..core.threads import MOST_THREADS, in_threads
 from .appearance import Appearance, Look, appearance, look_at
@@ -108,7 +109,7 @@ class Fingerprint(Options):
         return float(np.median([low for low, _ in self.intensity_ranges])) < HOUNSFIELD_AIR
 
 
-FINGERPRINT = JsonFile("fingerprint.json", Fingerprint)
+FINGERPRINT = JsonFile(FINGERPRINT_FILE, Fingerprint)
 
 
 @dataclass

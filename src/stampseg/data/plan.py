@@ -86,6 +86,7 @@ class Plan(Options):
     one_piece: tuple[int, ...] = ()  # classes of which a mask keeps the piece that is surest
     calibration: Calibration | None = None  # None: nobody was left out to measure it on
     convention: Literal["stampseg", "nnunet"] = "stampseg"
+    channel_names: tuple[str, ...] = ()  # in the order of the channels; empty: they have none
     relabel: Relabelling | None = None  # what values in the label files count as; None: as they are
     regions: tuple[Region, ...] = ()  # what is measured and found in place of the classes
 

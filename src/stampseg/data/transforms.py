@@ -30,7 +30,7 @@ from .preprocess import Prepared
 
 AFFINE_SHARE = 0.7  # of the samples that are turned, scaled and shifted
 ROTATION = math.radians(15)
-UNEVEN = 3.0  # of voxels or of the window, across an axis, beyond which nothing is turned about it
+UNEVEN = 3.0  # of voxels across an axis, beyond which nothing is turned about it; of a window and its slices
 SCALE = 0.15
 SHIFT = 0.05  # of the window
 MARGIN = 0.2  # of the window, read around it so that turning brings in image and not blanks
@@ -177,21 +177,19 @@ def _affine(plan: Plan) -> Compose:
 def _rotations(plan: Plan) -> list[float]:
     """Largest angle, in 3D about each axis; less where voxels, which are turned and not mm, are uneven.
 
-    None where the window is thin across it, as in nnU-Net: it would turn out of the slices it has.
+    None out of the plane of a window of few slices, as by the "dummy 2D" of nnU-Net: it would leave them.
     """
     if plan.spatial_dims == 2:
         return [ROTATION]
+    least, middle, _ = sorted(plan.patch_size)
+    across = plan.patch_size.index(least) if middle > UNEVEN * least else None
     angles = []
     for axis in range(3):
-        uneven, thin = (_ratio(values, axis) for values in (plan.spacing, plan.patch_size))
-        angles.append(ROTATION / uneven if max(uneven, thin) <= UNEVEN else 0.0)
+        one, other = (value for a, value in enumerate(plan.spacing) if a != axis)
+        ratio = max(one, other) / min(one, other)
+        leaves = across is not None and axis != across
+        angles.append(0.0 if leaves or ratio > UNEVEN else ROTATION / ratio)
     return angles
-
-
-def _ratio(values: Sequence[float], axis: int) -> float:
-    """Of the two other axes, the larger by the smaller."""
-    one, other = (value for a, value in enumerate(values) if a != axis)
-    return max(one, other) / min(one, other)
 
 
 def _intensity() -> Compose:

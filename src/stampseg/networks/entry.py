@@ -160,10 +160,8 @@ def kernel_sizes(task: Task) -> list[list[int]]:
     kernel = [1] * task.spatial_dims
     for step in ((1,) * task.spatial_dims, *task.strides):
         spacing = [value * factor for value, factor in zip(spacing, step, strict=True)]
-        fine = [
-            value < 2 * min(spacing) and size > 1
-            for value, size in zip(spacing, task.patch_size, strict=True)
-        ]
+        finest = min(value for value, size in zip(spacing, task.patch_size, strict=True) if size > 1)
+        fine = [value < 2 * finest and size > 1 for value, size in zip(spacing, task.patch_size, strict=True)]
         kernel = [3 if size == 3 or near else 1 for size, near in zip(kernel, fine, strict=True)]
         kernels.append(kernel)
     return kernels

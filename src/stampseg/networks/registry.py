@@ -26,9 +26,8 @@ DEEPEST = 16
 
 def _unet(task: Task, options: NetworkOptions) -> Arguments:
     levels = len(task.strides)
-    flat = [
-        1 if size == 1 else 3 for size in task.patch_size
-    ]  # beside a single slice there is nothing to see
+    # Beside a single slice there is nothing to see.
+    flat = [1 if size == 1 else 3 for size in task.patch_size]
     return {
         **data_values(task),
         **({"kernel_size": flat} if 1 in flat else {}),

@@ -341,6 +341,7 @@ def _planned(
             )
         changes: dict[str, Any] = {"ignored_value": table.ignored, "relabel": table.relabel}
         changes["calibration"] = None  # it was of another network
+        changes["channel_names"] = source.plan.channel_names or _named(seen)
         if regions:
             changes["regions"] = regions_of_classes(regions, source.plan.label_values)
         if config.data.pieces == "all" or regions:
@@ -353,12 +354,16 @@ def _planned(
     )
     plan = make_plan(seen, table, config.data, config.network.settled.poolings, strides, regions)
     if source is None:
-        return plan
+        return plan.model_copy(update={"channel_names": _named(seen)})
     given = set(config.data.model_fields_set) - set(source.data)
     if "normalization" in given:
         given.add("ct")
     stated = {name: value for name, value in source.overrides.items() if name not in given}
     return Plan.model_validate({**plan.model_dump(), **stated})
+
+
+def _named(seen: Fingerprint) -> tuple[str, ...]:
+    return seen.channel_names if len(seen.channel_names) == seen.in_channels else ()
 
 
 def _renewed(plan: Plan, seen: Fingerprint, table: LabelTable, config: Config) -> Plan:

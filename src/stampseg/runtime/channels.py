@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.run_folder import run_folder_of
+from ..core.errors import DataError
+from ..core.run_folder import FINGERPRINT_FILE, run_folder_of
+from ..core.text import some
 from ..data.cases import Case, find_inputs, in_named_order
+from ..data.plan import Plan
 
 
-def inputs_of(model: Path, paths: Sequence[Path], channels: int) -> list[Case]:
-    """As `find_inputs`; channels that a CSV names are those that the run of the model names.
+def inputs_of(model: Path, paths: Sequence[Path], plan: Plan) -> list[Case]:
+    """As `find_inputs`; channels that a CSV names are those that the model names.
 
     Args:
         model: a file or run folder.
         paths: as of `find_inputs`.
-        channels: that the model reads.
+        plan: of the model.
 
     Raises:
-        DataError: as `find_inputs`, or the run names other channels.
+        DataError: as `find_inputs`; the model names other channels, or several and does not say their order.
     """
-    cases = find_inputs(paths, channels)
-    if not any(case.channels for case in cases):
+    cases = find_inputs(paths, plan.in_channels)
+    named = next((case for case in cases if case.channels), None)
+    if named is None:
         return cases
-    from ..data.fingerprint import FINGERPRINT  # only here: it takes long to import
-
-    run = run_folder_of(model)
-    if not (run / FINGERPRINT.name).is_file():
-        return cases
-    names = FINGERPRINT.read(run).channel_names
+    names = plan.channel_names or _of_run(model)
+    if not names and plan.in_channels > 1:
+        called = some(list(named.channels), 9)
+        raise DataError(
+            f"{named.images[0]}: its channels are called {called}, and {model} does not "
+            "say which it reads first; name the run folder in its place, or put the channels into one folder "
+            "as NAME_0000, NAME_0001 in the order of the training"
+        )
     return [
-        in_named_order(case, names, case.images[0], run) if case.channels and names else case
+        in_named_order(case, names, case.images[0], model) if case.channels and names else case
         for case in cases
     ]
+
+
+def _of_run(model: Path) -> tuple[str, ...]:
+    """As the run of a model of before names them, whose plan does not."""
+    try:
+        found = json.loads((run_folder_of(model) / FINGERPRINT_FILE).read_text(encoding="utf-8"))
+        return tuple(map(str, found["channel_names"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()

@@ -146,7 +146,7 @@ def segment_all(
             "predict with one of its networks"
         )
     opened = opened.with_all_pieces() if all_pieces else opened
-    cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan.in_channels)
+    cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     name = segmentation_name if dicom_seg else output_name
