@@ -157,7 +157,7 @@ def _holds_pair(folder: Path) -> bool:
 def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
     """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
     files, labels = list_images(images), list_labels(masks)
-    check_one_series(images)
+    check_one_series(images, files)
     grouped = group_channels(path for path in files if path.is_file())
     label_files, label_doubles = by_stem(labels)
     for named in (label_files, by_plain_name(label_files)):

@@ -133,12 +133,19 @@ def list_images(folder: Path) -> list[Path]:
     ]
 
 
-def check_one_series(folder: Path) -> None:
+def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
     """See that no folder directly inside `folder` holds several series, so that none of them is an image.
+
+    Args:
+        folder: of images.
+        listed: the images that were found in it. Where all are files, folders beside them are none of them:
+            the series that they were made of, perhaps.
 
     Raises:
         DataError: one does; it and its series are named.
     """
+    if listed and not any(path.is_dir() for path in listed):
+        return
     many: dict[Path, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not is_hidden(path) and not series_format(path):

@@ -76,7 +76,7 @@ def _unpacked(path: Path, source: Any) -> np.ndarray:
     syntax = source.file_meta.TransferSyntaxUID
     if syntax.is_compressed and not get_decoder(syntax).is_available:
         return _unpacked_by_itk(path, source)
-    if (above := _bits_below(path, source)) and not syntax.is_encapsulated:
+    if not syntax.is_encapsulated and (above := _bits_below(path, source)):
         return pixel_array(source, correct_unused_bits=False) >> above
     stored = pixel_array(source, correct_unused_bits=True)
     if source.get("PhotometricInterpretation") == "PALETTE COLOR":
