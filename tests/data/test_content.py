@@ -43,13 +43,19 @@ def test_axes_in_another_order_are_the_same_and_a_mirrored_body_is_not(tmp_path:
 
 def test_one_voxel_and_the_shape_count(tmp_path: Path) -> None:
     array = np.zeros((6, 8), np.uint8)
+    array[1, 2] = 1
     other = array.copy()
     other[3, 3] = 1
     found = set()
     for number, each in enumerate((array, other, array.reshape(8, 6))):
         Image.fromarray(each).save(tmp_path / f"{number}.png")
         found.add(digest(tmp_path / f"{number}.png"))
-    assert len(found) == 3
+    assert len(found) == 3 and "" not in found
+
+
+def test_a_blank_image_may_be_anybodys(tmp_path: Path) -> None:
+    Image.fromarray(np.full((6, 8), 7, np.uint8)).save(tmp_path / "blank.png")
+    assert digest(tmp_path / "blank.png") == ""
 
 
 def test_of_large_images_some_voxels_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

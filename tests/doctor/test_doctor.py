@@ -300,6 +300,7 @@ def test_a_target_that_no_cut_reaches_is_refused_as_training_would(target: str, 
         ["case_001", "case_002", "case_003"],
         ["a", "b", "c"],
         ["p1_left", "p2_right", "p3_left"],
+        [f"scan_2021-{month:02}-{day:02}" for month in range(1, 7) for day in (3, 14)],
         [f"set_{year}_a_{n:03}" for year in (2019, 2020, 2021) for n in range(9)],
     ],
 )

@@ -322,9 +322,14 @@ def test_absurd_masks_are_told_of_without_confidence_and_once_with_it(
     ]
     said = predict(tmp_path, monkeypatch, plan(scans=scans), images, confidence=True, overwrite=True)
     assert not any(told in line for line in said) and sum(tiny in line for line in said) == 1
+    many = tmp_path / "many"
+    many.mkdir()
+    images = {f"{number}": images["tiny"] for number in range(8)}
+    said = predict(many, monkeypatch, plan(scans=scans), images)
+    assert sum(told in line for line in said) == 5 and "WARNING: 3 more masks as unlike as these" in said
     alone = tmp_path / "alone"
     alone.mkdir()
-    said = predict(alone, monkeypatch, plan(scans=scans), {"none": images["none"]})
+    said = predict(alone, monkeypatch, plan(scans=scans), {"none": np.zeros((16, 16))})
     assert said[-1] == "WARNING: nothing was found: the mask is empty" and not any(told in x for x in said)
 
 
@@ -334,3 +339,24 @@ def test_masks_are_made_without_what_their_shapes_are_measured_with(
     monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
     said = predict(tmp_path, monkeypatch, settings_of(), {"tiny": disc((16, 16), 1)})
     assert len(said) == 1 and (tmp_path / "out" / "tiny.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("patch", "spacing"), [((12, 16, 1), (2.5, 2.5, 1.0)), ((1, 12, 16), (1.0, 1.0, 1.0))]
+)
+def test_one_slice_is_turned_within_it(patch, spacing):
+    """An axis of one voxel cannot be turned: the views would be the image itself, and all certain."""
+    flat = patch.index(1)
+    settings = plan(patch, spacing=spacing)
+    window = np.random.default_rng(0).normal(size=(1, 1, *patch)).astype(np.float32)
+    seen = []
+
+    def look(windows):
+        seen.append(windows)
+        return np.zeros((1, 2, *windows.shape[2:]), np.float32)
+
+    turned(look, settings, ANGLE)(window)
+    picture = plan((12, 16), spacing=(1.0, 1.0))
+    turned(look, picture, ANGLE)(np.moveaxis(window, 2 + flat, -1)[..., 0])
+    np.testing.assert_allclose(np.moveaxis(seen[0], 2 + flat, -1)[..., 0], seen[1], atol=1e-6)
+    assert np.abs(seen[1] - np.moveaxis(window, 2 + flat, -1)[..., 0]).max() > 0.5

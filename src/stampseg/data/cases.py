@@ -324,8 +324,7 @@ def _images_at(path: Path) -> list[Path]:
         return [path]
     entries = list_images(path)
     below = entries and all(map(os.path.isdir, entries))  # a study is taken for its series
-    if not series_format(path):
-        check_one_series(path, entries)
+    check_one_series(path, entries)
     if series_format(path) and not below:
         entries = [path]
     files = [image for entry in entries for image in _images_in(entry)]

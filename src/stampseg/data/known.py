@@ -32,7 +32,7 @@ class Known:
         `content` is that of its image (`content_of`), where it is known: it tells of the same scan in another
         file format as well.
         """
-        if content in self._images:
+        if content and content in self._images:
             return True
         if self._files & files_of(case.bare):
             return True

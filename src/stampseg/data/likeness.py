@@ -91,7 +91,7 @@ def _as_of_a_label(volume: Volume, plan: Plan) -> list[float]:
 
 def _few_values(image: np.ndarray, most: int) -> list[float]:
     """All values of an image in order; none where they are more than so many. Few are looked at in scans."""
-    flat = image.ravel()
+    flat = image.ravel(order="K")  # as it lies in memory: no copy of a large scan
     parts = [flat[:: -(-flat.size // SAMPLES)]]
     parts += [flat[start : start + COUNTED] for start in range(0, flat.size, COUNTED)]
     seen = set[float]()

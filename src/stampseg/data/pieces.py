@@ -1,6 +1,6 @@
 """Labels that are one piece: a heart chamber, a head; what else is found of them is a mistake.
 
-Where every labelled case shows a label as one piece, a mask keeps the piece the network is surest of, and any
+Where every training case shows a label as one piece, a mask keeps the piece the network is surest of, and any
 that comes near it: two such pieces may both be there, and are for people to look at.
 """
 

@@ -64,11 +64,17 @@ def _parted(
 
 
 def _extent(facts: CaseFacts) -> Sequence[float]:
-    return [math.log(size) for size in by_body_axis(facts, facts.extent)]
+    return _sides(facts, facts.extent)
 
 
 def _spacing(facts: CaseFacts) -> Sequence[float]:
-    return [math.log(size) for size in by_body_axis(facts, facts.spacing)]
+    return _sides(facts, facts.spacing)
+
+
+def _sides(facts: CaseFacts, sizes: Sequence[float]) -> list[float]:
+    """Logarithms along the axes of the body; of pictures, which may stand or lie, the shorter side first."""
+    along = [math.log(size) for size in by_body_axis(facts, sizes)]
+    return along if facts.orientation else sorted(along)
 
 
 def _middle(facts: CaseFacts) -> Sequence[float]:

@@ -29,6 +29,7 @@ SIMPLE = (  # patterns for `group_regex`
     *(r"^([A-Za-z]+[0-9]+)", r"^([0-9]+)", r"^(.+[0-9])[A-Za-z]+[0-9]+$"),
 )
 LEAST = 0.5  # share of the cases that must be in a group of several
+DATE = re.compile(r"(?:19|20)\d\d[-_. ]?\d\d[-_. ]?\d\d$")  # is no number of a slice
 FEW = 4  # long names before a number that are fewer are years or hospitals
 
 
@@ -43,6 +44,8 @@ def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] 
         for name in ids:
             groups[match_group(pattern, name)].append(name)
         several = {person: names for person, names in groups.items() if len(names) > 1}
+        if words == SLICES and any(DATE.search(name) for name in ids):
+            continue
         if len(groups) >= (FEW if words == SLICES else 2) and sum(map(len, several.values())) >= LEAST * len(
             ids
         ):

@@ -392,7 +392,7 @@ def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None)
             "steps": turn.steps,
             "unlabelled_cases": len(task.seen.split.unlabelled),
             "trained_on": list(task.learnt_from),
-            "trained_on_voxels": sorted(task.seen.fingerprint.contents),
+            "trained_on_voxels": sorted({*task.seen.fingerprint.contents} - {""}),
             "validation_dice": turn.validation.dice if turn.validation else None,
         },
     )

@@ -147,10 +147,15 @@ class Agreement:
 def turned(scorer: Scorer, plan: Plan, angle: float) -> Scorer:
     """A scorer of windows turned by `angle` in the plane of the finest voxels, its scores turned back.
 
+    An axis of one voxel is not turned, while there are others.
+
     What lies outside of a turned window is its nearest voxel. Scores are given above those of the first
     class, whose own are then 0: that is one class less to turn, and the same probabilities.
     """
-    plane = sorted(sorted(range(plan.spatial_dims), key=lambda axis: plan.spacing[axis])[:2])
+    by_fineness = sorted(
+        range(plan.spatial_dims), key=lambda axis: (plan.patch_size[axis] == 1, plan.spacing[axis])
+    )
+    plane = sorted(by_fineness[:2])
     there, back = (_weights(plan, plane, a) for a in (angle, -angle))
     axes = [2 + axis for axis in plane]
 

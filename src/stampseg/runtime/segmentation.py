@@ -25,6 +25,7 @@ from .stream import FAILURES, stream
 from .targets import check_folder, refuse_overwriting
 from .trust import (
     RECORD,
+    SHOWN,
     TABLE,
     check_calibrated,
     summary,
@@ -254,18 +255,20 @@ def _too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:
 
 
 def _absurd(written: Sequence[Written]) -> list[str]:
-    """A line for each mask that is far from all training labels; the trust of assessed ones says more.
+    """A line for each of the first masks that are far from all training labels, and how many more are.
 
-    Of masks that are all empty one line is enough.
+    The trust of assessed ones says more. Of masks that are all empty one line is enough.
     """
     if not any(result.labelled for result in written):
         return []
-    return [
+    odd = [result for result in written if result.absurd and result.assessed is None]
+    lines = [
         f"{one_line(str(result.path))}: the mask is unlike all that the model was trained on: "
         f"{one_line('; '.join(result.absurd))}"
-        for result in written
-        if result.absurd and result.assessed is None
+        for result in odd[:SHOWN]
     ]
+    more = len(odd) - SHOWN
+    return [*lines, f"{counted(more, 'more mask')} as unlike as these"] if more > 0 else lines
 
 
 def _not_found(written: Sequence[Written], names: Sequence[str]) -> list[str]:

@@ -66,7 +66,10 @@ def put_training(network: nn.Module, optimizer: Optimizer, state: State) -> None
     odd = [n for n in current.keys() | stored.keys() if n not in current or n not in stored]
     odd += [n for n in current.keys() & stored.keys() if current[n].shape != stored[n].shape]
     if odd:
-        raise ModelFileError(f"the checkpoint is of another network than this one (see {min(odd)})")
+        raise ModelFileError(
+            f"the checkpoint is of another network than this version makes of the run's options (see "
+            f"{min(odd)}); begin the run anew, or go on with the version that it was begun with"
+        )
     with torch.no_grad():
         for name, tensor in current.items():
             tensor.copy_(stored[name])

@@ -71,12 +71,6 @@ def test_a_person_with_two_series_is_told_rather_than_left_out(tmp_path: Path) -
     assert [case.id for case in find_inputs([inner / "SE1", inner / "SE2"])] == ["SE1", "SE2"]
 
 
-def test_series_below_one_folder_are_told_where_nothing_else_is_there(tmp_path: Path) -> None:
-    cd(tmp_path / "cd", values(), "ST0/SE0", "ST0/SE1")
-    with pytest.raises(DataError, match=r"cd/DICOM: holds 2 series, ST0/SE0, ST0/SE1; expected one"):
-        find_inputs([tmp_path / "cd"])
-
-
 def test_the_series_that_volumes_were_made_of_may_lie_beside_them(tmp_path: Path) -> None:
     volume = values()
     for name in ("p0", "p1"):

@@ -138,13 +138,13 @@ def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
 
     Args:
         folder: of images.
-        listed: the images that were found in it. Where all are files, folders beside them are none of them:
-            the series that they were made of, perhaps.
+        listed: the images that were found in it. Where none is a series, folders beside them are no images:
+            what they were made of, perhaps.
 
     Raises:
         DataError: one does; it and its series are named.
     """
-    if listed and not any(path.is_dir() for path in listed):
+    if not any(path.is_dir() for path in listed):
         return
     many: dict[Path, list[Path]] = {}
     for path in sorted(folder.iterdir()):

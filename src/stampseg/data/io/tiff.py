@@ -115,7 +115,7 @@ class _Stored:
         dtype = str(self.series.dtype)
         if "Z" in self.letters:
             shape = (self._size("X"), self._size("Y"), self._size("Z"))
-            return volume_header(self.path, shape, np.eye(4), self.channels, dtype)
+            return volume_header(self.path, shape, np.eye(4), self.channels, dtype, placed=False)
         shown = (self._size("Y"), self._size("X"))
         return picture_header(self.path, shown, self.channels, dtype, self.turned)
 

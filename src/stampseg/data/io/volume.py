@@ -35,7 +35,7 @@ class Header:
         path: the file, or the folder of a DICOM series.
         is_picture: a 2D picture rather than a volume.
         notes: what a reader left out, or found unusual; one line each.
-        placed: whether the file says where the image lies; False of a NIfTI without qform and sform.
+        placed: whether the file says where the image lies; not a TIFF, nor a NIfTI without qform and sform.
         covers: of a label map, what its file may hold of its image: all, or a box with voxels of its own
             around the segments, or the slices with segments alone.
         turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.

@@ -8,7 +8,8 @@ export const ANGLE = (10 * Math.PI) / 180;
 // A scorer of windows turned in the plane of the finest voxels, its scores turned back.
 export function turnedScorer(scorer, plan, angle) {
   const axes = plan.spatial_dims === 3 ? [0, 1, 2] : [1, 2];
-  const plane = axes.sort((a, b) => plan.spacing[a] - plan.spacing[b]).slice(0, 2).sort();
+  const isFlat = (axis) => (plan.patch_size[axis] === 1 ? 1 : 0); // it is not turned, while there are others
+  const plane = axes.sort((a, b) => isFlat(a) - isFlat(b) || plan.spacing[a] - plan.spacing[b]).slice(0, 2).sort();
   const turn = (arrays, by) => rotated(arrays, plan.patch_size, plane, plan.spacing, by);
   return async (window) => turn(await scorer(turn(window, angle)), -angle);
 }
