@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -163,11 +164,12 @@ def test_a_killed_process_ends_the_run_which_goes_on(
     with monkeypatch.context() as patch:
         at_step(patch, 6, kill)
         ended = call("train", pictures, "-o", run, *SHORT, "--quiet", "--devices", "2", code=4)
-    assert ended.stderr.splitlines() == [
-        f"resume it with: stampseg train --resume {run}",
-        "stampseg: process 2 of 2 (cpu) was killed by signal 9, and the run with it; see that there is "
-        "memory for 2 processes",
-    ]
+    first, last = ended.stderr.splitlines()
+    assert first == f"resume it with: stampseg train --resume {run}"
+    # The server that starts processes quickly here does not always get to say by what one ended, and 255 is told.
+    how = "(was killed by signal 9|has ended with status 255)"
+    end = "and the run with it; see that there is memory for 2 processes"
+    assert re.fullmatch(rf"stampseg: process 2 of 2 \(cpu\) {how}, {end}", last)
     call("train", "--resume", run, "--quiet")
     assert_alike(run, whole)
 
