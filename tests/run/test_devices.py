@@ -166,7 +166,7 @@ def test_a_killed_process_ends_the_run_which_goes_on(
         ended = call("train", pictures, "-o", run, *SHORT, "--quiet", "--devices", "2", code=4)
     first, last = ended.stderr.splitlines()
     assert first == f"resume it with: stampseg train --resume {run}"
-    # The server that starts processes quickly here does not always get to say by what one ended, and 255 is told.
+    # The server that starts processes quickly here cannot always say by what one ended: then it says 255.
     how = "(was killed by signal 9|has ended with status 255)"
     end = "and the run with it; see that there is memory for 2 processes"
     assert re.fullmatch(rf"stampseg: process 2 of 2 \(cpu\) {how}, {end}", last)
