@@ -184,7 +184,7 @@ for _name, (_pattern, _make) in ROWS.items():
 
 @bad(
     "model: a run folder without a model",
-    Refused(3, r"run: holds no model\.safetensors; the run has not ended"),
+    Refused(3, r"run: holds no model\.safetensors: it is no run folder"),
 )
 def unfinished(bench: Bench) -> Commands:
     (bench.folder / "run").mkdir()

@@ -161,8 +161,8 @@ def test_a_run_without_a_model_names_the_last_round_that_found_every_label() -> 
     assert failure(lost, rounds, 4) == (
         "the network finds next to nothing of tumour (Dice 0.000 over the training cases that hold it), so "
         "the run has no model; the last round that found every label is 3, rounds/003.safetensors with 500 "
-        "parameters; give it more `train.steps` or a larger `prune.target`, and look at these labels with "
-        "`examine` (`train.missed_label=warn` keeps such a model)"
+        "parameters; give it more `train.steps` or a larger `prune.target`, and look at the masks of these "
+        "labels (`train.missed_label=warn` keeps such a model)"
     )
     assert "; the last round that found every label is 1," in failure(lost, rounds[:3], 2)
     assert "; no round found every label; give it" in failure(lost, [a_round(0, "finish", 9), *rounds[4:]], 4)
@@ -172,7 +172,10 @@ def test_the_round_that_was_found_wanting_is_not_named_as_one_that_found_all() -
     """Its look while it trained was at a few windows, the verdict is over all cases."""
     rounds = [a_round(0, "warm-up", 900, liver=0.0), a_round(1, "finish", 900, liver=0.2)]
     said = failure(below({"liver": 0.05}, "training"), rounds, 1)
-    assert "no round found every label; give it more `train.steps`, and look at these labels" in said
+    assert (
+        "no round found every label; give it more `train.steps`, and look at the masks of these labels"
+        in said
+    )
 
 
 def test_the_last_line_says_how_many_cases_each_dice_rests_on() -> None:

@@ -138,21 +138,26 @@ def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
 
     Args:
         folder: of images.
-        listed: the images that were found in it. Where none is a series, folders beside them are no images:
-            what they were made of, perhaps.
+        listed: the images that were found in it; series that are called like them are what they were made of.
 
     Raises:
         DataError: one does; it and its series are named.
     """
-    if not any(path.is_dir() for path in listed):
+    if not listed:
         return
+    names = [stem_of(path) for path in listed]
+
+    def is_source(series: Path) -> bool:
+        parts = series.relative_to(folder).parts
+        return any(name == part or name.startswith(f"{part}_") for name in names for part in parts)
+
     many: dict[Path, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not is_hidden(path) and not series_format(path):
             found = [
                 place for kind in FORMATS if kind.series is not None for place in kind.series.below(path)
             ]
-            many |= {path: found} if len(found) > 1 else {}
+            many |= {path: found} if len(found) > 1 and not all(map(is_source, found)) else {}
     if not many:
         return
     first, found = next(iter(many.items()))
