@@ -1,11 +1,13 @@
 """What labels look like, and what is unlike them."""
 
+import math
+
 import numpy as np
 
 from stampseg.data.fingerprint import object_radius
 from stampseg.data.shapes import (
+    ABSURD,
     LabelShape,
-    absurd,
     joined_shapes,
     measure_shapes,
     one_piece_classes,
@@ -106,7 +108,8 @@ def test_what_is_absurd_is_told_in_the_same_words_and_later():
     names = ("background", "liver", "tumour")
 
     def said(mask, cases=9):
-        return absurd(mask, (None, usual, some), names, (1.0, 1.0), picture=True, cases=cases)
+        known = (None, usual, some)
+        return unusual(mask, known, names, (1.0, 1.0), picture=True, cases=cases or math.inf, bounds=ABSURD)
 
     assert said(boxes((1, 0, 5, 3, 3))) == []  # a third of the least, and at the border
     assert said(boxes((1, 5, 5, 2, 3))) == ["liver: 6 pixels (trained on 30 to 40)"]

@@ -19,7 +19,7 @@ from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
 from tests.export.page_driver import give, refusal, segmented
 from tests.export.pages import AFFINE, agreement, model_of, need_vendor, page_of, scan_file
-from tests.report.browser import Seen, opened, started_browser
+from tests.report.browser import Seen, opened
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -27,13 +27,6 @@ pytest.importorskip("onnxruntime")
 POINTS = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.9), margin=0.1, people=6)
 
 Page = tuple[Path, Predictor]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    need_vendor()
-    with started_browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from tests.export.page_driver import refusal, segmented
 from tests.export.page_server import cores, served
 from tests.export.pages import model_of, need_vendor, page_of, scan_file
-from tests.report.browser import Seen, opened, started_browser
+from tests.report.browser import Seen, opened
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -23,13 +22,6 @@ HOW = ": browsers give a page more only where a server sends it with the headers
 # What the page's worker, whose type alone is said, finds before its own program.
 AHEAD = """const made = URL.createObjectURL;
 URL.createObjectURL = (blob) => made(blob.type ? new Blob(["%s\\n", blob], { type: blob.type }) : blob);"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    need_vendor()
-    with started_browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

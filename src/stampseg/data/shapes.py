@@ -21,16 +21,11 @@ LEAST_CASES, LEAST_PEOPLE = 4, 3  # that show a label as one piece: five labelle
 # to .2, ten centimetres of spinal cord .4, organs more. A mask of what is thinner breaks along it, and the
 # pieces are parts of it.
 LEAST_THICKNESS = 0.25
-SIZE_FACTOR = 2.0  # beyond the training labels' range
-PRESENT = 0.9  # share of the training cases: a label that fewer have may be absent
-# What is absurd is told of every mask, asked for or not, so it must be rare among right ones: of labels that
-# people drew, held against ten others of their set, 0 to 2% are beyond these sizes, 0 to 1% of more pieces.
-ABSURD_SIZE, ABSURD_PIECES = 4.0, 3
-MOST_COUNTED = 2**25  # voxels of a label's box, in which pieces are counted for that
+MOST_COUNTED = 2**25  # voxels of a label's box, in which pieces are counted of every mask
 
 
 @dataclass(frozen=True)
-class _Bounds:
+class Bounds:
     """How far a label may be from those of training before it is told of.
 
     Attributes:
@@ -41,11 +36,17 @@ class _Bounds:
         counted: pieces are counted in boxes of so many voxels; None: in all.
     """
 
-    size: float = SIZE_FACTOR
-    pieces: int = 1
-    border: bool = True
-    present: float = PRESENT
-    counted: int | None = None
+    size: float
+    pieces: int
+    border: bool
+    present: float
+    counted: int | None
+
+
+USUAL = Bounds(size=2.0, pieces=1, border=True, present=0.9, counted=None)
+# What is absurd is told of every mask, asked for or not, so it must be rare among right ones: of labels that
+# people drew, held against ten others of their set, 0 to 2% are beyond these sizes, 0 to 1% of more pieces.
+ABSURD = Bounds(size=4.0, pieces=3, border=False, present=1.0, counted=MOST_COUNTED)
 
 
 class LabelShape(Options):
@@ -136,7 +137,8 @@ def unusual(
     spacing: Sequence[float],
     *,
     picture: bool,
-    cases: int,
+    cases: float,
+    bounds: Bounds = USUAL,
 ) -> list[str]:
     """In what the labels of a mask (*S) are unlike those of training, in a few words each.
 
@@ -146,38 +148,10 @@ def unusual(
         names: of the classes.
         spacing: of the mask's grid.
         picture: sizes are told in pixels.
-        cases: how many trained, with the label or without; 0: not known.
+        cases: how many trained, with the label or without. Where it is not known, 0 tells of every label that
+            is not there, and infinity of none.
+        bounds: how far is unlike.
     """
-    return _told(classes, known, names, spacing, picture, cases, _Bounds())
-
-
-def absurd(
-    classes: np.ndarray,
-    known: Sequence[LabelShape | None],
-    names: Sequence[str],
-    spacing: Sequence[float],
-    *,
-    picture: bool,
-    cases: int,
-) -> list[str]:
-    """In what the labels of a mask (*S) are far from all of training, in the words of `unusual`.
-
-    A label that every one of the training cases has and the mask has not, one that is many times smaller or
-    larger, or in many times the pieces.
-    """
-    bounds = _Bounds(ABSURD_SIZE, ABSURD_PIECES, border=False, present=1.0, counted=MOST_COUNTED)
-    return _told(classes, known, names, spacing, picture, cases or math.inf, bounds)
-
-
-def _told(
-    classes: np.ndarray,
-    known: Sequence[LabelShape | None],
-    names: Sequence[str],
-    spacing: Sequence[float],
-    picture: bool,
-    cases: float,
-    bounds: _Bounds,
-) -> list[str]:
     found = []
     shapes = measure_shapes(classes, len(known), spacing, bounds.counted)
     for shape, usual, name in zip(shapes, known, names, strict=True):
@@ -190,7 +164,7 @@ def _told(
     return found
 
 
-def _unlike(shape: LabelShape, usual: LabelShape, dims: int, picture: bool, bounds: _Bounds) -> list[str]:
+def _unlike(shape: LabelShape, usual: LabelShape, dims: int, picture: bool, bounds: Bounds) -> list[str]:
     size, (least, most) = shape.size[0], usual.size
     found = []
     if not least / bounds.size <= size <= most * bounds.size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ..data.io.readers import UNCERTAINTY, output_name
 from ..data.io.volume import Header
 from ..data.plan import Plan
 from ..data.regions import in_classes
-from ..data.shapes import absurd, unusual
+from ..data.shapes import ABSURD, unusual
 from .confidence import Confident
 
 TABLE = "confidence.csv"
@@ -118,8 +119,8 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     """
     known = plan.scans.labels if plan.scans is not None else ()
     flags = list(remarks)
-    if known:
-        picture, cases = header.is_picture, plan.scans.cases if plan.scans is not None else 0
+    if plan.scans is not None and known:
+        picture, cases = header.is_picture, plan.scans.cases
         flags += unusual(found.mask, known, plan.label_names, header.spacing, picture=picture, cases=cases)
     if found.stray > STRAY:
         pieces = counted(found.dropped, "stray piece")
@@ -147,9 +148,10 @@ def absurdities(mask: np.ndarray, plan: Plan, header: Header) -> list[str]:
     if scans is None or not scans.labels:
         return []
     with suppress(ModuleNotFoundError):  # SciPy: masks are made without it, if the plan needs it for nothing
-        return absurd(
-            mask, scans.labels, plan.label_names, header.spacing, picture=header.is_picture, cases=scans.cases
-        )
+        return unusual(
+            mask, scans.labels, plan.label_names, header.spacing, picture=header.is_picture,
+            cases=scans.cases or math.inf, bounds=ABSURD,
+        )  # fmt: skip
     return []
 
 

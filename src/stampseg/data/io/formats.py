@@ -145,7 +145,7 @@ def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
     """
     if not listed:
         return
-    names = [stem_of(path) for path in listed]
+    images, names = {*listed}, [stem_of(path) for path in listed]
 
     def is_source(series: Path) -> bool:
         parts = series.relative_to(folder).parts
@@ -153,7 +153,7 @@ def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
 
     many: dict[Path, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not is_hidden(path) and not series_format(path):
+        if path.is_dir() and not is_hidden(path) and path not in images:
             found = [
                 place for kind in FORMATS if kind.series is not None for place in kind.series.below(path)
             ]
