@@ -118,6 +118,9 @@ def test_two_runs_are_paired_by_case(runs: tuple[Path, Path], tmp_path: Path) ->
     assert len(each["draws"]["these runs"]) == 3 and each["runs_and_people"] is None
     parameters = [json.loads((run / "result.json").read_text())["parameters_after"] for run in runs]
     assert [row["parameters"] for row in found["methods"]] == parameters
+    for row, count in zip(found["methods"], parameters, strict=True):  # the figures, in the terminal too
+        assert f"{row['method']}: Dice {row['dice']:.3f}, {count:,} parameters" in said
+    assert f"; small minus it {each['difference']:+.3f}" in said
     assert "small against full" in (tmp_path / "runs.html").read_text(encoding="utf-8")
 
 
