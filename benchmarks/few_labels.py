@@ -141,24 +141,39 @@ def run(
     options = [*(TASKS[task].options if common is None else common), *options]
     stampseg([*words, *options], folder / "train.log")
     seconds = time.time() - start
-    inputs = folder / "inputs"
-    inputs.mkdir()
-    truth = folder / "truth"
-    truth.mkdir()
-    for image, label, _ in chosen.test:  # pairs by name, whatever the data set calls its masks
-        (inputs / image.name).symlink_to(image)
-        (truth / (image.name.split(".")[0] + "".join(label.suffixes))).symlink_to(label)
-    stampseg(["predict", folder / "run", inputs, "-o", folder / "masks"], folder / "predict.log")
-    stampseg(["evaluate", folder / "masks", truth, "-o", folder / "metrics.json"], folder / "evaluate.log")
     result = json.loads((folder / "run" / "result.json").read_text())
     return {
         "task": task, "draw": number, "variant": variant, "options": options,
         "labelled": len(chosen.labelled), "unlabelled": len(chosen.unlabelled), "test": len(chosen.test),
         "parameters": result["parameters_after"], "flops": result["flops_after"],
         "parameters_dense": result["parameters_dense"], "train_seconds": round(result["seconds"], 1),
-        "seconds": round(seconds, 1), **dice_of(folder / "metrics.json", chosen),
+        "seconds": round(seconds, 1), **tested(folder, chosen),
         **guarded(folder / "run" / "rounds.jsonl"),
     }  # fmt: skip
+
+
+def tested(folder: Path, chosen: Draw, network: str = "run", name: str = "masks", *words: str) -> dict:
+    """Predict those who test with a network in the folder, and compare: as `dice_of`.
+
+    Args:
+        name: of the folder of masks.
+        words: further ones of `stampseg predict`.
+    """
+    inputs, truth = folder / "inputs", folder / "truth"
+    if not truth.exists():
+        inputs.mkdir(exist_ok=True)
+        truth.mkdir()
+        for image, label, _ in chosen.test:  # pairs by name, whatever the data set calls its masks
+            (inputs / image.name).symlink_to(image)
+            (truth / (image.name.split(".")[0] + "".join(label.suffixes))).symlink_to(label)
+    stampseg(
+        ["predict", folder / network, inputs, "-o", folder / name, "--overwrite", *words],
+        folder / f"{name}-predict.log",
+    )
+    metrics = folder / f"{name}.json"
+    metrics.unlink(missing_ok=True)
+    stampseg(["evaluate", folder / name, truth, "-o", metrics], folder / f"{name}-evaluate.log")
+    return dice_of(metrics, chosen)
 
 
 def guarded(rounds: Path) -> dict:
