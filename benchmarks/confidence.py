@@ -28,7 +28,8 @@ from scipy.special import entr
 
 from stampseg.core.errors import DataError
 from stampseg.data.appearance import appearance
-from stampseg.data.cases import Case, find_inputs
+from stampseg.data.cases import Case
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.placing import on_grid_of
 from stampseg.data.io.readers import read_image
 from stampseg.data.io.volume import Header, Volume

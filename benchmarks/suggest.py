@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from stampseg.data.cases import Case, find_dataset, find_inputs
+from stampseg.data.cases import Case, find_dataset
+from stampseg.data.inputs import find_inputs
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.metrics import UNION
 from stampseg.run.folder import RunFolder

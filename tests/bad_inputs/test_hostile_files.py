@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError, StampsegError, one_line
-from stampseg.data.cases import Case, find_inputs
+from stampseg.data.cases import Case
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.evaluation.overlay import save_overlay
 from stampseg.runtime import targets

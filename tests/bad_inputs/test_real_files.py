@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stampseg.core.errors import DataError
-from stampseg.data.cases import find_inputs
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.formats import series_format, suffix_of
 from stampseg.data.io.readers import read_header, read_image
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.core.errors import DataError
-from stampseg.data.cases import find_dataset, find_inputs, read_case_csv
+from stampseg.data.cases import find_dataset, read_case_csv
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import read_image
 from stampseg.data.organs import read_label_files
 from stampseg.data.plan import Plan

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import ConfigError, DataError
-from stampseg.data.cases import find_dataset, find_inputs, read_case_csv
+from stampseg.data.cases import find_dataset, read_case_csv
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import output_name, read_header
 from stampseg.data.io.volume import check_pair
 from stampseg.data.pairing import pair

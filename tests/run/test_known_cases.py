@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stampseg.data.cases import Case, find_dataset, find_inputs
+from stampseg.data.cases import Case, find_dataset
+from stampseg.data.inputs import find_inputs
 from stampseg.data.known import trained_on
 from stampseg.data.splits import Entry, Splits, read_splits
 from tests.cli.command import call

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from ..core.config import Config
 from ..core.target import Target
-from ..data.cases import find_inputs
 from ..data.demo import DemoData, make_demo_data
+from ..data.inputs import find_inputs
 from ..data.io.readers import read_image, read_label
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.folders import evaluate_folder

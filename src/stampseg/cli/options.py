@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..core.config import Config
 
 _DATA = typer.Argument(
-    help="Folder (Medical Segmentation Decathlon, nnU-Net raw, images/ + masks/) or a CSV.", metavar="DATA"
+    help="Folder (images/ + masks/, Decathlon, nnU-Net raw, a folder for each case, BIDS) or a CSV.",
+    metavar="DATA",
 )
 _RUN = typer.Option("-o", "--output", help="Run folder to make.", metavar="RUN")
 OptionalDataArgument = Annotated[Path | None, _DATA]

@@ -14,21 +14,14 @@ from ..core.text import some
 from .case_table import read_table
 from .duplicates import find_duplicates
 from .io.formats import (
-    check_one_series,
     format_of,
-    is_hidden,
-    list_images,
-    readable,
-    series_format,
-    series_images,
     stem_of,
 )
 from .io.limits import check_kind
 from .io.readers import output_name
-from .layouts import EXPECTED, MASK_FOLDERS, list_csv, list_folder
+from .layouts import EXPECTED, list_csv, list_folder
 from .listing import Entry, Listing
 from .organs import LabelFiles
-from .pairing import group_channels, in_order
 from .regions import NO_REGIONS, DeclaredRegions
 
 
@@ -65,6 +58,15 @@ class Case:
         return (*self.images, *(labels if isinstance(labels, tuple) else () if labels is None else (labels,)))
 
     @property
+    def mask_name(self) -> str:
+        """File name of the labels that are predicted for it: as `output_name`; but where its id is not its
+        image's name, as of `case_1/imaging.nii.gz`, its id with that ending.
+        """
+        name, suffix = output_name(self.images), format_of(self.images[0]).mask_suffix_of(self.images[0])
+        own = {stem_of(self.images[0]), name.removesuffix(suffix)}
+        return name if self.id in own else self.id.replace("/", "_") + suffix
+
+    @property
     def bare(self) -> Case:
         """The same without its label."""
         return replace(self, label=None, organs=())
@@ -76,7 +78,7 @@ class Dataset:
 
     Attributes:
         root: what the user named.
-        layout: "decathlon", "nnunet", "folders" or "csv".
+        layout: "decathlon", "nnunet", "folders", "cases" or "csv".
         cases: labelled cases.
         unlabelled: images without a label.
         label_names: declared name per value in the files, empty if none is declared.
@@ -104,7 +106,7 @@ class Dataset:
 def find_dataset(
     data: Path, *, images: Path | None = None, masks: Path | None = None, group_regex: str | None = None
 ) -> Dataset:
-    """Find the labelled cases in `data`, a folder in one of four layouts or a CSV.
+    """Find the labelled cases in `data`, a folder in one of five layouts or a CSV.
 
     The group is what `group_regex` finds in the id (its first group, or the whole match), else the
     CSV's group column, else the id. `images` and `masks` name two folders, relative to `data` or
@@ -119,7 +121,7 @@ def find_dataset(
     if not any(entry.label for entry in listing.entries):
         raise DataError(f"{data}: no image with a label found; {EXPECTED}")
     root = data if data.is_dir() else data.parent
-    cases, repeats = _with_shared_images(_cases(listing.entries, root, group_regex))
+    cases, repeats = _with_shared_images(cases_of(listing.entries, root, group_regex))
     return Dataset(
         root=data,
         layout=listing.layout,
@@ -150,28 +152,7 @@ def read_case_csv(
         columns = "a column image" if bare else "columns image,label"
         raise DataError(f"{path}: file not found; expected a CSV with {columns}")
     root = path.parent if root is None else Path(root)
-    return _cases(read_table(path, root, bare=bare).entries, root, group_regex)
-
-
-def find_inputs(paths: Sequence[Path], channels: int | None = None) -> list[Case]:
-    """Images to predict, from files, folders of files, folders with one DICOM series each, or CSVs of images.
-
-    Files `x_0000`, `x_0001`, ... are the channels of one case when all files are named so and every
-    case has as many, `channels` of them where that is given (the number the model reads). Channels that are
-    called otherwise are told by the columns of a CSV, as for training; its labels are not read.
-
-    Raises:
-        DataError: a path is missing or no image, a folder holds none, or two inputs would be
-            written to one name.
-    """
-    tables = [path for path in map(Path, paths) if path.suffix.lower() == ".csv" and path.is_file()]
-    files = [file for path in map(Path, paths) if path not in tables for file in _images_at(path)]
-    # The same file may be named twice, as by a folder and a pattern.
-    unique = list({os.path.realpath(file): file for file in files}.values())
-    cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
-    cases += [case.bare for table in tables for case in read_case_csv(table, bare=True)]
-    _check_outputs(cases)
-    return sorted(cases, key=lambda case: case.id)
+    return cases_of(read_table(path, root, bare=bare).entries, root, group_regex)
 
 
 def in_named_order(case: Case, names: Sequence[str], place: Path, whose: Path) -> Case:
@@ -224,7 +205,13 @@ def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
     return list_folder(data, images, masks)
 
 
-def _cases(entries: list[Entry], root: Path, group_regex: str | None) -> list[Case]:
+def cases_of(entries: list[Entry], root: Path, group_regex: str | None) -> list[Case]:
+    """Entries of a layout as cases with unique ids, sorted by them.
+
+    Raises:
+        DataError: two are called alike.
+        ConfigError: a `group_regex` that is wrong or does not match every id.
+    """
     ids = _ids(entries, root)
     groups = [entry.group or name for entry, name in zip(entries, ids, strict=True)]
     if group_regex is not None:
@@ -313,56 +300,3 @@ def _shared_labels(cases: Sequence[Case]) -> list[str]:
 def _real(files: Iterable[Path]) -> set[Path]:
     """The files that links lead to; a circle of links is its own end."""
     return {Path(os.path.realpath(file)) for file in files}
-
-
-def _images_at(path: Path) -> list[Path]:
-    if not os.path.lexists(path):
-        raise DataError(f"{path}: no such file or folder; expected an image or a folder of images")
-    check_kind(path)
-    if path.is_file():
-        format_of(path)
-        return [path]
-    entries = list_images(path)
-    below = entries and all(map(os.path.isdir, entries))  # a study is taken for its series
-    check_one_series(path, entries)
-    if series_format(path) and not below:
-        entries = [path]
-    files = [image for entry in entries for image in _images_in(entry)]
-    if not files:
-        folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
-        folders = [name for name in folders if name.lower() not in MASK_FOLDERS] or folders
-        hint = f"; name one of its folders: {some(folders)}" if folders else ""
-        raise DataError(f"{path}: no image found; expected {readable()}{hint}")
-    return files
-
-
-def _images_in(entry: Path) -> list[Path]:
-    """The images of a listed file or series; the folder of one that cannot be read, which then tells why."""
-    try:
-        return series_images(entry) or [entry]
-    except DataError:
-        return [entry]
-
-
-def _join_channels(files: list[Path], channels: int | None) -> list[tuple[str, tuple[Path, ...]]]:
-    """(id, image files) per case."""
-    grouped = group_channels(path for path in files if path.is_file())
-    counts = {len(numbered) for numbered in grouped.values()}
-    # Numbered images such as slice_0017 have gaps, or another count than the model's, and stay apart.
-    whole = all(sorted(numbered) == list(range(len(numbered))) for numbered in grouped.values())
-    complete = sum(map(len, grouped.values())) == len(files)
-    if not (whole and complete and len(counts) == 1 and channels in (None, *counts)):
-        return [(stem_of(path), (path,)) for path in files]
-    return [(base, in_order(numbered)) for base, numbered in grouped.items()]
-
-
-def _check_outputs(cases: list[Case]) -> None:
-    written: dict[str, Case] = {}
-    for case in cases:
-        name = output_name(case.images)
-        if name in written:
-            raise DataError(
-                f"{case.images[0]}: its labels would be written to {name}, as those of "
-                f"{written[name].images[0]}; expected different names; predict them into two folders"
-            )
-        written[name] = case

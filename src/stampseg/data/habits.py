@@ -7,8 +7,15 @@ from functools import cache
 
 SEPARATORS = "_-. "
 LABEL_WORDS = (
-    *("segmentations", "segmentation", "segm", "segs", "seg", "labelmap", "labels", "label", "masks", "mask"),
+    *("segmentations", "segmentation", "dseg", "segm", "segs", "seg", "labelmap", "labels", "label"),
+    *("masks", "mask", "msk"),
     *("annotations", "annotation", "groundtruth", "ground_truth", "gt", "rois", "roi", "contours", "contour"),
+)
+LABEL_SET = frozenset(LABEL_WORDS)
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "labelstr", "annotations", "annotation"),
+    *("segmentations", "segmentation", "ground_truth", "groundtruth", "gt", "targets"),
 )
 IMAGE_WORDS = ("images", "image", "img", "scan", "volume", "vol", "photo", "ct", "mri", "mr", "us")
 
@@ -16,6 +23,12 @@ IMAGE_WORDS = ("images", "image", "img", "scan", "volume", "vol", "photo", "ct",
 def plain_name(stem: str) -> str:
     """The name of a label without words such as `_seg`."""
     return _without(LABEL_WORDS, stem)
+
+
+def is_label_name(stem: str) -> bool:
+    """Whether a name says that it is of a label: one of these words is in it, as in `t1_seg-manual`."""
+    parts = re.split(f"[{re.escape(SEPARATORS)}]", stem.lower())
+    return not LABEL_SET.isdisjoint(parts) or plain_name(stem) != stem
 
 
 def image_name(stem: str) -> str:

@@ -1,4 +1,4 @@
-"""The four ways in which labelled images lie on a disk, found by looking."""
+"""The ways in which labelled images lie on a disk, found by looking."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 
 from ..core.errors import DataError
 from ..core.text import some
+from .case_folders import find_case_folders
+from .case_roles import Roles, labelled_entries
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
+from .habits import IMAGE_FOLDERS, MASK_FOLDERS
 from .io.formats import check_one_series, is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
 from .listing import Entry, Listing, check_exist
@@ -20,16 +23,12 @@ from .organs import names_of, organ_folders
 from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
 from .regions import NO_REGIONS
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "img", "imagestr", "scans", "volumes", "inputs")
-MASK_FOLDERS = (
-    *("masks", "mask", "labels", "label", "labelstr", "annotations", "annotation"),
-    *("segmentations", "segmentation", "ground_truth", "groundtruth", "gt", "targets"),
-)
 SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
     "_0000 names and labelsTr (nnU-Net); two folders images/ and masks/ or labels/, or any two named with "
-    "`images` and `masks`; a CSV with columns image,label and optionally group"
+    "`images` and `masks`; a folder for each case with its images and label (BraTS, KiTS), or BIDS; a CSV "
+    "with columns image,label and optionally group"
 )
 
 
@@ -62,6 +61,11 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     if listed and not _is_first_nnunet(listed):
         layout = "decathlon"
         entries, warnings = _check_listed(folder, listed)
+    elif images is None and (roles := _of_case_folders(folder, masks)):
+        listing = _listing("cases", roles.entries, roles.warnings, description)
+        if roles.organs:
+            listing = replace(listing, label_names=names_of(roles.organs), regions=NO_REGIONS)
+        return replace(listing, channel_names=roles.channels) if roles.channels else listing
     else:
         pictures, labels = _find_pair_of_folders(folder, images, masks)
         organs = organ_folders(labels, by_stem(list_images(pictures))[0])
@@ -71,6 +75,14 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
             return replace(listing, label_names=names_of(organs), regions=NO_REGIONS)
         layout, entries, warnings = _pair_folders(pictures, labels)
     return _listing(layout, entries, warnings, description)
+
+
+def _of_case_folders(folder: Path, masks: Path | None) -> Roles | None:
+    """What folders of cases hold, where no folder is called as one of images or masks."""
+    names = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    if names & {*IMAGE_FOLDERS, *MASK_FOLDERS} and not any(name.startswith("sub-") for name in names):
+        return None
+    return labelled_entries(find_case_folders(folder, masks))
 
 
 def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, Any]) -> Listing:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
-from .cases import Case, Dataset, find_inputs, in_named_order, read_case_csv, with_groups
+from .cases import Case, Dataset, in_named_order, read_case_csv, with_groups
 from .identity import copies_among, files_of
+from .inputs import find_inputs
 from .io.readers import read_header, read_image
 from .splits import Split
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
-from ..data.cases import find_inputs
+from ..data.inputs import find_inputs
 from ..data.io.readers import read_image
 from ..data.io.volume import Header
 from ..data.preprocess import find_orientation, orient, oriented_spacing

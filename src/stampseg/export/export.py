@@ -11,7 +11,8 @@ from ..core.files import refuse_existing, write_whole
 from ..core.level import Level
 from ..core.run_folder import caution_of
 from ..core.text import size_text
-from ..data.cases import find_dataset, find_inputs
+from ..data.cases import find_dataset
+from ..data.inputs import find_inputs
 from ..networks.device import resolve_device, seed_everything
 from ..networks.model_file import find_model, load_model
 from ..runtime.details import Precision

@@ -9,26 +9,29 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.run_folder import FINGERPRINT_FILE, run_folder_of
 from ..core.text import some
-from ..data.cases import Case, find_inputs, in_named_order
+from ..data.cases import Case, in_named_order
+from ..data.inputs import find_inputs
 from ..data.plan import Plan
 
 
-def inputs_of(model: Path, paths: Sequence[Path], plan: Plan) -> list[Case]:
-    """As `find_inputs`; channels that a CSV names are those that the model names.
+def inputs_of(model: Path, inputs: Sequence[Path | Case], plan: Plan) -> list[Case]:
+    """As `find_inputs`; channels that a CSV or files name are those that the model names.
 
     Args:
         model: a file or run folder.
-        paths: as of `find_inputs`.
+        inputs: as of `find_inputs`, or cases that it gave, which are taken as they are.
         plan: of the model.
 
     Raises:
         DataError: as `find_inputs`; the model names other channels, or several and does not say their order.
     """
-    cases = find_inputs(paths, plan.in_channels)
+    names = plan.channel_names or _of_run(model)
+    found = [each for each in inputs if isinstance(each, Case)]
+    paths = [each for each in inputs if not isinstance(each, Case)]
+    cases = [*found, *(find_inputs(paths, plan.in_channels, names) if paths or not found else ())]
     named = next((case for case in cases if case.channels), None)
     if named is None:
         return cases
-    names = plan.channel_names or _of_run(model)
     if not names and plan.in_channels > 1:
         called = some(list(named.channels), 9)
         raise DataError(

@@ -13,7 +13,7 @@ from ..core.run_folder import caution_of
 from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
-from ..data.io.readers import output_name, segmentation_name
+from ..data.io.readers import segmentation_name
 from ..data.known import Known
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, size_unit, steps_in_words
@@ -38,7 +38,7 @@ BATCH = 1  # windows computed at once, where nothing else is said
 
 def segment(
     model: Path,
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | Case],
     output: Path,
     *,
     overlays: Path | None = None,
@@ -66,7 +66,7 @@ def segment(
     Args:
         model: run folder, model file or exported file; or the folder of the folds of a run, whose networks
             are averaged.
-        inputs: image files, folders of them, or DICOM series.
+        inputs: image files, folders of them, DICOM series, or cases that were found.
         output: folder for the masks.
         overlays: folder for pictures of them.
         device: where to compute.
@@ -109,7 +109,7 @@ def segment(
 
 def segment_all(
     model: Path,
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | Case],
     output: Path,
     *,
     overlays: Path | None,
@@ -136,7 +136,7 @@ def segment_all(
         ModelFileError: the model cannot be loaded.
         ConfigError: as `segment`.
     """
-    check_order(model, inputs, "predict")
+    check_order(model, [path for path in inputs if not isinstance(path, Case)], "predict")
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
     steps = opened.steps if postprocess else ()
     confidence = confidence or fail_below is not None
@@ -150,8 +150,11 @@ def segment_all(
     cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
-    name = segmentation_name if dicom_seg else output_name
-    masks = {case.images: output / name(case.images) for case in cases}
+    masks = {case.images: output / case.mask_name for case in cases}
+    if dicom_seg:
+        masks = {
+            images: mask.with_name(segmentation_name(images[0], mask.name)) for images, mask in masks.items()
+        }
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
     if confidence and not overwrite:
         for table in (TABLE, RECORD):

@@ -154,12 +154,12 @@ def _write(
     try:
         if job.found is not None:
             percent = np.rint(job.found.uncertainty * (100 / 255)).astype(np.uint8)
-            doubts = write_percent(uncertainty_of(path, case.images), percent, case.images)
+            doubts = write_percent(uncertainty_of(path, case), percent, case.images)
             trust = trust_of(replace(job.found, mask=classes), plan, job.header, job.remarks)
             assessed = Assessed(case.images[0], path, doubts, trust)
         absurd = absurdities(classes, plan, job.header)
         if job.shares is not None:
-            probabilities = probabilities_of(path, case.images)
+            probabilities = probabilities_of(path, case)
             write_probabilities(probabilities, job.shares, job.header, plan.label_names)
         if path.suffix == ".dcm":
             write_segmentation(path, classes, case.images[0], plan.label_names)

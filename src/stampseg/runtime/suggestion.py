@@ -23,7 +23,7 @@ from ..core.text import counted, some
 from ..data.appearance import look
 from ..data.cases import Case, with_groups
 from ..data.io.formats import is_hidden, stem_of
-from ..data.io.readers import UNCERTAINTY, output_name, read_image
+from ..data.io.readers import UNCERTAINTY, read_image
 from ..data.known import trained_on
 from ..data.layouts import SUGGESTED
 from ..data.likeness import remarks
@@ -135,7 +135,7 @@ def suggest(
     )
     chosen = [seen[place] for place in order]
     drafts = segment(
-        model, [path for one in chosen for path in one.case.images], output / "drafts",
+        model, [one.case for one in chosen], output / "drafts",
         overlays=output / "pictures", device=device, trusted=trusted, threads=threads, confidence=True,
         echo=lambda text: None,
     )  # fmt: skip
@@ -143,7 +143,7 @@ def suggest(
     calibrated = opened.plan.calibration is not None
     found = [
         Suggestion(
-            one.case, by_name[output_name(one.case.images)], one.figure, calibrated,
+            one.case, by_name[one.case.mask_name], one.figure, calibrated,
             _reason(one, gap, calibrated, bool(anchors)),
         )
         for one, gap in zip(chosen, gaps, strict=True)

@@ -11,7 +11,7 @@ from ..core.system import folds_case, one_name
 from ..data.cases import Case
 from ..data.io.formats import stem_of
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
-from ..data.io.readers import output_name, twin_of
+from ..data.io.readers import twin_of
 from .trust import uncertainty_of
 
 
@@ -20,9 +20,9 @@ def overlay_of(case: Case, overlays: Path) -> Path:
     return overlays / f"{case.id}.png"
 
 
-def probabilities_of(mask: Path, images: Sequence[Path]) -> Path:
+def probabilities_of(mask: Path, case: Case) -> Path:
     """The probabilities beside a mask: `photo.png` -> `photo_probabilities.nii.gz`."""
-    return mask.with_name(f"{stem_of(Path(output_name(images)))}{PROBABILITIES}{SUFFIX}")
+    return mask.with_name(f"{stem_of(Path(case.mask_name))}{PROBABILITIES}{SUFFIX}")
 
 
 def check_folder(folder: Path) -> None:
@@ -50,8 +50,8 @@ def refuse_overwriting(
         twin = twin_of(mask)
         targets = [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [overlay_of(case, overlays)]
-        targets += [uncertainty_of(mask, case.images)] if confidence else []
-        targets += [probabilities_of(mask, case.images)] if probabilities else []
+        targets += [uncertainty_of(mask, case)] if confidence else []
+        targets += [probabilities_of(mask, case)] if probabilities else []
         for target in targets:
             place = key(os.path.realpath(target))
             if place in images:

@@ -17,8 +17,9 @@ import numpy as np
 from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
 from ..core.text import counted, some
+from ..data.cases import Case
 from ..data.io.formats import stem_of
-from ..data.io.readers import UNCERTAINTY, output_name
+from ..data.io.readers import UNCERTAINTY
 from ..data.io.volume import Header
 from ..data.plan import Plan
 from ..data.regions import in_classes
@@ -216,9 +217,9 @@ def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
     write_text(output / RECORD, json.dumps(record, indent=1) + "\n")
 
 
-def uncertainty_of(mask: Path, images: Sequence[Path]) -> Path:
+def uncertainty_of(mask: Path, case: Case) -> Path:
     """The map beside a mask: `scan.nii.gz` -> `scan_uncertainty.nii.gz`."""
-    name = output_name(images)
+    name = case.mask_name
     stem = stem_of(Path(name))
     return mask.with_name(f"{stem}{UNCERTAINTY}{name[len(stem) :]}")
 

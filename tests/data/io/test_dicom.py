@@ -22,7 +22,8 @@ from pydicom.uid import (
 )
 
 from stampseg.core.errors import DataError
-from stampseg.data.cases import find_dataset, find_inputs
+from stampseg.data.cases import find_dataset
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io import pixels
 from stampseg.data.io.readers import output_name, read_header, read_image, write_label
 from tests.data.dicom_files import AXIAL, SAGITTAL, affine_of, enhanced, image, slices, values

@@ -14,7 +14,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ParametricMapStorage
 
 from stampseg.core.errors import DataError
-from stampseg.data.cases import find_dataset, find_inputs
+from stampseg.data.cases import find_dataset
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import read_image
 from tests.data.dicom_files import affine_of, slices, values
 

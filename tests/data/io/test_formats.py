@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from stampseg.core.errors import DataError, MissingPackageError
-from stampseg.data.cases import find_dataset, find_inputs
+from stampseg.data.cases import find_dataset
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io import formats
 from stampseg.data.io.format import Format, Series
 from stampseg.data.io.formats import list_images, readable, series_format, stem_of

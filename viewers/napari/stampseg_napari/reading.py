@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stampseg.core.errors import StampsegError
-from stampseg.data.cases import find_inputs
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import output_name, read_header, read_image
 
 from .places import metadata_of

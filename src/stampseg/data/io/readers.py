@@ -180,16 +180,19 @@ def output_name(case_images: Sequence[Path]) -> str:
     return stem + format_of(first).mask_suffix_of(first)
 
 
-def segmentation_name(case_images: Sequence[Path]) -> str:
+def segmentation_name(image: Path, mask: str) -> str:
     """File name of the DICOM-SEG predicted for a DICOM image: the series in the folder `X` -> `X.dcm`.
+
+    Args:
+        image: its first file, or its folder.
+        mask: what a label map of it would be called.
 
     Raises:
         DataError: the image is no DICOM.
     """
-    first = Path(case_images[0])
-    if format_of(first) not in dicom.FORMATS:
-        raise DataError(f"{first}: is no DICOM image; `dicom_seg` needs them; leave it out")
-    return output_name(case_images).removesuffix(".nii.gz").removesuffix(".png") + ".dcm"
+    if format_of(image) not in dicom.FORMATS:
+        raise DataError(f"{image}: is no DICOM image; `dicom_seg` needs them; leave it out")
+    return mask.removesuffix(".nii.gz").removesuffix(".png") + ".dcm"
 
 
 def twin_of(target: Path) -> Path | None:

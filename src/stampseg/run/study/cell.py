@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 
 from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
-from ...data.cases import Case, Dataset, find_inputs
+from ...data.cases import Case, Dataset
+from ...data.inputs import find_inputs
 from ...data.io.formats import data_files, stem_of
 from ...data.plan import PLAN
 from ...evaluation.evaluation import Evaluation

@@ -1,0 +1,119 @@
+"""Images to be segmented, without labels: found in files, folders and tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.errors import DataError
+from ..core.text import some
+from .case_folders import CaseFolder, case_folder, find_case_folders
+from .case_roles import bare_entries
+from .cases import Case, cases_of, read_case_csv
+from .habits import MASK_FOLDERS
+from .io.formats import (
+    check_one_series,
+    format_of,
+    is_hidden,
+    list_images,
+    readable,
+    series_format,
+    series_images,
+    stem_of,
+)
+from .io.limits import check_kind
+from .pairing import group_channels, in_order
+
+
+def find_inputs(paths: Sequence[Path], channels: int | None = None, names: Sequence[str] = ()) -> list[Case]:
+    """Images to predict: files, folders of files or of DICOM series, folders with one for each case, or CSVs.
+
+    Files `x_0000`, `x_0001`, ... are the channels of one case when all files are named so and every
+    case has as many, `channels` of them where that is given (the number the model reads). Channels that are
+    called otherwise are told by the columns of a CSV, as for training; its labels are not read. In folders of
+    cases they are told by `names`, those of the channels that the model reads, if it has some.
+
+    Raises:
+        DataError: a path is missing or no image, a folder holds none, or two inputs would be
+            written to one name.
+    """
+    tables = [path for path in map(Path, paths) if path.suffix.lower() == ".csv" and path.is_file()]
+    folders = {path: found for path in map(Path, paths) if (found := _case_folders_at(path, channels, names))}
+    rest = [path for path in map(Path, paths) if path not in tables and path not in folders]
+    files = [file for path in rest for file in _images_at(path)]
+    # The same file may be named twice, as by a folder and a pattern.
+    unique = list({os.path.realpath(file): file for file in files}.values())
+    cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
+    cases += [case.bare for table in tables for case in read_case_csv(table, bare=True)]
+    for path, found in folders.items():
+        cases += cases_of(bare_entries(found, channels, names), path, None)
+    _check_outputs(cases)
+    return sorted(cases, key=lambda case: case.id)
+
+
+def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> list[CaseFolder]:
+    """Folders of cases: those in a folder that holds no image itself; or it alone, with files that are called
+    as the channels are.
+    """
+    if not path.is_dir() or series_format(path):
+        return []
+    if not list_images(path):
+        return find_case_folders(path)
+    own = case_folder(path)
+    called = {role.casefold() for role in own.images}
+    whole = len(names) > 1 and channels == len(names) and {name.casefold() for name in names} <= called
+    return [own] if whole else []
+
+
+def _images_at(path: Path) -> list[Path]:
+    if not os.path.lexists(path):
+        raise DataError(f"{path}: no such file or folder; expected an image or a folder of images")
+    check_kind(path)
+    if path.is_file():
+        format_of(path)
+        return [path]
+    entries = list_images(path)
+    below = entries and all(map(os.path.isdir, entries))  # a study is taken for its series
+    check_one_series(path, entries)
+    if series_format(path) and not below:
+        entries = [path]
+    files = [image for entry in entries for image in _images_in(entry)]
+    if not files:
+        folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
+        folders = [name for name in folders if name.lower() not in MASK_FOLDERS] or folders
+        hint = f"; name one of its folders: {some(folders)}" if folders else ""
+        raise DataError(f"{path}: no image found; expected {readable()}{hint}")
+    return files
+
+
+def _images_in(entry: Path) -> list[Path]:
+    """The images of a listed file or series; the folder of one that cannot be read, which then tells why."""
+    try:
+        return series_images(entry) or [entry]
+    except DataError:
+        return [entry]
+
+
+def _join_channels(files: list[Path], channels: int | None) -> list[tuple[str, tuple[Path, ...]]]:
+    """(id, image files) per case."""
+    grouped = group_channels(path for path in files if path.is_file())
+    counts = {len(numbered) for numbered in grouped.values()}
+    # Numbered images such as slice_0017 have gaps, or another count than the model's, and stay apart.
+    whole = all(sorted(numbered) == list(range(len(numbered))) for numbered in grouped.values())
+    complete = sum(map(len, grouped.values())) == len(files)
+    if not (whole and complete and len(counts) == 1 and channels in (None, *counts)):
+        return [(stem_of(path), (path,)) for path in files]
+    return [(base, in_order(numbered)) for base, numbered in grouped.items()]
+
+
+def _check_outputs(cases: list[Case]) -> None:
+    written: dict[str, Case] = {}
+    for case in cases:
+        name = case.mask_name
+        if name in written:
+            raise DataError(
+                f"{case.images[0]}: its labels would be written to {name}, as those of "
+                f"{written[name].images[0]}; expected different names; predict them into two folders"
+            )
+        written[name] = case

@@ -1,0 +1,118 @@
+"""Which predicted file belongs to which label, by their names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from ..core.errors import DataError
+from ..core.text import counted, some
+from ..data.case_folders import find_case_folders
+from ..data.case_roles import labels_of
+from ..data.habits import SEPARATORS
+from ..data.io.formats import list_labels, readable, series_format, suffix_of
+from ..data.io.probabilities import PROBABILITIES
+from ..data.io.readers import UNCERTAINTY
+from ..data.io.segmentations import is_label
+from ..data.organs import LabelFiles
+from ..data.pairing import by_stem, name_of, pair
+
+
+def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, Path]:
+    """Labels by case, where a folder holds a folder for each case and some of these are among them."""
+    if not labels.is_dir() or list_labels(labels):
+        return {}
+    try:
+        found = labels_of(find_case_folders(labels))
+    except DataError:  # folders of another meaning
+        return {}
+    return found if set(found) & set(cases) else {}
+
+
+def label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
+    """By stem, the first mask of each case that has one of every organ, and all of them."""
+    first, *others = (organs[name] for name in sorted(organs))
+    stems = [stem for stem in first if all(stem in other for other in others)]
+    return {stem: (first[stem], tuple(found[stem] for found in (first, *others))) for stem in stems}
+
+
+def pair_files(
+    predictions: Path,
+    labels: Path,
+    organs: Mapping[str, dict[str, Path]],
+    of_cases: dict[str, Path],
+) -> tuple[list[tuple[Path, Path]], list[str], list[str]]:
+    """Prediction and label of each case, labels without a prediction, and warnings."""
+    predicted, warnings = files_by_stem(predictions, "predictions")
+    if organs:
+        references = {stem: first for stem, (first, _) in label_files(organs).items()}
+        lacking = sorted({stem for found in organs.values() for stem in found} - set(references))
+        more = [f"left out, without a mask of each organ: {some(lacking)}"] if lacking else []
+    else:
+        references, more = (of_cases, []) if of_cases else files_by_stem(labels, "labels")
+    warnings += more
+    if predictions.is_file() and labels.is_file():
+        return [(predictions, labels)], [], warnings
+    pairs = _pair_stems(predicted, references)
+    if not pairs and (predictions.is_file() or labels.is_file()) and _are_labels(predictions, labels):
+        return [(predictions, labels)], [], warnings
+    if not pairs:
+        raise DataError(
+            f"{predictions}: no prediction fits a label in {labels}; predictions are {_names_of(predicted)}, "
+            f"labels {_names_of(references)}; expected equal names up to a suffix"
+        )
+    without_label = [file.name for stem, file in predicted.items() if stem not in pairs]
+    used = {reference for _, reference in pairs.values()}
+    without_prediction = [file.name for file in references.values() if file not in used]
+    if without_label:
+        warnings.append(
+            f"{counted(len(without_label), 'prediction')} without a label left out: {some(without_label)}"
+        )
+    return [pairs[stem] for stem in sorted(pairs)], without_prediction, warnings
+
+
+def _are_labels(*places: Path) -> bool:
+    """Whether each is a label map, be it in a folder of files of its segments."""
+    return all(place.is_file() or is_label(place) for place in places)
+
+
+def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> dict[str, tuple[Path, Path]]:
+    """Prediction and label by the prediction's stem, by the first way of reading the names that fits any."""
+    pairs = pair(predicted, references).labels
+    if not pairs:  # the predictions may be the ones with a suffix
+        backwards = pair(references, dict(predicted)).labels
+        pairs = {name_of(file): references[stem] for stem, file in backwards.items()}
+    if not pairs:  # or both, as the masks of two observers
+        shared = {_cut_ending(stem, references): file for stem, file in references.items()}
+        cut = {stem: shared.get(_cut_ending(stem, predicted)) for stem in predicted}
+        pairs = {stem: file for stem, file in cut.items() if file is not None}
+    return {stem: (predicted[stem], reference) for stem, reference in pairs.items()}
+
+
+def _cut_ending(stem: str, stems: Collection[str]) -> str:
+    """`stem` without the ending, from a separator on, that all `stems` share; one file alone shares none."""
+    if len(stems) < 2:
+        return stem
+    common = os.path.commonprefix([other[::-1] for other in stems])[::-1]  # noqa: RUF071 - letters are meant
+    starts = [place for place, letter in enumerate(common) if letter in SEPARATORS]
+    return stem[: len(stem) - len(common) + starts[0]] if starts else stem
+
+
+def files_by_stem(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
+    """Label maps by stem, and a warning for names that occur twice."""
+    if not place.exists():
+        raise DataError(f"{place}: no such file or folder; expected the {kind}")
+    files = [place] if place.is_file() else [path for path in list_labels(place) if not series_format(path)]
+    if not files or not (files[0].is_dir() or suffix_of(files[0])):
+        raise DataError(f"{place}: no {kind} found; expected {readable()}")
+    first, doubles = by_stem(files)
+    for kind in (UNCERTAINTY, PROBABILITIES):  # beside the masks that they are of
+        for name in [name for name in first if name.endswith(kind) and name.removesuffix(kind) in first]:
+            del first[name]
+    warnings = [f"{place}: {some(doubles)} left out, another file has the same stem"] if doubles else []
+    return first, warnings
+
+
+def _names_of(files: Mapping[str, Path]) -> str:
+    return some([file.name for file in files.values()], 3)
