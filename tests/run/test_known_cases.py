@@ -148,3 +148,24 @@ def test_pruning_keeps_aside_whom_its_network_kept_aside(pictures: Path, tmp_pat
     assert len(list((tmp_path / "once" / "test" / "masks").iterdir())) == 2
     call("prune", tmp_path / "once", pictures, "-o", tmp_path / "twice", *SHORT, "--target", "90%")
     assert {entry.id for entry in splits_of(tmp_path / "twice").test} == tested
+
+
+def test_a_pruned_file_alone_knows_whom_its_source_learnt_from(
+    trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """Other people pruned it, and the scans are there under other names and in another format."""
+    first = ids(splits_of(trained).training)
+    (tmp_path / "others").mkdir()
+    others = write_pictures(tmp_path / "others", [])
+    for case in find_dataset(pictures).cases:
+        if case.id not in first:
+            for part in ("images", "masks"):
+                shutil.copy(pictures / part / f"{case.id}.png", others / part)
+    call("prune", trained, others, "-o", tmp_path / "run", "--target", "60%", "--validation", "none", *SHORT)
+    model = shutil.copy(tmp_path / "run" / "model.safetensors", tmp_path / "alone.safetensors")
+    (tmp_path / "new").mkdir()
+    for number, name in enumerate(sorted(first)):
+        with Image.open(pictures / "images" / f"{name}.png") as picture:
+            picture.save(tmp_path / "new" / f"scan{number}.bmp")
+    said = call("predict", model, tmp_path / "new", "-o", tmp_path / "out").output
+    assert said.count("(trained on)") == len(first)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from ..core.errors import DataError
 from .cases import Case
 from .identity import files_of
 from .splits import Entry, digest_of
+
+FILES, VOXELS = "trained_on", "trained_on_voxels"  # of a model file, in what it says of its making
+
+
+def digests_in(provenance: Mapping[str, Any], *keys: str) -> tuple[str, ...]:
+    """Of the image files that a model was trained on, or of their voxels, or both; older files do not say."""
+    found = [provenance.get(key) for key in keys or (FILES, VOXELS)]
+    return tuple(str(one) for each in found if isinstance(each, list | tuple) for one in each)
 
 
 class Known:

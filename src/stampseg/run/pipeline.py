@@ -26,6 +26,7 @@ from ..core.text import counted
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
+from ..data.known import FILES, VOXELS, digests_in
 from ..data.loaders import CaseCache, ValidationCases
 from ..data.plan import PLAN
 from ..data.splits import SPLITS, Splits, read_splits
@@ -378,6 +379,7 @@ def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round
 
 def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None) -> Description:
     goes_on = source is not None and not task.config.traits.prunes
+    before = source.provenance if source is not None else {}
     origin = "went_on_from" if goes_on else "pruned_from"
     return Description(
         network=spec,
@@ -391,8 +393,8 @@ def _describe(spec: NetworkSpec, task: Task, turn: Round, source: Source | None)
             "round": turn.number,
             "steps": turn.steps,
             "unlabelled_cases": len(task.seen.split.unlabelled),
-            "trained_on": list(task.learnt_from),
-            "trained_on_voxels": sorted({*task.seen.fingerprint.contents} - {""}),
+            FILES: sorted({*task.learnt_from, *digests_in(before, FILES)}),
+            VOXELS: sorted({*task.seen.fingerprint.contents, *digests_in(before, VOXELS)} - {""}),
             "validation_dice": turn.validation.dice if turn.validation else None,
         },
     )

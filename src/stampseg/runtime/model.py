@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from ..core.errors import ConfigError, ModelFileError
 from ..core.run_folder import FOLDS_FILE
 from ..data.inverse import Shares
 from ..data.io.volume import Volume
+from ..data.known import digests_in
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing
 from ..data.preprocess import Prepared, prepare
@@ -130,12 +131,6 @@ def check_order(model: Path, inputs: Sequence[Path], command: str) -> None:
         f"{model}: is no model, and {late[0]}, named after it, is one: the model comes first and the scans "
         f"after it; say `{words}`"
     )
-
-
-def digests_in(provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of the image files that a model was trained on, and of their voxels; older files do not say."""
-    found = [provenance.get(key) for key in ("trained_on", "trained_on_voxels")]
-    return tuple(str(one) for each in found if isinstance(each, list | tuple) for one in each)
 
 
 def _torch_model(model: Path, device: str, trusted: Collection[str], threads: int | None) -> OpenModel:

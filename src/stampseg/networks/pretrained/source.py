@@ -102,6 +102,7 @@ def _open_model(file: Path, path: Path, trusted: Collection[str]) -> Source:
         plan=description.plan,
         kept=description.kept,
         weights=load_file(file),
+        provenance=description.provenance,
     )
 
 

@@ -27,6 +27,7 @@ class Source:
         overrides: changes to the planned `Plan`, where the source states what no option says.
         kept: surviving channels of a network that was pruned before, or None.
         notes: what was read, and what could not be carried over, one line each.
+        provenance: how it was made, as a model file of ours says.
     """
 
     kind: str
@@ -38,3 +39,4 @@ class Source:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, tuple[int, ...]] | None = None
     notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
