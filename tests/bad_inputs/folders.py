@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 from PIL import Image
 
@@ -63,6 +64,52 @@ def image_missing(bench: Bench) -> Commands:
     data = bench.copy(3)
     (data / "images" / "v1.nii.gz").unlink()
     return bench.use(data)[:1]
+
+
+def in_case_folders(bench: Bench) -> Path:
+    """The volumes in a folder for each case."""
+    data, source = bench.folder / "cases", bench.copy(3)
+    for image in sorted((source / "images").iterdir()):
+        place = data / image.name.removesuffix(".nii.gz")
+        place.mkdir(parents=True)
+        image.rename(place / "ct.nii.gz")
+        (source / "labels" / image.name).rename(place / "segmentation.nii.gz")
+    return data
+
+
+@bad("case folders: as they should be", Works())
+def case_folders(bench: Bench) -> Commands:
+    return bench.use(in_case_folders(bench))
+
+
+@bad(
+    "case folders: another image in one",
+    Refused(3, r"v0: holds ct, and .*v1 ct, mr; expected the same images"),
+)
+def another_image(bench: Bench) -> Commands:
+    data = in_case_folders(bench)
+    shutil.copy(data / "v1" / "ct.nii.gz", data / "v1" / "mr.nii.gz")
+    return bench.use(data)
+
+
+@bad(
+    "case folders: two labels in one",
+    Refused(3, r"v1: mask\.nii\.gz and segmentation\.nii\.gz are both called as"),
+)
+def two_labels(bench: Bench) -> Commands:
+    data = in_case_folders(bench)
+    shutil.copy(data / "v1" / "segmentation.nii.gz", data / "v1" / "mask.nii.gz")
+    return bench.use(data)
+
+
+@bad(
+    "case folders: a label without its image",
+    Refused(3, r"v1.segmentation\.nii\.gz: is a label, and its folder"),
+)
+def label_alone(bench: Bench) -> Commands:
+    data = in_case_folders(bench)
+    (data / "v1" / "ct.nii.gz").unlink()
+    return bench.use(data)
 
 
 @bad("folder: names that do not pair", Refused(3, r"images: none of its 3 images .* pairs with the 3 labels"))
@@ -129,6 +176,14 @@ def one_output(bench: Bench) -> Commands:
 def output_is_a_file(bench: Bench) -> Commands:
     (bench.folder / "masks").write_text("mine")
     return [["predict", bench.clean.model(3), bench.clean.image(3), "-o", bench.folder / "masks"]]
+
+
+@bad(
+    "output: called as a file",
+    Refused(3, r"mask\.nii\.gz: is called as a file; expected a folder, .*; say .*mask$"),
+)
+def output_called_as_a_file(bench: Bench) -> Commands:
+    return [["predict", bench.clean.model(3), bench.clean.image(3), "-o", bench.folder / "mask.nii.gz"]]
 
 
 @bad("output: below a file", Refused(3, r"masks.*: cannot be written|masks.*Not a directory"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.system import folds_case, one_name
 from ..data.cases import Case
-from ..data.io.formats import stem_of
+from ..data.io.formats import stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import twin_of
 from .trust import uncertainty_of
@@ -26,7 +26,16 @@ def probabilities_of(mask: Path, case: Case) -> Path:
 
 
 def check_folder(folder: Path) -> None:
-    """Masks are written to a folder, or to a free name; the folder is made with the first mask."""
+    """Masks are written to a folder, or to a free name; the folder is made with the first mask.
+
+    Raises:
+        DataError: the name is a file's, or one that a file would have.
+    """
+    if suffix_of(folder) and not os.path.lexists(folder):
+        raise DataError(
+            f"{folder}: is called as a file; expected a folder, in which each mask has its image's name; say "
+            f"{folder.with_name(stem_of(folder))}"
+        )
     if os.path.lexists(folder) and not folder.is_dir():
         raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
 
