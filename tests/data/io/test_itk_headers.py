@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stampseg.core.errors import DataError
-from stampseg.data.io.readers import read_image, read_label
+from stampseg.data.io.readers import read_header, read_image, read_label
 from tests.data.header_files import DIRECTIONS, meta, nrrd, raw, text
 
 pytest.importorskip("SimpleITK")
@@ -142,3 +142,29 @@ def test_values_that_itk_cannot_read_are_not_told_as_a_missing_file(tmp_path: Pa
         DataError, match=r"a\.mha: its values cannot be read; the file is damaged; copy it again"
     ):
         read_image([path])
+
+
+@pytest.mark.parametrize(
+    ("fields", "sized", "placed"),
+    [
+        (DIRECTIONS, True, True),
+        (("spacings: 1 1 2",), True, False),
+        ((), False, False),
+    ],
+)
+def test_what_a_nrrd_leaves_to_be_assumed_is_told(
+    fields: tuple[str, ...], sized: bool, placed: bool, tmp_path: Path
+) -> None:
+    header = read_header([nrrd(tmp_path / "a.nrrd", VOXELS, raw(VOXELS), "raw", fields)])
+    assert header.placed is placed, "else no letters of left and right"
+    said = f"{tmp_path / 'a.nrrd'}: does not say how large its voxels are; 1 mm is assumed"
+    assert header.notes == (() if sized else (said,))
+
+
+def test_a_metaimage_without_the_size_of_voxels_is_told(tmp_path: Path) -> None:
+    path = meta(tmp_path / "a.mha", VOXELS, raw(VOXELS))
+    assert not read_header([path]).notes
+    path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 1 1.5\n", b""))
+    assert "1 mm is assumed" in read_header([path]).notes[0]
+    path.write_bytes(path.read_bytes().replace(b"NDims = 3\n", b"NDims = 3\nElementSize = 1 1 2\n"))
+    assert not read_header([path]).notes and read_header([path]).spacing == (1, 1, 2)

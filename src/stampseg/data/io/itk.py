@@ -14,7 +14,7 @@ from .format import Format
 from .layers import merged, segments_in
 from .limits import check_kind, check_promise
 from .metaimage import check_packed
-from .volume import Header, as_image, as_label, volume_header
+from .volume import Covers, Header, as_image, as_label, volume_header
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 (its documented short name)
@@ -31,6 +31,8 @@ REASON = "Reason: "  # before which a MetaImage's error says that the file canno
 MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "none")
 DIRECTIONS = re.compile(rb"^space directions:\s*(.+?)\s*$", re.I | re.M)
 SPACINGS = re.compile(rb"^spacings:\s*(.+?)\s*$", re.I | re.M)
+SPACE = re.compile(rb"^space:\s*\S", re.I | re.M)  # of a NRRD: which way its axes run
+SIZES = re.compile(rb"^Element(?:Spacing|Size)\s*=", re.I | re.M)  # of voxels of a MetaImage
 TEXT = re.compile(rb"^(?:BinaryData\s*=\s*F|encoding\s*:\s*(?:ascii|te?xt))", re.I | re.M)
 BZIP = re.compile(rb"^encoding\s*:\s*bz", re.I | re.M)
 PACKED = re.compile(rb"^(?:CompressedData\s*=\s*T|encoding\s*:\s*(?:gz|bz))", re.I | re.M)
@@ -113,8 +115,22 @@ def _header_of(path: Path, source: sitk.ImageFileReader) -> Header:
         channels *= size[3]
     affine = _affine(source.GetSpacing(), source.GetDirection(), source.GetOrigin())
     dtype = _sitk().GetPixelIDValueAsString(source.GetPixelID())
-    cut = path.name.lower().endswith(SLICER)
-    return volume_header(path, (*size, 1)[:3], affine, channels, dtype, covers="box" if cut else "all")
+    covers: Covers = "box" if path.name.lower().endswith(SLICER) else "all"
+    notes, placed = _unsaid(path)
+    return volume_header(
+        path, (*size, 1)[:3], affine, channels, dtype, notes=notes, placed=placed, covers=covers
+    )
+
+
+def _unsaid(path: Path) -> tuple[tuple[str, ...], bool]:
+    """What its header leaves to be assumed, and whether it says which way the axes run."""
+    with path.open("rb") as stream:
+        start = stream.read(1 << 16)
+    nrrd = start.startswith(b"NRRD")
+    header = start.partition(b"\n\n")[0] if nrrd else start
+    sized = (_sizes_said(header) is not None) if nrrd else SIZES.search(header)
+    notes = () if sized else (f"{path}: does not say how large its voxels are; 1 mm is assumed",)
+    return notes, bool(SPACE.search(header)) if nrrd else True
 
 
 def _promised(source: sitk.ImageFileReader) -> int:
