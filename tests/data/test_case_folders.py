@@ -15,6 +15,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.data.plan import PLAN
+from stampseg.data.splits import read_splits
 from tests.cli.command import call
 
 SHORT = (
@@ -225,6 +226,20 @@ class TestRefused:
             DataError, match=r"holds flair, t1, t2, and the network reads 1 channel; expected files"
         ):
             find_inputs([brats(tmp_path, labels=False)], 1)
+
+
+def test_scans_without_labels_have_the_channels_of_the_labelled_ones(tmp_path: Path) -> None:
+    data, more = brats(tmp_path / "data"), brats(tmp_path / "more", labels=False)
+    asked = ("train", data, "--unlabelled", more, "--validation", "none", *SHORT)
+    call(*asked, "-o", tmp_path / "run")
+    splits = read_splits(tmp_path / "run")
+    assert splits is not None and len(splits.unlabelled) == 5
+    for entry in splits.unlabelled:
+        assert [path.name.split("_")[2] for path in entry.images] == [f"{name}.nii.gz" for name in MODALITIES]
+    for path in list(more.glob("*/*_t2.nii.gz")):
+        path.rename(path.with_name(path.name.replace("_t2", "_adc")))
+    said = call(*asked, "-o", tmp_path / "other", code=3).output
+    assert "channels adc, flair, t1" in said and "flair, t1, t2; expected the same names" in said
 
 
 def test_from_training_to_metrics(tmp_path: Path) -> None:

@@ -125,11 +125,13 @@ def _named_unlabelled(
     place: Path, split: Split, dataset: Dataset, config: Config, seen: Fingerprint
 ) -> list[Case]:
     """Images of a folder, or of a CSV with a column image; labels that a CSV names are not read."""
-    if place.suffix.lower() != ".csv":
-        return with_groups(find_inputs([place], seen.in_channels), config.group_regex)
     first = split.training[0]
+    names = first.channels or dataset.channel_names
+    if place.suffix.lower() != ".csv":
+        cases = with_groups(find_inputs([place], seen.in_channels, names), config.group_regex)
+        return [_in_order(case, names, place, first) if case.channels else case for case in cases]
     cases = read_case_csv(place, group_regex=config.group_regex, bare=True)
-    return [_in_order(case, first.channels or dataset.channel_names, place, first) for case in cases]
+    return [_in_order(case, names, place, first) for case in cases]
 
 
 def _in_order(case: Case, names: Sequence[str], place: Path, first: Case) -> Case:
