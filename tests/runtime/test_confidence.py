@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from contextlib import nullcontext
@@ -30,6 +31,7 @@ from stampseg.runtime.trust import (
     check_calibrated,
     summary,
     trust_of,
+    write_trust,
 )  # fmt: skip
 
 SHAPE = LabelShape(cases=9, size=(60.0, 90.0), pieces=1, at_border=False)
@@ -360,3 +362,18 @@ def test_one_slice_is_turned_within_it(patch, spacing):
     turned(look, picture, ANGLE)(np.moveaxis(window, 2 + flat, -1)[..., 0])
     np.testing.assert_allclose(np.moveaxis(seen[0], 2 + flat, -1)[..., 0], seen[1], atol=1e-6)
     assert np.abs(seen[1] - np.moveaxis(window, 2 + flat, -1)[..., 0]).max() > 0.5
+
+
+def test_a_row_of_the_table_has_the_flags_of_its_label_and_of_the_image(tmp_path: Path) -> None:
+    labels = (LabelTrust("liver", 0.9, None), LabelTrust("liver: cyst", 0.5, None))
+    flags = (
+        "darker than in training",
+        "liver: 9 pieces (trained on 1 at most)",
+        "liver: cyst: nothing found",
+    )
+    row = Assessed(Path("a.png"), Path("m.png"), Path("u.png"), Trust(labels, flags))
+    write_trust(tmp_path, [row], settings_of())
+    with (tmp_path / "confidence.csv").open() as file:
+        said = {line["label"]: line["flags"].split("; ") for line in csv.DictReader(file)}
+    assert said["liver"] == list(flags[:2])
+    assert said["liver: cyst"] == [flags[0], flags[2]]

@@ -88,6 +88,14 @@ class Trust:
         figures = [label.figure for label in self.labels if label.figure is not None]
         return min(figures, default=0.0)
 
+    def flags_of(self, label: LabelTrust) -> list[str]:
+        """Those of the image, and of this label."""
+        names = sorted((each.name for each in self.labels), key=len, reverse=True)
+        owners = {
+            flag: next((name for name in names if flag.startswith(f"{name}: ")), None) for flag in self.flags
+        }
+        return [flag for flag, owner in owners.items() if owner in (None, label.name)]
+
     def words(self) -> str:
         """For the line of a mask: `expected Dice 0.91 (0.84 to 0.96)`."""
         shown = [label for label in self.labels if label.certainty is not None or label.missing]
@@ -208,7 +216,8 @@ def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
     for row in ranked:
         for label in row.trust.labels:
             figures = ["" if v is None else f"{v:.4f}" for v in (*_three(label), label.certainty)]
-            table.writerow([row.image, row.mask.name, label.name, *figures, "; ".join(row.trust.flags)])
+            flags = "; ".join(row.trust.flags_of(label))
+            table.writerow([row.image, row.mask.name, label.name, *figures, flags])
     write_text(output / TABLE, stream.getvalue())
     record = {
         "source": source_of(plan),
