@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 from scipy.optimize import isotonic_regression
 
-from stampseg.data.calibration import LEVEL, Calibration, LabelCalibration
+from stampseg.data.calibration import LEVEL, MEASURE, Calibration, LabelCalibration
 from stampseg.evaluation.calibration import calibrate
 
 
@@ -82,6 +82,15 @@ def test_few_people_make_no_calibration_and_many_masks_of_one_are_one_person():
 def test_a_calibration_that_cannot_be(changes, message):
     values = {"certainty": (0.0, 0.5, 0.9), "dice": (0.0, 0.5, 0.8), "margin": 0.1, "people": 9}
     of = LabelCalibration(**values)
-    assert Calibration(labels=(None, of), source="folds").labels[1] == of
+    assert Calibration(labels=(None, of), source="folds", measure=MEASURE).labels[1] == of
     with pytest.raises(ValidationError, match=message):
         LabelCalibration(**{**values, **changes})
+
+
+def test_points_of_another_certainty_are_not_used() -> None:
+    """A model file of before the entropy was a part of certainty; its temperature holds."""
+    of = LabelCalibration(certainty=(0.0, 0.5), dice=(0.0, 0.5), margin=0.1, people=9)
+    before = Calibration(labels=(None, of), source="folds", temperature=1.5)
+    assert before.labels == (None, None) and not before.known and before.temperature == 1.5
+    now = Calibration(labels=(None, of), source="folds", measure=MEASURE)
+    assert now.known and Calibration.model_validate(now.model_dump()) == now

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.regions import Region
 from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
@@ -33,7 +33,7 @@ Page = tuple[Path, Predictor]
 def volumes_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """A page for volumes, with a calibration and a label that is one piece."""
     need_vendor()
-    known = Calibration(labels=(None, POINTS), source="validation")
+    known = Calibration(labels=(None, POINTS), source="validation", measure=MEASURE)
     model = model_of(3, spacing=(1.5, 1.5, 2.0), one_piece=(1,), calibration=known)
     return page_of(model, tmp_path_factory.mktemp("volumes"))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
-from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.readers import read_image
 from stampseg.data.io.volume import Volume
 from stampseg.data.likeness import remarks
@@ -134,7 +134,7 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
     plan = plan_of(
         4,
         normalization="ct", ct=(WINDOW,),
-        calibration=Calibration(labels=(None, points, None, points), source="validation"),
+        calibration=Calibration(labels=(None, points, None, points), source="validation", measure=MEASURE),
         scans=TrainingScans(
             spacing=((0.4, 0.5),) * 3, extent=((5.0, 6.0),) * 3, labels=(None, known, known, known), cases=6,
             values=((-1000.0, -900.0), (-950.0, -940.0), (-900.0, -800.0)),
@@ -160,7 +160,7 @@ def test_what_is_to_be_expected_of_regions_is_said_by_predict(tmp_path: Path) ->
     plan = plan_of(
         4,
         regions=REGIONS,
-        calibration=Calibration(labels=(None, points, None, points), source="folds"),
+        calibration=Calibration(labels=(None, points, None, points), source="folds", measure=MEASURE),
         scans=TrainingScans(**ranges, labels=(None, None, known, None), cases=6),
     )
     volume, seed = volume_of(plan, 90), 90
@@ -197,7 +197,7 @@ def test_a_label_that_the_steps_empty_is_missing_as_by_predict(tmp_path: Path) -
     volume, seed = volume_of(plan_of(), 60), 60
     ranges = {"spacing": ((0.1, 9.0),) * 3, "extent": ((1.0, 99.0),) * 3, "values": ()}
     plan = plan_of(
-        calibration=Calibration(labels=(None, points, points), source="validation"),
+        calibration=Calibration(labels=(None, points, points), source="validation", measure=MEASURE),
         scans=TrainingScans(**ranges, labels=(None, known, known), cases=6),
     )
     steps = (LabelSteps(label=2, least=1e6),)

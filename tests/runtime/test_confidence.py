@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.ndimage import affine_transform, gaussian_filter
+from scipy.special import entr
 
 from stampseg.core.errors import ConfigError, DataError
-from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.volume import Header
 from stampseg.data.plan import Plan, TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
@@ -95,8 +96,10 @@ def test_certainty_against_a_slow_twin():
         mask = own[1] > own[0]
         agreed.append(2 * (mask & other).sum() / (mask.sum() + other.sum()))
     soft = 2 * own[1][own[1] > own[0]].sum() / ((own[1] > own[0]).sum() + own[1].sum())
+    p = own[1].astype(np.float64).clip(0, 1)
+    clear = 1 / (1 + (entr(p) + entr(1 - p)).sum() / (own[1] > own[0]).sum())
     found = confident(image, plan())
-    assert found.certainty[1] == pytest.approx((soft + np.mean(agreed)) / 2, abs=0.01)
+    assert found.certainty[1] == pytest.approx((soft + np.mean(agreed) + clear) / 3, abs=0.01)
 
 
 def test_what_is_sure_is_more_certain_than_what_is_not():
@@ -196,7 +199,9 @@ def settings_of(**changes):
     scans = TrainingScans(
         spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=((0, 255),) * 3, labels=labels
     )
-    return plan(scans=scans, calibration=Calibration(labels=(None, CURVE), source="folds"), **changes)
+    return plan(
+        scans=scans, calibration=Calibration(labels=(None, CURVE), source="folds", measure=MEASURE), **changes
+    )
 
 
 IMAGES = {
@@ -234,7 +239,7 @@ def test_a_model_that_was_held_against_nobody_says_so(tmp_path, monkeypatch):
     said = predict(tmp_path, monkeypatch, plan(), IMAGES, confidence=True)
     assert "  certainty 1.00" in said[0]
     assert "certainty ranks these masks and is no Dice" in said[-2]
-    with pytest.raises(ConfigError, match=r"`fail_below` 0\.5: the model does not know its Dice on people"):
+    with pytest.raises(ConfigError, match=r"`fail_below` 0\.5: the model was not held against people"):
         predict(tmp_path, monkeypatch, plan(), IMAGES, fail_below=0.5)
 
 
@@ -255,7 +260,10 @@ def test_an_organ_that_is_always_there_and_is_not_found_counts_as_nothing():
     def two(windows):
         return np.concatenate([bright(windows), np.full_like(windows[:, :1], -9)], axis=1)
 
-    labels, calibration = (None, SHAPE, SHAPE), Calibration(labels=(None, CURVE, CURVE), source="folds")
+    labels, calibration = (
+        (None, SHAPE, SHAPE),
+        Calibration(labels=(None, CURVE, CURVE), source="folds", measure=MEASURE),
+    )
     scans = TrainingScans(spacing=((1, 1),) * 2, extent=((16, 16),) * 2, values=(), labels=labels, cases=9)
     settings = plan(
         label_values=(0, 7, 9), label_names=("background", "liver", "kidney"), scans=scans,
@@ -267,7 +275,7 @@ def test_an_organ_that_is_always_there_and_is_not_found_counts_as_nothing():
     trust = trust_of(found, settings, header, ())
     assert trust.words() == "expected Dice liver 0.80 (0.70 to 0.90), kidney not found"
     assert trust.lowest == 0.0
-    partly = Calibration(labels=(None, CURVE, None), source="folds")
+    partly = Calibration(labels=(None, CURVE, None), source="folds", measure=MEASURE)
     with pytest.raises(ConfigError, match=r"`fail_below` 0\.5: of kidney the model does not know its Dice"):
         check_calibrated(settings.model_copy(update={"calibration": partly}), 0.5)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from stampseg.core.errors import ConfigError
-from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.volume import Header
 from stampseg.data.plan import Plan, TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
@@ -63,7 +63,7 @@ def test_expected_dice_is_that_of_the_regions() -> None:
     scans = TrainingScans(
         spacing=((1.0, 1.0),) * 2, extent=((8.0, 8.0),) * 2, values=(), labels=(None, None, shape), cases=9
     )
-    calibration = Calibration(labels=(None, CURVE, CURVE), source="folds")
+    calibration = Calibration(labels=(None, CURVE, CURVE), source="folds", measure=MEASURE)
     settings = plan(regions=(WHOLE, CORE), calibration=calibration, scans=scans)
     mask = np.zeros((8, 8), np.uint8)
     mask[2:5, 2:5] = 1
@@ -73,10 +73,13 @@ def test_expected_dice_is_that_of_the_regions() -> None:
     assert trust.labels[0].expected == pytest.approx((0.4, 0.3, 0.5))
     assert trust.lowest == 0
     with pytest.raises(ConfigError, match="of core the model does not know its Dice"):
-        partly = Calibration(labels=(None, CURVE, None), source="folds")
+        partly = Calibration(labels=(None, CURVE, None), source="folds", measure=MEASURE)
         check_calibrated(plan(regions=(WHOLE, CORE), calibration=partly), 0.5)
 
 
 def test_a_calibration_is_of_every_region() -> None:
     with pytest.raises(ValueError, match="a calibration of 3 labels; expected 2, of background and each"):
-        plan(regions=(WHOLE,), calibration=Calibration(labels=(None, CURVE, CURVE), source="folds"))
+        plan(
+            regions=(WHOLE,),
+            calibration=Calibration(labels=(None, CURVE, CURVE), source="folds", measure=MEASURE),
+        )

@@ -13,7 +13,7 @@ import SimpleITK
 from PIL import Image
 
 from stampseg.core.errors import ConfigError, DataError
-from stampseg.data.calibration import Calibration, LabelCalibration
+from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.inverse import Shares, tempered
 from stampseg.data.io.probabilities import write_probabilities
 from stampseg.data.io.volume import Header
@@ -72,7 +72,9 @@ def test_a_volume_lies_as_its_scan_does(
     nib.save(nib.Nifti1Image(array, affine), tmp_path / "in" / "scan.nii.gz")
     known = None
     if temperature is not None:
-        known = Calibration(labels=(None, CURVE, CURVE), source="folds", temperature=temperature)
+        known = Calibration(
+            labels=(None, CURVE, CURVE), source="folds", temperature=temperature, measure=MEASURE
+        )
     said, _ = predict(tmp_path, monkeypatch, plan(3, calibration=known), confidence=confidence)
     found = nib.load(tmp_path / "out" / "scan_probabilities.nii.gz")
     np.testing.assert_allclose(found.affine, affine)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from ..core.options import Options
 
+MEASURE = 2  # what `certainty` is; 1 was without the entropy (see runtime/confidence.py)
 LEAST_PEOPLE = 5  # of whom a label's calibration is made
 LEVEL = (
     0.9  # of the intervals: so many masks of other people lie within, where nine people or more were left out
@@ -56,8 +57,21 @@ class Calibration(Options):
         labels: one per class, or with regions one per region.
         source: whose masks were held against their labels: cases of the folds, or of validation.
         temperature: by which logits are divided for probabilities that are right as often as they say.
+        measure: which certainty the points are of; of another one than that of now no label is known.
     """
 
     labels: tuple[LabelCalibration | None, ...]
     source: Literal["folds", "validation"]
     temperature: float = Field(1.0, gt=0, le=100)
+    measure: int = 1
+
+    @model_validator(mode="after")
+    def _of_now(self) -> Calibration:
+        if self.measure != MEASURE and any(self.labels):
+            object.__setattr__(self, "labels", (None,) * len(self.labels))
+        return self
+
+    @property
+    def known(self) -> bool:
+        """Whether of any label."""
+        return any(self.labels)

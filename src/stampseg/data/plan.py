@@ -156,6 +156,11 @@ class Plan(Options):
         if len(names) != len(values) or max(map(len, names)) > LONGEST_NAME:
             raise ValueError(f"{len(names)} label_names for {len(values)} label_values; expected one each")
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a Dice can be expected of any label."""
+        return self.calibration is not None and self.calibration.known
+
     def prepared_as(self, other: Plan) -> Plan:
         """The plan with the images prepared as in another one; what it knows of labels and scans stays."""
         kept = tuple(note for note in self.notes if note.startswith(PIECES))

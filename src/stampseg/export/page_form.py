@@ -128,7 +128,7 @@ def _words(details: Details) -> Mapping[str, str]:
         "expected": source_of(plan),
         "hide_folder": _HIDDEN if picture else "",
         "hide_regions": "" if plan.regions else _HIDDEN,
-        "hide_confidence": "" if plan.calibration is not None else _HIDDEN,
+        "hide_confidence": "" if plan.is_calibrated else _HIDDEN,
     }
 
 

@@ -140,7 +140,7 @@ def suggest(
         echo=lambda text: None,
     )  # fmt: skip
     by_name = {path.name: path for path in drafts}
-    calibrated = opened.plan.calibration is not None
+    calibrated = opened.plan.is_calibrated
     found = [
         Suggestion(
             one.case, by_name[one.case.mask_name], one.figure, calibrated,
@@ -284,7 +284,7 @@ def _look_at(
 def _summary(seen: Sequence[_Seen], plan: Plan, labelled: int) -> str:
     """What was looked at, in a line."""
     figures = sorted(one.figure for one in seen)
-    what = "expected Dice" if plan.calibration is not None else "certainty"
+    what = "expected Dice" if plan.is_calibrated else "certainty"
     people = len({one.case.group for one in seen})
     of = f" of {people} people" if people < len(seen) else ""
     known = f"; {labelled} labelled already, and left out" if labelled else ""

@@ -17,6 +17,7 @@ import numpy as np
 from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
 from ..core.text import counted, some
+from ..data.calibration import MEASURE
 from ..data.cases import Case
 from ..data.io.formats import stem_of
 from ..data.io.readers import UNCERTAINTY
@@ -172,11 +173,8 @@ def check_calibrated(plan: Plan, least: float | None) -> None:
     """
     if least is None:
         return
-    if plan.calibration is None:
-        raise ConfigError(
-            f"`fail_below` {least:g}: the model does not know its Dice on people it has not seen; train it "
-            "with folds, or with five or more people in `train.validation`, or leave it out"
-        )
+    if plan.calibration is None or not plan.is_calibrated:
+        raise ConfigError(f"`fail_below` {least:g}: {_why_unknown(plan)}; or leave it out")
     of = zip(plan.structures, plan.calibration.labels[1:], strict=True)
     unknown = [name for (name, _), calibration in of if calibration is None]
     if unknown:
@@ -191,14 +189,21 @@ def source_of(plan: Plan) -> str:
     known = plan.calibration
     labels = [of for of in known.labels if of is not None] if known is not None else []
     if known is None or not labels:
-        return (
-            "certainty ranks these masks and is no Dice: the model was not held against people it had not "
-            "seen (train with folds, or with five or more people who validate)"
-        )
+        return f"certainty ranks these masks and is no Dice: {_why_unknown(plan)}"
     people = min(of.people for of in labels)
     kind = "of the folds" if known.source == "folds" else "who validated, and by whom the model was chosen"
     level = min(of.level for of in labels)
     return f"expected Dice, with intervals of {level:.0%}, by {people} people {kind}"
+
+
+def _why_unknown(plan: Plan) -> str:
+    """Why no Dice can be expected of any label, and what to do."""
+    if plan.calibration is not None and plan.calibration.measure != MEASURE:
+        return "what the model knows of its Dice was measured by another version of stampseg (train it anew)"
+    return (
+        "the model was not held against people it had not seen (train with folds, or with five or more "
+        "people who validate)"
+    )
 
 
 def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:

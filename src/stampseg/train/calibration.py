@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ..data.calibration import Calibration
+from ..data.calibration import MEASURE, Calibration
 from ..data.cases import Case
 from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared
@@ -79,4 +79,5 @@ def calibration_of(measured: Measured, source: Literal["folds", "validation"]) -
     labels = [calibrate(people) for people in measured.labels]
     if not any(labels):
         return None
-    return Calibration(labels=(None, *labels), source=source, temperature=temperature_of(measured.heats))
+    temperature = temperature_of(measured.heats)
+    return Calibration(labels=(None, *labels), source=source, temperature=temperature, measure=MEASURE)

@@ -4,6 +4,7 @@
 import { decided, structuresOf, totals } from "./regions.mjs";
 
 export const ANGLE = (10 * Math.PI) / 180;
+const SURE = 1e-6; // probability below which a voxel has no entropy
 
 // A scorer of windows turned in the plane of the finest voxels, its scores turned back.
 export function turnedScorer(scorer, plan, angle) {
@@ -63,6 +64,7 @@ export class Agreement {
     this.common = [0, 1].map(() => zeros(parts.length)); // of the first mask with those of the turned views
     this.inside = zeros(parts.length); // probability within the first mask
     this.all = zeros(classes);
+    this.entropy = zeros(parts.length); // of each against the rest
   }
 
   // Rows (classes x area) of the image as it is and of the turned views.
@@ -83,6 +85,7 @@ export class Agreement {
         }
       });
       for (let k = 0; k < this.classes; k++) this.all[k] += views[0][k * area + i];
+      for (let n = 0; n < parts.length; n++) this.entropy[n] += entropyOf(parts[n], views[0], area, i);
     }
   }
 
@@ -100,8 +103,16 @@ export class Agreement {
     const agreed = others.map((other, n) => (own + other ? (2 * this.common[n][part]) / (own + other) : 1));
     const all = this.parts[part].reduce((sum, value) => sum + this.all[value], 0);
     const soft = (2 * this.inside[part]) / (own + all);
-    return (soft + (agreed[0] + agreed[1]) / 2) / 2;
+    const clear = own ? own / (own + this.entropy[part]) : 0;
+    return (soft + (agreed[0] + agreed[1]) / 2 + clear) / 3;
   }
+}
+
+// Of the probability that a voxel is of these classes, in nats; what is almost sure has none.
+function entropyOf(classes, view, area, i) {
+  let p = 0;
+  for (const value of classes) p += view[value * area + i];
+  return p > SURE && p < 1 - SURE ? -(p * Math.log(p) + (1 - p) * Math.log1p(-p)) : 0;
 }
 
 // Dice that is to be expected of a label and the ends of its interval; null where the model does not know.
