@@ -8,6 +8,10 @@ was flagged. The cells of cardiac and hippocampus also see scans of other kinds:
 offset, or given other voxels, fetal pictures and a liver CT. Rows that are there are not made again; the page is made
 by docs/generate_confidence.py.
 
+With `--folds`, STUDY is the WORK folder of benchmarks/folds.py, and the networks are its "one network" of each draw:
+
+    OMP_NUM_THREADS=1 python benchmarks/confidence.py --folds --data DATA WORK docs/results/confidence-fresh.jsonl
+
 Baselines: `entropy` is the label's entropy by the probabilities (its own against the rest), summed over all voxels and
 divided by the voxels of its mask; `volume` is the voxels of its mask.
 """
@@ -22,6 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import few_labels
 import numpy as np
 from scipy.ndimage import zoom
 from scipy.special import entr
@@ -69,9 +74,28 @@ class Work:
         return {**named, "case": case, "person": person, **values}
 
 
-def open_cell(study: Study, cell: Cell, threads: int) -> Work:
+def of_study(folder: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:
+    """Every cell of METHOD that is done, its run and the scans that test."""
+    study = Study(load_study(folder / STUDY_FILE), folder)
+    for cell in study.cells:
+        if cell.method == METHOD and study.done(cell):
+            task = study.config.tasks[cell.task]
+            tests = draw(find_task(cell.task, task), task, cell.labels, cell.draw).test
+            yield cell, study.place(cell) / RUN, list(tests)
+
+
+def of_folds(work: Path, data: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:
+    """The same of benchmarks/folds.py."""
+    for place in sorted(path.parent for path in work.glob("*-*/one/model.safetensors")):
+        name, number = place.parent.name.rsplit("-", 1)
+        task = few_labels.TASKS[name]
+        rows = few_labels.draw(task, data, int(number)).test
+        cell = Cell(name, METHOD, task.people, int(number))
+        yield cell, place, [Case(image.stem, person, (image,), label) for image, label, person in rows]
+
+
+def open_cell(cell: Cell, place: Path, threads: int) -> Work:
     """The model of a cell; a plan of before scans were described gets the description of its own training scans."""
-    place = study.place(cell) / RUN
     opened = open_scorer(place, threads=threads)
     plan = opened.plan
     assert plan.scans is not None
@@ -220,17 +244,16 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--data", type=Path, help="folder of the strangers; default: that of the task's data")
+    parser.add_argument(
+        "--folds", action="store_true", help="STUDY is the WORK folder of benchmarks/folds.py"
+    )
     parser.add_argument("--strangers", type=int, default=20, help="test scans of a cell that are changed")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    study = Study(load_study(options.study / STUDY_FILE), options.study)
     done = done_in(options.rows)
-    for cell in study.cells:
-        if cell.method != METHOD or not study.done(cell):
-            continue
-        task = study.config.tasks[cell.task]
-        tests = list(draw(find_task(cell.task, task), task, cell.labels, cell.draw).test)
-        work = open_cell(study, cell, options.threads)
+    networks = of_folds(options.study, options.data) if options.folds else of_study(options.study)
+    for cell, place, tests in networks:
+        work = open_cell(cell, place, options.threads)
         with options.rows.open("a") as file:
 
             def write(row: dict[str, Any]) -> None:
