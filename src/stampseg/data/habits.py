@@ -17,6 +17,18 @@ MASK_FOLDERS = (
     *("masks", "mask", "labels", "label", "labelstr", "annotations", "annotation"),
     *("segmentations", "segmentation", "ground_truth", "groundtruth", "gt", "targets"),
 )
+KIND_WORDS = frozenset(
+    (
+        *("images", "masks", "mask", "labels", "label", "segmentations", "segmentation"),
+        *("annotations", "annotation", "manual", "groundtruth", "ground"),
+    )
+)
+SIDES = frozenset(
+    (
+        *("training", "train", "validation", "valid", "val", "testing", "test"),
+        *("labelled", "labeled", "unlabelled", "unlabeled"),
+    )
+)
 IMAGE_WORDS = ("images", "image", "img", "scan", "volume", "vol", "photo", "ct", "mri", "mr", "us")
 
 
@@ -29,6 +41,11 @@ def is_label_name(stem: str) -> bool:
     """Whether a name says that it is of a label: one of these words is in it, as in `t1_seg-manual`."""
     parts = re.split(f"[{re.escape(SEPARATORS)}]", stem.lower())
     return not LABEL_SET.isdisjoint(parts) or plain_name(stem) != stem
+
+
+def is_kind_folder(name: str) -> bool:
+    """Whether a folder is called as of images or of masks alone: `imagesTs`, `leftMask`, `1st_manual`."""
+    return not KIND_WORDS.isdisjoint(word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name))
 
 
 def image_name(stem: str) -> str:
