@@ -12,8 +12,9 @@ from stampseg.core.errors import DataError
 from stampseg.data.case_people import names_and_people
 from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
+from stampseg.evaluation.folders import evaluate_folder
 from tests.data.dicom_files import slices
-from tests.data.test_case_folders import brats
+from tests.data.test_case_folders import brats, write
 
 
 def touch(*paths: Path) -> None:
@@ -206,3 +207,12 @@ def test_masks_of_organs_among_the_images_are_told_what_to_do(tmp_path: Path) ->
     touch(*(tmp_path / "p1" / f"{name}.nii.gz" for name in ("ct", "liver_seg", "spleen_seg")))
     with pytest.raises(DataError, match=r"of another organ put all into a folder segmentations/ of the case"):
         find_dataset(tmp_path)
+
+
+def test_a_mask_belongs_to_the_person_it_is_called_as(tmp_path: Path) -> None:
+    for i in (1, 2):
+        write(tmp_path / "data" / f"p{i}" / "t1.nii.gz", seed=3 * i)
+        write(tmp_path / "data" / f"p{i}" / "t1_seg.nii.gz", seed=3 * i, box=1)
+    write(tmp_path / "masks" / "p1_t1.nii.gz", seed=3, box=1)
+    found = evaluate_folder(tmp_path / "masks", tmp_path / "data")
+    assert [row.dice for row in found.rows] == [1.0]
