@@ -188,6 +188,34 @@ class TestScansToPredict:
             assert [path.name.lower() for path in case.images] == ["flair.nii.gz", "t1.nii.gz"]
 
 
+@pytest.mark.parametrize("name", ["pred", "TumorMask", "patient_brainmask", "tumorSeg"])
+def test_a_mask_beside_the_label_is_no_channel(tmp_path: Path, name: str) -> None:
+    for i in (1, 2):
+        pair(tmp_path / f"p{i}")
+        touch(tmp_path / f"p{i}" / f"{name}.nii.gz")
+    with pytest.raises(DataError, match=f"({name}.nii.gz and seg|seg.nii.gz and {name}).* both called as"):
+        find_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["predictions", "results"])
+def test_masks_called_as_the_cases_are_no_scans(tmp_path: Path, folder: str) -> None:
+    for i in (1, 2):
+        pair(tmp_path / f"p{i}")
+    touch(tmp_path / folder / "p1.nii.gz")
+    assert not find_dataset(tmp_path).unlabelled
+    assert [case.id for case in find_inputs([tmp_path], 1)] == ["p1", "p2"]
+
+
+def test_a_label_beside_several_series_is_refused(tmp_path: Path) -> None:
+    for series in ("s1", "s2"):
+        slices(tmp_path / "p1" / "DICOM" / series, np.arange(64).reshape(4, 4, 4))
+    touch(tmp_path / "p1" / "seg.nii.gz")
+    pair(tmp_path / "p2")
+    for find in (find_dataset, lambda path: find_inputs([path], 1)):
+        with pytest.raises(DataError, match=r"DICOM: holds 2 series, s1, s2; expected one"):
+            find(tmp_path)
+
+
 def test_two_places_of_labels_are_refused(tmp_path: Path) -> None:
     for name in ("21", "22"):
         touch(tmp_path / "images" / f"{name}_training.tif", tmp_path / "mask" / f"{name}_training_mask.tif")

@@ -18,7 +18,7 @@ from pathlib import Path
 from .case_people import names_and_people
 from .habits import IMAGE_FOLDERS, LABEL_SET, MASK_FOLDERS, SEPARATORS, is_kind_folder, is_label_name
 from .io import pictures
-from .io.formats import format_named, is_hidden, list_images, list_labels, series_format
+from .io.formats import check_one_series, format_named, is_hidden, list_images, list_labels, series_format
 from .pairing import name_of
 
 DEPTH = 3  # folders between the data and the files of a case: grades or sites, persons, visits
@@ -61,12 +61,12 @@ def find_case_folders(root: Path, masks: Path | None = None) -> list[CaseFolder]
     subjects = [path for path in inner if _is_subject(path)]
     if not subjects and any(path.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS) for path in inner):
         return []
-    places = [] if subjects else list(_places(root, DEPTH))
+    places = [] if subjects else _without_results(list(_places(root, DEPTH)))
     if all(any(map(_is_subject, (place, *place.parents))) for place in places):
         found = _of_bids(root, subjects or list(_subjects(root, DEPTH)), masks)
         if found or masks is not None:
             return found
-        places = places or list(_places(root, DEPTH))
+        places = places or _without_results(list(_places(root, DEPTH)))
     if masks is not None:
         return []
     parts = [tuple(map(_composed, place.relative_to(root).parts)) for place in places]
@@ -108,6 +108,16 @@ def _places(folder: Path, depth: int) -> Iterator[Path]:
             yield from _places(inner, depth - 1)
 
 
+def _without_results(places: list[Path]) -> list[Path]:
+    """Places without those of files that are all called as other places, as masks of these cases are."""
+    names = {_composed(place.name) for place in places}
+    return [
+        place
+        for place in places
+        if not {name_of(path) for path in list_images(place)} <= names - {_composed(place.name)}
+    ]
+
+
 def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
     files = [path for path in list_labels(place) if path.name.lower() not in MASK_FOLDERS]
     files = _without_previews(files)
@@ -122,6 +132,8 @@ def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
             found.organs |= {name_of(path): path for path in list_images(inner)}
         elif inner not in files and any(path.is_file() for path in list_images(inner)):
             found.inner.append(inner)
+    if not found.images:
+        check_one_series(place, files)
     return found
 
 

@@ -67,7 +67,7 @@ def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> 
     if any(file.is_file() for file in files):  # a picture
         below = [case for case in below if not all(map(is_picture, case.images.values()))]
     if below or not files or series_format(path):
-        return below
+        return below if any(case.images for case in below) else []
     own = case_folder(path)
     called = {role.casefold() for role in own.images}
     whole = len(names) > 1 and channels == len(names) and {name.casefold() for name in names} <= called
