@@ -116,6 +116,14 @@ class TestBids:
             pair(tmp_path / site / "sub-1", "sub-1_T1w", "sub-1_mask")
         assert of_people(tmp_path) == {"a_sub-1": "sub-1", "b_sub-1": "sub-1"}
 
+    def test_two_kinds_of_derivatives_are_told_what_to_do(self, tmp_path: Path) -> None:
+        touch(tmp_path / "sub-1" / "sub-1_T2w.nii.gz")
+        for kind in ("labels", "softseg"):
+            touch(tmp_path / "derivatives" / kind / "sub-1" / f"sub-1_T2w_label-{kind}_seg.nii.gz")
+        with pytest.raises(DataError, match=r"; name the folder of one kind with `masks`;"):
+            find_dataset(tmp_path)
+        assert len(find_dataset(tmp_path, masks=Path("derivatives/labels")).cases) == 1
+
     def test_folders_called_as_subjects_alone(self, tmp_path: Path) -> None:
         for i in (1, 2):
             pair(tmp_path / f"sub-{i}")

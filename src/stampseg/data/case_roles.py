@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.text import counted, some
-from .case_folders import CaseFolder
+from .case_folders import DERIVATIVES, CaseFolder
 from .habits import SEPARATORS, plain_name
 from .listing import Entry
 from .pairing import name_of
@@ -277,10 +277,12 @@ def _place(folder: CaseFolder) -> Path:
 
 
 def _two_labels(place: Path, one: Path, other: Path) -> DataError:
+    apart = one.parent != other.parent and DERIVATIVES in (*one.parts, *other.parts)
+    way = "name the folder of one kind with `masks`" if apart else "take one out"
     return DataError(
         f"{place}: {one.name} and {other.name} are both called as labels of one image; expected one for "
-        f"each; take one out; where each is of another organ put all into a folder {ORGANS}/ of the "
-        "case, or list them in a CSV with columns image,label:liver,label:spleen"
+        f"each; {way}; where each is of another organ put all into a folder {ORGANS}/ of the "
+        "case, or list the files in a CSV with columns image,label:liver,label:spleen"
     )
 
 
