@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import unicodedata
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -14,7 +16,6 @@ from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.evaluation.folders import evaluate_folder
 from tests.data.dicom_files import slices
-from tests.data.test_case_folders import brats, write
 
 
 def touch(*paths: Path) -> None:
@@ -138,11 +139,12 @@ def test_a_label_in_front_in_capital_letters_is_of_its_image(tmp_path: Path) -> 
 
 
 def test_files_of_one_name_but_for_capital_letters_are_told(tmp_path: Path) -> None:
-    brats(tmp_path, 2)
-    for i in range(2):
-        touch(tmp_path / f"BraTS2021_{i:05d}" / f"BraTS2021_{i:05d}_FLAIR.nii.gz")
-    (warning,) = find_dataset(tmp_path).warnings
-    assert "another has the same name (2): BraTS2021_00000_flair.nii.gz" in warning
+    for i in (1, 2):
+        pair(tmp_path / f"p{i}", "FLAIR")
+        touch(tmp_path / f"p{i}" / "flair.nii", tmp_path / f"p{i}" / "t1.nii.gz")
+    found = find_dataset(tmp_path)
+    assert found.channel_names == ("FLAIR", "t1")
+    assert "another has the same name (2): flair.nii, flair.nii" in found.warnings[0]
 
 
 class TestScansToPredict:
@@ -247,8 +249,11 @@ def test_masks_of_organs_among_the_images_are_told_what_to_do(tmp_path: Path) ->
 
 def test_a_mask_belongs_to_the_person_it_is_called_as(tmp_path: Path) -> None:
     for i in (1, 2):
-        write(tmp_path / "data" / f"p{i}" / "t1.nii.gz", seed=3 * i)
-        write(tmp_path / "data" / f"p{i}" / "t1_seg.nii.gz", seed=3 * i, box=1)
-    write(tmp_path / "masks" / "p1_t1.nii.gz", seed=3, box=1)
+        mask = np.zeros((8, 8, 4), np.uint8)
+        mask[i : i + 4, 2:6, 1:3] = 1
+        touch(tmp_path / "data" / f"p{i}" / "t1.nii.gz")
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / "data" / f"p{i}" / "t1_seg.nii.gz")
+    (tmp_path / "masks").mkdir()
+    shutil.copy(tmp_path / "data" / "p1" / "t1_seg.nii.gz", tmp_path / "masks" / "p1_t1.nii.gz")
     found = evaluate_folder(tmp_path / "masks", tmp_path / "data")
     assert [row.dice for row in found.rows] == [1.0]
