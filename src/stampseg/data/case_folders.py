@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .habits import IMAGE_FOLDERS, MASK_FOLDERS, SEPARATORS, is_label_name
+from .case_people import names_and_people
+from .habits import IMAGE_FOLDERS, LABEL_SET, MASK_FOLDERS, SEPARATORS, is_kind_folder, is_label_name
 from .io import pictures
-from .io.formats import format_named, is_hidden, list_images, list_labels, series_format
+from .io.formats import check_one_series, format_named, is_hidden, list_images, list_labels, series_format
 from .pairing import name_of
 
 DEPTH = 3  # folders between the data and the files of a case: grades or sites, persons, visits
@@ -35,6 +37,7 @@ class CaseFolder:
         images, labels: by role, what their names say beyond the folder's; "" where that is nothing.
         organs: masks in a folder of their own, by name.
         doubles: files left out, as another has the same name but for its ending.
+        inner: folders in it with images of which nothing is read.
     """
 
     name: str
@@ -43,33 +46,46 @@ class CaseFolder:
     labels: dict[str, Path] = field(default_factory=dict)
     organs: dict[str, Path] = field(default_factory=dict)
     doubles: list[Path] = field(default_factory=list)
+    inner: list[Path] = field(default_factory=list)
 
 
 def find_case_folders(root: Path, masks: Path | None = None) -> list[CaseFolder]:
-    """The folders of cases below `root`, in the order of their names; none where it holds no such.
+    """The folders of cases below `root`, in the order of their names; none where it holds no such, or where a
+    folder in it is called as of images or of masks.
 
     Args:
         root: folder of the data.
-        masks: of BIDS, the folder of the labels; derivatives/ in `root` where it is None.
+        masks: of BIDS, the folder of the labels; derivatives/ where it is None.
     """
-    subjects = [path for path in _folders(root) if path.name.startswith("sub-")]
-    if subjects:
-        return _of_bids(root, subjects, masks)
+    inner = _folders(root)
+    subjects = [path for path in inner if _is_subject(path)]
+    if not subjects and any(path.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS) for path in inner):
+        return []
+    places = [] if subjects else _without_results(list(_places(root, DEPTH)))
+    if all(any(map(_is_subject, (place, *place.parents))) for place in places):
+        found = _of_bids(root, subjects or list(_subjects(root, DEPTH)), masks)
+        if found or masks is not None:
+            return found
+        places = places or _without_results(list(_places(root, DEPTH)))
     if masks is not None:
         return []
-    places = list(_places(root, DEPTH))
-    repeated = {name for name, count in Counter(place.name for place in places).items() if count > 1}
-    found = []
-    for place in places:
-        parts = place.relative_to(root).parts
-        name = "_".join(parts) if place.name in repeated else place.name
-        found.append(_sorted_out(place, name, parts[0] if place.name in repeated else name))
-    return found
+    parts = [tuple(map(_composed, place.relative_to(root).parts)) for place in places]
+    return [_sorted_out(place, *named) for place, named in zip(places, names_and_people(parts), strict=True)]
 
 
 def case_folder(folder: Path) -> CaseFolder:
     """One folder, taken for a case."""
-    return _sorted_out(folder, folder.name, folder.name)
+    return _sorted_out(folder, _composed(folder.name), _composed(folder.name))
+
+
+def _composed(name: str) -> str:
+    """A name with an ü as one character, as `name_of`."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is no volume: a preview, where it lies beside some."""
+    return format_named(path) in pictures.FORMATS
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -81,30 +97,52 @@ def _places(folder: Path, depth: int) -> Iterator[Path]:
     for inner in _folders(folder):
         if inner.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS, *UNREAD) or series_format(inner):
             continue
-        if any(path.is_file() for path in list_images(inner)):
+        files = [path for path in list_images(inner) if path.is_file()]
+        if files and is_kind_folder(inner.name):
+            called = {is_label_name(role) for role in _roles([*map(name_of, files)], inner.name)}
+            if len(called) == 1:
+                continue
+        if files:
             yield inner
         elif depth > 1:
             yield from _places(inner, depth - 1)
 
 
+def _without_results(places: list[Path]) -> list[Path]:
+    """Places without those of files that are all called as other places, as masks of these cases are."""
+    names = {_composed(place.name) for place in places}
+    return [
+        place
+        for place in places
+        if not {name_of(path) for path in list_images(place)} <= names - {_composed(place.name)}
+    ]
+
+
 def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
     files = [path for path in list_labels(place) if path.name.lower() not in MASK_FOLDERS]
-    drawn = [path for path in files if format_named(path) not in pictures.FORMATS]
-    files = drawn or files  # a preview beside volumes is none of them
+    files = _without_previews(files)
     found = CaseFolder(name, person)
-    roles = _roles([name_of(path) for path in files], place.name)
+    roles = _roles([name_of(path) for path in files], _composed(place.name))
+    if roles == [""] and name_of(files[0]).lower() in LABEL_SET:  # seg/seg.nii.gz
+        roles = [name_of(files[0])]
     for role, path in zip(roles, files, strict=True):
         _add(found, role, path)
     for inner in _folders(place):
         if inner.name.lower() in MASK_FOLDERS:
             found.organs |= {name_of(path): path for path in list_images(inner)}
+        elif inner not in files and any(path.is_file() for path in list_images(inner)):
+            found.inner.append(inner)
+    if not found.images:
+        check_one_series(place, files)
     return found
 
 
 def _add(case: CaseFolder, role: str, path: Path) -> None:
     files = case.labels if is_label_name(role) else case.images
-    if files.setdefault(role, path) != path:
+    if role.casefold() in map(str.casefold, files):
         case.doubles.append(path)
+    else:
+        files[role] = path
 
 
 def _roles(stems: Sequence[str], folder: str) -> list[str]:
@@ -124,23 +162,65 @@ def _beyond(stem: str, name: str) -> str:
     return re.sub(f"^{name}(?:{marks}+|$)|{marks}+{name}$", "", stem, count=1, flags=re.IGNORECASE)
 
 
-def _of_bids(root: Path, subjects: Iterable[Path], masks: Path | None) -> list[CaseFolder]:
+def _is_subject(folder: Path) -> bool:
+    return folder.name.startswith("sub-")
+
+
+def _subjects(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders of subjects, the uppermost of each branch, as in rawdata/ or in a folder of each site."""
+    for inner in _folders(folder):
+        if _is_subject(inner):
+            yield inner
+        elif depth > 1 and inner.name.lower() not in UNREAD:
+            yield from _subjects(inner, depth - 1)
+
+
+def _of_bids(root: Path, subjects: Sequence[Path], masks: Path | None) -> list[CaseFolder]:
+    """Cases of all data sets, with their place in front where two are called alike."""
+    found: list[tuple[Path, CaseFolder]] = []
+    for parent in sorted({subject.parent for subject in subjects}):
+        own = [subject for subject in subjects if subject.parent == parent]
+        found += [(parent, case) for case in _of_data_set(own, _labels_for(root, parent, masks))]
+    count = Counter(case.name for _, case in found)
+    for parent, case in found:
+        if count[case.name] > 1:
+            case.name = "_".join((*map(_composed, parent.relative_to(root).parts), case.name))
+    return sorted((case for _, case in found), key=lambda case: case.name)
+
+
+def _labels_for(root: Path, parent: Path, masks: Path | None) -> Path | None:
+    """The folder of the labels of subjects: derivatives/ beside them or one above, if there is one."""
+    if masks is not None:
+        return root / masks
+    above = [parent, *([] if parent == root else [parent.parent])]
+    return next((path / DERIVATIVES for path in above if (path / DERIVATIVES).is_dir()), None)
+
+
+def _of_data_set(subjects: Iterable[Path], labels: Path | None) -> list[CaseFolder]:
+    """Cases of subjects with the labels of a folder, or those beside the images where it is None."""
     found: dict[str, CaseFolder] = {}
+    beside = []
     for subject in subjects:
         for path, name, role in _named(subject):
-            if not is_label_name(role):
+            if is_label_name(role):
+                beside.append((path, name, role))
+            else:
                 _add(found.setdefault(name, CaseFolder(name, subject.name)), role, path)
-    place = root / (masks if masks is not None else DERIVATIVES)
-    for path, name, role in _named(place) if place.is_dir() else ():
+    for path, name, role in beside if labels is None else _named(labels):
         if name in found and is_label_name(role):
             _add(found[name], role, path)
-    return [found[name] for name in sorted(found)]
+    return list(found.values())
 
 
 def _named(folder: Path) -> Iterator[tuple[Path, str, str]]:
     """Files below a folder, with subject and session, and what their names say beyond."""
     for place, _, _ in sorted(os.walk(folder)):
-        for path in list_images(Path(place)):
+        for path in _without_previews(list_images(Path(place))):
             match = BIDS.fullmatch(name_of(path))
             if match is not None and path.is_file():
                 yield path, match[1], match[2]
+
+
+def _without_previews(files: list[Path]) -> list[Path]:
+    """Files without the pictures among them, where there are volumes."""
+    return [path for path in files if not is_picture(path)] or files

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.text import counted, some
-from .case_folders import CaseFolder
+from .case_folders import DERIVATIVES, CaseFolder
 from .habits import SEPARATORS, plain_name
 from .listing import Entry
 from .pairing import name_of
 
+ORGANS = "segmentations"
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
 ANY_NUMBER = re.compile(r"(?<!(?<![a-z])t)\d+")  # but not those of t1 and t2w
 
@@ -69,9 +71,10 @@ def bare_entries(
         DataError: nothing says which of several images is which.
     """
     folders = [folder for folder in folders if folder.images]
-    owners = [(folder, _owner(label, folder.images)) for folder in folders for label in folder.labels]
-    if any(owner for _, owner in owners):
-        kinds = {_kind(owner) for _, owner in owners if owner}
+    _check_alone(folders)
+    labels = [(label, folder.images) for folder in folders for label in folder.labels]
+    if any(_owner(*label) for label in labels):
+        kinds = {_kind(owner) for label in labels if (owner := _image_of(*label)) is not None}
         return [entry for role, entry in _alone(folders) if _kind(role) in kinds]
     if all(len(folder.images) == 1 for folder in folders):
         return [_together(folder, list(folder.images)) for folder in folders]
@@ -80,7 +83,7 @@ def bare_entries(
         return [_together(folder, [_by_fold(folder.images)[name] for name in wanted]) for folder in folders]
     same = len({frozenset(_by_fold(folder.images)) for folder in folders}) == 1
     if same and channels in (None, len(folders[0].images)):
-        return [_together(folder, sorted(folder.images)) for folder in folders]
+        return [_together(folder, sorted(folder.images, key=str.casefold)) for folder in folders]
     if len({_kind(role) for folder in folders for role in folder.images}) == 1:
         return [entry for _, entry in _alone(folders)]
     if not same:
@@ -92,12 +95,22 @@ def bare_entries(
     )
 
 
-def labels_of(folders: Sequence[CaseFolder]) -> dict[str, Path]:
-    """The label file of each case, by its id; none where a case has a mask for each organ."""
-    found = labelled_entries(folders)
-    if found is None or found.organs:
-        return {}
-    return {each.stem: each.label for each in found.entries if each.label}
+def _check_alone(folders: Sequence[CaseFolder]) -> None:
+    """Refuse folders with one file each beside a folder of images: it may be a label, as 60/wmh.nii.gz is.
+
+    Raises:
+        DataError: all are such.
+    """
+    for folder in folders:
+        if len(folder.images) != 1 or folder.labels or folder.organs or not folder.inner:
+            return
+    if folders:
+        one, inner = next(iter(folders[0].images.values())), folders[0].inner
+        raise DataError(
+            f"{one}: lies beside {some([path.name for path in inner])} with more images, so that it may be a "
+            "label; expected the images of a case in its folder; name the files or folders meant, or list "
+            "them in a CSV with a column image"
+        )
 
 
 def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
@@ -106,7 +119,7 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
     kinds = set()
     for folder in labelled:
         for label, path in folder.labels.items():
-            owner = _owner(label, folder.images) or ("" if "" in folder.images else None)
+            owner = _image_of(label, folder.images)
             if owner is None:
                 raise DataError(
                     f"{path}: fits no image of its folder ({some(list(folder.images), 9)}), as other labels "
@@ -129,7 +142,19 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             f"labels are of images that are called in {len(kinds)} ways ({some(sorted(kinds))}), which are "
             f"learnt as one kind; if they are not, {REMEDY}",
         )
-    return Roles(entries, warnings=told)
+    return Roles(entries, warnings=(*told, *_doubtful_people(entries)))
+
+
+def _doubtful_people(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A word about folders taken for persons' that may as well be parts of the data, as of PROMISE12."""
+    held = Counter(entry.group for entry in entries)
+    named = any((entry.group or "").casefold() in entry.stem.casefold() for entry in entries)
+    if named or len({entry.stem for entry in entries}) < len(entries) or max(held.values()) == 1:
+        return ()
+    listed = some([f"{group}: {number}" for group, number in held.items()])
+    return (
+        f"cases of a folder are taken as one person's ({listed}); if not, say who is who (`group_regex`)",
+    )
 
 
 def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
@@ -202,16 +227,27 @@ def _alone(folders: Iterable[CaseFolder]) -> list[tuple[str, Entry]]:
 
 def _owner(label: str, images: Mapping[str, Path]) -> str | None:
     """The role of the image that a label is called as, and something beyond."""
-    own = label.casefold()
+    own, plain = label.casefold(), plain_name(label).casefold()
     fitting = [
         role
         for role in images
         if role
-        and (
-            own.startswith(tuple(role.casefold() + mark for mark in SEPARATORS)) or plain_name(label) == role
-        )
+        and (own.startswith(tuple(role.casefold() + mark for mark in SEPARATORS)) or plain == role.casefold())
     ]
-    return max(fitting, key=len, default=None)
+    return max(fitting, key=len, default=None) or _owner_by_entities(label, images)
+
+
+def _image_of(label: str, images: Mapping[str, Path]) -> str | None:
+    """As `_owner`, else the image that is called as the folder, or the only one, where others have owners."""
+    alone = next(iter(images)) if len(images) == 1 else None
+    return _owner(label, images) or ("" if "" in images else alone)
+
+
+def _owner_by_entities(label: str, images: Mapping[str, Path]) -> str | None:
+    """Of BIDS, the one image with the entities of a label: `dir-ax_ct` of `dir-ax_seg-vert_msk`."""
+    entities = {role: role.rpartition("_")[0] for role in images}
+    fitting = [role for role, own in entities.items() if "-" in own and label.startswith(f"{own}_")]
+    return fitting[0] if len(fitting) == 1 < len(images) else None
 
 
 def _kind(role: str) -> str:
@@ -241,9 +277,12 @@ def _place(folder: CaseFolder) -> Path:
 
 
 def _two_labels(place: Path, one: Path, other: Path) -> DataError:
+    apart = one.parent != other.parent and DERIVATIVES in (*one.parts, *other.parts)
+    way = "name the folder of one kind with `masks`" if apart else "take one out"
     return DataError(
         f"{place}: {one.name} and {other.name} are both called as labels of one image; expected one for "
-        f"each; take one out, or {REMEDY}"
+        f"each; {way}; where each is of another organ put all into a folder {ORGANS}/ of the "
+        "case, or list the files in a CSV with columns image,label:liver,label:spleen"
     )
 
 

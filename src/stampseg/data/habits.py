@@ -17,6 +17,19 @@ MASK_FOLDERS = (
     *("masks", "mask", "labels", "label", "labelstr", "annotations", "annotation"),
     *("segmentations", "segmentation", "ground_truth", "groundtruth", "gt", "targets"),
 )
+KIND_WORDS = frozenset(
+    (
+        *("images", "masks", "mask", "labels", "label", "segmentations", "segmentation"),
+        *("annotations", "annotation", "manual", "groundtruth", "ground"),
+    )
+)
+PREDICTED = frozenset(("predictions", "prediction", "preds", "pred"))
+SIDES = frozenset(
+    (
+        *("training", "train", "validation", "valid", "val", "testing", "test"),
+        *("labelled", "labeled", "unlabelled", "unlabeled"),
+    )
+)
 IMAGE_WORDS = ("images", "image", "img", "scan", "volume", "vol", "photo", "ct", "mri", "mr", "us")
 
 
@@ -26,9 +39,26 @@ def plain_name(stem: str) -> str:
 
 
 def is_label_name(stem: str) -> bool:
-    """Whether a name says that it is of a label: one of these words is in it, as in `t1_seg-manual`."""
+    """Whether a name says that it is of a label, or predicted: one of these words is in it, as in
+    `t1_seg-manual` or `TumorMask`, or a part ends with one, as `brainmask`.
+    """
     parts = re.split(f"[{re.escape(SEPARATORS)}]", stem.lower())
-    return not LABEL_SET.isdisjoint(parts) or plain_name(stem) != stem
+    words = {*parts, *words_of(stem)}
+    return (
+        not words.isdisjoint(LABEL_SET | PREDICTED)
+        or any(part.endswith("mask") for part in parts)
+        or plain_name(stem) != stem
+    )
+
+
+def is_kind_folder(name: str) -> bool:
+    """Whether a folder is called as of images or of masks alone: `imagesTs`, `leftMask`, `1st_manual`."""
+    return not words_of(name).isdisjoint(KIND_WORDS | PREDICTED)
+
+
+def words_of(name: str) -> set[str]:
+    """The words of a name in small letters, where a capital letter begins one: `leftMask`, `MRSeg`."""
+    return {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
 def image_name(stem: str) -> str:

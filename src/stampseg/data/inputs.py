@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.text import some
-from .case_folders import CaseFolder, case_folder, find_case_folders
+from .case_folders import CaseFolder, case_folder, find_case_folders, is_picture
 from .case_roles import bare_entries
 from .cases import Case, cases_of, read_case_csv
 from .habits import MASK_FOLDERS
@@ -42,6 +42,8 @@ def find_inputs(paths: Sequence[Path], channels: int | None = None, names: Seque
     folders = {path: found for path in map(Path, paths) if (found := _case_folders_at(path, channels, names))}
     rest = [path for path in map(Path, paths) if path not in tables and path not in folders]
     files = [file for path in rest for file in _images_at(path)]
+    studies = [study for path in folders for study in list_images(path) if study.is_dir()]
+    files += [file for study in studies for file in _images_in(study)]
     # The same file may be named twice, as by a folder and a pattern.
     unique = list({os.path.realpath(file): file for file in files}.values())
     cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
@@ -53,13 +55,19 @@ def find_inputs(paths: Sequence[Path], channels: int | None = None, names: Seque
 
 
 def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> list[CaseFolder]:
-    """Folders of cases: those in a folder that holds no image itself; or it alone, with files that are called
-    as the channels are.
+    """Folders of cases: those in a folder that holds no image itself, but for a picture beside volumes or the
+    series of studies; or it alone, with files that are called as the channels are.
     """
-    if not path.is_dir() or series_format(path):
+    if not path.is_dir():
         return []
-    if not list_images(path):
-        return find_case_folders(path)
+    files = list_images(path)
+    below = find_case_folders(path) if all(file.is_dir() or is_picture(file) for file in files) else []
+    if any(file.is_dir() for file in files):  # studies; among them those with a label beside their series
+        below = [case for case in below if any(image.is_dir() for image in case.images.values())]
+    if any(file.is_file() for file in files):  # a picture
+        below = [case for case in below if not all(map(is_picture, case.images.values()))]
+    if below or not files or series_format(path):
+        return below if any(case.images for case in below) else []
     own = case_folder(path)
     called = {role.casefold() for role in own.images}
     whole = len(names) > 1 and channels == len(names) and {name.casefold() for name in names} <= called

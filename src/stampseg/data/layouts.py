@@ -23,6 +23,7 @@ from .organs import names_of, organ_folders
 from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
 from .regions import NO_REGIONS
 
+MANUAL = "manual"
 SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
@@ -78,10 +79,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
 
 
 def _of_case_folders(folder: Path, masks: Path | None) -> Roles | None:
-    """What folders of cases hold, where no folder is called as one of images or masks."""
-    names = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
-    if names & {*IMAGE_FOLDERS, *MASK_FOLDERS} and not any(name.startswith("sub-") for name in names):
-        return None
+    """What folders of cases hold; None where there are none, or none has a label."""
     return labelled_entries(find_case_folders(folder, masks))
 
 
@@ -141,6 +139,8 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
             raise DataError(f"{data / given}: the folder named by `{kind}` is missing in {data} ({listed})")
         return data / given
     fitting = [name for name in seen if name.lower() in names]
+    if fitting and kind == "masks":  # of retinal data sets, where mask/ is the field of view
+        fitting += [name for name in seen if MANUAL in name.lower() and name not in fitting]
     if len(fitting) > 1:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
     if not fitting and (data / SUGGESTED).is_file():
@@ -152,12 +152,28 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
     if not fitting:
         inner = [name for name in seen if _holds_pair(data / name)]
         way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""
+        if kind == "images":
+            way += _way_to_images(data)
         if data.absolute().name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS):
             way = f"give the folder above it, {data.absolute().parent}, as DATA; "
         raise DataError(
             f"{data}: no folder of {kind} found ({listed}); {way}name it with `{kind}`; {EXPECTED}"
         )
     return data / fitting[0]
+
+
+def _way_to_images(data: Path) -> str:
+    """What to do with files in the folder itself, or in folders of cases none of which has a label."""
+    if any(path.is_file() for path in list_images(data)):
+        return "where its own files are images and labels, give . as `images` and as `masks`; "
+    cases = [case for case in find_case_folders(data) if case.images]
+    if not cases:
+        return ""
+    files = [path.name for path in cases[0].images.values()]
+    return (
+        f"no file in its folders is called as a label (the first: {some(files)}), as by seg or mask in "
+        "front or behind; rename the labels, or list all in a CSV; "
+    )
 
 
 def _holds_pair(folder: Path) -> bool:

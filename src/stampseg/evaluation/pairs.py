@@ -9,7 +9,8 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.text import counted, some
 from ..data.case_folders import find_case_folders
-from ..data.case_roles import labels_of
+from ..data.case_roles import labelled_entries
+from ..data.cases import cases_of
 from ..data.habits import SEPARATORS
 from ..data.io.formats import list_labels, readable, series_format, suffix_of
 from ..data.io.probabilities import PROBABILITIES
@@ -24,10 +25,13 @@ def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, Pa
     if not labels.is_dir() or list_labels(labels):
         return {}
     try:
-        found = labels_of(find_case_folders(labels))
+        found = labelled_entries(find_case_folders(labels))
+        if found is None or found.organs:
+            return {}
+        of_cases = {case.id: case.label for case in cases_of(found.entries, labels, None) if case.label}
     except DataError:  # folders of another meaning
         return {}
-    return found if set(found) & set(cases) else {}
+    return of_cases if set(of_cases) & set(cases) else {}
 
 
 def label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
