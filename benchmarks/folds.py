@@ -123,9 +123,9 @@ def page(rows: list[dict]) -> str:
     """Both tables."""
     said = [
         "# What folds are worth", "",
-        "People drawn anew, who are neither in a trial nor in the study; others test. Made by",
-        "`python benchmarks/folds.py DATA WORK docs/results/folds.jsonl`, and with `--page` this page. One run of each: differences",
-        "of a point between two networks are within what another seed would give.", "",
+        "Draws of people that neither a trial nor the study used; others test. Made by",
+        "`python benchmarks/folds.py DATA WORK docs/results/folds.jsonl`, and with `--page` this page. One run of each network in",
+        "each draw: a point between two of them may be the seed's.", "",
         "## Is the Dice out of fold that of other people?", "",
         "| set | labels | draw | folds | out of fold | its limits | other people, one network | apart |",
         "|---|---:|---:|---:|---:|---|---:|---:|",
