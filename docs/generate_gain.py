@@ -62,8 +62,17 @@ def controls(figures: dict[str, Any]) -> str:
         if pairs:
             mean = sum(pair["difference"] for pair in pairs) / len(pairs)
             draws = sum(len(pair["draws"]) for pair in pairs)
-            said.append(f"against {words} {mean:+.3f} ({len(pairs)} sets, {draws} draws)")
+            cost = sum(flops(figures, pair, name) / flops(figures, pair, OURS) for pair in pairs) / len(pairs)
+            said.append(
+                f"against {words}, which takes {cost:.1f} times its operations, {mean:+.3f} ({len(pairs)} sets, {draws} draws)"
+            )
     return f"Where all learn by the same recipe, ours stands, as far as the study has come, {' and '.join(said)}."
+
+
+def flops(figures: dict[str, Any], pair: dict[str, Any], name: str) -> float:
+    """Of a method's networks in the setting of a pair."""
+    of = (pair["task"], pair["labels"], name)
+    return next(m["flops"] for m in figures["methods"] if (m["task"], m["labels"], m["method"]) == of)
 
 
 def page(text: str) -> str:
