@@ -160,17 +160,7 @@ def _doubtful_people(entries: Sequence[Entry]) -> tuple[str, ...]:
 def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
     """A case for each folder."""
     for folder in labelled:
-        if not folder.images:
-            label = next(iter((*folder.labels.values(), *folder.organs.values())))
-            raise DataError(
-                f"{label}: is a label, and its folder holds no image; add it, or take the label out"
-            )
-        labels = [
-            *folder.labels.values(),
-            *([next(iter(folder.organs.values())).parent] if folder.organs else []),
-        ]
-        if len(labels) > 1:
-            raise _two_labels(_place(folder), labels[0], labels[1])
+        _check_label(folder)
     single = all(len(folder.images) == 1 for folder in labelled)  # whatever it is called
     if not single and len({frozenset(_by_fold(folder.images)) for folder in labelled}) > 1:
         raise _unequal(labelled)
@@ -190,6 +180,17 @@ def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFol
         entries.append(Entry(folder.name, images, first, folder.person, organs, channels))
     told = _told("folders left out, whose images are not those of the labelled ones", left)
     return Roles(entries, channels, _organs(labelled), told)
+
+
+def _check_label(folder: CaseFolder) -> None:
+    """Refuse a label without an image, and several labels of one case."""
+    masks = [path.parent for path in folder.organs.values()][:1]
+    labels = [*folder.labels.values(), *masks]
+    if not folder.images:
+        label = next(iter((*folder.labels.values(), *folder.organs.values())))
+        raise DataError(f"{label}: is a label, and its folder holds no image; add it, or take the label out")
+    if len(labels) > 1:
+        raise _two_labels(_place(folder), labels[0], labels[1])
 
 
 def _organs(labelled: Sequence[CaseFolder]) -> tuple[str, ...]:

@@ -13,10 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import some
 from .case_table import read_table
 from .duplicates import find_duplicates
-from .io.formats import (
-    format_of,
-    stem_of,
-)
+from .io.formats import format_of, stem_of
 from .io.limits import check_kind
 from .io.readers import output_name
 from .layouts import EXPECTED, list_csv, list_folder
@@ -62,9 +59,11 @@ class Case:
         """File name of the labels that are predicted for it: as `output_name`; but where its id is not its
         image's name, as of `case_1/imaging.nii.gz`, its id with that ending.
         """
-        name, suffix = output_name(self.images), format_of(self.images[0]).mask_suffix_of(self.images[0])
-        own = {stem_of(self.images[0]), name.removesuffix(suffix)}
-        return name if self.id in own else self.id.replace("/", "_") + suffix
+        first, name = self.images[0], output_name(self.images)
+        if self.id == stem_of(first):
+            return name
+        suffix = format_of(first).mask_suffix_of(first)
+        return name if self.id == name.removesuffix(suffix) else self.id.replace("/", "_") + suffix
 
     @property
     def bare(self) -> Case:

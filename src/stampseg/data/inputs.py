@@ -58,7 +58,7 @@ def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> 
     """Folders of cases: those in a folder that holds no image itself, but for a picture beside volumes or the
     series of studies; or it alone, with files that are called as the channels are.
     """
-    if not path.is_dir():
+    if not path.is_dir() or (len(names) < 2 and not any(map(os.path.isdir, path.iterdir()))):
         return []
     files = list_images(path)
     below = find_case_folders(path) if all(file.is_dir() or is_picture(file) for file in files) else []
