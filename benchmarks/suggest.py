@@ -2,11 +2,12 @@
 
     OMP_NUM_THREADS=1 python benchmarks/suggest.py DATA WORK docs/results/suggest.jsonl
 
-On two sets (hippocampus, fetal heads) and three draws: five people are labelled, 30 or 40 test, the scans of all others are
-seen without labels. A network learns from the five; then five more are labelled, chosen by `suggest` or by chance among the same
-scans, and a network learns from the ten, anew and with `--from`. All runs of a draw have the same seed and steps. A row is
-written for each network, with the Dice of every person who tests; rows that are there are not made again, and a run that was
-stopped is taken up. At the end the paired differences are printed. One thread; five trainings a draw, thirty in all.
+On two sets (cardiac slices, fetal heads) and three draws: one scan each of five people is labelled, 4 or 40 people test, all
+other scans are seen without labels. A network learns from the five; then five more are labelled, chosen by `suggest` or by chance
+among the scans of people of whom none is labelled, and a network learns from the ten, anew and with `--from`. Chance as well takes
+one scan of a person. All runs of a draw have the same seed and steps. A row is written for each network, with the Dice of every
+person who tests; rows that are there are not made again, and a run that was stopped is taken up. At the end the paired
+differences are printed. One thread; five trainings a draw, thirty in all.
 """
 
 from __future__ import annotations
@@ -47,36 +48,45 @@ class Task:
     data: str
     images: str | None
     masks: str | None
-    test: int
+    test: int  # people
     steps: int
+    people: str | None = None  # how a person is found in a name; None: each image is another's
     trial: bool = False  # of this script: networks may find nothing
 
 
 TASKS = {
-    "hippocampus": Task("hippocampus_mri/cases.csv", None, None, 30, 700),
+    "cardiac": Task("cardiac_mri", None, None, 4, 800, "(.+)-IM-"),
     "fetal": Task("fetal_head_ultrasound", "images", "masks", 40, 600),
 }
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """One case of each person."""
+    """Who is labelled, whose scans are to be chosen from, what else is seen without labels, and who tests."""
 
     labelled: list[Case]
     others: list[Case]
+    beside: list[Case]  # of people who are labelled
     test: list[Case]
 
 
 def draw(cases: list[Case], task: Task, number: int) -> Drawn:
-    """People in an order of this draw: the first are labelled, the last test."""
-    one_each = {case.group: case for case in sorted(cases, key=lambda case: case.id, reverse=True)}
-    people = sorted(one_each)
-    random.Random(7919 * number + 17).shuffle(people)
-    testing = set(people[-task.test :])
-    tests = [case for case in cases if case.group in testing]
+    """People in an order of this draw: the first are labelled, with one scan each; the last test."""
+    chance = random.Random(7919 * number + 17)
+    people = sorted({case.group for case in cases})
+    chance.shuffle(people)
+    first, testing = people[:FIRST], set(people[-task.test :])
+    labelled = [one_of(cases, person, chance) for person in first]
     return Drawn(
-        [one_each[p] for p in people[:FIRST]], [one_each[p] for p in people[FIRST : -task.test]], tests
+        labelled,
+        [case for case in cases if case.group not in testing and case.group not in first],
+        [case for case in cases if case.group in first and case not in labelled],
+        [case for case in cases if case.group in testing],
     )
+
+
+def one_of(cases: list[Case], person: str, chance: random.Random) -> Case:
+    return chance.choice([case for case in cases if case.group == person])
 
 
 def stampseg(*words: object) -> float:
@@ -106,16 +116,21 @@ def train(run: Path, *words: object) -> None:
         stampseg("train", *words, "-o", run, "--quiet")
 
 
-def chosen(drawn: Drawn, run: Path, place: Path, choice: str, number: int) -> tuple[list[Case], float]:
-    """The five scans, and the seconds of choosing them."""
+def chosen(
+    task: Task, drawn: Drawn, run: Path, place: Path, choice: str, number: int
+) -> tuple[list[Case], float]:
+    """The five scans, each of another person, and the seconds of choosing them."""
     if choice == "by chance":
-        return random.Random(104729 * number + 5).sample(drawn.others, MORE), 0.0
+        chance = random.Random(104729 * number + 5)
+        people = chance.sample(sorted({case.group for case in drawn.others}), MORE)
+        return [one_of(drawn.others, person, chance) for person in people], 0.0
     seconds = place / "seconds.json"
     if not seconds.exists():
         images = [case.images[0] for case in drawn.others]
         place.mkdir(parents=True, exist_ok=True)
         todo = place / f"todo-{len(list(place.iterdir()))}"  # an earlier one may have been stopped
-        took = stampseg("suggest", run, *images, "-o", todo, "-n", MORE, "--threads", 1)
+        regex = ("--group-regex", task.people) if task.people else ()
+        took = stampseg("suggest", run, *images, "-o", todo, "-n", MORE, "--threads", 1, *regex)
         seconds.write_text(json.dumps([str(todo), took]))
     todo, took = json.loads(seconds.read_text())
     with (Path(todo) / "suggested.csv").open() as file:
@@ -150,7 +165,10 @@ def tested(run: Path, drawn: Drawn, place: Path) -> dict[str, float]:
 def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: set[tuple]) -> Any:
     """The rows of a draw that are not there yet."""
     found = find_dataset(
-        data / task.data, images=task.images and Path(task.images), masks=task.masks and Path(task.masks)
+        data / task.data,
+        images=task.images and Path(task.images),
+        masks=task.masks and Path(task.masks),
+        group_regex=task.people,
     )
     drawn, place = draw(list(found.cases), task, number), work / name / str(number)
     trial = TRIAL if task.trial else ()
@@ -165,7 +183,8 @@ def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: 
         *(TINY if trial else ()),
     )
     first = place / "first"
-    train(first, write_table(place / "first.csv", drawn.labelled, drawn.others), *common)
+    unlabelled = [*drawn.others, *drawn.beside]
+    train(first, write_table(place / "first.csv", drawn.labelled, unlabelled), *common)
     pairs: list[tuple[str, str]] = [("first", "anew"), *((choice, way) for choice in CHOICES for way in WAYS)]
     for choice, way in pairs:
         if (name, number, choice, way) in done:
@@ -174,9 +193,9 @@ def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: 
         if choice == "first":
             run = first
         else:
-            five, seconds = chosen(drawn, first, place / "suggest", choice, number)
+            five, seconds = chosen(task, drawn, first, place / "suggest", choice, number)
             if way == "anew":
-                rest = [case for case in drawn.others if case not in five]
+                rest = [case for case in unlabelled if case not in five]
                 train(run, write_table(place / f"{choice}.csv", [*drawn.labelled, *five], rest), *common)
             else:
                 more = write_table(place / f"{choice}-more.csv", five, [])
@@ -236,7 +255,7 @@ def main() -> None:
         for name in options.tasks:
             task = TASKS[name]
             if options.steps:
-                task = replace(task, steps=options.steps, test=6, trial=True)
+                task = replace(task, steps=options.steps, test=min(task.test, 6), trial=True)
             for row in draw_rows(name, task, number, options.data, options.work, done):
                 rows.append(row)
                 with options.rows.open("a") as file:
