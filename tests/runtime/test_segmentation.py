@@ -73,6 +73,24 @@ def test_a_model_that_finds_every_label_is_not_warned_of(
     assert lines(tmp_path, monkeypatch, True) == []
 
 
+def test_a_label_beside_its_image_is_not_segmented_and_that_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        segmentation, "open_segmenter", lambda *a, **k: OpenModel(PLAN, lambda: nullcontext(find))
+    )
+    (tmp_path / "in").mkdir()
+    for name in ("p1", "p1_seg"):
+        Image.fromarray(np.full((8, 8), 200, np.uint8)).save(tmp_path / "in" / f"{name}.png")
+    said: list[str] = []
+    written = segmentation.segment(tmp_path / "m", [tmp_path / "in"], tmp_path / "out", echo=said.append)
+    assert [path.name for path in written] == ["p1.png"]
+    assert said[0] == (
+        f"WARNING: {tmp_path / 'in'}: 1 file left out, called as labels of others in it: p1_seg.png; name "
+        "such a file itself to use it"
+    )
+
+
 @pytest.mark.parametrize("everything", [False, True])
 def test_stray_pieces_are_left_out_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, everything: bool

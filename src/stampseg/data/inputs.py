@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.text import some
+from ..core.text import counted, some
 from .case_folders import CaseFolder, case_folder, find_case_folders, is_picture
 from .case_roles import bare_entries
 from .cases import Case, cases_of, read_case_csv
@@ -23,16 +23,26 @@ from .io.formats import (
     stem_of,
 )
 from .io.limits import check_kind
-from .pairing import group_channels, in_order
+from .pairing import group_channels, in_order, labels_beside
 
 
-def find_inputs(paths: Sequence[Path], channels: int | None = None, names: Sequence[str] = ()) -> list[Case]:
+def _say_nothing(text: str) -> None:
+    pass
+
+
+def find_inputs(
+    paths: Sequence[Path],
+    channels: int | None = None,
+    names: Sequence[str] = (),
+    tell: Callable[[str], None] = _say_nothing,
+) -> list[Case]:
     """Images to predict: files, folders of files or of DICOM series, folders with one for each case, or CSVs.
 
     Files `x_0000`, `x_0001`, ... are the channels of one case when all files are named so and every
     case has as many, `channels` of them where that is given (the number the model reads). Channels that are
     called otherwise are told by the columns of a CSV, as for training; its labels are not read. In folders of
-    cases they are told by `names`, those of the channels that the model reads, if it has some.
+    cases they are told by `names`, those of the channels that the model reads, if it has some. Files of a
+    folder that are called as labels of others in it are left out, and `tell` is told.
 
     Raises:
         DataError: a path is missing or no image, a folder holds none, or two inputs would be
@@ -41,7 +51,7 @@ def find_inputs(paths: Sequence[Path], channels: int | None = None, names: Seque
     tables = [path for path in map(Path, paths) if path.suffix.lower() == ".csv" and path.is_file()]
     folders = {path: found for path in map(Path, paths) if (found := _case_folders_at(path, channels, names))}
     rest = [path for path in map(Path, paths) if path not in tables and path not in folders]
-    files = [file for path in rest for file in _images_at(path)]
+    files = [file for path in rest for file in _images_at(path, tell)]
     studies = [study for path in folders for study in list_images(path) if study.is_dir()]
     files += [file for study in studies for file in _images_in(study)]
     # The same file may be named twice, as by a folder and a pattern.
@@ -74,7 +84,7 @@ def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> 
     return [own] if whole else []
 
 
-def _images_at(path: Path) -> list[Path]:
+def _images_at(path: Path, tell: Callable[[str], None]) -> list[Path]:
     if not os.path.lexists(path):
         raise DataError(f"{path}: no such file or folder; expected an image or a folder of images")
     check_kind(path)
@@ -86,7 +96,13 @@ def _images_at(path: Path) -> list[Path]:
     check_one_series(path, entries)
     if series_format(path) and not below:
         entries = [path]
-    files = [image for entry in entries for image in _images_in(entry)]
+    labels = labels_beside(entry for entry in entries if entry.is_file())
+    if labels:
+        tell(
+            f"{path}: {counted(len(labels), 'file')} left out, called as labels of others in it: "
+            f"{some([label.name for label in labels])}; name such a file itself to use it"
+        )
+    files = [image for entry in entries if entry not in labels for image in _images_in(entry)]
     if not files:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
         folders = [name for name in folders if name.lower() not in MASK_FOLDERS] or folders

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -14,13 +14,16 @@ from ..data.inputs import find_inputs
 from ..data.plan import Plan
 
 
-def inputs_of(model: Path, inputs: Sequence[Path | Case], plan: Plan) -> list[Case]:
+def inputs_of(
+    model: Path, inputs: Sequence[Path | Case], plan: Plan, tell: Callable[[str], None]
+) -> list[Case]:
     """As `find_inputs`; channels that a CSV or files name are those that the model names.
 
     Args:
         model: a file or run folder.
         inputs: as of `find_inputs`, or cases that it gave, which are taken as they are.
         plan: of the model.
+        tell: is told of files that are left out.
 
     Raises:
         DataError: as `find_inputs`; the model names other channels, or several and does not say their order.
@@ -28,7 +31,7 @@ def inputs_of(model: Path, inputs: Sequence[Path | Case], plan: Plan) -> list[Ca
     names = plan.channel_names or _of_run(model)
     found = [each for each in inputs if isinstance(each, Case)]
     paths = [each for each in inputs if not isinstance(each, Case)]
-    cases = [*found, *(find_inputs(paths, plan.in_channels, names) if paths or not found else ())]
+    cases = [*found, *(find_inputs(paths, plan.in_channels, names, tell) if paths or not found else ())]
     named = next((case for case in cases if case.channels), None)
     if named is None:
         return cases

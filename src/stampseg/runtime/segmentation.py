@@ -147,7 +147,8 @@ def segment_all(
             "predict with one of its networks"
         )
     opened = opened.with_all_pieces() if all_pieces else opened
-    cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan)
+    tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
+    cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan, tell)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = {case.images: output / case.mask_name for case in cases}
@@ -162,7 +163,6 @@ def segment_all(
 
     if opened.models:
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
-    tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
     options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}

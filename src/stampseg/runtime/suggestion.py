@@ -115,7 +115,7 @@ def suggest(
     check_order(model, inputs, "suggest")
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     people = regex_of(model) if group_regex is None else group_regex
-    cases = with_groups(inputs_of(model, inputs, opened.plan), people)
+    cases = with_groups(inputs_of(model, inputs, opened.plan, echo), people)
     labelled = _labelled(model)
     known = {case.id for case in trained_on(cases, labelled, opened.trained_on)}
     left = [case for case in cases if case.id not in known]
