@@ -31,7 +31,14 @@ def row(parameter: Any) -> str:
     else:
         names = ", ".join((*parameter.opts, *parameter.secondary_opts))
     text = (getattr(parameter, "help", "") or "").replace("|", "\\|")
-    return f"| `{names}` | {text} |"
+    return f"| `{names}` | {text}{default(parameter, text)} |"
+
+
+def default(parameter: Any, text: str) -> str:
+    """What holds where nothing is given, if the meaning does not say it."""
+    value = parameter.default
+    known = value is None or isinstance(value, bool) or value in ((), "") or "default" in text.lower()
+    return "" if known or callable(value) else f" Default: {value}."
 
 
 if __name__ == "__main__":

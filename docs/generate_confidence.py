@@ -24,7 +24,7 @@ SPLITS = 20  # of the people, for the calibration
 FAILED, FIFTH = 0.5, 0.2
 PASSES = 3
 BARS = {"rho": 0.6, "error": 0.06, "low": 0.80, "high": 0.95, "caught": 0.7, "alarms": 0.05}
-FIGURES = {"ours": "expected Dice", "entropy": "entropy", "volume": "volume alone"}
+FIGURES = {"ours": "certainty", "entropy": "entropy", "volume": "volume alone"}
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stampseg.core.text import counted
+
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "results" / "few-labels" / "few-labels.json"
 BEGIN, END = "<!-- made by docs/generate_gain.py -->\n", "<!-- end -->"
 OURS, USUAL = "ours", "dense as usual"
 CONTROLS = {
     "dense, same recipe": "the uncut network",
-    "flat, equal parameters": "a network as small from the start",
+    "flat, equal parameters": "a network with as few parameters from the start",
+    "flat, equal FLOPs": "one with as few operations from the start",
 }
 NAMES = {
     "cardiac": "heart chamber, MRI; {} people, five slices each",
@@ -63,10 +66,19 @@ def controls(figures: dict[str, Any]) -> str:
             mean = sum(pair["difference"] for pair in pairs) / len(pairs)
             draws = sum(len(pair["draws"]) for pair in pairs)
             cost = sum(flops(figures, pair, name) / flops(figures, pair, OURS) for pair in pairs) / len(pairs)
-            said.append(
-                f"against {words}, which takes {cost:.1f} times its operations, {mean:+.3f} ({len(pairs)} sets, {draws} draws)"
-            )
-    return f"Where all learn by the same recipe, ours stands, as far as the study has come, {' and '.join(said)}."
+            sets = counted(len(pairs), "set")
+            said.append(f"{mean:+.3f} from {words} ({cost:.1f} times the operations; {sets}, {draws} draws)")
+    listed = f"{', '.join(said[:-1])} and by {said[-1]}" if len(said) > 1 else "".join(said)
+    return f"With the same recipe, stampseg's Dice differs so far by {listed}. {verdicts(figures)}"
+
+
+def verdicts(figures: dict[str, Any]) -> str:
+    """Which claims about these networks the study has shown."""
+    claims = [claim for claim in figures["claims"] if claim["against"] in CONTROLS]
+    held = [CONTROLS[claim["against"]] for claim in claims if claim["verdict"] == "held"]
+    if not held:
+        return "What was claimed of these before the study began is not shown."
+    return f"Shown of what was claimed of these: that about {' and '.join(held)}."
 
 
 def flops(figures: dict[str, Any], pair: dict[str, Any], name: str) -> float:

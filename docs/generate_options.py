@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
@@ -42,17 +43,22 @@ def _is_set(field) -> bool:  # type: ignore[no-untyped-def]
 
 
 def _type(field) -> str:  # type: ignore[no-untyped-def]
-    annotation = field.annotation
-    text = (
-        annotation.__name__
-        if isinstance(annotation, type) and get_origin(annotation) is None
-        else str(annotation)
-    )
-    optional = "Optional" in text
-    for old in ("typing.", "Literal", "Optional"):
-        text = text.replace(old, "")
-    text = text.replace("NoneType", "None").replace("|", "or")
-    return f"`{text.strip('[]')}`{' or None' if optional else ''}" if "'" in text else text
+    words = _words(field.annotation)
+    return f"`{words}`" if "'" in words else words
+
+
+def _words(annotation: Any) -> str:
+    """A type as a user would write it: no `Annotated`, `Union` or `Literal`."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _words(parts[0])
+    if origin is Literal:
+        return ", ".join(map(repr, parts))
+    if origin in (Union, UnionType):
+        return " or ".join(map(_words, parts))
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join('...' if part is ... else _words(part) for part in parts)}]"
+    return "None" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
 def _default(field) -> str:  # type: ignore[no-untyped-def]

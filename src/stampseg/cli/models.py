@@ -222,9 +222,9 @@ def bench(
     precisions: Annotated[
         str, typer.Option("--precisions", help="Some of f32, bf16, int8, with commas.")
     ] = "f32",
-    threads: Annotated[int, typer.Option("--threads", min=1, help="To compute with.")] = 1,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads to compute with.")] = 1,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows at once, for the throughput.")] = 4,
-    seconds: Annotated[float, typer.Option("--seconds", min=0, help="For each figure.")] = 1.0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0, help="Seconds of each measurement.")] = 1.0,
     trusted: TrustOption = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -43,7 +43,7 @@ MergeOption = Annotated[
 ]
 OnlyOption = Annotated[
     str | None,
-    typer.Option("--only", help="Labels, by value or name, that are left, the others background: liver,3."),
+    typer.Option("--only", help="Labels to keep, by value or name; all others become background: liver,3."),
 ]
 SetOption = Annotated[
     list[str] | None,
