@@ -284,3 +284,30 @@ def test_the_last_layer_is_safe_unless_the_cost_lies_there(target: str) -> None:
     assert options.scope == ("all" if kind in ("flops", "memory", "latency") else "published")
     assert PruneOptions(target=options.target, rankable="all").scope == "all"
     assert PruneOptions(target=options.target, rankable="published").scope == "published"
+
+
+class Joined(nn.Module):
+    """Two layers side by side, of which a third is added to both, so that all are cut together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 12, 3, padding=1)
+        self.c, self.head = nn.Conv2d(16, 16, 3, padding=1), nn.Conv2d(16, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cat([self.a(x).relu(), self.b(x).relu()], dim=1)
+        return self.head((self.c(y) + y).relu())
+
+
+@pytest.mark.parametrize("kind", ["flops", "memory"])
+def test_channels_of_a_layer_at_its_least_width_do_not_stop_the_others_of_their_group(kind: str) -> None:
+    network = Joined()
+    graph = trace(network, torch.zeros(1, 1, 16, 16))
+    (group,) = graph.prunable
+    scores = {group.name: np.r_[np.full(4, 0.01), np.linspace(1, 2, 12)]}  # those of `a` rank lowest
+    limit = Limit(kind, int(0.6 * getattr(Tally(network, graph), kind)))  # type: ignore[arg-type]
+    cut = choose(network, graph, scores, limit=limit, minimum_width=4, cost=kind)  # type: ignore[arg-type]
+    tally = Tally(network, graph)
+    for index in cut.removed[group.name]:
+        tally.drop(group.start + index)
+    assert limit.met(tally) and min(cut.removed[group.name]) >= 4

@@ -22,7 +22,7 @@ from stampseg.core.config import TrainOptions
 from stampseg.core.errors import TrainingError, WiringError
 from stampseg.core.prune_options import CriterionName, Normalizer, PruneOptions
 from stampseg.networks.unet import UNet
-from stampseg.train.trainer import Trainer
+from stampseg.train.trainer import NotFiniteError, Trainer
 from tests.channels.cuts import random_cut
 
 SIDE = {2: 8, 3: 4}
@@ -455,3 +455,25 @@ def test_a_gathering_longer_than_a_stretch_takes_all_of_its_steps_and_no_other()
 
     np.testing.assert_allclose(gathered(20), gathered(4, anew=True))
     assert not np.allclose(gathered(20), gathered(3))
+
+
+def test_a_stretch_begun_anew_after_a_loss_that_is_no_number_keeps_what_was_gathered_before() -> None:
+    """As in a run that was resumed in the middle of a stretch."""
+    network, graph, _ = make(2)
+    trainer = Trainer(network.float(), Fixed(), TrainOptions(), 20, torch.device("cpu"))
+    gathering = trainer.watcher = Gathering(network, graph, "taylor-abs", 20)
+    for left in (6, 5):  # what the run gathered before it was stopped
+        with gathering.step(left):
+            network(Fixed().content["image"]).square().mean().backward()
+    trainer.taken = 2
+    good, failed = trainer._step, []
+
+    def once_no_number() -> float:
+        if not failed:
+            failed.append(1)
+            raise NotFiniteError("loss is nan")
+        return good()
+
+    trainer._step = once_no_number  # type: ignore[method-assign]
+    trainer.train(6)
+    assert gathering.batches == 6

@@ -36,6 +36,15 @@ def test_a_page_with_json_and_csv_beside_it(study: Path, tmp_path: Path) -> None
         assert len(list(csv.DictReader(stream))) == 6
 
 
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_folders_of_a_data_set_that_is_not_named_are_refused(
+    command: str, study: Path, tmp_path: Path
+) -> None:
+    said = call(command, study, "-o", tmp_path / "page.html", "--images", tmp_path, code=2).stderr
+    assert "--images and --masks name folders of --data, and there is none; give --data as well" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_markdown_for_a_page_of_results(study: Path, tmp_path: Path) -> None:
     call("compare", study, "-o", tmp_path / "few.md")
     text = (tmp_path / "few.md").read_text(encoding="utf-8")

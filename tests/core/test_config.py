@@ -46,6 +46,23 @@ def test_another_preset_takes_the_place_of_the_files() -> None:
     assert changed.settled == changed == NetworkOptions(norm="instance")
 
 
+@pytest.mark.parametrize("preset", ["default", "one-shot"])
+def test_another_preset_of_the_run_takes_away_what_the_files_brought(preset: str) -> None:
+    filed = parse_config({"preset": "published", "prune": {"rounds": 7}}, "options.yaml")
+    assert (filed.prune.criterion, filed.prune.guard, filed.unlabelled) == ("taylor", False, "none")
+    changed = filed.merged({"preset": preset})
+    own = {"rounds": 7} if preset == "default" else {}  # which one-shot says itself
+    assert changed == parse_config({"preset": preset, "prune": own}, "test")
+
+
+def test_a_grid_takes_back_the_spacing_of_the_file() -> None:
+    filed = parse_config({"data": {"spacing": [1.0, 1.0, 3.0]}}, "options.yaml")
+    assert filed.merged({"data": {"grid": "native"}}).data.spacing is None
+    assert filed.merged({"train": {"steps": 5}}).data.spacing == (1.0, 1.0, 3.0)
+    both = filed.merged({"data": {"grid": "native", "spacing": [2.0, 2.0, 2.0]}})
+    assert both.data.spacing == (2.0, 2.0, 2.0)
+
+
 @pytest.mark.parametrize(
     "spelt_out", [{}, {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu"}]
 )

@@ -163,3 +163,12 @@ def test_a_narrow_convolution_of_one_volume_is_faster():
 
     with torch.inference_mode():
         assert measure(fast, seconds=0.1).least < 0.5 * measure(lambda: layer(x), seconds=0.1).least
+
+
+@pytest.mark.parametrize("options", [{"stride": [2, 2]}, {"dilation": [2, 2], "padding": (2, 2)}])
+def test_sizes_given_as_lists_are_taken_as_torch_takes_them(options):
+    x = torch.randn(1, 4, 16, 16).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(4, 4, 3, 3)
+    with narrow_layers():
+        found = F.conv2d(x, weight, **options)
+    torch.testing.assert_close(found, F.conv2d(x, weight, **options), rtol=1e-5, atol=1e-5)

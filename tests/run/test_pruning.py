@@ -201,6 +201,14 @@ def test_data_of_another_kind_are_refused(trained: Path, pictures: Path, tmp_pat
     assert "weights.pt" in said and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("method", ["stamp", "stamp+"])
+def test_one_rate_of_dropout_is_for_methods_that_do_not_prune(method: str, tmp_path: Path) -> None:
+    rate = ("--method", method, "--set", "train.channel_dropout=0.2")
+    said = call("train", tmp_path, "-o", tmp_path / "new", *rate, code=2).stderr
+    assert f"train.channel_dropout 0.2 with --method {method}: it is for methods that do not prune" in said
+    assert not (tmp_path / "new").exists()
+
+
 def test_widths_of_a_run_are_for_a_method_without_its_own(tmp_path: Path) -> None:
     widths = ("--set", f"network.widths_of={tmp_path / 'run'}")
     said = call("train", tmp_path, "-o", tmp_path / "new", *widths, code=2).stderr

@@ -49,6 +49,12 @@ def test_every_kind_of_layer_runs_in_every_runtime(
     assert table.milliseconds(call, (2 if transposed else 3,) * axes, 3, 2) > 0
 
 
+def test_measuring_a_layer_leaves_the_random_numbers_of_the_training_alone(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    LayerTable("eager", tmp_path / "times.json", Counting()).milliseconds(CALL, (3, 3), 4, 8)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_width_of_the_grid_is_measured_once_and_kept(tmp_path: Path) -> None:
     timer, path = Counting(), tmp_path / "folder" / "times.json"
     table = LayerTable("eager", path, timer)

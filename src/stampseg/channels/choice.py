@@ -221,7 +221,11 @@ def _next_step(
     room: Room,
     largest: int,
 ) -> Step:
-    """As many of the queue's first channels as have the least importance per cost; none where none may go."""
+    """As many of the queue's first channels as have the least importance per cost; none where none may go.
+
+    Those whose layer is at its least width leave the queue: they will never go, and others behind them may.
+    """
+    queue[:] = [index for index in queue if room.has([group.start + index])]
     best = Step(np.inf, 0)
     for count in range(1, min(largest, len(queue)) + 1):
         channels = [group.start + index for index in queue[:count]]

@@ -56,7 +56,11 @@ class TargetedDropout(nn.Module):
     def set_rate(self, rate: Tensor) -> None:
         """Set the (C,) rates."""
         self.rate.copy_(rate)
-        self.active = bool(rate.any())
+        self.look()
+
+    def look(self) -> None:
+        """See anew whether any rate is above zero, after they were put in place."""
+        self.active = bool(self.rate.any())
 
     def extra_repr(self) -> str:
         return f"{self.rate.numel()}, mean rate {float(self.rate.mean()):.3g}"

@@ -155,7 +155,7 @@ def _per_example(
             gradients = [None] * len(order)
     for index, g in zip(order, gradients, strict=True):
         with torch.no_grad():
-            yield index, criterion.values(maps[index], g).double().cpu().numpy()
+            yield index, criterion.values(maps[index], g).cpu().double().numpy()  # MPS has no float64
 
 
 def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
@@ -218,8 +218,8 @@ def _from_weights(network: nn.Module, graph: ChannelGraph, criterion: Criterion)
     parameters = dict(network.named_parameters())
 
     def values(tensor: str, dim: int) -> np.ndarray:
-        weight = parameters[tensor].detach().double().movedim(dim, 0)
-        return criterion.values(weight[None])[0].cpu().numpy()
+        weight = parameters[tensor].detach().cpu().double().movedim(dim, 0)
+        return criterion.values(weight[None])[0].numpy()
 
     places = ((b.channels, values(b.tensor, b.dim)) for b in graph.bindings if b.role == role)
     scores, seen = _scatter(graph, places)
@@ -348,5 +348,5 @@ class Gathering:
 
     def _add(self, index: int, a: Tensor, gradient: Tensor | None) -> None:
         with torch.no_grad():
-            values = self.criterion.values(a, gradient).double().sum(dim=0).cpu().numpy()
+            values = self.criterion.values(a, gradient).cpu().double().sum(dim=0).numpy()
         self._seen.append((index, np.append(values, len(a))))

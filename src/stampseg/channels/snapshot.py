@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from .dropout import TargetedDropout
 from .graph import ChannelGraph
 from .module_kinds import COUNTED
 from .surgery import Copy, plain_copy, replace_tensors, state_of, successor
@@ -68,6 +69,9 @@ def restore(
         replace_tensors(plain, state_of(plain), successors)
         if isinstance(plain, nn.Module):
             _set_attributes(plain, then.attributes)
+            for module in plain.modules():
+                if isinstance(module, TargetedDropout):
+                    module.look()
     names = {id(old[name]): name for name in new}
     for group in optimizer.param_groups:
         group["params"][:] = [new[names[id(p)]] if id(p) in names else p for p in group["params"]]

@@ -9,7 +9,7 @@ import typer
 
 from ..core.level import Level
 from .app import app, reported, say
-from .options import DeviceOption, ImagesOption, MasksOption, TrustOption
+from .options import DeviceOption, ImagesOption, MasksOption, TrustOption, dataset_at
 
 
 @app.command()
@@ -43,11 +43,7 @@ def compare(
     from ..report.comparison.words import claims_head, verdict_text, warnings, where_text
     from ..report.comparison.writing import write_comparison
 
-    dataset = None
-    if data is not None:
-        from ..data.cases import find_dataset
-
-        dataset = find_dataset(data, images=images, masks=masks)
+    dataset = dataset_at(data, images, masks)
     found = write_comparison(
         study, output, other, device=device, trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite
     )

@@ -22,6 +22,7 @@ from .options import (
     OnlyOption,
     TrustOption,
     config_from,
+    dataset_at,
     labels_from,
 )
 
@@ -327,10 +328,9 @@ def report(
     device: DeviceOption = None,
 ) -> None:
     """Write one HTML page of a run. It shows the network as it shrank, its curves, every validation case."""
-    from ..data.cases import find_dataset
     from ..report.writing import write_report
 
-    dataset = find_dataset(data, images=images, masks=masks) if data is not None else None
+    dataset = dataset_at(data, images, masks)
     page = write_report(
         run, output, device=device or "cpu", trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite
     )

@@ -12,6 +12,7 @@ from ..core.errors import ConfigError
 
 if TYPE_CHECKING:
     from ..core.config import Config
+    from ..data.cases import Dataset
 
 _DATA = typer.Argument(
     help="Folder (images/ + masks/, Decathlon, nnU-Net raw, a folder for each case, BIDS) or a CSV.",
@@ -103,6 +104,24 @@ def _split(text: str) -> list[str]:
 
 
 SETS = ("data", "network", "prune", "train", "teacher")  # of options
+
+
+def dataset_at(data: Path | None, images: Path | None, masks: Path | None) -> Dataset | None:
+    """The data set that is named, if one is.
+
+    Raises:
+        ConfigError: folders of a data set without one.
+        DataError: as `find_dataset`.
+    """
+    from ..data.cases import find_dataset
+
+    if data is not None:
+        return find_dataset(data, images=images, masks=masks)
+    if images is not None or masks is not None:
+        raise ConfigError(
+            "--images and --masks name folders of --data, and there is none; give --data as well"
+        )
+    return None
 
 
 def config_from(path: Path | None, settings: list[str] | None, options: dict[str, Any]) -> Config:

@@ -176,7 +176,7 @@ class RunOptions(PlanOptions):
         str | None,
         typer.Option(
             "--target-latency",
-            help="Time of one window to come down to, measured on this machine: 50ms or 25%.",
+            help="Time of one window to come down to, measured on this machine's processor: 50ms or 25%.",
         ),
     ] = None
     target_memory: Annotated[

@@ -139,7 +139,9 @@ def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                     reporter.note(_other_round(folder, result.better_round))
         except BaseException as error:
             if folder.kept_after(error) and not folder.ended:
-                typer.echo(f"resume it with: stampseg train --resume {folder.path}", err=True)
+                typer.echo(
+                    f"resume it with: stampseg train --resume {shlex.quote(str(folder.path))}", err=True
+                )
             raise
 
 

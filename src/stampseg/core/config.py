@@ -314,9 +314,15 @@ class Config(Options):
     def merged(self, changes: dict, source: str = "options") -> Config:
         """A copy with nested `changes` applied and checked again; an error names their `source`.
 
-        A preset among them goes before what was set here, and behind what else they say.
+        A preset among them goes before what was set here, and behind what else they say; what the preset of
+        before brought goes with it. A working grid among them takes back a spacing that was set here.
         """
-        base = merge(_given(self), PRESETS.get(str(changes.get("preset")), {}))
+        base = _given(self)
+        if "preset" in changes:
+            base = merge(_without(base, PRESETS[self.preset]), PRESETS.get(str(changes["preset"]), {}))
+        data = changes.get("data")
+        if isinstance(data, dict) and "grid" in data and "spacing" not in data:
+            base = _without(base, {"data": {"spacing": self.data.spacing}})
         return parse_config(merge(base, changes), source)
 
 
@@ -324,6 +330,17 @@ def _given(options: Options) -> dict[str, Any]:
     """What was set, nested by sets of options; a value of several parts, such as a target, stays one."""
     values = {n: getattr(options, n) for n in type(options).model_fields if n in options.model_fields_set}
     return {n: _given(value) if isinstance(value, Options) else value for n, value in values.items()}
+
+
+def _without(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """What is set but for these values, nested."""
+    left = {}
+    for name, value in base.items():
+        if isinstance(value, dict) and isinstance(values.get(name), dict):
+            left[name] = _without(value, values[name])
+        elif name not in values or values[name] != value:
+            left[name] = value
+    return left
 
 
 def merge(base: dict, changes: dict) -> dict:

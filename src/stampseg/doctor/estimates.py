@@ -13,7 +13,7 @@ from ..core.config import Config
 from ..run.survey import Survey
 from .finding import Finding, finding
 
-COPIES = 3 * 3  # checkpoints of weights and two moments, three at a time at most
+CHECKPOINTS, MOMENTS = 3, 2  # at a time at most; of the optimiser, beside the weights
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def estimate(seen: Survey, config: Config, parameters: int, measured: bool = Tru
 
         step = step_seconds(seen, config)
     rounds = config.prune.rounds + 10
-    disk = 4 * parameters * (rounds + COPIES + 1) / 1e6
+    averages = bool(seen.split.unlabelled) * (1 + (config.teacher.dense_self > 0))  # of the teacher
+    copies = CHECKPOINTS * (1 + MOMENTS + averages)
+    disk = 4 * parameters * (rounds + copies + 1) / 1e6
     return Estimate(
         step_seconds=step,
         run_minutes=None if step is None else step * config.train.steps / 60,

@@ -134,7 +134,9 @@ def _sizes(seen: Survey, config: Config) -> tuple[int, int]:
     Raises:
         ConfigError: no cut of it can reach the target.
     """
-    network, graph = skeleton(network_spec(seen.plan, config), trusted=(config.network.name,))
+    network, graph = skeleton(
+        network_spec(seen.plan, config), trusted=(config.network.name,), rehearse=config.traits.prunes
+    )
     tally, prune = Tally(network, graph), config.prune
     if config.traits.prunes:
         reachable_limit(

@@ -124,6 +124,8 @@ def _trial(
     channels: int,
     most: int,
 ) -> Trial:
+    if data is None and (images is not None or masks is not None):
+        raise ConfigError("`images` and `masks` name folders of `data`, and there is none; give it as well")
     if inputs:
         return trial_of_inputs(find_inputs(inputs, channels), model, most)
     if data is not None:

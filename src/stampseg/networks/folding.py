@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.parametrize import is_parametrized
 
 from .outputs import main_map
 
@@ -24,14 +25,14 @@ _NORMS = (nn.BatchNorm2d, nn.BatchNorm3d)
 _TOLERANCE = 1e-4  # of the largest score; rounding is far below it, a wrong fold far above
 
 
-def fold_norms(network: nn.Module, spatial_dims: int, example: Tensor | None = None) -> nn.Module:
+def fold_norms(network: nn.Module, spatial_dims: int, example: Tensor) -> nn.Module:
     """A network for prediction only, whose batch norms are in its convolutions where that is exact.
 
     Args:
         network: in evaluation mode; it is not changed.
         spatial_dims: 2 or 3.
-        example: (B, C, *S) input the network accepts: the folded network is run on it beside the given
-            one, and given back only if it agrees.
+        example: (B, C, *S) input the network accepts. Where its parts were traced and not the whole, so that
+            a part's other uses cannot be seen, the folded network must agree with the given one on it.
 
     Returns:
         A copy with the norms folded, or `network` itself where none can be or the two disagree.
@@ -39,7 +40,8 @@ def fold_norms(network: nn.Module, spatial_dims: int, example: Tensor | None = N
     if not any(isinstance(module, _NORMS) for module in network.modules()):
         return network
     folded = copy.deepcopy(network).requires_grad_(False).eval()
-    pairs = sorted(set(_pairs(folded)))
+    graphs = list(_graphs(folded, ""))
+    pairs = sorted(set(_pairs(folded, graphs)))
     modules = dict(folded.named_modules())
     able = [(conv, norm) for conv, norm in pairs if _exact(modules[conv], modules[norm])]
     if not able:
@@ -47,7 +49,8 @@ def fold_norms(network: nn.Module, spatial_dims: int, example: Tensor | None = N
     for conv, norm in able:
         _fold(modules[conv], modules[norm])
         folded.set_submodule(norm, nn.Identity())
-    if example is not None and not _agree(network, folded, example, spatial_dims):
+    whole = [prefix for prefix, _ in graphs] == [""]
+    if not whole and not _agree(network, folded, example, spatial_dims):
         return network
     return folded
 
@@ -61,15 +64,19 @@ def _fold(conv: Any, norm: Any) -> None:
 
 
 def _exact(conv: nn.Module, norm: nn.Module) -> bool:
-    """Whether the norm has fixed statistics and the convolution can hold them."""
+    """Whether the norm has fixed statistics and the convolution can hold them: weights that are computed from
+    others, as by `spectral_norm`, cannot be replaced.
+    """
+    if any(is_parametrized(each) or each._forward_pre_hooks for each in (conv, norm)):
+        return False
     one_to_one = not (getattr(conv, "transposed", False) and getattr(conv, "groups", 1) > 1)
     return isinstance(norm, _NORMS) and norm.running_var is not None and one_to_one
 
 
-def _pairs(network: nn.Module) -> Iterator[tuple[str, str]]:
+def _pairs(network: nn.Module, graphs: Iterable[tuple[str, fx.Graph]]) -> Iterator[tuple[str, str]]:
     """Names of convolutions and of the norm that alone takes what each gives."""
     once = _used_once(network)
-    for prefix, graph in _graphs(network, ""):
+    for prefix, graph in graphs:
         called = [node for node in graph.nodes if node.op == "call_module"]
         kinds = {node: network.get_submodule(_join(prefix, str(node.target))) for node in called}
         calls = Counter(str(node.target) for node in called)

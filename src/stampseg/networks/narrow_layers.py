@@ -65,9 +65,8 @@ def _convolution(
     axes = input.ndim - 2
     if not (_suits_onednn(input, weight) and isinstance(padding, int | tuple) and weight.ndim == input.ndim):
         return plain(input, weight, bias, stride, padding, dilation, groups)
-    per_axis = [
-        value if isinstance(value, tuple) else (value,) * axes for value in (padding, stride, dilation)
-    ]
+    given = (padding, stride, dilation)
+    per_axis = [(value,) * axes if isinstance(value, int) else tuple(value) for value in given]
     return torch.mkldnn_convolution(input, weight, bias, *per_axis, groups)  # type: ignore[arg-type, call-arg]
 
 

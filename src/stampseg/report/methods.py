@@ -157,9 +157,10 @@ def _training(result: Result, config: Config) -> str:
 def _distillation(folds: Folds | None, config: Config) -> str:
     if folds is None or not config.train.distil:
         return ""
+    sharpened = ", sharpened" if config.teacher.sharpening > 1 else ""
     return (
         f" The {len(folds.folds)} networks of the cross-validation taught it: it also learnt the mean of "
-        "their class probabilities, sharpened, on windows of scans with and without labels (distillation)."
+        f"their class probabilities{sharpened}, on windows of scans with and without labels (distillation)."
     )
 
 

@@ -121,6 +121,11 @@ def _check_options(spec: RunSpec) -> None:
             f"`train.budget` {train.budget}: it is the time for a search, and there is none; give "
             "`train.search`, or leave out `train.budget`"
         )
+    if train.channel_dropout and spec.config.traits.prunes:
+        raise ConfigError(
+            f"`train.channel_dropout` {train.channel_dropout:g} with `method` {spec.config.method}: it is "
+            "for methods that do not prune; leave it out (`prune.dropout_base` is that of stamp+)"
+        )
     if spec.config.network.widths_of is not None and spec.config.traits.has_target:
         raise ConfigError(
             f"`network.widths_of` with `method` {spec.config.method}, which has widths of its own; give "

@@ -61,7 +61,9 @@ def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
         ModelFileError: the model does not say how images are prepared.
     """
     plan = model.plan
-    folded = fold_norms(model.network, plan.spatial_dims)
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(1, plan.in_channels, *plan.patch_size, generator=generator).to(device)
+    folded = fold_norms(model.network.float(), plan.spatial_dims, example)
     network = lay_out(folded, plan.spatial_dims, device)
     described = model.description
     return OpenNetwork(network, plan, device, described.postprocess, described.provenance)

@@ -100,11 +100,13 @@ class LayerTable:
             return lambda: run(image)
         stride, padding, dilation = call.options
         kind: Any = (_UP if call.transposed else _CONV)[len(kernel)]
-        layer = nn.Sequential(
-            kind(in_channels, out_channels, kernel, stride, padding, dilation=dilation),
-            nn.ReLU(inplace=True),
-        )
-        return eager(layer, torch.randn(1, in_channels, *call.size))
+        with torch.random.fork_rng(devices=[]):  # that a time is not known yet must change nothing else
+            layer = nn.Sequential(
+                kind(in_channels, out_channels, kernel, stride, padding, dilation=dilation),
+                nn.ReLU(inplace=True),
+            )
+            example = torch.randn(1, in_channels, *call.size)
+        return eager(layer, example)
 
 
 def eager(network: nn.Module, example: torch.Tensor, *, plain: bool = False) -> Callable[[], object]:

@@ -44,6 +44,14 @@ class StepWatcher(Protocol):
         """Around a step, of which `left` are left in this call of `train`, this one included."""
         ...
 
+    def state(self) -> tuple[Any, ...]:
+        """What was seen so far."""
+        ...
+
+    def set_state(self, *state: Any) -> None:
+        """Go on from where `state` was taken."""
+        ...
+
 
 def make_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
     """AdamW or SGD with Nesterov momentum."""
@@ -149,11 +157,14 @@ class Trainer:
             return self._stretch(steps)
         good, beside = take_training(self.network, self.optimizer, copy=True), self.objective.state(copy=True)
         done, taken, total = self.done, self.taken, self.total
+        watched = self.watcher.state() if self.watcher is not None else ()
         try:
             return self._stretch(steps)
         except NotFiniteError as error:
             put_training(self.network, self.optimizer, good)
             self.objective.put(beside)
+            if self.watcher is not None:
+                self.watcher.set_state(*watched)
             self.done, self.taken, self.total, self.damping = done, taken, total, DAMPING
             if self.warn is not None:
                 self.warn(f"{error}; back to step {done}, with {DAMPING:g} times the learning rate")
