@@ -91,29 +91,59 @@ def evaluate_folder(
         pictures.check(cases)
     declared = _declared(Path(labels))
     named = names_of(organs) if organs else declared.names
-    names = named if label_names is None else dict(label_names)
-    ignored = ignored_value(ignored, declared.ignored)
     if label_names is None and not organs:
         regions = regions or declared.regions
-    chosen = choose_labels(options or DataOptions(), names, ignored, regions)
-    names, relabel = chosen.names, chosen.relabel
-    table, prediction_values, value_warnings = _understand_values(
-        [predicted for predicted, _ in pairs],
-        [whole.get(reference, reference) for _, reference in pairs],
-        names, ignored, relabel,
+    found = evaluate_pairs(
+        [(predicted, whole.get(reference, reference)) for predicted, reference in pairs],
+        named if label_names is None else label_names,
+        ignored_value(ignored, declared.ignored),
+        tolerance_mm=tolerance_mm, regions=regions, options=options, pictures=pictures,
     )  # fmt: skip
-    warnings += value_warnings
+    sides = odd_sides(Path(predictions), Path(labels))
+    return replace(
+        found,
+        warnings=(*sides, *warnings, *found.warnings),
+        people=people,
+        missing=tuple(missing),
+        predictions=Path(predictions),
+        reference=Path(labels),
+    )
+
+
+def evaluate_pairs(
+    pairs: Sequence[tuple[Path, LabelFiles]],
+    names: Mapping[int, str],
+    ignored: int | None = None,
+    *,
+    tolerance_mm: float = 1.0,
+    regions: DeclaredRegions = NO_REGIONS,
+    options: DataOptions | None = None,
+    pictures: Pictures | None = None,
+) -> Evaluation:
+    """As `evaluate_folder`, of predicted files with the label of each; a case is called as its prediction.
+
+    Args:
+        pairs: prediction and label, or a mask of each organ.
+        names: of the values in the labels; {}: numbers.
+        ignored, tolerance_mm, regions, options, pictures: as there.
+
+    Raises:
+        DataError: a file cannot be read, or shapes differ.
+    """
+    chosen = choose_labels(options or DataOptions(), dict(names), ignored, regions)
+    relabel = chosen.relabel
+    table, prediction_values, warnings = _understand_values(
+        [predicted for predicted, _ in pairs], [truth for _, truth in pairs], chosen.names, ignored, relabel
+    )
     structures = regions_of_classes(chosen.regions, table.values)
     rows: list[Metrics] = []
     units = set()
     for predicted, reference in pairs:
-        prediction, truth, said = _on_one_grid(
-            read_label(predicted), read_label_files(whole.get(reference, reference))
-        )
+        prediction, truth, said = _on_one_grid(read_label(predicted), read_label_files(reference))
         warnings += said
         units.add("px" if truth.header.is_picture else "mm")
         found = to_classes(prediction.array, prediction_values, predicted, None, relabel)
-        drawn = to_classes(truth.array, table.values, reference, ignored, relabel)
+        drawn = to_classes(truth.array, table.values, first_of(reference), ignored, relabel)
         metrics = evaluate_case(
             found,
             drawn,
@@ -129,17 +159,7 @@ def evaluate_folder(
         if pictures is not None:
             warnings += pictures.draw(stem_of(predicted), truth.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
-    return Evaluation(
-        tuple(rows),
-        tolerance_mm,
-        unit,
-        (*table.notes, *chosen.notes),
-        (*odd_sides(Path(predictions), Path(labels)), *warnings),
-        people,
-        tuple(missing),
-        Path(predictions),
-        Path(labels),
-    )
+    return Evaluation(tuple(rows), tolerance_mm, unit, (*table.notes, *chosen.notes), tuple(warnings))
 
 
 def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, list[str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from SimpleITK import GetImageFromArray, WriteImage
 
 from stampseg.core.config import DataOptions
 from stampseg.data.cases import Case, Dataset
@@ -103,20 +103,19 @@ def test_masks_are_compared_with_the_masks_of_all_organs(tmp_path: Path) -> None
     assert dice["left"] == 1 and dice["right"] == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize("refused", [(), ("symlink",), ("symlink", "link")])
-def test_labels_get_their_second_names_where_links_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: tuple[str, ...]
-) -> None:
-    """Windows asks for rights to make links; hard links are of one disk."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(1314, "A required privilege is not held by the client")
-
-    for name in refused:
-        monkeypatch.setattr(os, name, refuse)
-    label = tmp_path / "label.png"
-    label.write_bytes(b"mine")
-    (tmp_path / "named").mkdir()
-    cells._link_file(label, tmp_path / "named", "case")
-    assert (tmp_path / "named" / "case.png").read_bytes() == b"mine"
-    assert (tmp_path / "named" / "case.png").is_symlink() == (not refused)
+def test_a_label_in_several_files_is_read_where_it_lies_and_stays_as_it_is(tmp_path: Path) -> None:
+    """A header with its voxels in a file of another name, as of PROMISE12."""
+    drawn = np.zeros((4, 8, 8), np.uint8)
+    drawn[:2] = 1
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "labels").mkdir()
+    WriteImage(GetImageFromArray(drawn), tmp_path / "labels" / "Case00_segmentation.mhd")
+    WriteImage(GetImageFromArray(drawn), tmp_path / "masks" / "Case00.nii.gz")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "labels").iterdir()}
+    label = tmp_path / "labels" / "Case00_segmentation.mhd"
+    case = Case("Case00", "Case00", (tmp_path / "Case00.mhd",), label)
+    dataset = Dataset(tmp_path, "folders", (case,), (), {}, (), ())
+    found = cells._evaluate(tmp_path, {"Case00": case}, dataset, DataOptions())
+    assert [row.dice for row in found.rows] == [1]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "labels").iterdir()} == before
+    assert len(before) == 2

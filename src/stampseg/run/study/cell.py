@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
 from ...data.cases import Case, Dataset
 from ...data.inputs import find_inputs
-from ...data.io.formats import data_files, stem_of
+from ...data.organs import LabelFiles
 from ...data.plan import PLAN
 from ...evaluation.evaluation import Evaluation
-from ...evaluation.folders import evaluate_folder
+from ...evaluation.folders import evaluate_pairs
 from ...evaluation.metrics import UNION, Metrics
+from ...evaluation.pairs import files_by_stem
 from ...runtime.segmentation import segment
 from ..folder import RunFolder
 from ..lock import FolderLock
@@ -122,43 +119,17 @@ def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
 
 
 def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options: DataOptions) -> Evaluation:
-    """Masks against labels, which are paired by links that have the masks' names."""
-    with TemporaryDirectory(prefix=".truth-", dir=place) as truth:
-        for name, case in names.items():
-            _link(case, Path(truth), name)
-        found = evaluate_folder(
-            place / MASKS, Path(truth), label_names=dict(dataset.label_names) or None,
-            ignored=options.ignore_label, regions=dataset.regions, options=options,
-        )  # fmt: skip
+    """Masks against the labels of the cases that they are of."""
+    masks, _ = files_by_stem(place / MASKS, "predictions")
+    pairs: list[tuple[Path, LabelFiles]] = []
+    for name, case in sorted(names.items()):
+        assert case.label_files is not None
+        pairs.append((masks[name], case.label_files))
+    found = evaluate_pairs(
+        pairs, dataset.label_names, options.ignore_label, regions=dataset.regions, options=options
+    )
     found.write(place / METRICS, overwrite=True)
     return found
-
-
-def _link(case: Case, folder: Path, name: str) -> None:
-    """Masks of organs each in a folder of their own, in the order of the organs."""
-    files = case.label_files
-    assert files is not None
-    if not isinstance(files, tuple):
-        _link_file(files, folder, name)
-        return
-    for number, file in enumerate(files, 1):
-        (folder / f"{number:05}").mkdir(exist_ok=True)
-        _link_file(file, folder / f"{number:05}", name)
-
-
-def _link_file(label: Path, folder: Path, name: str) -> None:
-    for file in data_files(label):  # a header, and the voxels beside it
-        ending = file.name[len(stem_of(file)) :]
-        _second_name(file.absolute(), folder / f"{name}{ending}")
-
-
-def _second_name(file: Path, place: Path) -> None:
-    """A link; where there are none (Windows asks for rights, hard links for one disk), a copy."""
-    for link in (os.symlink, os.link):
-        with suppress(OSError):
-            link(file, place)
-            return
-    shutil.copyfile(file, place)
 
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
