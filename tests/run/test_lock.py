@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,103 @@ def test_another_name_of_the_machine_counts_where_others_see_the_disk(
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"host": 1}'])
-def test_half_a_name_is_nobodys(text: str, tmp_path: Path) -> None:
+def test_half_a_name_is_nobodys(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "_FILL_SECONDS", 0.1)
     (tmp_path / ".owner").write_text(text)
     FolderLock(tmp_path).take()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_name_that_is_being_written_is_waited_for(tmp_path: Path) -> None:
+    """Where files cannot have two names: the other process has made the file, and not filled it yet."""
+    (tmp_path / ".owner").touch()
+    writing = threading.Timer(0.3, owned, [tmp_path])
+    writing.start()
+    with pytest.raises(ConfigError, match="another process is at work on this run"):
+        FolderLock(tmp_path).take()
+    writing.join()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_name_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    link = os.link
+
+    def linked(whole: Path, path: Path) -> None:
+        link(whole, path)
+        seen.append(path.read_text())
+
+    monkeypatch.setattr(os, "link", linked)
+    lock = FolderLock(tmp_path)
+    lock.take()
+    assert [json.loads(text)["pid"] for text in seen] == [os.getpid()]
+    assert [path.name for path in tmp_path.iterdir()] == [".owner"]
+
+
+@pytest.fixture(params=["links", "no links"])
+def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.usefixtures("without_locks", "links")
+def test_of_two_that_find_a_dead_processs_name_one_takes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has seen that the name does not count, then the first puts its own there."""
+    owned(tmp_path, pid=2**22 + 5)
+    first, second = FolderLock(tmp_path), FolderLock(tmp_path)
+    counts = FolderLock._counts
+
+    def overtaken(self: FolderLock, *given: Any) -> bool:
+        found = counts(self, *given)
+        if self is second and first._owner is None:
+            first.take()
+        return found
+
+    monkeypatch.setattr(FolderLock, "_counts", overtaken)
+    with pytest.raises(ConfigError, match="another process is at work on this run"):
+        second.take()
+    assert first._owner == (tmp_path / ".owner").read_text()
+    first.release()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("without_locks", "links")
+@pytest.mark.parametrize("names", [0, 1, 2])
+def test_of_many_at_once_one_takes_the_folder(names: int, tmp_path: Path) -> None:
+    """With nobody's name there, with a dead process's, and with that of one that died over taking it."""
+    for turn in range(5):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        if names:
+            owned(folder, pid=2**22 + 5)
+        if names == 2:
+            owner = folder / ".owner"
+            heir = locks._heir_of(owner, owner.read_text())
+            heir.write_text(owner.read_text().replace("{", '{"job": null, ', 1))
+        start, took = threading.Barrier(6), list[FolderLock]()
+
+        def contend(folder: Path, start: threading.Barrier, took: list[FolderLock]) -> None:
+            lock = FolderLock(folder)
+            start.wait()
+            try:
+                lock.take()
+            except ConfigError:
+                return
+            took.append(lock)
+
+        threads = [threading.Thread(target=contend, args=(folder, start, took)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(took) == 1
+        took[0].release()
+        assert not list(folder.iterdir())
 
 
 def test_where_there_is_no_fcntl_the_lock_is_believed(

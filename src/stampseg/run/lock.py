@@ -8,12 +8,14 @@ see it.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
 import socket
 import subprocess
 import time
+import uuid
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +23,7 @@ import psutil
 from filelock import BaseFileLock, FileLock, Timeout
 
 from ..core.errors import ConfigError
+from ..core.files import write_text
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
 
@@ -32,6 +35,8 @@ _OWN_DISKS = {
     "hfs", "ntfs", "fat32", "exfat", "vfat", "refs", "ufs",
 }  # fmt: skip
 _ASK_SECONDS = 20  # that squeue may take
+_FILL_SECONDS = 2.0  # that a process may take from making a file to having filled it
+_HEIRS = f".0-*{OWNER_FILE}"  # so called, what a killed process left of them is known for what it is
 
 
 class Owner(FileRecord):
@@ -41,13 +46,14 @@ class Owner(FileRecord):
     pid: int
     started: float | None = None  # of the process, seconds since 1970: a pid comes again
     job: str | None = None  # of SLURM
+    taken: str | None = None  # tells one taking of the folder from the next of the same process
 
     @classmethod
     def of_this_process(cls) -> Owner:
         """This one."""
         return cls(
             host=socket.gethostname(), pid=os.getpid(), started=psutil.Process().create_time(),
-            job=os.environ.get("SLURM_JOB_ID"),
+            job=os.environ.get("SLURM_JOB_ID"), taken=uuid.uuid4().hex,
         )  # fmt: skip
 
     @property
@@ -124,21 +130,61 @@ class FolderLock:
         """Write down whose the folder is, unless another's name stands there and counts."""
         owner, mine = self.folder / OWNER_FILE, OWNER.line(Owner.of_this_process())
         end = time.monotonic() + wait
-        while True:
+        while not _made(owner, mine):
             try:
-                with owner.open("x", encoding="utf-8") as file:  # of two processes one succeeds
-                    file.write(mine)
-                self._owner = mine
-                return
-            except FileExistsError:
-                pass
-            other = _read(owner)
-            if other is None or not self._counts(other, held):
-                owner.unlink(missing_ok=True)
-            elif time.monotonic() >= end:
-                raise self._refused(other)
-            else:
+                first = _filled(owner)
+                if first is None:
+                    continue  # its process has ended just now
+                other, heir = self._heir(first, held)
+            except PermissionError:
+                raise self._refused() from None
+            if other is not None:
+                if time.monotonic() >= end:
+                    raise self._refused(other)
                 time.sleep(0.2)
+            elif self._inherits(first, heir, mine):
+                break
+        self._owner = mine
+
+    def _heir(self, text: str, held: bool) -> tuple[Owner | None, Path]:
+        """Who has the folder after the process that is named in `.owner`, and does not count any more.
+
+        A name that does not count is never deleted, for in the meantime another's may stand there. Who
+        follows is written into a file that is called by that name, and of two processes one can make it.
+        That one may be killed before its own name is in `.owner`, and then has an heir itself.
+
+        Args:
+            text: what stands in `.owner`.
+            held: as of `_counts`.
+
+        Returns:
+            The first that counts, None without one, and the file to make in that case.
+        """
+        place = self.folder / OWNER_FILE
+        while True:
+            other = _parsed(text)
+            heir = _heir_of(place, text)
+            if other is not None and self._counts(other, held):
+                return other, heir
+            following = _filled(heir)
+            if following is None:
+                return None, heir
+            place, text = heir, following
+
+    def _inherits(self, first: str, heir: Path, mine: str) -> bool:
+        """Whether this process could put its name in place of the one that stood first in `.owner`."""
+        owner = self.folder / OWNER_FILE
+        if not _made(heir, mine):
+            return False
+        try:
+            if _text(owner) != first:  # another was quicker, and has cleared up behind it
+                return False
+            write_text(owner, mine)
+            for old in self.folder.glob(_HEIRS):
+                _delete(old)
+            return _text(owner) == mine
+        finally:
+            _delete(heir)
 
     def _counts(self, other: Owner, held: bool) -> bool:
         """Whether the process may still be at work.
@@ -164,10 +210,81 @@ class FolderLock:
 
 
 def _read(path: Path) -> Owner | None:
-    """The owner; None where none stands there, or half a line that a process was killed over."""
-    with suppress(OSError, ValueError):
-        return Owner.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    """The owner; None where none stands there, or half a line."""
+    with suppress(OSError):
+        return _parsed(_text(path) or "")
     return None
+
+
+def _parsed(text: str) -> Owner | None:
+    """The owner; None of half a line that a process was killed over."""
+    with suppress(ValueError):
+        return Owner.model_validate(json.loads(text))
+    return None
+
+
+def _text(path: Path) -> str | None:
+    """What a file holds; None where there is none."""
+    with suppress(FileNotFoundError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    return None
+
+
+def _filled(path: Path) -> str | None:
+    """The same, and of a file that another process may have made just now, when that is through."""
+    end = time.monotonic() + _FILL_SECONDS
+    while True:
+        text = _text(path)
+        if text is None or _parsed(text) is not None or time.monotonic() >= end:
+            return text
+        time.sleep(0.05)
+
+
+def _made(path: Path, text: str) -> bool:
+    """Whether the file could be made, with all of its text at once; of two processes one succeeds."""
+    whole = path.with_name(f".{os.getpid()}-{uuid.uuid4().hex[:8]}")  # as `write_whole` calls its own
+    try:
+        whole.write_text(text, encoding="utf-8")
+        return _linked(whole, path, text)
+    finally:
+        _delete(whole)
+
+
+def _linked(whole: Path, path: Path, text: str) -> bool:
+    """Whether the file that holds the text could be given its name."""
+    try:
+        os.link(whole, path)
+        return True
+    except FileExistsError:
+        with suppress(PermissionError):  # somebody else's
+            return _text(path) == text  # an answer that was lost on the way lets NFS ask twice
+    except FileNotFoundError:
+        pass  # another process took it for what a killed one had left
+    except (OSError, AttributeError):  # no second names for a file here
+        return _written(path, text)
+    return False
+
+
+def _written(path: Path, text: str) -> bool:
+    """Whether the file could be made where others may see it before it is filled."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _delete(path: Path) -> None:
+    """Delete a file; on Windows that waits for whoever reads it, and it is in nobody's way."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def _heir_of(place: Path, text: str) -> Path:
+    """The file that names who follows the process that a file names."""
+    digest = hashlib.blake2b(f"{place.name} {text}".encode(), digest_size=4).hexdigest()
+    return place.with_name(_HEIRS.replace("*", digest))
 
 
 def _holds(path: Path) -> bool:
