@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.core.errors import DataError
+from stampseg.data.people import people_of_names
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 
@@ -72,6 +74,49 @@ def test_a_run_says_who_is_who(masks: tuple[Path, Path], tmp_path: Path) -> None
     for place in (tmp_path, tmp_path / "splits.json"):
         found = json.loads(call("evaluate", *masks, "--groups", place, "--json").stdout)
         assert found["people"] == 2
+
+
+def test_a_run_says_who_is_who_of_those_it_did_not_learn_from(
+    masks: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Of a fold those who were held out, and of a pruning those of the runs before."""
+    entries = [{"id": name, "group": name[:3]} for name in NAMES]
+    others = [{"id": "bob-1", "group": "another Bob"}]
+    splits = {"training": entries[3:], "held_out": entries[:2], "known": [*entries[2:3], *others]}
+    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    found = json.loads(call("evaluate", *masks, "--groups", tmp_path, "--json").stdout)
+    assert {row["case"]: row["person"] for row in found["rows"]} == {name: name[:3] for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sep=;\nimage;group\n{0}.png;ann\n{1}.png;ann\n{2}.png;ann\n{3}.png;bob\n",
+        "image:t1,image:t2,group\n{0}.png,a.png,ann\n{1}.png,b.png,ann\n{2}.png,c.png,ann\n{3}.png,d.png,bob\n",
+        "image_1,Group\n{0}.png,ann\n{1}.png,ann\n{2}.png,ann\n{3}.png,bob\n",
+        "label:a,label:b,group\n{0}.png,x.png,ann\n{1}.png,x.png,ann\n{2}.png,x.png,ann\n{3}.png,x.png,bob\n",
+    ],
+)
+def test_a_csv_of_a_training_says_who_is_who(masks: tuple[Path, Path], tmp_path: Path, text: str) -> None:
+    (tmp_path / "who.csv").write_text(text.format(*NAMES))
+    found = json.loads(call("evaluate", *masks, "--groups", tmp_path / "who.csv", "--json").stdout)
+    assert {row["case"]: row["person"] for row in found["rows"]} == {name: name[:3] for name in NAMES}
+
+
+def test_one_name_in_two_folders_is_not_one_person(tmp_path: Path) -> None:
+    """The masks are called by the files alone, which says nothing; or as a training calls the cases."""
+    table = tmp_path / "who.csv"
+    table.write_text("image,group\nann/ct.png,Ann\nbob/ct.png,Bob\n")
+    with pytest.raises(DataError) as caught:
+        people_of_names(["ct"], None, table)
+    assert str(caught.value) == (
+        f"{table}: ct is Ann and Bob (1 of 1 cases are several persons); expected one person for every case; "
+        "write a CSV with columns case and group alone, a row for each mask"
+    )
+    found = people_of_names(["ann_ct", "bob_ct"], None, table)
+    assert found == {"ann_ct": "Ann", "bob_ct": "Bob"}
+    table.write_text("image,group\nann/ct.png,Ann\nann/2/ct.png,Ann\n")
+    assert people_of_names(["ct"], None, table) == {"ct": "Ann"}
 
 
 def test_what_says_nothing_is_refused(masks: tuple[Path, Path], tmp_path: Path) -> None:

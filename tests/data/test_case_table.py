@@ -294,15 +294,15 @@ def test_named_channels_go_by_the_model_or_are_refused(scans: Path, tmp_path: Pa
         ct=None, strides=((2, 2),), channel_names=("T2", "T1"),
     )  # fmt: skip
     model = tmp_path / "model.safetensors"
-    (case,) = inputs_of(model, [scans / "new.csv"], plan)
+    (case,) = inputs_of(model, [scans / "new.csv"], plan, print)
     assert [path.parent.name for path in case.images] == ["t2", "t1"]
     nameless = plan.model_copy(update={"channel_names": ()})
     with pytest.raises(
         DataError, match=r"channels are called t1, t2, and .*model\.safetensors does not say which"
     ):
-        inputs_of(model, [scans / "new.csv"], nameless)
+        inputs_of(model, [scans / "new.csv"], nameless, print)
     (tmp_path / "fingerprint.json").write_text('{"channel_names": ["t2", "t1"]}')  # of a run of before
-    (case,) = inputs_of(model, [scans / "new.csv"], nameless)
+    (case,) = inputs_of(model, [scans / "new.csv"], nameless, print)
     assert [path.parent.name for path in case.images] == ["t2", "t1"]
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 from ..core.errors import DataError
 from ..core.text import some
@@ -27,6 +29,7 @@ COLUMNS = (
     "columns image,label and optionally group; several channels are image,image_2,... or image:t1,image:t2, "
     "a mask of each organ label:liver,label:spleen"
 )
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,24 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
 
 def _read(table: Path, *, bare: bool = False) -> tuple[_Columns, list[dict[str, str]]] | None:
     """Columns and stripped cells; None when no columns of images and labels are there."""
+    return read_rows(table, lambda names: _columns(names, table, bare=bare))
+
+
+def read_rows(
+    table: Path, understand: Callable[[list[str]], T | None]
+) -> tuple[T, list[dict[str, str]]] | None:
+    """What the header of a CSV says, and the stripped cells of each row by column.
+
+    Args:
+        table: with commas, semicolons or tabs, and the line `sep=` that Excel writes in front or without.
+        understand: is given the names of the columns, and says what they are, or None.
+
+    Returns:
+        None where no header is understood.
+
+    Raises:
+        DataError: it is no CSV.
+    """
     text = DELIMITER.sub("", read_text_file(table), count=1)
     header = text.lstrip().partition("\n")[0]
     # Spreadsheets of some countries write semicolons.
@@ -176,9 +197,9 @@ def _read(table: Path, *, bare: bool = False) -> tuple[_Columns, list[dict[str, 
             raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
         cells = [row for row in rows if any(row)]
         names = [_lower(name) for name in cells[0]] if cells else []
-        columns = _columns(names, table, bare=bare)
-        if columns is not None:
-            return columns, [dict(zip(names, [*row, *[""] * len(names)], strict=False)) for row in cells[1:]]
+        found = understand(names)
+        if found is not None:
+            return found, [dict(zip(names, [*row, *[""] * len(names)], strict=False)) for row in cells[1:]]
     return None
 
 

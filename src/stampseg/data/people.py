@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
-from .cases import match_group
+from .case_table import CHANNEL as IMAGE_OF
+from .case_table import NUMBERED, read_rows
+from .case_table import ORGAN as LABEL_OF
+from .cases import cases_of, match_group
 from .io.formats import stem_of
-from .io.limits import read_text_file
+from .listing import Entry
 from .pairing import CHANNEL
 from .splits import SPLITS, Splits
 
@@ -29,7 +32,7 @@ def people_of_names(names: Sequence[str], group_regex: str | None, groups: Path 
 
     Raises:
         ConfigError: both are given, or the regex does not match every name.
-        DataError: the file cannot be used, or says nothing of some case.
+        DataError: the file cannot be used, says nothing of some case, or more than one thing.
     """
     if groups is None:
         return {} if group_regex is None else {name: match_group(group_regex, name) for name in names}
@@ -42,38 +45,71 @@ def people_of_names(names: Sequence[str], group_regex: str | None, groups: Path 
             f"{groups}: says nothing of {some(missing, 3)} ({len(missing)} of {len(names)} cases); expected "
             "a person for every case; add the rows, or evaluate the others apart"
         )
-    return {name: known[name] for name in names}
+    twice = [name for name in names if len(known[name]) > 1]
+    if twice:
+        raise DataError(
+            f"{groups}: {twice[0]} is {' and '.join(sorted(known[twice[0]])[:3])} ({len(twice)} of "
+            f"{len(names)} cases are several persons); expected one person for every case; write a CSV with "
+            "columns case and group alone, a row for each mask"
+        )
+    return {name: next(iter(known[name])) for name in names}
 
 
-def _of_run(place: Path) -> dict[str, str]:
+def _of_run(place: Path) -> dict[str, set[str]]:
     folder = place if place.is_dir() else place.parent
     if not (folder / SPLITS.name).is_file():
         raise DataError(f"{place}: holds no {SPLITS.name}; {EXPECTED}")
     splits: Splits = SPLITS.read(folder)
-    entries = (*splits.training, *splits.validation, *splits.unlabelled, *splits.test)
-    return {entry.id: entry.group or entry.id for entry in entries}
+    # Those of other runs first: a case of this one may be called alike.
+    entries = (
+        *splits.known, *splits.unlabelled, *splits.held_out, *splits.test, *splits.validation,
+        *splits.training,
+    )  # fmt: skip
+    return {entry.id: {entry.group or entry.id} for entry in entries}
 
 
-def _of_csv(table: Path) -> dict[str, str]:
+def _of_csv(table: Path) -> dict[str, set[str]]:
     if not table.is_file():
         raise DataError(f"{table}: file not found; {EXPECTED}")
-    text = read_text_file(table)
-    for delimiter in (",", ";", "\t"):
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
-        columns = {name.strip().lower(): name for name in (rows[0] if rows else {}) if name}
-        naming = [columns[name] for name in NAMING if name in columns]
-        if "group" in columns and naming:
-            return {
-                name: (row[columns["group"]] or "").strip() or name
-                for row in rows
-                for column in naming
-                for name in _names(row[column] or "")
-            }
-    raise DataError(f"{table}: no column group beside one of case, image, label; {EXPECTED}")
+    found = read_rows(table, _naming)
+    if found is None:
+        raise DataError(f"{table}: no column group beside one of case, image, label; {EXPECTED}")
+    columns, rows = found
+    known: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        for name in {name for column in columns for name in _names(row[column])}:
+            known[name].add(row["group"] or name)
+    for name, person in _in_folders(columns, rows, table.parent):
+        known[name].add(person)
+    return dict(known)
+
+
+def _naming(names: Sequence[str]) -> list[str] | None:
+    """The columns that name a case; None where there is none, or nobody says who it is."""
+    naming = [
+        name
+        for name in names
+        if name in NAMING or NUMBERED.fullmatch(name) or name.startswith((IMAGE_OF, LABEL_OF))
+    ]
+    return naming if naming and "group" in names else None
+
+
+def _in_folders(
+    columns: Sequence[str], rows: Sequence[Mapping[str, str]], root: Path
+) -> Iterator[tuple[str, str]]:
+    """What a training calls the cases where images of several folders are called alike, and who they are."""
+    images = sorted(name for name in columns if name.startswith("image"))
+    entries = [
+        Entry(stem_of(root / row[images[0]]), (root / row[images[0]],), None, row["group"] or None)
+        for row in rows
+        if images and row[images[0]]
+    ]
+    with suppress(DataError):  # not even the folders tell them apart
+        yield from ((case.id, case.group) for case in cases_of(entries, root, None))
 
 
 def _names(cell: str) -> list[str]:
     """What a case may be called by a cell: the stem of its file, also without the number of a channel."""
-    stem = stem_of(Path(cell.strip())) if cell.strip() else ""
+    stem = stem_of(Path(cell)) if cell else ""
     channel = CHANNEL.fullmatch(stem)
     return [name for name in (stem, channel[1] if channel else "") if name]
