@@ -166,3 +166,41 @@ def test_scans_without_labels_of_these_people_are_not_learnt_from(scans: Path) -
     assert [case.id for case in split.test] == ["a-0"]
     assert not split.unlabelled
     assert [case.id for case in split.training] == ["b-0", "c-0", "d-0"]
+
+
+def table_of(folder: Path, who: list[str]) -> tuple[list[Path], list[Path]]:
+    """A table of pictures of these people, the second without a label; its images and masks."""
+    write_pictures(folder, [f"s{number}" for number in range(len(who))])
+    images, masks = (sorted((folder / name).iterdir()) for name in ("images", "masks"))
+    rows = [f"{image},{mask},{person}" for image, mask, person in zip(images, masks, who, strict=True)]
+    rows[1] = f"{images[1]},,{who[1]}"
+    (folder / "all.csv").write_text("\n".join(["image,label,group", *rows]))
+    return images, masks
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("side", ["validation", "test"])
+def test_who_is_named_without_a_person_is_whom_the_data_set_knows(
+    side: str, copied: bool, tmp_path: Path
+) -> None:
+    """A table of images and labels alone: no other scan of these people is learnt from, labelled or not."""
+    images, masks = table_of(tmp_path, ["p1", "p1", "p1", "p2", "p3", "p4", "p5"])
+    named = [images[0], images[2]]
+    if copied:
+        named = [Path(shutil.copy(image, tmp_path / f"copy_{image.name}")) for image in named]
+    rows = [f"{image},{mask}" for image, mask in zip(named, (masks[0], masks[2]), strict=True)]
+    (tmp_path / "named.csv").write_text("\n".join(["image,label", *rows]))
+    dataset = find_dataset(tmp_path / "all.csv")
+    split = survey(dataset, Config().merged({"train": {side: str(tmp_path / "named.csv")}})).split
+    apart = getattr(split, side)
+    assert people(apart) == {"p1"} and len(apart) == 2
+    assert "p1" not in people(split.training) | people(split.unlabelled)
+
+
+def test_a_table_that_names_people_keeps_its_names_and_those_of_the_data_set_away(tmp_path: Path) -> None:
+    images, masks = table_of(tmp_path, ["p1", "p1", "p2", "p3", "p4"])
+    (tmp_path / "named.csv").write_text(f"image,label,group\n{images[0]},{masks[0]},Smith")
+    dataset = find_dataset(tmp_path / "all.csv")
+    split = survey(dataset, config_of("none", str(tmp_path / "named.csv"))).split
+    assert people(split.validation) == {"Smith"}
+    assert not {"p1", "Smith"} & (people(split.training) | people(split.unlabelled))

@@ -7,12 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from stampseg.core.level import Level
 from stampseg.data.cases import Case, Dataset
 from stampseg.data.fingerprint import FINGERPRINT
 from stampseg.data.folds import Fold
+from stampseg.data.io.readers import write_label
 from stampseg.data.plan import PLAN
 from stampseg.data.postprocess import LabelSteps
 from stampseg.data.shapes import one_piece_classes
@@ -243,6 +246,19 @@ def test_equal_names_keep_their_masks_apart(tmp_path: Path) -> None:
         "c.nii.gz",
         "g_a.png",
     ]
+
+
+def test_a_mask_that_was_held_out_is_looked_for_under_the_name_it_was_written_with(tmp_path: Path) -> None:
+    """Scanners write IMG.TIF, in capitals."""
+    places = [tmp_path / site / "IMG.TIF" for site in "bg"]
+    for place in places:
+        place.parent.mkdir()
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(place)
+    cases = tuple(Case(f"{place.parent.name}/IMG", "p", (place,), place) for place in places)
+    folds = Folds(words="", folds=(Fold("b", (), ("b/IMG", "g/IMG")),))
+    for each in held_out(tmp_path, folds, Dataset(tmp_path, "csv", cases, (), {}, (), ())):
+        written = write_label(each.mask, np.zeros((4, 4), np.uint8), each.case.images)
+        assert written == each.mask and written.exists()
 
 
 def test_steps_that_helped_go_into_the_model_and_the_result(whole: tuple[Path, str], tmp_path: Path) -> None:

@@ -49,9 +49,11 @@ def test_figures_and_masks_are_those_of_predict_and_evaluate(
         assert np.array_equal(Image.open(path), Image.open(tmp_path / "again" / path.name))
     found = json.loads(call("evaluate", run / "test" / "masks", pictures / "masks", "--json").stdout)
     rows = list(csv.DictReader((run / "test" / "cases.csv").open()))
-    assert [(row["case"], float(row["dice"])) for row in rows] == [
-        (row["case"], pytest.approx(row["dice"])) for row in found["rows"]
+    assert [(row["case"], row["value"], float(row["dice"])) for row in rows] == [
+        (row["case"], "" if row["value"] is None else str(row["value"]), pytest.approx(row["dice"]))
+        for row in found["rows"]
     ]
+    assert {row["value"] for row in rows} == {"255"}  # as in the files
     assert {row["person"] for row in rows} == {ids[0][:2]}
     record = read_result(run).test
     assert record is not None and (record.cases, record.people) == (2, 1)

@@ -11,7 +11,7 @@ from ..core.errors import ConfigError
 from ..core.level import Level
 from ..core.text import counted
 from .cases import Case, read_case_csv
-from .identity import people_of
+from .identity import people_of, with_known_people
 from .splits import hold_out, read_labelled, read_share
 
 _NAME_OTHERS = "name others with a CSV in `train.test`, or use none"
@@ -49,7 +49,7 @@ def set_aside(
     choice = config.train.test.strip()
     if choice == "none" and not before:
         return Aside((), tuple(cases))
-    validating = _validating(config)
+    validating = _validating(config, cases)
     if both := sorted(set(before) & {case.group for case in validating}):
         raise ConfigError(
             f"`train.validation` {config.train.validation}: {both[0]} was kept aside (`train.test`) from the "
@@ -81,7 +81,7 @@ def _named(
     known: Collection[str],
     before: Collection[str],
 ) -> Aside:
-    named = read_labelled(path, config.group_regex, "what is predicted is compared with it")
+    named = read_labelled(path, config.group_regex, cases, "what is predicted is compared with it")
     both = sorted(people_of(named, validating) & {case.group for case in validating})
     if both:
         raise ConfigError(
@@ -95,12 +95,12 @@ def _named(
     return Aside(aside.cases, aside.others, note, Level.WARNING)
 
 
-def _validating(config: Config) -> list[Case]:
+def _validating(config: Config, cases: Sequence[Case]) -> list[Case]:
     """Cases that a CSV names to validate."""
     choice = config.train.validation.strip()
     if not choice.lower().endswith(".csv"):
         return []
-    return read_case_csv(Path(choice), group_regex=config.group_regex)
+    return with_known_people(read_case_csv(Path(choice), group_regex=config.group_regex), cases)
 
 
 def _without(cases: Sequence[Case], aside: Sequence[Case], people: Collection[str], how: str) -> Aside:

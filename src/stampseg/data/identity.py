@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from .cases import Case
@@ -17,6 +18,24 @@ def people_of(named: Sequence[Case], cases: Sequence[Case]) -> set[str]:
     return {case.group for case in named} | {
         case.group for case in cases if case.id in copies or files_of(case) & files
     }
+
+
+def with_known_people(named: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
+    """The named cases, each with the person whom `cases` has for the same image or a copy of it, where what
+    names it says of no person.
+    """
+    owners = {file: case.group for case in cases for file in files_of(case.bare)}
+    pairs = find_duplicates([case.images for case in (*named, *cases)])
+    copied = {a: cases[b - len(named)].group for a, b in pairs if a < len(named) <= b}
+    copied |= {b: copied[a] for a, b in pairs if a in copied and b < len(named)}
+
+    def person(number: int, case: Case) -> str:
+        if case.group != case.id:
+            return case.group
+        known = next((owners[file] for file in files_of(case.bare) if file in owners), None)
+        return known or copied.get(number, case.group)
+
+    return [replace(case, group=person(number, case)) for number, case in enumerate(named)]
 
 
 def copies_among(cases: Sequence[Case], named: Sequence[Case]) -> list[str]:

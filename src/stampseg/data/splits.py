@@ -17,7 +17,7 @@ from ..core.options import FileRecord
 from ..core.text import counted, some
 from .balance import Holds, balanced, covering
 from .cases import Case, read_case_csv
-from .identity import copies_among, people_of
+from .identity import copies_among, people_of, with_known_people
 from .io.formats import data_files
 
 AUTO_SHARE = 0.2
@@ -207,7 +207,7 @@ def read_share(text: str, option: str, words: str) -> float:
 
 def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Collection[str]) -> Split:
     """The validation cases of a CSV; cases of other people train."""
-    validation = read_labelled(path, config.group_regex, "validation needs one in each")
+    validation = read_labelled(path, config.group_regex, cases, "validation needs one in each")
     copies, people = copies_among(cases, validation), people_of(validation, cases)
     pool = [case for case in cases if case.group not in people]
     if not pool:
@@ -227,8 +227,8 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Coll
     return Split(tuple(training), tuple(validation), note, level=Level.WARNING)
 
 
-def read_labelled(path: Path, group_regex: str | None, why: str) -> list[Case]:
-    """Cases of a CSV, each with a label.
+def read_labelled(path: Path, group_regex: str | None, cases: Sequence[Case], why: str) -> list[Case]:
+    """Cases of a CSV, each with a label, and of the person whom `cases` knows by its image.
 
     Raises:
         DataError: the CSV cannot be used, or has a row without label; `why` says what the label is for.
@@ -237,7 +237,7 @@ def read_labelled(path: Path, group_regex: str | None, why: str) -> list[Case]:
     bare = next((case for case in named if case.label is None), None)
     if bare is not None:
         raise DataError(f"{path}: the row of {bare.images[0]} names no label; {why}")
-    return named
+    return with_known_people(named, cases)
 
 
 def _draw_both(

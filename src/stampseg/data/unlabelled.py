@@ -11,7 +11,7 @@ from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
 from .cases import Case, Dataset, in_named_order, read_case_csv, with_groups
-from .identity import copies_among, files_of
+from .identity import copies_among, files_of, people_of
 from .inputs import find_inputs
 from .io.readers import read_header, read_image
 from .splits import Split
@@ -42,7 +42,7 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     pool = list(dataset.unlabelled)
     if named:
         pool = _of_known_people(_named_unlabelled(Path(choice), split, dataset, config, seen), dataset)
-    free = _of_others(pool, split)
+    free = _of_others(pool, split, dataset)
     misfits = {case.id: reason for case in free if (reason := _misfit(case, seen))}
     if named and misfits:
         raise DataError(f"{choice}: {next(iter(misfits.values()))}; leave such images out")
@@ -84,11 +84,12 @@ def _apart(split: Split) -> str:
     return " or ".join(words for words, cases in sides if cases) or "validate"
 
 
-def _of_others(pool: Sequence[Case], split: Split) -> list[Case]:
+def _of_others(pool: Sequence[Case], split: Split, dataset: Dataset) -> list[Case]:
     """Cases of the pool of nobody who validates or is kept aside, nor files or copies of what trains."""
     held_out = (*split.validation, *split.unused, *split.held_out, *split.test)
     copied = set(copies_among(pool, held_out))
-    people = {case.group for case in held_out} | {case.group for case in pool if case.id in copied}
+    people = people_of(held_out, [*dataset.cases, *dataset.unlabelled])
+    people |= {case.group for case in pool if case.id in copied}
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}
     free = [case for case in pool if case.group not in people and not files_of(case) & known]
     copies = set(copies_among(free, split.training))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from ..core.errors import StampsegError
 from ..core.level import Level
 from ..core.text import counted
 from ..data.cases import Case
-from ..data.io.readers import output_name, write_label
+from ..data.io.readers import write_label
 from ..data.labels import to_values
 from ..data.splits import read_splits
 from ..evaluation.evaluation import Evaluation
@@ -66,11 +67,10 @@ def with_people_aside(
 
 def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metrics, ...]:
     """The case's metrics; its mask is written under its id, which is unlike all others."""
-    pair = compare(case, opened)
-    name = output_name(case.images)
-    place = folder.test / MASKS / f"{case.id}{name[name.index('.') :]}"
-    write_label(place, to_values(pair.prediction, opened.plan.label_values), case.images)
-    return pair.rows
+    pair, values = compare(case, opened), opened.plan.label_values
+    place = folder.test / MASKS / case.mask_name
+    write_label(place, to_values(pair.prediction, values), case.images)
+    return tuple(replace(row, value=None if row.value is None else values[row.value]) for row in pair.rows)
 
 
 def _record(found: Evaluation, problems: dict[str, str]) -> AsideRecord:

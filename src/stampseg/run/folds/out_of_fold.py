@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,8 @@ import numpy as np
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Case, Dataset
-from ...data.io.formats import suffix_of
 from ...data.io.placing import on_grid_of
-from ...data.io.readers import output_name, read_image, read_label, write_label
+from ...data.io.readers import read_image, read_label, write_label
 from ...data.labels import to_classes, to_values
 from ...data.organs import read_label_files
 from ...data.plan import PLAN, Plan
@@ -84,14 +82,7 @@ def _held(run: Path, folds: Folds, dataset: Dataset) -> list[_Held]:
     """All of them, in the order of folds."""
     there = {case.id: case for case in dataset.cases}
     cases = [(there[name], number) for number, fold in enumerate(folds.folds) for name in fold.held_out]
-    names = Counter(output_name(case.images) for case, _ in cases)
-
-    def mask(case: Case) -> Path:
-        name = output_name(case.images)
-        own = name if names[name] == 1 else case.id.replace("/", "_") + suffix_of(Path(name))
-        return run / OUT_OF_FOLD / own
-
-    return [_Held(case, number, mask(case)) for case, number in cases]
+    return [_Held(case, number, run / OUT_OF_FOLD / case.mask_name) for case, number in cases]
 
 
 def _predict(run: Path, held: Sequence[_Held], spec: RunSpec, reporter: Reporter) -> None:
