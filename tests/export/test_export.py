@@ -118,7 +118,9 @@ def test_openvino_gives_the_scores_of_the_network(label: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("label", ["unet 3D", "unet (instance norm) 2D"])
-@pytest.mark.parametrize(("precision", "tolerance"), [("f32", 1e-4), ("bf16", 0.1)])
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("f32", 1e-4), pytest.param("bf16", 0.1, marks=pytest.mark.slow)]
+)
 def test_an_exported_program_gives_the_scores_of_the_network(
     label: str, precision: str, tolerance: float, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ def test_thirty_cuts_equal_the_masked_twin_each(subject: Subject, tmp_path: Path
     MEASURED[subject.label] = facts, worst
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subject", parameters())
 def test_thirty_cuts_in_single_precision(subject: Subject) -> None:
     network, x = subject.build(torch.float32), subject.example(torch.float32)

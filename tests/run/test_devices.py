@@ -97,6 +97,7 @@ def test_two_processes_are_one(pictures: Path, whole: Path, tmp_path: Path) -> N
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_start")
 def test_three_processes_with_a_mean_teacher_are_one(tmp_path: Path) -> None:
     """Batches of four over three, with scans without labels, mixed boxes and both teachers.

@@ -163,7 +163,7 @@ def test_a_run_that_was_taken_up_is_never_discarded(pictures: Path, tmp_path: Pa
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow"])
+@pytest.mark.parametrize("tracker", ["tensorboard", pytest.param("mlflow", marks=pytest.mark.slow)])
 def test_what_trackers_wrote_goes_with_it(
     tracker: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_tensorboard_has_every_round(pictures: Path, tmp_path: Path) -> None:
     assert len(events.Scalars("step/loss")) == 12
 
 
+@pytest.mark.slow
 def test_mlflow_stays_in_the_run_folder_and_reports_nothing(pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     run, home = tmp_path / "run", tmp_path / "home"

@@ -46,6 +46,7 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_runtime_in_a_process_of_its_own(run: Path, pictures: Path) -> None:
     pytest.importorskip("onnxruntime")
     image = next((pictures / "images").iterdir())

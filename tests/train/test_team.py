@@ -243,8 +243,8 @@ def pruned(
     ("dtype", "criterion", "scoring", "size", "bound"),
     [
         (torch.float64, "taylor", "training", 2, 1e-10),  # signs cancel over the rows of all
-        (torch.float64, "taylor-abs", "pass", 3, 1e-10),
-        (torch.float32, "taylor-abs", "training", 2, 1e-5),
+        pytest.param(torch.float64, "taylor-abs", "pass", 3, 1e-10, marks=pytest.mark.slow),
+        pytest.param(torch.float32, "taylor-abs", "training", 2, 1e-5, marks=pytest.mark.slow),
     ],
 )
 def test_after_six_cuts_the_weights_are_those_of_one_process(
