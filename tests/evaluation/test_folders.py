@@ -403,7 +403,7 @@ def test_table_shows_labels_units_and_warnings(folders: tuple[Path, Path]) -> No
         "HD95 [px]",
         "volume error",
         "a label absent from the reference",
-        "warning: 1 prediction",
+        "WARNING: 1 prediction",
     ):
         assert part in " ".join(shown.split())
 
@@ -455,7 +455,7 @@ def test_a_reference_that_was_predicted_is_told(folders: tuple[Path, Path], tmp_
     (told,) = json.loads(call("evaluate", drawn, predicted, "--json").stdout)["warnings"]
     assert f"{predicted} is taken as the reference, and looks like predictions (case0_uncertainty" in told
     assert f"say `stampseg evaluate {predicted} {drawn}`" in told
-    assert f"warning: {told}" in call("evaluate", drawn, predicted).output
+    assert f"WARNING: {told}" in call("evaluate", drawn, predicted).output
     assert evaluate_folder(predicted, drawn).warnings == ()
     write_png(drawn / "case1_uncertainty.png", square(0, 3))
     assert evaluate_folder(drawn, predicted).warnings == ()

@@ -240,7 +240,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         f"surface Dice at {evaluation.tolerance_mm:g} {evaluation.unit}; empty masks: {EMPTY_MASK_RULE}",
         markup=False,
     )
-    lines = [*evaluation.notes, *(f"warning: {text}" for text in evaluation.warnings)]
+    lines = [*evaluation.notes, *map(Level.WARNING.shown, evaluation.warnings)]
     lines += _absences(evaluation)
     warned = list(evaluation.missed())
     if evaluation.missing:

@@ -12,7 +12,7 @@ from ..core.errors import DataError
 from ..core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder
 from .habits import SEPARATORS, plain_name
-from .listing import Entry
+from .listing import Entry, left_over
 from .pairing import name_of
 
 ORGANS = "segmentations"
@@ -50,7 +50,7 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     if not labelled:
         return None
     doubles = [path.name for folder in folders for path in folder.doubles]
-    told = _told("files left out because another has the same name", doubles)
+    told = left_over("files left out because another has the same name", doubles)
     if any(_owner(label, folder.images) for folder in labelled for label in folder.labels):
         found = _images_apart(folders, labelled)
     else:
@@ -136,7 +136,7 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             entries.append(replace(entry, label=of_images.get(entry.images[0])))
         else:
             left.append(entry.images[0].name)
-    told = _told("images left out, as none that is called so has a label", left)
+    told = left_over("images left out, as none that is called so has a label", left)
     if len(kinds) > 1:
         told += (
             f"labels are of images that are called in {len(kinds)} ways ({some(sorted(kinds))}), which are "
@@ -178,7 +178,7 @@ def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFol
         images = tuple(folder.images[own[name]] for name in names)
         first = labels[0] if labels else None
         entries.append(Entry(folder.name, images, first, folder.person, organs, channels))
-    told = _told("folders left out, whose images are not those of the labelled ones", left)
+    told = left_over("folders left out, whose images are not those of the labelled ones", left)
     return Roles(entries, channels, _organs(labelled), told)
 
 
@@ -285,7 +285,3 @@ def _two_labels(place: Path, one: Path, other: Path) -> DataError:
         f"each; {way}; where each is of another organ put all into a folder {ORGANS}/ of the "
         "case, or list the files in a CSV with columns image,label:liver,label:spleen"
     )
-
-
-def _told(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    return (f"{what} ({len(names)}): {some(list(names))}",) if names else ()

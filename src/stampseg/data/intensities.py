@@ -11,6 +11,7 @@ from .plan import Intensity, Plan
 
 LEAST = 1e-8  # a deviation or range below it counts as this
 BLOCK = 1 << 22  # values worked on at once, so that copies and float64 stay small
+UNCLIPPED = 3.4e38  # a window this wide clips nothing
 
 
 def normalise(image: np.ndarray, plan: Plan) -> np.ndarray:

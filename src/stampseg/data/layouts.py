@@ -18,7 +18,7 @@ from .declared import declared_labels
 from .habits import IMAGE_FOLDERS, MASK_FOLDERS
 from .io.formats import check_one_series, is_hidden, list_images, list_labels, readable, stem_of
 from .io.limits import read_text_file
-from .listing import Entry, Listing, check_exist
+from .listing import Entry, Listing, check_exist, left_over
 from .organs import names_of, organ_folders
 from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
 from .regions import NO_REGIONS
@@ -111,7 +111,7 @@ def _organ_entries(images: Path, organs: Mapping[str, dict[str, Path]]) -> tuple
     bare = [entry.stem for entry in entries if entry.label is None]
     left = sorted({stem for found in organs.values() for stem in found} - set(files))
     return entries, [
-        *_left_over("images without a label", bare), *_left_over("labels without an image", left)
+        *left_over("images without a label", bare), *left_over("labels without an image", left)
     ]  # fmt: skip
 
 
@@ -218,10 +218,10 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
         "folders",
         entries,
         [
-            *_left_over("images without a label", pairs.images_left),
-            *_left_over("labels without an image", pairs.labels_left),
-            *_left_over("images skipped because their name is taken", image_doubles),
-            *_left_over("labels skipped because their name is taken", label_doubles),
+            *left_over("images without a label", pairs.images_left),
+            *left_over("labels without an image", pairs.labels_left),
+            *left_over("images skipped because their name is taken", image_doubles),
+            *left_over("labels skipped because their name is taken", label_doubles),
         ],
     )
 
@@ -243,14 +243,10 @@ def _nnunet_entries(
             f"have {most}; expected as many for every case; add the missing channels or remove the case"
         )
     return entries, [
-        *_left_over("images without a label", [entry.stem for entry in entries if entry.label is None]),
-        *_left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
-        *_left_over("labels skipped because their name is taken", doubles),
+        *left_over("images without a label", [entry.stem for entry in entries if entry.label is None]),
+        *left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
+        *left_over("labels skipped because their name is taken", doubles),
     ]
-
-
-def _left_over(what: str, names: Sequence[str]) -> list[str]:
-    return [f"{what} ({len(names)}): {some(list(names))}"] if names else []
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -306,4 +302,4 @@ def _check_listed(folder: Path, entries: list[Entry]) -> tuple[list[Entry], list
     check_exist(folder / "dataset.json", entries)
     listed = {entry.images[0].name for entry in entries}
     others = [stem_of(path) for path in list_images(entries[0].images[0].parent) if path.name not in listed]
-    return entries, _left_over("images that dataset.json does not list", others)
+    return entries, list(left_over("images that dataset.json does not list", others))

@@ -45,6 +45,11 @@ class Entry:
         return cls(stem, images, ordered[0][1] if ordered else None, group, ordered, channels)
 
 
+def left_over(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """A warning of files that are not used; none without any."""
+    return (f"{what} ({len(names)}): {some(list(names))}",) if names else ()
+
+
 @dataclass(frozen=True)
 class Listing:
     """What a layout says, before ids and groups are settled."""

@@ -14,14 +14,13 @@ from .format import Format
 from .layers import merged, segments_in
 from .limits import check_kind, check_promise
 from .metaimage import check_packed
-from .volume import Covers, Header, as_image, as_label, volume_header
+from .volume import LPS_TO_RAS, Covers, Header, as_image, as_label, volume_header
 
 if TYPE_CHECKING:
     import SimpleITK as sitk  # noqa: N813 (its documented short name)
 
 METAIMAGE = (".mha", ".mhd")
 SLICER = (".seg.nrrd", ".seg.nhdr")  # segmentations that Slicer cuts to their segments
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Names of the fields that say where the values are, and how they are packed.
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
 UNITS = re.compile(rb"^space units:\s*(.+?)\s*$", re.I | re.M)  # of a NRRD; ITK takes all for mm

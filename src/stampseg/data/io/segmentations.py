@@ -20,8 +20,8 @@ from ...core.text import some
 from ...core.version import __version__
 from .frames import NO_VOXELS, Frame, frames_in, frames_of, is_dicom, kind_of
 from .scans import DEPTH, scan_at
-from .stacks import LPS_TO_RAS, OFF_GRID, Scan, by_place, in_order, on_one_grid
-from .volume import Header, volume_header
+from .stacks import OFF_GRID, Scan, by_place, in_order, on_one_grid
+from .volume import LPS_TO_RAS, Header, volume_header
 
 STORAGES = {
     "1.2.840.10008.5.1.4.1.1.66.4",  # a frame for each segment and slice

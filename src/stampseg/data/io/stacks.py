@@ -14,8 +14,8 @@ from ...core.errors import DataError
 from ...core.text import some
 from .frames import TRAITS, Frame
 from .pixels import pixels_of
+from .volume import LPS_TO_RAS
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 AT_ONE_PLACE = 0.02  # pixels across the plane between slices that lie at one place
 OFF_GRID = 0.2  # voxels by which a slice may lie beside the even grid
 TILT = 0.5  # degrees from which a tilt is told

@@ -19,6 +19,7 @@ from .limits import VARIABLE, most_values
 from .orientation import UPRIGHT
 
 Covers = Literal["all", "box", "slices"]
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # as DICOM and ITK place voxels, and as NIfTI does
 GRID_TOLERANCE = 0.1  # voxels between the farthest corners of two grids that count as one
 
 

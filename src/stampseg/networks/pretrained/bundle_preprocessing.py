@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...data.intensities import UNCLIPPED
 from ...data.plan import Intensity
 from .bundle_config import BundleConfig, Unsaid
 
-_ANY = 3.4e38  # a window this wide clips nothing
 _SILENT = (  # they change how an image is held, not its values or grid
     "LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "ToTensord",
     "CastToTyped", "ToDeviced", "SelectItemsd", "CopyItemsd", "DeleteItemsd",
@@ -105,7 +105,7 @@ def _range(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
     std = (high - low) / (to_high - to_low)
     clip = values.get("clip") is True
     window = Intensity(
-        low=low if clip else -_ANY, high=high if clip else _ANY, mean=low - to_low * std, std=std
+        low=low if clip else -UNCLIPPED, high=high if clip else UNCLIPPED, mean=low - to_low * std, std=std
     )
     return {"normalization": "ct", "ct": (window,) * channels}
 
@@ -117,7 +117,7 @@ def _normalise(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
             raise ValueError("fixed values and nonzero together")
         mean, std = (_each(values.get(name), channels) for name in ("subtrahend", "divisor"))
         windows = tuple(
-            Intensity(low=-_ANY, high=_ANY, mean=m, std=s) for m, s in zip(mean, std, strict=True)
+            Intensity(low=-UNCLIPPED, high=UNCLIPPED, mean=m, std=s) for m, s in zip(mean, std, strict=True)
         )
         return {"normalization": "ct", "ct": windows}
     if not by_channel:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ...core.errors import ModelFileError
 from ...core.text import size_text
+from ...data.intensities import UNCLIPPED
 from ...data.plan import Intensity, Normalization, Plan
 from ..registry import NetworkSpec
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
@@ -35,7 +36,6 @@ _SCHEMES: Mapping[str, Normalization] = {
     "RescaleTo01Normalization": "min-max",
     "RGBTo01Normalization": "ct",
 }
-_ANY = 3.4e38  # a window this wide clips nothing
 
 
 @dataclass(frozen=True)
@@ -318,9 +318,9 @@ def _intensities(
 
 def _window(name: str, properties: Part, channel: int) -> Intensity | None:
     if name == "NoNormalization":
-        return Intensity(low=-_ANY, high=_ANY, mean=0, std=1)
+        return Intensity(low=-UNCLIPPED, high=UNCLIPPED, mean=0, std=1)
     if name == "RGBTo01Normalization":
-        return Intensity(low=-_ANY, high=_ANY, mean=0, std=255)
+        return Intensity(low=-UNCLIPPED, high=UNCLIPPED, mean=0, std=255)
     if name != "CTNormalization":
         return None
     facts = properties.part(str(channel))
