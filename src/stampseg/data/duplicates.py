@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -25,8 +24,11 @@ def find_duplicates(items: Sequence[Sequence[Path]]) -> list[tuple[int, int]]:
     for place, sizes in _of_equal_size(items):
         by_sample[(sizes, _sample(items[place][-1]))].append(place)
     duplicates = []
-    for first, *others in by_sample.values():
-        duplicates += [(first, other) for other in others if _equal(items[first], items[other])]
+    for places in by_sample.values():
+        by_content: dict[bytes, list[int]] = defaultdict(list)
+        for place in places if len(places) > 1 else ():
+            by_content[_content(items[place])].append(place)
+        duplicates += [(first, other) for first, *others in by_content.values() for other in others]
     return sorted(duplicates)
 
 
@@ -56,5 +58,10 @@ def _sample(path: Path) -> bytes:
     return digest.digest()
 
 
-def _equal(first: Sequence[Path], second: Sequence[Path]) -> bool:
-    return all(filecmp.cmp(one, other, shallow=False) for one, other in zip(first, second, strict=True))
+def _content(files: Sequence[Path]) -> bytes:
+    """Digest of files of known sizes, of which each is read once however many share its size and sample."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.digest()
