@@ -151,6 +151,9 @@ def test_crop_where_most_of_a_volume_is_empty():
     )
 
 
+AIR = ((-1024.0, 900.0),)
+
+
 @pytest.mark.parametrize(
     ("changes", "given", "expected"),
     [
@@ -159,15 +162,28 @@ def test_crop_where_most_of_a_volume_is_empty():
         ({"channel_names": ("direct",)}, None, "zscore"),
         ({"intensity_ranges": ((-1024.0, 900.0),)}, None, "ct"),
         ({}, None, "zscore"),
+        ({"channel_names": ("CT_venous",)}, None, "ct"),
+        ({"channel_names": ("ct-portal",)}, None, "ct"),
+        ({"channel_names": ("venous", "arterial"), "intensity_ranges": AIR}, None, "ct"),
+        ({"channel_names": ("image_0",), "intensity_ranges": AIR}, None, "ct"),
+        ({"channel_names": ("image",), "intensity_ranges": ((0.0, 4000.0),)}, None, "zscore"),
+        ({"channel_names": ("PET_CT",), "intensity_ranges": ((0.0, 40.0),)}, None, "zscore"),
+        ({"channel_names": ("PET-CT",), "intensity_ranges": AIR}, None, "ct"),
+        ({"channel_names": ("t1_venous",), "intensity_ranges": AIR}, None, "zscore"),
+        ({"channel_names": ("T2", "image"), "intensity_ranges": AIR}, None, "zscore"),
+        ({"channel_names": ("phase",), "intensity_ranges": ((-4096.0, 4095.0),)}, None, "zscore"),
+        ({"channel_names": ("CT", "PET"), "intensity_ranges": AIR}, None, "zscore"),
         ({}, "ct", "ct"),
         ({"channel_names": ("CT",)}, "zscore", "zscore"),
         ({"channel_names": ("CT",), "foreground": ()}, None, "zscore"),
     ],
 )
 def test_normalization(changes, given, expected):
+    windows = (WINDOW,) * len(changes.get("channel_names") or "1")
+    changes = {"in_channels": len(windows), "foreground": windows, **changes}
     plan = plan_of(facts([(40, 40, 40)], **changes), DataOptions(normalization=given))
     assert plan.normalization == expected
-    assert plan.ct == ((WINDOW,) if expected == "ct" else None)
+    assert plan.ct == (windows if expected == "ct" else None)
 
 
 def test_every_decision_leaves_a_note():

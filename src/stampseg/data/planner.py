@@ -6,7 +6,6 @@ Every decision leaves one line in `Plan.notes`; every option in `DataOptions` ov
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..core.text import range_text, size_text
 from .fingerprint import Fingerprint
 from .grid import factors
 from .labels import LabelTable
+from .modality import is_of_ct
 from .plan import PIECES, Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
 from .regions import ValueRegion, regions_of_classes
@@ -376,19 +376,12 @@ def _extent(length: float, whole: np.ndarray, spacing: tuple[float, ...]) -> np.
 def _plan_intensities(
     fingerprint: Fingerprint, data: DataOptions, notes: list[str]
 ) -> tuple[Normalization, tuple[Intensity, ...] | None]:
-    names = fingerprint.channel_names
     choice: Normalization
     if data.normalization is not None:
         choice, why = data.normalization, "as given"
-    elif names:
-        named_ct = all(re.search(r"\bct\b", name, re.IGNORECASE) for name in names)
-        choice, why = (
-            ("ct", "the channels are named CT") if named_ct else ("zscore", f"channels {', '.join(names)}")
-        )
-    elif fingerprint.looks_like_ct:
-        choice, why = "ct", "values below -500 look like Hounsfield units"
     else:
-        choice, why = "zscore", "no sign of CT"
+        is_ct, why = is_of_ct(fingerprint)
+        choice = "ct" if is_ct else "zscore"
     if choice == "ct" and not fingerprint.foreground:
         choice, why = "zscore", f"{why}, but no labelled voxel to take a window from"
     if choice == "zscore":
