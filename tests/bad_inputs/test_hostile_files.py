@@ -16,9 +16,9 @@ from PIL import Image
 from stampseg.core.errors import DataError, StampsegError, one_line
 from stampseg.data.cases import Case
 from stampseg.data.inputs import find_inputs
+from stampseg.data.io import sources
 from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.evaluation.overlay import save_overlay
-from stampseg.runtime import targets
 from stampseg.runtime.targets import refuse_overwriting
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "stampseg"
@@ -207,7 +207,7 @@ def test_masks_of_names_that_a_disk_takes_for_one_are_refused(
     cases = find_inputs([tmp_path / "a", tmp_path / "b"])
     masks = masks_of(cases, tmp_path / "out")
     refuse_overwriting(cases, masks, None, False)
-    monkeypatch.setattr(targets, "folds_case", lambda folder: folder == tmp_path / "out")
+    monkeypatch.setattr(sources, "folds_case", lambda folder: folder == tmp_path / "out")
     with pytest.raises(DataError, match=r"out/scan\.png: two files would be written to this name; choose"):
         refuse_overwriting(cases, masks, None, False)
     with pytest.raises(DataError, match=r"OUT/\.\./a/Scan\.png: would replace an image that is to be"):

@@ -11,6 +11,7 @@ import pytest
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.inverse import restore
+from stampseg.data.io.colours import COLOUR
 from stampseg.data.labels import describe, label_table, to_classes, to_values
 from stampseg.data.preprocess import Geometry
 
@@ -74,8 +75,8 @@ def test_values_of_any_size_come_back(value: int, tmp_path: Path) -> None:
 
 
 def test_a_large_value_is_no_colour() -> None:
-    assert describe(614454277) == "614454277"
-    assert describe((1 << 24) | 0xFF0000) == "#ff0000"
+    assert [describe(value) for value in (20_000_000, 614454277)] == ["20000000", "614454277"]
+    assert describe(COLOUR | 0xFF0000) == "#ff0000"
 
 
 @pytest.mark.parametrize("classes", [256, 257, 300])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stampseg.data.labels import leave_out
 from stampseg.data.suspects import suspects
 from stampseg.data.values import ValueCounts
 
@@ -68,3 +69,23 @@ def test_what_is_told(files: Sequence[Sequence[int]], declared: dict[int, str], 
 )
 def test_what_is_usual_is_not_told(files: Sequence[Sequence[int]], declared: dict[int, str]) -> None:
     assert suspects(counts_of(*files), declared) == ()
+
+
+def warned(*files: Sequence[int], ignored: int) -> tuple[str, ...]:
+    counts = counts_of(*files)
+    leave_out(counts, ignored)
+    return suspects(counts, {})
+
+
+def test_what_is_ignored_is_not_told() -> None:
+    assert warned((0, 1), (0, 255), ignored=255) == ()
+    assert warned((0, 1, 2, 255), (0, 1, 255), ignored=255) == ()
+    assert warned((0, 1), (1, 2), (1, 2), ignored=0) == ()
+    assert warned((0, 1, 9), (9,), (0, 1), ignored=9) == ()
+
+
+def test_what_is_ignored_hides_nothing() -> None:
+    (told,) = warned((0, 1, 9), (0, 1), (0, 255, 9), ignored=9)
+    assert told.startswith("2 label(s) hold 0 and 1, 1 hold 0 and 255")
+    (told,) = warned((0, 1), (1, 2, 9), (9,), ignored=9)
+    assert told.startswith("1 label(s) hold 1, 2 and no 0, the others 0, 1")

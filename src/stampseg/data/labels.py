@@ -209,7 +209,7 @@ def count_values(
                 "unlabelled voxels with `data.ignore_label`"
             )
         highest = max(counts.voxels)
-        if highest > HIGHEST_LABEL:
+        if highest > HIGHEST_LABEL and not is_colour(highest):
             raise DataError(
                 f"{path}: label value {highest}; expected at most {HIGHEST_LABEL}; number the structures anew"
             )
@@ -290,6 +290,10 @@ def leave_out(counts: ValueCounts, ignored: int | None) -> list[str]:
         return []
     voxels, files = counts.voxels.pop(ignored, 0), counts.files.pop(ignored, 0)
     counts.first.pop(ignored, None)
+    for values in [values for values in counts.sets if ignored in values]:
+        number = counts.sets.pop(values)
+        if len(values) > 1:
+            counts.sets[values - {ignored}] += number
     if not files:
         return [f"ignore label {ignored}: no label holds it"]
     share = voxels / (voxels + counts.voxels.total())

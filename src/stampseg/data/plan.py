@@ -11,6 +11,7 @@ from ..core.json_file import JsonFile
 from ..core.options import Options
 from .appearance import Appearance
 from .calibration import Calibration
+from .io.colours import is_label
 from .io.limits import HIGHEST_LABEL
 from .regions import Region, structures
 from .relabelling import Relabelling
@@ -133,7 +134,7 @@ class Plan(Options):
             raise ValueError(f"in_channels {self.in_channels} is not within 1 and {MOST_CHANNELS}")
         if not 2 <= len(values) <= MOST_CLASSES or len(set(values)) < len(values):
             raise ValueError(f"{len(values)} label_values; expected 2 to {MOST_CLASSES} that differ")
-        if not all(0 <= value <= HIGHEST_LABEL for value in values):
+        if not all(map(is_label, values)):
             raise ValueError(f"label_values are not within 0 and {HIGHEST_LABEL}")
         if self.ignored_value in values:
             raise ValueError(f"ignored_value {self.ignored_value} is among the label_values")

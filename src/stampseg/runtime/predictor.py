@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.io.readers import read_image, write_label
+from ..data.io.readers import mask_target, read_image, write_label
 from ..data.labels import to_values
 from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
@@ -64,9 +64,11 @@ class Predictor:
         """Write the labels as a file of the image's type; returns its path, the suffix set to that type.
 
         Raises:
-            DataError: as `predict`, or the file cannot be written.
+            DataError: as `predict`, or the file cannot be written, or is one of the image's own.
         """
-        return write_label(Path(out), self.predict(images), _paths(images))
+        paths = _paths(images)
+        target = mask_target(Path(out), paths)  # before the work is done
+        return write_label(target, self.predict(paths), paths)
 
 
 def _paths(images: Path | str | Sequence[Path | str]) -> list[Path]:

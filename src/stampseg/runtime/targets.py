@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.system import folds_case, one_name
 from ..data.cases import Case
 from ..data.io.formats import stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import twin_of
+from ..data.io.sources import place_in, replaced
 from .trust import uncertainty_of
 
 
@@ -49,29 +49,26 @@ def refuse_overwriting(
     probabilities: bool = False,
 ) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
-    folders = {path.parent for path in masks.values()} | ({overlays} if overlays is not None else set())
-    # Of the disks of macOS and Windows, `A.png` is `a.png`.
-    key = one_name if any(map(folds_case, folders)) else str
-    images = {key(os.path.realpath(image)) for case in cases for image in case.images}
-    taken: set[str] = set()
+    targets: list[Path] = []
     for case in cases:
         mask = masks[case.images]
         twin = twin_of(mask)
-        targets = [mask, *([] if twin is None else [twin])]
+        targets += [mask, *([] if twin is None else [twin])]
         targets += [] if overlays is None else [overlay_of(case, overlays)]
         targets += [uncertainty_of(mask, case)] if confidence else []
         targets += [probabilities_of(mask, case)] if probabilities else []
-        for target in targets:
-            place = key(os.path.realpath(target))
-            if place in images:
-                raise DataError(
-                    f"{target}: would replace an image that is to be segmented; choose another folder "
-                    "with `output` or `overlays`"
-                )
-            if place in taken:
-                raise DataError(f"{target}: two files would be written to this name; choose another folder")
-            if os.path.lexists(target) and not overwrite:
-                raise DataError(
-                    f"{target}: exists already; choose another folder with `output`, or say `overwrite`"
-                )
-            taken.add(place)
+    lost = replaced(targets, [image for case in cases for image in case.images])
+    if lost is not None:
+        raise DataError(
+            f"{lost}: would replace an image that is to be segmented; choose another folder "
+            "with `output` or `overlays`"
+        )
+    place, taken = place_in({target.parent for target in targets}), set[str]()
+    for target in targets:
+        if place(target) in taken:
+            raise DataError(f"{target}: two files would be written to this name; choose another folder")
+        if os.path.lexists(target) and not overwrite:
+            raise DataError(
+                f"{target}: exists already; choose another folder with `output`, or say `overwrite`"
+            )
+        taken.add(place(target))

@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from stampseg.core.errors import DataError, MissingPackageError
+from stampseg.data.io.colours import COLOUR
 from stampseg.data.io.orientation import ORIENTATION, as_shown, as_stored
 from stampseg.data.io.readers import read_header, read_image, read_label, write_label
 
@@ -71,7 +72,7 @@ def test_a_mask_is_stored_as_its_picture_is(
 ) -> None:
     """So it overlays both in viewers that turn pictures, and in programs that do not."""
     image = save_turned(tmp_path / f"a{suffix}", SHOWN, orientation)
-    labels = np.where(SHOWN % 2, (1 << 24) | 0xFF0000 if coloured else 2, 0).astype(np.uint32)
+    labels = np.where(SHOWN % 2, COLOUR | 0xFF0000 if coloured else 2, 0)
     mask = write_label(tmp_path / "out" / "a", labels, image)
     np.testing.assert_array_equal(read_label(mask).array, labels)
     expected = np.where(SHOWN % 2, 255, 0) if coloured else labels

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DataError
+from .limits import HIGHEST_LABEL
 from .volume import as_label
 
-# A coloured pixel's code is this plus r << 16 | g << 8 | b, so that no colour equals a grey value.
-COLOUR = 1 << 24
+# A coloured pixel's code is this plus r << 16 | g << 8 | b: above all numbers that a label may hold.
+COLOUR = 1 << 40
 
 
 def label_of(channels: np.ndarray, path: Path) -> np.ndarray:
@@ -37,7 +38,28 @@ def label_of(channels: np.ndarray, path: Path) -> np.ndarray:
 
 def is_colour(label: int) -> bool:
     """Whether a label is the code of a colour."""
-    return COLOUR <= label < 2 * COLOUR
+    return COLOUR <= label < COLOUR + (1 << 24)
+
+
+def is_label(value: int) -> bool:
+    """Whether a label map may hold the value: a number of four bytes, or the code of a colour."""
+    return 0 <= value <= HIGHEST_LABEL or is_colour(value)
+
+
+def check_drawable(labels: np.ndarray, path: Path) -> None:
+    """Check that a picture in colours can show labels (*S), where some are colours.
+
+    Raises:
+        DataError: others are numbers that are no grey of 8 bits.
+    """
+    if not is_colour(int(labels.max(initial=0))):
+        return
+    number = int(labels[labels < COLOUR].max(initial=0))
+    if number > 255:
+        raise DataError(
+            f"{path}: labels hold colours and the number {number}; expected numbers to 255 beside colours; "
+            "number the structures anew"
+        )
 
 
 def numbers_classes(palette: np.ndarray) -> bool:

@@ -58,6 +58,7 @@ class Format:
         write_label: writes (*S) unsigned labels to a path, on the grid of an image's header. None where
             nothing is written in this format.
         highest_label: that `write_label` can store, beside the codes of colours where it has colours.
+        colours: whether `write_label` stores those.
         mask_suffix: suffix of the masks written for its images; "" is the image's own. It may be that of
             another format whose `write_label` needs no more than the header.
         mask_suffix_by_content: the same, where it depends on what is in the file.
@@ -80,6 +81,7 @@ class Format:
     read_names: ReadNames | None = None
     write_label: WriteLabel | None = None
     highest_label: int = HIGHEST_LABEL
+    colours: bool = False
     mask_suffix: str = ""
     mask_suffix_by_content: Callable[[Path], str] | None = None
     listed: str = ""

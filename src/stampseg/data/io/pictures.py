@@ -212,6 +212,7 @@ FORMATS = (
         read_palette=read_palette,
         write_label=write_label,
         highest_label=2**16 - 1,
+        colours=True,
         mask_suffix=".png",
     ),
     Format(

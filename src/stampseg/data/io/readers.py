@@ -15,11 +15,12 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.files import write_whole
 from . import dicom, pictures
-from .colours import is_colour
+from .colours import check_drawable, is_colour
 from .format import Format
 from .formats import format_named, format_of, is_within_series, require_package, stem_of, suffix_of
 from .kept import kept_header, kept_volume
 from .limits import HIGHEST_LABEL, check_kind
+from .sources import replaced
 from .volume import Header, Volume, check_pair, refuse_unreadable
 
 
@@ -116,16 +117,36 @@ def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> 
         The path written.
 
     Raises:
-        DataError: `like` cannot be read, `labels` has another shape, or the folder cannot be written.
+        DataError: `like` cannot be read, `labels` has another shape, it would replace the image, or the
+            folder cannot be written.
     """
-    source = Path(like) if isinstance(like, str | Path) else Path(like[0])
+    sources = _sources(like)
+    target, source = mask_target(path, sources), sources[0]
     header = _read_header(source)
     if labels.shape != header.shape:
         raise DataError(f"{path}: labels of shape {labels.shape}; expected {header.shape}, that of {source}")
-    target = Path(path).with_name(stem_of(Path(path)) + format_of(source).mask_suffix_of(source))
     stored = _smallest_unsigned(labels, target)
     check_storable([source], int(stored.max(initial=0)))
+    check_drawable(stored, target)
     _write(target, stored, header)
+    return target
+
+
+def mask_target(path: Path, like: Path | Sequence[Path]) -> Path:
+    """Where `write_label` writes the mask of an image.
+
+    Raises:
+        DataError: that is one of the image's own files, or the image is of an unknown type.
+    """
+    sources = _sources(like)
+    target = Path(path).with_name(stem_of(Path(path)) + format_of(sources[0]).mask_suffix_of(sources[0]))
+    twin = twin_of(target)
+    lost = replaced([target, *([] if twin is None else [twin])], sources)
+    if lost is not None:
+        raise DataError(
+            f"{lost}: would replace the image that the mask is of; expected another file; choose another "
+            "name or folder"
+        )
     return target
 
 
@@ -138,10 +159,11 @@ def write_percent(path: Path, percent: np.ndarray, like: Path | Sequence[Path]) 
     Raises:
         DataError: as `write_label`.
     """
-    source = Path(like) if isinstance(like, str | Path) else Path(like[0])
-    if format_of(source).mask_suffix_of(source) != ".png":
+    sources = _sources(like)
+    target, source = mask_target(path, sources), sources[0]
+    if target.suffix != ".png":
         return write_label(path, percent, like)
-    target, header = Path(path).with_name(stem_of(Path(path)) + ".png"), _read_header(source)
+    header = _read_header(source)
     write_whole(target, lambda place: pictures.write_percent(place, percent, header), ending=".png")
     return target
 
@@ -154,11 +176,13 @@ def check_storable(images: Sequence[Path], highest: int) -> None:
     """
     name = output_name(images)
     kind = format_named(Path(name))
-    if kind is not None and highest > kind.highest_label and not is_colour(highest):
-        raise DataError(
-            f"{images[0]}: its masks are {kind.name} files, which hold labels to {kind.highest_label}, and "
-            f"not {highest}; number the structures anew, or give the images in another format, such as TIFF"
-        )
+    if kind is None or highest <= kind.highest_label or (kind.colours and is_colour(highest)):
+        return
+    found = "colours" if is_colour(highest) else str(highest)
+    raise DataError(
+        f"{images[0]}: its masks are {kind.name} files, which hold labels to {kind.highest_label}, and "
+        f"not {found}; number the structures anew, or give the images in another format, such as TIFF"
+    )
 
 
 UNCERTAINTY = "_uncertainty"  # behind the name of a mask: percent of doubt, voxel by voxel
@@ -200,6 +224,10 @@ def twin_of(target: Path) -> Path | None:
     kind, suffix = format_named(target), suffix_of(target)
     twin = kind.twin_of(suffix) if kind is not None else ""
     return target.with_name(stem_of(target) + twin) if twin else None
+
+
+def _sources(like: Path | Sequence[Path]) -> list[Path]:
+    return [Path(like)] if isinstance(like, str | Path) else list(map(Path, like))
 
 
 def _format(path: Path) -> Format:
@@ -249,7 +277,7 @@ def with_channels(array: np.ndarray, channels: int, header: Header) -> np.ndarra
 def _smallest_unsigned(labels: np.ndarray, path: Path) -> np.ndarray:
     lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
     whole = labels.dtype.kind in "bui"
-    if not whole or lowest < 0 or highest > HIGHEST_LABEL:
+    if not whole or lowest < 0 or (highest > HIGHEST_LABEL and not is_colour(highest)):
         raise DataError(
             f"{path}: labels of {labels.dtype} from {lowest} to {highest}; expected 0 to {HIGHEST_LABEL}"
         )

@@ -183,12 +183,14 @@ class _Stored:
     def _values(self) -> np.ndarray:
         import tifffile
 
+        white_is_zero = self.page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         try:
             array = self.series.asarray()
         except (ValueError, ImportError):
             # LZW and JPEG inside TIFF need a further package there; Pillow has them, with samples last.
             array = self._by_pillow()
-        if self.page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and array.dtype.kind in "bu":
+            white_is_zero &= self.page.bitspersample > 8  # fewer bits it has turned to black is zero
+        if white_is_zero and array.dtype.kind in "bu":
             return ~array if array.dtype.kind == "b" else (1 << self.page.bitspersample) - 1 - array
         return array
 
@@ -228,5 +230,6 @@ FORMATS = (
         read_label=read_label,
         read_palette=read_palette,
         write_label=write_label,
+        colours=True,
     ),
 )

@@ -2,7 +2,7 @@
 import { ELSEWHERE, refuse } from "./refusal.mjs";
 import { checkSize, picture } from "./volume.mjs";
 
-const COLOUR = 2 ** 24; // labels from here on are the code of a colour
+const COLOUR = 2 ** 40; // labels from here on are the code of a colour
 
 export const isPng = (bytes) => bytes[0] === 0x89 && bytes[1] === 0x50;
 export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8;
@@ -122,7 +122,7 @@ export function pngOf(volume, labels, encode) {
     const [data, depth] = most < 256 ? [Uint8Array.from(labels), 8] : [Uint16Array.from(labels), 16];
     return encode({ width, height, data, depth, channels: 1 });
   }
-  if (most < COLOUR || most >= 2 * COLOUR) refuse(`PNG holds labels to 65535, and not ${most}`);
+  if (most < COLOUR || most >= COLOUR + 2 ** 24) refuse(`PNG holds labels to 65535, and not ${most}`);
   const data = new Uint8Array(3 * labels.length);
   labels.forEach((label, i) => {
     for (const [n, shift] of [16, 8, 0].entries()) data[3 * i + n] = label >= COLOUR ? (label >>> shift) & 255 : label;

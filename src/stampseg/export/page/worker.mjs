@@ -80,7 +80,8 @@ function shownOf({ name, shape, strides, spacing, affine, channels, isPicture, i
 // Class indices -> the values that the training masks had.
 function withValues(mask, values) {
   const most = Math.max(...values);
-  const kind = most < 256 ? Uint8Array : most < 65536 ? Uint16Array : Uint32Array;
+  // Codes of colours have more bits than whole numbers of four bytes.
+  const kind = most < 256 ? Uint8Array : most < 65536 ? Uint16Array : most < 2 ** 32 ? Uint32Array : Float64Array;
   return kind.from(mask, (value) => values[value]);
 }
 
