@@ -13,14 +13,17 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from stampseg.core.config import Config, parse_config
-from stampseg.data.cases import find_dataset
+from stampseg.core.errors import DataError
+from stampseg.data.cases import Case, find_dataset
+from stampseg.data.io.formats import series_images
 from stampseg.data.plan import PIECES, Plan
 from stampseg.networks.model_file import read_description
-from stampseg.run.continuation import go_on, inherited
+from stampseg.run.continuation import _check_there, go_on, inherited
 from stampseg.run.spec import RunSpec
 from stampseg.run.survey import survey
 from stampseg.train.trainer import Trainer
 from tests.cli.command import QUICK, call
+from tests.data.dicom_files import slices, values
 from tests.data.scans import write_pictures
 from tests.run.stopping import killed_run, outcome
 
@@ -332,3 +335,16 @@ def test_a_stopped_one_is_resumed_and_ends_the_same(
     assert whole["models"] == stopped["models"] and whole["inputs"] == stopped["inputs"]
     said = call(*words, *kept, "-o", tmp_path / "stopped", code=2).output
     assert "holds this run, finished" in " ".join(said.split())
+
+
+def test_one_of_several_series_that_was_learnt_from_is_there(tmp_path: Path) -> None:
+    """No file has its path, so that a second training could not go on from the first."""
+    for number in (1, 2):
+        slices(tmp_path / "s", values(seed=number), name=f"{number}-{{}}.dcm", SeriesNumber=number)
+    label = tmp_path / "label.nii.gz"
+    label.touch()
+    images = series_images(tmp_path / "s")
+    assert len(images) == 2
+    _check_there(tmp_path / "run", [Case("s", "s", (image,), label) for image in images])
+    with pytest.raises(DataError, match=r"other: was learnt from in .*, and is not there any more"):
+        _check_there(tmp_path / "run", [Case("s", "s", (tmp_path / "s" / "other",), label)])

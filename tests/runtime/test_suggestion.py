@@ -12,9 +12,14 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
+from stampseg.data.cases import Case
+from stampseg.data.io.formats import series_images
+from stampseg.data.splits import SPLITS, Entry
 from stampseg.networks.model_file import load_model, save_model
+from stampseg.runtime import suggestion
 from stampseg.runtime.suggestion import choose, read_suggested, suggest
 from tests.cli.command import QUICK, call
+from tests.data.dicom_files import slices, values
 from tests.data.scans import write_pictures
 
 
@@ -120,6 +125,88 @@ def test_what_is_labelled_is_not_suggested(run: tuple[Path, Path], tmp_path: Pat
     with pytest.raises(DataError, match="all 2 scans are labelled already; name scans without labels"):
         suggest(model, [trained], tmp_path / "todo")
     assert not (tmp_path / "todo").exists()
+
+
+def test_what_was_kept_aside_with_its_label_is_not_suggested(run: tuple[Path, Path], tmp_path: Path) -> None:
+    """A corrected draft would take the place of the label that the network is measured with."""
+    data, model = run
+    shutil.copytree(model, tmp_path / "run")
+
+    def entry(name: str, label: bool = True) -> Entry:
+        image, mask = (data / part / f"{name}.png" for part in ("images", "masks"))
+        return Entry.of(Case(name, name[:2], (image,), mask if label else None))
+
+    aside = {"test": (entry("p1-IM-0"), entry("p3-IM-0", False)), "held_out": (entry("p2-IM-0"),)}
+    SPLITS.write(tmp_path / "run", SPLITS.read(model).model_copy(update=aside))
+    (tmp_path / "new").mkdir()
+    for name in ("p0-IM-0", "p1-IM-0", "p1-IM-1", "p2-IM-0", "p3-IM-0"):
+        shutil.copy(data / "images" / f"{name}.png", tmp_path / "new" / f"{name} again.png")
+    said: list[str] = []
+    found = suggest(tmp_path / "run", [tmp_path / "new"], tmp_path / "todo", echo=said.append)
+    assert {one.case.id for one in found} == {"p1-IM-1 again", "p3-IM-0 again"}
+    assert "; 3 labelled already, and left out: " in said[0]
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_stopped_call_is_in_nobodys_way(
+    run: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its drafts and its table; killed, it cannot clear up behind itself."""
+    data, model = run
+    todo = tmp_path / "todo"
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for killed in (False, True):
+        with monkeypatch.context() as patched:
+            patched.setattr(suggestion, "_write_table", stopped)
+            if killed:
+                patched.setattr(suggestion.Staged, "clear", lambda self: None)
+            with pytest.raises(KeyboardInterrupt):
+                suggest(model, [data / "images"], todo, 1)
+        assert bool(files(todo)) == killed
+    found = suggest(model, [data / "images"], todo, 2)
+    assert len(found) == 2 and all(one.draft.is_file() for one in found)
+    assert {path.parent.name for path in files(todo)} == {"todo", "drafts", "pictures"}
+    assert (todo / "corrected").is_dir()
+
+
+def test_a_file_that_is_called_as_a_draft_is_not_replaced(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = run
+    drafts = tmp_path / "todo" / "drafts"
+    drafts.mkdir(parents=True)
+    for path in (data / "images").iterdir():
+        (drafts / path.name).write_text("drawn for hours")
+    before = files(tmp_path)
+    with pytest.raises(DataError, match="exists already"):
+        suggest(model, [data / "images"], tmp_path / "todo")
+    assert files(tmp_path) == before and {path.read_text() for path in before} == {"drawn for hours"}
+
+
+def test_one_of_several_series_of_a_folder_is_there(tmp_path: Path) -> None:
+    """No file has its path, which names the folder and the series."""
+    for number in (1, 2):
+        slices(
+            tmp_path / "scans", values(seed=number), name=f"{number}-{{:02d}}.dcm", SeriesNumber=number,
+            SeriesDescription=f"series {number}",
+        )  # fmt: skip
+    first, second = series_images(tmp_path / "scans")
+    table = tmp_path / "todo" / "suggested.csv"
+    table.parent.mkdir()
+
+    def named(image: Path) -> None:
+        table.write_text(f"rank,image,draft,group,figure,reason\n1,{image},x.nii.gz,p,0.5,doubt\n")
+
+    named(second)
+    (case,) = read_suggested(tmp_path / "todo")
+    assert case.images == (second,) and not second.exists() and first != second
+    named(second.with_name("scans_other"))
+    with pytest.raises(DataError, match=r"scans_other: named in .*, and is not there any more; put it back"):
+        read_suggested(tmp_path / "todo")
 
 
 def test_a_model_file_alone_knows_the_scans_it_was_trained_on(run: tuple[Path, Path], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..core.text import counted, some
 from ..data.cases import Case, Dataset, find_dataset, with_groups
 from ..data.fingerprint import FINGERPRINT
 from ..data.identity import files_of
+from ..data.io.formats import is_there
 from ..data.plan import Plan
 from ..data.splits import Entry, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
@@ -163,7 +164,7 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
     names = {} if plan.relabel else dict(zip(plan.label_values[1:], plan.label_names[1:], strict=True))
     return Dataset(
         root=added.root, layout=added.layout, cases=tuple(cases.values()),
-        unlabelled=tuple(case for case in unlabelled.values() if all(map(Path.exists, case.images))),
+        unlabelled=tuple(case for case in unlabelled.values() if all(map(is_there, case.images))),
         label_names=names, channel_names=added.channel_names,
         warnings=(*added.warnings, _words(run, new, corrected, sides)),
         ignored=plan.ignored_value, sides=sides,
@@ -210,7 +211,7 @@ def _check_names(added: Dataset, plan: Plan) -> None:
 
 def _check_there(run: Path, cases: Iterable[Case]) -> None:
     for case in cases:
-        gone = next((path for path in case.files if not path.exists()), None)
+        gone = next((path for path in case.files if not is_there(path)), None)
         if gone is not None or case.label is None:
             raise DataError(
                 f"{gone or case.id}: was learnt from in {run}, and is not there any more; put it back, or "

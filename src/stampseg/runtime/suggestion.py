@@ -22,7 +22,7 @@ from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
 from ..data.appearance import look
 from ..data.cases import Case, with_groups
-from ..data.io.formats import is_hidden, stem_of
+from ..data.io.formats import is_hidden, is_there, stem_of
 from ..data.io.readers import UNCERTAINTY, read_image
 from ..data.known import trained_on
 from ..data.layouts import SUGGESTED
@@ -36,10 +36,15 @@ from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer
 from .people import regex_of
 from .segmentation import segment
-from .trust import trust_of
+from .staged import Staged
+from .targets import check_folder, refuse_overwriting
+from .trust import RECORD, trust_of
+from .trust import TABLE as FIGURES
 
 TABLE = SUGGESTED
+DRAFTS, PICTURES = "drafts", "pictures"  # folders
 CORRECTED = "corrected"  # a folder: where masks go when a person has corrected them
+STAGE = ".suggesting"  # a folder: drafts before all of them are made
 FAR = 0.8  # share of the scans that are nearer to what is labelled, for "unlike"
 
 
@@ -85,8 +90,9 @@ def suggest(
     """Choose scans to label next and write drafts of their masks.
 
     `output` gets `drafts/` (masks to correct, with maps of uncertain voxels), `pictures/`, `suggested.csv`
-    and an empty folder `corrected/`, for the masks from which a training goes on. Scans whose labels the
-    network has seen are left out, as far as the run folder or the model file knows them.
+    and an empty folder `corrected/`, for the masks from which a training goes on, all of it or nothing; what
+    a stopped call left there is replaced. Scans whose labels the network has seen are left out, and those
+    that were kept aside with their labels, as far as the run folder or the model file knows them.
 
     Args:
         model: run folder, model file or exported file.
@@ -116,8 +122,8 @@ def suggest(
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     people = regex_of(model) if group_regex is None else group_regex
     cases = with_groups(inputs_of(model, inputs, opened.plan, echo), people)
-    labelled = _labelled(model)
-    known = {case.id for case in trained_on(cases, labelled, opened.trained_on)}
+    labelled, aside = _labelled(model)
+    known = {case.id for case in trained_on(cases, (*labelled, *aside), opened.trained_on)}
     left = [case for case in cases if case.id not in known]
     if not left:
         raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
@@ -134,23 +140,43 @@ def suggest(
         count,
     )
     chosen = [seen[place] for place in order]
-    drafts = segment(
-        model, [one.case for one in chosen], output / "drafts",
-        overlays=output / "pictures", device=device, trusted=trusted, threads=threads, confidence=True,
-        echo=lambda text: None,
-    )  # fmt: skip
-    by_name = {path.name: path for path in drafts}
     calibrated = opened.plan.is_calibrated
     found = [
         Suggestion(
-            one.case, by_name[one.case.mask_name], one.figure, calibrated,
+            one.case, output / DRAFTS / one.case.mask_name, one.figure, calibrated,
             _reason(one, gap, calibrated, bool(anchors)),
         )
         for one, gap in zip(chosen, gaps, strict=True)
     ]  # fmt: skip
-    _write_table(output / TABLE, found)
-    (output / CORRECTED).mkdir(exist_ok=True)
+
+    def draw(place: Path) -> None:
+        segment(
+            model, [one.case for one in chosen], place / DRAFTS, overlays=place / PICTURES, device=device,
+            trusted=trusted, threads=threads, confidence=True, echo=lambda text: None,
+        )  # fmt: skip
+
+    _write(output, found, draw)
     return found
+
+
+def _write(output: Path, found: Sequence[Suggestion], draw: Callable[[Path], None]) -> None:
+    """Write the drafts, which `draw` makes in a folder, and the table; all of it, or nothing."""
+    staged = Staged(output, STAGE)
+    staged.clear()
+    for folder in (output / DRAFTS, output / PICTURES):
+        check_folder(folder)
+    for name in (FIGURES, RECORD):
+        refuse_existing(output / DRAFTS / name, False)
+    masks = {one.case.images: one.draft for one in found}
+    refuse_overwriting([one.case for one in found], masks, output / PICTURES, False, confidence=True)
+    try:
+        draw(staged.place)
+        _write_table(staged.place / TABLE, found)
+        staged.put_into_place(TABLE)
+    except BaseException:
+        staged.clear()
+        raise
+    (output / CORRECTED).mkdir(exist_ok=True)
 
 
 def read_suggested(folder: Path) -> list[Case]:
@@ -161,7 +187,7 @@ def read_suggested(folder: Path) -> list[Case]:
     """
     cases = []
     for images, name, group in _rows(folder):
-        gone = next((image for image in images if not image.exists()), None)
+        gone = next((image for image in images if not is_there(image)), None)
         if gone is not None:
             raise DataError(f"{gone}: named in {folder / TABLE}, and is not there any more; put it back")
         mask = folder / CORRECTED / name
@@ -251,11 +277,14 @@ def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=2))
 
 
-def _labelled(model: Path) -> Sequence[Entry]:
+def _labelled(model: Path) -> tuple[Sequence[Entry], Sequence[Entry]]:
+    """Scans whose labels made the network, and those that were kept aside with their labels."""
     with suppress(DataError):
         splits = read_splits(run_folder_of(model))
-        return (*splits.learnt_from, *splits.validation) if splits is not None else ()
-    return ()
+        if splits is not None:
+            aside = [entry for entry in (*splits.test, *splits.held_out) if entry.label is not None]
+            return (*splits.learnt_from, *splits.validation), aside
+    return (), ()
 
 
 def _look_at(

@@ -100,6 +100,15 @@ def is_within_series(path: Path) -> bool:
     return not os.path.lexists(path) and series_format(path.parent) is not None
 
 
+def is_there(image: Path) -> bool:
+    """Whether an image is there: a file, a folder, or one of several images in a folder of such files.
+
+    Raises:
+        DataError: the files of that folder cannot be read.
+    """
+    return os.path.exists(image) or (is_within_series(image) and image in series_images(image.parent))
+
+
 def series_images(folder: Path) -> list[Path]:
     """The images that the files of a folder make together; none where they are no series.
 
