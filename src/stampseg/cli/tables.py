@@ -189,12 +189,15 @@ def _words(found: Estimate) -> str:
 
 
 def _plan_table(seen: Survey) -> Table:
+    from ..data.labels import describe
+
     plan = seen.plan
+    classes = zip(map(describe, plan.label_values), plan.label_names, strict=True)
     table = Table(title="Plan", show_header=False)
     rows = {
         "spatial dims": str(plan.spatial_dims),
         "channels": str(plan.in_channels),
-        "classes": ", ".join(f"{v} {n}" for v, n in zip(plan.label_values, plan.label_names, strict=True)),
+        "classes": ", ".join(map(" ".join, classes)),
         "orientation": plan.orientation or "as in the picture",
         "spacing": size_text(plan.spacing) + (" mm" if plan.orientation else " px"),
         "crop": plan.crop,

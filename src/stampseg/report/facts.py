@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..core.run_folder import CONFIG_FILE
 from ..core.text import counted, number_text, range_text, size_text
 from ..data.fingerprint import Fingerprint
+from ..data.labels import describe
 from ..data.plan import Plan
 from .record import Record
 
@@ -97,7 +98,7 @@ def _class_facts(seen: Fingerprint, plan: Plan | None, unit: str) -> list[Fact]:
 def plan_facts(plan: Plan) -> list[Fact]:
     """How every case is prepared."""
     unit = "mm" if plan.orientation else "px"
-    classes = zip(plan.label_values, plan.label_names, strict=False)
+    classes = zip(map(describe, plan.label_values), plan.label_names, strict=False)
     levels = "; ".join(size_text(stride, sign="×") for stride in plan.strides)
     return [
         Fact("classes", ", ".join(f"{value} {name}" for value, name in classes)),
