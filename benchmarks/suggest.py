@@ -208,6 +208,34 @@ def draw_rows(name: str, task: Task, number: int, data: Path, work: Path, done: 
         }  # fmt: skip
 
 
+def page(rows: list[dict[str, Any]]) -> str:
+    """The table of all networks, and the paired differences."""
+    said = [
+        "# Suggested scans against scans chosen by chance", "",
+        "From five labels to ten: one network learns from five, then five more are labelled, chosen by `suggest` or by chance",
+        "(one scan of a person either way), and a network learns from the ten, anew or with `--from`. Mean Dice over people who",
+        "test; one seed a draw, the same for all of its networks. Made by",
+        "`python benchmarks/suggest.py DATA WORK docs/results/suggest.jsonl`, and with `--page` this page.", "",
+        "| set | draw | five labels | suggested, anew | by chance, anew | suggested, `--from` | by chance, `--from` | minutes: anew, `--from`, choosing |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+    ]  # fmt: skip
+    found = {(row["set"], row["draw"], row["choice"], row["way"]): row for row in rows}
+    for name, number in dict.fromkeys((row["set"], row["draw"]) for row in rows):
+        own = {key[2:]: row for key, row in found.items() if key[:2] == (name, number)}
+        dice = [_dice(own.get(("first", "anew"))), *(_dice(own.get((c, w))) for w in WAYS for c in CHOICES)]
+        took = {way: [own[c, way]["train_seconds"] / 60 for c in CHOICES if (c, way) in own] for way in WAYS}
+        minutes = [f"{np.mean(each):.1f}" if each else "" for each in took.values()]
+        chose = own.get(("suggested", "anew"), {}).get("choosing_seconds", 0) / 60
+        said.append(f"| {name} | {number} | {' | '.join(dice)} | {', '.join([*minutes, f'{chose:.1f}'])} |")
+    return "\n".join(
+        [*said, "", "Differences, mean over draws:", "", *(f"- {line}" for line in summary(rows)), ""]
+    )
+
+
+def _dice(row: dict[str, Any] | None) -> str:
+    return "" if row is None else f"{np.mean(list(row['dice'].values())):.3f}"
+
+
 def summary(rows: list[dict[str, Any]]) -> list[str]:
     """Paired differences: of each draw, mean over people, suggested less by chance; and anew less from."""
     mean = {
@@ -247,9 +275,13 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS))
     parser.add_argument("--steps", type=int, help="of a run, to try this script on a few people")
+    parser.add_argument("--page", type=Path, help="write the table there, and run nothing")
     options = parser.parse_args()
     text = options.rows.read_text() if options.rows.exists() else ""
     rows = [json.loads(line) for line in text.splitlines()]
+    if options.page is not None:
+        options.page.write_text(page(rows))
+        return
     done = {tuple(row[key] for key in ("set", "draw", "choice", "way")) for row in rows}
     for number in options.draws:
         for name in options.tasks:
