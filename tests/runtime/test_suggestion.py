@@ -17,36 +17,10 @@ from stampseg.data.io.formats import series_images
 from stampseg.data.splits import SPLITS, Entry
 from stampseg.networks.model_file import load_model, save_model
 from stampseg.runtime import suggestion
-from stampseg.runtime.suggestion import choose, read_suggested, suggest
+from stampseg.runtime.suggestion import read_suggested, suggest
 from tests.cli.command import QUICK, call
 from tests.data.dicom_files import slices, values
 from tests.data.scans import write_pictures
-
-
-def test_of_equal_doubt_the_farthest_from_labels_and_from_one_another_are_taken() -> None:
-    """Oracle: by hand, on a line."""
-    looks = np.array([[0.0], [1.0], [2.0], [9.0], [10.0]])
-    order, gaps = choose(looks, np.ones(5), list("abcde"), np.array([[0.5]]), 3)
-    assert order == [4, 2, 3]
-    assert gaps[0] == 0.8
-
-
-def test_of_equal_distance_the_most_doubtful_is_taken() -> None:
-    looks = np.eye(4)
-    order, _ = choose(looks, np.array([0.1, 0.7, 0.3, 0.5]), list("abcd"), None, 4)
-    assert order == [1, 3, 2, 0]
-
-
-def test_one_scan_of_each_person() -> None:
-    looks = np.random.default_rng(0).normal(size=(6, 3))
-    order, gaps = choose(looks, np.ones(6), ["a", "a", "a", "b", "b", "c"], None, 5)
-    assert len(order) == len(gaps) == 3
-    assert {["a", "a", "a", "b", "b", "c"][place] for place in order} == {"a", "b", "c"}
-
-
-def test_a_sure_network_still_gets_variety() -> None:
-    order, _ = choose(np.array([[0.0], [5.0], [1.0]]), np.zeros(3), list("abc"), np.array([[0.0]]), 1)
-    assert order == [1]
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,4 @@
-"""Which scans to label next: those the network doubts, unlike what is labelled and unlike one another.
-
-Greedy: a scan's gain is its doubt times its distance to the nearest scan that is labelled or chosen already;
-the scan of the highest gain is chosen, its person is through, and the distances are taken again (k-centre
-with weights; Sener & Savarese 2018 without them).
-"""
+"""Which scans to label next, with drafts of their masks: see `selection` for how they are chosen."""
 
 from __future__ import annotations
 
@@ -36,6 +31,7 @@ from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer
 from .people import regex_of
 from .segmentation import segment
+from .selection import Chosen, choose
 from .staged import Staged
 from .targets import check_folder, refuse_overwriting
 from .trust import RECORD, trust_of
@@ -132,21 +128,21 @@ def suggest(
         raise DataError(f"none of {counted(len(left), 'scan')} can be read; the first: {failures[0]}")
     echo(_summary(seen, opened.plan, len(cases) - len(left)))
     anchors = [look for entry in labelled if (look := _look_of(entry.case, opened.plan)) is not None]
-    order, gaps = choose(
+    order = choose(
         np.stack([one.look for one in seen]),
         1 - np.array([one.figure for one in seen]),
         [one.case.group for one in seen],
         np.stack(anchors) if anchors else None,
         count,
     )
-    chosen = [seen[place] for place in order]
+    chosen = [seen[each.place] for each in order]
     calibrated = opened.plan.is_calibrated
     found = [
         Suggestion(
             one.case, output / DRAFTS / one.case.mask_name, one.figure, calibrated,
-            _reason(one, gap, calibrated, bool(anchors)),
+            _reason(one, each, calibrated, bool(anchors)),
         )
-        for one, gap in zip(chosen, gaps, strict=True)
+        for one, each in zip(chosen, order, strict=True)
     ]  # fmt: skip
 
     def draw(place: Path) -> None:
@@ -233,50 +229,6 @@ def _images_of(row: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     return tuple(folder / row[name] for name in ("image", *names))
 
 
-def choose(
-    looks: np.ndarray,
-    doubts: np.ndarray,
-    people: Sequence[str],
-    labelled: np.ndarray | None,
-    count: int,
-) -> tuple[list[int], list[float]]:
-    """Which scans to take, in order, and each one's distance as a share of the scans that were nearer.
-
-    Args:
-        looks: (N, F) what scans look like.
-        doubts: (N,) 0 to 1.
-        people: of each scan; one scan of each is taken.
-        labelled: (M, F) scans that are labelled; None where they are not at hand.
-        count: at most this many.
-    """
-    everything = looks if labelled is None else np.concatenate([looks, labelled])
-    scale = everything.std(axis=0)
-    looks = looks / np.where(scale > 0, scale, 1)
-    free = np.ones(len(looks), dtype=bool)
-    if labelled is None:
-        near = np.full(len(looks), np.inf)
-    else:
-        near = _distances(looks, labelled / np.where(scale > 0, scale, 1)).min(axis=1)
-    chosen: list[int] = []
-    gaps: list[float] = []
-    while free.any() and len(chosen) < count:
-        # before anything is chosen or labelled, all are equally far
-        away = np.ones(len(looks)) if np.isinf(near).all() else near
-        gain = np.where(free, doubts * away, -1.0)
-        if gain.max() <= 0:  # no doubt anywhere: the farthest
-            gain = np.where(free, away, -1.0)
-        place = int(np.argmax(gain))
-        gaps.append(float((away[free] < away[place]).mean()))
-        chosen.append(place)
-        free &= np.array([person != people[place] for person in people])
-        near = np.minimum(near, _distances(looks, looks[place][None])[:, 0])
-    return chosen, gaps
-
-
-def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return np.sqrt(((first[:, None] - second[None]) ** 2).mean(axis=2))
-
-
 def _labelled(model: Path) -> tuple[Sequence[Entry], Sequence[Entry]]:
     """Scans whose labels made the network, and those that were kept aside with their labels."""
     with suppress(DataError):
@@ -331,9 +283,11 @@ def _look_of(case: Case, plan: Plan) -> np.ndarray | None:
     return None
 
 
-def _reason(one: _Seen, gap: float, calibrated: bool, anchored: bool) -> str:
+def _reason(one: _Seen, chosen: Chosen, calibrated: bool, anchored: bool) -> str:
     said = [f"{'expected Dice' if calibrated else 'certainty'} {one.figure:.2f}"]
-    if gap >= FAR:
+    if chosen.like:
+        said.append(f"stands for {counted(chosen.like, 'other')}")
+    if chosen.distance >= FAR:
         said.append("unlike what is labelled" if anchored else "unlike the other scans")
     return "; ".join([*said, *one.flags])
 
