@@ -151,6 +151,54 @@ def test_given_the_runs_nested_people_vary_within_their_draws() -> None:
     assert found.error == pytest.approx(math.sqrt(sum(each.var(ddof=1) / 6 for each in within)) / 4)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "freedom"),
+    [
+        ([6, 6, 6, 6], 20),  # people less draws
+        ([2, 40], 0.525**2 / (0.5**2 / 1 + 0.025**2 / 39)),  # two people tell little, whoever is beside them
+    ],
+)
+def test_of_draws_that_share_nobody_small_ones_tell_as_little_as_they_do(
+    sizes: list[int], freedom: float
+) -> None:
+    rng, start = np.random.default_rng(0), 0
+    table = np.full((len(sizes), sum(sizes)), np.nan)
+    for row, size in zip(table, sizes, strict=True):
+        row[start : start + size] = rng.normal(size=size)
+        start += size
+    found = people_given_runs(table)
+    assert found is not None and found.freedom == pytest.approx(freedom)
+
+
+def test_one_value_that_is_missing_changes_next_to_nothing() -> None:
+    table = np.random.default_rng(0).normal(0.03, 0.04, (10, 10))
+    fewer = table.copy()
+    fewer[0, 0] = np.nan
+    whole, found = people_given_runs(table), people_given_runs(fewer)
+    assert whole is not None and found is not None and found.freedom == whole.freedom == 9
+    assert found.reach() == pytest.approx(whole.reach(), rel=0.1)
+
+
+@pytest.mark.slow
+def test_intervals_over_people_hold_in_every_design() -> None:
+    """95% nominal: pools of which some test in each draw, and nested draws of unequal sizes."""
+    rng, held = np.random.default_rng(0), {"pool": 0, "nested": 0}
+    for _ in range(1000):
+        pool, of_people = np.full((10, 12), np.nan), rng.normal(0, 0.03, 12)
+        for row in pool:
+            who = rng.permutation(12)[:6]
+            row[who] = of_people[who] + rng.normal(0, 0.02, 6)
+        nested = np.full((3, 49), np.nan)
+        for row, (start, stop) in zip(nested, ((0, 3), (3, 9), (9, 49)), strict=True):
+            row[start:stop] = rng.normal(0, 1, stop - start)
+        for name, table in (("pool", pool), ("nested", nested)):
+            found = people_given_runs(table)
+            assert found is not None
+            low, high = found.interval()
+            held[name] += low <= 0 <= high
+    assert all(920 <= count <= 985 for count in held.values()), held
+
+
 def test_what_cannot_be_told_is_not_told() -> None:
     assert runs_and_people(crossed(1)) is None  # the luck of one training
     assert runs_and_people(crossed(3)[:, :1]) is None  # one person

@@ -183,6 +183,7 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
         ("{method: ours, against: flat}", "claim 1: has no kind; correct it"),
         ("{method: ours, against: flat, kind: noninferior}", "claim 1: noninferior needs a margin: how muc"),
         ("{method: ours, against: flat, kind: superior, margin: 0.1}", "superior takes no margin; leave it"),
+        ("{method: ours, against: flat, kind: superior, tasks: [liver, liver]}", "names a task twice, whose"),
         ("{method: ours, against: flat, kind: noninferior, margin: -1}", "1: margin -1: expected greater th"),
         ("{method: ours, against: ours, kind: superior}", "claim 1: compares ours with itself; name another"),
         ("{method: ours, against: flat, kind: superior, tasks: liver}", "tasks 'liver': expected all, or a"),

@@ -119,6 +119,7 @@ def evaluate_pairs(
     regions: DeclaredRegions = NO_REGIONS,
     options: DataOptions | None = None,
     pictures: Pictures | None = None,
+    same_values: bool = False,
 ) -> Evaluation:
     """As `evaluate_folder`, of predicted files with the label of each; a case is called as its prediction.
 
@@ -126,6 +127,7 @@ def evaluate_pairs(
         pairs: prediction and label, or a mask of each organ.
         names: of the values in the labels; {}: numbers.
         ignored, tolerance_mm, regions, options, pictures: as there.
+        same_values: the predictions are known to hold the values of the labels, and no class indices.
 
     Raises:
         DataError: a file cannot be read, or shapes differ.
@@ -133,8 +135,9 @@ def evaluate_pairs(
     chosen = choose_labels(options or DataOptions(), dict(names), ignored, regions)
     relabel = chosen.relabel
     table, prediction_values, warnings = _understand_values(
-        [predicted for predicted, _ in pairs], [truth for _, truth in pairs], chosen.names, ignored, relabel
-    )
+        [predicted for predicted, _ in pairs], [truth for _, truth in pairs],
+        chosen.names, ignored, relabel, same_values,
+    )  # fmt: skip
     structures = regions_of_classes(chosen.regions, table.values)
     rows: list[Metrics] = []
     units = set()
@@ -219,6 +222,7 @@ def _understand_values(
     names: Mapping[int, str],
     ignored: int | None,
     relabel: Relabelling | None,
+    same_values: bool,
 ) -> tuple[LabelTable, tuple[int, ...], list[str]]:
     """The classes, the value in the predictions of each of them and then of none, and what was odd."""
     predicted = count_values(predictions, relabel=relabel)
@@ -244,10 +248,10 @@ def _understand_values(
     warnings += _called_otherwise(predicted.names, names)
     found, foreign = set(predicted.voxels), sorted(set(predicted.voxels) - set(table.values))
     last = len(table.values) - 1
-    if foreign and found <= set(range(last + 1)):
+    if foreign and not same_values and found <= set(range(last + 1)):
         used = f"predictions hold class indices 0 to {last}, labels {_listed(table.values)}"
         return table, tuple(range(last + 1)), [*warnings, used]
-    if len(table.values) == 2 and len(foreign) == 1 and found <= {0, *foreign}:
+    if not same_values and len(table.values) == 2 and len(foreign) == 1 and found <= {0, *foreign}:
         (own,), there = foreign, table.values[1]
         if table.values[0] == 0 and _says_there(own) and _says_there(there):
             used = f"predictions hold {describe(own)}, which no label does; taken as the {describe(there)} of"

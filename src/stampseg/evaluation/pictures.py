@@ -66,7 +66,7 @@ class Pictures:
             case: its name.
             header: of the prediction, whose grid all lie on.
             prediction: class indices (*S); those beyond the names are no class.
-            reference: likewise; beyond the names nobody said what they are.
+            reference: likewise; beyond the names nobody said what they are, and nothing is drawn there.
             names: of the classes, background first.
 
         Returns:
@@ -74,7 +74,8 @@ class Pictures:
         """
         image, said = self._image(case, header)
         turn = find_orientation(header)
-        masks = (np.where(mask < len(names), mask, 0) for mask in (prediction, reference))
+        known = reference < len(names)
+        masks = (np.where(known & (mask < len(names)), mask, 0) for mask in (prediction, reference))
         save_overlay(
             self.path(case), orient(image, turn), *(orient(mask, turn) for mask in masks), title=case,
             spacing=oriented_spacing(header.spacing, turn), label_names=dict(enumerate(names)),

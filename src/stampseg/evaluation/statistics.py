@@ -122,14 +122,46 @@ def people_given_runs(table: np.ndarray) -> Estimate | None:
         return None
     rest = np.where(there, table - np.nanmean(table, axis=1, keepdims=True), 0.0)
     shares = rest / (len(table) * counts) * np.sqrt(counts / (counts - 1))
-    people = table.shape[1]
-    # One mean is taken off in every draw; of people who are in all draws, these are one and the same.
-    freedom = people - 1 if design_of(table) in (Design.ONE, Design.CROSSED) else max(people - len(table), 1)
-    return _varying(Estimate(mean_of(table), float(np.sqrt((shares.sum(axis=0) ** 2).sum())), freedom), table)
+    error = float(np.sqrt((shares.sum(axis=0) ** 2).sum()))
+    return _varying(Estimate(mean_of(table), error, _freedom_of_people(there)), table)
+
+
+def _freedom_of_people(there: np.ndarray) -> float:
+    """Degrees of freedom of `people_given_runs`, from (draws, people) who was in which draw.
+
+    Draws that share people, directly or by others between, have one mean taken off all of them. Sets of draws
+    that share nobody add their parts of the error², each known as well as its own people tell it:
+    Satterthwaite's, as for people of one variance. Of nested draws of n people each that is draws * (n - 1).
+    """
+    own: list[tuple[float, int]] = []  # part of the error², and degrees of freedom, of each set of draws
+    left = set(range(len(there)))
+    while left:
+        together = {left.pop()}
+        while near := {draw for draw in left if (there[draw] & there[list(together)].any(axis=0)).any()}:
+            together |= near
+            left -= near
+        members = there[sorted(together)]
+        own.append((float((1 / members.sum(axis=1)).sum()), int(members.any(axis=0).sum()) - 1))
+    return sum(part for part, _ in own) ** 2 / sum(part**2 / freedom for part, freedom in own)
+
+
+def wider(first: Estimate | None, second: Estimate | None) -> Estimate | None:
+    """That of the wider interval; None where the first is."""
+    if first is None or second is None:
+        return first
+    return first if first.reach() >= second.reach() else second
 
 
 def runs_and_people(table: np.ndarray) -> Estimate | None:
-    """The mean difference of the methods: other trainings, other people.
+    """The mean difference of the methods: other trainings, other people; its interval is never narrower than
+    that of `people_given_runs`.
+    """
+    found = wider(of_runs_and_people(table), people_given_runs(table))
+    return None if found is None else _varying(found, table)
+
+
+def of_runs_and_people(table: np.ndarray) -> Estimate | None:
+    """As `runs_and_people`, whatever people alone say; its error is 0 where all draws came out alike.
 
     Args:
         table: differences (draws, people), nan where a person was not in a draw; a value in every draw.
@@ -146,9 +178,7 @@ def runs_and_people(table: np.ndarray) -> Estimate | None:
     freedom: float = draws - 1
     if design_of(table) is Design.CROSSED and of_people > 0 and draws >= LEAST_FOR_FREEDOM:
         freedom = (of_draws + of_people) ** 2 / (of_draws**2 / (draws - 1) + variance)
-    found = Estimate(float(means.mean()), math.sqrt(of_draws + of_people), freedom)
-    given = people_given_runs(table)
-    return _varying(found if given is None or found.reach() >= given.reach() else given, table)
+    return Estimate(float(means.mean()), math.sqrt(of_draws + of_people), freedom)
 
 
 def _shared_people(table: np.ndarray, means: np.ndarray) -> tuple[float, float]:

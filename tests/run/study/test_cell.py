@@ -87,6 +87,21 @@ def test_masks_are_compared_with_labels_merged_and_named_as_they_were_learnt(tmp
     assert [(row.label, row.dice) for row in found.rows] == [("cord", 1)]
 
 
+def test_a_mask_is_not_taken_for_class_indices_because_of_who_tests(tmp_path: Path) -> None:
+    """Nobody who tests has label 1, of which one stray voxel was predicted, and 3 was missed."""
+    drawn = np.zeros((8, 8), np.uint8)
+    drawn[:3], drawn[4:6] = 2, 3
+    found = np.where(drawn == 3, 0, drawn).astype(np.uint8)
+    found[7, 7] = 1
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(drawn).save(tmp_path / "x_label.png")
+    Image.fromarray(found).save(tmp_path / "masks" / "x.png")
+    case = Case("x", "x", (tmp_path / "x.png",), tmp_path / "x_label.png")
+    dataset = Dataset(tmp_path, "folders", (case,), (), {}, (), ())
+    rows = cells._evaluate(tmp_path, {"x": case}, dataset, DataOptions()).rows
+    assert {row.value: row.dice for row in rows if row.value in (2, 3)} == {2: 1, 3: 0}
+
+
 def test_masks_are_compared_with_the_masks_of_all_organs(tmp_path: Path) -> None:
     left, right, both = (np.zeros((8, 8), np.uint8) for _ in range(3))
     left[:4], right[4:7] = 255, 255

@@ -77,6 +77,8 @@ def claim(**parts: Any) -> dict[str, Any]:
         (claim(against="ours"), "claim 1: 'ours' against itself"),
         (claim(kind="noninferior"), "noninferior needs a margin, such as 0.01"),
         (claim(margin=0.01), "superior has no margin; leave it out"),
+        (claim(tasks=[]), "tasks: names none; write all, or a list of tasks"),
+        (claim(tasks=["discs", "discs"]), "tasks: names one twice, whose people would count twice"),
         (claim(kind="equal"), "claims.0.kind 'equal': expected superior or noninferior"),
         (claim(tasks=["heads"]), "claim 1, tasks 'heads': no such task; expected all, or some of 'discs'"),
     ],

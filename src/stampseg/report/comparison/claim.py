@@ -29,6 +29,8 @@ class Claim(Value):
             raise ValueError(f"compares {self.method} with itself; name another method to hold it against")
         if self.tasks == ():
             raise ValueError("names no task; write all, or a list of tasks")
+        if len(set(self.tasks)) < len(self.tasks) and self.tasks != "all":
+            raise ValueError("names a task twice, whose people would count twice; name each once")
         return self
 
     @property

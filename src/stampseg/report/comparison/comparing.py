@@ -21,10 +21,12 @@ from ...evaluation.statistics import (
     design_of,
     holm,
     mean_of,
+    of_runs_and_people,
     people_given_runs,
     runs_and_people,
     sign_flip,
     table_of,
+    wider,
 )
 from .claim import Claim
 from .study import Cell, Setting, Study
@@ -259,17 +261,27 @@ def _finding(study: Study, claim: Claim) -> Finding:
     if not pairs:
         return Finding(claim, tasks, (), None, None, None, None, 1.0)
     whole = len(pairs) == len(tasks)
-    two_way = _together([pair.two_way for pair in pairs]) if whole else None
+    able = whole and all(pair.two_way is not None for pair in pairs)
+    runs = _together([of_runs_and_people(pair.table) for pair in pairs]) if able else None
+    people = _together([pair.given_runs for pair in pairs])
+    two_way = wider(runs, people)
     return Finding(
         claim,
         tasks,
         pairs,
         fmean(pair.mean for pair in pairs),
         two_way,
-        _together([pair.given_runs for pair in pairs]),
+        people,
         sign_flip([pair.draws for pair in pairs], claim.bound),
-        two_way.p_above(claim.bound) if two_way else 1.0,
+        _p_above(claim.bound, runs, people),
     )
+
+
+def _p_above(bound: float, runs: Estimate | None, people: Estimate | None) -> float:
+    """The larger P of both, as the interval is the wider one; 1 where runs tell nothing."""
+    if runs is None:
+        return 1.0
+    return max(each.p_above(bound) for each in (runs, people) if each is not None and each.error > 0)
 
 
 def _together(estimates: list[Estimate | None]) -> Estimate | None:

@@ -126,8 +126,9 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
         assert case.label_files is not None
         pairs.append((masks[name], case.label_files))
     found = evaluate_pairs(
-        pairs, dataset.label_names, options.ignore_label, regions=dataset.regions, options=options
-    )
+        pairs, dataset.label_names, options.ignore_label, regions=dataset.regions, options=options,
+        same_values=True,
+    )  # fmt: skip
     found.write(place / METRICS, overwrite=True)
     return found
 

@@ -72,6 +72,10 @@ class Claim(Options):
             raise ValueError("noninferior needs a margin, such as 0.01")
         if self.kind == "superior" and self.margin is not None:
             raise ValueError("superior has no margin; leave it out")
+        if self.tasks == ():
+            raise ValueError("tasks: names none; write all, or a list of tasks")
+        if self.tasks != "all" and len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("tasks: names one twice, whose people would count twice; name each once")
         return self
 
 
