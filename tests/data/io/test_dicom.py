@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -148,6 +149,26 @@ class TestValues:
         slices(tmp_path / "s", values(), RescaleSlope=0)
         with pytest.raises(DataError, match=r"00\.dcm: broken DICOM file \(RescaleSlope is 0, which makes"):
             read_image([tmp_path / "s"])
+
+    @pytest.mark.parametrize("keyword", ["RescaleIntercept", "RescaleSlope"])
+    @pytest.mark.parametrize("value", [b"-1024,5 ", rb"1\2 ", b"nan "])
+    def test_a_rescaling_that_is_no_number_is_refused(
+        self, tmp_path: Path, keyword: str, value: bytes
+    ) -> None:
+        """Taken for absent, it would put a CT 1024 HU off."""
+        slices(tmp_path / "s", values(), RescaleIntercept=-1000, RescaleSlope=2)
+        tag = {"RescaleIntercept": b"\x28\0\x52\x10DS", "RescaleSlope": b"\x28\0\x53\x10DS"}[keyword]
+        for path in (tmp_path / "s").iterdir():
+            start, end = path.read_bytes().split(tag)
+            length = int.from_bytes(end[:2], "little")
+            path.write_bytes(start + tag + len(value).to_bytes(2, "little") + value + end[2 + length :])
+        told = re.escape(repr(value.decode().strip()))
+        with pytest.raises(DataError, match=rf"\.dcm: {keyword} is {told}; expected one number.*correct the"):
+            read_image([tmp_path / "s"])
+
+    def test_an_empty_rescaling_is_none(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), RescaleIntercept="", RescaleSlope="")
+        check(tmp_path / "s", values(), affine_of())
 
     def test_frames_of_one_file_by_time_and_place(self, tmp_path: Path) -> None:
         first, second = values((6, 5, 4), 1), values((6, 5, 4), 2)

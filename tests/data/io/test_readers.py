@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -518,6 +519,35 @@ class TestBrokenFiles:
             DataError, match=r"a.png: too many pixels \(.*\); cut the picture, or save it as TIFF"
         ):
             read_header([tmp_path / "a.png"])
+
+    @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+    @pytest.mark.parametrize(
+        ("kind", "magic"), [(nib.Nifti1Image, b"n+1"), (nib.Nifti2Image, b"n+2"), (nib.Nifti1Image, b"ni1")]
+    )
+    @pytest.mark.parametrize(
+        ("offset", "message"), [(0, "begin at byte 0, which is within"), (336, "begin at byte 336, which")]
+    )
+    def test_voxels_that_begin_within_the_header(
+        self, tmp_path: Path, name: str, kind: type, magic: bytes, offset: int, message: str
+    ) -> None:
+        """The header would be taken for voxels, the first of them 348."""
+        save_nifti(tmp_path / "whole.nii", voxels(), kind=kind)
+        content = bytearray((tmp_path / "whole.nii").read_bytes())
+        if kind is nib.Nifti1Image:
+            content[108:112], content[344:347] = struct.pack("<f", offset), magic
+        else:
+            content[168:176] = struct.pack("<q", offset)
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        for read in (read_header, read_image, read_label):
+            with pytest.raises(DataError, match=rf"{re.escape(name)}: .*({message})"):
+                read([path] if read is not read_label else path)
+
+    @pytest.mark.parametrize("name", ["a.hdr", "a.img"])
+    def test_voxels_of_a_pair_begin_at_byte_0(self, tmp_path: Path, name: str) -> None:
+        save_nifti(tmp_path / "a.hdr", voxels(), kind=nib.Nifti1Pair)
+        assert nib.load(tmp_path / "a.hdr").dataobj.offset == 0
+        assert np.array_equal(read_image([tmp_path / name]).array[0], voxels())
 
     def test_affine_that_places_nothing(self, tmp_path: Path) -> None:
         flat = np.diag([1.0, 1, 0, 1])

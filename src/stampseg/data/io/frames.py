@@ -248,8 +248,10 @@ def _frame(path: Path, number: int, values: Mapping[str, Any]) -> Frame:
     thickness = _numbers(values, "SliceThickness", 1)
     if thickness is None or thickness[0] <= 0:
         thickness = _numbers(values, "SpacingBetweenSlices", 1)
-    slope, intercept = _numbers(values, "RescaleSlope", 1), _numbers(values, "RescaleIntercept", 1)
-    if slope is not None and slope[0] == 0:
+    slope, intercept = (
+        _rescaling(path, values, *of) for of in (("RescaleSlope", 1), ("RescaleIntercept", 0))
+    )
+    if slope == 0:
         raise _broken(path, "RescaleSlope is 0, which makes every value the same")
     traits = {name: _text(values[name]) for name in TRAITS if values.get(name) not in (None, "")}
     for place, index in enumerate(_text(values.get("DimensionIndexValues", "")).split("\\")):
@@ -266,11 +268,29 @@ def _frame(path: Path, number: int, values: Mapping[str, Any]) -> Frame:
         orientation=orientation,
         pixel=pixel,
         thickness=None if thickness is None else abs(float(thickness[0])),
-        slope=1.0 if slope is None else float(slope[0]),
-        intercept=0.0 if intercept is None else float(intercept[0]),
+        slope=slope,
+        intercept=intercept,
         white=_white(values),
         traits={**traits, **{name: _text(values.get(name) or "") for name in _SAID}},
     )
+
+
+def _rescaling(path: Path, values: Mapping[str, Any], keyword: str, default: float) -> float:
+    """Slope or intercept; `default` only where there is none, as CT without it would be 1024 HU off.
+
+    Raises:
+        DataError: something that is no number.
+    """
+    numbers = _numbers(values, keyword, 1)
+    if numbers is not None:
+        return float(numbers[0])
+    found = _text(values.get(keyword) or "").strip()
+    if found:
+        raise DataError(
+            f"{path}: {keyword} is {found[:60]!r}; expected one number, such as -1024.5, or the values would "
+            "be wrong; correct the tag, or export the series again"
+        )
+    return float(default)
 
 
 def _white(values: Mapping[str, Any]) -> float | None:

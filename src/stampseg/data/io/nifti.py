@@ -215,8 +215,14 @@ def _check_header(header: Any, path: Path) -> None:
             f"{path}: the header says that voxels begin at byte {offset:.0f}; expected at most "
             f"{MOST_BEFORE_VOXELS:,}; the header is broken; save the image again"
         )
+    nifti = bytes(header["magic"])[:2] in (b"n+", b"ni")
+    if nifti and offset < header.sizeof_hdr and not path.name.lower().endswith(NIFTI.pair):
+        raise DataError(  # nibabel takes 0 for right, and reads the header as the first voxels
+            f"{path}: the header says that voxels begin at byte {offset:.0f}, which is within the header; "
+            f"expected byte {header.single_vox_offset} or later; the header is broken; save the image again"
+        )
     sizes = header["pixdim"][1 : 1 + min(3, max(0, int(header["dim"][0])))]
-    if bytes(header["magic"])[:2] in (b"n+", b"ni") and header["sform_code"] == 0 and not (sizes != 0).all():
+    if nifti and header["sform_code"] == 0 and not (sizes != 0).all():
         raise DataError(
             f"{path}: the header has voxels of size {size_text(sizes)}; expected "
             "the millimetres of each axis; correct the header"
