@@ -111,7 +111,7 @@ def growth() -> list[str]:
         times = last["seconds"][key] / first["seconds"][key]
         memory = last["peak_megabytes"] / rows[what][0]["peak_megabytes"]
         lines.append(
-            f"| (e) `{what}` of {last['number']:,} cases against {first['number']:,} | time 10 times, memory flat "
+            f"| (e) `{what}` of {last['number']:,} cases against {first['number']:,} | time 10 times (12 at most), memory flat "
             f"| time {times:.1f} times, memory {memory:.2f} of that of {rows[what][0]['number']} cases "
             f"| {met(times < 12 and memory < 1.1)} | [growth](growth.md) |"
         )

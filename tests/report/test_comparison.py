@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.evaluation.statistics import Design, runs_and_people
 from stampseg.report.comparison.charts import charts_of, front, front_text
-from stampseg.report.comparison.comparing import Comparison, Verdict, compare
+from stampseg.report.comparison.comparing import Comparison, Summary, Verdict, compare
 from stampseg.report.comparison.forest import forest_of
 from stampseg.report.comparison.markdown import markdown_of
 from stampseg.report.comparison.reading import read_study
@@ -348,6 +349,25 @@ def test_the_front_holds_what_no_other_beats() -> None:
 def test_the_front_is_said_in_words(crossed: Comparison) -> None:
     said = front_text(crossed.of(Setting("liver", 10)))
     assert said.startswith("On the front, where no other costs less and is as good. By parameters: ours")
+
+
+def test_the_front_is_of_the_draws_that_all_methods_have(crossed: Comparison) -> None:
+    """A method with one lucky draw more is no better for it."""
+    small, large = (
+        Summary(Setting("liver", 10), name, draws, (), None, {"parameters": cost})
+        for name, draws, cost in (("small", {"0": 0.7}, 1.0), ("large", {"0": 0.6, "1": 1.0}, 2.0))
+    )
+    said = front_text([small, large])
+    assert "Of the 1 draw that all have. By parameters: small." in said
+    assert front_text([small, replace(large, draws={"1": 1.0})]) == ""
+
+
+def test_tasks_of_one_data_set_are_told_from_independent_ones(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    text = (study / "study.yaml").read_text()
+    (study / "study.yaml").write_text("tasks: {liver: {data: d}, spleen: {data: d}}\n" + text)
+    (told,) = [each for each in warnings(compared(study)) if "one data set" in each]
+    assert told.startswith("liver, spleen: of one data set, so that their people are the same")
 
 
 def test_charts_of_every_cost_and_of_several_numbers_of_labels(tmp_path: Path, crossed: Comparison) -> None:

@@ -55,6 +55,22 @@ def over_people(figures: Iterable[tuple[str, float]]) -> OverPeople:
     return OverPeople(float(means.mean()), float(low), float(high), kind, len(means), cases)
 
 
+def mean_of_people(figures: Iterable[tuple[str, str, float]]) -> float | None:
+    """Mean over people of the mean over each one's cases of the mean over a case's labels.
+
+    Args:
+        figures: (person, case, figure of a label).
+
+    Returns:
+        None without any.
+    """
+    own: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for person, case, figure in figures:
+        own[person][case].append(figure)
+    means = [np.mean([np.mean(labels) for labels in cases.values()]) for cases in own.values()]
+    return float(np.mean(means)) if means else None
+
+
 def _interval(means: np.ndarray) -> tuple[float, float]:
     """Of the mean, by Student's t, which holds better of few people than a bootstrap; within them."""
     rest = float(stdtrit(len(means) - 1, 0.5 + LEVEL / 2)) * means.std(ddof=1) / math.sqrt(len(means))

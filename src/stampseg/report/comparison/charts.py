@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...core.text import counted
 from ..vega import COLOURS, compiled
 from .comparing import Comparison, Summary
 
@@ -36,29 +37,39 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
+def shared_draws(summaries: Sequence[Summary]) -> list[str]:
+    """Draws that all methods have: means over other ones are of other people."""
+    return sorted(set.intersection(*(set(summary.draws) for summary in summaries))) if summaries else []
+
+
 def front_text(summaries: Sequence[Summary]) -> str:
     """Which methods are on which front: `By parameters: a; b. By FLOPs: a.`."""
-    said = []
+    said, draws = [], shared_draws(summaries)
     for cost, title in COSTS.items():
         known = [summary for summary in summaries if summary.figures.get(cost)]
-        if len(known) > 1:
-            on = front([(summary.figures[cost], summary.dice) for summary in known])
+        if len(known) > 1 and draws:
+            on = front([(summary.figures[cost], summary.over(draws)) for summary in known])
             said.append(f"By {title}: {'; '.join(known[place].method for place in on)}.")
-    return f"On the front, where no other costs less and is as good. {' '.join(said)}" if said else ""
+    if not said:
+        return ""
+    some_alone = any(len(summary.draws) > len(draws) for summary in summaries)
+    of = f" Of the {counted(len(draws), 'draw')} that all have." if some_alone else ""
+    return f"On the front, where no other costs less and is as good.{of} {' '.join(said)}"
 
 
 def _tradeoff(
     comparison: Comparison, summaries: Sequence[Summary], cost: str, title: str
 ) -> dict[str, Any] | None:
     known = [summary for summary in summaries if summary.figures.get(cost)]
-    if len(known) < 2:
+    draws = shared_draws(summaries)
+    if len(known) < 2 or not draws:
         return None
-    places = front([(summary.figures[cost], summary.dice) for summary in known])
+    places = front([(summary.figures[cost], summary.over(draws)) for summary in known])
     points = [
         {
             "method": summary.method,
             "cost": summary.figures[cost],
-            "Dice": summary.dice,
+            "Dice": summary.over(draws),
             "front": places.index(place) if place in places else None,
         }
         for place, summary in enumerate(known)

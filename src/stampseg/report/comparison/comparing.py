@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -67,6 +67,10 @@ class Summary:
     def dice(self) -> float:
         """Mean over the draws of the mean over their people."""
         return fmean(self.draws.values())
+
+    def over(self, draws: Sequence[str]) -> float:
+        """Mean over these draws."""
+        return fmean(self.draws[draw] for draw in draws)
 
     @property
     def median(self) -> float:

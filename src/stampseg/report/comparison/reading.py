@@ -52,6 +52,7 @@ def read_study(folder: Path) -> Study:
         raise DataError(f"{folder / CASES}: no case has a Dice; compare when a cell of the study has ended")
     values = _config(folder / CONFIG)
     remarks = (*_remarks(figures, measured, whole), *_added(values), *_still_to_come(values, len(whole)))
+    remarks += tuple(_of_one_data_set(values))
     tasks = tuple(map(str, _asked(values, "tasks")))
     study = Study(folder.resolve().name, whole, _claims(values, folder / CONFIG), remarks, asked=tasks)
     _check_claims(study, tuple(map(str, _asked(values, "methods"))), folder / CONFIG)
@@ -179,6 +180,20 @@ def _claims(values: object, path: Path) -> tuple[Claim, ...]:
         except ValidationError as error:
             raise ConfigError(f"{path}: claim {number}: {_said(error)}; correct it") from None
     return tuple(claims)
+
+
+def _of_one_data_set(values: object) -> Iterator[str]:
+    """A warning for tasks whose people are the same, which a claim over them takes for others."""
+    by_data: dict[str, list[str]] = {}
+    for name, task in _asked(values, "tasks").items():
+        if isinstance(task, Mapping) and "data" in task:
+            by_data.setdefault(str(task["data"]), []).append(str(name))
+    for names in by_data.values():
+        if len(names) > 1:
+            yield (
+                f"{', '.join(names)}: of one data set, so that their people are the same; an interval over these "
+                "tasks together takes them for others and is too narrow"
+            )
 
 
 def _added(values: object) -> Iterator[str]:

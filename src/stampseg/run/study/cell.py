@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ...evaluation.evaluation import Evaluation
 from ...evaluation.folders import evaluate_pairs
 from ...evaluation.metrics import UNION, Metrics
 from ...evaluation.pairs import files_by_stem
+from ...evaluation.people import mean_of_people
 from ...runtime.segmentation import segment
 from ..folder import RunFolder
 from ..lock import FolderLock
@@ -147,18 +147,10 @@ def _result(run: Path, result: Result, seconds: float, dice: float | None) -> Ce
 
 
 def mean_dice(rows: Iterable[Metrics], people: dict[str, str]) -> float | None:
-    """Mean over people of the mean of their cases and labels; None where nothing was measured."""
-    theirs: dict[str, list[float]] = defaultdict(list)
-    for row in counted_rows(rows):
-        theirs[people[row.case]].append(row.dice)
-    means = [_mean(values) for values in theirs.values()]
-    return _mean(means) if means else None
+    """Over people, of labels that the reference holds; None where nothing was measured."""
+    return mean_of_people((people[row.case], row.case, row.dice) for row in counted_rows(rows))
 
 
 def counted_rows(rows: Iterable[Metrics]) -> list[Metrics]:
     """Those that a Dice is of: labels that the reference holds, and no union of them."""
     return [row for row in rows if row.label != UNION and row.dice == row.dice]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -7,10 +7,12 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import DataError
 from ...core.files import write_text
 from ...evaluation.metrics import UNION
+from ...evaluation.people import mean_of_people
 from .plan import CELL, METRICS, Cell, CellRecord, Study
 
 CELLS_TABLE, CASES_TABLE = "cells.csv", "cases.csv"
@@ -29,8 +31,12 @@ def write_tables(study: Study) -> list[Path]:
     """
     done = [cell for cell in study.cells if study.done(cell)]
     records = [CELL.read(study.place(cell)) for cell in done]
-    cells = [(*_key(record), *(_plain(record, name) for name in CELL_COLUMNS[4:])) for record in records]
-    cases = [row for cell, record in zip(done, records, strict=True) for row in _cases(study, cell, record)]
+    of_cells = [list(_cases(study, cell, record)) for cell, record in zip(done, records, strict=True)]
+    cells = [
+        (*_key(record), *(_plain(record, name) for name in CELL_COLUMNS[4:-1]), _dice(rows))
+        for record, rows in zip(records, of_cells, strict=True)
+    ]
+    cases = [row for rows in of_cells for row in rows]
     paths = [study.folder / CELLS_TABLE, study.folder / CASES_TABLE]
     _write(paths[0], CELL_COLUMNS, cells)
     _write(paths[1], CASE_COLUMNS, cases)
@@ -43,6 +49,11 @@ def _key(record: CellRecord) -> tuple[object, ...]:
 
 def _plain(record: CellRecord, name: str) -> object:
     return getattr(record.result, name)
+
+
+def _dice(rows: Iterable[Sequence[Any]]) -> float | None:
+    """Of a cell, over people, by the rows of its cases and labels."""
+    return mean_of_people((person, case, dice) for *_, person, case, _, dice, _ in rows)
 
 
 def _cases(study: Study, cell: Cell, record: CellRecord) -> Iterator[tuple[object, ...]]:
