@@ -191,8 +191,8 @@ def _of_one_data_set(values: object) -> Iterator[str]:
     for names in by_data.values():
         if len(names) > 1:
             yield (
-                f"{', '.join(names)}: of one data set, so that their people are the same; an interval over these "
-                "tasks together takes them for others and is too narrow"
+                f"{', '.join(names)}: of one data set, so that their people are the same; an interval over "
+                "these tasks together takes them for others and is too narrow"
             )
 
 
