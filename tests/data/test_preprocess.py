@@ -17,6 +17,7 @@ from nibabel.orientations import (
     ornt_transform,
 )
 from pydantic import ValidationError
+from scipy.ndimage import map_coordinates
 
 from stampseg.core.errors import DataError
 from stampseg.data.intensities import normalise
@@ -276,6 +277,34 @@ def test_sizes_within_a_hundredth_are_not_resampled():
     assert working_shape((256, 256), (1.005, 1.0), (1.0, 1.0)) == (256, 256)
     assert working_shape((256, 256), (2.0, 0.5), (1.0, 1.0)) == (512, 128)
     assert working_shape((3, 1), (0.1, 0.1), (1.0, 1.0)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("convention", "expected"),
+    [("stampseg", (512, 16, 8)), ("nnunet", (509, 16, 8))],  # 509: of nnU-Net's compute_new_shape
+)
+def test_nnunets_convention_resamples_what_is_almost_of_the_planned_size(convention, expected):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(1, 512, 16, 8)).astype(np.float32)
+    scan = volume(image, np.diag([0.7754, 0.78, 3.0, 1.0]))
+    settings = plan(spacing=(0.78, 0.78, 3.0), orientation="file", convention=convention)
+    settings = settings.model_copy(update={"normalization": "mean-std"})
+    prepared = prepare(scan, settings)
+    assert prepared.geometry.prepared_shape == prepared.image.shape[1:] == expected
+    straight = normalise(image, settings)
+    if convention == "nnunet":  # each row through a spline of its own, the slices untouched
+        places = (np.arange(509) + 0.5) * 512 / 509 - 0.5
+        row = map_coordinates(straight[0, :, 3, 5], places[None], order=3, mode="nearest")
+        inside = np.clip(row, straight[0, :, :, 5].min(), straight[0, :, :, 5].max())
+        assert np.allclose(prepared.image[0, :, 3, 5], inside, atol=1e-4)
+    else:
+        assert np.array_equal(prepared.image, straight)
+    classes = np.zeros((512, 16, 8), np.uint8)
+    classes[100:300, 4:12, 2:6] = 1
+    label = prepare(scan, settings, label_of(scan, classes)).label
+    assert label.shape[1:] == expected
+    back = restore(one_hot(label[0]), prepared.geometry)
+    assert back.shape == classes.shape and (back != classes).sum() <= 2 * 8 * 4  # single faces
 
 
 def test_zscore_ignores_spikes_and_constant_images():

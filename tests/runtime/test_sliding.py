@@ -61,25 +61,54 @@ def scorer_of(network):
     return lambda windows: network(torch.from_numpy(windows)).numpy()
 
 
+# First voxels of the windows by (size of the image, size of the patch), of nnU-Net 2.8.1's
+# compute_steps_for_sliding_window with steps of half a patch.
+NNUNET_PLACES = {
+    (40, 16): [0, 8, 16, 24],
+    (33, 16): [0, 6, 11, 17],
+    (40, 24): [0, 8, 16],
+    (9, 8): [0, 1],
+    (20, 8): [0, 4, 8, 12],
+    (31, 8): [0, 4, 8, 12, 15, 19, 23],
+    (30, 9): [0, 4, 8, 13, 17, 21],
+    (17, 7): [0, 3, 7, 10],
+    (17, 8): [0, 3, 6, 9],
+    (40, 10): [0, 5, 10, 15, 20, 25, 30],
+    (235, 64): [0, 28, 57, 86, 114, 142, 171],
+    (300, 128): [0, 57, 115, 172],
+    (512, 192): [0, 80, 160, 240, 320],
+    (97, 96): [0, 1],
+    (3, 1): [0, 1, 2],  # there 0, 0, 1, 2, 2: the same mean
+}
+
+
 def monai_scores(network, image, settings):
-    """The oracle: MONAI's sliding window, with nnU-Net's steps and spot for its convention."""
-    options = {"overlap": 0.5}
-    logits = settings.convention == "nnunet"
-    if logits:
-        overlaps = []
-        for size, window in zip(image.shape[1:], settings.patch_size, strict=True):
-            rest = max(size - window, 0)
-            step = math.ceil(rest / max(math.ceil(rest / (0.5 * window)), 1)) or window
-            overlaps.append(max(1 - (step + 0.5) / window, 0.0))
-        spot = np.zeros(settings.patch_size)
-        spot[tuple(size // 2 for size in settings.patch_size)] = 1
-        spot = gaussian_filter(spot, [size / 8 for size in settings.patch_size], mode="constant")
-        spot = np.maximum(spot / spot.max(), spot[spot > 0].min() / spot.max()).astype(np.float32)
-        options = {"overlap": overlaps, "roi_weight_map": torch.from_numpy(spot)[None, None]}
+    """The oracle of our own convention: MONAI's sliding window."""
     return sliding_window_inference(
-        torch.from_numpy(image)[None], settings.patch_size, 1,
-        network if logits else lambda x: torch.softmax(network(x), 1), mode="gaussian", **options,
+        torch.from_numpy(image)[None], settings.patch_size, 1, lambda x: torch.softmax(network(x), 1),
+        mode="gaussian", overlap=0.5,
     )[0].numpy()  # fmt: skip
+
+
+def nnunet_scores(network, image, settings):
+    """The oracle of nnU-Net's: its places and its spot, everything in memory at once."""
+    shape, patch = image.shape[1:], settings.patch_size
+    pads = [(max(p - n, 0) // 2, -(-max(p - n, 0) // 2)) for n, p in zip(shape, patch, strict=True)]
+    padded = np.pad(image, [(0, 0), *pads])
+    spot = np.zeros(patch)
+    spot[tuple(size // 2 for size in patch)] = 1
+    spot = gaussian_filter(spot, [size / 8 for size in patch], mode="constant")
+    spot = np.maximum(spot / spot.max(), spot[spot > 0].min() / spot.max()).astype(np.float32)
+    places = [NNUNET_PLACES[n, p] if n > p else [0] for n, p in zip(shape, patch, strict=True)]
+    total = weights = np.float32(0)
+    for place in itertools.product(*places):
+        window = (slice(None), *(slice(start, start + p) for start, p in zip(place, patch, strict=True)))
+        scores = network(torch.from_numpy(padded[window])[None])[0].numpy()
+        here, weight = (np.zeros((count, *padded.shape[1:]), np.float32) for count in (len(scores), 1))
+        here[window], weight[window] = scores * spot, spot
+        total, weights = total + here, weights + weight
+    inside = (slice(None), *(slice(pad, pad + n) for (pad, _), n in zip(pads, shape, strict=True)))
+    return (total / weights)[inside]
 
 
 SHAPES = [
@@ -93,15 +122,39 @@ SHAPES = [
 ]
 
 
-@pytest.mark.parametrize("convention", ["stampseg", "nnunet"])
+@pytest.mark.parametrize(("convention", "scores"), [("stampseg", monai_scores), ("nnunet", nnunet_scores)])
 @pytest.mark.parametrize(("shape", "patch"), SHAPES)
-def test_scores_are_those_of_monai(shape, patch, convention):
+def test_scores_are_those_of_the_program_whose_convention_it_is(shape, patch, convention, scores):
     image, settings, network = noise(1, *shape), plan(patch, convention), network_of(len(shape))
-    oracle = monai_scores(network, image, settings)
+    oracle = scores(network, image, settings)
     for axis, batch_size in itertools.product(range(len(shape)), (1, 3)):
         rows = list(slide(image, settings, scorer_of(network), axis, batch_size=batch_size))
         found = np.moveaxis(np.concatenate(rows, axis=1), 1, 1 + axis)
         np.testing.assert_allclose(found, oracle, atol=2e-5)
+
+
+@pytest.mark.parametrize(("size", "window"), NNUNET_PLACES)
+def test_windows_of_nnunets_convention_stand_where_its_own_do(size, window):
+    (starts,) = window_starts(
+        (size,), plan((window, 8), "nnunet").model_copy(update={"patch_size": (window,)})
+    )
+    assert starts == NNUNET_PLACES[size, window]
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "expected"),
+    [
+        (235, 64, [0, 32, 64, 96, 128, 160, 171]),
+        (300, 128, [0, 64, 128, 172]),
+        (31, 9, [0, 4, 8, 12, 16, 20, 22]),
+        (3, 1, [0, 1, 2]),
+        (20, 32, [-6]),
+    ],
+)
+def test_windows_of_our_own_convention_stay_where_they_were(size, window, expected):
+    """Results of studies and exported files depend on them."""
+    (starts,) = window_starts((size,), plan((window, 8)).model_copy(update={"patch_size": (window,)}))
+    assert starts == expected
 
 
 @given(st.integers(1, 90), st.integers(2, 40), st.sampled_from(["stampseg", "nnunet"]))

@@ -25,7 +25,7 @@ from .resampling import resample
 from .spline import resample_spline, thick_axis
 
 ROUNDING = 1e-4
-SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled
+SPACING_TOLERANCE = 0.01  # a voxel size this close to the planned one is not resampled, by our convention
 
 Orientation = tuple[tuple[int, int], ...]
 
@@ -101,7 +101,9 @@ def prepare(volume: Volume, plan: Plan, label: Volume | None = None) -> Prepared
     image = orient(volume.array, orientation)
     box = nonzero_box(image) if plan.crop == "nonzero" else tuple((0, n) for n in image.shape[1:])
     spacing = oriented_spacing(volume.header.spacing, orientation)
-    shape = working_shape([stop - start for start, stop in box], spacing, plan.spacing)
+    # nnU-Net resamples whatever is not of the planned size to the voxel.
+    tolerance = 0.0 if plan.convention == "nnunet" else SPACING_TOLERANCE
+    shape = working_shape([stop - start for start, stop in box], spacing, plan.spacing, tolerance)
     _check_room(volume.header, shape, spacing, plan)
     # Normalised before it is resampled, so that one wild voxel is limited and not smeared.
     image = normalise(image[(slice(None), *as_slices(box))], plan)
@@ -190,11 +192,16 @@ def _check_room(header: Header, shape: Sequence[int], spacing: Sequence[float], 
         )
 
 
-def working_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
-    """Spatial shape at the target spacing; an axis within 1% of it keeps its size."""
+def working_shape(
+    shape: Sequence[int],
+    spacing: Sequence[float],
+    target: Sequence[float],
+    tolerance: float = SPACING_TOLERANCE,
+) -> tuple[int, ...]:
+    """Spatial shape at the target spacing; an axis within `tolerance` of it keeps its size."""
     factors = [size / wanted for size, wanted in zip(spacing, target, strict=True)]
     return tuple(
-        int(n) if abs(factor - 1) <= SPACING_TOLERANCE else max(1, round(n * factor))
+        int(n) if abs(factor - 1) <= tolerance else max(1, round(n * factor))
         for n, factor in zip(shape, factors, strict=True)
     )
 

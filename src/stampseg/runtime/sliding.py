@@ -131,11 +131,22 @@ def window_starts(shape: Sequence[int], plan: Plan) -> list[list[int]]:
         if rest <= 0:
             starts.append([-(-rest // 2)])
             continue
+        if plan.convention == "nnunet":
+            starts.append(_spread(rest, window))
+            continue
         step = max(int(window * (1 - OVERLAP)), 1)
-        if plan.convention == "nnunet":  # evenly spread over the fewest windows that overlap by half
-            step = math.ceil(rest / math.ceil(rest / (OVERLAP * window)))
         starts.append([min(k * step, rest) for k in range(math.ceil(rest / step) + 1)])
     return starts
+
+
+def _spread(rest: int, window: int) -> list[int]:
+    """nnU-Net's places: the fewest windows that overlap by half, spread evenly to the voxel.
+
+    Windows of one voxel would stand at some places twice, which leaves their mean as it is.
+    """
+    count = math.ceil(rest / (OVERLAP * window))
+    step = rest / count
+    return sorted({round(step * number) for number in range(count + 1)})
 
 
 @lru_cache(maxsize=2)
