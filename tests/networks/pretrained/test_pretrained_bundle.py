@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.transforms import NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
+from monai.transforms import LoadImage, NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
+from PIL import Image
 
 from stampseg.core.errors import ModelFileError
 from stampseg.data.intensities import normalise
+from stampseg.data.io.readers import read_image
 from stampseg.data.plan import Intensity, Plan
+from stampseg.data.preprocess import prepare
 from stampseg.networks.pretrained.bundle_config import BundleConfig
 from stampseg.networks.pretrained.bundle_preprocessing import read_preprocessing
 from stampseg.networks.pretrained.source import fill, open_source
@@ -204,6 +207,111 @@ def test_orientation_crop_and_several_scalings() -> None:
     scaled = read(twice, {"_target_": "CropForegroundd"})
     assert scaled.data["crop"] == "none"
     assert any("CropForegroundd" in note for note in scaled.notes)
+
+
+FLAT = {**NETWORK, "spatial_dims": 2}
+PIL, ITK = "monai.data.PILReader", "ITKReader"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, (1, 0)),
+        ({"reader": PIL}, (1, 0)),
+        ({"reverse_indexing": True}, (1, 0)),
+        ({"reader": PIL, "reverse_indexing": False}, None),
+        ({"reader": {"_target_": PIL, "reverse_indexing": "@rows"}}, None),
+        ({"reader": {"_target_": PIL, "converter": "$lambda image: image.convert('RGB')"}}, (1, 0)),
+        ({"reader": [ITK, {"_target_": PIL, "reverse_indexing": True}]}, None),
+        ({"reader": ITK}, (1, 0)),
+        ({"reader": "WSIReader"}, None),
+    ],
+    ids=str,
+)
+def test_pictures_have_the_axes_of_monais_reader(
+    tmp_path: Path, options: dict[str, Any], expected: tuple[int, int] | None
+) -> None:
+    steps = [
+        {"_target_": "LoadImaged", "keys": "label", "reverse_indexing": False},
+        {"_target_": "LoadImaged", "keys": ["image"], **options},
+    ]
+    source = open_source(
+        bundle(
+            tmp_path / "b", network_def=FLAT, rows=False, preprocessing=steps,
+            inferer={"_target_": "SlidingWindowInferer", "roi_size": [32, 16]},
+        )
+    )  # fmt: skip
+    assert source.overrides["axes"] == expected and "orientation" not in source.overrides
+    assert source.data["patch_size"] == (32, 16)  # along the axes of the network
+
+
+@pytest.mark.parametrize("reverse", [True, False])
+def test_a_picture_is_prepared_as_monai_loads_it(tmp_path: Path, reverse: bool) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 37)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    steps = [
+        {"_target_": "LoadImaged", "keys": "image", "reader": "PILReader", "reverse_indexing": reverse},
+        {"_target_": "ScaleIntensityd", "keys": "image"},
+    ]
+    overrides = open_source(bundle(tmp_path / "b", network_def=FLAT, preprocessing=steps)).overrides
+    plan = Plan.model_validate(
+        {
+            "spatial_dims": 2, "in_channels": 1, "spacing": (1, 1), "crop": "none", "patch_size": (32, 16),
+            "ct": None, "strides": ((2, 2),), "orientation": None, **overrides,
+        }
+    )  # fmt: skip
+    load = LoadImage(reader="PILReader", ensure_channel_first=True, reverse_indexing=reverse)
+    seen = ScaleIntensity()(load(tmp_path / "a.png")).numpy()
+    assert np.allclose(prepare(read_image([tmp_path / "a.png"]), plan).image, seen, atol=1e-5)
+
+
+def test_volumes_keep_their_axes(tmp_path: Path) -> None:
+    assert "axes" not in open_source(bundle(tmp_path / "b")).overrides
+
+
+@pytest.mark.parametrize("image", ["image", "@key", "img"])
+def test_transforms_of_labels_are_not_applied_to_images(image: str) -> None:
+    steps = [
+        {"_target_": "LoadImaged", "keys": [image, "label"]},
+        {"_target_": "Orientationd", "keys": ["label"], "axcodes": "LPS"},
+        {"_target_": "Orientationd", "keys": [image, "label"], "axcodes": "RAS"},
+        {"_target_": "Spacingd", "keys": [image], "pixdim": [1.0, 1.0, 2.0]},
+        {"_target_": "Spacingd", "keys": "label", "pixdim": [3.0, 3.0, 3.0]},
+        {"_target_": "NormalizeIntensityd", "keys": image},
+        {"_target_": "ScaleIntensityd", "keys": ["label"]},
+    ]
+    config = BundleConfig(Path("c.json"), {"key": "image"})
+    found = read_preprocessing(config, steps, 1)
+    assert found.overrides == {"orientation": "RAS", "normalization": "mean-std", "ct": None}
+    assert found.data["spacing"] == (1.0, 1.0, 2.0) and found.notes == []
+    assert "normalization" not in read({"_target_": "ScaleIntensityd", "keys": ["label"]}).overrides
+
+
+def test_transforms_of_channels_that_are_joined_are_of_images() -> None:
+    steps = [
+        {"_target_": "LoadImaged", "keys": ["t1", "t2", "seg"]},
+        {"_target_": "NormalizeIntensityd", "keys": ["t2"], "channel_wise": True},
+        {"_target_": "ConcatItemsd", "keys": ["t1", "t2"], "name": "inputs"},
+    ]
+    assert read(*steps, channels=2).overrides["normalization"] == "mean-std"
+    steps[1]["keys"] = ["inputs"]
+    assert read(*steps, channels=2).overrides["normalization"] == "mean-std"
+    steps[1]["keys"] = ["seg"]
+    assert "normalization" not in read(*steps, channels=2).overrides
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"a_min": 0, "a_max": 9, "b_min": 1, "b_max": 1},
+        {"a_min": 5, "a_max": 5, "b_min": 0, "b_max": 1},
+        {"a_min": 0, "a_max": 10**400},
+    ],
+)
+def test_ranges_that_cannot_be_expressed_are_named(values: dict[str, Any]) -> None:
+    found = read({"_target_": "ScaleIntensityRanged", "keys": "image", **values})
+    assert "normalization" not in found.overrides
+    assert any("ScaleIntensityRanged of the bundle is not carried over" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

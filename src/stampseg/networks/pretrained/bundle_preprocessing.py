@@ -14,6 +14,7 @@ _SILENT = (  # they change how an image is held, not its values or grid
     "LoadImaged", "EnsureChannelFirstd", "AddChanneld", "AsChannelFirstd", "EnsureTyped", "ToTensord",
     "CastToTyped", "ToDeviced", "SelectItemsd", "CopyItemsd", "DeleteItemsd",
 )  # fmt: skip
+_LABELS = ("label", "labels", "mask", "masks", "seg", "pred")  # keys of what is no image
 _CODES = {"R": "RL", "L": "RL", "A": "AP", "P": "AP", "S": "SI", "I": "SI"}
 
 
@@ -27,13 +28,13 @@ class Preparation:
 
 
 def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int) -> Preparation:
-    """Read a list of MONAI transforms, in their order."""
+    """Read a list of MONAI transforms, in their order; those of labels alone are passed over."""
     preparation = Preparation(data={"crop": "none"}, overrides={"orientation": "file"})
     intensities: list[tuple[str, dict[str, Any]]] = []
     scaled = False
-    for step in steps:
+    for step in _steps_of_images(config, steps):
         name = _name(step)
-        if name in _SILENT or (isinstance(step, Mapping) and step.get("_disabled_") is True):
+        if name in _SILENT:
             continue
         try:
             values = config.resolve({k: v for k, v in step.items() if k[:1] != "_"})
@@ -45,7 +46,7 @@ def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int
             _leave_out(name, f": {str(unsaid)!r} is not run", preparation)
         except ValueError as error:
             _leave_out(name, f" ({error})", preparation)
-        except (KeyError, TypeError, AttributeError, IndexError):
+        except (KeyError, TypeError, AttributeError, IndexError, ArithmeticError):
             _leave_out(name, "", preparation)
         scaled = scaled or "Intensity" in name
     if len(intensities) == 1:
@@ -54,6 +55,58 @@ def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int
         chain = " and ".join(name for name, _ in intensities)
         preparation.notes.append(f"{chain} of the bundle are not carried over: only one scaling can be")
     return preparation
+
+
+def picture_axes(config: BundleConfig, steps: Sequence[Any]) -> tuple[int, int] | None:
+    """Of a (row, column) picture for `Plan.axes`: MONAI has columns first unless told not to."""
+    for step in _steps_of_images(config, steps):
+        if _name(step) in ("LoadImaged", "LoadImage") and isinstance(step, Mapping):
+            return (1, 0) if _columns_first(config, step) else None
+    return (1, 0)
+
+
+def _columns_first(config: BundleConfig, step: Mapping[str, Any]) -> bool:
+    reader = _said(config, step.get("reader"))
+    readers = reader if isinstance(reader, list) else [reader]
+    told = [
+        _said(config, part.get("reverse_indexing")) for part in (step, *readers) if isinstance(part, Mapping)
+    ]
+    if "WSIReader" in str(reader):
+        return False
+    # ITK's images are the other way round than those of PIL, and so is its reader's option.
+    return True not in told if "ITKReader" in str(reader) else False not in told
+
+
+def _said(config: BundleConfig, value: Any) -> Any:
+    """The value; None where only running code would tell it."""
+    try:
+        return config.resolve(value)
+    except Unsaid:
+        return None
+
+
+def _steps_of_images(config: BundleConfig, steps: Sequence[Any]) -> list[Any]:
+    """The steps that are not switched off, without those whose keys are of no image."""
+    active = [step for step in steps if not (isinstance(step, Mapping) and step.get("_disabled_") is True)]
+    keys = [_keys(config, step) for step in active]
+    images = _image_keys(config, active, keys)
+    return [step for step, own in zip(active, keys, strict=True) if not own or images & set(own)]
+
+
+def _keys(config: BundleConfig, step: Any) -> list[str]:
+    """What a step is applied to; nothing where it does not say, or only code would tell."""
+    found = _said(config, step.get("keys")) if isinstance(step, Mapping) else None
+    return [key for key in (found if isinstance(found, list) else [found]) if isinstance(key, str)]
+
+
+def _image_keys(config: BundleConfig, steps: Sequence[Any], keys: Sequence[list[str]]) -> set[str]:
+    """`image`, or what stands in its place: the first key that is no label's, or channels that are joined."""
+    joined: set[str] = set()
+    for step, own in zip(steps, keys, strict=True):
+        if _name(step) == "ConcatItemsd":
+            joined |= {*own, str(_said(config, step.get("name")))}
+    named = [key for own in keys for key in own if key not in _LABELS]
+    return joined | {"image" if "image" in named or not named else named[0]}
 
 
 def _leave_out(name: str, why: str, preparation: Preparation) -> None:
@@ -102,6 +155,8 @@ def _range(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
         to_low, to_high = 0.0, 1.0
     else:
         to_low, to_high = float(values["b_min"]), float(values["b_max"])
+    if low == high or to_low == to_high:
+        raise ValueError("a range of one value")
     std = (high - low) / (to_high - to_low)
     clip = values.get("clip") is True
     window = Intensity(

@@ -12,7 +12,7 @@ from ...core.errors import ModelFileError
 from .. import monai_networks
 from ..registry import NetworkSpec, find_entry
 from .bundle_config import BundleConfig, Unsaid
-from .bundle_preprocessing import Preparation, read_preprocessing
+from .bundle_preprocessing import Preparation, picture_axes, read_preprocessing
 from .checkpoint import find_weights, read_checkpoint
 from .parts import is_count
 from .trained_network import Source
@@ -54,6 +54,7 @@ def open_bundle(folder: Path, weights: Path | None, trusted: Collection[str]) ->
     overrides = {**prepared.overrides, **_labels(metadata, classes, prepared.notes)}
     if dims == 2:
         overrides.pop("orientation", None)  # pictures have none
+        overrides["axes"] = picture_axes(config, _steps(config) or [])
     data, notes = {**prepared.data}, [f"{config.path.name}: network {name}", *prepared.notes]
     patch = _patch(config, dims)
     if patch is not None:
@@ -138,10 +139,16 @@ def _first(config: BundleConfig, names: Collection[str]) -> Any:
     return next((found for name in names if (found := config.find(name)) is not None), None)
 
 
-def _preparation(config: BundleConfig, channels: int) -> Preparation:
+def _steps(config: BundleConfig) -> list[Any] | None:
+    """The transforms of its preprocessing, where they are written as a list."""
     found = _first(config, _PREPARATIONS)
     steps = found.get("transforms") if isinstance(found, Mapping) else found
-    if not isinstance(steps, list):
+    return steps if isinstance(steps, list) else None
+
+
+def _preparation(config: BundleConfig, channels: int) -> Preparation:
+    steps = _steps(config)
+    if steps is None:
         return Preparation(notes=["its preprocessing is not written as a list: planned from the data"])
     return read_preprocessing(config, steps, channels)
 
