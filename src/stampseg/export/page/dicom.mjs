@@ -12,15 +12,27 @@ const LEAST = 3; // slices of a scan beside others
 const SAME = 1e-3; // of directions, and of pixel sizes as a share
 const AT_ONE_PLACE = 0.02; // pixels across the plane between slices that lie at one place
 const OFF_GRID = 0.2; // voxels by which a slice may lie beside the even grid
+const CORRECT = "correct the tag, or export the series again";
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+// Old files begin with the header itself: a tag of the first groups, and a type or a small length.
+const OLD = /^(?:\x02\0\0\0UL|\x08\0[\0-\x20]\0(?:[A-Z]{2}|[\x02-\x40]\0\0\0))/;
+const NAMED = /\.(dcm|dicom|ima)$/i;
+// Endings of files that `predict` does not open to see whether they are DICOM.
+const OTHERS =
+  /\.(png|jpe?g|bmp|tiff?|mgz|nii|nrrd|mh[ad]|gz|raw|json|csv|txt|xml|html|pdf|zip|npy|yaml|safetensors)$/i;
 
-export function isDicom(bytes) {
-  return bytes.length > 132 && String.fromCharCode(...bytes.subarray(128, 132)) === "DICM";
+const textOf = (bytes, start, end) => String.fromCharCode(...bytes.subarray(start, end));
+const isMarked = (bytes) => textOf(bytes, 128, 132) === "DICM";
+const isOld = (bytes) => OLD.test(textOf(bytes, 0, 8));
+
+export function isDicom({ name, bytes }) {
+  return !OTHERS.test(name) && (isMarked(bytes) || isOld(bytes));
 }
 
 // `files`: {name, bytes} of all that was dropped; `parse`: of the package dicom-parser.
 export function readDicom(files, parse) {
   const notes = [];
-  const slices = chosen(files.flatMap((file) => framesOf(file, parse, notes)), notes);
+  const slices = chosen(framesIn(files, parse, notes), notes);
   const [first] = slices;
   const shape = [first.columns, first.rows, slices.length];
   const name = `${files.length === 1 ? first.name : `${slices.length} DICOM slices`}`;
@@ -30,45 +42,99 @@ export function readDicom(files, parse) {
   return scan(name, shape, affineOf(slices), [values], { kind: "dicom" }, notes);
 }
 
-function framesOf({ name, bytes }, parse, notes) {
-  if (!isDicom(bytes)) {
-    if (/\.(dcm|dicom|ima)$/i.test(name)) refuse(`${name}: is named as DICOM and does not begin as one; copy it again`);
-    notes.push(`${name}: left out, no DICOM`);
-    return [];
+// What is no slice is left out and said, unless it may be one that was damaged: a mask would lack its end.
+function framesIn(files, parse, notes) {
+  const others = files.filter((file) => !isDicom(file));
+  const parsed = files.filter(isDicom).map((file) => ({ ...file, data: parsedOf(file, parse) }));
+  const isImage = ({ data }) => data.uint16("x00280010") && data.uint16("x00280011");
+  const images = parsed.filter(isImage);
+  checkNames(others, images);
+  for (const { name } of others) notes.push(`${name}: left out, no DICOM`);
+  const kinds = new Set(images.map(kindOf));
+  for (const file of parsed.filter((one) => !isImage(one))) {
+    const kind = kindOf(file);
+    if (!kind || kinds.has(kind))
+      refuse(`${file.name}: broken DICOM file (without rows and columns); copy it again`);
+    notes.push(`${file.name}: left out, holds no image`);
   }
-  let data;
+  return images.map(frameOf);
+}
+
+// Of the object: its SOP class.
+const kindOf = ({ data }) => data.string("x00080016") ?? data.string("x00020002");
+
+// A file's name with its numbers replaced: that of the slices of one series is the same.
+const nameShape = ({ name }) => name.replace(/\d+/g, "0");
+
+function checkNames(others, images) {
+  const named = others.find(({ name }) => NAMED.test(name));
+  if (named) refuse(`${named.name}: is named as DICOM and does not begin as one; copy it again`);
+  const shapes = new Set(images.map(nameShape));
+  const cut = others.find((file) => shapes.has(nameShape(file)));
+  if (cut) refuse(`${cut.name}: named as the slices beside it, but no DICOM; copy it again`);
+}
+
+function parsedOf({ name, bytes }, parse) {
+  if (!isMarked(bytes))
+    refuse(
+      `${name}: old DICOM, without the mark that begins new files, which this page cannot read; ${ELSEWHERE}`,
+    );
   try {
-    data = parse(bytes);
+    return parse(bytes);
   } catch (error) {
     return refuse(`${name}: broken DICOM file (${error.message ?? error.exception ?? error}); copy it again`);
   }
-  if (!(data.uint16("x00280010") && data.uint16("x00280011"))) {
-    notes.push(`${name}: left out, holds no image`);
-    return [];
-  }
-  return [frameOf(name, bytes, data)];
 }
 
-function frameOf(name, bytes, data) {
+// Of an element; null where it is empty or has another count. `parseFloat` would take "1,5" for 1.
+function numbersOf(name, data, tag, count, what) {
+  const text = data.string(tag) ?? "";
+  const parts = text.split("\\").map((part) => part.trim());
+  if (!text || parts.every((part) => !part)) return null;
+  if (!parts.every((part) => NUMBER.test(part)))
+    refuse(`${name}: ${what} is "${text.slice(0, 60)}"; expected numbers, such as -1024.5; ${CORRECT}`);
+  const found = parts.map(Number);
+  return found.length === count && found.every(Number.isFinite) ? found : null;
+}
+
+// Slope or intercept; the default only where there is none, as CT without it would be 1024 HU off.
+function rescaling(name, data, tag, what, otherwise) {
+  const text = data.string(tag) ?? "";
+  const found = numbersOf(name, data, tag, 1, what);
+  if (!found && text.trim())
+    refuse(`${name}: ${what} is "${text.slice(0, 60)}"; expected one number; ${CORRECT}`);
+  return found ? found[0] : otherwise;
+}
+
+function thicknessOf(name, data) {
+  const [thickness] = numbersOf(name, data, "x00180050", 1, "SliceThickness") ?? [0];
+  const [between] = numbersOf(name, data, "x00180088", 1, "SpacingBetweenSlices") ?? [0];
+  return thickness > 0 ? thickness : Math.abs(between) || 1;
+}
+
+const GEOMETRY = [
+  ["x00200032", 3, "ImagePositionPatient"],
+  ["x00200037", 6, "ImageOrientationPatient"],
+  ["x00280030", 2, "PixelSpacing"],
+];
+
+function frameOf({ name, bytes, data }) {
   checkKind(name, data);
-  const numbers = (tag, count) => {
-    const found = (data.string(tag) ?? "").split("\\").map(parseFloat);
-    return found.length === count && found.every(Number.isFinite) ? found : null;
-  };
-  const [position, orientation, pixel] = [["x00200032", 3], ["x00200037", 6], ["x00280030", 2]].map(([tag, n]) => numbers(tag, n));
+  checkBits(name, data);
+  const [position, orientation, pixel] = GEOMETRY.map((of) => numbersOf(name, data, ...of));
   if (!position || !orientation || !pixel || !(pixel[0] > 0 && pixel[1] > 0))
     refuse(`${name}: has no position, orientation or pixel size; expected them in every slice; leave it out, or ${ELSEWHERE}`);
   const directions = [orientation.slice(0, 3), orientation.slice(3)].map((v) => v.map((n) => n / Math.hypot(...v)));
   const normal = cross(...directions);
   if (!(Math.hypot(...normal) > 0.5)) refuse(`${name}: its directions of rows and columns are none; copy it again`);
-  const [slope] = numbers("x00281053", 1) ?? [1];
+  const slope = rescaling(name, data, "x00281053", "RescaleSlope", 1);
   if (slope === 0) refuse(`${name}: RescaleSlope is 0, which makes every value the same`);
   const across = normal.map((value) => value / Math.hypot(...normal));
   return {
     name, bytes, data, position, directions, pixel: [pixel[1], pixel[0]], normal: across, slope,
     height: dot(position, across),
-    intercept: (numbers("x00281052", 1) ?? [0])[0],
-    thickness: Math.abs((numbers("x00180050", 1) ?? numbers("x00180088", 1) ?? [1])[0]) || 1,
+    intercept: rescaling(name, data, "x00281052", "RescaleIntercept", 0),
+    thickness: thicknessOf(name, data),
     rows: data.uint16("x00280010"), columns: data.uint16("x00280011"),
     series: data.string("x0020000e") ?? "",
     kind: (data.string("x00080008") ?? "").toUpperCase(),
@@ -91,6 +157,26 @@ function checkKind(name, data) {
   ];
   const found = reasons.find(([holds]) => holds);
   if (found) refuse(`${name}: ${found[1]}, which this page cannot read; ${ELSEWHERE}`);
+}
+
+// Which bits of a pixel are its value: the lowest, or the highest as in old files.
+function bitsOf(data) {
+  const [allocated, stored] = [data.uint16("x00280100"), data.uint16("x00280101")];
+  return { allocated, stored, top: Math.max(stored, (data.uint16("x00280102") ?? stored - 1) + 1) };
+}
+
+function checkBits(name, data) {
+  const { allocated, stored, top } = bitsOf(data);
+  if (!(stored >= 1 && stored <= allocated) || data.uint16("x00280103") === undefined)
+    refuse(
+      `${name}: does not say what its pixels are; expected BitsStored of 1 to ${allocated}, and ` +
+        "PixelRepresentation; export it again",
+    );
+  if (top !== stored && top !== allocated)
+    refuse(
+      `${name}: its values lie in the bits ${top - stored} to ${top - 1} of ${allocated} ` +
+        "(HighBit, BitsStored); expected the lowest or the highest ones; convert it",
+    );
 }
 
 // The slices of the one scan, in order.
@@ -180,22 +266,22 @@ function offGrid(stack) {
   });
 }
 
-// The slice's intensities, with its own slope; bits beyond those that are stored count for nothing.
+// The slice's intensities, with its own slope; bits above and below those that are stored count for nothing.
 function valuesOf({ name, bytes, data, rows, columns, slope, intercept }) {
   const { dataOffset, length } = data.elements.x7fe00010;
-  const [allocated, stored] = [data.uint16("x00280100"), data.uint16("x00280101") ?? data.uint16("x00280100")];
+  const { allocated, stored, top } = bitsOf(data);
   const count = rows * columns;
   if (length < (count * allocated) / 8) refuse(`${name}: its pixels are cut short; copy it again`);
   const view = new DataView(bytes.buffer, bytes.byteOffset + dataOffset, length);
   const little = data.string("x00020010") !== BIG_ENDIAN;
   const read = { 8: (i) => view.getUint8(i), 16: (i) => view.getUint16(2 * i, little), 32: (i) => view.getUint32(4 * i, little) }[allocated];
   const signed = data.uint16("x00280103") === 1;
-  const shift = 32 - stored;
+  const [above, shift] = [32 - top, 32 - stored];
   const out = new Float32Array(count);
   const round = allocated <= 16 ? Math.fround : (value) => value;
   const [factor, offset] = [round(slope), round(intercept)];
   for (let i = 0; i < count; i++) {
-    const value = signed ? (read(i) << shift) >> shift : (read(i) << shift) >>> shift;
+    const value = signed ? (read(i) << above) >> shift : (read(i) << above) >>> shift;
     out[i] = slope === 1 && intercept === 0 ? value : round(value * factor) + offset;
   }
   return out;

@@ -12,7 +12,7 @@ const KINDS = "NIfTI (.nii, .nii.gz), NRRD, a DICOM series, PNG or JPEG";
 export async function readFiles(files, readers) {
   const real = files.filter(({ name }) => !/^(\.|DICOMDIR$|Thumbs\.db$)/.test(name));
   if (!real.length) refuse(`nothing to read; expected ${KINDS}`);
-  if (real.some(({ bytes }) => isDicom(bytes))) return readDicom(real, readers.parseDicom);
+  if (real.some(isDicom)) return readDicom(real, readers.parseDicom);
   if (real.length > 1) refuse(`${real.length} files; expected one scan: ${KINDS}; drop one at a time`);
   return readOne(real[0], readers);
 }

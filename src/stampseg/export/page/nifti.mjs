@@ -11,17 +11,20 @@ const TYPES = {
   512: "uint16", 768: "uint32", 1024: "int64", 1280: "uint64",
 };
 const RGB = 128;
+const CODES = [0, 1, 2, 3, 4, 5]; // of qform and sform; nibabel takes another for 0
 
 // Where the fields of the two headers lie.
 const ONE = {
   size: 348, dim: [40, 2], type: 70, bits: 72, pixdim: [76, 4], offset: [108, "getFloat32"], slope: [112, "getFloat32"],
   inter: [116, "getFloat32"], units: 123, codes: [252, 2], quaternion: [256, 4], sform: [280, 4], real: "getFloat32",
   intent: [68, 2], intentNumbers: [56, 12], intentName: [328, 16], display: [124, 8], voxels: 352,
+  nearZero: 3 * 2 ** -23,
 };
 const TWO = {
   size: 540, dim: [16, 8], type: 12, bits: 14, pixdim: [104, 8], offset: [168, "getBigInt64"], slope: [176, "getFloat64"],
   inter: [184, "getFloat64"], units: 500, codes: [344, 4], quaternion: [352, 8], sform: [400, 8], real: "getFloat64",
   intent: [504, 4], intentNumbers: [80, 24], intentName: [508, 16], display: [192, 16], voxels: 544,
+  nearZero: 3 * 2 ** -52,
 };
 
 export function readNifti(bytes, name) {
@@ -33,11 +36,13 @@ export function readNifti(bytes, name) {
   const coloured = code === RGB;
   const type = coloured ? "uint8" : TYPES[code];
   if (!type) refuse(`${name}: values of NIfTI type ${code}; expected real numbers; save the image as float32`);
+  if (coloured && shape[3] > 1)
+    refuse(`${name}: ${shape[3]} volumes in colour; expected one; save each as a file of its own`);
   const channels = coloured ? 3 : shape[3];
   checkSize(name, voxels, channels);
   const count = sizeOf(voxels);
   const [slope, intercept] = coloured ? [1, 0] : scaling(header);
-  const start = Number(view[fields.offset[1]](fields.offset[0], little));
+  const start = startOf(header, name);
   const values = Array.from({ length: channels }, (_, channel) =>
     readValues(bytes, {
       type, start, count, little, slope, intercept, name,
@@ -60,6 +65,16 @@ function headerOf(bytes, name) {
         refuse(`${name}: its voxels are in another file (a pair of .hdr and .img), or it is Analyze; save it as .nii.gz`);
       }
   return refuse(`${name}: not a NIfTI file, whatever its name says; save it again as .nii.gz`);
+}
+
+// The byte at which the voxels begin.
+function startOf({ fields, view, little }, name) {
+  const start = Number(view[fields.offset[1]](fields.offset[0], little));
+  if (start >= fields.voxels) return start;
+  return refuse(
+    `${name}: the header says that voxels begin at byte ${start}, which is within the header; expected ` +
+      `byte ${fields.voxels} or later; the header is broken; save the image again`,
+  );
 }
 
 const integer = ({ view, little }, place, size) =>
@@ -89,17 +104,30 @@ function codesOf(header) {
   return [0, 1].map((n) => integer(header, codes + n * size, size));
 }
 
+function checkCodes(codes, name) {
+  const other = codes.find((code) => !CODES.includes(code));
+  if (other !== undefined)
+    refuse(`${name}: qform_code or sform_code is ${other}; expected 0 to 5; correct the header`);
+}
+
 // Voxel to RAS+ mm: the sform, else the qform, else the voxel size with the middle at 0 and x to the left.
 function affineOf(header, shape, name) {
   const { fields, view } = header;
   const [qform, sform] = codesOf(header);
+  checkCodes([qform, sform], name);
   const sizes = [0, 1, 2].map((axis) => real(header, fields.pixdim, axis + 1));
-  if (!sform && sizes.some((n) => n === 0))
-    refuse(`${name}: the header has voxels of size ${sizes.join(" x ")}; expected the millimetres of each axis; correct the header`);
+  const axes = Math.min(3, integer(header, ...fields.dim)); // that the file counts: 2 of a single slice
+  const counted = sizes.slice(0, axes);
+  if (!sform && counted.includes(0))
+    refuse(
+      `${name}: the header has voxels of size ${counted.join(" x ")}; expected the millimetres of each ` +
+        "axis; correct the header",
+    );
   const spacing = sizes.map((n) => (n === 0 ? 1 : Math.abs(n)));
+  const turned = qform && quaternionAffine(header, spacing, name); // checked beside an sform as well
   const affine = sform
     ? [0, 1, 2].map((row) => [0, 1, 2, 3].map((n) => real(header, fields.sform, 4 * row + n)))
-    : qform ? quaternionAffine(header, spacing) : middleAffine(shape, spacing);
+    : turned || middleAffine(shape, spacing.map((n, axis) => (axis < axes ? n : 1)));
   const unit = MILLIMETRES[view.getUint8(fields.units) & 7] ?? 1;
   return [...affine.map((row) => row.map((value) => value * unit)), [0, 0, 0, 1]];
 }
@@ -109,9 +137,12 @@ function middleAffine(shape, [x, y, z]) {
   return steps.map((step, axis) => [0, 1, 2].map((n) => (n === axis ? step : 0)).concat((-step * (shape[axis] - 1)) / 2));
 }
 
-function quaternionAffine(header, spacing) {
+function quaternionAffine(header, spacing, name) {
   const [b, c, d, ...origin] = [0, 1, 2, 3, 4, 5].map((n) => real(header, header.fields.quaternion, n));
-  const a = Math.sqrt(Math.max(0, 1 - (b * b + c * c + d * d)));
+  const square = 1 - (b * b + c * c + d * d);
+  if (square <= -header.fields.nearZero)
+    refuse(`${name}: the quaternion of its qform is longer than 1 and no rotation; correct the header`);
+  const a = Math.abs(square) < header.fields.nearZero ? 0 : Math.sqrt(square);
   const rotation = [
     [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
     [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],

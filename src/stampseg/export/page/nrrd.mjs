@@ -20,6 +20,8 @@ const SPACES = {
   "right-anterior-superior": [1, 1, 1], ras: [1, 1, 1],
   "left-anterior-superior": [-1, 1, 1], las: [-1, 1, 1],
 };
+// Of axes along which voxels lie in space; others hold several values of a voxel.
+const DOMAINS = ["domain", "space", "time", "none", "???"];
 const MILLIMETRES = ["mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "none"];
 
 export async function readNrrd(bytes, name) {
@@ -29,6 +31,7 @@ export async function readNrrd(bytes, name) {
   if (!type) refuse(`${name}: values of type ${fields.type}; expected whole or real numbers`);
   if (Number(fields.dimension) !== 3 || shape.length !== 3)
     refuse(`${name}: ${fields.dimension} axes; this page reads NRRD of three; ${ELSEWHERE}`);
+  checkKinds(fields, name);
   checkSize(name, shape, 1);
   const data = await content(bytes.subarray(start), fields, name);
   const little = fields.endian !== "big";
@@ -43,15 +46,25 @@ function headerOf(bytes, name) {
   const fields = {};
   for (const line of text.slice(0, end.index).split(/\r?\n/)) {
     const found = /^([^#:]+):\s(.*)$/.exec(line);
-    if (found) fields[found[1].trim().toLowerCase()] = found[2].trim();
+    if (!found) continue;
+    const field = found[1].replace(/\s/g, "").toLowerCase(); // `byteskip` is `byte skip`, to ITK as well
+    if (field in fields) refuse(`${name}: says ${field} twice; expected each field once; save it again`);
+    fields[field] = found[2].trim();
   }
-  if ("data file" in fields || "datafile" in fields)
-    refuse(`${name}: its voxels are in another file; save it as one .nrrd`);
+  if ("datafile" in fields) refuse(`${name}: its voxels are in another file; save it as one .nrrd`);
   return { fields, start: end.index + end[0].length };
 }
 
+function checkKinds(fields, name) {
+  if (!("kinds" in fields)) return;
+  const kinds = fields.kinds.toLowerCase().split(/\s+/);
+  const other = kinds.find((kind) => !DOMAINS.includes(kind));
+  if (other) refuse(`${name}: an axis of the kind ${other}; expected three of space; ${ELSEWHERE}`);
+  if (kinds.length !== 3) refuse(`${name}: kinds of ${kinds.length} axes; expected three; mend the header`);
+}
+
 async function content(bytes, fields, name) {
-  if (fields["line skip"] > 0 || (fields["byte skip"] ?? 0) !== 0 && Number(fields["byte skip"]) !== 0)
+  if ([fields.lineskip, fields.byteskip].some((skip) => Number(skip ?? 0) !== 0))
     refuse(`${name}: skips bytes before its voxels; save it again without`);
   const encoding = (fields.encoding ?? "").toLowerCase();
   if (encoding === "raw") return bytes;
@@ -66,15 +79,15 @@ function numbers(text) {
 const vectors = (text) => [...(text ?? "").matchAll(/\(([^)]*)\)/g)].map((found) => numbers(found[1]));
 
 function affineOf(fields, name) {
-  const others = [...(fields["space units"] ?? "").matchAll(/"([^"]*)"|(\S+)/g)]
+  const others = [...(fields.spaceunits ?? "").matchAll(/"([^"]*)"|(\S+)/g)]
     .map((found) => found[1] ?? found[2])
     .filter((unit) => !MILLIMETRES.includes(unit.toLowerCase()));
   if (others.length) refuse(`${name}: its space units are ${others[0]}; expected mm; write it anew with its spacing in mm`);
   const signs = SPACES[(fields.space ?? "").toLowerCase()];
-  const directions = vectors(fields["space directions"]);
+  const directions = vectors(fields.spacedirections);
   if (!signs || directions.length !== 3)
     refuse(`${name}: does not say where its voxels lie (space, space directions); ${ELSEWHERE}`);
-  const [origin] = [...vectors(fields["space origin"]), [0, 0, 0]];
+  const [origin] = [...vectors(fields.spaceorigin), [0, 0, 0]];
   const own = [0, 1, 2].map((row) => [...directions.map((axis) => axis[row]), origin[row]]);
   const turn = [0, 1, 2].map((row) => [0, 1, 2].map((n) => (n === row ? signs[row] : 0)));
   return [...product(turn, own), [0, 0, 0, 1]];

@@ -15,6 +15,8 @@ const find = (id) => document.getElementById(id);
 const colourOf = (value) => COLOURS[(value - 1) % COLOURS.length];
 const colours = about.plan.label_names.map((_, value) => (value ? colourOf(value) : [0, 0, 0]));
 const viewer = new Viewer(find("panes"), colours, showPlace);
+// A calibration of an older measure is good for nothing: the form then hides the tick and what belongs to it.
+const expectsDice = !find("confidence").closest("[hidden]");
 const isPicture = about.plan.spatial_dims === 2;
 let worker = null;
 let running = false;
@@ -102,7 +104,7 @@ async function take(reading) {
     const files = await reading;
     if (own !== turn) return;
     worker ??= startedWorker(about, handlers);
-    const confidence = Boolean(about.plan.calibration) && find("confidence").checked;
+    const confidence = expectsDice && find("confidence").checked;
     (await worker).postMessage({ kind: "segment", files, confidence });
   } catch (error) {
     if (own === turn) handlers.error({ words: `the files cannot be read: ${error.message}` });
@@ -155,7 +157,7 @@ function labelRow({ name, value, voxels, size, expected }) {
   head.append(label);
   const amount = isPicture ? `${voxels.toLocaleString("en")} px` : `${(size / 1000).toFixed(size < 10000 ? 3 : 1)} ml`;
   row.append(head, element("td", amount));
-  if (about.plan.calibration) row.append(element("td", expectedWords(expected)));
+  if (expectsDice) row.append(element("td", expectedWords(expected)));
   return row;
 }
 
@@ -218,6 +220,7 @@ function listenToButtons() {
 }
 
 function listenToDoubt() {
+  if (!expectsDice) find("confidence").checked = false;
   find("scale").style.background = gradient();
   find("least-doubt").textContent = percent(LEAST_DOUBT);
   find("most-doubt").textContent = percent(mostDoubt(about.plan.label_values.length));

@@ -2,6 +2,7 @@
 import { ELSEWHERE, refuse } from "./refusal.mjs";
 import { checkSize, picture } from "./volume.mjs";
 
+const XMP = "http://ns.adobe.com/xap/1.0/\0"; // how such a segment of a JPEG begins
 const COLOUR = 2 ** 40; // labels from here on are the code of a colour
 
 export const isPng = (bytes) => bytes[0] === 0x89 && bytes[1] === 0x50;
@@ -11,7 +12,7 @@ export const isJpeg = (bytes) => bytes[0] === 0xff && bytes[1] === 0xd8;
 export function readPng(bytes, name, decode) {
   const chunks = chunksOf(bytes);
   if (chunks.has("acTL")) refuse(`${name}: holds several frames; expected one; save each as a file of its own`);
-  if (chunks.has("eXIf") && orientationOf(chunks.get("eXIf")) !== 1) refuse(turnedWords(name));
+  if (chunks.has("eXIf") && known(orientationOf(chunks.get("eXIf"))) !== 1) refuse(turnedWords(name, "EXIF"));
   let found;
   try {
     found = decode(bytes);
@@ -46,10 +47,12 @@ function spread({ data, width, height, depth }) {
   });
 }
 
-// The colours of a palette; one channel where all of them are grey.
+// The colours of a palette, black beyond its end as by Pillow; one channel where all of them are grey.
 function resolved(data, palette) {
   const grey = palette.every(([red, green, blue]) => red === green && red === blue);
-  return Array.from({ length: grey ? 1 : 3 }, (_, channel) => Float32Array.from(data, (index) => palette[index][channel]));
+  const colour = (index, channel) => palette[index]?.[channel] ?? 0;
+  const values = (channel) => Float32Array.from(data, (index) => colour(index, channel));
+  return Array.from({ length: grey ? 1 : 3 }, (_, channel) => values(channel));
 }
 
 function chunksOf(bytes) {
@@ -64,21 +67,23 @@ function chunksOf(bytes) {
   return found;
 }
 
-const turnedWords = (name) => `${name}: is stored turned (its EXIF orientation); save it upright, or ${ELSEWHERE}`;
+const turnedWords = (name, where) =>
+  `${name}: is stored turned (its ${where} orientation); save it upright, or ${ELSEWHERE}`;
+const known = (orientation) => (orientation >= 1 && orientation <= 8 ? orientation : 1);
 
-// EXIF's orientation, 1 to 8, of the TIFF structure that holds it; 1 where it says none.
+// EXIF's orientation of the TIFF structure that holds it; null where it says none.
 function orientationOf(tiff) {
-  if (tiff.length < 8) return 1;
+  if (tiff.length < 8) return null;
   const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
   const little = tiff[0] === 0x49;
   const start = view.getUint32(4, little);
-  if (start + 2 > tiff.length) return 1;
+  if (start + 2 > tiff.length) return null;
   for (let n = 0; n < view.getUint16(start, little); n++) {
     const entry = start + 2 + 12 * n;
-    if (entry + 12 > tiff.length) return 1;
+    if (entry + 12 > tiff.length) return null;
     if (view.getUint16(entry, little) === 274) return view.getUint16(entry + 8, little);
   }
-  return 1;
+  return null;
 }
 
 export async function readJpeg(bytes, name) {
@@ -101,17 +106,43 @@ export async function readJpeg(bytes, name) {
 
 // Walks over the segments before the pixels; returns 1 of a grey picture, 3 of one in colour.
 function checkJpeg(bytes, name) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let place = 2; place + 10 < bytes.length; place += 2 + view.getUint16(place + 2)) {
-    const marker = bytes[place + 1];
-    const exif = marker === 0xe1 && String.fromCharCode(...bytes.subarray(place + 4, place + 8)) === "Exif";
-    if (exif && orientationOf(bytes.subarray(place + 10, place + 2 + view.getUint16(place + 2))) !== 1) refuse(turnedWords(name));
-    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
-      const count = bytes[place + 9];
-      return count === 1 || count === 3 ? count : refuse(`${name}: ${count} colours (CMYK?); expected grey or RGB; save it again`);
-    }
+  let count = null;
+  let exif = null;
+  let xmp = null;
+  for (const { marker, data } of segmentsOf(bytes)) {
+    if (isFrame(marker)) count ??= data[5];
+    if (marker !== 0xe1) continue;
+    const text = textOf(data);
+    if (text.startsWith("Exif")) exif ??= orientationOf(data.subarray(6));
+    else if (text.startsWith(XMP)) xmp = text;
   }
-  return refuse(`${name}: damaged before its pixels; save it again`);
+  if (count === null) refuse(`${name}: damaged before its pixels; save it again`);
+  if (count !== 1 && count !== 3)
+    refuse(`${name}: ${count} colours (CMYK?); expected grey or RGB; save it again`);
+  if (known(exif ?? 1) !== 1) refuse(turnedWords(name, "EXIF"));
+  const said = /tiff:Orientation(?:="|>)([0-9])/.exec(xmp ?? "");
+  // `predict` turns by it where EXIF says nothing, and browsers do not.
+  if (exif === null && said && known(Number(said[1])) !== 1) refuse(turnedWords(name, "XMP"));
+  return count;
+}
+
+const isFrame = (marker) => marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+const textOf = (data) => new TextDecoder("latin1").decode(data);
+
+// Of a JPEG, to where its pixels begin.
+function* segmentsOf(bytes) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let place = 2; place + 10 < bytes.length && bytes[place] === 0xff; ) {
+    const marker = bytes[place + 1];
+    if (marker === 0xff) { // may fill the space before a segment
+      place++;
+      continue;
+    }
+    const end = place + 2 + view.getUint16(place + 2);
+    if (marker === 0xda) return;
+    yield { marker, data: bytes.subarray(place + 4, end) };
+    place = end;
+  }
 }
 
 // Labels (rows x columns) as PNG: grey of 8 or 16 bits, or the colours that they code. `encode`: of fast-png.
