@@ -92,6 +92,54 @@ def test_other_configurations_readers_and_trainers(tmp_path: Path) -> None:
     assert source.spec.arguments["deep_supervision"] is False
 
 
+USUAL = {"is_seg": False, "order_z": 0, "force_separate_z": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, []),
+        ({"resampling_fn_data_kwargs": {**USUAL, "order": 3}}, []),
+        ({"resampling_fn_probabilities_kwargs": {**USUAL, "order": 1}}, []),
+        ({"resampling_fn_data_kwargs": {**USUAL, "order": 1}}, ["images were resampled with order 1; here"]),
+        (
+            {"resampling_fn_data_kwargs": {**USUAL, "order": 3, "force_separate_z": True, "order_z": 1}},
+            ["images were resampled with force_separate_z True, order_z 1; here by a cubic spline"],
+        ),
+        (
+            {"resampling_fn_data_kwargs": {**USUAL, "order": 3, "force_separate_z": False}},
+            ["with force_separate_z False"],
+        ),
+        ({"resampling_fn_data_kwargs": {"order": 3}}, ["with force_separate_z False"]),
+        (
+            {"resampling_fn_probabilities_kwargs": {**USUAL, "order": 0}},
+            ["scores are resampled with order 0; here by a linear spline"],
+        ),
+        (
+            {"resampling_fn_probabilities": "resample_torch_fornnunet",
+             "resampling_fn_probabilities_kwargs": {"mode": "linear"}},
+            ["scores are resampled by resample_torch_fornnunet; here by a linear spline"],
+        ),
+        (
+            {"resampling_fn_data": "no_resampling_hack", "resampling_fn_data_kwargs": {}},
+            ["images were resampled by no_resampling_hack; here by a cubic spline"],
+        ),
+        ({"resampling_fn_data_kwargs": {**USUAL, "order": 3, "new": 2}}, ["resampled with new 2; here"]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_resampling_other_than_by_default_is_told(
+    tmp_path: Path, changes: dict[str, Any], told: list[str]
+) -> None:
+    def change(plans: Any, dataset: Any, checkpoint: Any) -> None:
+        plans["configurations"]["3d_fullres"].update(changes)
+
+    notes = [note for note in open_source(results(tmp_path, change)).notes if " resampled " in note]
+    assert len(notes) == len(told)
+    for note, words in zip(notes, told, strict=True):
+        assert words in note
+
+
 def test_old_plans_give_the_same_architecture(tmp_path: Path) -> None:
     def change(plans: Any, dataset: Any, checkpoint: Any) -> None:
         full = plans["configurations"]["3d_fullres"]
@@ -211,10 +259,17 @@ OPTIONAL = {
     "plans": (
         "transpose_forward", "label_manager", f"{FULL}.use_mask_for_norm", f"{FULL}.resampling_fn_data",
         f"{FULL}.preprocessor_name", f"{FULL}.inherits_from", f"{FULL}.previous_stage",
+        f"{FULL}.resampling_fn_data_kwargs", f"{FULL}.resampling_fn_probabilities",
+        f"{FULL}.resampling_fn_probabilities_kwargs",
     ),
     "dataset": ("regions_class_order",),
 }  # fmt: skip
-NOTED = (f"{FULL}.resampling_fn_data", f"{FULL}.preprocessor_name")  # any name will do, and is told
+NOTED = {  # any name will do, and any options, and are told
+    "text": (
+        f"{FULL}.resampling_fn_data", f"{FULL}.preprocessor_name", f"{FULL}.resampling_fn_probabilities",
+    ),
+    "mapping": (f"{FULL}.resampling_fn_data_kwargs", f"{FULL}.resampling_fn_probabilities_kwargs"),
+}  # fmt: skip
 WRONG: dict[str, Any] = {
     "absent": ..., "null": None, "true": True, "number": 3.5, "text": "x", "negative": [-1], "lists": [[[]]],
     "mapping": {"x": [None]}, "huge": [10**30] * 3, "not a number": [float("nan")] * 3,
@@ -254,7 +309,7 @@ def test_damage_names_file_and_key(tmp_path: Path, kind: str, needed: bool) -> N
             if kind == "number" and key.startswith(f"{FACTS}.1."):
                 continue  # as it should be
             folder = damaged(tmp_path / str(number), file, key, WRONG[kind])
-            if (not needed and kind in ("absent", "null")) or (key in NOTED and kind == "text"):
+            if (not needed and kind in ("absent", "null")) or key in NOTED.get(kind, ()):
                 assert open_source(folder).plan is not None
                 continue
             with pytest.raises(ModelFileError) as caught:

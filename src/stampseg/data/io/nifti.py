@@ -17,6 +17,7 @@ from .format import Format
 from .limits import MOST_BEFORE_VOXELS, check_promise
 from .volume import Header, as_image, as_label, volume_header
 
+PAIR = (".hdr", ".img")  # header and voxels in files of their own
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # in the units that a header may have instead: metre, micrometre
 ONE_SIZE = 0.01  # by which voxels of two statements may differ
 MOST_AFTER_VOXELS = 2**24  # bytes that are unpacked for the checksum
@@ -162,7 +163,7 @@ def _label_header(source: Any, dtype: np.dtype) -> Any:
 
 def data_files(path: Path) -> list[Path]:
     """The file, or header and voxels of a pair."""
-    if path.suffix.lower() not in (".hdr", ".img"):
+    if path.suffix.lower() not in PAIR:
         return [path]
     files = _open(path).file_map
     return list(dict.fromkeys(Path(files[name].filename) for name in ("header", "image")))
@@ -216,7 +217,7 @@ def _check_header(header: Any, path: Path) -> None:
             f"{MOST_BEFORE_VOXELS:,}; the header is broken; save the image again"
         )
     nifti = bytes(header["magic"])[:2] in (b"n+", b"ni")
-    if nifti and offset < header.sizeof_hdr and not path.name.lower().endswith(NIFTI.pair):
+    if nifti and offset < header.sizeof_hdr and not path.name.lower().endswith(PAIR):
         raise DataError(  # nibabel takes 0 for right, and reads the header as the first voxels
             f"{path}: the header says that voxels begin at byte {offset:.0f}, which is within the header; "
             f"expected byte {header.single_vox_offset} or later; the header is broken; save the image again"
@@ -258,7 +259,7 @@ NIFTI = Format(
     read_image=read_image,
     read_label=read_label,
     write_label=write_label,
-    pair=(".hdr", ".img"),
+    pair=PAIR,
     data_files=data_files,
 )
 FREESURFER = Format(

@@ -17,6 +17,7 @@ from ...core.errors import ModelFileError
 from ...core.text import size_text
 from ...data.intensities import UNCLIPPED
 from ...data.plan import Intensity, Normalization, Plan
+from ...data.spline import THICK
 from ..registry import NetworkSpec
 from .checkpoint import find_weights, read_checkpoint, without_prefixes
 from .nnunet_architecture import levels, read_architecture
@@ -28,6 +29,11 @@ _READERS = {  # how a reader turns a volume before its axes are ordered ZYX
     "SimpleITKIO": "file", "SimpleITKIOWithReorient": "RAS",
     "NibabelIO": "file", "NibabelIOWithReorient": "RAS",
 }  # fmt: skip
+_RESAMPLING = "resample_data_or_seg_to_shape"
+_RESAMPLING_OPTIONS: Mapping[str, Any] = {
+    "is_seg": False, "order_z": 0, "force_separate_z": None, "separate_z_anisotropy_threshold": THICK,
+}  # fmt: skip
+_UNSTATED: Mapping[str, Any] = {"order": 3, "force_separate_z": False}  # of the function itself
 _PICTURES = "NaturalImage2DIO"
 _SCHEMES: Mapping[str, Normalization] = {
     "ZScoreNormalization": "mean-std",
@@ -244,9 +250,7 @@ def _plan(
     dims = len(patch)
     spacing = chosen.list("spacing", lambda v: is_number(v) and v > 0, "numbers above 0", (dims,))
     schemes, windows = _intensities(results, spec.example_shape[1])
-    resampled = chosen.text("resampling_fn_data", "resample_data_or_seg_to_shape")
-    if resampled != "resample_data_or_seg_to_shape":
-        notes.append(f"its images were resampled by {resampled}; here by a cubic spline")
+    notes += _resamplings(chosen)
     preprocessor = chosen.text("preprocessor_name", "DefaultPreprocessor")
     if preprocessor != "DefaultPreprocessor":
         notes.append(f"its preprocessor {preprocessor} is not known: taken as the default one")
@@ -274,6 +278,35 @@ def _plan(
     except ValidationError as error:
         text = error.errors()[0]["msg"]
         raise ModelFileError(f"{said.path}: configurations.{results.name} cannot be used: {text}") from None
+
+
+def _resamplings(chosen: Part) -> list[str]:
+    """What of its resampling is not nnU-Net's default, which is what is done here."""
+    notes = []
+    for key, what, order, spline in (
+        ("resampling_fn_data", "images were", 3, "a cubic spline"),
+        ("resampling_fn_probabilities", "scores are", 1, "a linear spline"),
+    ):
+        name = chosen.text(key, _RESAMPLING)
+        options = chosen.part(f"{key}_kwargs", {}).values
+        if name != _RESAMPLING:
+            notes.append(f"its {what} resampled by {name}; here by {spline}")
+            continue
+        usual = {**_RESAMPLING_OPTIONS, "order": order}
+        stated = {**_UNSTATED, **options} if options else usual
+        odd = [f"{each} {value!r:.60}" for each, value in stated.items() if _differs(value, each, usual)]
+        if odd:
+            notes.append(
+                f"its {what} resampled with {', '.join(odd)}; here by {spline}, between slices more than "
+                f"{THICK} times as thick as pixels by the nearest one: masks may differ"
+            )
+    return notes
+
+
+def _differs(value: Any, option: str, usual: Mapping[str, Any]) -> bool:
+    """Whether an option is unknown or not the usual one; 0 is not taken for false."""
+    expected = usual.get(option, ...)
+    return isinstance(value, bool) != isinstance(expected, bool) or value != expected
 
 
 def _axes(said: Part, dims: int) -> tuple[int, ...]:
