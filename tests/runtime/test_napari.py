@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel as nib
@@ -23,10 +24,11 @@ pytest.importorskip("npe2", reason="npe2 is not installed")
 from napari.components import ViewerModel
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication
-from stampseg_napari.panel import UNPLACED, Panel
+from stampseg_napari.panel import UNPLACED, Done, Panel, told
 from stampseg_napari.places import ORDERS, image_of
 from stampseg_napari.reading import reader_of
 
+from stampseg import Segmented
 from stampseg.core.errors import DataError
 
 MANIFEST = Path(sys.modules["stampseg_napari"].__file__ or "").with_name("napari.yaml")
@@ -146,6 +148,19 @@ def test_what_does_not_fit_is_said_in_the_panel(exported: Path, volumes: Path, t
     pressed(panel)
     assert "gone.onnx" in panel.told.value
     assert [layer.name for layer in viewer.layers] == ["flat"]
+
+
+def test_figures_are_those_of_regions_where_the_model_has_them() -> None:
+    mask = np.zeros((10, 10, 10), np.uint8)
+    mask[:4], mask[0] = 1, 2
+    expected = {"whole": (0.9, 0.8, 0.95), "core": None}
+    found = Segmented(mask, np.eye(4), (1.0, 1.0, 1.0), expected, {}, None, ())
+    image = SimpleNamespace(affine=np.eye(4))
+    labels, structures = {"whole": 1, "core": 2}, {"whole": (1, 2), "core": (2,)}
+    assert told(Done(image, found, (), labels, structures)) == [  # type: ignore[arg-type]
+        "whole: 0.40 ml, expected Dice 0.90 (0.80 to 0.95)",
+        "core: 0.10 ml",
+    ]
 
 
 def test_layers_that_lie_otherwise_are_no_channels_of_one_image() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from stampseg import Segmenter
+from stampseg.data.regions import Region
 from tests.cli.command import QUICK, call
 from tests.runtime import slicer_double
 from tests.runtime.slicer_double import Node
@@ -70,6 +72,34 @@ def test_a_volume_gets_the_mask_that_predict_writes(
     doubt = next(each for each in seen.scene.nodes if each.name == "scan.nii.gz uncertainty")
     assert doubt.array.shape == volume.array.shape and np.allclose(doubt.affine, volume.affine)
     assert 0 <= doubt.array.min() <= doubt.array.max() <= 1
+
+
+def test_figures_are_those_of_regions_where_the_model_has_them(
+    module: ModuleType, exported: Path, volumes: Path
+) -> None:
+    scan = min((volumes / "images").iterdir())
+    logic = module.StampSegLogic()
+    logic.open(str(exported))
+    segmenter = logic._segmenter
+    every = tuple(range(1, segmenter.plan.out_channels))
+    assert len(every) > 1
+    regions = (
+        Region(name="whole", classes=every, written=1),
+        Region(name="core", classes=every[1:], written=2),
+    )
+    segmenter.plan = segmenter.plan.model_copy(update={"regions": regions})
+    assert segmenter.structures == {
+        "whole": segmenter.plan.label_values[1:],
+        "core": segmenter.plan.label_values[2:],
+    }
+    found = segmenter.segment(scan)
+    assert found.expected.keys() == segmenter.structures.keys()
+    _, lines = logic.segment([Node.of_file(scan)], confidence=True)
+    ml = (found.mask > 0).sum() * np.prod(nib.load(scan).header.get_zooms()) / 1000
+    assert ml > 0 and lines[0].startswith(f"whole: {ml:.2f} ml") and lines[1].startswith("core: ")
+    known = replace(found, expected={"whole": (0.9, 0.8, 0.95), "core": None}, flags=())
+    lines = module.told(known, segmenter.structures, Node.of_file(scan))
+    assert lines[0].endswith(" ml, expected Dice 0.90 (0.80 to 0.95)") and "Dice" not in lines[1]
 
 
 def test_the_panel_segments_and_shows_errors(

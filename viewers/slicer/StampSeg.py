@@ -177,7 +177,7 @@ class StampSegLogic(ScriptedLoadableModuleLogic):
         node = self._segmentation(volumes[0], mask)
         if found.uncertainty is not None:
             self._uncertainty(volumes[0], to_slicer(found.uncertainty, dims))
-        return node, told(found, self._segmenter.labels, volumes[0])
+        return node, told(found, self._segmenter.structures, volumes[0])
 
     def array_of(self, volumes):
         """Voxels (C, I, J, K) of the nodes and their matrix, voxel to RAS mm.
@@ -251,12 +251,12 @@ def to_slicer(array, dims):
     return np.ascontiguousarray(array.T if dims == 3 else array[None])
 
 
-def told(found, labels, volume):
-    """A line for each label, with its volume, and what is to be expected where the model says so."""
+def told(found, structures, volume):
+    """A line for each label or region, with its volume, and what is to be expected where the model says."""
     voxel = float(np.prod(volume.GetSpacing())) / 1000
     lines = []
-    for name, value in labels.items():
-        count = int((found.mask == value).sum())
+    for name, values in structures.items():
+        count = int(np.isin(found.mask, values).sum())
         line = f"{name}: {count * voxel:.2f} ml" if found.affine is not None else f"{name}: {count} pixels"
         expected = found.expected.get(name)
         if expected is not None:
@@ -281,5 +281,5 @@ class StampSegTest(ScriptedLoadableModuleTest):
             for _ in logic.open(str(Path(path)))
         ]
         node, lines = logic.segment(volumes)
-        assert node.GetSegmentation().GetNumberOfSegments() == len(lines)
+        assert node.GetSegmentation().GetNumberOfSegments() and lines
         self.delayDisplay("\n".join(lines))

@@ -94,6 +94,12 @@ class Segmenter:
         self.plan: Plan = self._opened.plan
         self.labels = dict(zip(self.plan.label_names[1:], self.plan.label_values[1:], strict=True))
 
+    @property
+    def structures(self) -> dict[str, tuple[int, ...]]:
+        """Values in masks of each name that `expected` has: of the labels, or of regions made of several."""
+        values = self.plan.label_values
+        return {name: tuple(values[each] for each in classes) for name, classes in self.plan.structures}
+
     def segment(
         self,
         image: Path | str | Sequence[Path | str] | np.ndarray,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, Label, PushButton, Select
 from napari.layers import Image as ImageLayer
 from napari.qt.threading import create_worker
@@ -32,6 +33,7 @@ class Done:
     found: Segmented
     layers: tuple[ImageLayer, ...]
     labels: dict[str, int]
+    structures: dict[str, tuple[int, ...]]
 
 
 class Panel(Container):
@@ -78,7 +80,7 @@ class Panel(Container):
         segmenter = self._open(Path(self.model.value))
         image = image_of(layers, segmenter.plan.spatial_dims, order)
         found = segmenter.segment(image.array, **image.geometry, confidence=confidence)
-        return Done(image, found, layers, segmenter.labels)
+        return Done(image, found, layers, segmenter.labels, segmenter.structures)
 
     def show(self, done: Done) -> None:
         """Add the mask, the map of doubt, and words about both."""
@@ -119,14 +121,14 @@ class Panel(Container):
 
 
 def told(done: Done) -> list[str]:
-    """A line for each label, with its volume and what is to be expected of it, and what is unusual."""
+    """A line for each label or region: its volume, what is to be expected of it; and what is unusual."""
     found, is_volume = done.found, done.found.affine is not None
     voxel = math.prod(found.spacing) / 1000  # ml
     lines = [UNPLACED] if is_volume and done.image.affine is None else []
     if len(done.layers) > 1:  # their order is that of the list, and only its reader knows whether it is right
         lines += [f"channel {number}: {layer.name}" for number, layer in enumerate(done.layers, 1)]
-    for name, value in done.labels.items():
-        count = int((found.mask == value).sum())
+    for name, values in done.structures.items():
+        count = int(np.isin(found.mask, values).sum())
         line = f"{name}: {count * voxel:.2f} ml" if is_volume else f"{name}: {count} pixels"
         expected = found.expected.get(name)
         if expected is not None:
