@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from stampseg.data.io.volume import Volume
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -39,3 +42,14 @@ def in_node(cases: Sequence[dict[str, Any]], folder: Path, *needs: str) -> list[
         check=True, timeout=120, env={**os.environ, "PACKAGES": packages},
     )  # fmt: skip
     return [one.get("result", one) for one in json.loads(made.read_text())]
+
+
+def check_read(volume: Volume, found: dict[str, Any], name: str) -> None:
+    """Whether the page read what Python reads."""
+    shape = volume.header.shape
+    order = "C" if volume.header.is_picture else "F"
+    if not volume.header.is_picture:
+        assert found["affine"] == pytest.approx(np.asarray(volume.header.affine), abs=1e-4), name
+        assert found["spacing"] == pytest.approx(volume.header.spacing, rel=1e-6), name
+    arrays = [np.reshape(values, shape, order=order) for values in found["channels"]]
+    assert np.stack(arrays) == pytest.approx(volume.array, rel=1e-6, abs=1e-6), name

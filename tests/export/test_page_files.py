@@ -21,11 +21,10 @@ from stampseg.export import export_model
 from stampseg.export.web_script import script_of
 from tests.data.dicom_files import slices
 from tests.data.dicom_files import values as stored
-from tests.export.modules import in_node
+from tests.export.modules import check_read, in_node
 from tests.export.page_cases import OBLIQUE
 from tests.export.page_driver import segmented
 from tests.export.pages import model_of, scan_file
-from tests.export.test_page_modules import check_read
 from tests.report.browser import opened
 
 

@@ -13,7 +13,6 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.readers import read_image
-from stampseg.data.io.volume import Volume
 from stampseg.data.likeness import remarks
 from stampseg.data.plan import Intensity, Plan, TrainingScans
 from stampseg.data.postprocess import LabelSteps, postprocessed
@@ -24,7 +23,7 @@ from stampseg.runtime.confidence import segment_confidently
 from stampseg.runtime.trust import trust_of
 from tests.data.dicom_files import SAGITTAL, image, slices
 from tests.data.dicom_files import values as stored
-from tests.export.modules import in_node
+from tests.export.modules import check_read, in_node
 from tests.export.page_cases import OBLIQUE, as_case, plan_of, scores, volume_of, weights_of
 
 WINDOW = Intensity(low=-100, high=300, mean=50, std=80)
@@ -312,16 +311,6 @@ def test_volumes_are_read_and_masks_written_as_by_nibabel(tmp_path: Path) -> Non
         codes = ("qform_code", "sform_code", "xyzt_units")
         assert [written.header[code] for code in codes] == [source.header[code] for code in codes]
         assert written.header.get_slope_inter() in ((1, 0), (None, None))
-
-
-def check_read(volume: Volume, found: dict[str, Any], name: str) -> None:
-    shape = volume.header.shape
-    order = "C" if volume.header.is_picture else "F"
-    if not volume.header.is_picture:
-        assert found["affine"] == pytest.approx(np.asarray(volume.header.affine), abs=1e-4), name
-        assert found["spacing"] == pytest.approx(volume.header.spacing, rel=1e-6), name
-    arrays = [np.reshape(values, shape, order=order) for values in found["channels"]]
-    assert np.stack(arrays) == pytest.approx(volume.array, rel=1e-6, abs=1e-6), name
 
 
 def test_nrrd_is_read_as_by_itk(tmp_path: Path) -> None:
