@@ -478,3 +478,13 @@ def test_a_study_that_is_whole_says_nothing_of_that(tmp_path: Path) -> None:
         ConfigError, match="claim 1 names the task kidney, and no cell has it; there are liver"
     ):
         read_study(make_study(tmp_path / "other", claims=asked.replace("tasks: all", "tasks: [kidney]")))
+
+
+def test_a_method_of_another_draw_does_not_take_the_front_from_the_others() -> None:
+    setting = Setting("liver", 10)
+    summaries = [
+        Summary(setting, name, draws, (), None, {"parameters": cost})
+        for name, draws, cost in (("a", {"0": 0.7}, 1.0), ("b", {"0": 0.8}, 2.0), ("c", {"1": 0.9}, 3.0))
+    ]
+    said = front_text(summaries)
+    assert said.endswith("Without c, of other draws. By parameters: a; b.")

@@ -321,6 +321,10 @@ def test_options_of_the_earlier_run_hold_but_for_those_of_that_run_alone() -> No
     assert config.data.spacing is None and not config.network.model_fields_set
     assert inherited(before, parse_config({"prune": {"target": "50%"}}, "now")).method == "stamp+"
     assert inherited(before, parse_config({"method": "stamp"}, "now")).method == "stamp"
+    dropping = before.merged({"method": "dense", "train": {"channel_dropout": 0.05}})
+    assert inherited(dropping, Config()).train.channel_dropout == 0.05
+    cut = inherited(dropping, parse_config({"prune": {"target": "50%"}}, "now"))
+    assert (cut.method, cut.train.channel_dropout) == ("stamp+", 0), "it is for methods that do not prune"
 
 
 def test_a_stopped_one_is_resumed_and_ends_the_same(

@@ -45,6 +45,18 @@ def test_as_a_slow_twin(seed: int, block: int, monkeypatch: pytest.MonkeyPatch) 
     assert places(looks, doubts, people, labelled, 6) == slow_twin(looks, doubts, people, labelled, 6)
 
 
+def test_what_is_constant_but_for_rounding_counts_for_nothing() -> None:
+    """Cells of clipped air: their deviation of 1e-8 is no difference between scans."""
+    rng = np.random.default_rng(0)
+    looks, labelled, doubts = rng.normal(size=(12, 4)), rng.normal(size=(2, 4)), rng.random(12)
+    people = [str(number) for number in range(12)]
+    air = [-1 + rng.normal(scale=1e-8, size=(len(each), 100)) for each in (looks, labelled)]
+    with_air = [np.hstack([each, more]) for each, more in zip((looks, labelled), air, strict=True)]
+    expected = choose(looks, doubts, people, labelled, 5)
+    found = choose(with_air[0], doubts, people, with_air[1], 5)
+    assert [(each.place, each.like) for each in found] == [(each.place, each.like) for each in expected]
+
+
 def test_one_that_stands_for_many_goes_before_the_strangest() -> None:
     """A cluster of four that nothing labelled is like, and one far from all."""
     looks = np.array([[0.0], [5.0], [5.1], [5.2], [5.3], [9.0]])

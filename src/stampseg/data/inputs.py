@@ -102,7 +102,8 @@ def _images_at(path: Path, tell: Callable[[str], None]) -> list[Path]:
             f"{path}: {counted(len(labels), 'file')} left out, called as labels of others in it: "
             f"{some([label.name for label in labels])}; name such a file itself to use it"
         )
-    files = [image for entry in entries if entry not in labels for image in _images_in(entry)]
+    left = set(labels)
+    files = [image for entry in entries if entry not in left for image in _images_in(entry)]
     if not files:
         folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
         folders = [name for name in folders if name.lower() not in MASK_FOLDERS] or folders

@@ -177,7 +177,7 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
 def labels_beside(files: Iterable[Path]) -> list[Path]:
     """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`."""
     stems = {path: name_of(path) for path in files}
-    marked = {path: plain_name(stem) for path, stem in stems.items() if plain_name(stem) != stem}
+    marked = {path: plain for path, stem in stems.items() if (plain := plain_name(stem)) != stem}
     scans = [stem for path, stem in stems.items() if path not in marked]
     bases = [match[1] for stem in scans if (match := CHANNEL.fullmatch(stem))]
     names = {name.casefold() for name in (*scans, *bases, *map(image_name, scans))}

@@ -214,7 +214,8 @@ def averaged(estimates: Sequence[Estimate]) -> Estimate:
     """The mean over independent sets (tasks), each counting alike; Satterthwaite's degrees of freedom."""
     squares = np.array([each.error**2 for each in estimates])
     freedoms = np.array([each.freedom for each in estimates])
-    freedom = float(squares.sum() ** 2 / (squares**2 / freedoms).sum())
+    below = float((squares**2 / freedoms).sum())
+    freedom = float(squares.sum() ** 2 / below) if below > 0 else float(freedoms.sum())
     mean = float(np.mean([each.mean for each in estimates]))
     return Estimate(mean, float(np.sqrt(squares.sum())) / len(estimates), freedom)
 

@@ -114,7 +114,8 @@ def _used_once(network: nn.Module) -> set[str]:
 
 
 def _agree(network: nn.Module, folded: nn.Module, example: Tensor, spatial_dims: int) -> bool:
-    with torch.no_grad():
+    exact = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
+    with torch.no_grad(), exact:
         expected, scores = (main_map(module(example), spatial_dims) for module in (network, folded))
     largest = float(expected.abs().max().clamp(min=1.0))
     return bool((scores - expected).abs().max() <= _TOLERANCE * largest)

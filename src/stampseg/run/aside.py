@@ -66,7 +66,7 @@ def with_people_aside(
 
 
 def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metrics, ...]:
-    """The case's metrics; its mask is written under its id, which is unlike all others."""
+    """The case's metrics; its mask is called as that of `predict`."""
     pair, values = compare(case, opened), opened.plan.label_values
     place = folder.test / MASKS / case.mask_name
     write_label(place, to_values(pair.prediction, values), case.images)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError, DataError
+from ..core.method import METHODS
 from ..core.text import counted, some
 from ..data.cases import Case, Dataset, find_dataset, with_groups
 from ..data.fingerprint import FINGERPRINT
@@ -81,6 +82,8 @@ def inherited(before: Config, given: Config) -> Config:
             inside.pop(name, None)
     if "method" not in new:
         new["method"] = "stamp+" if "target" in new.get("prune", {}) else "dense"
+    if METHODS[new["method"]].prunes:
+        old.get("train", {}).pop("channel_dropout", None)  # of methods that do not prune
     return Config().merged(old).merged(new)
 
 

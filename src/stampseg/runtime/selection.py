@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+STILL = 1e-6  # of the largest value: a deviation below it is rounding of float32
 BLOCK = 512  # scans whose distances to all others are in memory at once
 
 
@@ -47,16 +48,14 @@ def choose(
         labelled: (M, F) scans that are labelled; None where they are not at hand.
         count: at most this many.
     """
-    everything = looks if labelled is None else np.concatenate([looks, labelled])
-    scale = everything.std(axis=0)
-    scale = np.where(scale > 0, scale, 1)
-    looks = looks / scale
+    everything = _standardised(looks if labelled is None else np.concatenate([looks, labelled]))
+    looks, anchors = everything[: len(looks)], everything[len(looks) :]
     weights = doubts if doubts.any() else np.ones(len(looks))
     free = np.ones(len(looks), dtype=bool)
     if labelled is None:  # all are as far from what is labelled: farther than from one another
         near = np.full(len(looks), 2 * _distances(looks, looks.mean(axis=0)[None]).max() + 1)
     else:
-        near = _distances(looks, labelled / scale).min(axis=1)
+        near = _distances(looks, anchors).min(axis=1)
     chosen: list[Chosen] = []
     while free.any() and len(chosen) < count:
         gains = np.where(free, _gains(looks, weights, near), -1.0)
@@ -71,6 +70,13 @@ def choose(
         free &= np.array([person != people[place] for person in people])
         near = np.minimum(near, away)
     return chosen
+
+
+def _standardised(looks: np.ndarray) -> np.ndarray:
+    """(N, F) with mean 0 and deviation 1; features that are constant but for rounding, as of air, are 0."""
+    middle, spread = looks.mean(axis=0), looks.std(axis=0)
+    varies = spread > STILL * np.abs(looks).max(axis=0, initial=0)
+    return np.where(varies, (looks - middle) / np.where(varies, spread, 1), 0.0)
 
 
 def _gains(looks: np.ndarray, weights: np.ndarray, near: np.ndarray) -> np.ndarray:

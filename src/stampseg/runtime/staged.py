@@ -73,7 +73,7 @@ class Staged:
         for name in names:
             (self.folder / name).parent.mkdir(exist_ok=True)
             os.replace(self.place / name, self.folder / name)
-        shutil.rmtree(self.place)
+        shutil.rmtree(self.place, ignore_errors=True)  # all is in its place; what stays is cleared next time
 
 
 def _digest(path: Path) -> str:

@@ -25,8 +25,12 @@ def replaced(targets: Sequence[Path], images: Iterable[Path]) -> Path | None:
     """The first of the files to be written that is one of the images' own, header or voxels; None if none."""
     place = place_in({target.parent for target in targets})
     # To find the voxels a header must be read: only where something could be lost.
-    files_of = _files if any(map(os.path.lexists, targets)) else lambda image: [image]
-    own = {place(file) for image in images for file in files_of(image)}
+    there = {place(target.parent) for target in targets if os.path.lexists(target)}
+    own = {
+        place(file)
+        for image in images
+        for file in (_files(image) if place(image.parent) in there else [image])
+    }
     return next((target for target in targets if place(target) in own), None)
 
 

@@ -42,8 +42,18 @@ def shared_draws(summaries: Sequence[Summary]) -> list[str]:
     return sorted(set.intersection(*(set(summary.draws) for summary in summaries))) if summaries else []
 
 
+def _comparable(summaries: Sequence[Summary]) -> list[Summary]:
+    """Methods that share a draw with the first and with one another, in their order."""
+    kept: list[Summary] = []
+    for summary in summaries:
+        if shared_draws([*kept, summary]):
+            kept.append(summary)
+    return kept
+
+
 def front_text(summaries: Sequence[Summary]) -> str:
     """Which methods are on which front: `By parameters: a; b. By FLOPs: a.`."""
+    whole, summaries = summaries, _comparable(summaries)
     said, draws = [], shared_draws(summaries)
     for cost, title in COSTS.items():
         known = [summary for summary in summaries if summary.figures.get(cost)]
@@ -54,15 +64,18 @@ def front_text(summaries: Sequence[Summary]) -> str:
         return ""
     some_alone = any(len(summary.draws) > len(draws) for summary in summaries)
     of = f" Of the {counted(len(draws), 'draw')} that all have." if some_alone else ""
+    if left := [summary.method for summary in whole if summary not in summaries]:
+        of += f" Without {', '.join(left)}, of other draws."
     return f"On the front, where no other costs less and is as good.{of} {' '.join(said)}"
 
 
 def _tradeoff(
     comparison: Comparison, summaries: Sequence[Summary], cost: str, title: str
 ) -> dict[str, Any] | None:
+    summaries = _comparable(summaries)
     known = [summary for summary in summaries if summary.figures.get(cost)]
     draws = shared_draws(summaries)
-    if len(known) < 2 or not draws:
+    if len(known) < 2:
         return None
     places = front([(summary.figures[cost], summary.over(draws)) for summary in known])
     points = [

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from unicodedata import normalize
 
 from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
@@ -124,7 +125,7 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
     pairs: list[tuple[Path, LabelFiles]] = []
     for name, case in sorted(names.items()):
         assert case.label_files is not None
-        pairs.append((masks[name], case.label_files))
+        pairs.append((masks[normalize("NFC", name)], case.label_files))
     found = evaluate_pairs(
         pairs, dataset.label_names, options.ignore_label, regions=dataset.regions, options=options,
         same_values=True,
