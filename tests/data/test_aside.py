@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
@@ -204,3 +206,23 @@ def test_a_table_that_names_people_keeps_its_names_and_those_of_the_data_set_awa
     split = survey(dataset, config_of("none", str(tmp_path / "named.csv"))).split
     assert people(split.validation) == {"Smith"}
     assert not {"p1", "Smith"} & (people(split.training) | people(split.unlabelled))
+
+
+@pytest.mark.parametrize("side", ["validation", "test"])
+def test_of_scans_that_the_data_set_has_not_the_name_tells_the_person_or_that_is_warned_of(
+    side: str, tmp_path: Path
+) -> None:
+    images, masks = table_of(tmp_path, ["p1", "p1", "p2", "p3", "p4"])
+    more = [tmp_path / "p2_t9.png", tmp_path / "p27.png"]
+    for number, path in enumerate(more):
+        array = np.asarray(Image.open(images[0])) // (2 + number)  # no copy
+        Image.fromarray(array).save(path)
+    (tmp_path / "named.csv").write_text(
+        "\n".join(["image,label", *(f"{path},{mask}" for path, mask in zip(more, masks, strict=False))])
+    )
+    dataset = find_dataset(tmp_path / "all.csv")
+    split = survey(dataset, Config().merged({"train": {side: str(tmp_path / "named.csv")}})).split
+    assert people(getattr(split, side)) == {"p2", "p27"}  # p27 is not p2
+    assert "p2" not in people(split.training)
+    assert "p27 counted as a person each, as nothing says whose they are" in split.note
+    assert split.level is Level.WARNING and "p2_t9" not in split.note

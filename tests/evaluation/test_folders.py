@@ -142,6 +142,16 @@ def test_masks_of_255_and_predictions_of_class_indices(tmp_path: Path) -> None:
     assert [(row.dice, row.value) for row in again.rows] == [(1.0, 255)] and not again.warnings
 
 
+def test_labels_beside_their_images_in_one_folder_are_the_references(tmp_path: Path) -> None:
+    """The folder that `predict` was given, whose labels it left out."""
+    for name in "ab":
+        write_png(tmp_path / "p" / f"{name}.png", square(2, 8))
+        write_png(tmp_path / "l" / f"{name}_mask.png", square(2, 8))
+        write_png(tmp_path / "l" / f"{name}.png", np.arange(100, dtype=np.uint8).reshape(10, 10))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.case, row.dice) for row in result.rows] == [("a", 1.0), ("b", 1.0)]
+
+
 def test_a_value_that_no_label_has_counts_against(tmp_path: Path) -> None:
     invented = square(2, 8)
     invented[0, 0] = 2

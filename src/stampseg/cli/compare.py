@@ -9,7 +9,7 @@ import typer
 
 from ..core.level import Level
 from .app import app, reported, say
-from .options import DeviceOption, ImagesOption, MasksOption, TrustOption, dataset_at
+from .options import DeviceOption, ImagesOfDataOption, MasksOfDataOption, TrustOption, dataset_at
 
 
 @app.command()
@@ -32,8 +32,8 @@ def compare(
         Path | None,
         typer.Option("--data", help="Data set with the cases of two runs, if the scans have moved."),
     ] = None,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
+    images: ImagesOfDataOption = None,
+    masks: MasksOfDataOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     trusted: TrustOption = None,
     device: DeviceOption = None,

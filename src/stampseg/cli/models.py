@@ -14,9 +14,9 @@ from .app import app, console, print_json, reported, say
 from .options import (
     DeviceOption,
     IgnoreOption,
-    ImagesOption,
+    ImagesOfDataOption,
     JsonOption,
-    MasksOption,
+    MasksOfDataOption,
     MergeOption,
     NamesOption,
     OnlyOption,
@@ -127,7 +127,9 @@ def suggest(
     model: Annotated[
         Path, typer.Argument(help="Run folder, model.safetensors, or an exported .onnx, .openvino or .pt2.")
     ],
-    inputs: Annotated[list[Path], typer.Argument(help="Scans without labels: files, folders, DICOM series.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Scans without labels: files, folders, DICOM series, or a CSV.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for drafts, pictures and suggested.csv.")
     ],
@@ -183,8 +185,8 @@ def export(
         Path | None,
         typer.Option("--data", help="Data set to check the file on; default: the run's validation cases."),
     ] = None,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
+    images: ImagesOfDataOption = None,
+    masks: MasksOfDataOption = None,
     inputs: Annotated[
         list[Path] | None,
         typer.Option("--input", help="Image or folder to check the file on instead; may be repeated."),
@@ -321,8 +323,8 @@ def report(
         Path | None,
         typer.Option("--data", help="Data set with the validation cases, if the scans have moved."),
     ] = None,
-    images: ImagesOption = None,
-    masks: MasksOption = None,
+    images: ImagesOfDataOption = None,
+    masks: MasksOfDataOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a page that is there.")] = False,
     trusted: TrustOption = None,
     device: DeviceOption = None,

@@ -28,6 +28,12 @@ MasksOption = Annotated[
     Path | None,
     typer.Option("--masks", help="Folder of masks, where the layout is your own: in DATA, or without it."),
 ]
+ImagesOfDataOption = Annotated[
+    Path | None, typer.Option("--images", help="Folder of images of --data, where the layout is your own.")
+]
+MasksOfDataOption = Annotated[
+    Path | None, typer.Option("--masks", help="Folder of masks of --data, where the layout is your own.")
+]
 IgnoreOption = Annotated[
     int | None,
     typer.Option(

@@ -135,6 +135,8 @@ def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
                 if result.test is not None and not quiet:
                     print_people(result.test, screen.console)
                 reporter.note(_outcome(result, folder, folds), level)
+                if worse := _worse(result):
+                    reporter.note(worse, Level.WARNING)
                 if result.better_round is not None:
                     reporter.note(_other_round(folder, result.better_round))
         except BaseException as error:
@@ -205,6 +207,17 @@ def _outcome(result: Result, folder: RunFolder, folds: Folds | None) -> str:
         f"{result.rounds} rounds, {result.steps} steps, {result.seconds:.0f} s; "
         f"{_measured(result, folds)}{was}; {_test(result)}"
         f"chosen: round {result.chosen_round} ({result.rule}); {folder.model}{missed}"
+    )
+
+
+def _worse(result: Result) -> str:
+    """A warning that a network which kept its size finds less than it did as it was given; else ""."""
+    now, before = result.validation_dice, result.validation_dice_before
+    if now is None or before is None or now >= before or result.parameters_after < result.parameters_before:
+        return ""
+    return (
+        f"the network is worse on the validation cases than as it was given ({now:.3f}, {before:.3f}): the "
+        "earlier one may be the better; few cases may also mislead"
     )
 
 

@@ -11,7 +11,7 @@ from ..core.errors import ConfigError
 from ..core.level import Level
 from ..core.text import counted
 from .cases import Case, read_case_csv
-from .identity import people_of, with_known_people
+from .identity import people_of, unknown_people, with_known_people
 from .splits import hold_out, read_labelled, read_share
 
 _NAME_OTHERS = "name others with a CSV in `train.test`, or use none"
@@ -89,10 +89,10 @@ def _named(
             "take the person out of one of the two"
         )
     aside = _without(cases, named, people_of(named, cases) | set(before), f"named in {path.name}")
-    if not {case.group for case in named} & set(known):
-        return aside
-    note = f"{aside.note}; the network that is trained on has learnt from some: their Dice is too good"
-    return Aside(aside.cases, aside.others, note, Level.WARNING)
+    doubts = "" if config.group_regex else unknown_people(named, cases)
+    if {case.group for case in named} & set(known):
+        doubts += "; the network that is trained on has learnt from some: their Dice is too good"
+    return Aside(aside.cases, aside.others, aside.note + doubts, Level.WARNING) if doubts else aside
 
 
 def _validating(config: Config, cases: Sequence[Case]) -> list[Case]:
@@ -100,7 +100,8 @@ def _validating(config: Config, cases: Sequence[Case]) -> list[Case]:
     choice = config.train.validation.strip()
     if not choice.lower().endswith(".csv"):
         return []
-    return with_known_people(read_case_csv(Path(choice), group_regex=config.group_regex), cases)
+    named = read_case_csv(Path(choice), group_regex=config.group_regex)
+    return named if config.group_regex else with_known_people(named, cases)
 
 
 def _without(cases: Sequence[Case], aside: Sequence[Case], people: Collection[str], how: str) -> Aside:

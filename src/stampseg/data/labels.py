@@ -189,7 +189,7 @@ def count_values(
             number has another colour than in the files before, a value that its file calls otherwise than
             another file does, or more values than a label map has.
     """
-    counts = ValueCounts()
+    counts, worst = ValueCounts(), (0, Path())  # the label with the most values is to blame for many
     for files in labels:
         path, values = first_of(files), _counted(files, known)
         if files is path:
@@ -213,6 +213,7 @@ def count_values(
             raise DataError(
                 f"{path}: label value {highest}; expected at most {HIGHEST_LABEL}; number the structures anew"
             )
+        worst = max(worst, (len(values), path), key=lambda each: each[0])
         if len(counts.voxels) > MOST_CLASSES and is_coherent(read_label_files(files).array):
             raise DataError(
                 f"{path}: more than {MOST_CLASSES} label values in the labels up to here; expected at most "
@@ -220,7 +221,7 @@ def count_values(
             )
         if len(counts.voxels) > FEW and not is_coherent(read_label_files(files).array):
             raise DataError(
-                f"{path}: more than {FEW} label values, such as "
+                f"{worst[1]}: more than {FEW} label values, such as "
                 f"{', '.join(map(describe, sorted(counts.voxels)[:6]))}; expected one value per class; this "
                 "looks like a photograph or a mask that went through JPEG or resampling; export it again"
             )

@@ -81,5 +81,5 @@ def check_exist(source: Path, entries: Sequence[Entry]) -> None:
         slashes = "write / in place of \\ in the paths; " if os.sep == "/" and "\\" in missing[0] else ""
         raise DataError(
             f"{source}: {len(missing)} of the {len(files)} files it names are missing: {some(missing, 3)}; "
-            f"{slashes}correct the paths, which start at the folder of the data, or remove the lines"
+            f"{slashes}correct the paths, which start at {source.parent}, or remove the lines"
         )

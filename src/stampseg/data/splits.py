@@ -17,7 +17,7 @@ from ..core.options import FileRecord
 from ..core.text import counted, some
 from .balance import Holds, balanced, covering
 from .cases import Case, read_case_csv
-from .identity import copies_among, people_of, with_known_people
+from .identity import copies_among, people_of, unknown_people, with_known_people
 from .io.formats import data_files
 
 AUTO_SHARE = 0.2
@@ -221,10 +221,11 @@ def _split_by_csv(cases: Sequence[Case], path: Path, config: Config, known: Coll
             f"; {some(copies)} in the training data has the image of a validation case, "
             "so its person does not train"
         )
-    if not people & set(known):
-        return Split(tuple(training), tuple(validation), note)
-    note += f"; {_KNOWN}: their Dice is too good"
-    return Split(tuple(training), tuple(validation), note, level=Level.WARNING)
+    doubts = "" if config.group_regex else unknown_people(validation, cases)
+    if people & set(known):
+        doubts += f"; {_KNOWN}: their Dice is too good"
+    level = Level.WARNING if doubts else Level.INFO
+    return Split(tuple(training), tuple(validation), note + doubts, level=level)
 
 
 def read_labelled(path: Path, group_regex: str | None, cases: Sequence[Case], why: str) -> list[Case]:
@@ -237,7 +238,7 @@ def read_labelled(path: Path, group_regex: str | None, cases: Sequence[Case], wh
     bare = next((case for case in named if case.label is None), None)
     if bare is not None:
         raise DataError(f"{path}: the row of {bare.images[0]} names no label; {why}")
-    return with_known_people(named, cases)
+    return named if group_regex else with_known_people(named, cases)
 
 
 def _draw_both(

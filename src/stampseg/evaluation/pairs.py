@@ -17,7 +17,7 @@ from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
 from ..data.organs import LabelFiles
-from ..data.pairing import by_stem, name_of, pair
+from ..data.pairing import by_stem, labels_beside, name_of, pair
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, Path]:
@@ -104,13 +104,14 @@ def _cut_ending(stem: str, stems: Collection[str]) -> str:
 
 
 def files_by_stem(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
-    """Label maps by stem, and a warning for names that occur twice."""
+    """Label maps by stem, and a warning for names that occur twice; not the images that labels lie beside."""
     if not place.exists():
         raise DataError(f"{place}: no such file or folder; expected the {kind}")
     files = [place] if place.is_file() else [path for path in list_labels(place) if not series_format(path)]
     if not files or not (files[0].is_dir() or suffix_of(files[0])):
         raise DataError(f"{place}: no {kind} found; expected {readable()}")
-    first, doubles = by_stem(files)
+    beside = labels_beside(files) if kind == "labels" else []  # of images in the same folder
+    first, doubles = by_stem(beside or files)
     for kind in (UNCERTAINTY, PROBABILITIES):  # beside the masks that they are of
         for name in [name for name in first if name.endswith(kind) and name.removesuffix(kind) in first]:
             del first[name]
