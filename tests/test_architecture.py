@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,6 @@ CALLS_OF_SOME_SYSTEMS = {
     "multiprocessing.Pool",
 }  # fmt: skip
 FILES = sorted(SOURCE.rglob("*.py"))
-IDS = [path.relative_to(SOURCE).as_posix() for path in FILES]
 
 
 def module_name(path: Path, root: Path = SOURCE) -> str:
@@ -94,6 +94,7 @@ def imports(tree: ast.AST, module: str, is_package: bool, package: str = PACKAGE
             yield from (f"{prefix}.{alias.name}" for alias in node.names)
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"))
 
@@ -182,13 +183,13 @@ def test_every_exception_is_needed() -> None:
         assert not unused or name == "cli", f"{name}: may import {unused}, and does not"
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_imports_follow_the_table(path: Path) -> None:
-    module = module_name(path)
-    if not module or module in DOORS:
-        return
-    wrong = {name for name in own_imports(path) if not is_allowed(module, name)}
-    assert not wrong, f"{module} may import from {sorted(ROOMS[room(module)])}, not {wrong}"
+def test_imports_follow_the_table() -> None:
+    for path in FILES:
+        module = module_name(path)
+        if not module or module in DOORS:
+            continue
+        wrong = {name for name in own_imports(path) if not is_allowed(module, name)}
+        assert not wrong, f"{module} may import from {sorted(ROOMS[room(module)])}, not {wrong}"
 
 
 def test_the_table_itself_has_no_circle() -> None:
@@ -259,14 +260,18 @@ def test_no_test_file_imports_another() -> None:
         assert not wrong, f"{path}: {wrong}; move what is shared into a module beside it"
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_every_file_can_be_imported_on_every_system(path: Path) -> None:
-    assert not imports_of(path, on_import) & OF_SOME_SYSTEMS
-    wrong = CALLS_OF_SOME_SYSTEMS & attributes(parse(path))
-    assert not wrong, f"{wrong}: not on every system, or (os.rename) not the same; see core/system.py"
-    calls = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
-    starts = {ast.unparse(a) for c in calls if ast.unparse(c.func).endswith("get_context") for a in c.args}
-    assert starts <= {"'spawn'"}, "processes are spawned: nothing of the parent's memory is there"
+def test_every_file_can_be_imported_on_every_system() -> None:
+    for path in FILES:
+        assert not imports_of(path, on_import) & OF_SOME_SYSTEMS, path
+        wrong = CALLS_OF_SOME_SYSTEMS & attributes(parse(path))
+        assert not wrong, (
+            f"{path}: {wrong}: not on every system, or (os.rename) not the same; see core/system.py"
+        )
+        calls = [node for node in ast.walk(parse(path)) if isinstance(node, ast.Call)]
+        starts = {
+            ast.unparse(a) for c in calls if ast.unparse(c.func).endswith("get_context") for a in c.args
+        }
+        assert starts <= {"'spawn'"}, f"{path}: processes are spawned, without the parent's memory"
 
 
 def test_viewers_need_no_torch() -> None:
@@ -276,25 +281,25 @@ def test_viewers_need_no_torch() -> None:
         assert not {name.split(".")[0] for name in names} & HEAVY, path
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_files_are_short(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= 400
+def test_files_are_short() -> None:
+    for path in FILES:
+        assert len(path.read_text("utf-8").splitlines()) <= 400, path
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_no_pickle_and_no_attic(path: Path) -> None:
-    assert path.stem not in {"utils", "util", "helpers", "misc"}
-    modules = {name.split(".")[0] for name in imports_of(path)}
-    assert not modules & {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
-    assert not {"torch.load", "torch.save"} & imports_of(path)
-    allowed = FOREIGN_FORMATS.get(path.relative_to(SOURCE).as_posix(), set())
-    wrong = {"torch.load", "torch.save", "np.load"} & attributes(parse(path)) - allowed
-    assert not wrong, f"{wrong}: only safetensors, JSON and YAML"
+def test_no_pickle_and_no_attic() -> None:
+    for path in FILES:
+        assert path.stem not in {"utils", "util", "helpers", "misc"}, path
+        modules = {name.split(".")[0] for name in imports_of(path)}
+        assert not modules & {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}, path
+        assert not {"torch.load", "torch.save"} & imports_of(path), path
+        allowed = FOREIGN_FORMATS.get(path.relative_to(SOURCE).as_posix(), set())
+        wrong = {"torch.load", "torch.save", "np.load"} & attributes(parse(path)) - allowed
+        assert not wrong, f"{path}: {wrong}: only safetensors, JSON and YAML"
 
 
-@pytest.mark.parametrize("path", FILES, ids=IDS)
-def test_checkpoints_are_only_read_as_tensors_and_plain_values(path: Path) -> None:
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-            assert said.get("weights_only") == "True", "write weights_only=True, literally"
+def test_checkpoints_are_only_read_as_tensors_and_plain_values() -> None:
+    for path in FILES:
+        for node in ast.walk(parse(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                assert said.get("weights_only") == "True", f"{path}: write weights_only=True, literally"

@@ -25,7 +25,14 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Clean:
     return make_clean(tmp_path_factory.mktemp("clean"))
 
 
-@pytest.mark.parametrize("name", corpus.INPUTS)
+# One of three in the usual suite; all with the slow ones, and whenever the page of them is made.
+EACH = [
+    pytest.param(name, marks=[] if number % 3 == 0 else [pytest.mark.slow])
+    for number, name in enumerate(corpus.INPUTS)
+]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_a_bad_input_does_no_harm(name: str, clean: Clean, tmp_path: Path) -> None:
     for verdict in judge(corpus.INPUTS[name], Bench(clean, tmp_path)):
         assert not verdict.wrong, f"{name}: {verdict.command}: {verdict.wrong}; said: {verdict.said}"
