@@ -175,7 +175,7 @@ def test_a_killed_process_ends_the_run_which_goes_on(
     assert_alike(run, whole)
 
 
-@pytest.mark.slow  # on a busy machine gloo has once aborted the process, where the others ended in a collective
+@pytest.mark.slow  # on a busy machine gloo has once aborted where others ended within a collective
 @pytest.mark.usefixtures("quick_start")
 def test_a_signal_ends_it_with_a_checkpoint(
     pictures: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
