@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,30 @@ NETWORKS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    on_draws(__doc__, ["cardiac", "fetal", "retina"], DRAWS, one, page)
+
+
+def on_draws(
+    text: str,
+    tasks: Sequence[str],
+    draws: Sequence[int],
+    one: Callable[[str, int, Path, Path, int | None], dict],
+    page: Callable[[list[dict]], str],
+) -> None:
+    """The command line: a row of each task and draw that has none yet, or the page of the rows.
+
+    Args:
+        text: what the script says of itself.
+        tasks, draws: where none are named.
+        one: makes a row, from task, draw, data, folder to work in, and steps.
+        page: of all rows.
+    """
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--tasks", nargs="+", default=["cardiac", "fetal", "retina"], choices=TASKS)
-    parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS))
+    parser.add_argument("--tasks", nargs="+", default=list(tasks), choices=TASKS)
+    parser.add_argument("--draws", nargs="+", type=int, default=list(draws))
     parser.add_argument("--steps", type=int, help="of each network, to try this script")
     parser.add_argument("--page", type=Path, help="write the tables there, and run nothing")
     given = parser.parse_args()
@@ -52,9 +71,7 @@ def main() -> None:
                 row = one(task, number, given.data, given.work, given.steps)
                 with given.results.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-                print(
-                    task, number, row["out_of_fold"]["mean"], {k: v["dice"] for k, v in row["tested"].items()}
-                )
+                print(task, number, {name: found["dice"] for name, found in row["tested"].items()})
 
 
 def lines(path: Path) -> list[dict]:

@@ -10,43 +10,21 @@ gain is nothing. RESULTS gets a row of each draw as it ends; what it holds is no
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 from few_labels import TASKS, draw, write_csv
-from folds import PLAIN, lines, measured, train, words
+from folds import PLAIN, measured, on_draws, train, words
 
 from stampseg.evaluation.statistics import people_given_runs, table_of
 from stampseg.run.search.records import Search, read_search
 
 DRAWS = (310, 311)  # no trial and no study uses them
-DEFAULT = "default"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("--tasks", nargs="+", default=["cardiac", "fetal"], choices=TASKS)
-    parser.add_argument("--draws", nargs="+", type=int, default=list(DRAWS))
-    parser.add_argument("--steps", type=int, help="of each network, to try this script")
-    parser.add_argument("--page", type=Path, help="write the table there, and run nothing")
-    given = parser.parse_args()
-    rows = lines(given.results)
-    if given.page is not None:
-        given.page.write_text(page(rows))
-        return
-    done = {(row["task"], row["draw"]) for row in rows}
-    for number in given.draws:
-        for task in given.tasks:
-            if (task, number) not in done:
-                row = one(task, number, given.data, given.work, given.steps)
-                with given.results.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(task, number, row["chosen"], row["estimate"], row["tested"]["search"]["dice"])
+    on_draws(__doc__, ["cardiac", "fetal"], DRAWS, one, page)
 
 
 def one(task: str, number: int, data: Path, work: Path, steps: int | None) -> dict:

@@ -226,3 +226,16 @@ def test_of_scans_that_the_data_set_has_not_the_name_tells_the_person_or_that_is
     assert "p2" not in people(split.training)
     assert "p27 counted as a person each, as nothing says whose they are" in split.note
     assert split.level is Level.WARNING and "p2_t9" not in split.note
+
+
+def test_scans_without_labels_of_who_validates_are_told_by_their_names(tmp_path: Path) -> None:
+    """A folder that is named says of nobody who it is; `p1_t9` is p1, who validates."""
+    images, masks = table_of(tmp_path, ["p1", "p1", "p2", "p3", "p4"])
+    (tmp_path / "named.csv").write_text(f"image,label,group\n{images[0]},{masks[0]},p1")
+    (tmp_path / "more").mkdir()
+    for number, name in enumerate(("p1_t9", "p9_t1"), 2):
+        array = np.asarray(Image.open(images[0])) // number  # no copy
+        Image.fromarray(array).save(tmp_path / "more" / f"{name}.png")
+    dataset = find_dataset(tmp_path / "all.csv")
+    config = config_of("none", str(tmp_path / "named.csv"), unlabelled=str(tmp_path / "more"))
+    assert [case.id for case in survey(dataset, config).split.unlabelled] == ["p9_t1"]

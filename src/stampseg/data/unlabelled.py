@@ -11,7 +11,7 @@ from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
 from .cases import Case, Dataset, in_named_order, read_case_csv, with_groups
-from .identity import copies_among, files_of, people_of
+from .identity import copies_among, files_of, people_of, with_known_people
 from .inputs import find_inputs
 from .io.readers import read_header, read_image
 from .splits import Split
@@ -39,9 +39,12 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     if choice == "none" or not config.teacher.weight:
         return split
     named = choice != "auto"
-    pool = list(dataset.unlabelled)
+    pool: Sequence[Case] = dataset.unlabelled
     if named:
-        pool = _of_known_people(_named_unlabelled(Path(choice), split, dataset, config, seen), dataset)
+        pool = _named_unlabelled(Path(choice), split, dataset, config, seen)
+        if config.group_regex is None:
+            known = (*dataset.cases, *dataset.unlabelled, *dataset.held_out, *split.validation, *split.test)
+            pool = with_known_people(pool, known)
     free = _of_others(pool, split, dataset)
     misfits = {case.id: reason for case in free if (reason := _misfit(case, seen))}
     if named and misfits:
@@ -64,20 +67,6 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     return replace(split, unlabelled=chosen, note=note)
 
 
-def _of_known_people(pool: Sequence[Case], dataset: Dataset) -> list[Case]:
-    """The cases with the person whom the data set knows by the same image file, where it does."""
-    people = {
-        file: case.group
-        for case in (*dataset.cases, *dataset.unlabelled, *dataset.held_out)
-        for file in files_of(case.bare)
-    }
-
-    def person(case: Case) -> str:
-        return next((people[file] for file in files_of(case.bare) if file in people), case.group)
-
-    return [replace(case, group=person(case)) for case in pool]
-
-
 def _apart(split: Split) -> str:
     """What the people do of whom no scan teaches."""
     sides = (("validate", split.validation), ("are held out", split.held_out), ("are kept aside", split.test))
@@ -87,9 +76,9 @@ def _apart(split: Split) -> str:
 def _of_others(pool: Sequence[Case], split: Split, dataset: Dataset) -> list[Case]:
     """Cases of the pool of nobody who validates or is kept aside, nor files or copies of what trains."""
     held_out = (*split.validation, *split.unused, *split.held_out, *split.test)
-    copied = set(copies_among(pool, held_out))
     people = people_of(held_out, [*dataset.cases, *dataset.unlabelled])
-    people |= {case.group for case in pool if case.id in copied}
+    if pool is not dataset.unlabelled:
+        people |= people_of(held_out, pool)
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}
     free = [case for case in pool if case.group not in people and not files_of(case) & known]
     copies = set(copies_among(free, split.training))

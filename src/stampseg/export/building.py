@@ -10,7 +10,7 @@ import torch
 
 from ..core.errors import ExportError
 from ..core.files import write_whole
-from ..networks.model_file import Model
+from ..networks.model_file import Model, example_of
 from ..runtime.details import Details, Precision
 from ..runtime.sliding import Scorer
 from .details import details_of, multiple_of
@@ -18,7 +18,7 @@ from .forms import Format, check_precision
 from .onnx_form import onnx_of, quantised_onnx
 from .openvino_form import openvino_of, quantised_openvino
 from .page_form import PageForm, check_page
-from .score_network import ScoreNetwork, example_of, score_network_of
+from .score_network import ScoreNetwork, score_network_of
 from .torch_form import torch_form_of
 
 DEVIATION = {torch.float32: 1e-3, torch.bfloat16: 0.2}  # of the largest score: rounding, no error of wiring

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..channels.dropout import detach_dropout
 from ..networks.folding import fold_norms
-from ..networks.model_file import Model
+from ..networks.model_file import Model, example_of
 from ..networks.outputs import main_map
 
 
@@ -33,14 +33,6 @@ class ScoreNetwork(nn.Module):
         if self.layout is not None:
             image = image.contiguous(memory_format=self.layout)
         return main_map(self.network(image.to(self.dtype)), self.spatial_dims).to(torch.float32)
-
-
-def example_of(model: Model, batch: int = 2, more: tuple[int, ...] | None = None) -> Tensor:
-    """Noise (B, C, *patch) float32, the same every time; `more` voxels longer per axis."""
-    plan = model.plan
-    size = [n + extra for n, extra in zip(plan.patch_size, more or (0,) * plan.spatial_dims, strict=True)]
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(batch, plan.in_channels, *size, generator=generator)
 
 
 def score_network_of(

@@ -80,6 +80,14 @@ class Model:
         return self.description.plan
 
 
+def example_of(model: Model, batch: int = 2, more: tuple[int, ...] | None = None) -> torch.Tensor:
+    """Noise (B, C, *patch) float32, the same every time; `more` voxels longer per axis."""
+    plan = model.plan
+    size = [n + extra for n, extra in zip(plan.patch_size, more or (0,) * plan.spatial_dims, strict=True)]
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(batch, plan.in_channels, *size, generator=generator)
+
+
 def save_model(path: Path, network: nn.Module, description: Description) -> None:
     """Write the file; it appears whole or not at all.
 

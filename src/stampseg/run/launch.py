@@ -101,8 +101,8 @@ def _quietly(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
         return result
 
 
-def _check_options(spec: RunSpec) -> None:
-    """Refuse options that would do nothing, or cannot be shared out."""
+def _check_options(spec: RunSpec, begun: bool) -> None:
+    """Refuse options that would do nothing, or cannot be shared out; a run that has begun may go on."""
     train, devices = spec.config.train, spec.config.devices
     sizes = {"train.batch_size": train.batch_size, "teacher.batch_size": spec.config.teacher.batch_size}
     for name, size in sizes.items():
@@ -121,7 +121,7 @@ def _check_options(spec: RunSpec) -> None:
             f"`train.budget` {train.budget}: it is the time for a search, and there is none; give "
             "`train.search`, or leave out `train.budget`"
         )
-    if train.channel_dropout and spec.config.traits.prunes:
+    if train.channel_dropout and spec.config.traits.prunes and not begun:
         raise ConfigError(
             f"`train.channel_dropout` {train.channel_dropout:g} with `method` {spec.config.method}: it is "
             "for methods that do not prune; leave it out (`prune.dropout_base` is that of stamp+)"
@@ -144,7 +144,7 @@ def _check_options(spec: RunSpec) -> None:
 
 
 def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
-    _check_options(spec)
+    _check_options(spec, folder.begun)
     if spec.work == "train" and spec.model is not None:
         return _gone_on(folder, spec, reporter)
     dataset = find_dataset(
@@ -181,7 +181,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
 def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     """Train on from an earlier run."""
     dataset, config, source = go_on(spec)
-    _check_options(replace(spec, config=config))  # some are of the earlier run
+    _check_options(replace(spec, config=config), folder.begun)  # some are of the earlier run
     trusted = (config.network.name, *spec.trusted)
     result = run_training(dataset, folder, recovering(config), reporter, source, trusted)
     return settle_on_validation(folder, result, config.device, trusted, reporter)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.io.readers import mask_target, read_image, write_label
+from ..data.io.readers import mask_target, paths_of, read_image, write_label
 from ..data.labels import to_values
 from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
@@ -53,7 +53,7 @@ class Predictor:
             DataError: a file that cannot be read or does not fit the model.
         """
         plan = self.session.plan
-        volume = read_image(_paths(images), plan.in_channels)
+        volume = read_image(paths_of(images), plan.in_channels)
         prepared = prepare(volume, plan)
         classes = segment_windows(
             prepared, plan, self.session, batch_size=self.batch_size, mirror=self.mirror
@@ -66,10 +66,6 @@ class Predictor:
         Raises:
             DataError: as `predict`, or the file cannot be written, or is one of the image's own.
         """
-        paths = _paths(images)
+        paths = paths_of(images)
         target = mask_target(Path(out), paths)  # before the work is done
         return write_label(target, self.predict(paths), paths)
-
-
-def _paths(images: Path | str | Sequence[Path | str]) -> list[Path]:
-    return [Path(images)] if isinstance(images, str | Path) else [Path(path) for path in images]

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.errors import DataError
 from ..data.inverse import Shares
 from ..data.io.probabilities import WHOLE
-from ..data.io.readers import read_image, with_channels
+from ..data.io.readers import paths_of, read_image, with_channels
 from ..data.io.volume import Header, Volume, as_image, volume_header
 from ..data.labels import to_values
 from ..data.likeness import remarks
@@ -130,7 +130,7 @@ class Segmenter:
         volume = (
             self._volume(image, affine, spacing)
             if isinstance(image, np.ndarray)
-            else read_image(_paths(image), self.plan.in_channels)
+            else read_image(paths_of(image), self.plan.in_channels)
         )
         plan = self.plan.model_copy(update={"one_piece": ()}) if all_pieces else self.plan
         prepared, unlike = prepare(volume, plan), remarks(volume, plan)
@@ -212,7 +212,3 @@ def _segmented(
         flags=trust.flags,
         probabilities=None if shares is None else shares.shares / np.float32(WHOLE),
     )
-
-
-def _paths(image: Path | str | Sequence[Path | str]) -> list[Path]:
-    return [Path(image)] if isinstance(image, str | Path) else [Path(path) for path in image]

@@ -21,7 +21,7 @@ from ..data.preprocess import Geometry, Prepared, prepare
 from ..networks.denormals import flushing_denormals, start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything
 from ..networks.folding import fold_norms
-from ..networks.model_file import Model, find_model, load_model
+from ..networks.model_file import Model, example_of, find_model, load_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import main_map
 from .sliding import Scorer, segment_windows, slide
@@ -61,9 +61,7 @@ def for_prediction(model: Model, device: torch.device) -> OpenNetwork:
         ModelFileError: the model does not say how images are prepared.
     """
     plan = model.plan
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(1, plan.in_channels, *plan.patch_size, generator=generator).to(device)
-    folded = fold_norms(model.network.float(), plan.spatial_dims, example)
+    folded = fold_norms(model.network.float(), plan.spatial_dims, example_of(model, 1).to(device))
     network = lay_out(folded, plan.spatial_dims, device)
     described = model.description
     return OpenNetwork(network, plan, device, described.postprocess, described.provenance)

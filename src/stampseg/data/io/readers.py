@@ -120,7 +120,7 @@ def write_label(path: Path, labels: np.ndarray, like: Path | Sequence[Path]) -> 
         DataError: `like` cannot be read, `labels` has another shape, it would replace the image, or the
             folder cannot be written.
     """
-    sources = _sources(like)
+    sources = paths_of(like)
     target, source = mask_target(path, sources), sources[0]
     header = _read_header(source)
     if labels.shape != header.shape:
@@ -138,7 +138,7 @@ def mask_target(path: Path, like: Path | Sequence[Path]) -> Path:
     Raises:
         DataError: that is one of the image's own files, or the image is of an unknown type.
     """
-    sources = _sources(like)
+    sources = paths_of(like)
     target = Path(path).with_name(stem_of(Path(path)) + format_of(sources[0]).mask_suffix_of(sources[0]))
     twin = twin_of(target)
     lost = replaced([target, *([] if twin is None else [twin])], sources)
@@ -159,7 +159,7 @@ def write_percent(path: Path, percent: np.ndarray, like: Path | Sequence[Path]) 
     Raises:
         DataError: as `write_label`.
     """
-    sources = _sources(like)
+    sources = paths_of(like)
     target, source = mask_target(path, sources), sources[0]
     if target.suffix != ".png":
         return write_label(path, percent, like)
@@ -226,8 +226,9 @@ def twin_of(target: Path) -> Path | None:
     return target.with_name(stem_of(target) + twin) if twin else None
 
 
-def _sources(like: Path | Sequence[Path]) -> list[Path]:
-    return [Path(like)] if isinstance(like, str | Path) else list(map(Path, like))
+def paths_of(image: Path | str | Sequence[Path | str]) -> list[Path]:
+    """The files of an image that is named by one, or by one for each channel."""
+    return [Path(image)] if isinstance(image, str | Path) else list(map(Path, image))
 
 
 def _format(path: Path) -> Format:

@@ -6,18 +6,17 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from unicodedata import normalize
 
 from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
 from ...data.cases import Case, Dataset
 from ...data.inputs import find_inputs
+from ...data.io.formats import list_labels, stem_of
 from ...data.organs import LabelFiles
 from ...data.plan import PLAN
 from ...evaluation.evaluation import Evaluation
 from ...evaluation.folders import evaluate_pairs
 from ...evaluation.metrics import UNION, Metrics
-from ...evaluation.pairs import files_by_stem
 from ...evaluation.people import mean_of_people
 from ...runtime.segmentation import segment
 from ..folder import RunFolder
@@ -121,11 +120,11 @@ def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
 
 def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options: DataOptions) -> Evaluation:
     """Masks against the labels of the cases that they are of."""
-    masks, _ = files_by_stem(place / MASKS, "predictions")
+    masks = {stem_of(path): path for path in list_labels(place / MASKS)}
     pairs: list[tuple[Path, LabelFiles]] = []
     for name, case in sorted(names.items()):
         assert case.label_files is not None
-        pairs.append((masks[normalize("NFC", name)], case.label_files))
+        pairs.append((masks[name], case.label_files))
     found = evaluate_pairs(
         pairs, dataset.label_names, options.ignore_label, regions=dataset.regions, options=options,
         same_values=True,
