@@ -72,7 +72,7 @@ def test_numbers_of_labels_come_in_their_order_and_all_last(tmp_path: Path) -> N
     rows = [case_row("anna", 0.5, labels=labels) for labels in (20, "", 5)]
     cells = [cell_row(labels=labels) for labels in (20, "", 5)]
     assert list(map(str, read_study(write_study(tmp_path, cells, rows)).settings)) == [
-        "liver, 5 labels", "liver, 20 labels", "liver",
+        "liver, 5 labelled people", "liver, 20 labelled people", "liver",
     ]  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_other_columns_are_refused(old: str, new: str, said: str, tmp_path: Path
         ),
         (
             case_row("anna", 0.5, labels="ten"),
-            "line 2: labels 'ten': expected how many cases were labelled, or noth",
+            "line 2: labels 'ten': expected how many people were labelled, or noth",
         ),
         (
             case_row("anna", 0.5, case="a1"),
@@ -148,7 +148,8 @@ def test_a_line_that_cannot_be_used_is_named(row: dict[str, object], said: str, 
 def test_what_is_there_twice_is_refused(tmp_path: Path) -> None:
     twice = [case_row("anna", 0.5, case="a", label="left")] * 2
     with pytest.raises(
-        DataError, match=r"line 3: label left of case a is there twice for ours \(liver, 10 labels, dr"
+        DataError,
+        match=r"line 3: label left of case a is there twice for ours \(liver, 10 labelled people, dr",
     ):
         read_study(write_study(tmp_path, PAIR, twice))
     with pytest.raises(DataError, match="line 3: anna is there twice for ours"):
@@ -156,7 +157,7 @@ def test_what_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"line 3: anna of ours .* has both cases and a mean; leave one out"):
         read_study(write_study(tmp_path, PAIR, [twice[0], case_row("anna", 0.5)]))
     with pytest.raises(
-        DataError, match=r"cells.csv: line 3: ours \(liver, 10 labels, draw 1\) is there twice; let"
+        DataError, match=r"cells.csv: line 3: ours \(liver, 10 labelled people, draw 1\) is there twice; let"
     ):
         read_study(write_study(tmp_path, [cell_row()] * 2, []))
 
@@ -276,7 +277,9 @@ def test_a_claim_needs_every_task_and_more_than_one_draw(tmp_path: Path) -> None
     (folder / "cases.csv").write_text("".join(few))
     said = verdict_text(compared(folder).findings[0])
     assert "so far, but liver, spleen have one draw each, and the luck of one run cannot be told" in said
-    assert "4 cells without any Dice left out: usual (spleen, 10 labels, draw 0)" in warnings(found)[0]
+    assert (
+        "4 cells without any Dice left out: usual (spleen, 10 labelled people, draw 0)" in warnings(found)[0]
+    )
 
 
 def test_nested_people_make_the_draws_the_units(tmp_path: Path) -> None:
@@ -321,7 +324,9 @@ def test_what_is_not_paired_is_told(tmp_path: Path) -> None:
         "not every method has every draw, and what is missing is in no pair: usual lacks draw 2 on liver"
         in said
     )
-    assert any(text.startswith("cells.csv does not name ours (liver, 10 labels, draw 2)") for text in said)
+    assert any(
+        text.startswith("cells.csv does not name ours (liver, 10 labelled people, draw 2)") for text in said
+    )
 
 
 def test_two_tests_that_disagree_are_told(tmp_path: Path) -> None:
@@ -386,8 +391,8 @@ def test_the_forest_puts_everything_on_one_scale(crossed: Comparison) -> None:
     ]
     lines = [line for _, lines in forest.groups for line in lines]
     assert [line.name for line in lines[:3]] == [
-        "liver, 10 labels",
-        "spleen, 10 labels",
+        "liver, 10 labelled people",
+        "spleen, 10 labelled people",
         "claim 1, all its tasks",
     ]
     for line in lines:

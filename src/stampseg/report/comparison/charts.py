@@ -158,7 +158,7 @@ def _learning(comparison: Comparison, task: str) -> dict[str, Any] | None:
     ]
     axes = {
         "x": {
-            "field": "labels", "type": "quantitative", "title": "labelled cases",
+            "field": "labels", "type": "quantitative", "title": "labelled people",
             "scale": {"type": "log" if numbers[0] > 0 else "linear", "nice": False, "padding": 16},
             "axis": {"values": numbers, "format": "d"},
         },
@@ -167,7 +167,7 @@ def _learning(comparison: Comparison, task: str) -> dict[str, Any] | None:
     style = _by_method(comparison, [summary.method for summary in known])
     tip = [{"field": "method"}, {"field": "labels"}, {"field": "Dice", "format": ".3f"}]
     return {
-        "description": f"Dice against the number of labelled cases, {task}",
+        "description": f"Dice against the number of labelled people, {task}",
         "height": 280,
         "layer": [
             {

@@ -129,7 +129,7 @@ def _key(row: Mapping[str, str], where: str) -> Key:
     labels = row["labels"]
     if labels and not labels.isdecimal():
         raise DataError(
-            f"{where}: labels {labels!r}: expected how many cases were labelled, or nothing for all"
+            f"{where}: labels {labels!r}: expected how many people were labelled, or nothing for all"
         )
     return Setting(row["task"], int(labels) if labels else None), row["method"], row["draw"]
 

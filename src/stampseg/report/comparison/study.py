@@ -6,19 +6,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
+from ...core.text import counted
 from ...evaluation.metrics import UNION
 from .claim import Claim
 
 
 @dataclass(frozen=True, order=True)
 class Setting:
-    """A task with a number of labelled cases; `labels` is None where all that there are were used."""
+    """A task with a number of labelled people; `labels` is None where all that there are were used."""
 
     task: str
     labels: int | None
 
     def __str__(self) -> str:
-        return self.task if self.labels is None else f"{self.task}, {self.labels} labels"
+        if self.labels is None:
+            return self.task
+        return f"{self.task}, {counted(self.labels, 'labelled person', 'labelled people')}"
 
 
 @dataclass(frozen=True)
