@@ -300,6 +300,27 @@ def test_a_run_that_has_not_ended_or_lost_its_files_is_named(run: Path, data: Pa
     assert "not a run folder" in said
 
 
+def test_the_second_run_that_goes_on_has_the_options_of_the_first(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    """Who a person is among them: a new scan of one who validates would train, and nobody be told."""
+    (validates,) = {name[:2] for name in splits(run)["validation"]}
+    first, second = shutil.copytree(run, tmp_path / "first"), tmp_path / "second"
+    call("train", data / "new", "--from", first, "-o", second, *SHORT)
+    place = tmp_path / "more-scans"
+    for kind in ("images", "masks"):
+        (place / kind).mkdir(parents=True)
+        with Image.open(
+            data / "old" / kind / f"{OLD[0]}.png"
+        ) as picture:  # another one than any that is known
+            picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(place / kind / f"{validates}-IM-7.png")
+    call("train", place, "--from", second, "-o", tmp_path / "third", *SHORT)
+    assert splits(tmp_path / "third")["validation"] == splits(second)["validation"] | {f"{validates}-IM-7"}
+    shutil.rmtree(first)
+    said = call("train", place, "--from", second, "-o", tmp_path / "fourth", *SHORT, code=3).output
+    assert "is gone, and the run that you go on from has options of it" in " ".join(said.split())
+
+
 def test_options_of_the_earlier_run_hold_but_for_those_of_that_run_alone() -> None:
     before = parse_config(
         {
@@ -310,6 +331,8 @@ def test_options_of_the_earlier_run_hold_but_for_those_of_that_run_alone() -> No
         "before",
     )  # fmt: skip
     assert inherited(before.merged({"devices": 4}), Config()).devices == 1
+    quick = before.merged({"train": {"learning_rate": 0.003}})
+    assert inherited(quick, Config()).train.learning_rate == Config().train.learning_rate
     config = inherited(before, parse_config({"train": {"steps": 7}}, "now"))
     assert (config.method, config.labels, config.group_regex, config.unlabelled) == (
         "dense",

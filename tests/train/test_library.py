@@ -133,6 +133,38 @@ def test_rounds_around_a_training_function() -> None:
     assert stampseg.trace(network, EXAMPLE).channels.widths() == turns[-1].widths
 
 
+class Functional(nn.Module):
+    """A convolution without modules, in which no dropout can be put."""
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(0.2 * torch.randn(8, in_channels, 3, 3))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return nn.functional.relu(nn.functional.conv2d(image, self.weight, padding=1))
+
+
+def test_where_no_layer_can_drop_channels_it_is_pruned_all_the_same() -> None:
+    network = nn.Sequential(Functional(1), Functional(8), Functional(8), nn.Conv2d(8, 2, 1))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    train = Training(network, optimizer)
+    before = sum(p.numel() for p in network.parameters())
+    for _ in stampseg.stamp(
+        network,
+        EXAMPLE,
+        optimizer,
+        train,
+        batches=discs(),
+        loss=loss,
+        steps=12,
+        target="50%",
+        rounds=2,
+        ready_dice=0.0,
+    ):
+        assert not any(isinstance(module, TargetedDropout) for module in network.modules())
+    assert sum(p.numel() for p in network.parameters()) <= 0.5 * before
+
+
 class Taught(Training):
     """The same with a teacher: half of the batch has labels."""
 

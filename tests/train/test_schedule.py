@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from stampseg.channels.choice import Limit
+from stampseg.core.errors import ConfigError
 from stampseg.core.prune_options import PruneOptions
 from stampseg.train.schedule import make_schedule
 
@@ -58,3 +59,8 @@ def test_a_count_or_a_share_per_round(per_round: float, left: int, most: int) ->
 def test_a_target_that_is_met_already_needs_one_round() -> None:
     for per_round in (None, 4, 0.1):
         assert make_schedule(PruneOptions(per_round=per_round, rounds=1), 9, 10, 10, 5).rounds == 1
+
+
+def test_a_share_too_small_for_any_number_of_rounds_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"prune\.per_round 1e-18 needs about"):
+        make_schedule(PruneOptions(per_round=1e-18), 1000, DENSE, 50_000, CHANNELS)

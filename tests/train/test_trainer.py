@@ -100,3 +100,20 @@ def test_a_compiled_network_learns_the_same_and_is_compiled_anew_after_a_cut() -
     _, expected = trained()
     assert losses == pytest.approx(expected, rel=1e-2)
     assert trainer._compiled_shapes == tuple(p.shape for p in trainer.network.parameters())
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight_in_the_last_step_of_a_stretch_either() -> None:
+    torch.manual_seed(0)
+    network, told = UNet(2, 1, 2, 4, [(2, 2)]), list[str]()
+    trainer = Trainer(
+        network, Discs(), TrainOptions(schedule="constant"), 20, torch.device("cpu"), warn=told.append
+    )
+    weight = next(network.parameters())
+    steps = iter(range(100))
+    weight.register_hook(lambda grad: grad * float("nan") if next(steps) == 4 else grad)
+    trainer.train(5)
+    assert all(bool(p.isfinite().all()) for p in network.parameters())
+    assert told == [
+        "a gradient of step 5 is not finite; try a lower train.learning_rate (now 0.003) or look for extreme "
+        "intensities with `examine`; back to step 0, with 0.1 times the learning rate"
+    ]

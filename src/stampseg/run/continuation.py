@@ -31,7 +31,7 @@ SIDES = ("training", "validation", "test")
 # Options of the earlier run that are not taken over: who trained, what it was made for, where it ran.
 _OF_ONE_RUN: dict[str, tuple[str, ...]] = {
     "": ("labels", "method", "preset", "network", "device", "devices", "track"),
-    "train": ("validation", "test", "folds", "fold_column", "distil", "search", "budget"),
+    "train": ("validation", "test", "folds", "fold_column", "distil", "search", "budget", "learning_rate"),
     "data": ("spacing", "grid", "patch_size", "normalization", "crop", "names", "merge", "only"),
     "prune": ("target",),
 }
@@ -60,7 +60,7 @@ def go_on(spec: RunSpec) -> tuple[Dataset, Config, Source]:
     splits = read_splits(run)
     if splits is None or not splits.training:
         raise DataError(f"{run}: does not say who trained in it; train anew with all labels")
-    config = inherited(before.config, spec.config)
+    config = inherited(_options_of(before), spec.config)
     # the network that the earlier run named is trusted where it is named again
     source = open_source(run, trusted=(config.network.name, *spec.trusted))
     config = _checked(config, source)
@@ -68,6 +68,18 @@ def go_on(spec: RunSpec) -> tuple[Dataset, Config, Source]:
     channels = FINGERPRINT.read(run).channel_names
     added = _of_channels(run, channels, _added(spec, config, channels), source.plan)
     return _with_added(run, splits, added, source.plan), config, source
+
+
+def _options_of(spec: RunSpec) -> Config:
+    """What was asked of a run, with what it had from the run that it went on from, and so on."""
+    if spec.work != "train" or spec.model is None:
+        return spec.config
+    if not is_there(spec.model):
+        raise DataError(
+            f"{spec.model}: is gone, and the run that you go on from has options of it, who validates among "
+            "them; put it back, or train anew with all labels"
+        )
+    return inherited(_options_of(RunFolder(spec.model).spec), spec.config)
 
 
 def inherited(before: Config, given: Config) -> Config:

@@ -59,7 +59,7 @@ def make_schedule(
     if options.per_round is None:
         rounds = options.rounds
     elif isinstance(options.per_round, float):
-        rounds = math.ceil(math.log(max(goal, 1e-3)) / math.log(1 - options.per_round))
+        rounds = math.ceil(math.log(max(goal, 1e-3)) / math.log1p(-options.per_round))
     else:
         rounds = math.ceil(channels * (1 - goal) / options.per_round)
     if options.recovery_steps is not None and options.per_round is None:

@@ -84,7 +84,8 @@ def put_training(network: nn.Module, optimizer: Optimizer, state: State) -> None
         key, _, name = rest.partition("/")
         parameter = parameters[name]
         # a counter of steps stays on the CPU, as torch keeps it
-        device = parameter.device if tensor.shape == parameter.shape else tensor.device
+        beside = key != "step" and tensor.shape == parameter.shape
+        device = parameter.device if beside else tensor.device
         again = torch.empty_strided(
             tensor.shape, state.values["strides"][full], dtype=tensor.dtype, device=device
         )

@@ -76,7 +76,7 @@ def learning_rate(step: int, steps: int, options: TrainOptions) -> float:
 
 
 class NotFiniteError(TrainingError):
-    """A loss that is infinite or not a number."""
+    """A loss or a gradient that is infinite or not a number."""
 
 
 class Trainer:
@@ -90,13 +90,13 @@ class Trainer:
         device: where to train.
         objective: what is minimised; None: the loss of the options on labelled images.
         on_step: called after every step with the step's number (from 1) and loss.
-        warn: told when a loss was not finite and training went back.
+        warn: told when a loss or a gradient was not finite and training went back.
         team: the processes that train this network together.
 
     Attributes:
         done: steps of the run; `taken` of them, with losses adding up to `total`, in the stretch that
             `train` is in.
-        damping: factor of the learning rate, below 1 once a loss was not finite.
+        damping: factor of the learning rate, below 1 once one was not finite.
     """
 
     def __init__(
@@ -207,10 +207,20 @@ class Trainer:
                 f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
                 f"(now {self.options.learning_rate:g}) or look for extreme intensities with `examine`"
             )
+        if not self._gradients_are_finite():
+            raise NotFiniteError(
+                f"a gradient of step {self.done + 1} is not finite; try a lower train.learning_rate "
+                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `examine`"
+            )
         self.optimizer.step()
         self.objective.after_step(self.network, progress)
         self.done += 1
         return value
+
+    def _gradients_are_finite(self) -> bool:
+        """Of a loss that is finite one may not be, and would be in all weights from then on."""
+        sizes = [p.grad.abs().amax() for p in self.network.parameters() if p.grad is not None and p.numel()]
+        return not sizes or bool(torch.stack([size.float() for size in sizes]).isfinite().all())
 
     def forward(self, image: Tensor, network: nn.Module | None = None) -> Any:
         """Output of the trained network, or of another one, in the precision of the run; see `Forward`.
