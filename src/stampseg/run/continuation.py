@@ -74,7 +74,7 @@ def _options_of(spec: RunSpec) -> Config:
     """What was asked of a run, with what it had from the run that it went on from, and so on."""
     if spec.work != "train" or spec.model is None:
         return spec.config
-    if not is_there(spec.model):
+    if not spec.model.is_dir():
         raise DataError(
             f"{spec.model}: is gone, and the run that you go on from has options of it, who validates among "
             "them; put it back, or train anew with all labels"

@@ -114,10 +114,8 @@ def stamp(
         if not cut.removed and limit.amount <= target.amount:
             break  # every layer is at its minimum width
         run.cut(cut)
-        if dropout:
-            able = groups & dropped_groups(learner.network, run.graph)
-            if able:  # else no layer that is ranked can drop channels
-                run.target_dropout({name: scores[name] for name in scores if name in able}, cut, options)
+        if dropout and (able := groups & dropped_groups(learner.network, run.graph)):
+            run.target_dropout({name: scores[name] for name in scores if name in able}, cut, options)
         recovery = min(schedule.recovery(number), steps - run.steps)
         turn = run.turn("cut", recovery, cut, scores)
         if run.hurt(turn, options) and steps - run.steps > recovery:

@@ -202,25 +202,25 @@ class Trainer:
         loss = self.objective.loss(self.forward, batch, progress)
         loss.backward()
         value = self.team.add_gradients(self.network.parameters(), loss.detach())
-        if not math.isfinite(value):
-            raise NotFiniteError(
-                f"the loss of step {self.done + 1} is {value}; try a lower train.learning_rate "
-                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `examine`"
-            )
-        if not self._gradients_are_finite():
-            raise NotFiniteError(
-                f"a gradient of step {self.done + 1} is not finite; try a lower train.learning_rate "
-                f"(now {self.options.learning_rate:g}) or look for extreme intensities with `examine`"
-            )
+        self._check_finite(value)
         self.optimizer.step()
         self.objective.after_step(self.network, progress)
         self.done += 1
         return value
 
-    def _gradients_are_finite(self) -> bool:
-        """Of a loss that is finite one may not be, and would be in all weights from then on."""
-        sizes = [p.grad.abs().amax() for p in self.network.parameters() if p.grad is not None and p.numel()]
-        return not sizes or bool(torch.stack([size.float() for size in sizes]).isfinite().all())
+    def _check_finite(self, value: float) -> None:
+        """See that the loss is finite and so is each gradient, before any of them is in the weights."""
+        finite = [p.grad.isfinite().all() for p in self.network.parameters() if p.grad is not None]
+        if not math.isfinite(value):
+            found = f"the loss of step {self.done + 1} is {value}"
+        elif finite and not torch.stack(finite).all():
+            found = f"a gradient of step {self.done + 1} is not finite"
+        else:
+            return
+        raise NotFiniteError(
+            f"{found}; try a lower train.learning_rate (now {self.options.learning_rate:g}) or look for "
+            "extreme intensities with `examine`"
+        )
 
     def forward(self, image: Tensor, network: nn.Module | None = None) -> Any:
         """Output of the trained network, or of another one, in the precision of the run; see `Forward`.
