@@ -30,7 +30,7 @@ from stampseg.run.folds import cross_validation
 from stampseg.run.folds.out_of_fold import _held as held_out
 from stampseg.run.folds.records import Folds, read_folds
 from stampseg.run.postprocess import settle
-from stampseg.run.records import read_result
+from stampseg.run.records import NOTES, read_result
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
@@ -78,6 +78,11 @@ def test_nothing_is_learnt_of_who_is_held_out(whole: tuple[Path, str]) -> None:
     assert held == {"p0", "p1", "p2"}
     final = SPLITS.read(run)
     assert (len(final.training), len(final.unlabelled), final.held_out) == (6, 3, ())
+
+
+def test_what_is_noted_is_kept_once(whole: tuple[Path, str]) -> None:
+    texts = [note.text for note in NOTES.read_lines(whole[0])]
+    assert any("fold 1 of 3" in text for text in texts) and len(texts) == len(set(texts))
 
 
 def test_each_fold_is_a_run_of_its_own(whole: tuple[Path, str]) -> None:

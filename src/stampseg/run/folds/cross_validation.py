@@ -20,7 +20,7 @@ from ...networks.model_file import store_steps
 from ..calibration import calibrate_by_folds, keep
 from ..folder import RunFolder
 from ..records import RESULT, Result
-from ..reporters import NoteKeeper, Reporter, Reporters
+from ..reporters import Reporter
 from ..spec import SPEC, RunSpec
 from ..survey import survey, values_held
 from .out_of_fold import measured
@@ -55,7 +55,6 @@ def cross_validate(
         ConfigError: options that cannot be, such as more folds than people.
         DataError: cases have changed since the folds were made.
     """
-    reporter = Reporters([NoteKeeper(folder), reporter])
     folds = _planned(folder, spec, dataset)
     reporter.note(folds.words)
     shared = _shared_plan(folder, spec, dataset) if spec.config.train.distil else None
