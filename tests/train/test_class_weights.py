@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 from monai.losses import DiceCELoss
@@ -64,3 +68,24 @@ def test_from_the_command_line(pictures: Path, tmp_path: Path) -> None:
     assert "train.class_weights [1.0, 2.0, 3.0]: 3 numbers for 2 classes; expected one each" in said
     said = call("train", pictures, "-o", tmp_path / "no", *options, "train.class_weights=x", code=2).output
     assert "train.class_weights" in said and "'x'" in said
+
+
+def test_classes_of_the_network_that_the_masks_lack_are_counted_in_their_place(
+    volumes: Path, tmp_path: Path
+) -> None:
+    """The second class, which is there, has its own weight and its own voxels; the first, which is not, none."""
+    call("train", volumes, "-o", tmp_path / "both", *QUICK, "--method", "dense", "--validation", "none")
+    data = shutil.copytree(volumes, tmp_path / "data")
+    for path in (data / "labels").iterdir():
+        mask = nib.load(path)
+        voxels = np.asarray(mask.dataobj)
+        nib.Nifti1Image(np.where(voxels == 1, 0, voxels).astype(np.uint8), mask.affine).to_filename(path)
+    options = ("--steps", 4, "--validation", "none", "--target", "90%", "--set", "prune.rounds=1")
+    said = call(
+        "prune", tmp_path / "both", data, "-o", tmp_path / "run", *options, *QUICK[6:],
+        "--set", "train.class_weights=auto",
+    ).output  # fmt: skip
+    assert "class weights: background 0." in said
+    record = json.loads((tmp_path / "run" / "fingerprint.json").read_text())
+    background, first, second = record["class_voxels"]
+    assert background > second > first == 0

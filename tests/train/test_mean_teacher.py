@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stampseg.channels.dropout import TargetedDropout, attach_dropout
 from stampseg.channels.graph import Cut
 from stampseg.channels.snapshot import restore, snapshot
 from stampseg.channels.surgery import apply_cut
@@ -330,6 +331,24 @@ def test_a_cut_undone_when_no_step_is_left_leaves_statistics_of_the_end() -> Non
     assert norm.running_mean is not None and torch.allclose(
         norm.running_mean, maps.mean((0, 2, 3)), atol=1e-5
     )
+
+
+def test_after_a_cut_is_undone_the_average_drops_nothing() -> None:
+    """Its batch norms are estimated in training mode: with dropout they would be of other maps."""
+    trainer, teacher, network = make()
+    graph = attach_dropout(network, trace(network, EXAMPLE), EXAMPLE)
+    dropouts = [m for m in network.modules() if isinstance(m, TargetedDropout)]
+    teacher = MeanTeacher(network, teacher.criterion, teacher.options, 2)
+    for dropout in dropouts:
+        dropout.set_rate(torch.full_like(dropout.rate, 0.5))
+    teacher.after_step(network, 0.0)  # the rates are among what is averaged
+    then = snapshot(network, graph, trainer.optimizer, teacher.copies)
+    cut = Cut.of({group.name: [1] for group in graph.prunable[:3]})
+    apply_cut(network, graph, cut, trainer.optimizer, copies=teacher.copies)
+    restore(network, trainer.optimizer, then, teacher.copies)
+    assert dropouts and all(dropout.active for dropout in dropouts)
+    theirs = [m for m in teacher.average.modules() if isinstance(m, TargetedDropout)]
+    assert theirs and not any(dropout.active for dropout in theirs)
 
 
 def test_what_lies_beyond_the_images_is_no_want_of_foreground() -> None:

@@ -47,6 +47,14 @@ class LabelTable:
     warnings: tuple[str, ...] = ()
     relabel: Relabelling | None = None
 
+    def with_classes(self, values: tuple[int, ...], names: tuple[str, ...]) -> LabelTable:
+        """The table with all classes of a network, whether they occur or not, if it knows those that do."""
+        if not set(self.values) <= set(values):
+            return self
+        own = dict(zip(self.values, self.names, strict=True))
+        known = tuple(own.get(value, name) for value, name in zip(values, names, strict=True))
+        return replace(self, values=values, names=known)
+
 
 def label_table(
     cases: Sequence[Case],

@@ -113,6 +113,8 @@ def _survey(
     table = replace(
         table, notes=(*table.notes, *chosen.notes), warnings=(*table.warnings, *_of_no_region(table, chosen))
     )
+    if source is not None and source.plan is not None:
+        table = table.with_classes(source.plan.label_values, source.plan.label_names)
     for case in read:
         check_storable(case.images, max(table.values))
     looks: dict[Case, Look] = {}
@@ -121,7 +123,7 @@ def _survey(
     if source is not None:
         check_plan(plan, seen, table, source.path)
         if dataset.sides and stored_plan is None:
-            plan = _renewed(plan, seen, table, config)
+            plan = _renewed(plan, seen, config)
     split = _without_empty_validation(split, plan)
     if stored is not None:
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
@@ -366,10 +368,9 @@ def _named(seen: Fingerprint) -> tuple[str, ...]:
     return seen.channel_names if len(seen.channel_names) == seen.in_channels else ()
 
 
-def _renewed(plan: Plan, seen: Fingerprint, table: LabelTable, config: Config) -> Plan:
+def _renewed(plan: Plan, seen: Fingerprint, config: Config) -> Plan:
     """A run's plan with what is known of all scans that it now learns from; images are prepared as before."""
-    known = dict(zip(table.values, seen.label_shapes, strict=False))
-    shapes = tuple(known.get(value) for value in plan.label_values) if known else ()
+    shapes = seen.label_shapes
     changes: dict[str, Any] = {"scans": seen.scans.model_copy(update={"labels": shapes})}
     if plan.convention == "stampseg" and not plan.regions:
         notes = [note for note in plan.notes if not note.startswith(PIECES)]
