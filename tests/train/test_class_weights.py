@@ -73,7 +73,7 @@ def test_from_the_command_line(pictures: Path, tmp_path: Path) -> None:
 def test_classes_of_the_network_that_the_masks_lack_are_counted_in_their_place(
     volumes: Path, tmp_path: Path
 ) -> None:
-    """The second class, which is there, has its own weight and its own voxels; the first, which is not, none."""
+    """The second class, which is there, has its own voxels; the first, which is not, none."""
     call("train", volumes, "-o", tmp_path / "both", *QUICK, "--method", "dense", "--validation", "none")
     data = shutil.copytree(volumes, tmp_path / "data")
     for path in (data / "labels").iterdir():
