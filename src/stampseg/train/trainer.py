@@ -125,8 +125,8 @@ class Trainer:
     def train(self, steps: int) -> float:
         """Take exactly `steps` optimiser steps, less those of the stretch that were taken before a stop.
 
-        The first time a loss is not a finite number, what was learnt in this stretch is undone and it is
-        trained again, with a tenth of the rate from there on.
+        The first time a loss is not a finite number, what was learnt in this stretch (since a resume, if it
+        was resumed within) is undone and trained again, with a tenth of the rate from there on.
 
         After the last step of the run the objective is told that it has ended.
 
