@@ -35,6 +35,13 @@ def test_a_preset_survives_the_file_of_a_run_and_others_are_untouched() -> None:
     assert Config() == parse_config({"preset": "default"}, "test") == parse_config({}, "test")
 
 
+def test_what_is_given_as_null_survives_the_file_of_a_run() -> None:
+    config = parse_config({"preset": "published", "prune": {"warmup_share": None, "rankable": None}}, "test")
+    assert parse_config(read_yaml(dump_config(config)), "test") == config
+    assert config.prune.warmup_share is None
+    assert "null" not in dump_config(parse_config({"preset": "published"}, "test"))
+
+
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="`preset` 'paper': expected default, published or one-shot"):
         parse_config({"preset": "paper"}, "test")

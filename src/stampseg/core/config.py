@@ -394,4 +394,8 @@ def load_config(path: Path) -> Config:
 
 def dump_config(config: Config) -> str:
     """The configuration as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    values = config.model_dump(mode="json", exclude_none=True)
+    for part, preset in PRESETS[config.preset].items():
+        if isinstance(preset, dict):  # which would fill what is None, if the file did not say so
+            values[part] |= {name: None for name in preset if name not in values[part]}
+    return yaml.safe_dump(values, sort_keys=False)
