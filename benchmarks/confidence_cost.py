@@ -36,10 +36,10 @@ start = time.process_time()
 open_segmenter(model)
 opening = time.process_time() - start
 start = time.process_time()
-masks = segment(model, [images], output, threads=1, confidence=confidence, echo=lambda text: None)
+found = segment(model, [images], output, threads=1, confidence=confidence, echo=lambda text: None)
 seconds = time.process_time() - start - opening
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": seconds, "megabytes": peak / 1024, "masks": len(masks)}))
+print(json.dumps({"seconds": seconds, "megabytes": peak / 1024, "masks": len(found.masks)}))
 """
 
 

@@ -86,9 +86,9 @@ def predict(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         clock.start = time.perf_counter()
         inputs = [Path(path) for path in settings["inputs"]]
-        written = segment(Path(settings["model"]), inputs, Path(place), echo=lambda text: None)
+        found = segment(Path(settings["model"]), inputs, Path(place), echo=lambda text: None)
         clock.done("predict")
-    return {"images": len(written)}
+    return {"images": len(found.masks)}
 
 
 def width(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def predict(folder, monkeypatch, settings, images, **options):
     for name, image in images.items():
         Image.fromarray((255 * image).astype(np.uint8)).save(folder / "in" / f"{name}.png")
     said = []
-    segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append, **options)
+    segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append, **options).check()
     return said
 
 

@@ -50,10 +50,11 @@ def predict(
     opened = OpenModel(settings, lambda: nullcontext(logits_of))
     monkeypatch.setattr(segmentation, "open_segmenter", lambda *a, **k: opened)
     said: list[str] = []
-    masks = segmentation.segment(
+    found = segmentation.segment(
         folder / "m", [folder / "in"], folder / "out", probabilities=True, echo=said.append, **options
     )  # type: ignore[arg-type]
-    return said, masks
+    found.check()
+    return said, [mask.path for mask in found.masks]
 
 
 def normalised(array: np.ndarray) -> np.ndarray:

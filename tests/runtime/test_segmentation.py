@@ -39,8 +39,8 @@ def lines(folder: Path, monkeypatch: pytest.MonkeyPatch, *bright: bool) -> list[
         image[:4] = 200 * found
         Image.fromarray(image).save(folder / "in" / f"{number}.png")
     said: list[str] = []
-    written = segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append)
-    assert len(written) == len(bright)
+    found = segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append)
+    assert len(found.masks) == len(bright)
     assert [line.split()[1] for line in said[: len(bright)]] == ["32" if found else "0" for found in bright]
     return said[len(bright) :]
 
@@ -83,8 +83,8 @@ def test_a_label_beside_its_image_is_not_segmented_and_that_is_said_first(
     for name in ("p1", "p1_seg"):
         Image.fromarray(np.full((8, 8), 200, np.uint8)).save(tmp_path / "in" / f"{name}.png")
     said: list[str] = []
-    written = segmentation.segment(tmp_path / "m", [tmp_path / "in"], tmp_path / "out", echo=said.append)
-    assert [path.name for path in written] == ["p1.png"]
+    found = segmentation.segment(tmp_path / "m", [tmp_path / "in"], tmp_path / "out", echo=said.append)
+    assert [mask.path.name for mask in found.masks] == ["p1.png"]
     assert said[0] == (
         f"WARNING: {tmp_path / 'in'}: 1 file left out, called as labels of others in it: p1_seg.png; name "
         "such a file itself to use it"
@@ -104,8 +104,8 @@ def test_stray_pieces_are_left_out_and_counted(
     said: list[str] = []
     (written,) = segmentation.segment(
         tmp_path / "m", [tmp_path / "scan.png"], tmp_path / "out", echo=said.append, all_pieces=everything
-    )
-    mask = np.asarray(Image.open(written))
+    ).masks
+    mask = np.asarray(Image.open(written.path))
     assert (mask[:3] == 7).all()
     assert (mask[6:, :2] == (7 if everything else 0)).all()
     assert ("1 stray piece left out" in said[0]) is not everything
@@ -122,6 +122,6 @@ def test_voxels_without_end_are_not_looked_for_among_the_training_scans(
         "ObjectType = Image\nNDims = 2\nDimSize = 8 8\nElementType = MET_UCHAR\nElementDataFile = /dev/zero\n"
     )
     with pytest.raises(DataError, match="is a pipe, a socket or a device"):
-        segmentation.segment(tmp_path / "m", [header], tmp_path / "out", echo=lambda text: None)
+        segmentation.segment(tmp_path / "m", [header], tmp_path / "out", echo=lambda text: None).check()
     with pytest.raises(DataError, match="cannot be read to its end"):
         digest_of([header])

@@ -308,8 +308,8 @@ def test_with_a_plan_what_was_saved_predicts_files(form: str, tmp_path: Path) ->
     Image.fromarray(image).save(tmp_path / "a.png")
     (mask,) = segment(
         tmp_path / "m.safetensors", [tmp_path / "a.png"], tmp_path / "out", echo=lambda text: None
-    )
-    found = np.asarray(Image.open(mask))
+    ).masks
+    found = np.asarray(Image.open(mask.path))
     assert found.shape == image.shape and set(np.unique(found)) <= {0, 255}
 
 

@@ -71,7 +71,7 @@ def _train_and_test(
     spec = RunSpec("train", data.training, config).absolute()
     with RunFolder.create(output / name, spec) as run, ConsoleReporter(console, run.logger()) as reporter:
         result = run_and_report(run, spec, reporter)
-    segment(run.model, [data.test_images], output / f"{name}-masks", echo=lambda text: None)
+    segment(run.model, [data.test_images], output / f"{name}-masks", echo=lambda text: None).check()
     evaluation = evaluate_folder(output / f"{name}-masks", data.test_masks)
     evaluation.write(output / f"{name}-metrics.csv")
     return result, evaluation

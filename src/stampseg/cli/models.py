@@ -100,9 +100,9 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Segment images with a model. Each mask lies on its image's own grid and has its file type."""
-    from ..runtime.segmentation import segment_all
+    from ..runtime.segmentation import segment
 
-    found = segment_all(
+    found = segment(
         model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
         batch_size=batch, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess,
         all_pieces=all_pieces, confidence=confidence, probabilities=probabilities, fail_below=fail_below,

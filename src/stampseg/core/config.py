@@ -201,11 +201,9 @@ class TrainOptions(Options):
     )  # fmt: skip
     augment: bool = Field(True, description="Turn, scale, shift, gamma, brightness and noise.")
     foreground_share: float = Field(
-        0.5,
-        ge=0,
-        le=1,
+        0.5, ge=0, le=1,
         description="Windows centred on a labelled voxel, where windows are smaller than the image.",
-    )
+    )  # fmt: skip
     validation: str = Field("auto", description="A CSV of cases, a share (0.2 or 20%), none, or auto.")
     test: str = Field(
         "none",

@@ -57,11 +57,11 @@ def segment(
     fail_below: float | None = None,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
-) -> list[Path]:
+) -> Segmentation:
     """Write one mask per image into `output`, with the values the training labels had.
 
     Files of those names are refused unless `overwrite`. A file that cannot be segmented does not
-    stop the others.
+    stop the others: `check` of what is returned tells of it.
 
     Args:
         model: run folder, model file or exported file; or the folder of the folds of a run, whose networks
@@ -87,54 +87,11 @@ def segment(
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
-    Returns:
-        The masks written.
-
-    Raises:
-        DataError: at the end, naming every file that could not be segmented.
-        ModelFileError: the model cannot be loaded.
-        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, or scans that
-            are named before the model.
-        UntrustedError: at the end, less than `fail_below` is to be expected of a mask.
-    """
-    found = segment_all(
-        model, inputs, output, overlays=overlays, device=device, overwrite=overwrite, trusted=trusted,
-        batch_size=batch_size, mirror=mirror, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble,
-        postprocess=postprocess, all_pieces=all_pieces, confidence=confidence,
-        probabilities=probabilities, fail_below=fail_below, echo=echo, warn=warn,
-    )  # fmt: skip
-    found.check()
-    return [mask.path for mask in found.masks]
-
-
-def segment_all(
-    model: Path,
-    inputs: Sequence[Path | Case],
-    output: Path,
-    *,
-    overlays: Path | None,
-    device: str,
-    overwrite: bool,
-    trusted: Collection[str],
-    batch_size: int | None,
-    mirror: bool,
-    threads: int | None,
-    dicom_seg: bool,
-    ensemble: bool,
-    postprocess: bool,
-    all_pieces: bool,
-    confidence: bool,
-    probabilities: bool,
-    fail_below: float | None,
-    echo: Callable[[str], None],
-    warn: Callable[[str], None] | None,
-) -> Segmentation:
-    """As `segment`; what could not be segmented is in what it returns.
-
     Raises:
         DataError: no input can be used, or a mask is there already.
         ModelFileError: the model cannot be loaded.
-        ConfigError: as `segment`.
+        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, or scans that
+            are named before the model.
     """
     check_order(model, [path for path in inputs if not isinstance(path, Case)], "predict")
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)

@@ -149,7 +149,7 @@ def suggest(
         segment(
             model, [one.case for one in chosen], place / DRAFTS, overlays=place / PICTURES, device=device,
             trusted=trusted, threads=threads, confidence=True, echo=lambda text: None,
-        )  # fmt: skip
+        ).check()  # fmt: skip
 
     _write(output, found, draw)
     return found

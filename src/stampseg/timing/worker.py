@@ -160,7 +160,7 @@ def _whole(job: Job, image: Path) -> float:
             lambda: segment(
                 job.file, [image], Path(folder), overwrite=True, trusted=job.trusted, threads=job.threads,
                 echo=lambda text: None,
-            ),
+            ).check(),
             seconds=0, least=2, warm_up=1,
         )  # fmt: skip
     return timing.median / 1e3

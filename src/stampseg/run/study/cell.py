@@ -65,7 +65,7 @@ def work_cell(
             raise TrainingError(result.failure)
         start = time.monotonic()
         images = [case.images[0] for case in drawn.test]
-        segment(place / RUN, images, place / MASKS, device=config.device, overwrite=True, echo=echo)
+        segment(place / RUN, images, place / MASKS, device=config.device, overwrite=True, echo=echo).check()
         seconds = time.monotonic() - start
         plan = PLAN.read(place / RUN)
         names = mask_names(drawn.test, plan.in_channels)
