@@ -1,7 +1,9 @@
-"""Words for messages."""
+"""Words for messages, and lines of tables."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable
 
 
@@ -38,3 +40,10 @@ def range_text(low: float, high: float, digits: int = 4) -> str:
 def shape_text(shape: Iterable[int]) -> str:
     """The shape of a tensor as `shape` takes it: "1x1x64x64"."""
     return "x".join(map(str, shape)) or "scalar"
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """A table of comma-separated values, its header among the rows; None is an empty cell."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -14,7 +12,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.files import refuse_existing, write_text
-from ..core.text import counted
+from ..core.text import counted, csv_text
 from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics
 from .people import OverPeople, over_people
 
@@ -197,14 +195,13 @@ class Evaluation:
         return json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n"
 
     def _csv(self) -> str:
-        stream = io.StringIO()
-        table = csv.writer(stream, lineterminator="\n")
         person = ["person"] if self.people else []
-        table.writerow([*(each.name for each in fields(Metrics)), "false_positive_volume", "unit", *person])
-        for row in self.rows:
-            whose = [self.people[row.case]] if self.people else []
-            table.writerow([*row.to_json().values(), self.unit, *whose])
-        return stream.getvalue()
+        header = [*(each.name for each in fields(Metrics)), "false_positive_volume", "unit", *person]
+        rows = (
+            [*row.to_json().values(), self.unit, *([self.people[row.case]] if self.people else [])]
+            for row in self.rows
+        )
+        return csv_text([header, *rows])
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:

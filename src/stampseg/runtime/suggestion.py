@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 from ..core.errors import ConfigError, DataError
 from ..core.files import refuse_existing, write_text
 from ..core.run_folder import run_folder_of
-from ..core.text import counted, some
+from ..core.text import counted, csv_text, some
 from ..data.appearance import look
 from ..data.cases import Case, with_groups
 from ..data.io.formats import is_hidden, is_there, stem_of
@@ -293,14 +292,12 @@ def _reason(one: _Seen, chosen: Chosen, calibrated: bool, anchored: bool) -> str
 
 
 def _write_table(path: Path, found: Sequence[Suggestion]) -> None:
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
     channels = range(2, max(len(one.case.images) for one in found) + 1)
     others = [f"image_{number}" for number in channels]
-    table.writerow(["rank", "image", *others, "draft", "group", "figure", "reason"])
+    table: list[list[object]] = [["rank", "image", *others, "draft", "group", "figure", "reason"]]
     for rank, one in enumerate(found, 1):
         images = [str(image.absolute()) for image in one.case.images]
         images += [""] * (1 + len(others) - len(images))
         figure = f"{one.figure:.4f}"
-        table.writerow([rank, *images, one.draft.absolute(), one.case.group, figure, one.reason])
-    write_text(path, stream.getvalue())
+        table.append([rank, *images, one.draft.absolute(), one.case.group, figure, one.reason])
+    write_text(path, csv_text(table))

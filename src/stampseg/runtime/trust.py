@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ import numpy as np
 
 from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
-from ..core.text import counted, some
+from ..core.text import counted, csv_text, some
 from ..data.calibration import MEASURE
 from ..data.cases import Case
 from ..data.io.formats import stem_of
@@ -215,15 +213,15 @@ def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
         plan: of the model.
     """
     ranked = sorted(rows, key=lambda row: row.trust.lowest)
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["image", "mask", "label", "expected_dice", "low", "high", "certainty", "flags"])
+    table: list[list[object]] = [
+        ["image", "mask", "label", "expected_dice", "low", "high", "certainty", "flags"]
+    ]
     for row in ranked:
         for label in row.trust.labels:
             figures = ["" if v is None else f"{v:.4f}" for v in (*_three(label), label.certainty)]
             flags = "; ".join(row.trust.flags_of(label))
-            table.writerow([row.image, row.mask.name, label.name, *figures, flags])
-    write_text(output / TABLE, stream.getvalue())
+            table.append([row.image, row.mask.name, label.name, *figures, flags])
+    write_text(output / TABLE, csv_text(table))
     record = {
         "source": source_of(plan),
         "scans": [as_json(row) for row in ranked],

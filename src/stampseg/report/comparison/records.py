@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
 
 from ...core.json_file import JsonFile
 from ...core.options import FileRecord
+from ...core.text import csv_text
 from ...evaluation.statistics import Estimate
 from .comparing import Comparison, Finding, Pair, Summary
 from .words import verdict_text, warnings
@@ -51,18 +51,17 @@ def json_of(comparison: Comparison) -> str:
 
 def csv_of(comparison: Comparison) -> str:
     """A line for each pair of methods in each setting."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(_COLUMNS)
+    return csv_text([_COLUMNS, *_rows(comparison)])
+
+
+def _rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
     for setting, pair in comparison.pairs:
         two_way, given = _ends(pair.two_way), _ends(pair.given_runs)
         freedom = round(pair.two_way.freedom, 2) if pair.two_way else None
-        row = (
+        yield (
             setting.task, setting.labels, pair.method, pair.against, pair.design.value, len(pair.differences),
             pair.people, round(pair.mean, 6), *two_way, freedom, *given,
         )  # fmt: skip
-        table.writerow(["" if value is None else value for value in row])
-    return stream.getvalue()
 
 
 def _claim(finding: Finding) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import random
 from collections import defaultdict
@@ -13,7 +11,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.files import write_text
-from ...core.text import counted
+from ...core.text import counted, csv_text
 from ...data.case_table import ORGAN
 from ...data.cases import Case, Dataset, find_dataset
 from ...data.io.formats import stem_of
@@ -100,16 +98,11 @@ def spread(cases: Sequence[Case], count: int | None) -> list[Case]:
 
 def write_pool(path: Path, drawn: Draw, regions: DeclaredRegions = NO_REGIONS) -> None:
     """The CSV that a run learns from, regions beside it; rows without a label are the scans without one."""
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
     organs = [name for name, _ in drawn.labelled[0].organs]
     labels = [f"{ORGAN}{organ}" for organ in organs] or ["label"]
-    table.writerow(["image", *labels, "group"])
-    for case in drawn.labelled:
-        table.writerow([case.images[0].absolute(), *_labels(case), case.group])
-    for case in drawn.unlabelled:
-        table.writerow([case.images[0].absolute(), *[""] * len(labels), case.group])
-    write_text(path, stream.getvalue())
+    rows = [[case.images[0].absolute(), *_labels(case), case.group] for case in drawn.labelled]
+    rows += [[case.images[0].absolute(), *[""] * len(labels), case.group] for case in drawn.unlabelled]
+    write_text(path, csv_text([["image", *labels, "group"], *rows]))
     if regions:
         labels_of = {name: sorted(values) for name, values in regions.values.items()}
         order = {"regions_class_order": regions.order} if regions.order is not None else {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from ...core.errors import DataError
 from ...core.files import write_text
+from ...core.text import csv_text
 from ...evaluation.metrics import UNION
 from ...evaluation.people import mean_of_people
 from .plan import CELL, METRICS, Cell, CellRecord, Study
@@ -38,8 +37,8 @@ def write_tables(study: Study) -> list[Path]:
     ]
     cases = [row for rows in of_cells for row in rows]
     paths = [study.folder / CELLS_TABLE, study.folder / CASES_TABLE]
-    _write(paths[0], CELL_COLUMNS, cells)
-    _write(paths[1], CASE_COLUMNS, cases)
+    write_text(paths[0], csv_text([CELL_COLUMNS, *cells]))
+    write_text(paths[1], csv_text([CASE_COLUMNS, *cases]))
     return paths
 
 
@@ -69,11 +68,3 @@ def _cases(study: Study, cell: Cell, record: CellRecord) -> Iterator[tuple[objec
         raise DataError(
             f"{path}: cannot be used ({error}); delete {path.with_name(CELL.name)} and start the study again"
         ) from None
-
-
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    stream = io.StringIO()
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows(rows)
-    write_text(path, stream.getvalue())
