@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stampseg.report.comparison.reading import CASE_COLUMNS, CASES, CELL_COLUMNS, CELLS, CONFIG
+from stampseg.run.study.plan import STUDY_FILE
+from stampseg.run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE
 
 METHODS = {"ours": (0.0, 70_000), "usual": (-0.1, 490_000), "flat": (-0.003, 71_000)}  # Dice, parameters
 CLAIMS = """
@@ -73,10 +74,10 @@ def write_study(
 ) -> Path:
     """The three files."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, columns, rows in ((CELLS, CELL_COLUMNS, cells), (CASES, CASE_COLUMNS, cases)):
+    for name, columns, rows in ((CELLS_TABLE, CELL_COLUMNS, cells), (CASES_TABLE, CASE_COLUMNS, cases)):
         with (folder / name).open("w", newline="", encoding="utf-8") as stream:
             table = csv.DictWriter(stream, columns)
             table.writeheader()
             table.writerows(rows)
-    (folder / CONFIG).write_text(claims, encoding="utf-8")
+    (folder / STUDY_FILE).write_text(claims, encoding="utf-8")
     return folder

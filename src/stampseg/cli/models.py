@@ -24,6 +24,7 @@ from .options import (
     config_from,
     dataset_at,
     labels_from,
+    parts_of,
 )
 
 
@@ -239,7 +240,7 @@ def bench(
         raise DataError(f"{image}: file not found; check the path")
     report = bench_model(
         model,
-        Options(_names(runtimes), _names(precisions), threads, batch, seconds, image),
+        Options(parts_of(runtimes), parts_of(precisions), threads, batch, seconds, image),
         tuple(trusted or ()),
         (lambda text: say(text, err=True)) if as_json else say,
     )
@@ -247,10 +248,6 @@ def bench(
         print_json(report)
     else:
         print_bench(report, console())
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @app.command()

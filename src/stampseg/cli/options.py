@@ -90,11 +90,11 @@ def labels_from(names: str | None, merge: list[str] | None, only: str | None) ->
         changes["data.names"] = {int(value): name for value, name in pairs}
     if merge:
         parts = [_pair(text, "--merge", text, "cord=1,2") for text in merge]
-        changes["data.merge"] = {name: _split(labels) for name, labels in parts}
+        changes["data.merge"] = {name: parts_of(labels) for name, labels in parts}
         if len(changes["data.merge"]) < len(parts):
             raise ConfigError(f"--merge {parts[-1][0]}: one name twice; list all of its labels at once")
     if only is not None:
-        changes["data.only"] = _split(only)
+        changes["data.only"] = parts_of(only)
     return changes
 
 
@@ -105,7 +105,8 @@ def _pair(text: str, flag: str, whole: str, example: str) -> tuple[str, str]:
     return name, value
 
 
-def _split(text: str) -> list[str]:
+def parts_of(text: str) -> list[str]:
+    """What commas part, without the spaces around it."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

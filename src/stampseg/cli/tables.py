@@ -90,7 +90,7 @@ def print_inspection(findings: Inspection, console: Console) -> None:
     able = [group for group in findings.groups if group.frozen is None]
     for group in able:
         table.add_row(
-            escape(_listed(group.layers)), str(group.channels), f"{group.parameters:,}",
+            escape(some(list(group.layers), SHOWN_LAYERS)), str(group.channels), f"{group.parameters:,}",
             f"{(group.flops or 0) / 1e6:,.2f}",
         )  # fmt: skip
     console.print(table)
@@ -121,12 +121,6 @@ def _by_reason(groups: tuple[GroupFinding, ...]) -> dict[str, list[GroupFinding]
         if group.frozen is not None:
             found.setdefault(group.frozen, []).append(group)
     return found
-
-
-def _listed(layers: tuple[str, ...]) -> str:
-    shown = ", ".join(layers[:SHOWN_LAYERS])
-    more = len(layers) - SHOWN_LAYERS
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 SHOWN = 5  # findings of one code

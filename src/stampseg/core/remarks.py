@@ -130,16 +130,11 @@ _SILENCE = _Silence()
 
 def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     if not issubclass(category, FOR_DEVELOPERS) and not _UNHEARD.get():
-        _tell(str(message))
+        remark(str(message))
 
 
 def _logged(record: logging.LogRecord) -> bool:
     """Whether the record goes on to whoever prints it."""
     if record.levelno >= logging.WARNING:
-        _tell(record.getMessage())
+        remark(record.getMessage())
     return record.levelno < logging.WARNING
-
-
-def _tell(text: str) -> None:
-    if _GATHERERS:
-        _GATHERERS[-1].add(text)

@@ -28,7 +28,7 @@ from ...evaluation.statistics import (
     table_of,
     wider,
 )
-from .claim import Claim
+from ...run.study.claim import Claim
 from .study import Cell, Setting, Study
 
 FAILED = 0.5  # Dice below which a person counts as failed

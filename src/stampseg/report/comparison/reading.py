@@ -13,14 +13,13 @@ from pydantic import ValidationError
 from ...core.errors import ConfigError, DataError
 from ...core.text import counted, some
 from ...core.yaml import read_yaml
-from .claim import Claim
+from ...run.study.claim import Claim
+from ...run.study.plan import STUDY_FILE
+from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 
-CELLS, CASES, CONFIG = "cells.csv", "cases.csv", "study.yaml"
-_KEY = ("task", "labels", "method", "draw")
-_FIGURES = ("parameters", "flops", "parameters_dense", "train_seconds", "predict_seconds")
-CELL_COLUMNS = (*_KEY, *_FIGURES, "dice")
-CASE_COLUMNS = (*_KEY, "person", "case", "label", "dice", "hd95")
+_FIGURES = CELL_COLUMNS[4:-1]
+_WANTED = f"a study folder, with {CELLS_TABLE}, {CASES_TABLE} and {STUDY_FILE}"
 _LINES = "let the study write it again, or correct the line"
 
 Key = tuple[Setting, str, str]
@@ -34,28 +33,27 @@ def read_study(folder: Path) -> Study:
         ConfigError: a claim cannot be understood, or names a method or task that is not there.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; name a study folder, with {CELLS}, {CASES} and {CONFIG}")
-    for name in (CELLS, CASES, CONFIG):
+        raise DataError(f"{folder}: no such folder; name {_WANTED}")
+    for name in (CELLS_TABLE, CASES_TABLE, STUDY_FILE):
         if not (folder / name).is_file():
-            raise DataError(
-                f"{folder}: holds no {name}; expected a study folder, with {CELLS}, {CASES} and {CONFIG}, or "
-                "two run folders"
-            )
-    figures = _cells(folder / CELLS)
-    measured = _cases(folder / CASES)
+            raise DataError(f"{folder}: holds no {name}; expected {_WANTED}, or two run folders")
+    figures = _cells(folder / CELLS_TABLE)
+    measured = _cases(folder / CASES_TABLE)
     cells = [
         Cell(setting, method, draw, figures.get((setting, method, draw), Figures()), people_of(measures))
         for (setting, method, draw), measures in measured.items()
     ]
     whole = tuple(cell for cell in cells if cell.dice)
     if not whole:
-        raise DataError(f"{folder / CASES}: no case has a Dice; compare when a cell of the study has ended")
-    values = _config(folder / CONFIG)
+        raise DataError(
+            f"{folder / CASES_TABLE}: no case has a Dice; compare when a cell of the study has ended"
+        )
+    values = _config(folder / STUDY_FILE)
     remarks = (*_remarks(figures, measured, whole), *_added(values), *_still_to_come(values, len(whole)))
     remarks += tuple(_of_one_data_set(values))
     tasks = tuple(map(str, _asked(values, "tasks")))
-    study = Study(folder.resolve().name, whole, _claims(values, folder / CONFIG), remarks, asked=tasks)
-    _check_claims(study, tuple(map(str, _asked(values, "methods"))), folder / CONFIG)
+    study = Study(folder.resolve().name, whole, _claims(values, folder / STUDY_FILE), remarks, asked=tasks)
+    _check_claims(study, tuple(map(str, _asked(values, "methods"))), folder / STUDY_FILE)
     return study
 
 
@@ -269,7 +267,7 @@ def _remarks(
         yield f"{counted(len(without), 'cell')} without any Dice left out: {some(without)}"
     strange = [_named(key) for key in measured if key not in figures]
     if strange:
-        yield f"{CELLS} does not name {some(strange)}: parameters, FLOPs and seconds are not known"
+        yield f"{CELLS_TABLE} does not name {some(strange)}: parameters, FLOPs and seconds are not known"
     undefined = sum(len(cell.people) - len(cell.dice) for cell in whole)
     if undefined:
         yield (

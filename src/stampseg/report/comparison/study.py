@@ -8,7 +8,7 @@ from statistics import fmean
 
 from ...core.text import counted
 from ...evaluation.metrics import UNION
-from .claim import Claim
+from ...run.study.claim import Claim
 
 
 @dataclass(frozen=True, order=True)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from ...core.errors import ConfigError, DataError
 from ...core.files import refuse_existing, write_text
 from ...run.records import ROUNDS
+from ...run.study.tables import CELLS_TABLE
 from ..page_file import filled, own_script
 from ..vega import library
 from .charts import COSTS, charts_of, front_text
 from .comparing import Comparison, compare
 from .forest import forest_of
 from .markdown import markdown_of
-from .reading import CELLS, read_study
+from .reading import read_study
 from .records import csv_of, json_of
 from .tables import method_table, pair_table
 from .words import READING, claims_head, designs_text, flips_text, verdict_text, warnings, where_text
@@ -87,7 +88,7 @@ def _check_study(folder: Path, device: str | None, trusted: Collection[str], dat
     named = [f"`{name}`" for name, value in given.items() if value]
     if named:
         raise ConfigError(f"{', '.join(named)}: of use for two runs alone; a study is not predicted anew")
-    if (folder / ROUNDS.name).is_file() and not (folder / CELLS).exists():
+    if (folder / ROUNDS.name).is_file() and not (folder / CELLS_TABLE).exists():
         raise DataError(
             f"{folder}: is one run folder; name a second one to compare it with, or a study folder"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
 from ...core.config import Config, parse_config
 from ...core.errors import ConfigError
@@ -17,6 +17,7 @@ from ...core.options import Options, Value
 from ...core.refusals import refusals
 from ...core.system import is_portable, one_name
 from ...core.yaml import read_yaml
+from .claim import Claim
 
 PAGE = "docs/how-to/run-a-study.md"
 _NAME = re.compile(r"[^\s./\\:*?\"<>|$][^/\\:*?\"<>|$\t\n\r]{0,99}")  # of a folder on any system
@@ -54,29 +55,6 @@ class TaskOptions(Options):
         if min(values) < 1 or len(set(values)) < len(values):
             raise ValueError("expected numbers of 1 or more, each once")
         return values
-
-
-class Claim(Options):
-    """What is to be shown, written down before the first run."""
-
-    method: str
-    against: str
-    kind: Literal["superior", "noninferior"]
-    margin: float | None = Field(None, gt=0, description="That may be lost, of noninferior.")
-    tasks: tuple[str, ...] | Literal["all"] = "all"
-    metric: Literal["dice"] = "dice"
-
-    @model_validator(mode="after")
-    def _margin_of_its_kind(self) -> Claim:
-        if self.kind == "noninferior" and self.margin is None:
-            raise ValueError("noninferior needs a margin, such as 0.01")
-        if self.kind == "superior" and self.margin is not None:
-            raise ValueError("superior has no margin; leave it out")
-        if self.tasks == ():
-            raise ValueError("tasks: names none; write all, or a list of tasks")
-        if self.tasks != "all" and len(set(self.tasks)) < len(self.tasks):
-            raise ValueError("tasks: names one twice, whose people would count twice; name each once")
-        return self
 
 
 class Same(Value):
@@ -285,8 +263,6 @@ def _check_claims(config: StudyConfig, path: Path) -> None:
                     f"{path}: claim {number}, {role} {name!r}: no such method; expected one of "
                     f"{_listed(config.methods)}"
                 )
-        if claim.method == claim.against:
-            raise ConfigError(f"{path}: claim {number}: {claim.method!r} against itself; name another method")
         for task in claim.tasks if claim.tasks != "all" else ():
             if task not in config.tasks:
                 raise ConfigError(
