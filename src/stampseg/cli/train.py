@@ -186,8 +186,7 @@ def run_and_report(
     from ..run.launch import execute
 
     result = execute(folder, spec, reporter, carry_out_fold)
-    trusted = (spec.config.network.name, *spec.trusted)
-    reporter.note(report_of_run(folder.path, spec.config.device, trusted))
+    reporter.note(report_of_run(folder.path, spec.config.device, spec.trusted_names))
     folder.finish()
     if result.failure is not None:
         raise TrainingError(result.failure)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, field_validator, model_validator
 
 from .errors import ConfigError
 from .method import METHODS, Method, MethodTraits
@@ -77,6 +77,20 @@ class DataOptions(Options):
     )
 
 
+def as_json(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as a JSON file would give them back: tuples become lists.
+
+    Raises:
+        ValueError: something that JSON has no form for, such as a date, a set or not-a-number.
+    """
+    try:
+        return json.loads(json.dumps(values, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"arguments are numbers, texts, true, false, null, lists and mappings of those ({error})"
+        ) from None
+
+
 _PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": {"width": 4, "poolings": 4, "norm": "batch", "activation": "relu"},
@@ -91,7 +105,7 @@ class NetworkOptions(Options):
         description="unet, monai.UNet, nnunet.PlainConvUNet, smp.Unet, ... (docs/reference/networks.md), or "
         "your own as package.module:Class.",
     )
-    arguments: dict[str, Any] = Field(
+    arguments: Annotated[dict[str, Any], AfterValidator(as_json)] = Field(
         default_factory=dict,
         description="Arguments of its constructor, before those that the plan and the options give.",
     )
@@ -122,30 +136,11 @@ class NetworkOptions(Options):
         preset = _PRESETS[self.preset]
         return self.model_copy(update={n: v for n, v in preset.items() if getattr(self, n) is None})
 
-    @field_validator("arguments")
-    @classmethod
-    def _as_json(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return as_json(values)
-
     @model_validator(mode="after")
     def _preset_of_unet(self) -> NetworkOptions:
         if self.preset == "paper" and self.name != "unet":
             raise ValueError(f"the preset paper is of network unet; {self.name} has none")
         return self
-
-
-def as_json(values: dict[str, Any]) -> dict[str, Any]:
-    """The values as a JSON file would give them back: tuples become lists.
-
-    Raises:
-        ValueError: something that JSON has no form for, such as a date, a set or not-a-number.
-    """
-    try:
-        return json.loads(json.dumps(values, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"arguments are numbers, texts, true, false, null, lists and mappings of those ({error})"
-        ) from None
 
 
 _TIME = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d)\s*")
@@ -308,6 +303,10 @@ class Config(Options):
     def traits(self) -> MethodTraits:
         """What the method does."""
         return METHODS[self.method]
+
+    def as_given(self) -> dict[str, Any]:
+        """What was set, as plain values; the rest are the defaults."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
     def merged(self, changes: dict, source: str = "options") -> Config:
         """A copy with nested `changes` applied and checked again; an error names their `source`.

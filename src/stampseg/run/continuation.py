@@ -87,7 +87,7 @@ def inherited(before: Config, given: Config) -> Config:
 
     Without a method and a target the network keeps its size.
     """
-    old, new = (config.model_dump(mode="json", exclude_unset=True) for config in (before, given))
+    old, new = before.as_given(), given.as_given()
     for part, names in _OF_ONE_RUN.items():
         inside = old.get(part, {}) if part else old
         for name in names:

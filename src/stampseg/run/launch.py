@@ -87,8 +87,7 @@ def execute(
                 folder, spec, kept, carry_out_fold or (lambda fold, asked: _quietly(fold, asked, reporter))
             )
             # last of all: their figures are those of the model file as it stays
-            trusted = (spec.config.network.name, *spec.trusted)
-            return with_people_aside(result, folder, spec.config.device, trusted, kept)
+            return with_people_aside(result, folder, spec.config.device, spec.trusted_names, kept)
         finally:
             for text, _ in remarks.sentences():
                 kept.note(f"{text}; {REMEDY}", Level.WARNING)
@@ -150,8 +149,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
-    config = settled_for_folds(spec.config)
-    trusted = (config.network.name, *spec.trusted)
+    config, trusted = settled_for_folds(spec.config), spec.trusted_names
     if spec.work == "prune" and spec.model is not None:
         result = prune_trained(spec.model, spec.trusted, dataset, folder, config, reporter)
         return settle_on_validation(folder, result, config.device, trusted, reporter)
@@ -181,10 +179,10 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
 def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     """Train on from an earlier run."""
     dataset, config, source = go_on(spec)
-    _check_options(replace(spec, config=config), folder.begun)  # some are of the earlier run
-    trusted = (config.network.name, *spec.trusted)
-    result = run_training(dataset, folder, recovering(config), reporter, source, trusted)
-    return settle_on_validation(folder, result, config.device, trusted, reporter)
+    spec = replace(spec, config=config)  # some are of the earlier run
+    _check_options(spec, folder.begun)
+    result = run_training(dataset, folder, recovering(config), reporter, source, spec.trusted_names)
+    return settle_on_validation(folder, result, config.device, spec.trusted_names, reporter)
 
 
 def _searched(
@@ -196,13 +194,12 @@ def _searched(
     config = settled_for_search(chosen_config(spec.config, found))
     reporter.note("the network of the run: it learns from all of them")
     result = run_training(dataset, folder, config, reporter)
-    trusted = (config.network.name, *spec.trusted)
     if result.failure is None and found.entrant(found.chosen or DEFAULT).folds == len(found.folds):
         place = folder.path / SEARCH_FOLDER / (found.chosen or DEFAULT)
-        known = calibrate_by_folds(place, found.folds, dataset, config, trusted)
+        known = calibrate_by_folds(place, found.folds, dataset, config, spec.trusted_names)
         if known is not None:
-            keep(folder.model, known, trusted)
-    return settle_on_validation(folder, result, config.device, trusted, reporter)
+            keep(folder.model, known, spec.trusted_names)
+    return settle_on_validation(folder, result, config.device, spec.trusted_names, reporter)
 
 
 RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is

@@ -26,11 +26,6 @@ def _checked(values: object) -> object:
         raise ValueError(str(error)) from None
 
 
-def _as_given(config: Config) -> dict[str, Any]:
-    """Only the options that were given: the others are the defaults."""
-    return config.model_dump(mode="json", exclude_unset=True)
-
-
 @dataclass(frozen=True)
 class RunSpec:
     """A command of the user's, its paths absolute.
@@ -40,14 +35,14 @@ class RunSpec:
         data, images, masks: where the labelled scans are.
         config: options as they were given, before anything was settled.
         model: of `prune`; of `train`, the run that is gone on from, to which `data` are added.
-        trusted: of `prune`.
+        trusted: `package.module:Class` names whose code `model` may use.
         fold: who trains and who is held out, where the run is one of several folds.
         command: the words of the command line, given in `directory`.
     """
 
     work: Literal["train", "prune"]
     data: Path
-    config: Annotated[Config, BeforeValidator(_checked), PlainSerializer(_as_given)]
+    config: Annotated[Config, BeforeValidator(_checked), PlainSerializer(Config.as_given)]
     images: Path | None = None
     masks: Path | None = None
     model: Path | None = None
@@ -55,6 +50,11 @@ class RunSpec:
     fold: Fold | None = None
     command: tuple[str, ...] = ()
     directory: str = ""
+
+    @property
+    def trusted_names(self) -> tuple[str, ...]:
+        """Whose code the run may use: its network's, which the options name, and what is trusted beside."""
+        return (self.config.network.name, *self.trusted)
 
     def absolute(self) -> RunSpec:
         """The same, good from any directory; images and masks are found in `data`, as by `find_dataset`."""

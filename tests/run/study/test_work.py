@@ -12,7 +12,7 @@ import pytest
 
 from stampseg.core.errors import ConfigError, DataError, TrainingError
 from stampseg.run.study.command import LOG
-from stampseg.run.study.plan import CELL, CellRecord, CellResult, Study, given_options, open_study
+from stampseg.run.study.plan import CELL, CellRecord, CellResult, Study, open_study
 from stampseg.run.study.tables import write_tables
 from stampseg.run.study.work import Work, failure
 from tests.run.study.small import study_values, write_study
@@ -59,7 +59,7 @@ def succeed(study: Study, name: str, dice: float | None = 0.5) -> int:
         dice=dice,
         sha256="x",
     )
-    options = given_options(study.run_options(cell))
+    options = study.run_options(cell).as_given()
     CELL.write(
         study.place(cell),
         CellRecord(

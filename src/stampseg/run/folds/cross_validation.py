@@ -71,13 +71,12 @@ def cross_validate(
         carry_out(*_opened(place, fold_spec(spec, fold), learnt_from, shared))
     found = measured(folder, folds, dataset, spec, reporter)
     for model in models_of(folder, found):  # so that each of them, and all together, do the same to a mask
-        store_steps(model, found.steps, (spec.config.network.name,))
-    trusted = (spec.config.network.name, *spec.trusted)
-    known = calibrate_by_folds(folder.path, found.folds, dataset, spec.config, trusted)
+        store_steps(model, found.steps, spec.trusted_names)
+    known = calibrate_by_folds(folder.path, found.folds, dataset, spec.config, spec.trusted_names)
     if known is not None:
         found = found.model_copy(update={"calibration": known})
         for model in models_of(folder, found):
-            keep(model, known, trusted)
+            keep(model, known, spec.trusted_names)
     FOLDS.write(folder.path, found)
     return found
 

@@ -93,7 +93,7 @@ def _predict(run: Path, held: Sequence[_Held], spec: RunSpec, reporter: Reporter
         reporter.note(f"predicting {counted(len(missing), 'case')} that were held out")
     for number in sorted({each.fold for each in missing}):
         opened = open_scorer(
-            run / FOLDS_FOLDER / str(number), device=spec.config.device, trusted=(spec.config.network.name,)
+            run / FOLDS_FOLDER / str(number), device=spec.config.device, trusted=spec.trusted_names
         )
         for each in missing:
             if each.fold == number:

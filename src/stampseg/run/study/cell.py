@@ -24,7 +24,7 @@ from ..lock import FolderLock
 from ..records import Result, read_result, read_rounds
 from ..spec import SPEC, RunSpec
 from .draw import draw, find_task, write_pool
-from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study, given_options
+from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study
 
 WAIT_SECONDS = 60.0  # for a process that was told to end
 
@@ -73,7 +73,7 @@ def work_cell(
         people = {name: case.group for name, case in names.items()}
         record = CellRecord(
             task=cell.task, method=cell.method, labels=cell.labels, draw=cell.draw,
-            options=given_options(config), labelled=tuple(case.id for case in drawn.labelled),
+            options=config.as_given(), labelled=tuple(case.id for case in drawn.labelled),
             unlabelled=len(drawn.unlabelled), test=people, machine=result.machine,
             result=_result(place / RUN, result, seconds, mean_dice(found.rows, people)),
         )  # fmt: skip

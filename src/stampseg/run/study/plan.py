@@ -218,7 +218,7 @@ def _added(before: StudyConfig, now: StudyConfig) -> Iterator[str]:
 
 def _check_options(study: Study, cell: Cell) -> None:
     place = study.place(cell)
-    stored, asked = CELL.read(place).options, given_options(study.run_options(cell))
+    stored, asked = CELL.read(place).options, study.run_options(cell).as_given()
     if stored != asked:
         raise ConfigError(
             f"{place}: was done with other options ({_differences(stored, asked)}); put them back, choose "
@@ -231,8 +231,3 @@ def _differences(one: object, other: object, name: str = "") -> str:
         return f"{name} {one!r}, now {other!r}"
     names = [key for key in {**one, **other} if one.get(key) != other.get(key)]
     return "; ".join(_differences(one.get(key), other.get(key), f"{name}.{key}".strip(".")) for key in names)
-
-
-def given_options(config: Config) -> dict[str, object]:
-    """Options that are not left to the defaults, as plain values."""
-    return config.model_dump(mode="json", exclude_unset=True)
