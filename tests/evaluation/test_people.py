@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from stampseg.evaluation.people import FEW_PEOPLE, how_read, interval_words, over_people
+from stampseg.evaluation.people import FEW_PEOPLE, how_read, over_people
 
 
 def test_each_person_counts_once() -> None:
@@ -15,13 +15,13 @@ def test_each_person_counts_once() -> None:
     assert found.mean == pytest.approx((0.8 + 0.4) / 2)
     assert (found.low, found.high) == (pytest.approx(0.4), pytest.approx(0.8))
     assert (found.people, found.cases, found.kind) == (2, 3, "range")
-    assert interval_words(found) == "0.400 to 0.800 (all 2 people)"
+    assert found.words == "0.400 to 0.800 (all 2 people)"
 
 
 def test_nobody_and_one_person() -> None:
     nobody = over_people([("a", math.nan)])
-    assert (nobody.mean, nobody.people, interval_words(nobody)) == (None, 0, "-")
-    assert interval_words(over_people([("a", 0.5), ("a", 0.7)])) == "one person alone"
+    assert (nobody.mean, nobody.people, nobody.words) == (None, 0, "-")
+    assert over_people([("a", 0.5), ("a", 0.7)]).words == "one person alone"
 
 
 def test_the_interval_covers_the_mean_of_all_about_as_often_as_it_says() -> None:
@@ -32,7 +32,7 @@ def test_the_interval_covers_the_mean_of_all_about_as_often_as_it_says() -> None
         assert found.kind == "interval" and found.low is not None and found.high is not None
         hits += found.low <= 0.8 <= found.high
     assert 86 <= hits <= 100
-    assert interval_words(found) == f"{found.low:.3f} to {found.high:.3f}"
+    assert found.words == f"{found.low:.3f} to {found.high:.3f}"
 
 
 def test_it_is_the_same_each_time_and_stays_within_what_was_seen() -> None:

@@ -16,7 +16,7 @@ from ..core.errors import one_line
 from ..core.level import Level
 from ..core.text import counted, shape_text, size_text, some
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
-from ..evaluation.people import how_read, interval_words
+from ..evaluation.people import how_read
 from ..evaluation.sides import sides_text
 from .flags import in_flags
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
     from ..evaluation.people import OverPeople
     from ..evaluation.pictures import Pictures
     from ..run.folds.records import Folds
-    from ..run.records import AsideRecord, LabelOfPeople
+    from ..run.records import AsideRecord
     from ..run.search.records import Search
     from ..run.survey import Survey
 
@@ -282,16 +282,14 @@ def print_people(found: AsideRecord, console: Console) -> None:
     _print_labels(title, found.labels, console)
 
 
-def _print_labels(
-    title: str, labels: Mapping[str, LabelOfPeople] | Mapping[str, OverPeople], console: Console
-) -> None:
+def _print_labels(title: str, labels: Mapping[str, OverPeople], console: Console) -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("label", overflow="fold")
     for column in ("people", "cases", "mean Dice", "interval"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, each in labels.items():
         mean = "-" if each.mean is None else f"{each.mean:.3f}"
-        table.add_row(escape(name), str(each.people), str(each.cases), mean, interval_words(each))
+        table.add_row(escape(name), str(each.people), str(each.cases), mean, each.words)
     console.print(table)
     for words in how_read(each.kind for each in labels.values()):
         console.print(words, markup=False)

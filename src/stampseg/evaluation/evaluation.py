@@ -172,7 +172,7 @@ class Evaluation:
         return {
             "people": len(set(self.people.values())),
             "over_people": {
-                label: {metric: asdict(numbers) for metric, numbers in metrics.items()}
+                label: {metric: numbers.model_dump() for metric, numbers in metrics.items()}
                 for label, metrics in self.over_people().items()
             },
             "by_person": {

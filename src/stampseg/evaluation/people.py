@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from scipy.special import stdtrit
+
+from ..core.options import FileRecord, Number
 
 FEW_PEOPLE = 10  # of fewer, an interval would claim more than is known
 LEVEL = 0.95
@@ -17,8 +18,7 @@ LEVEL = 0.95
 Kind = Literal["interval", "range"]
 
 
-@dataclass(frozen=True)
-class OverPeople:
+class OverPeople(FileRecord):
     """Mean over people, each of whom counts once.
 
     Attributes:
@@ -28,12 +28,22 @@ class OverPeople:
         people, cases: that the mean rests on.
     """
 
-    mean: float | None
-    low: float | None
-    high: float | None
-    kind: Kind
-    people: int
-    cases: int
+    mean: Number = None
+    low: Number = None
+    high: Number = None
+    kind: Kind = "range"
+    people: int = 0
+    cases: int = 0
+
+    @property
+    def words(self) -> str:
+        """`0.801 to 0.853`; `0.710 to 0.830 (all 4 people)`; "-" where nobody has a figure."""
+        if self.low is None or self.high is None:
+            return "-"
+        if self.people == 1:
+            return "one person alone"
+        span = f"{self.low:.3f} to {self.high:.3f}"
+        return span if self.kind == "interval" else f"{span} (all {self.people} people)"
 
 
 def over_people(figures: Iterable[tuple[str, float]]) -> OverPeople:
@@ -49,10 +59,12 @@ def over_people(figures: Iterable[tuple[str, float]]) -> OverPeople:
     means = np.array([np.mean(own[person]) for person in sorted(own)])
     cases = sum(map(len, own.values()))
     if not means.size:
-        return OverPeople(None, None, None, "range", 0, 0)
+        return OverPeople()
     kind: Kind = "interval" if len(means) >= FEW_PEOPLE else "range"
     low, high = _interval(means) if kind == "interval" else (means.min(), means.max())
-    return OverPeople(float(means.mean()), float(low), float(high), kind, len(means), cases)
+    return OverPeople(
+        mean=float(means.mean()), low=float(low), high=float(high), kind=kind, people=len(means), cases=cases
+    )
 
 
 def mean_of_people(figures: Iterable[tuple[str, str, float]]) -> float | None:
@@ -76,29 +88,6 @@ def _interval(means: np.ndarray) -> tuple[float, float]:
     rest = float(stdtrit(len(means) - 1, 0.5 + LEVEL / 2)) * means.std(ddof=1) / math.sqrt(len(means))
     low, high = np.clip((means.mean() - rest, means.mean() + rest), means.min(), means.max())
     return float(low), float(high)
-
-
-class Spread(Protocol):
-    """An `OverPeople`, or a record of one."""
-
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-    @property
-    def kind(self) -> Kind: ...
-    @property
-    def people(self) -> int: ...
-
-
-def interval_words(found: Spread) -> str:
-    """`0.801 to 0.853`; `0.710 to 0.830 (all 4 people)`; "-" where nobody has a figure."""
-    if found.low is None or found.high is None:
-        return "-"
-    span = f"{found.low:.3f} to {found.high:.3f}"
-    if found.people == 1:
-        return "one person alone"
-    return span if found.kind == "interval" else f"{span} (all {found.people} people)"
 
 
 FEW_WORDS = (

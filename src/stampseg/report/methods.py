@@ -12,7 +12,7 @@ from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
 from ..data.splits import Splits
 from ..data.transforms import augmentation_in_words
-from ..evaluation.people import how_read, interval_words
+from ..evaluation.people import how_read
 from ..run.folds.records import Folds
 from ..run.records import AsideRecord, Result
 from ..run.search.records import Search
@@ -234,7 +234,7 @@ def _dice(findings: Findings) -> list[str]:
 
 def _test(test: AsideRecord) -> str:
     lines = [
-        f"- {name}: mean Dice {each.mean:.3f}, {interval_words(each)}, {counted(each.cases, 'case')} of "
+        f"- {name}: mean Dice {each.mean:.3f}, {each.words}, {counted(each.cases, 'case')} of "
         f"{counted(each.people, 'person', 'people')}"
         for name, each in test.labels.items()
         if each.mean is not None

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import DataError, StampsegError
 from ..core.files import refuse_existing, write_text
 from ..data.cases import Dataset
-from ..evaluation.people import how_read, interval_words
+from ..evaluation.people import how_read
 from ..run.records import RoundRecord
 from . import charts, vega
 from .cases import Findings, predict_validation
@@ -97,7 +97,6 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
         expected_words=words_of(findings),
         least_expected=least_expected(findings),
         shown=_shown(record, drawing, findings, drawn),
-        interval=interval_words,
         how_read=lambda test: how_read(each.kind for each in test.labels.values()),
     )
 

@@ -17,7 +17,7 @@ from ..evaluation.metrics import UNION, Metrics
 from ..runtime.compared import compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .folder import RunFolder
-from .records import RESULT, AsideRecord, LabelOfPeople, Result
+from .records import RESULT, AsideRecord, Result
 from .reporters import Reporter
 
 FIGURES = "cases.csv"  # a row for each case and label
@@ -74,10 +74,7 @@ def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metr
 
 
 def _record(found: Evaluation, problems: dict[str, str]) -> AsideRecord:
-    labels = {
-        name: LabelOfPeople.model_validate(metrics["dice"], from_attributes=True)
-        for name, metrics in found.over_people().items()
-    }
+    labels = {name: metrics["dice"] for name, metrics in found.over_people().items()}
     known = [each.mean for name, each in labels.items() if each.mean is not None and name != UNION]
     measured = {case for case, _ in found.worst()}
     return AsideRecord(

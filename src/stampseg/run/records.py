@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from ..core.machine import Machine
 from ..core.options import FileRecord, Number
 from ..core.run_folder import RESULT_FILE
 from ..evaluation.evidence import Trial
+from ..evaluation.people import OverPeople
 
 if TYPE_CHECKING:
     from ..train.round import Round
@@ -96,17 +97,6 @@ class NoteRecord(FileRecord):
         return cls(time=datetime.now().astimezone(), level=level, text=text)
 
 
-class LabelOfPeople(FileRecord):
-    """Dice of one label over people, each of whom counts once; see `OverPeople`."""
-
-    mean: Number = None
-    low: Number = None
-    high: Number = None
-    kind: Literal["interval", "range"] = "range"
-    people: int = 0
-    cases: int = 0
-
-
 class AsideRecord(FileRecord):
     """What came of the people kept aside, predicted with the chosen model when the run had ended.
 
@@ -117,7 +107,7 @@ class AsideRecord(FileRecord):
     cases: int
     people: int
     dice: Number = None
-    labels: dict[str, LabelOfPeople] = Field(default_factory=dict)
+    labels: dict[str, OverPeople] = Field(default_factory=dict)
     problems: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

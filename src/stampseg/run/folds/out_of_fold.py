@@ -134,7 +134,8 @@ def _labels(rows: Sequence[Metrics], people: dict[str, str], plan: Plan) -> tupl
     figures = {name: [(people[r.case], r.dice) for r in rows if r.label == name] for name in names}
     if len(names) > 1:
         figures[MEAN] = list(_means(rows, people, names))
-    return tuple(LabelDice(label=name, **over_people(values).__dict__) for name, values in figures.items())
+    found = {name: over_people(values) for name, values in figures.items()}
+    return tuple(LabelDice(label=name, **over.model_dump()) for name, over in found.items())
 
 
 def _means(

@@ -12,7 +12,7 @@ from ...data.calibration import Calibration
 from ...data.folds import Fold
 from ...data.postprocess import Postprocessing
 from ...evaluation.evidence import Trial
-from ...evaluation.people import Kind, OverPeople, interval_words, over_people
+from ...evaluation.people import OverPeople, over_people
 
 
 class FoldCase(FileRecord):
@@ -38,26 +38,10 @@ class FoldCase(FileRecord):
         return sum(known) / len(known) if known else None
 
 
-class LabelDice(FileRecord):
-    """Dice of a label over people, each of whom counts once; `low` to `high` as `kind` says."""
+class LabelDice(OverPeople):
+    """Dice of a label over people."""
 
     label: str
-    mean: Number = None
-    low: Number = None
-    high: Number = None
-    kind: Kind = "range"
-    people: int = 0
-    cases: int = 0
-
-    @property
-    def over_people(self) -> OverPeople:
-        """The same without the label."""
-        return OverPeople(self.mean, self.low, self.high, self.kind, self.people, self.cases)
-
-    @property
-    def words(self) -> str:
-        """The limits."""
-        return interval_words(self.over_people)
 
 
 @dataclass(frozen=True)
