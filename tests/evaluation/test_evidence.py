@@ -11,12 +11,12 @@ from stampseg.data.postprocess import LabelSteps
 from stampseg.evaluation.evidence import (
     LEAST_GAIN,
     LEAST_PEOPLE,
-    Predicted,
     Trial,
     _trial,
     find_steps,
     passes,
 )
+from stampseg.evaluation.predicted import Predicted
 
 NAMES = ("background", "organ", "other")
 

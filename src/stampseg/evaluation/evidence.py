@@ -17,35 +17,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..core.options import FileRecord
 from ..data.postprocess import LabelSteps, Postprocessing, postprocessed
 from .metrics import dice_score
+from .predicted import Predicted
 
 LEAST_PEOPLE = 4  # of fewer a gain says little
 LEAST_GAIN = 0.001
 SHARES = (0.02, 0.1)  # of the median size of the label in the references, that pieces may be dropped below
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """A prediction and its reference.
-
-    Attributes:
-        person: whose.
-        classes, reference: class indices (*S); what is left out is no class of the reference.
-        spacing: of a voxel along each axis in mm; ones for pictures.
-        known: where the reference says something (*S) bool; None: everywhere.
-    """
-
-    person: str
-    classes: np.ndarray
-    reference: np.ndarray
-    spacing: tuple[float, ...]
-    known: np.ndarray | None = None
 
 
 class Trial(FileRecord):

@@ -10,13 +10,11 @@ import numpy as np
 
 from ..data.cases import Case
 from ..data.inverse import Restorer
-from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image
-from ..data.labels import to_classes
-from ..data.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..evaluation.metrics import dice_score, mask_agreement
+from ..evaluation.predicted import reference_of
 from ..runtime.details import Precision
 from ..runtime.sliding import Scorer, slide, walking_axis
 
@@ -105,9 +103,7 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         differing, voxels = differing + int((ours != theirs).sum()), voxels + ours.size
         between.append(_agreement(theirs, ours, plan))
         if case.label_files is not None:
-            drawn = on_grid_of(read_label_files(case.label_files), image.header)
-            path = drawn.header.path
-            label = to_classes(drawn.array, plan.label_values, path, plan.ignored_value, plan.relabel)
+            label = reference_of(case, image.header, plan)
             known = label != plan.unknown_class
             if (label[known] > 0).any():
                 dice = [_mean_dice(found[known], label[known], plan) for found in (ours, theirs)]

@@ -11,14 +11,12 @@ import numpy as np
 
 from ..core.text import counted
 from ..data.cases import Case
-from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image
-from ..data.labels import to_classes
-from ..data.organs import read_label_files
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, size_unit, steps_in_words
 from ..data.splits import read_splits
-from ..evaluation.evidence import LEAST_PEOPLE, Predicted, Trial, find_steps
+from ..evaluation.evidence import LEAST_PEOPLE, Trial, find_steps
+from ..evaluation.predicted import Predicted
 from ..networks.model_file import store_steps
 from ..runtime.model import open_scorer
 from .folder import RunFolder
@@ -90,14 +88,8 @@ def unit_of(plan: Plan) -> str:
 
 def _pairs(cases: list[Case], plan: Plan, place: Path) -> Iterator[Predicted]:
     for number, case in enumerate(cases):
-        assert case.label_files is not None
         header = read_image(case.images, plan.in_channels).header
-        truth = on_grid_of(read_label_files(case.label_files), header)
         kept = zlib.decompress((place / str(number)).read_bytes())
         kind = np.min_scalar_type(plan.out_channels - 1)
         classes = np.frombuffer(kept, dtype=kind).reshape(header.shape)
-        reference = to_classes(
-            truth.array, plan.label_values, truth.header.path, plan.ignored_value, plan.relabel
-        )
-        known = None if plan.unknown_class is None else reference != plan.unknown_class
-        yield Predicted(case.group, classes, reference, header.spacing, known)
+        yield Predicted.of(case, classes, header, plan)

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.cases import Case
-from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image
 from ..data.io.volume import Volume
-from ..data.labels import to_classes
-from ..data.organs import read_label_files
 from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
 from ..evaluation.metrics import Metrics, evaluate_case
+from ..evaluation.predicted import reference_of
 from .confidence import segment_confidently
 from .torch_scorer import OpenNetwork, predict_case, scoring
 
@@ -46,9 +44,7 @@ def compare(case: Case, opened: OpenNetwork, *, confidence: bool = False) -> Com
     """
     plan = opened.plan
     image = read_image(case.images, plan.in_channels)
-    assert case.label_files is not None
-    label = on_grid_of(read_label_files(case.label_files), image.header)
-    truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
+    truth = reference_of(case, image.header, plan)
     certainty: tuple[float | None, ...] = ()
     if confidence:
         with scoring(opened.network, opened.device) as scorer:

@@ -11,16 +11,15 @@ import numpy as np
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Case, Dataset
-from ...data.io.placing import on_grid_of
 from ...data.io.readers import read_image, read_label, write_label
 from ...data.labels import to_classes, to_values
-from ...data.organs import read_label_files
 from ...data.plan import PLAN, Plan
 from ...data.postprocess import Postprocessing
 from ...evaluation.evaluation import Evaluation
-from ...evaluation.evidence import Predicted, Trial, find_steps
+from ...evaluation.evidence import Trial, find_steps
 from ...evaluation.metrics import UNION, Metrics, evaluate_case
 from ...evaluation.people import how_read, over_people
+from ...evaluation.predicted import Predicted
 from ...runtime.model import open_scorer
 from ..folder import RunFolder
 from ..postprocess import unit_of
@@ -104,15 +103,8 @@ def _predict(run: Path, held: Sequence[_Held], spec: RunSpec, reporter: Reporter
 
 def _pair(each: _Held, plan: Plan) -> Predicted:
     """The mask as it was written, and the label on its grid."""
-    case, mask = each.case, read_label(each.mask)
-    assert case.label_files is not None
-    truth = on_grid_of(read_label_files(case.label_files), mask.header)
-    classes = to_classes(mask.array, plan.label_values, each.mask)
-    reference = to_classes(
-        truth.array, plan.label_values, truth.header.path, plan.ignored_value, plan.relabel
-    )
-    known = None if plan.unknown_class is None else reference != plan.unknown_class
-    return Predicted(case.group, classes, reference, mask.header.spacing, known)
+    mask = read_label(each.mask)
+    return Predicted.of(each.case, to_classes(mask.array, plan.label_values, each.mask), mask.header, plan)
 
 
 def _metrics(each: _Held, pair: Predicted, plan: Plan) -> list[Metrics]:
