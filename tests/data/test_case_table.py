@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from stampseg.data.cases import find_dataset, read_case_csv
 from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import read_image
 from stampseg.data.organs import read_label_files
+from stampseg.data.people import people_of_names
 from stampseg.data.plan import Plan
 from stampseg.data.splits import read_splits
 from stampseg.run.survey import survey
@@ -312,9 +314,31 @@ def test_channels_that_are_named_and_not_there_are_told(scans: Path) -> None:
     (scans / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "T2"}}))
     found = survey(find_dataset(scans), Config())
     (told,) = [text for text in found.fingerprint.warnings if "named" in text]
-    assert told.startswith(
-        "2 channels are named (T1, T2), the images have 1; expected a file or a channel for"
+    assert told.startswith("2 channels are named (T1, T2), the images have 1; expected a name for each file")
+
+
+def test_channels_without_a_name_are_told(scans: Path) -> None:
+    (scans / "liver").rename(scans / "labelsTr")
+    (scans / "imagesTr").mkdir()
+    for number, part in enumerate(("t1", "t2", "t2")):
+        for path in (scans / part).iterdir():
+            shutil.copy(path, scans / "imagesTr" / f"{path.stem}_{number:04d}.png")
+    (scans / "dataset.json").write_text(
+        json.dumps({"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "liver": 255}})
     )
+    found = survey(find_dataset(scans), Config())
+    (told,) = [text for text in found.fingerprint.warnings if "named" in text]
+    assert told.startswith("2 channels are named (T1, T2), the images have 3; expected a name for each file")
+
+
+def test_a_person_is_one_however_the_name_is_composed(scans: Path) -> None:
+    names = ["sä", unicodedata.normalize("NFD", "sä"), "b", "c", "d"]
+    rows = [f"t1/s{i}.png,liver/s{i}.png,{name}" for i, name in enumerate(names)]
+    (scans / "t.csv").write_text("\n".join(["image,label,group", *rows]), encoding="utf-8")
+    assert len({case.group for case in read_case_csv(scans / "t.csv")}) == 4
+    found = people_of_names([f"s{i}" for i in range(5)], None, scans / "t.csv")
+    assert found["s0"] == found["s1"]
+    assert len(set(people_of_names(names, "(.+)", None).values())) == 4
 
 
 @pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", "SEP=; \r", "\ufeffsep=;\n"])

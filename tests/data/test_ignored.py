@@ -66,6 +66,19 @@ def test_regions_name_their_values() -> None:
     assert list(declared.regions.values) == ["whole", "core", "enhancing"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"a": 0, "background": 1}, "background is 1; expected 0"),
+        ({"0": "a", "2": "Background"}, "Background is 2; expected 0"),
+        ({"background": 0, "a": 1, "b": 1}, "a and b are both 1; expected a value of its own"),
+    ],
+)
+def test_names_that_cannot_be_meant_are_refused(labels: dict, said: str) -> None:
+    with pytest.raises(DataError, match=f"dataset.json: {said}"):
+        declared_labels({"labels": labels})
+
+
 def test_an_option_agrees_with_the_file_or_is_refused() -> None:
     assert ignored_value(None, 2) == ignored_value(2, None) == ignored_value(2, 2) == 2
     assert ignored_value(None, None) is None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -199,8 +200,16 @@ def read_rows(
         names = [_lower(name) for name in cells[0]] if cells else []
         found = understand(names)
         if found is not None:
-            return found, [dict(zip(names, [*row, *[""] * len(names)], strict=False)) for row in cells[1:]]
+            return found, [_row(names, row) for row in cells[1:]]
     return None
+
+
+def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """Cells by column; a person is one, however a system composes the letters of a name."""
+    row = dict(zip(names, [*cells, *[""] * len(names)], strict=False))
+    if "group" in row:
+        row["group"] = unicodedata.normalize("NFC", row["group"])
+    return row
 
 
 def _meant(table: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -258,7 +259,7 @@ def match_group(pattern: str, name: str) -> str:
             f"`group_regex` {pattern!r} finds nothing in the case id {name!r}; expected its first group "
             "to name the person in every id"
         )
-    return person
+    return unicodedata.normalize("NFC", person)
 
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:

@@ -27,7 +27,8 @@ def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
     Where there are regions, every label is one, and a value has the name of the smallest one it belongs to.
 
     Raises:
-        DataError: a list of something else than values, or such a `regions_class_order`.
+        DataError: a list of something else than values, or such a `regions_class_order`; a value with two
+            names, or a background that is not 0.
     """
     labels = description.get("labels")
     names: dict[int, str] = {}
@@ -42,6 +43,7 @@ def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
             number, name = (int(key), value) if _is_number(key) else (int(value), key)
         else:
             continue
+        _check_own(names, number, name)
         names[number] = name
         listed[name] = frozenset([number])
     ignored = next((value for value, name in names.items() if name.lower() == IGNORE), None)
@@ -55,6 +57,20 @@ def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
     order = description.get("regions_class_order")
     written = tuple(_values(order, "regions_class_order")) if order else None
     return DeclaredLabels(names, ignored, DeclaredRegions(regions, written))
+
+
+def _check_own(names: Mapping[int, str], number: int, name: str) -> None:
+    """Refuse a second name of a value, and a background that would be trained as a class."""
+    if names.get(number, name) != name:
+        raise DataError(
+            f"dataset.json: {names[number]} and {name} are both {number}; expected a value of its own for each "
+            "label; correct the file"
+        )
+    if name.lower() == "background" and number != 0:
+        raise DataError(
+            f"dataset.json: {name} is {number}; expected 0, as whatever has another value is trained as a "
+            "structure; correct the file, or number the labels anew"
+        )
 
 
 def _values(found: Any, what: str) -> list[int]:

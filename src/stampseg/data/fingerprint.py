@@ -169,11 +169,13 @@ def fingerprint(
     if looks is not None:
         looks.update((case, fact.look) for case, fact in zip(cases, facts, strict=True))
     in_channels, warnings = _common_channels(facts)
-    if len(channel_names) > in_channels:
+    # One name for the three colours of a picture is enough.
+    enough = in_channels if len(channel_names) != 1 or not pictures else 1
+    if channel_names and len(channel_names) != enough:
         warnings = (
             *warnings,
             f"{len(channel_names)} channels are named ({some(list(channel_names))}), the images have "
-            f"{in_channels}; expected a file or a channel for each name; add what is missing, or correct the "
+            f"{in_channels}; expected a name for each file or channel; add what is missing, or correct the "
             "names",
         )
     radii = zip(*(fact.radius for fact in facts), strict=True)
