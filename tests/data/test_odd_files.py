@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import unicodedata
 from pathlib import Path
@@ -114,6 +115,38 @@ def test_a_mask_of_another_case_is_told(tmp_path: Path) -> None:
     (found,) = findings(tmp_path, "labels")
     assert found["files"] == [str(tmp_path / "masks" / name) for name in ("b.png", "d.png")]
     assert found["found"].endswith("b.png: the same mask as that of d, of other images")
+
+
+def test_a_mask_that_is_a_jpeg_under_another_name_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(tmp_path / "a.png", "JPEG")
+    assert read_image([tmp_path / "a.png"]).array.shape == (1, 32, 32)
+    with pytest.raises(DataError, match=r"a.png: is a JPEG, whatever its name says: .*; save masks as PNG"):
+        read_label(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "said"),
+    [
+        ("a.nii.gz", b"", "it is empty; copy it again"),
+        ("a.nii.gz", b"\x5c\x01\0\0" + bytes(400), "it begins as NIfTI that is not packed; name it .nii"),
+        ("a.nii", gzip.compress(bytes(400)), "it begins as packed by gzip; name it .nii.gz"),
+        ("a.mha", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS, .*; fetch it with git lfs pull"),
+        ("a.png", b"<!DOCTYPE html>", "it begins as a web page .*; download the file again"),
+        ("a.tif", b"\x89PNG\r\n\x1a\n", "it begins as a PNG picture; name it .png"),
+        ("a.png", b"\x89PNG", "the file is damaged or not what its name says"),
+    ],
+)
+def test_what_a_file_is_instead_is_told(name: str, start: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(start)
+    with pytest.raises(DataError, match=rf"{name}: cannot be read \(.*\); .*{said}"):
+        read_image([tmp_path / name])
+
+
+def test_how_much_is_missing_of_a_volume_is_told(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((5, 6, 7), np.uint8), np.eye(4)), tmp_path / "a.nii")
+    (tmp_path / "a.nii.gz").write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()[:-30]))
+    with pytest.raises(DataError, match=r"a.nii.gz: cannot be read \(Expected 210 bytes, got 180"):
+        read_image([tmp_path / "a.nii.gz"])
 
 
 def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:

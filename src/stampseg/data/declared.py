@@ -63,8 +63,8 @@ def _check_own(names: Mapping[int, str], number: int, name: str) -> None:
     """Refuse a second name of a value, and a background that would be trained as a class."""
     if names.get(number, name) != name:
         raise DataError(
-            f"dataset.json: {names[number]} and {name} are both {number}; expected a value of its own for each "
-            "label; correct the file"
+            f"dataset.json: {names[number]} and {name} are both {number}; expected a value of its own for "
+            "each label; correct the file"
         )
     if name.lower() == "background" and number != 0:
         raise DataError(

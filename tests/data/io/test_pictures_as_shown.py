@@ -212,6 +212,29 @@ class TestTiff:
         ):
             read_image([tmp_path / "a.tif"])
 
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    def test_pages_that_were_written_one_by_one_are_a_stack(
+        self, compression: str | None, tmp_path: Path
+    ) -> None:
+        pages = np.stack([SHOWN, 255 - SHOWN, SHOWN // 2])
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for page in pages:
+                file.write(page, photometric="minisblack", compression=compression, contiguous=False)
+        np.testing.assert_array_equal(read_image([tmp_path / "a.tif"]).array[0], pages.T)
+
+    def test_two_stacks_are_not_one(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            for stack in (np.stack([SHOWN] * 3), np.stack([255 - SHOWN] * 3)):
+                file.write(stack, photometric="minisblack", contiguous=False)
+        with pytest.raises(DataError, match=r"a.tif: holds 2 pictures \(3 x 5 x 6, 3 x 5 x 6\)"):
+            read_image([tmp_path / "a.tif"])
+
+    def test_a_mask_packed_as_jpeg_is_refused(self, tmp_path: Path) -> None:
+        Image.fromarray(SHOWN).save(tmp_path / "a.tif", compression="jpeg")
+        assert read_image([tmp_path / "a.tif"]).array.shape == (1, *SHOWN.shape)
+        with pytest.raises(DataError, match=r"a.tif: is packed as JPEG: .*; save masks as PNG"):
+            read_label(tmp_path / "a.tif")
+
     def test_a_missing_codec_is_called_by_its_name(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

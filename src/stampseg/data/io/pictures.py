@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from PIL import Image
     from PIL.ImageFile import ImageFile
 
+NO_JPEG_LABELS = (
+    "a mask stored as JPEG has blurred values at every border; expected a lossless file; save masks as PNG from "
+    "their source"
+)
 # Colours of some per cent, linear between them: black, orange, white.
 GLOW = ((0, 0, 0, 0), (50, 255, 150, 0), (100, 255, 255, 255))
 GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
@@ -59,8 +63,13 @@ def read_label(path: Path) -> np.ndarray:
     """Label (*S) as shown: what a palette stands for, 0 and 1 of one bit, a grey value, a code per colour.
 
     What is transparent is 0.
+
+    Raises:
+        DataError: what is named as another type is a JPEG.
     """
     with open_picture(path) as picture:
+        if picture.format in ("JPEG", "MPO"):
+            raise DataError(f"{path}: is a JPEG, whatever its name says: {NO_JPEG_LABELS}")
         turned = _orientation(picture)
         label = _label_of(picture, path)
     return np.ascontiguousarray(as_shown(label, turned))
@@ -222,8 +231,7 @@ FORMATS = (
         module="PIL",
         read_header=read_header,
         read_image=read_image,
-        no_labels="a mask stored as JPEG has blurred values at every border; expected a lossless file; "
-        "save masks as PNG from their source",
+        no_labels=NO_JPEG_LABELS,
         mask_suffix=".png",
     ),
     Format(

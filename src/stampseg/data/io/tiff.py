@@ -7,6 +7,8 @@ third axis.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +16,12 @@ import numpy as np
 
 from ...core.errors import DataError
 from ...core.packages import require
-from ...core.text import size_text
+from ...core.text import size_text, some
 from .colours import as_pixels, drop_transparent, label_of, resolve
 from .format import Format
 from .limits import check_promise
 from .orientation import ORIENTATION, UPRIGHT, as_shown, as_stored, known
-from .pictures import open_picture, picture_header
+from .pictures import NO_JPEG_LABELS, open_picture, picture_header
 from .volume import Header, as_image, volume_header
 
 if TYPE_CHECKING:
@@ -29,18 +31,13 @@ if TYPE_CHECKING:
 
 def read_header(path: Path) -> Header:
     """Header of a picture, or of a TIFF of several pages; no pixels are decoded."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        return _Stored(path, file).header()
+    with _opened(path) as stored:
+        return stored.header()
 
 
 def read_image(path: Path) -> np.ndarray:
     """Values (C, rows, columns) as shown, or (C, X, Y, Z), float32; a palette is resolved, alpha dropped."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        stored = _Stored(path, file)
+    with _opened(path) as stored:
         array = stored.channels_first()
     if stored.palette is None:
         return as_image(array[: stored.channels], path)
@@ -49,11 +46,14 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_label(path: Path) -> np.ndarray:
-    """Label (*S) as shown: the grey value, what a palette stands for, or a code per colour."""
-    import tifffile
+    """Label (*S) as shown: the grey value, what a palette stands for, or a code per colour.
 
-    with tifffile.TiffFile(path) as file:
-        stored = _Stored(path, file)
+    Raises:
+        DataError: it is packed as JPEG.
+    """
+    with _opened(path) as stored:
+        if stored.is_jpeg:
+            raise DataError(f"{path}: is packed as JPEG: {NO_JPEG_LABELS}")
         array = stored.channels_first()
     if stored.palette is not None:
         return resolve(array[0], stored.palette, path)
@@ -63,10 +63,8 @@ def read_label(path: Path) -> np.ndarray:
 
 def read_palette(path: Path) -> np.ndarray | None:
     """Colours (n, 3) uint8 by index of an indexed picture, None of any other."""
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        return _Stored(path, file).palette
+    with _opened(path) as stored:
+        return stored.palette
 
 
 def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
@@ -89,6 +87,20 @@ def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
     )
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[_Stored]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        # tifffile notes the shape of all that it is given to write, also where it is given page by page.
+        pages = [one.shape for one in file.series if one.shape == one.keyframe.shape]
+        if not file.is_shaped or len(set(pages)) == len(pages):
+            yield _Stored(path, file)
+            return
+    with tifffile.TiffFile(path, is_shaped=False) as file:
+        yield _Stored(path, file)
+
+
 class _Stored:
     """What a file holds: its largest picture, or stack of pages of one size; thumbnails are left aside."""
 
@@ -108,6 +120,12 @@ class _Stored:
         if self.palette is None:
             return self._size("C") - self.alphas
         return 1 if (self.palette == self.palette[:, :1]).all() else 3
+
+    @property
+    def is_jpeg(self) -> bool:
+        import tifffile
+
+        return self.page.compression in (tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG)
 
     def header(self) -> Header:
         """Checked against the size of the file."""
@@ -135,7 +153,7 @@ class _Stored:
         pixels = [math.prod(one.keyframe.shape[:2]) for one in self.file.series]
         best = max(pixels)
         if pixels.count(best) > 1:
-            shapes = ", ".join(size_text(one.shape) for one in self.file.series)
+            shapes = some([size_text(one.shape) for one in self.file.series])
             raise DataError(
                 f"{self.path}: holds {len(pixels)} pictures ({shapes}), and none is the largest; expected "
                 "one, or pages of one size; split the file"

@@ -15,6 +15,7 @@ import numpy as np
 from ...core.errors import DataError, StampsegError
 from ...core.remarks import reading, remark
 from ...core.text import number_text, size_text
+from .beginnings import told_by_start
 from .limits import VARIABLE, most_values
 from .orientation import UPRIGHT
 
@@ -219,8 +220,9 @@ def refuse_unreadable(path: Path) -> Iterator[None]:
     # Decoders meet arbitrary bytes here and raise dozens of types, zlib.error and KeyError among them.
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        lines = [line for line in lines if not line.startswith("- ")] or lines  # nibabel's guesses
         found = lines[-1] if lines else type(error).__name__
-        raise DataError(
-            f"{path}: cannot be read ({found}); the file is damaged or not what its name says; copy it "
-            "again, or name it by what it is"
-        ) from None
+        advice = told_by_start(path) or (
+            "the file is damaged or not what its name says; copy it again, or name it by what it is"
+        )
+        raise DataError(f"{path}: cannot be read ({found}); {advice}") from None
