@@ -45,7 +45,7 @@ def _cut(path: Path) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "a gzip file cut short": (_cut, r"v0\.nii\.gz: cannot be read \(.*\); the file is damaged"),
-    "an empty file": (lambda p: p.write_bytes(b""), r"v0\.nii\.gz: cannot be read \(.*\); the file is dam"),
+    "an empty file": (lambda p: p.write_bytes(b""), r"v0\.nii\.gz: cannot be read \(.*\); it is empty; copy"),
     "text under the name of a volume": (
         lambda p: p.write_text("sorry, no such scan"),
         r"v0\.nii\.gz: cannot be read \(.*\); the file is damaged or not what its name says",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 NO_JPEG_LABELS = (
-    "a mask stored as JPEG has blurred values at every border; expected a lossless file; save masks as PNG from "
-    "their source"
+    "a mask stored as JPEG has blurred values at every border; expected a lossless file; save masks as PNG "
+    "from their source"
 )
 # Colours of some per cent, linear between them: black, orange, white.
 GLOW = ((0, 0, 0, 0), (50, 255, 150, 0), (100, 255, 255, 255))
