@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from stampseg.core.config import DataOptions
 from stampseg.data import planner
@@ -155,3 +156,22 @@ def test_no_crop_loses_labelled_voxels_unsaid(
     assert bool(lost) == (stray > 0)
     forced = plan_of(tmp_path, "zscore", crop="nonzero")
     assert any("are cut away and can never be found" in note for note in forced.notes) == (stray > 0)
+
+
+def test_a_grey_picture_is_told_where_colours_were_trained_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    for i in range(3):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[10:24, 12 + i : 30] = 255
+        colours = rng.integers(0, 60, (40, 48, 3)) + (mask > 0)[..., None] * [150, 20, 90]
+        Image.fromarray(colours.astype(np.uint8)).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    plan = plan_of(tmp_path, "zscore")
+    assert plan.in_channels == 3
+    colour = Image.open(tmp_path / "images" / "0.png")
+    for mode, count in (("RGB", 0), ("L", 1)):
+        colour.convert(mode).save(tmp_path / "new.png")
+        told = remarks(read_image([tmp_path / "new.png"], 3), plan)
+        assert sum("only grey" in text and "in colour" in text for text in told) == count

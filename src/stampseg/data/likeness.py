@@ -76,7 +76,10 @@ def remarks(volume: Volume, plan: Plan) -> list[str]:
                 f"values of {range_text(low, high)}, middle {number_text(middle)} (trained on "
                 f"{range_text(least, most)}, middle {range_text(*known.values[1])})"
             )
-    return found or _looks(volume, plan)  # which say the same in other words, where there are others
+    found = found or _looks(volume, plan)  # which say the same in other words, where there are others
+    if plan.in_channels == 3 and volume.header.is_picture and (volume.array == volume.array[:1]).all():
+        found.append("it holds only grey, given three times (trained on pictures in colour)")
+    return found
 
 
 def _as_of_a_label(volume: Volume, plan: Plan) -> list[float]:
