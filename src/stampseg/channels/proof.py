@@ -6,7 +6,8 @@ they are produced (weights, biases, norms), and nothing is removed.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,17 +15,23 @@ from torch import Tensor, nn
 from .call import output_tensors
 from .choice import Room
 from .graph import ChannelGraph, Cut
+from .modes import evaluating
 from .silence import silence
 from .surgery import apply_cut
+from .untouched import stand_ins
+
+Change = Callable[[], object]  # of the network, before it runs
 
 
 def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str, float]:
     """Largest deviation of any output from the masked twin's, for one channel of each prunable group.
 
-    In double precision, eval mode, on noise of the example's shape; the network is left as it is.
-    An exact cut deviates by rounding, 1e-10 at most; more means that the network's code computes
-    something from a number of channels, or that a silenced channel does not stay silent (an activation
-    that is not zero at zero). Infinite: the cut network does not run.
+    In eval mode, on noise of the example's shape (on the example itself where it holds whole numbers); the
+    network is left as it is. In double precision an exact cut deviates by rounding, 1e-10 at most; more
+    means that the network's code computes something from a number of channels, or that a silenced channel
+    does not stay silent (an activation that is not zero at zero). Where the network does not run in double
+    precision, it is compared in its own, whose rounding is larger: 1e-4 of float32. Infinite: the cut
+    network does not run.
 
     Args:
         network: with weights that are not all zero.
@@ -34,25 +41,45 @@ def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str,
     Returns:
         Group name -> deviation, relative to the largest output.
     """
-    whole = copy.deepcopy(network).double().eval()
-    noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    noise = noise.to(next(network.parameters()).device)
     found = {}
-    for group in graph.prunable:
-        cut = Cut.of({group.name: [group.size // 2]})
-        if Room(graph, 1).take(group.start + group.size // 2):
-            found[group.name] = _deviation(whole, graph, cut, noise)
+    with evaluating(network), torch.no_grad():
+        run = _run_of(network, example)
+        for group in graph.prunable:
+            cut = Cut.of({group.name: [group.size // 2]})
+            if Room(graph, 1).take(group.start + group.size // 2):
+                twin = run(partial(silence, network, graph, cut))
+                found[group.name] = _deviation(run, partial(apply_cut, network, graph, cut), twin)
     return found
 
 
-def _deviation(whole: nn.Module, graph: ChannelGraph, cut: Cut, noise: Tensor) -> float:
-    small, twin = copy.deepcopy(whole), copy.deepcopy(whole)
-    silence(twin, graph, cut)
+def _run_of(network: nn.Module, example: Tensor) -> Callable[[Change], list[Tensor]]:
+    """What runs the network after a change, in double precision if it can, and undoes the change."""
+    device = next((p.device for p in network.parameters()), example.device)
+    kind = torch.complex128 if example.is_complex() else torch.float64
+    noise = torch.randn(example.shape, generator=torch.Generator().manual_seed(0), dtype=kind)
+    real = example.is_floating_point() or example.is_complex()
+
+    def run(change: Change, exact: bool = True) -> list[Tensor]:
+        x = noise.to(kind if exact else example.dtype) if real else example
+        with stand_ins(network, _doubled if exact else torch.clone):
+            change()
+            return output_tensors(network(x.to(device)))
+
     try:
-        apply_cut(small, graph, cut)
-        with torch.no_grad():
-            ours, theirs = output_tensors(small(noise)), output_tensors(twin(noise))
-    except RuntimeError:
+        run(lambda: None)
+    except Exception:  # code that mixes in tensors of a precision of its own
+        return partial(run, exact=False)
+    return run
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.float64, copy=True) if tensor.is_floating_point() else tensor.clone()
+
+
+def _deviation(run: Callable[[Change], list[Tensor]], cut: Change, theirs: list[Tensor]) -> float:
+    try:
+        ours = run(cut)
+    except Exception:  # whatever the network's code does at another width
         return float("inf")
     if [a.shape for a in ours] != [b.shape for b in theirs]:
         return float("inf")

@@ -1,12 +1,11 @@
-"""A dress rehearsal of cuts: a copy without memory is cut and followed again.
+"""A dress rehearsal of cuts: with tensors without memory the network is cut and followed again.
 
 What the tracer sees is one run at one width. Sizes that the network's code holds as numbers, or
-computes from a width, show only when the width changes: then the copy fails, or looks different.
+computes from a width, show only when the width changes: then it fails, or looks different.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from .choice import Room
 from .graph import ChannelGraph, Cut
 from .surgery import apply_cut
+from .untouched import stand_ins
 
 Follow = Callable[[nn.Module, Tensor, Mapping[str, Tensor] | None], Any]  # `trace.follow`
 
@@ -42,8 +42,6 @@ def rehearsed(
             reason = _misfit(network, graph, make(graph, _names(graph)), example, follow, shapes)
             if reason is None:
                 break
-            if not _runs_as_a_copy(network, example, follow):
-                return graph  # nothing can be rehearsed
             bad = {}
             for name in _names(graph):
                 why = _misfit(network, graph, make(graph, {name}), example, follow, shapes)
@@ -53,28 +51,8 @@ def rehearsed(
     return graph
 
 
-def _runs_as_a_copy(network: nn.Module, example: Tensor, follow: Follow) -> bool:
-    try:
-        follow(_copy(network, example), example, None)
-    except Exception:  # whatever its code does
-        return False
-    return True
-
-
 def _names(graph: ChannelGraph) -> set[str]:
     return {group.name for group in graph.prunable}
-
-
-def _copy(network: nn.Module, example: Tensor) -> nn.Module:
-    """A copy to be cut; where the example is on the meta device its parameters take no memory."""
-    if not example.is_meta:
-        return copy.deepcopy(network)
-    memo: dict[int, Any] = {}
-    for tensor in (*network.parameters(), *network.buffers()):
-        empty = torch.empty_like(tensor, device="meta", requires_grad=False)
-        parameter = isinstance(tensor, nn.Parameter)
-        memo[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if parameter else empty
-    return copy.deepcopy(network, memo)
 
 
 def _one_each(graph: ChannelGraph, names: Collection[str]) -> Cut:
@@ -104,19 +82,23 @@ def _misfit(
     if not cut.removed:
         return None
     try:
-        small = _copy(network, example)
-        smaller = apply_cut(small, graph, cut)
-        seen = follow(small, example, None)
+        with stand_ins(network, _empty if example.is_meta else torch.clone):
+            smaller = apply_cut(network, graph, cut)
+            seen = follow(network, example, None)
+            again = seen.finish()
     except Exception as error:
         return f"the network's code holds a size: {str(error).splitlines()[0][:120]}"
     if seen.output_shapes != shapes:
         return "the network's code makes the size of its output from a number of channels"
     if all(len(indices) == 1 for indices in cut.removed.values()) and min(smaller.widths().values()) > 0:
-        again = seen.finish()
         frozen = {g.name for g in again.groups if g.frozen} - {g.name for g in smaller.groups if g.frozen}
         if again.widths() != smaller.widths() or again.calls != smaller.calls or frozen:
             return "the network's code does something else at another width"
     return None
+
+
+def _empty(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, device="meta")
 
 
 def _freeze(graph: ChannelGraph, reasons: Mapping[str, str]) -> ChannelGraph:

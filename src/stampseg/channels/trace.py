@@ -8,12 +8,8 @@ width (such as a scale of 1 / sqrt(channels)) cannot: `proof.py` finds those.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -21,7 +17,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from ..core.errors import WiringError
 from .graph import ChannelGraph
 from .rehearsal import rehearsed
-from .tracer import REGISTRIES, Tracer
+from .tracer import Tracer
+from .untouched import untouched
 
 
 def trace(network: nn.Module, example: Tensor, *, rehearse: bool = True) -> ChannelGraph:
@@ -71,7 +68,7 @@ def follow(network: nn.Module, example: Tensor, state: Mapping[str, Tensor] | No
     """Both passes; with `state` in place of the network's own parameters and buffers."""
     tracer = Tracer(network, state)
     for training in (False, True):
-        with _untouched(network, real=state is None), torch.no_grad():
+        with untouched(network, real=state is None), torch.no_grad():
             tracer.run(example, training)
     return tracer
 
@@ -90,47 +87,3 @@ def _on_meta(network: nn.Module) -> dict[str, Tensor]:
         for key, tensor in (*module._parameters.items(), *module._buffers.items())
         if tensor is not None
     }
-
-
-@contextmanager
-def _untouched(network: nn.Module, real: bool) -> Iterator[None]:
-    """Put back afterwards what a forward pass may change in modules, buffers and random states."""
-    before = [(module, _held(module), dict(module._buffers)) for module in network.modules()]
-    values = [(buffer, buffer.detach().clone()) for buffer in network.buffers()] if real else []
-    cuda = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        for module, held, buffers in before:
-            _put_back(module, held)
-            if isinstance(module._buffers, dict):  # in TorchScript they are out of reach
-                module._buffers.clear()
-                module._buffers.update(buffers)
-        with torch.no_grad():
-            for buffer, value in values:
-                buffer.copy_(value)
-
-
-def _held(module: nn.Module) -> dict[str, tuple[Any, Any]]:
-    """Attributes, and what is in those that are lists or dictionaries."""
-    return {
-        name: (value, value.copy() if isinstance(value, list | dict) else None)
-        for name, value in vars(module).items()
-        if name not in REGISTRIES or name == "training"
-    }
-
-
-def _put_back(module: nn.Module, held: Mapping[str, tuple[Any, Any]]) -> None:
-    for name in [name for name in vars(module) if name not in held and name not in REGISTRIES]:
-        del vars(module)[name]
-    for name, (value, content) in held.items():
-        vars(module)[name] = value
-        if isinstance(value, list):
-            value[:] = content
-        elif isinstance(value, dict):
-            value.clear()
-            value.update(content)

@@ -19,8 +19,10 @@ from .call import Call, Pass, output_tensors, tensors_in
 from .graph import ChannelGraph, LayerCall
 from .layer_rules import layer_call
 from .meta_calls import call_on_meta
+from .modes import set_mode
 from .observer import Observer
 from .rules import RULES, rule_name
+from .untouched import REGISTRIES
 from .wiring import Layout, Wiring
 
 # Calls that return no tensor, and yet write one or carry one out of sight.
@@ -67,7 +69,7 @@ class Tracer(TorchFunctionMode):
         """One pass; the second one, in training mode, adds ties but no probes or costs."""
         self._reset(training)
         self._batch = len(example)
-        self.network.train(training)
+        set_mode(self.network, training)
         for module in self.network.modules():  # with batch statistics one example may be too little
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()
@@ -207,9 +209,6 @@ class Tracer(TorchFunctionMode):
                 for _, layout in self._pass.layouts.values():
                     self.wiring.freeze(layout, f"a tensor in {where} comes from code that cannot be followed")
                 self.unknown.append(f"a tensor from code that cannot be followed in {where}")
-
-
-REGISTRIES = frozenset(vars(nn.Module()))
 
 
 def _named_state(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
