@@ -73,13 +73,9 @@ class Criterion:
 
         Args:
             measured: maps, weights or random numbers.
-            gradients: None where nothing flows back: then the values are zero.
+            gradients: of maps, where the source is gradients.
         """
-        if not self.needs_gradients:
-            return self.formula(measured)
-        if gradients is None:
-            return measured.new_zeros(measured.shape[:2])
-        return self.formula(measured, gradients)
+        return self.formula(measured, gradients) if self.needs_gradients else self.formula(measured)
 
 
 def l1_norm(a: Tensor) -> Tensor:

@@ -137,6 +137,8 @@ def targeted_rates(scores: Scores, base: float, scope: Literal["layer", "channel
     from scipy.stats import rankdata  # takes half a second to be imported; models that predict do not need it
 
     names = list(scores)
+    if not names:
+        return {}
     everything = np.concatenate([scores[name] for name in names])
     unimportance = len(everything) - rankdata(everything, method="average")
     parts = np.split(unimportance, np.cumsum([len(scores[name]) for name in names])[:-1])

@@ -6,6 +6,7 @@ training set, or gathered while the network trains.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +22,7 @@ from .cost import LayerTimes, Tally, unit_costs
 from .criteria import CRITERIA, SIMPLEST, Criterion
 from .graph import ChannelGraph, Probe, Scores
 from .modes import evaluating
+from .surgery import state_of
 
 Loss = Callable[[Any, Tensor], Tensor]
 Batch = Mapping[str, Tensor]
@@ -32,6 +34,7 @@ _SCALES: dict[str, Callable[[np.ndarray], Any]] = {
     "none": lambda values: 1.0,
 }
 NORMALIZERS = (*_SCALES, *COSTS)
+UNREACHED = -1.0  # in raw scores, which are not negative: of a channel whose map was seen without a gradient
 
 
 def importance(
@@ -47,6 +50,8 @@ def importance(
     gathered: np.ndarray | None = None,
 ) -> Scores:
     """Score every prunable channel; low is dispensable.
+
+    A group that no gradient of the loss reaches has no score, so that it is not cut; a warning names it.
 
     Args:
         network: left in the mode it was in, its gradients untouched.
@@ -64,7 +69,8 @@ def importance(
         Group name -> (n,) float64.
 
     Raises:
-        WiringError: no batch was given, or the criterion does not apply to the network.
+        WiringError: no batch was given, or the criterion does not apply to the network, or nothing is
+            reached by a gradient.
         TrainingError: a score is not a finite number.
     """
     _check_name("criterion", criterion, CRITERIA)
@@ -83,7 +89,26 @@ def importance(
             f"the {criterion} importance of {int((~np.isfinite(raw)).sum())} channels is not a number: the "
             "network has diverged; try a lower train.learning_rate"
         )
-    return normalise(raw, network, graph, normalizer, times) if row.normalised else graph.per_group(raw)
+    scores = normalise(raw, network, graph, normalizer, times) if row.normalised else graph.per_group(raw)
+    return _reached(scores, graph, raw)
+
+
+def _reached(scores: Scores, graph: ChannelGraph, raw: np.ndarray) -> Scores:
+    """Without the groups of which nothing is known; zero would make them the first to go."""
+    lost = [name for name, values in graph.per_group(raw).items() if (values == UNREACHED).any()]
+    if not lost:
+        return scores
+    found = f"no gradient of the loss reaches {', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}"
+    if len(lost) == len(graph.prunable):
+        raise WiringError(
+            f"{found}: no channel can be ranked; give a loss of the network's output, switch gradient "
+            f"checkpointing off while scoring, or use a criterion without gradients, such as {SIMPLEST}"
+        )
+    warnings.warn(
+        f"{found}: not ranked, and not cut; a criterion without gradients, such as {SIMPLEST}, ranks all",
+        stacklevel=3,
+    )
+    return {name: values for name, values in scores.items() if name not in lost}
 
 
 def _check_name(kind: str, name: str, known: Collection[str]) -> None:
@@ -111,17 +136,17 @@ def _from_maps(
     network: nn.Module, graph: ChannelGraph, batches: Iterable[Batch], loss: Loss, criterion: Criterion
 ) -> np.ndarray:
     """One raw score per channel."""
-    totals = [np.zeros(len(probe.channels)) for probe in graph.probes]
-    examples: list[list[np.ndarray]] = [[] for _ in graph.probes]
+    totals: dict[int, np.ndarray] = {}
+    examples: dict[int, list[np.ndarray]] = {}
     count = 0
     with evaluating(network):
         for batch in batches:
             count += len(batch["image"])
             for index, values in _per_example(network, graph.probes, batch, loss, criterion):
                 if criterion.deviation:
-                    examples[index].append(values)
+                    examples.setdefault(index, []).append(values)
                 else:
-                    totals[index] += values.mean(axis=0)
+                    totals[index] = totals.get(index, 0.0) + values.mean(axis=0)
     if count == 0:
         raise WiringError(f"the criterion {criterion.name!r} needs at least one batch; none was given")
     if criterion.deviation:
@@ -129,14 +154,14 @@ def _from_maps(
             raise WiringError(
                 f"the criterion {criterion.name!r} needs at least two examples; one was given; use {SIMPLEST}"
             )
-        totals = [np.concatenate(values).std(axis=0) for values in examples]
+        totals = {index: np.concatenate(values).std(axis=0) for index, values in examples.items()}
     return _sum_probes(graph, totals)
 
 
 def _per_example(
     network: nn.Module, probes: tuple[Probe, ...], batch: Batch, loss: Loss, criterion: Criterion
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Index of each probe that was passed, and its (B, C) values."""
+    """Index and (B, C) values of each probe that was passed, and reached by a gradient where one is needed."""
     maps: dict[int, Tensor] = {}
 
     def look(index: int, output: Tensor) -> Tensor:
@@ -145,22 +170,25 @@ def _per_example(
         maps[index] = output
         return output.clone()  # an in-place operation that follows would change the map
 
-    gradients: list[Tensor | None]
+    gradients: dict[int, Tensor] = {}
     with torch.set_grad_enabled(criterion.needs_gradients), observed(network, probes, look):
         output = network(batch["image"])
-        order = sorted(maps)
         if criterion.needs_gradients:
-            gradients = _gradients(loss(output, batch["label"]), [maps[index] for index in order])
-        else:
-            gradients = [None] * len(order)
-    for index, g in zip(order, gradients, strict=True):
+            gradients = _gradients(loss(output, batch["label"]), maps)
+    for index in sorted(gradients if criterion.needs_gradients else maps):
         with torch.no_grad():
-            yield index, criterion.values(maps[index], g).cpu().double().numpy()  # MPS has no float64
+            values = criterion.values(maps[index], gradients.get(index))
+            yield index, values.cpu().double().numpy()  # MPS has no float64
 
 
-def _gradients(loss: Tensor, maps: list[Tensor]) -> list[Tensor | None]:
+def _gradients(loss: Tensor, maps: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """Of the maps that the loss depends on; others lie behind `detach` or `no_grad`, or beside the loss."""
+    able = {index: a for index, a in maps.items() if a.requires_grad}
+    if not able or not loss.requires_grad:
+        return {}
     try:
-        return list(torch.autograd.grad(loss, maps, allow_unused=True))
+        found = torch.autograd.grad(loss, list(able.values()), allow_unused=True)
+        return {index: g for index, g in zip(able, found, strict=True) if g is not None}
     except RuntimeError as error:
         raise WiringError(
             f"the gradients of the activations cannot be taken ({str(error).splitlines()[0]}); switch "
@@ -193,12 +221,13 @@ def observed(network: nn.Module, probes: tuple[Probe, ...], look: Look) -> Itera
             handle.remove()
 
 
-def _sum_probes(graph: ChannelGraph, totals: list[np.ndarray]) -> np.ndarray:
+def _sum_probes(graph: ChannelGraph, totals: Mapping[int, np.ndarray]) -> np.ndarray:
     """One score per channel from those of each probe; channels observed in several places add up."""
-    places = ((p.channels, np.abs(total)) for p, total in zip(graph.probes, totals, strict=True))
-    scores, seen = _scatter(graph, places)
+    scores, seen = _scatter(graph, [(graph.probes[i].channels, np.abs(t)) for i, t in totals.items()])
     # a layer that runs only in training mode competes at the mean of those that were observed
     scores[~seen] = scores[seen].mean() if seen.any() else 1.0
+    _, passed = _scatter(graph, [(p.channels, np.zeros(len(p.channels))) for p in graph.probes])
+    scores[passed & ~seen] = UNREACHED
     return scores
 
 
@@ -215,10 +244,10 @@ def _by_chance(graph: ChannelGraph, criterion: Criterion, generator: np.random.G
 
 def _from_weights(network: nn.Module, graph: ChannelGraph, criterion: Criterion) -> np.ndarray:
     role = "out" if criterion.source == "filters" else "norm-weight"
-    parameters = dict(network.named_parameters())
+    state = state_of(network)  # a filter may be a buffer, which is not trained
 
     def values(tensor: str, dim: int) -> np.ndarray:
-        weight = parameters[tensor].detach().cpu().double().movedim(dim, 0)
+        weight = state[tensor].detach().cpu().double().movedim(dim, 0)
         return criterion.values(weight[None])[0].numpy()
 
     places = ((b.channels, values(b.tensor, b.dim)) for b in graph.bindings if b.role == role)
@@ -285,10 +314,9 @@ class Gathering:
         """One raw score per channel of the graph as it is now; None where the network was cut since."""
         if not self.batches or self._spoiled:
             return None
-        totals = [self._sums.get(i, np.zeros(len(p.channels))) for i, p in enumerate(graph.probes)]
-        if any(len(t) != len(p.channels) for t, p in zip(totals, graph.probes, strict=True)):
+        if any(len(total) != len(graph.probes[i].channels) for i, total in self._sums.items()):
             return None
-        return _sum_probes(graph, totals)
+        return _sum_probes(graph, self._sums)
 
     def state(self) -> tuple[dict[int, np.ndarray], dict[str, int]]:
         """What was collected so far: sums by probe, and counts."""
