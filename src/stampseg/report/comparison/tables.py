@@ -77,7 +77,7 @@ def _note(comparison: Comparison, setting: Setting) -> str:
     people, draws = counted(pair.people, "person", "people"), len(pair.differences)
     if draws == 1:
         return f"{people} in one draw."
-    return f"{people} in {draws} draws, {pair.design}. A test is one of them in one draw."
+    return f"{people} in {draws} draws, {pair.design}. In medians and counts a person counts once in each draw."
 
 
 def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str]:
@@ -89,9 +89,9 @@ def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str
         f"{reference} minus it": signed(pair.mean) if pair else NONE,
         "over runs and people": interval_text(pair.two_way) if pair else NONE,
         "over people, given these runs": interval_text(pair.given_runs) if pair else NONE,
-        "median test": f"{summary.median:.3f}",
-        f"tests below {FAILED:g}": f"{summary.failed} of {len(summary.people)}",
-        "HD95, median test": NONE if summary.hd95 is None else f"{summary.hd95:.1f}",
+        "median": f"{summary.median:.3f}",
+        f"below {FAILED:g}": f"{summary.failed} of {len(summary.people)}",
+        "HD95, median": NONE if summary.hd95 is None else f"{summary.hd95:.1f}",
         "parameters": count_text(figures.get("parameters")),
         "FLOPs": flops_text(figures.get("flops")),
         "training": seconds_text(figures.get("train_seconds")),
