@@ -12,7 +12,6 @@ from stampseg.data.postprocess import (
     Postprocessing,
     check_steps,
     postprocessed,
-    size_unit,
     steps_in_words,
 )
 
@@ -119,9 +118,8 @@ def test_equal_pieces_both_stay_and_holes_keep_other_labels() -> None:
 
 def test_words_and_what_cannot_be() -> None:
     steps = (LabelSteps(label=1, fill_holes=True, least=12.34), LabelSteps(label=2, largest=True))
-    words = steps_in_words(steps, ("background", "liver", "tumour"), size_unit(3, False))
+    words = steps_in_words(steps, ("background", "liver", "tumour"), "mm³")
     assert words == "liver: holes filled, pieces below 12.3 mm³ dropped; tumour: largest piece kept"
-    assert (size_unit(2, True), size_unit(2, False)) == ("px", "mm²")
     check_steps(steps, 3)
     check_steps((), 0)  # of a model without a plan
     for wrong, classes in ((steps, 2), ((*steps, steps[0]), 3)):

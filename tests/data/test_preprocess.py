@@ -265,6 +265,13 @@ def test_plans_that_contradict_themselves(changes, message):
         plan(**changes)
 
 
+def test_units_of_volumes_and_pictures():
+    slices = plan(2, orientation="RAS")
+    assert [(each.unit, each.size_unit) for each in (plan(3), slices, plan(2))] == [
+        ("mm", "mm³"), ("mm", "mm²"), ("px", "px"),
+    ]  # fmt: skip
+
+
 def test_plans_of_older_files_are_read():
     old = {name: value for name, value in plan().model_dump().items() if name not in ("axes", "convention")}
     assert Plan.model_validate(old) == plan()

@@ -170,6 +170,16 @@ class Plan(Options):
         return self.model_copy(update={**prepared, "notes": (*others, *kept)})
 
     @property
+    def unit(self) -> str:
+        """Of lengths."""
+        return "px" if self.orientation is None else "mm"
+
+    @property
+    def size_unit(self) -> str:
+        """Of what a piece holds."""
+        return "px" if self.orientation is None else ("mm³" if self.spatial_dims == 3 else "mm²")
+
+    @property
     def out_channels(self) -> int:
         """Classes, background included."""
         return len(self.label_values)

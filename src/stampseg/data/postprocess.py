@@ -61,11 +61,6 @@ def steps_in_words(steps: Postprocessing, names: Sequence[str], unit: str) -> st
     return "; ".join(each.words(names[each.label], unit) for each in steps)
 
 
-def size_unit(dims: int, picture: bool) -> str:
-    """Of the size of a piece."""
-    return "px" if picture else ("mm³" if dims == 3 else "mm²")
-
-
 def postprocessed(classes: np.ndarray, steps: Postprocessing, spacing: Sequence[float]) -> np.ndarray:
     """A mask after the steps; the mask itself is left as it is.
 

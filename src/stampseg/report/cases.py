@@ -116,9 +116,7 @@ def predict_validation(
     cases = [_finding(entry, opened, data, most) for entry in entries]
     cases.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
     plan = opened.plan
-    return Findings(
-        _thinned(cases), tuple(name for name, _ in plan.structures), "mm" if plan.orientation else "px"
-    )
+    return Findings(_thinned(cases), tuple(name for name, _ in plan.structures), plan.unit)
 
 
 def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -97,13 +97,12 @@ def _class_facts(seen: Fingerprint, plan: Plan | None, unit: str) -> list[Fact]:
 
 def plan_facts(plan: Plan) -> list[Fact]:
     """How every case is prepared."""
-    unit = "mm" if plan.orientation else "px"
     classes = zip(map(describe, plan.label_values), plan.label_names, strict=False)
     levels = "; ".join(size_text(stride, sign="×") for stride in plan.strides)
     return [
         Fact("classes", ", ".join(f"{value} {name}" for value, name in classes)),
         Fact("orientation", plan.orientation or "as in the picture"),
-        Fact("spacing", size_text(plan.spacing, sign="×") + f" {unit}"),
+        Fact("spacing", size_text(plan.spacing, sign="×") + f" {plan.unit}"),
         Fact("crop", plan.crop),
         Fact("normalisation", ", ".join(dict.fromkeys(plan.normalizations))),
         Fact("patch", size_text(plan.patch_size, sign="×")),

@@ -91,11 +91,11 @@ def _data(splits: Splits | None, result: Result, seen: Fingerprint | None, confi
 def _preparation(plan: Plan | None) -> str:
     if plan is None:
         return ""
-    unit, noun = ("mm", "voxels") if plan.orientation else ("px", "pixels")
+    noun = "voxels" if plan.orientation else "pixels"
     turned = f"turned to {plan.orientation} axes, " if plan.orientation else ""
     names = ", ".join(plan.label_names[1:])
     return (
-        f"Images were {turned}resampled to {size_text(plan.spacing, 3)} {unit}, cropped: {plan.crop}, "
+        f"Images were {turned}resampled to {size_text(plan.spacing, 3)} {plan.unit}, cropped: {plan.crop}, "
         "normalised: "
         f"{', '.join(dict.fromkeys(plan.normalizations))}. Windows of {size_text(plan.patch_size)} {noun}. "
         f"Labels: {names}."

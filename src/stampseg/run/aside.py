@@ -55,8 +55,8 @@ def with_people_aside(
         except (StampsegError, OSError) as error:
             problems[case.id] = str(error)
             reporter.note(f"kept aside, not compared: {error}", Level.WARNING)
-    unit = "mm" if opened.plan.orientation else "px"
-    found = Evaluation(tuple(rows), 1.0, unit, people={case.id: case.group for case in cases})
+    people = {case.id: case.group for case in cases}
+    found = Evaluation(tuple(rows), 1.0, opened.plan.unit, people=people)
     found.write(folder.test / FIGURES, overwrite=True)
     result = result.model_copy(update={"test": _record(found, problems)})
     RESULT.write(folder.path, result)

@@ -13,7 +13,7 @@ from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.readers import read_image
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, size_unit, steps_in_words
+from ..data.postprocess import Postprocessing, steps_in_words
 from ..data.splits import read_splits
 from ..evaluation.evidence import LEAST_PEOPLE, Trial, find_steps
 from ..evaluation.predicted import Predicted
@@ -52,7 +52,7 @@ def settle_on_validation(
             classes, _ = opened.segment(opened.prepare(image))
             (Path(place) / str(number)).write_bytes(zlib.compress(classes.tobytes(), 1))
         steps, trials = find_steps(
-            lambda: _pairs(cases, opened.plan, Path(place)), opened.plan.label_names, unit_of(opened.plan)
+            lambda: _pairs(cases, opened.plan, Path(place)), opened.plan.label_names, opened.plan.size_unit
         )
     people = len({case.group for case in cases})
     where = f"on {counted(len(cases), 'validation case')} of {people} people"
@@ -73,17 +73,12 @@ def settle(
     if not folder.model.is_file() or not trials:
         return result
     store_steps(folder.model, steps, trusted)
-    words = steps_in_words(steps, plan.label_names, unit_of(plan)) or "none"
+    words = steps_in_words(steps, plan.label_names, plan.size_unit) or "none"
     if steps:
         reporter.note(f"post-processing that helped {where}: {words}")
     found = result.model_copy(update={"postprocess": words, "trials": trials})
     RESULT.write(folder.path, found)
     return found
-
-
-def unit_of(plan: Plan) -> str:
-    """Of the sizes of pieces."""
-    return size_unit(plan.spatial_dims, plan.orientation is None)
 
 
 def _pairs(cases: list[Case], plan: Plan, place: Path) -> Iterator[Predicted]:

@@ -16,7 +16,7 @@ from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import segmentation_name
 from ..data.known import Known
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, size_unit, steps_in_words
+from ..data.postprocess import Postprocessing, steps_in_words
 from .channels import inputs_of
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel, check_order
@@ -200,9 +200,8 @@ def _check_confidence(opened: OpenModel | Ensemble, wanted: bool, fail_below: fl
 
 def _changed_words(written: Sequence[Written], steps: Postprocessing, plan: Plan) -> str:
     count = sum(result.changed > 0 for result in written)
-    unit = size_unit(plan.spatial_dims, plan.orientation is None)
     return (
-        f"post-processing ({one_line(steps_in_words(steps, plan.label_names, unit))}): changed "
+        f"post-processing ({one_line(steps_in_words(steps, plan.label_names, plan.size_unit))}): changed "
         f"{count} of {counted(len(written), 'mask')}"
     )
 

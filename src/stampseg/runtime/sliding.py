@@ -52,9 +52,9 @@ def segment_pieces(
     mirror: bool = False,
     listener: Listener | None = None,
 ) -> tuple[np.ndarray, int]:
-    """Class index of every voxel of a prepared case, uint8 on the grid that its geometry leads back to.
+    """Class index of every voxel of a prepared case, on the grid that its geometry leads back to.
 
-    Of classes that are one piece by the plan, the surest piece is kept; how many others were left out is
+    It is uint8, or uint16 of more than 256 classes. Of classes that are one piece by the plan, the surest piece is kept; how many others were left out is
     the second value.
 
     Args:

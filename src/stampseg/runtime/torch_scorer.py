@@ -76,7 +76,7 @@ def predict_case(
     batch_size: int = 1,
     mirror: bool = False,
 ) -> np.ndarray:
-    """Class index of every voxel, (*S) uint8 on the case's own grid.
+    """Class index of every voxel, (*S) on the case's own grid; uint8, or uint16 of more than 256 classes.
 
     Args:
         network: (B, C, *P) -> class logits (B, K, *P), or several maps of which the first counts; its
@@ -98,7 +98,7 @@ def predict_case(
 def predict_working(
     network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device, *, batch_size: int = 1
 ) -> np.ndarray:
-    """Class index of every voxel, (*S) uint8, of a prepared image (C, *S) on its own grid."""
+    """Class index of every voxel, (*S), of a prepared image (C, *S) on its own grid."""
     prepared = Prepared(image, None, Geometry.working(image.shape[1:]))
     with scoring(network, device) as scorer:
         return segment_windows(prepared, plan, scorer, batch_size=batch_size)

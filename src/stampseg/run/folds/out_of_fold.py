@@ -22,7 +22,6 @@ from ...evaluation.people import how_read, over_people
 from ...evaluation.predicted import Predicted
 from ...runtime.model import open_scorer
 from ..folder import RunFolder
-from ..postprocess import unit_of
 from ..reporters import Reporter
 from ..spec import RunSpec
 from .records import OUT_OF_FOLD, FoldCase, Folds, LabelDice
@@ -57,14 +56,13 @@ def measured(folder: RunFolder, folds: Folds, dataset: Dataset, spec: RunSpec, r
     plan = PLAN.read(folder.path / FOLDS_FOLDER / "0")
     _predict(folder.path, held, spec, reporter)
     rows = [row for each in held for row in _metrics(each, _pair(each, plan), plan)]
-    unit = "px" if plan.orientation is None else "mm"
-    Evaluation(tuple(rows), 1.0, unit).write(folder.path / METRICS_FILE, overwrite=True)
+    Evaluation(tuple(rows), 1.0, plan.unit).write(folder.path / METRICS_FILE, overwrite=True)
     labels = _labels(rows, {each.case.id: each.case.group for each in held}, plan)
     steps: Postprocessing = ()
     trials: tuple[Trial, ...] = ()
     if not plan.regions:  # a piece of a part of a region is no piece of the region
         steps, trials = find_steps(
-            lambda: (_pair(each, plan) for each in held), plan.label_names, unit_of(plan)
+            lambda: (_pair(each, plan) for each in held), plan.label_names, plan.size_unit
         )
     return folds.model_copy(
         update={
