@@ -54,8 +54,8 @@ def segment_pieces(
 ) -> tuple[np.ndarray, int]:
     """Class index of every voxel of a prepared case, on the grid that its geometry leads back to.
 
-    It is uint8, or uint16 of more than 256 classes. Of classes that are one piece by the plan, the surest piece is kept; how many others were left out is
-    the second value.
+    It is uint8, or uint16 of more than 256 classes. Of classes that are one piece by the plan, the surest
+    piece is kept; how many others were left out is the second value.
 
     Args:
         prepared: the case.
