@@ -64,7 +64,7 @@ class Fake:
             lambda config, seen: [Candidate(name, {}, f"words of {name}") for name in dice],
         )
         monkeypatch.setattr(race._Race, "_people", self.people)
-        monkeypatch.setattr(race, "_opened", lambda place, spec: (place, spec))
+        monkeypatch.setattr(race, "opened", lambda place, spec: (place, spec))
 
     def carry_out(self, place: Any, spec: Any) -> Any:
         self.ran.append((place.parent.parent.name, int(place.name)))

@@ -128,16 +128,25 @@ def _planned(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Folds:
         for fold in stored.folds:
             without_held_out(dataset, fold)
         return stored
-    check_options(spec.config)
-    ignored = ignored_value(spec.config.data.ignore_label, dataset.ignored)
-    relabel = choose_labels(spec.config.data, dataset.label_names, ignored, dataset.regions).relabel
-    folds, words = make_folds(dataset, spec.data, spec.config, values_held(ignored, relabel))
+    folds, words = folds_of(dataset, spec.data, spec.config)
     planned = Folds(words=words, folds=tuple(folds))
     FOLDS.write(folder.path, planned)
     return planned
 
 
-def check_options(config: Config) -> None:
+def folds_of(dataset: Dataset, data: Path, config: Config) -> tuple[list[Fold], str]:
+    """Who is held out with whom, and in words how that was chosen.
+
+    Raises:
+        ConfigError: options that do not go with folds, or more folds than people.
+    """
+    _check_options(config)
+    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
+    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
+    return make_folds(dataset, data, config, values_held(ignored, relabel))
+
+
+def _check_options(config: Config) -> None:
     """Refuse what does not go with folds.
 
     Raises:
@@ -185,18 +194,21 @@ def fold_spec(spec: RunSpec, fold: Fold) -> RunSpec:
     return replace(spec, config=config.merged({"labels": None, "train": changes}), fold=fold)
 
 
+def opened(place: Path, spec: RunSpec) -> tuple[RunFolder, RunSpec]:
+    """The folder of one of several runs, new or where it was stopped, and what is asked of it."""
+    if (place / SPEC.name).is_file():
+        folder = RunFolder.reopen(place)
+        return folder, folder.spec.on_devices(spec.config.devices)
+    return RunFolder.create(place, spec), spec
+
+
 def _opened(place: Path, spec: RunSpec, dataset: Dataset, shared: Plan | None) -> tuple[RunFolder, RunSpec]:
-    """The folder of a fold, new or where it was stopped, with its plan if images are prepared as in a shared
-    one; and what is asked of it."""
+    """The same of a fold, with its plan if images are prepared as in a shared one."""
     plan = None
     if shared is not None and RunFolder(place).plan() is None:  # before the folder: the data may be refused
         own = survey(dataset, spec.config).plan  # what labels are like is known of those who train alone
         plan = own.prepared_as(shared)
-    if (place / SPEC.name).is_file():
-        folder = RunFolder.reopen(place)
-        spec = folder.spec.on_devices(spec.config.devices)
-    else:
-        folder = RunFolder.create(place, spec)
+    folder, spec = opened(place, spec)
     if plan is not None:
         folder.settle(PLAN, plan, "how the cases are prepared")
     return folder, spec

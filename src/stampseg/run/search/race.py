@@ -17,17 +17,15 @@ from ...core.config import Config
 from ...core.run_folder import FOLDS_FOLDER, SEARCH_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
-from ...data.folds import make_folds, without_held_out
-from ...data.labels import ignored_value
-from ...data.relabelling import choose_labels
+from ...data.folds import without_held_out
 from ...evaluation.selection import Corrected, corrected, survivors
 from ..folder import RunFolder
-from ..folds.cross_validation import CarryOut, check_options, fold_spec
+from ..folds.cross_validation import CarryOut, fold_spec, folds_of, opened
 from ..folds.out_of_fold import measured
 from ..folds.records import Folds
 from ..reporters import Reporter, Reporters
-from ..spec import SPEC, RunSpec
-from ..survey import survey, values_held
+from ..spec import RunSpec
+from ..survey import survey
 from .candidates import DEFAULT, candidates
 from .records import SEARCH, Entrant, Search, read_search
 
@@ -86,13 +84,10 @@ def settled_for_search(config: Config) -> Config:
 
 def _planned(spec: RunSpec, dataset: Dataset) -> Search:
     config = spec.config
-    check_options(config)
     if config.train.folds is None and config.train.fold_column is None:
         people = len({case.group for case in dataset.cases})
         config = config.merged({"train": {"folds": max(2, min(FOLDS, people))}})
-    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
-    folds, words = make_folds(dataset, spec.data, config, values_held(ignored, relabel))
+    folds, words = folds_of(dataset, spec.data, config)
     seen = survey(dataset, settled_for_search(config))
     entrants = [
         Entrant(name=one.name, words=one.words, changes=one.changes) for one in candidates(spec.config, seen)
@@ -161,18 +156,21 @@ class _Race:
         run = place / FOLDS_FOLDER / str(number)
         if not RunFolder(run).ended:
             without_held_out(self._dataset, fold)
-            spec = replace(self._spec, config=_searched(_with(self._spec.config, entrant)))
-            self._carry_out(*_opened(run, fold_spec(spec, fold)))
+            self._carry_out(*opened(run, fold_spec(self._spec_of(entrant), fold)))
         people = self._people(place, number, entrant)
         self._keep(entrant.model_copy(update={
             "folds": number + 1, "people": people, "mean": float(np.mean(list(people.values()))),
         }))  # fmt: skip
 
+    def _spec_of(self, entrant: Entrant) -> RunSpec:
+        """Of a setting's runs, which search no further."""
+        config = settled_for_search(_with(self._spec.config, entrant))
+        return replace(self._spec, config=config.merged({"train": {"search": False, "budget": None}}))
+
     def _people(self, place: Path, number: int, entrant: Entrant) -> dict[str, float]:
         """Dice of everybody who was held out so far, mean over their cases."""
         folds = Folds(words=self._found.words, folds=self._found.folds[: number + 1])
-        spec = replace(self._spec, config=_searched(_with(self._spec.config, entrant)))
-        found = measured(RunFolder(place), folds, self._dataset, spec, Reporters([]))
+        found = measured(RunFolder(place), folds, self._dataset, self._spec_of(entrant), Reporters([]))
         figures: dict[str, list[float]] = {}
         for case in found.cases:
             if case.mean is not None:
@@ -207,18 +205,6 @@ class _Race:
         changes["seconds"] = self._clock() - self._begun
         self._found = self._found.model_copy(update=changes)
         SEARCH.write(self._folder.path, self._found)
-
-
-def _searched(config: Config) -> Config:
-    """Options of the runs of a search: they search no further."""
-    return settled_for_search(config).merged({"train": {"search": False, "budget": None}})
-
-
-def _opened(place: Path, spec: RunSpec) -> tuple[RunFolder, RunSpec]:
-    if (place / SPEC.name).is_file():
-        folder = RunFolder.reopen(place)
-        return folder, folder.spec.on_devices(spec.config.devices)
-    return RunFolder.create(place, spec), spec
 
 
 def _why(of: Corrected, best: str, people: int) -> str:
