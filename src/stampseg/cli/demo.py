@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..core.config import Config
+from ..core.run_folder import MODEL_FILE
 from ..core.target import Target
 from ..data.demo import DemoData, make_demo_data
 from ..data.inputs import find_inputs
@@ -18,7 +19,6 @@ from ..evaluation.evaluation import Evaluation
 from ..evaluation.folders import evaluate_folder
 from ..evaluation.metrics import UNION
 from ..evaluation.overlay import contact_sheet, save_overlay
-from ..networks.model_file import MODEL_FILE
 from ..run.folder import RunFolder, check_free
 from ..run.records import Result
 from ..run.spec import RunSpec

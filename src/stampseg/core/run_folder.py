@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+SPEC_FILE = "run.json"  # what was asked of the run
+MODEL_FILE = "model.safetensors"  # the chosen network
 RESULT_FILE = "result.json"  # what came of the run, once it has ended
 FINGERPRINT_FILE = "fingerprint.json"  # what is known of its training cases
 CONFIG_FILE = "config.yaml"  # the options that the run began with
@@ -13,6 +15,8 @@ FOLDS_FOLDER = "folds"  # with a run folder for each fold of a cross-validation
 FOLDS_FILE = "folds.json"  # which folds there are
 SEARCH_FOLDER = "search"  # with a folder for each setting of a search, and its folds
 SEARCH_FILE = "search.json"  # which settings there are
+TENSORBOARD_FOLDER = "tensorboard"  # with event files, where they are asked for
+MLFLOW_FILE = "mlflow.db"  # likewise
 CHECKPOINTS = "checkpoint"  # a folder, while the run has not ended
 
 

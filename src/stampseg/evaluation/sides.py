@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.run_folder import CONFIG_FILE
+from ..core.run_folder import CONFIG_FILE, SPEC_FILE
 from ..data.io.formats import list_labels
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.layouts import SUGGESTED
 from ..data.pairing import name_of
 
-RUN_FILES = ("run.json", CONFIG_FILE)  # in every run folder, below which masks are predicted ones
+RUN_FILES = (SPEC_FILE, CONFIG_FILE)  # in every run folder, below which masks are predicted ones
 DRAFTS = "drafts"  # the folder of them that `suggest` writes
 DEPTH = 3  # folders above the masks in which it is looked for
 

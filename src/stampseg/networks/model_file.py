@@ -26,14 +26,13 @@ from ..core.errors import ModelFileError, StampsegError
 from ..core.files import write_whole
 from ..core.json_file import JsonFile
 from ..core.options import Options
-from ..core.run_folder import CONFIG_FILE, ROUNDS_FOLDER, failure_of
+from ..core.run_folder import CONFIG_FILE, MODEL_FILE, ROUNDS_FOLDER, failure_of
 from ..data.plan import Plan
 from ..data.postprocess import Postprocessing, check_steps
 from .meta import at_most_layers
 from .registry import NetworkSpec
 from .skeleton import skeleton
 
-MODEL_FILE = "model.safetensors"  # the network of a run folder
 KEY = "stampseg"  # of the description in the metadata
 LAYERS_PER_WEIGHT = 100
 MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description

@@ -6,6 +6,7 @@ import statistics
 
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigError
+from ..core.run_folder import CONFIG_FILE
 from ..core.text import counted, size_text
 from ..core.yaml import read_yaml
 from ..data.fingerprint import Fingerprint
@@ -57,7 +58,7 @@ def methods_of(record: Record, findings: Findings) -> str:
 
 def _config(record: Record) -> Config | None:
     try:
-        return parse_config(read_yaml(record.config) or {}, "config.yaml")
+        return parse_config(read_yaml(record.config) or {}, CONFIG_FILE)
     except (ConfigError, ValueError):
         return None
 

@@ -9,11 +9,10 @@ from typing import TypeVar
 
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
-from ..core.run_folder import CONFIG_FILE, ROUNDS_FOLDER
+from ..core.run_folder import CONFIG_FILE, MODEL_FILE, ROUNDS_FOLDER
 from ..data.fingerprint import FINGERPRINT, Fingerprint
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS, Splits
-from ..networks.model_file import MODEL_FILE
 from ..run.folds.records import FOLDS, Folds
 from ..run.records import NOTES, RESULT, ROUNDS, NoteRecord, Result, RoundRecord
 from ..run.search.records import SEARCH, Search

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ..core.config import Config
-from ..core.run_folder import FOLDS_FOLDER
+from ..core.run_folder import FOLDS_FOLDER, MODEL_FILE
 from ..data.calibration import LEAST_PEOPLE, Calibration
 from ..data.cases import Dataset
 from ..data.folds import Fold
 from ..data.loaders import CaseCache, ValidationCases
 from ..networks.device import lay_out, resolve_device
-from ..networks.model_file import MODEL_FILE, load_model, save_model
+from ..networks.model_file import load_model, save_model
 from ..train.calibration import calibration_of, joined, measure
 from .learner import Task
 

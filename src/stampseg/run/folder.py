@@ -33,15 +33,17 @@ from ..core.run_folder import (
     CONFIG_FILE,
     FOLDS_FILE,
     FOLDS_FOLDER,
+    MLFLOW_FILE,
+    MODEL_FILE,
     ROUNDS_FOLDER,
     SEARCH_FILE,
     SEARCH_FOLDER,
+    TENSORBOARD_FOLDER,
 )
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
 from ..data.splits import SPLITS
-from ..networks.model_file import MODEL_FILE
 from ..train.round import Round
 from .checkpoint import delete_checkpoints
 from .lock import LOCK, OWNER_FILE, FolderLock
@@ -52,7 +54,7 @@ LOG_FILE = "log.txt"
 TEST = "test"  # figures and masks of the people kept aside
 # What a run writes before its first round. While the specification is there it can be resumed: it goes last.
 _EARLY = (
-    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, "mlflow.db", FOLDS_FILE,
+    CONFIG_FILE, PLAN.name, FINGERPRINT.name, SPLITS.name, NOTES.name, LOG_FILE, MLFLOW_FILE, FOLDS_FILE,
     SEARCH_FILE, SPEC.name,
 )  # fmt: skip
 T = TypeVar("T", bound=BaseModel)
@@ -263,7 +265,7 @@ class RunFolder:
         self._close_log()
         self.release()
         if self._new:
-            events = self.path / "tensorboard"
+            events = self.path / TENSORBOARD_FOLDER
             for path in (*(self.path / name for name in _EARLY), *events.glob("events.out.tfevents.*")):
                 with suppress(OSError):
                     path.unlink()

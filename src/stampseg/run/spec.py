@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, PlainSerializer
 from ..core.config import Config, parse_config
 from ..core.errors import ConfigError, DataError
 from ..core.json_file import JsonFile
+from ..core.run_folder import SPEC_FILE
 from ..core.text import some
 from ..data.folds import Fold
 from ..data.splits import Entry, Splits
@@ -95,7 +96,7 @@ class RunSpec:
         return sorted(names | (others - {"devices"}))
 
 
-SPEC = JsonFile("run.json", RunSpec, remedy="start the run again in a new folder")
+SPEC = JsonFile(SPEC_FILE, RunSpec, remedy="start the run again in a new folder")
 
 
 def read_spec(folder: Path) -> RunSpec:

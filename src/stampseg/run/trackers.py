@@ -11,6 +11,7 @@ from typing import Any
 from ..core.config import Config, Tracker
 from ..core.level import Level
 from ..core.packages import require
+from ..core.run_folder import MLFLOW_FILE, TENSORBOARD_FOLDER
 from ..train.round import Round
 from .reporters import Reporter
 
@@ -60,7 +61,7 @@ class _TensorBoard:
         require("tensorboard", "`track` tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder / "tensorboard"))
+        self.writer = SummaryWriter(str(folder / TENSORBOARD_FOLDER))
 
     def __enter__(self) -> _TensorBoard:
         return self
@@ -93,7 +94,7 @@ class _MLflow:
         mlflow = require("mlflow", "`track` mlflow")
         if "MLFLOW_TRACKING_URI" not in os.environ:
             require("sqlalchemy", "`track` mlflow")
-        store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.absolute() / 'mlflow.db'}")
+        store = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.absolute() / MLFLOW_FILE}")
         self.client: Any = mlflow.tracking.MlflowClient(tracking_uri=store)
         past = self.client.get_experiment_by_name("stampseg")
         experiment = past.experiment_id if past is not None else self.client.create_experiment("stampseg")

@@ -17,7 +17,7 @@ import numpy as np
 from ..core.errors import ConfigError, ModelFileError
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
-from ..core.run_folder import FOLDS_FILE, FOLDS_FOLDER
+from ..core.run_folder import FOLDS_FILE, FOLDS_FOLDER, MODEL_FILE
 from ..core.text import some
 from ..data.boxes import as_slices
 from ..data.inverse import BLOCK, Rows, highest, margins_of
@@ -229,7 +229,7 @@ def _folds_of(model: Path, ensemble: bool) -> list[Path] | None:
         return None
     wanted = len(JsonFile(FOLDS_FILE, _Listed).read_file(listed).folds) if listed.is_file() else 0
     runs.sort(key=lambda path: int(path.name))
-    unfinished = [run.name for run in runs if not (run / "model.safetensors").is_file()]
+    unfinished = [run.name for run in runs if not (run / MODEL_FILE).is_file()]
     if unfinished or len(runs) < wanted:
         gone = unfinished or [str(number) for number in range(len(runs), wanted)]
         raise ModelFileError(

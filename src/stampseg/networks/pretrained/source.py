@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
 from ...core.errors import ConfigError, ModelFileError
+from ...core.run_folder import MODEL_FILE
 from ...core.text import shape_text
 from ..custom import is_import_path
-from ..model_file import MODEL_FILE, put_state, read_description
+from ..model_file import put_state, read_description
 from ..skeleton import check_example
 from .checkpoint import find_weights, read_checkpoint, readings
 from .monai_bundle import CONFIGS, is_bundle, open_bundle

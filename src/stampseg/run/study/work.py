@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ...core.errors import DataError, StampsegError, TrainingError
-from ...core.run_folder import CHECKPOINTS
+from ...core.run_folder import CHECKPOINTS, RESULT_FILE
 from ...core.text import counted, some
 from ..records import ROUNDS
 from .command import LOG
@@ -147,7 +147,7 @@ def progress(place: Path) -> object:
     return (
         rounds.stat().st_size if rounds.is_file() else 0,
         tuple((path.name, path.stat().st_mtime_ns) for path in files if path.is_file()),
-        (run / "result.json").is_file(),
+        (run / RESULT_FILE).is_file(),
     )
 
 
