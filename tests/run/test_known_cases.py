@@ -11,7 +11,7 @@ from PIL import Image
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.data.known import trained_on
-from stampseg.data.splits import Entry, Splits, read_splits
+from stampseg.data.splits import SplitCase, Splits, read_splits
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 
@@ -60,7 +60,7 @@ def splits_of(run: Path) -> Splits:
     return splits
 
 
-def ids(entries: tuple[Entry, ...]) -> set[str]:
+def ids(entries: tuple[SplitCase, ...]) -> set[str]:
     return {entry.id for entry in entries}
 
 
@@ -97,12 +97,12 @@ def test_where_all_are_known_none_validates_and_it_is_said(
 
 def test_copies_of_the_same_name_are_known_and_namesakes_are_not(pictures: Path, tmp_path: Path) -> None:
     cases = find_dataset(pictures).cases
-    entries = [Entry.of(case) for case in cases[:2]]
+    entries = [SplitCase.of(case) for case in cases[:2]]
     moved = shutil.copytree(pictures, tmp_path / "moved")
     assert [case.id for case in trained_on(find_dataset(moved).cases, entries)] == ["0", "1"]
     Image.new("L", (48, 40)).save(moved / "images" / "0.png")
     assert [case.id for case in trained_on(find_dataset(moved).cases, entries)] == ["1"]
-    old = Entry(id="0")  # of before the files were written down
+    old = SplitCase(id="0")  # of before the files were written down
     assert trained_on(cases, [old]) == []
     gone = Case("0", "0", (tmp_path / "gone.png",), tmp_path / "gone_mask.png")
     assert trained_on([gone], entries) == []

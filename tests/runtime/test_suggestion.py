@@ -14,7 +14,7 @@ from PIL import Image
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.formats import series_images
-from stampseg.data.splits import SPLITS, Entry
+from stampseg.data.splits import SPLITS, SplitCase
 from stampseg.networks.model_file import load_model, save_model
 from stampseg.runtime import suggestion
 from stampseg.runtime.suggestion import read_suggested, suggest
@@ -106,9 +106,9 @@ def test_what_was_kept_aside_with_its_label_is_not_suggested(run: tuple[Path, Pa
     data, model = run
     shutil.copytree(model, tmp_path / "run")
 
-    def entry(name: str, label: bool = True) -> Entry:
+    def entry(name: str, label: bool = True) -> SplitCase:
         image, mask = (data / part / f"{name}.png" for part in ("images", "masks"))
-        return Entry.of(Case(name, name[:2], (image,), mask if label else None))
+        return SplitCase.of(Case(name, name[:2], (image,), mask if label else None))
 
     aside = {"test": (entry("p1-IM-0"), entry("p3-IM-0", False)), "held_out": (entry("p2-IM-0"),)}
     SPLITS.write(tmp_path / "run", SPLITS.read(model).model_copy(update=aside))

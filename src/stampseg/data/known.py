@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import DataError
 from .cases import Case
 from .identity import files_of
-from .splits import Entry, digest_of
+from .splits import SplitCase, digest_of
 
 FILES, VOXELS = "trained_on", "trained_on_voxels"  # of a model file, in what it says of its making
 
@@ -23,7 +23,7 @@ def digests_in(provenance: Mapping[str, Any], *keys: str) -> tuple[str, ...]:
 class Known:
     """Knows the cases that a network has learnt from: the same image files, or copies of them."""
 
-    def __init__(self, entries: Iterable[Entry], digests: Collection[str] = ()) -> None:
+    def __init__(self, entries: Iterable[SplitCase], digests: Collection[str] = ()) -> None:
         """Args:
         entries: of a splits.json. Older ones do not say what is in the image files alone: copies are then
             found by name and label.
@@ -53,7 +53,9 @@ class Known:
         return False
 
 
-def trained_on(cases: Sequence[Case], entries: Iterable[Entry], digests: Collection[str] = ()) -> list[Case]:
+def trained_on(
+    cases: Sequence[Case], entries: Iterable[SplitCase], digests: Collection[str] = ()
+) -> list[Case]:
     """The cases that a network has learnt from, by what `Known` is told."""
     known = Known(entries, digests)
     return [case for case in cases if known.holds(case)]

@@ -108,7 +108,7 @@ class Split:
     unused: tuple[Case, ...] = ()
     unlabelled: tuple[Case, ...] = ()
     level: Level = Level.INFO
-    known: tuple[Entry, ...] = ()
+    known: tuple[SplitCase, ...] = ()
     test: tuple[Case, ...] = ()
     held_out: tuple[Case, ...] = ()
 
@@ -312,7 +312,7 @@ def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> st
     )
 
 
-class Entry(FileRecord):
+class SplitCase(FileRecord):
     """A case in splits.json; its paths are good from anywhere. Older runs know less of it."""
 
     id: str
@@ -324,8 +324,8 @@ class Entry(FileRecord):
     image_digest: str | None = None  # of what is in the image files
 
     @classmethod
-    def of(cls, case: Case, *, digest: bool = True) -> Entry:
-        """The entry of a case; reads its files for the digest."""
+    def of(cls, case: Case, *, digest: bool = True) -> SplitCase:
+        """A case; reads its files for the digest."""
         return cls(
             id=case.id,
             group=case.group,
@@ -338,22 +338,22 @@ class Entry(FileRecord):
 
     @property
     def case(self) -> Case:
-        """The case of this entry; whether its files are there is not looked at."""
+        """As a case; whether its files are there is not looked at."""
         return Case(self.id, self.group or self.id, self.images, self.label, self.organs)
 
 
 class Splits(FileRecord):
     """Who trained, who validated, and whose scans were learnt from without labels."""
 
-    training: tuple[Entry, ...] = ()
-    validation: tuple[Entry, ...] = ()
-    unlabelled: tuple[Entry, ...] = ()  # without digests: there may be very many
-    known: tuple[Entry, ...] = ()  # who trained the network that was pruned, in other runs
-    test: tuple[Entry, ...] = ()  # kept aside from all of these, predicted when the run had ended
-    held_out: tuple[Entry, ...] = ()  # of the same fold: predicted when the run had ended
+    training: tuple[SplitCase, ...] = ()
+    validation: tuple[SplitCase, ...] = ()
+    unlabelled: tuple[SplitCase, ...] = ()  # without digests: there may be very many
+    known: tuple[SplitCase, ...] = ()  # who trained the network that was pruned, in other runs
+    test: tuple[SplitCase, ...] = ()  # kept aside from all of these, predicted when the run had ended
+    held_out: tuple[SplitCase, ...] = ()  # of the same fold: predicted when the run had ended
 
     @property
-    def learnt_from(self) -> tuple[Entry, ...]:
+    def learnt_from(self) -> tuple[SplitCase, ...]:
         """Cases whose labels the network has seen."""
         return (*self.training, *self.known)
 
@@ -361,12 +361,12 @@ class Splits(FileRecord):
     def of(cls, split: Split) -> Splits:
         """As it is written; reads the files of all cases."""
         return cls(
-            training=tuple(map(Entry.of, split.training)),
-            validation=tuple(map(Entry.of, split.validation)),
-            unlabelled=tuple(Entry.of(case, digest=False) for case in split.unlabelled),
+            training=tuple(map(SplitCase.of, split.training)),
+            validation=tuple(map(SplitCase.of, split.validation)),
+            unlabelled=tuple(SplitCase.of(case, digest=False) for case in split.unlabelled),
             known=split.known,
-            test=tuple(map(Entry.of, split.test)),
-            held_out=tuple(map(Entry.of, split.held_out)),
+            test=tuple(map(SplitCase.of, split.test)),
+            held_out=tuple(map(SplitCase.of, split.held_out)),
         )
 
 

@@ -17,7 +17,7 @@ from ..data.io.readers import read_image
 from ..data.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..data.splits import SPLITS, Entry, Splits, read_splits
+from ..data.splits import SPLITS, SplitCase, Splits, read_splits
 from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
@@ -82,7 +82,7 @@ def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
     return Trial(tuple(cases[:most]), tuple(training or cases)[:CALIBRATION_CASES], "named images")
 
 
-def _there(entries: Sequence[Entry]) -> list[Case]:
+def _there(entries: Sequence[SplitCase]) -> list[Case]:
     """The cases whose images are still there, with their labels if these are."""
     cases = [entry.case for entry in entries if entry.images and all(map(Path.exists, entry.images))]
     return [

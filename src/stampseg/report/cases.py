@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
 from ..data.preprocess import find_orientation, orient, oriented_spacing
-from ..data.splits import Entry
+from ..data.splits import SplitCase
 from ..evaluation.metrics import UNION, volume_text
 from ..runtime.compared import Compared, compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
@@ -131,7 +131,7 @@ def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:
 AGAIN = "name their data set when this report is written again"
 
 
-def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
+def case_of(entry: SplitCase, data: Dataset | None = None) -> Case | str:
     """The case of a line of splits.json, or why it cannot be had, in words."""
     if data is not None:
         named = [case for case in data.cases if case.id == entry.id]
@@ -144,7 +144,7 @@ def case_of(entry: Entry, data: Dataset | None = None) -> Case | str:
     return entry.case
 
 
-def _finding(entry: Entry, opened: OpenNetwork, data: Dataset | None, most: int) -> Finding:
+def _finding(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: int) -> Finding:
     plan = opened.plan
     group = entry.group or ""
     case = case_of(entry, data)

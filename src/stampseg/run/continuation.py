@@ -20,7 +20,7 @@ from ..data.fingerprint import FINGERPRINT
 from ..data.identity import files_of
 from ..data.io.formats import is_there
 from ..data.plan import Plan
-from ..data.splits import Entry, Splits, digest_of, read_splits
+from ..data.splits import SplitCase, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
 from ..runtime.suggestion import CORRECTED, TABLE, read_suggested, strangers
@@ -234,7 +234,7 @@ def _check_there(run: Path, cases: Iterable[Case]) -> None:
             )
 
 
-def _by_image(splits: Splits) -> dict[str, Entry]:
+def _by_image(splits: Splits) -> dict[str, SplitCase]:
     """The cases of the earlier run by what is in their image files."""
     entries = (entry for side in SIDES for entry in getattr(splits, side))
     return {entry.image_digest or digest_of(entry.images): entry for entry in entries}

@@ -14,7 +14,7 @@ from ..core.json_file import JsonFile
 from ..core.run_folder import SPEC_FILE
 from ..core.text import some
 from ..data.folds import Fold
-from ..data.splits import Entry, Splits
+from ..data.splits import SplitCase, Splits
 
 
 def _checked(values: object) -> object:
@@ -126,7 +126,7 @@ def case_differences(before: Splits, now: Splits) -> str:
     return f" ({said})" if said else ""
 
 
-def _labelled(splits: Splits) -> tuple[Entry, ...]:
+def _labelled(splits: Splits) -> tuple[SplitCase, ...]:
     return (*splits.training, *splits.validation, *splits.test, *splits.held_out)
 
 

@@ -33,7 +33,7 @@ from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.regions import ValueRegion, regions_of_classes
 from ..data.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
-from ..data.splits import Entry, Split, Splits, draw_cases, read_splits, split_cases
+from ..data.splits import Split, SplitCase, Splits, draw_cases, read_splits, split_cases
 from ..data.unlabelled import with_unlabelled
 from ..data.values import Counted
 from ..networks.factory import fixed_strides, spec_strides
@@ -239,7 +239,7 @@ def seldom(seen: Survey) -> list[str]:
     ]
 
 
-def _known_to(source: Source | None) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+def _known_to(source: Source | None) -> tuple[tuple[SplitCase, ...], tuple[SplitCase, ...]]:
     """The cases that a network of ours was trained on, and that were kept aside, as its run folder says."""
     if source is None or source.kind != "stampseg model":
         return (), ()

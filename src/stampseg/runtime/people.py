@@ -11,7 +11,7 @@ from ..core.errors import ConfigError, DataError, one_line
 from ..core.run_folder import CONFIG_FILE, run_folder_of
 from ..core.text import some
 from ..data.cases import Case, match_group
-from ..data.splits import SPLITS, Entry, read_splits
+from ..data.splits import SPLITS, SplitCase, read_splits
 
 
 def regex_of(model: Path) -> str | None:
@@ -25,9 +25,9 @@ def regex_of(model: Path) -> str | None:
     return load_config(folder / CONFIG_FILE).group_regex if there else None
 
 
-def learnt_from(models: Sequence[Path]) -> list[Entry]:
+def learnt_from(models: Sequence[Path]) -> list[SplitCase]:
     """The cases that models were trained on, as far as their run folders say."""
-    entries: list[Entry] = []
+    entries: list[SplitCase] = []
     for model in models:
         with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
             splits = read_splits(run_folder_of(model))
@@ -36,7 +36,7 @@ def learnt_from(models: Sequence[Path]) -> list[Entry]:
 
 
 def other_scans_of_the_trained(
-    cases: Sequence[Case], known: Collection[str], models: Sequence[Path], entries: Sequence[Entry]
+    cases: Sequence[Case], known: Collection[str], models: Sequence[Path], entries: Sequence[SplitCase]
 ) -> list[str]:
     """A sentence where people trained the network, whose other scans are segmented now.
 

@@ -24,7 +24,7 @@ from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
-from ..data.splits import Entry, read_splits
+from ..data.splits import SplitCase, read_splits
 from .channels import inputs_of
 from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer
@@ -228,7 +228,7 @@ def _images_of(row: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     return tuple(folder / row[name] for name in ("image", *names))
 
 
-def _labelled(model: Path) -> tuple[Sequence[Entry], Sequence[Entry]]:
+def _labelled(model: Path) -> tuple[Sequence[SplitCase], Sequence[SplitCase]]:
     """Scans whose labels made the network, and those that were kept aside with their labels."""
     with suppress(DataError):
         splits = read_splits(run_folder_of(model))
