@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -221,9 +222,8 @@ class _Run:
         self.tally = Tally(self.learner.network, self.graph, self.learner.times)
         self.latency = None
         if self.learner.latency is not None:
-            start = time.perf_counter()
-            self.latency = self.learner.latency()
-            self._timed("measure", start)
+            with self._timed("measure"):
+                self.latency = self.learner.latency()
 
     def size(self, kind: Cost) -> float:
         """What the network costs; latency as it was measured."""
@@ -237,14 +237,15 @@ class _Run:
             return limit
         return Limit(limit.kind, limit.amount * self.tally.latency / self.latency)
 
-    def _timed(self, name: str, since: float) -> None:
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - since
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def score(self) -> Scores:
-        start = time.perf_counter()
-        scores = self.learner.score(self.graph)
-        self._timed("score", start)
-        return scores
+        with self._timed("score"):
+            return self.learner.score(self.graph)
 
     def choose(self, pick: Callable[..., Cut], protected: Set[tuple[str, int]]) -> Cut:
         """The channels that go, after a look at what goes with them."""
@@ -253,25 +254,20 @@ class _Run:
 
     def _foresee(self, graph: ChannelGraph, cut: Cut) -> Fit:
         assert self.learner.foresee is not None
-        start = time.perf_counter()
-        fit = self.learner.foresee(graph, cut)
-        self._timed("look", start)
-        return fit
+        with self._timed("look"):
+            return self.learner.foresee(graph, cut)
 
     def fit(self) -> Fit | None:
         """How well the training set is learnt, where that is watched."""
         if self.learner.fit is None:
             return None
-        start = time.perf_counter()
-        fit = self.learner.fit()
-        self._timed("look", start)
-        return fit
+        with self._timed("look"):
+            return self.learner.fit()
 
     def cut(self, cut: Cut) -> None:
-        start = time.perf_counter()
         who = self.learner
-        self.graph = apply_cut(who.network, self.graph, cut, who.optimizer, copies=who.copies)
-        self._timed("cut", start)
+        with self._timed("cut"):
+            self.graph = apply_cut(who.network, self.graph, cut, who.optimizer, copies=who.copies)
         self._count()
 
     def snapshot(self) -> Snapshot:
@@ -295,13 +291,11 @@ class _Run:
 
     def turn(self, event: Event, steps: int, cut: Cut | None = None, scores: Scores | None = None) -> Round:
         """Train, validate, and describe the round."""
-        start = time.perf_counter()
-        loss = self.learner.train(steps)
+        with self._timed("train"):
+            loss = self.learner.train(steps)
         self.steps += steps
-        self._timed("train", start)
-        start = time.perf_counter()
-        self.last = self.learner.validate()
-        self._timed("validate", start)
+        with self._timed("validate"):
+            self.last = self.learner.validate()
         fit = self.fit() if self.watched else None
         if event not in ("cut", "recover"):
             self.remember(self.last, fit)
@@ -310,10 +304,9 @@ class _Run:
     def ended(self, last: Round) -> Round:
         """The last round once more, as the network is when it is told that the run has ended."""
         assert self.learner.end is not None
-        start = time.perf_counter()
-        self.learner.end()
-        self.last = self.learner.validate()
-        self._timed("validate", start)
+        with self._timed("validate"):
+            self.learner.end()
+            self.last = self.learner.validate()
         fit = self.fit() if self.watched else None
         self.remember(self.last, fit)
         return self._round(last.event, last.loss, fit, None, None)
@@ -348,9 +341,8 @@ class _Run:
     def rolled_back(self, failed: Round, cut: Cut) -> Round:
         """The round that takes the place of `failed`, with `cut` undone."""
         self.rounds, self.seconds = failed.number, dict(failed.seconds)
-        start = time.perf_counter()
-        self.last = self.learner.validate()
-        self._timed("validate", start)
+        with self._timed("validate"):
+            self.last = self.learner.validate()
         return self._round("rolled back", failed.loss, self.guard.now, cut, None)
 
     def unready(self, options: PruneOptions) -> bool:
