@@ -161,7 +161,7 @@ def _from_maps(
 def _per_example(
     network: nn.Module, probes: tuple[Probe, ...], batch: Batch, loss: Loss, criterion: Criterion
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Index and (B, C) values of each probe that was passed, and reached by a gradient where one is needed."""
+    """Index and (B, C) values of each probe that was passed, and reached by a gradient if one is needed."""
     maps: dict[int, Tensor] = {}
 
     def look(index: int, output: Tensor) -> Tensor:

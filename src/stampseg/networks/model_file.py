@@ -111,7 +111,7 @@ def store_steps(path: Path, steps: Postprocessing, trusted: Collection[str] = ()
 def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     """What is stored, by name, none sharing memory with another."""
     tensors, seen = {}, set[int]()
-    for name, tensor in _stored(network).items():
+    for name, tensor in stored_state(network).items():
         plain = tensor.detach().cpu().contiguous()
         memory = plain.untyped_storage().data_ptr()
         tensors[name] = plain.clone() if memory in seen else plain
@@ -119,7 +119,8 @@ def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _stored(network: nn.Module) -> dict[str, torch.Tensor]:
+def stored_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers that a file holds, by name: all but the rates of targeted dropout."""
     rates = rate_names(network)
     return {name: tensor for name, tensor in state_of(network).items() if name not in rates}
 
@@ -198,11 +199,10 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
             text = f"{type(error).__name__}: {error}"
             raise ModelFileError(f"{path}: its network cannot be rebuilt: {text}") from error
         _check_input(path, description)
-        stored = _stored(network)
+        stored = stored_state(network)
         _check_weights(path, stored, headers)
         tensors = {name: file.get_tensor(name) for name in stored}
-    rates = {name: torch.zeros(buffer.shape, device=device) for name, buffer in _rates(network).items()}
-    put_state(network, {**tensors, **rates})
+    fill(network, tensors, device)
     return Model(network.eval(), graph, description)
 
 
@@ -235,7 +235,7 @@ def _check_dense(path: Path, dense: nn.Module, headers: Mapping[str, _Header]) -
     Raises:
         ModelFileError: a weight is missing, not the network's, or larger than in the dense network.
     """
-    stored = _stored(dense)
+    stored = stored_state(dense)
     for name, expected in stored.items():
         if name not in headers:
             raise ModelFileError(
@@ -282,9 +282,11 @@ def _kinds(dtype: torch.dtype) -> tuple[str, ...]:
     return ("I64", "I32", "I16", "I8", "U8", "U16", "U32", "U64")
 
 
-def _rates(network: nn.Module) -> dict[str, torch.Tensor]:
+def fill(network: nn.Module, tensors: Mapping[str, torch.Tensor], device: torch.device | str = "cpu") -> None:
+    """Give a network without weights those of a file, and rates of zero to targeted dropout."""
     names = rate_names(network)
-    return {name: buffer for name, buffer in network.named_buffers() if name in names}
+    rates = {k: torch.zeros(b.shape, device=device) for k, b in network.named_buffers() if k in names}
+    put_state(network, {**tensors, **rates})
 
 
 def put_state(network: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

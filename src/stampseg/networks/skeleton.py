@@ -50,13 +50,19 @@ def skeleton(
     if check is not None:
         check(network)
     try:
-        graph = trace(network, torch.empty(spec.example_shape, device="meta"), rehearse=rehearse)
+        example = torch.empty(spec.example_shape, dtype=_precision(network), device="meta")
+        graph = trace(network, example, rehearse=rehearse)
     except WiringError:
         if not is_import_path(spec.name):
             raise
         network = spec.build(trusted)
-        graph = trace(network, torch.zeros(spec.example_shape), rehearse=rehearse)
+        graph = trace(network, torch.zeros(spec.example_shape, dtype=_precision(network)), rehearse=rehearse)
     return network, graph if kept is None else apply_cut(network, graph, graph.cut_to(kept))
+
+
+def _precision(network: nn.Module) -> torch.dtype:
+    """Of its parameters: some constructors make them double or half."""
+    return next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
 
 
 def check_example(shape: Sequence[int]) -> None:

@@ -10,13 +10,19 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
+from ..channels.call import output_tensors
 from ..channels.graph import ChannelGraph
+from ..channels.modes import evaluating
+from ..channels.untouched import untouched
 from ..core.errors import ConfigError, WiringError
 from ..core.text import shape_text
 from ..data.plan import PLAN, Plan
-from ..networks.model_file import Description, load_model, save_model
+from ..networks.model_file import Description, fill, load_model, save_model, stored_state
 from ..networks.registry import NetworkSpec
 from ..networks.skeleton import skeleton
+
+SAME = 1e-4  # of the largest output, between two runs of the same network on one processor
+ROUNDED = 1e-2  # the same between two devices, or in half precision
 
 
 class Traced(Protocol):
@@ -37,6 +43,9 @@ def save(
 ) -> None:
     """Write a network of any widths as one .safetensors file that `load` reads without its code's help.
 
+    What `load` will build is run on noise beside the network: what was changed after it was built, such as an
+    activation or an eps, is in no file.
+
     Args:
         path: of the file.
         network: what to write.
@@ -51,27 +60,63 @@ def save(
     Raises:
         ConfigError: the name or the arguments cannot be built, or the plan is of other images.
         DataError: the plan's file cannot be used.
-        WiringError: what they build is another network than this one.
+        WiringError: what they build is another network than this one, or computes something else.
     """
     read = _plan_of(plan, example_shape)
     channels = graph if graph is None or isinstance(graph, ChannelGraph) else graph.channels
     if channels is None:
         raise ConfigError("stampseg.save: no graph; give the round's graph, or the object that trace gave")
-    spec = NetworkSpec(name=name, arguments=dict(arguments), example_shape=(1, *example_shape[1:]))
     hint = "give the name and the arguments that the dense network was built with"
-    try:
-        rebuilt, _ = skeleton(spec, channels.kept, trusted=(name,))
-    except WiringError as error:
-        raise WiringError(f"stampseg.save: {name} cannot be cut to this network: {error}; {hint}") from None
-    wanted = {key: tuple(value.shape) for key, value in rebuilt.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    for batch in dict.fromkeys((1, example_shape[0])):  # some networks take no batch of one
+        spec = NetworkSpec(name=name, arguments=dict(arguments), example_shape=(batch, *example_shape[1:]))
+        try:
+            rebuilt, _ = skeleton(spec, channels.kept, trusted=(name,))
+            break
+        except WiringError as error:
+            failure = error
+    else:
+        raise WiringError(f"stampseg.save: {name} cannot be cut to this network: {failure}; {hint}") from None
+    wanted = {key: tuple(value.shape) for key, value in stored_state(rebuilt).items()}
+    found = {key: tuple(value.shape) for key, value in stored_state(network).items()}
     odd = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if odd:
         raise WiringError(
             f"stampseg.save: {name}, cut alike, has {odd[0]} of shape {wanted.get(odd[0])}, this network "
             f"{found.get(odd[0])}; {hint}"
         )
+    _check_outputs(name, network, rebuilt, spec.example_shape)
     save_model(Path(path), network, Description(network=spec, kept=dict(channels.kept), plan=read))
+
+
+def _check_outputs(name: str, network: nn.Module, rebuilt: nn.Module, shape: Sequence[int]) -> None:
+    """Run both on the same noise, with the same weights, in eval mode; the rebuilt one on the CPU."""
+    fill(rebuilt, {key: tensor.detach().cpu().clone() for key, tensor in stored_state(network).items()})
+    first = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def run(which: nn.Module, device: torch.device | str) -> list[torch.Tensor]:
+        with evaluating(which), untouched(which, real=True), torch.no_grad():
+            torch.manual_seed(0)
+            return [out.cpu() for out in output_tensors(which(noise.to(device, first.dtype)))]
+
+    try:
+        ours, theirs = run(network, first.device), run(rebuilt, "cpu")
+    except Exception as error:  # whatever its code does
+        raise WiringError(
+            f"stampseg.save: {name} does not run on the shape {shape_text(shape)}, here or built "
+            f"and cut alike: {error}; give the shape of an input that it accepts"
+        ) from error
+    small = first.device.type == "cpu" and first.dtype in (torch.float32, torch.float64)
+    for a, b in zip(ours, theirs, strict=False):
+        if a.shape == b.shape and not (a.is_floating_point() or a.is_complex()):
+            continue
+        most = (SAME if small else ROUNDED) * float(a.abs().nan_to_num(0, 0).max())
+        if a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=most, equal_nan=True):
+            raise WiringError(
+                f"stampseg.save: {name}, cut alike and with the same weights, gives other outputs than this "
+                "network: something was changed after it was built, such as an activation, an eps or a flag; "
+                "have its constructor do that, by an argument, or save a class of your own that does"
+            )
 
 
 def _plan_of(given: Plan | Mapping[str, Any] | str | Path | None, shape: Sequence[int]) -> Plan | None:

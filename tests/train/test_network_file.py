@@ -1,0 +1,105 @@
+"""What `stampseg.save` writes is the network that it was given, or nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import stampseg
+from stampseg.core.errors import WiringError
+
+NAME = "tests.train.test_network_file:"
+
+
+class Small(nn.Module):
+    """What may be changed after it was built: an eps, an activation, a padding, a flag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6)
+        self.act: nn.Module = nn.ReLU()
+        self.one, self.head, self.use = nn.Conv2d(6, 4, 3, padding=1), nn.Conv2d(4, 2, 1), True
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.norm(self.stem(x)))
+        return self.head(functional.relu(self.one(x)) if self.use else self.one(x))
+
+
+class Double(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.double()
+
+
+class NoBatchOfOne(Small):
+    def forward(self, x: Tensor) -> Tensor:
+        first, *_ = x.split(len(x) // 2)
+        return super().forward(x) + 0 * first.mean() / len(first)
+
+
+class WithNote(Small):
+    def get_extra_state(self) -> dict[str, int]:
+        return {"epoch": 3}
+
+    def set_extra_state(self, state: Any) -> None:
+        pass
+
+
+class Attribute(Small):
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = torch.randperm(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.one(self.act(self.norm(self.stem(x))))[:, self.order])
+
+
+def trained(kind: type[nn.Module], batch: int = 1) -> tuple[nn.Module, stampseg.Graph]:
+    torch.manual_seed(0)
+    network = kind().eval()
+    nn.init.uniform_(network.norm.running_var, 0.001, 0.01)
+    x = torch.zeros(batch, 1, 8, 8, dtype=network.head.weight.dtype)
+    graph = stampseg.trace(network, x)
+    graph.cut({"stem": [0, 2]})
+    return network, graph
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: setattr(network.norm, "eps", 1e-3),
+        lambda network: setattr(network, "act", nn.Tanh()),
+        lambda network: setattr(network, "use", False),
+        lambda network: setattr(network.one, "padding_mode", "circular"),
+    ],
+)
+def test_what_was_changed_after_the_constructor_is_refused(
+    change: Callable[[nn.Module], None], tmp_path: Path
+) -> None:
+    network, graph = trained(Small)
+    change(network)
+    with pytest.raises(WiringError, match=r"gives other outputs than this network: something was changed"):
+        graph.save(tmp_path / "m.safetensors", NAME + "Small", {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_constants_by_chance_that_no_file_holds_are_refused(tmp_path: Path) -> None:
+    _, graph = trained(Attribute)
+    with pytest.raises(WiringError, match="gives other outputs than this network"):
+        graph.save(tmp_path / "m.safetensors", NAME + "Attribute", {})
+
+
+@pytest.mark.parametrize(("kind", "batch"), [(Small, 1), (Double, 1), (NoBatchOfOne, 2), (WithNote, 1)])
+def test_saved_is_loaded(kind: type[nn.Module], batch: int, tmp_path: Path) -> None:
+    network, graph = trained(kind, batch)
+    name = NAME + kind.__name__
+    graph.save(tmp_path / "m.safetensors", name, {})
+    again = stampseg.load(tmp_path / "m.safetensors", trusted=[name])
+    x = torch.randn(2, 1, 8, 8, dtype=network.head.weight.dtype)
+    torch.testing.assert_close(again(x), network(x))
