@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from stampseg.data.labels import leave_out
+from stampseg.data.cases import find_dataset
+from stampseg.data.labels import label_table, leave_out
 from stampseg.data.suspects import suspects
 from stampseg.data.values import ValueCounts
 
@@ -89,3 +93,30 @@ def test_what_is_ignored_hides_nothing() -> None:
     assert told.startswith("2 label(s) hold 0 and 1, 1 hold 0 and 255")
     (told,) = warned((0, 1), (1, 2, 9), (9,), ignored=9)
     assert told.startswith("1 label(s) hold 1, 2 and no 0, the others 0, 1")
+
+
+def ring_of_greys(small: bool) -> np.ndarray:
+    """A white disc whose border is greys, or with small structures of many greys beside it."""
+    rows, columns = np.mgrid[:64, :64]
+    radius = np.hypot(rows - 32, columns - 24)
+    picture = np.clip(255 * (16 - radius), 0, 255).astype(np.uint8)
+    if small:
+        picture[picture < 255] = 0
+        for number in range(8):
+            picture[8 * number : 8 * number + 4, 56:60] = 70 + 9 * number
+    return picture
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_greys_at_borders_alone_are_told_and_small_structures_are_not(small: bool, tmp_path: Path) -> None:
+    for i in range(3):
+        for part, picture in (("images", np.full((64, 64), i)), ("masks", ring_of_greys(small))):
+            (tmp_path / part).mkdir(exist_ok=True)
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / part / f"p{i}.png")
+    found = label_table(find_dataset(tmp_path).cases, {}).warnings
+    assert len(found) == (not small)
+    assert small or re.search(
+        r"label values, such as .* more in p0.png, lie between others at their", found[0]
+    )
+    named = dict.fromkeys(range(256), "a class")
+    assert label_table(find_dataset(tmp_path).cases, named).warnings == ()

@@ -14,11 +14,11 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import counted, some
 from .io.colours import COLOUR, is_colour, numbers_classes
 from .io.limits import HIGHEST_LABEL
-from .io.readers import read_header, read_names, read_palette
+from .io.readers import read_header, read_label, read_names, read_palette
 from .organs import LabelFiles, first_of, read_label_files
 from .plan import MOST_CLASSES
 from .relabelling import BACKGROUND, Relabelling, relabelled
-from .suspects import suspects
+from .suspects import blends, suspects, told_blends
 from .values import Counted, ValueCounts, is_coherent, values_of
 
 if TYPE_CHECKING:
@@ -90,8 +90,20 @@ def label_table(
     table = number_values(counts.voxels, declared)
     notes = (*table.notes, *left_out, *_lone_values(counts, declared))
     notes = (*notes, *_changes(counts, relabel, table))
-    told = suspects(counts, declared)
+    told = (*suspects(counts, declared), *_blends(counts, declared, relabel))
     return replace(table, notes=notes, ignored=ignored, warnings=told, relabel=relabel)
+
+
+def _blends(counts: ValueCounts, declared: Mapping[int, str], relabel: Relabelling | None) -> list[str]:
+    """A line where values look like blends of others, and the label that has the first of them agrees."""
+    small = blends(counts, declared) if relabel is None else []
+    if not small:
+        return []
+    path = counts.first[small[0]]
+    label = read_label(path).array
+    if is_coherent(np.where(np.isin(label, small), label, 0)):
+        return []
+    return [told_blends(small, list(map(describe, small)), path.name)]
 
 
 def ignored_value(given: int | None, declared: int | None) -> int | None:

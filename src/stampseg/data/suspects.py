@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..core.text import some
 from .values import ValueCounts
 
 VOID = 255  # Pascal VOC's mark of what is not labelled
 FEW = 64  # up to which values beside it number classes, rather than being greys
+SMALL = 0.05  # of the labelled voxels; blends of two values at their border have less
+BLENDS = 6  # small values from which they look like blends
 
 
 def suspects(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...]:
     """What to look at, one line each; `declared` are the values that have a name."""
     return (*_two_scales(counts), *_numbered_higher(counts), *_void(counts, declared))
+
+
+def blends(counts: ValueCounts, declared: Mapping[int, str]) -> list[int]:
+    """Undeclared values that may be blends of others, as where a mask was smoothed or resized; else [].
+
+    They are many, and few others have most of what is labelled. Small structures may be as many: whether these
+    are some, their place in a label says, see `is_coherent`.
+    """
+    labelled = {value: count for value, count in counts.voxels.items() if value != 0}
+    limit = SMALL * sum(labelled.values())
+    small = sorted(value for value, count in labelled.items() if count < limit and value not in declared)
+    large = len(labelled) - len(small)
+    if max(labelled, default=0) <= FEW or len(small) < BLENDS or not 0 < 2 * large <= len(small):
+        return []
+    return small
+
+
+def told_blends(values: Sequence[int], names: Sequence[str], file: str) -> str:
+    """What is told of blends, in a line; `names` of those values."""
+    return (
+        f"{len(values)} label values, such as {some(list(names), 3)} in {file}, lie between others at their "
+        "borders alone, as where a mask was smoothed or resized, and are trained as classes: threshold the masks, "
+        "or resize them with nearest neighbour"
+    )
 
 
 def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
