@@ -19,7 +19,7 @@ def suspects(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...
 
 
 def blends(counts: ValueCounts, declared: Mapping[int, str]) -> list[int]:
-    """Undeclared values that may be blends of others, as where a mask was smoothed or resized; else [].
+    """Undeclared values that may be blends of others, as of a mask that was smoothed or resized; else [].
 
     They are many, and few others have most of what is labelled. Small structures may be as many: whether these
     are some, their place in a label says, see `is_coherent`.
@@ -37,8 +37,8 @@ def told_blends(values: Sequence[int], names: Sequence[str], file: str) -> str:
     """What is told of blends, in a line; `names` of those values."""
     return (
         f"{len(values)} label values, such as {some(list(names), 3)} in {file}, lie between others at their "
-        "borders alone, as where a mask was smoothed or resized, and are trained as classes: threshold the masks, "
-        "or resize them with nearest neighbour"
+        "borders alone, as where a mask was smoothed or resized, and are trained as classes: threshold the "
+        "masks, or resize them with nearest neighbour"
     )
 
 
