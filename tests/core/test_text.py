@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stampseg.core.text import number_text, range_text, shape_text, size_text, some
+from stampseg.core.text import (
+    csv_text,
+    dice_text,
+    duration_text,
+    number_text,
+    range_text,
+    shape_text,
+    size_text,
+    some,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +34,12 @@ def test_whole_numbers_keep_all_their_digits() -> None:
 def test_numbers_are_plain() -> None:
     """They were 2.06e+03 and 6.554e+04."""
     assert [number_text(n, 3) for n in (2063.4, 65535, 20.634, 0.01234, 1.0)] == [
-        "2063", "65535", "20.6", "0.0123", "1",
-    ]  # fmt: skip
+        "2063",
+        "65535",
+        "20.6",
+        "0.0123",
+        "1",
+    ]
     assert number_text(999.6, 3) == "1000" and number_text(-9999.6) == "-10000"
     assert number_text(-0.0) == "0" and number_text(np.float32(123456.7)) == "123457"
     assert range_text(-1024, 3071.5) == "-1024 to 3072" == range_text(np.float64(-1024), 3071.9)
@@ -35,3 +48,18 @@ def test_numbers_are_plain() -> None:
 def test_shapes_are_written_as_the_command_line_takes_them() -> None:
     assert shape_text((1, 1, 64, 48)) == "1x1x64x48"
     assert shape_text(()) == "scalar"
+
+
+def test_times_and_figures() -> None:
+    assert [duration_text(s) for s in (0.2, 89, 90, 5399, 5400)] == [
+        "1 s",
+        "89 s",
+        "2 min",
+        "90 min",
+        "1.5 h",
+    ]
+    assert (dice_text(0.8536), dice_text(None), dice_text(None, "-")) == ("0.854", "not measured", "-")
+
+
+def test_a_table_of_comma_separated_values() -> None:
+    assert csv_text([("case", "dice"), ["a, b", None], ["c", 0.5]]) == 'case,dice\n"a, b",\nc,0.5\n'

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from ..core.level import Level
+from ..core.text import duration_text
 from ..train.round import Round
 from .flags import in_flags
 
@@ -103,10 +104,7 @@ class ConsoleReporter:
 
 def time_left(seconds: float) -> str:
     """`about 4 min left`, at the speed so far: with pruning the steps become faster."""
-    if seconds < 90:
-        return f"about {max(round(seconds), 1)} s left"
-    minutes = seconds / 60
-    return f"about {minutes:.0f} min left" if minutes < 90 else f"about {minutes / 60:.1f} h left"
+    return f"about {duration_text(seconds)} left"
 
 
 def describe_now(last: Round | None, loss: float) -> str:

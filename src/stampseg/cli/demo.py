@@ -12,6 +12,7 @@ from rich.table import Table
 from ..core.config import Config
 from ..core.run_folder import MODEL_FILE
 from ..core.target import Target
+from ..core.text import dice_text
 from ..data.demo import DemoData, make_demo_data
 from ..data.inputs import find_inputs
 from ..data.io.readers import read_image, read_label
@@ -106,7 +107,7 @@ def _table(results: dict[str, tuple[Result, Evaluation]]) -> Table:
             name,
             f"{result.parameters_after:,}",
             f"{result.flops_after / 1e9:.2f}",
-            *("-" if mean is None else f"{mean:.3f}" for mean in means.values()),
+            *(dice_text(mean, "-") for mean in means.values()),
             f"{result.seconds:.0f}",
         )
     return table

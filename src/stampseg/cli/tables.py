@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..core.errors import one_line
 from ..core.level import Level
-from ..core.text import counted, shape_text, size_text, some
+from ..core.text import counted, dice_text, shape_text, size_text, some
 from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
 from ..evaluation.people import how_read
 from ..evaluation.sides import sides_text
@@ -288,8 +288,7 @@ def _print_labels(title: str, labels: Mapping[str, OverPeople], console: Console
     for column in ("people", "cases", "mean Dice", "interval"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, each in labels.items():
-        mean = "-" if each.mean is None else f"{each.mean:.3f}"
-        table.add_row(escape(name), str(each.people), str(each.cases), mean, each.words)
+        table.add_row(escape(name), str(each.people), str(each.cases), dice_text(each.mean, "-"), each.words)
     console.print(table)
     for words in how_read(each.kind for each in labels.values()):
         console.print(words, markup=False)
@@ -330,15 +329,14 @@ def print_folds(folds: Folds, console: Console) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     for fold in folds.by_fold():
-        mean = "-" if fold.mean is None else f"{fold.mean:.3f}"
-        table.add_row(escape(fold.name), str(fold.people), str(fold.cases), mean)
+        table.add_row(escape(fold.name), str(fold.people), str(fold.cases), dice_text(fold.mean, "-"))
     console.print(table)
     labels = Table("label", "Dice", "interval or range", "people", "cases")
     for column in (*labels.columns[1:2], *labels.columns[3:]):
         column.justify = "right"
     for label in folds.labels:
-        shown = "-" if label.mean is None else f"{label.mean:.3f}"
-        labels.add_row(escape(label.label), shown, label.words, str(label.people), str(label.cases))
+        figures = (dice_text(label.mean, "-"), label.words, str(label.people), str(label.cases))
+        labels.add_row(escape(label.label), *figures)
     console.print(labels)
     for line in (*folds.how, *folds.caution):
         console.print(line, markup=False, highlight=False)
@@ -350,9 +348,10 @@ def print_search(found: Search, console: Console) -> None:
     for column in table.columns[2:]:
         column.justify = "right"
     for one in found.entrants:
-        mean = "-" if one.mean is None else f"{one.mean:.3f}"
         name = f"{one.name} (chosen)" if one.name == found.chosen else one.name
-        table.add_row(escape(name), escape(one.words), str(one.folds), str(len(one.people)), mean)
+        table.add_row(
+            escape(name), escape(one.words), str(one.folds), str(len(one.people)), dice_text(one.mean, "-")
+        )
     console.print(table)
     console.print(found.why, markup=False, highlight=False)
 

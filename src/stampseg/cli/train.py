@@ -13,7 +13,7 @@ import typer
 from ..core.errors import ConfigError, TrainingError
 from ..core.level import Level
 from ..core.run_folder import SEARCH_FOLDER
-from ..core.text import counted
+from ..core.text import counted, dice_text
 from .app import console, say_at_once
 from .run_options import RunOptions
 
@@ -235,15 +235,15 @@ def _test(result: Result) -> str:
     """What came of the people kept aside."""
     if result.test is None:
         return ""
-    return f"test Dice {_dice(result.test.dice)} over {counted(result.test.people, 'person', 'people')}; "
+    return f"test Dice {dice_text(result.test.dice)} over {counted(result.test.people, 'person', 'people')}; "
 
 
 def _measured(result: Result, folds: Folds | None) -> str:
     """The Dice by which the network may be judged, with what it rests on."""
     if folds is None or not folds.labels:
-        return f"validation Dice {_dice(result.validation_dice)}{_support(result)}"
+        return f"validation Dice {dice_text(result.validation_dice)}{_support(result)}"
     last = folds.labels[-1]  # the mean over labels, where there are several
-    return f"out-of-fold Dice {_dice(last.mean)} over {counted(last.people, 'person', 'people')}"
+    return f"out-of-fold Dice {dice_text(last.mean)} over {counted(last.people, 'person', 'people')}"
 
 
 def _support(result: Result) -> str:
@@ -253,11 +253,7 @@ def _support(result: Result) -> str:
     if len(cases) < 2:
         return "".join(f" in {counted(count, 'case')}" for count in cases.values())
     parts = [
-        f"{n} {_dice(dice.get(n))} in {counted(count, 'case')}" if count else f"{n} in no case"
+        f"{n} {dice_text(dice.get(n))} in {counted(count, 'case')}" if count else f"{n} in no case"
         for n, count in cases.items()
     ]
     return f" ({', '.join(parts)})"
-
-
-def _dice(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"

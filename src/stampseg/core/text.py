@@ -37,6 +37,18 @@ def range_text(low: float, high: float, digits: int = 4) -> str:
     return f"{number_text(low, digits)} to {number_text(high, digits)}"
 
 
+def dice_text(dice: float | None, none: str = "not measured") -> str:
+    """`0.853`; `none` where there is no figure."""
+    return none if dice is None else f"{dice:.3f}"
+
+
+def duration_text(seconds: float) -> str:
+    """`40 s`, `4 min`, `1.6 h`."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def shape_text(shape: Iterable[int]) -> str:
     """The shape of a tensor as `shape` takes it: "1x1x64x64"."""
     return "x".join(map(str, shape)) or "scalar"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ...core.errors import DataError, StampsegError, TrainingError
 from ...core.run_folder import CHECKPOINTS, RESULT_FILE
-from ...core.text import counted, some
+from ...core.text import counted, dice_text, duration_text, some
 from ..records import ROUNDS
 from .command import LOG
 from .plan import CELL, RUN, Cell, Study
@@ -120,10 +120,9 @@ class Work:
         except DataError as error:
             self._fail(cell, str(error))
             return
-        dice = "not measured" if result.dice is None else f"{result.dice:.3f}"
         self.echo(
-            f"{cell.name}  Dice {dice}  {result.parameters:,} parameters  {_time(result.train_seconds)}"
-            f"  ({self._left()})"
+            f"{cell.name}  Dice {dice_text(result.dice)}  {result.parameters:,} parameters  "
+            f"{duration_text(result.train_seconds)}  ({self._left()})"
         )
 
     def _fail(self, cell: Cell, why: str) -> None:
@@ -136,7 +135,7 @@ class Work:
         if not left:
             return place
         seconds = (time.monotonic() - self._start) / self._ended * left
-        return f"{place}; about {_time(seconds)} left"
+        return f"{place}; about {duration_text(seconds)} left"
 
 
 def progress(place: Path) -> object:
@@ -159,12 +158,6 @@ def last_line(log: Path) -> str:
         return "it said nothing"
     said = [line.strip() for line in lines if line.strip() and not line.startswith("resume it with: ")]
     return said[-1].removeprefix("stampseg: ")[:300] if said else "it said nothing"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def failure(work: Work) -> StampsegError | None:
