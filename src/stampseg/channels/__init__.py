@@ -1,0 +1,1 @@
+"""The engine for every network: trace channels, prove cuts, measure importance, choose, cut."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ConfigError, StoppedError
-from ..core.text import some
+from ..core.text import dice_text, some
 from .app import app, reported, say
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def _work_one(found: Study, name: str) -> None:
     with ending_on_signals():
         hold_leash()
         record = work_cell(found, found.cell(name), _train, say)
-    dice = record.result.dice
-    say(f"{name}: Dice {'not measured' if dice is None else f'{dice:.3f}'}")
+    say(f"{name}: Dice {dice_text(record.result.dice)}")
 
 
 def _train(spec: RunSpec, output: Path) -> None:

@@ -124,8 +124,6 @@ def _by_reason(groups: tuple[GroupFinding, ...]) -> dict[str, list[GroupFinding]
 
 
 SHOWN = 5  # findings of one code
-
-
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 

@@ -105,6 +105,7 @@ def _in_place_of(words: Sequence[str], values: Mapping[tuple[str, ...], str]) ->
 
 
 def carry_out(folder: RunFolder, spec: RunSpec, quiet: bool) -> None:
+    """Do what is asked, and print what came of it; where it is stopped, say how it is resumed."""
     from ..run.folds.records import read_folds
     from ..run.interruption import ending_on_signals
     from ..run.reporters import Reporters

@@ -1,0 +1,1 @@
+"""Labelled images: found in any layout, read, split by person, planned, prepared, batched."""

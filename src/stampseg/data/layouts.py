@@ -37,7 +37,7 @@ def list_csv(table: Path) -> Listing:
     """List a CSV given as the data; names come from a dataset.json beside it.
 
     Raises:
-        DataError: as `read_csv_entries`.
+        DataError: as `read_table`.
     """
     description = read_description(table.parent)
     return _of_table(read_table(table, table.parent), (), description)

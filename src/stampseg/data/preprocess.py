@@ -1,7 +1,7 @@
 """A case as the network sees it, in numpy alone: the same numbers in training and without PyTorch.
 
 The planned axes by flips and permutations -> crop -> intensities -> working spacing. What was done is
-kept in a `Geometry`, so that `restoring` undoes every flip exactly; nothing is derived twice.
+kept in a `Geometry`, so that a `Restorer` undoes every flip exactly; nothing is derived twice.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.run_folder import CONFIG_FILE
-from ..core.text import counted, number_text, range_text, size_text
+from ..core.text import counted, dice_text, number_text, range_text, size_text
 from ..data.fingerprint import Fingerprint
 from ..data.labels import describe
 from ..data.plan import Plan
@@ -40,10 +40,10 @@ def headline(record: Record) -> list[Fact]:
         facts.append(Fact("parameters", f"{before:,} → {after:,} ({_share(after, before)})"))
         before, after = result.flops_before, result.flops_after
         facts.append(Fact("GFLOPs per window", f"{_giga(before)} → {_giga(after)} ({_share(after, before)})"))
-        facts.append(Fact("validation Dice", _score(result.validation_dice)))
+        facts.append(Fact("validation Dice", dice_text(result.validation_dice)))
         if result.test is not None:
             people = counted(result.test.people, "person", "people")
-            facts.append(Fact("test Dice", f"{_score(result.test.dice)} over {people} kept aside"))
+            facts.append(Fact("test Dice", f"{dice_text(result.test.dice)} over {people} kept aside"))
         if result.unlabelled_cases:
             facts.append(
                 Fact(
@@ -56,7 +56,7 @@ def headline(record: Record) -> list[Fact]:
         if last.parameters:
             facts.append(Fact("parameters so far", f"{last.parameters:,}"))
         facts.append(
-            Fact("validation Dice so far", _score(last.validation.dice if last.validation else None))
+            Fact("validation Dice so far", dice_text(last.validation.dice if last.validation else None))
         )
     if record.rounds:
         steps = f" ({last.steps:,} steps)" if last is not None and last.steps is not None else ""
@@ -127,10 +127,6 @@ def machine_facts(record: Record) -> list[Fact]:
     if record.result is None:
         return []
     return [Fact(name, str(value)) for name, value in record.result.machine if value is not None]
-
-
-def _score(value: float | None) -> str:
-    return "not measured" if value is None else f"{value:.3f}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,0 +1,1 @@
+"""How long layers and networks take on this machine."""

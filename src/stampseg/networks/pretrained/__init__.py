@@ -1,0 +1,1 @@
+"""Networks that were trained elsewhere: nnU-Net results, MONAI bundles, checkpoints."""
