@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.config import DataOptions
@@ -158,7 +158,7 @@ def evaluate_pairs(
             unknown=None if ignored is None else len(table.values),
             regions=structures,
         )
-        rows += [_with_file_value(row, table) for row in metrics]
+        rows += [row.in_files(table.values) for row in metrics]
         if pictures is not None:
             warnings += pictures.draw(stem_of(predicted), truth.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
@@ -322,9 +322,3 @@ def _class_voxels(
 
 def _listed(values: Iterable[int]) -> str:
     return some([describe(value) for value in values])
-
-
-def _with_file_value(row: Metrics, table: LabelTable) -> Metrics:
-    """The row with the value in the label files in place of the class index."""
-    value = None if row.value is None else table.values[row.value]
-    return Metrics(**{**asdict(row), "value": value})

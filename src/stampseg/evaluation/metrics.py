@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,10 @@ class Metrics:
     def false_positive_volume(self) -> float | None:
         """What was predicted though the reference holds nothing of the label; None where it holds some."""
         return self.predicted_volume if self.absent else None
+
+    def in_files(self, values: Sequence[int]) -> Metrics:
+        """With the value that the files have for its class, in place of the class index."""
+        return replace(self, value=None if self.value is None else values[self.value])
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; nan becomes None, for JSON knows no nan."""

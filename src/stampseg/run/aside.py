@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 from ..core.errors import StampsegError
 from ..core.level import Level
@@ -70,7 +69,7 @@ def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metr
     pair, values = compare(case, opened), opened.plan.label_values
     place = folder.test / MASKS / case.mask_name
     write_label(place, to_values(pair.prediction, values), case.images)
-    return tuple(replace(row, value=None if row.value is None else values[row.value]) for row in pair.rows)
+    return tuple(row.in_files(values) for row in pair.rows)
 
 
 def _record(found: Evaluation, problems: dict[str, str]) -> AsideRecord:

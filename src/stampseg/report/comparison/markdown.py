@@ -8,6 +8,7 @@ from .charts import front_text
 from .comparing import Comparison
 from .tables import Table, method_table, pair_table
 from .words import (
+    NONE,
     READING,
     claims_head,
     designs_text,
@@ -46,7 +47,7 @@ def _claims(comparison: Comparison) -> list[str]:
     for number, finding in enumerate(comparison.findings, 1):
         claim = f"{number}. {finding.claim}, {where_text(finding)}"
         why = f"{verdict_text(finding)} {flips_text(finding)}".strip()
-        p = "–" if finding.two_way is None else p_text(finding.p_holm)
+        p = NONE if finding.two_way is None else p_text(finding.p_holm)
         lines.append(f"| {_plain(claim)} | **{finding.verdict}** | {p} | {_plain(why)} |")
     return [*lines, ""]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from ...core.text import counted, some
+from ...evaluation.people import FEW_PEOPLE
 from ...evaluation.statistics import ALPHA, Design, Estimate
 from .comparing import Comparison, Finding, Pair, Verdict
 from .study import Study
 
 NONE = "–"
-FEW_PEOPLE = 10
 USELESS_DICE = 0.1
 LEAST_DRAWS = 6  # of fewer a sign-flip cannot come below 5%
 HOW = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +110,7 @@ def _metrics(each: _Held, pair: Predicted, plan: Plan) -> list[Metrics]:
         pair.classes, pair.reference, pair.spacing, dict(enumerate(plan.label_names)),
         case=each.case.id, unknown=plan.unknown_class, regions=plan.regions,
     )  # fmt: skip
-    return [replace(row, value=None if row.value is None else plan.label_values[row.value]) for row in rows]
+    return [row.in_files(plan.label_values) for row in rows]
 
 
 def _record(each: _Held, rows: Sequence[Metrics]) -> FoldCase:
