@@ -273,15 +273,10 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
         if parameter.name != "options":
             spliced.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
             continue
-        for field in fields(kind):
-            spliced.append(
-                Parameter(
-                    field.name,
-                    Parameter.KEYWORD_ONLY,
-                    default=field.default,
-                    annotation=declared[field.name],
-                )
-            )
+        spliced += [
+            Parameter(f.name, Parameter.KEYWORD_ONLY, default=f.default, annotation=declared[f.name])
+            for f in fields(kind)
+        ]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> R:

@@ -1,4 +1,4 @@
-"""Where things lie in a run folder, for the rooms that know nothing else of runs."""
+"""Names of what lies in a run folder; a file with a type of its own is named beside that (`JsonFile`)."""
 
 from __future__ import annotations
 

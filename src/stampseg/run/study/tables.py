@@ -32,7 +32,7 @@ def write_tables(study: Study) -> list[Path]:
     records = [CELL.read(study.place(cell)) for cell in done]
     of_cells = [list(_cases(study, cell, record)) for cell, record in zip(done, records, strict=True)]
     cells = [
-        (*_key(record), *(_plain(record, name) for name in CELL_COLUMNS[4:-1]), _dice(rows))
+        (*_key(record), *(getattr(record.result, name) for name in CELL_COLUMNS[4:-1]), _dice(rows))
         for record, rows in zip(records, of_cells, strict=True)
     ]
     cases = [row for rows in of_cells for row in rows]
@@ -44,10 +44,6 @@ def write_tables(study: Study) -> list[Path]:
 
 def _key(record: CellRecord) -> tuple[object, ...]:
     return record.task, record.labels, record.method, record.draw
-
-
-def _plain(record: CellRecord, name: str) -> object:
-    return getattr(record.result, name)
 
 
 def _dice(rows: Iterable[Sequence[Any]]) -> float | None:
