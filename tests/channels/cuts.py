@@ -29,7 +29,7 @@ def mask(network: nn.Module, graph: ChannelGraph, cut: Cut, *, producers_only: b
     with torch.no_grad():
         for binding in graph.bindings:
             gone = (binding.channels >= 0) & ~keep[np.maximum(binding.channels, 0)]
-            if producers_only and binding.role == "in":
+            if binding.role == "divisor" or (producers_only and binding.role == "in"):
                 continue
             where = [slice(None)] * state[binding.tensor].ndim
             where[binding.dim] = torch.from_numpy(gone.nonzero()[0])

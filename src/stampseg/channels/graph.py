@@ -19,7 +19,7 @@ from ..core.errors import WiringError
 FREE = -1  # a position that no cut ever touches
 
 Scores = Mapping[str, np.ndarray]  # group name -> one value per channel
-Role = Literal["out", "in", "norm-weight", "rate", "other"]
+Role = Literal["out", "in", "norm-weight", "rate", "divisor", "other"]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from .call import Call, Rule, flat_integers
+from .graph import Role
 from .layer_rules import (
     convolution,
     dropped,
@@ -52,7 +53,13 @@ def over_space(dims: int) -> Rule:
     return rule
 
 
-def arithmetic(call: Call) -> Layout | None:
+def division(call: Call) -> Layout | None:
+    """As `arithmetic`; a divisor is not to be zero, not even where its channel is."""
+    divisor = call.argument(1, "other")
+    return arithmetic(call, "divisor" if call.run.state_name(divisor) is not None else "other")
+
+
+def arithmetic(call: Call, role: Role = "other") -> Layout | None:
     """add, mul, ...: two tensors of the same channels are tied; one value for all channels passes."""
     run, out = call.run, call.out
     given = (*call.args[:2], call.kwargs.get("input"), call.kwargs.get("other"))
@@ -69,7 +76,7 @@ def arithmetic(call: Call) -> Layout | None:
     for tensor in wide:
         name, dim = run.state_name(tensor), _channel_dim(tensor, out)
         if name is not None and dim is not None and result is not None:
-            run.wiring.bind(name, dim, result)
+            run.wiring.bind(name, dim, result, role)
     for tensor in operands:  # a gate of one channel for all: it stays
         layout = run.layout(tensor)
         if layout is not None and len(layout) == 1 and out.shape[1] > 1:
@@ -105,8 +112,7 @@ upsample upsample_nearest upsample_bilinear"""
 
 _OVER_SPACE = "max_pool avg_pool lp_pool adaptive_avg_pool adaptive_max_pool dropout"
 
-_ARITHMETIC = """add sub mul div true_divide maximum minimum
-radd rsub rmul rdiv iadd isub imul itruediv truediv"""
+_ARITHMETIC = "add sub mul maximum minimum radd rsub rmul rdiv iadd isub imul"
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE.split(), keep),
@@ -122,6 +128,7 @@ RULES: dict[str, Rule] = {
     "channel_dropout": dropped,
     **dict.fromkeys(("cat", "concat", "concatenate"), concatenation),
     **dict.fromkeys(_ARITHMETIC.split(), arithmetic),
+    **dict.fromkeys(("div", "true_divide", "itruediv", "truediv"), division),
     **dict.fromkeys(("chunk", "tensor_split"), splitting),
     "split": splitting_by_size,
     "getitem": indexing,

@@ -17,6 +17,8 @@ from .surgery import state_of
 def silence(network: nn.Module, graph: ChannelGraph, cut: Cut) -> dict[str, Tensor]:
     """Set to zero what produces the channels of `cut`: weights, biases, norms and their statistics.
 
+    What only reads them stays, and what they are divided by: they are zero by then.
+
     Args:
         network: of the graph, or an average of it.
         graph: its channels as they are now.
@@ -30,7 +32,7 @@ def silence(network: nn.Module, graph: ChannelGraph, cut: Cut) -> dict[str, Tens
     with torch.no_grad():
         for binding in graph.bindings:
             gone = (binding.channels >= 0) & ~keep[np.maximum(binding.channels, 0)]
-            if binding.role != "in" and gone.any():
+            if binding.role not in ("in", "divisor") and gone.any():
                 where: list[Any] = [slice(None)] * state[binding.tensor].ndim
                 where[binding.dim] = torch.from_numpy(gone.nonzero()[0])
                 before.setdefault(binding.tensor, state[binding.tensor].detach().clone())

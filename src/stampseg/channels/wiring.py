@@ -78,6 +78,8 @@ class Wiring:
             self.places[tensor, dim] = (atoms, role)
         else:
             self.unite(known[0], atoms)
+            if role == "out":  # a weight that is tied with its transpose makes channels along both
+                self.places[tensor, dim] = (known[0], role)
 
     def count_by(self, module: str, attribute: str, atoms: np.ndarray) -> None:
         """Say that a module's attribute is the number of these atoms; all calls of it lose the same ones."""
