@@ -186,3 +186,13 @@ def test_evaluate_without_a_data_set_names_by_option(abdomen: Path, tmp_path: Pa
 )
 def test_the_command_line_says_what_it_expects(abdomen: Path, words: tuple[str, ...], said: str) -> None:
     assert said in call("check", abdomen, "--no-timing", *words, code=2).output
+
+
+def test_a_value_that_no_label_has_is_told_as_that(abdomen: Path) -> None:
+    labels = abdomen / "labels"
+    told = " ".join(call("check", abdomen, "--no-timing", "--only", "7", code=3).output.split())
+    assert "4 label(s) hold 0, 1, 2, 3, 4, and none of the values that --only asks for" in told
+    found = json.loads(call("evaluate", labels, labels, "--only", "7", "--json").stdout)
+    assert any(
+        "no label holds a value that was asked for, but 0, 1, 2, 3" in text for text in found["warnings"]
+    )

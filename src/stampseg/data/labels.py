@@ -75,10 +75,15 @@ def label_table(
     counts = count_values((files for files in labels if files is not None), ignored, relabel, known)
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
+        first = cases[0].label if cases else "labels"
+        if counts.found - set(counts.voxels):
+            raise DataError(
+                f"{first}: {len(cases)} label(s) hold {some(list(map(describe, sorted(counts.found))))}, and "
+                "none of the values that `data.only` asks for; name others"
+            )
         raise DataError(
-            f"{cases[0].label if cases else 'labels'}: the only value in {len(cases)} label(s) is "
-            f"{describe(min(counts.voxels, default=0))}; expected background and a class; "
-            "check the labels, or draw others with `labels` or `seed`"
+            f"{first}: the only value in {len(cases)} label(s) is {describe(min(counts.voxels, default=0))}; "
+            "expected background and a class; check the labels, or draw others with `labels` or `seed`"
         )
     own = {value: name for value, (name, _) in counts.names.items()}
     if relabel is not None:  # what was merged or dropped has lost the name that its file gave it

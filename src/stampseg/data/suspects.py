@@ -19,10 +19,10 @@ def suspects(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...
 
 
 def blends(counts: ValueCounts, declared: Mapping[int, str]) -> list[int]:
-    """Undeclared values that may be blends of others, as of a mask that was smoothed or resized; else [].
+    """Undeclared values that may be blends of others, as of a smoothed or resized mask; else [].
 
-    They are many, and few others have most of what is labelled. Small structures may be as many: whether these
-    are some, their place in a label says, see `is_coherent`.
+    They are many, and few others have most of what is labelled. Small structures may be as many: whether
+    these are some, their place in a label says, see `is_coherent`.
     """
     labelled = {value: count for value, count in counts.voxels.items() if value != 0}
     limit = SMALL * sum(labelled.values())
