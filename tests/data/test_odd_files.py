@@ -17,6 +17,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.io.readers import read_header, read_image, read_label
 from stampseg.data.io.scans import scans_of
+from stampseg.data.io.volume import check_pair
 from stampseg.evaluation.folders import evaluate_folder
 from tests.cli.command import call
 from tests.data.dicom_files import slices, values
@@ -115,6 +116,23 @@ def test_a_mask_of_another_case_is_told(tmp_path: Path) -> None:
     (found,) = findings(tmp_path, "labels")
     assert found["files"] == [str(tmp_path / "masks" / name) for name in ("b.png", "d.png")]
     assert found["found"].endswith("b.png: the same mask as that of d, of other images")
+
+
+def test_an_analyze_image_has_no_place_unless_it_says_so(tmp_path: Path) -> None:
+    array, affine = np.zeros((5, 6, 7), np.uint8), np.diag([1.0, 1, 2, 1])
+    nib.save(nib.AnalyzeImage(array, affine), tmp_path / "plain.img")
+    nib.save(nib.Spm99AnalyzeImage(array, affine), tmp_path / "beside.img")
+    origin = nib.Spm99AnalyzeImage(array, affine)
+    origin.header["origin"][:3] = 2, 3, 4
+    nib.save(origin, tmp_path / "said.img")
+    (tmp_path / "said.mat").unlink()
+    nib.save(nib.Nifti1Image(array, affine), tmp_path / "label.nii.gz")
+    plain, beside, said = (read_header([tmp_path / f"{n}.img"]) for n in ("plain", "beside", "said"))
+    assert (plain.placed, beside.placed, said.placed) == (False, True, True)
+    label = read_header([tmp_path / "label.nii.gz"])
+    check_pair(plain, label)
+    with pytest.raises(DataError, match="voxels away from its image"):
+        check_pair(said, label)
 
 
 def test_a_mask_that_is_a_jpeg_under_another_name_is_refused(tmp_path: Path) -> None:

@@ -60,10 +60,21 @@ def _place(source: Any) -> tuple[np.ndarray, bool]:
 
     header = source.header
     if not isinstance(header, nib.Nifti1Header):
-        return source.affine, True
+        return source.affine, _is_placed(source)
     unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
     placed = bool(header["qform_code"] or header["sform_code"])
     return np.diag([unit, unit, unit, 1.0]) @ source.affine, placed
+
+
+def _is_placed(source: Any) -> bool:
+    """Whether an Analyze file says where it lies, which of its kinds SPM's do, in the header or beside it."""
+    import nibabel as nib
+
+    if not isinstance(source, nib.AnalyzeImage):
+        return True
+    header, beside = source.header, source.file_map.get("mat")
+    said = "origin" in header.keys() and bool(np.any(header["origin"]))  # noqa: SIM118, no mapping
+    return said or (beside is not None and Path(beside.filename).exists())
 
 
 def read_image(path: Path) -> np.ndarray:
