@@ -105,7 +105,8 @@ def segment(
         )
     opened = opened.with_all_pieces() if all_pieces else opened
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
-    cases = inputs_of((opened.models or (model,))[0], inputs, opened.plan, tell)
+    models = opened.models or (model,)
+    cases = inputs_of(models[0], inputs, opened.plan, tell)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = {case.images: output / case.mask_name for case in cases}
@@ -114,7 +115,7 @@ def segment(
             images: mask.with_name(segmentation_name(images[0], mask.name)) for images, mask in masks.items()
         }
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
-    if confidence and not overwrite:
+    if confidence:
         for table in (TABLE, RECORD):
             refuse_existing(output / table, overwrite)
 
@@ -122,9 +123,10 @@ def segment(
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
-    options = {"batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence}
-    options["probabilities"] = probabilities
-    models = opened.models or (model,)
+    options = {
+        "batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence,
+        "probabilities": probabilities,
+    }  # fmt: skip
     entries = learnt_from(models)
     learnt = Known(entries, opened.trained_on)
     known = set[str]()
@@ -138,27 +140,14 @@ def segment(
             known.add(case.id)
         result = replace(result, trained_on=case.id in known)
         written.append(result)
-        note = "  (trained on)" if case.id in known else ""
-        if result.dropped:
-            note = f"  {counted(result.dropped, 'stray piece')} left out{note}"
-        if result.assessed is not None:
-            note = f"  {result.assessed.trust.words()}{note}"
-        path, took = one_line(str(result.path)), f"{result.seconds:.2f} s"
-        unit = "pixel" if result.header.is_picture else "voxel"
-        echo(f"{path}  {counted(result.labelled, f'labelled {unit}')}  {took}{note}")
+        echo(_line(result))
         for text in result.header.notes:
             tell(text)
-    unlike = [
-        f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
-        f"{'; '.join(result.remarks)}"
-        for result in written
-        if result.remarks
-    ]
     if steps and written:
         echo(_changed_words(written, steps, opened.plan))
     told = (
         *caution_of(model),
-        *unlike,
+        *_unlike(written),
         *_absurd(written),
         *_not_found(written, opened.plan.label_names),
         *_too_good(cases, known),
@@ -176,6 +165,29 @@ def segment(
         for text in summary(rows, opened.plan, output):
             echo(text)
     return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below)
+
+
+def _line(result: Written) -> str:
+    """A mask that was written, for the screen."""
+    unit = "pixel" if result.header.is_picture else "voxel"
+    said = [counted(result.labelled, f"labelled {unit}"), f"{result.seconds:.2f} s"]
+    if result.assessed is not None:
+        said.append(result.assessed.trust.words())
+    if result.dropped:
+        said.append(f"{counted(result.dropped, 'stray piece')} left out")
+    if result.trained_on:
+        said.append("(trained on)")
+    return "  ".join([one_line(str(result.path)), *said])
+
+
+def _unlike(written: Sequence[Written]) -> list[str]:
+    """A warning for each image that is unlike those of the training."""
+    return [
+        f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
+        f"{'; '.join(result.remarks)}"
+        for result in written
+        if result.remarks
+    ]
 
 
 def _probabilities_words(plan: Plan) -> str:
