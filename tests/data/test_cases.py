@@ -299,6 +299,7 @@ class TestCsv:
             ([], "t.csv: expected a header line .*; found nothing"),
             (["image,mask", "a,b"], r"; found image, mask; did you mean label for mask\?"),
             (["image,labels", "a,b"], r"; found image, labels; did you mean label for labels\?"),
+            (["scan,masks", "a,b"], r"; did you mean image for scan and label for masks\?"),
             (["Img;Maske", "a,b"], r"; found Img, Maske"),
             (["image,label"], "t.csv: no rows below the header"),
             (["image,label", ",a.png"], r"t.csv: a row has no image \(label 'a.png'\)"),

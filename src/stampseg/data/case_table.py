@@ -23,7 +23,8 @@ NUMBERED = re.compile(r"image_?(\d+)")
 CHANNEL, ORGAN = "image:", "label:"
 PLAIN = ("image", "label", "group")
 MEANT = {
-    **dict.fromkeys(("mask", "segmentation", "seg", "annotation"), "label"),
+    **dict.fromkeys(("scan", "volume"), "image"),
+    **dict.fromkeys(("mask", "masks", "segmentation", "seg", "annotation", "gt"), "label"),
     **dict.fromkeys(("patient", "person", "subject", "patient_id", "subject_id", "person_id"), "group"),
 }  # other names that people give to the columns
 COLUMNS = (

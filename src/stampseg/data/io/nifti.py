@@ -72,9 +72,9 @@ def _is_placed(source: Any) -> bool:
 
     if not isinstance(source, nib.AnalyzeImage):
         return True
-    header, beside = source.header, source.file_map.get("mat")
+    header, beside = source.header, getattr(source.file_map.get("mat"), "filename", None)
     said = "origin" in header.keys() and bool(np.any(header["origin"]))  # noqa: SIM118, no mapping
-    return said or (beside is not None and Path(beside.filename).exists())
+    return said or (beside is not None and Path(beside).exists())
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -256,7 +256,8 @@ def _add(path: Path, plane: np.ndarray, stored: np.ndarray, number: str) -> None
         return
     if overlap.size and (overlap != int(number)).any():
         raise DataError(
-            f"{path}: segments {int(overlap[0])} and {number} overlap; expected one class per voxel"
+            f"{path}: segments {int(overlap[0])} and {number} overlap; expected one class per voxel; "
+            "correct their borders, or keep one of them in each DICOM-SEG and train them apart"
         )
     plane[inside] = int(number)
 
