@@ -118,6 +118,12 @@ def test_a_mask_of_another_case_is_told(tmp_path: Path) -> None:
     assert found["found"].endswith("b.png: the same mask as that of d, of other images")
 
 
+def test_voxels_without_their_header_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.img").write_bytes(bytes(1000))
+    with pytest.raises(DataError, match=r"a\.img: its header a\.hdr is missing; put it beside the data"):
+        read_header([tmp_path / "a.img"])
+
+
 def test_an_analyze_image_has_no_place_unless_it_says_so(tmp_path: Path) -> None:
     array, affine = np.zeros((5, 6, 7), np.uint8), np.diag([1.0, 1, 2, 1])
     nib.save(nib.AnalyzeImage(array, affine), tmp_path / "plain.img")

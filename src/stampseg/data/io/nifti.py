@@ -199,6 +199,9 @@ def _opened(path: Path) -> Iterator[Any]:
 def _open(path: Path) -> Any:
     import nibabel as nib  # only here and where files are written: pictures need none of it
 
+    header = path.with_suffix(".hdr")
+    if path.name.lower().endswith(".img") and not (header.exists() or path.with_suffix(".HDR").exists()):
+        raise DataError(f"{path}: its header {header.name} is missing; put it beside the data")
     _check_start(path)
     source: Any = nib.load(path, mmap=False)  # a mapped file could change under the array
     if source.affine is None:
