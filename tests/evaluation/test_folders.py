@@ -15,6 +15,7 @@ from PIL import Image
 
 from stampseg.cli.tables import print_evaluation
 from stampseg.core.errors import DataError
+from stampseg.data.cases import find_dataset
 from stampseg.evaluation.evaluation import Evaluation, FalsePositives, Statistics
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.metrics import EMPTY_MASK_RULE, evaluate_case
@@ -83,6 +84,24 @@ def test_names_may_differ_by_a_suffix(tmp_path: Path, prediction: str, label: st
     write_png(tmp_path / "l" / label, square(2, 8))
     result = evaluate_folder(tmp_path / "p", tmp_path / "l")
     assert [(row.case, row.dice) for row in result.rows] == [(Path(prediction).stem, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("masks", "labels"),
+    [("A{}", "a{}"), ("image_{}", "label_{}"), ("c{}_ct", "c{}_seg"), ("img{}", "mask{}")],
+)
+def test_masks_called_as_their_images_pair_as_a_training_does(
+    masks: str, labels: str, tmp_path: Path
+) -> None:
+    for number in (1, 2, 10):
+        array = square(2, 6 + number // 5)
+        write_png(tmp_path / "images" / f"{masks.format(number)}.png", array * 99 + 5)
+        write_png(tmp_path / "pred" / f"{masks.format(number)}.png", array)
+        write_png(tmp_path / "labels" / f"{labels.format(number)}.png", array)
+    cases = find_dataset(tmp_path, images="images", masks="labels").cases
+    assert len([case for case in cases if case.label is not None]) == 3
+    result = evaluate_folder(tmp_path / "pred", tmp_path / "labels")
+    assert [row.dice for row in result.rows] == [1, 1, 1] and not result.missing
 
 
 def test_masks_of_two_observers_pair(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
 from ..data.organs import LabelFiles
-from ..data.pairing import by_stem, labels_beside, name_of, pair
+from ..data.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, Path]:
@@ -91,6 +91,8 @@ def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> d
         shared = {_cut_ending(stem, references): file for stem, file in references.items()}
         cut = {stem: shared.get(_cut_ending(stem, predicted)) for stem in predicted}
         pairs = {stem: file for stem, file in cut.items() if file is not None}
+    if not pairs:  # or masks are called as the images are, which a training finds the labels of
+        pairs = with_usual_names(pair(predicted, references), predicted, references, same_folder=False).labels
     return {stem: (predicted[stem], reference) for stem, reference in pairs.items()}
 
 
