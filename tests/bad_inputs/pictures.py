@@ -95,7 +95,7 @@ def misnamed(bench: Bench) -> Commands:
 
 @bad(
     "picture: a page of HTML under the name of a PNG",
-    Refused(3, r"p0\.png: cannot be read \(.*\); the file is"),
+    Refused(3, r"p0\.png: cannot be read \(.*\); it begins as a web page"),
 )
 def html(bench: Bench) -> Commands:
     return _image(bench, lambda path: path.write_text("<html>404</html>"))

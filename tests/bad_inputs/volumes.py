@@ -206,7 +206,8 @@ def surplus(bench: Bench) -> Commands:
 
 
 @bad(
-    "volume: gzip under a name without .gz", Refused(3, r"x\.nii: cannot be read \(.*\); the file is damaged")
+    "volume: gzip under a name without .gz",
+    Refused(3, r"x\.nii: cannot be read \(.*\); it begins as packed by gzip; name it \.nii\.gz"),
 )
 def hidden_gzip(bench: Bench) -> Commands:
     path = bench.folder / "x.nii"
