@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 from stampseg.data.cases import find_dataset
 from stampseg.data.io.readers import read_image
-from stampseg.data.organs import read_label_files
+from stampseg.data.labels.organs import read_label_files
 words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 data, images, masks = (words.get(name) for name in ("data", "--images", "--masks"))
 found = find_dataset(Path(data or "."), images=images and Path(images).absolute(), masks=masks and Path(masks).absolute())

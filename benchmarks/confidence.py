@@ -30,6 +30,7 @@ import few_labels
 import numpy as np
 from scipy.ndimage import zoom
 from scipy.special import entr
+from stampseg.data.labels.label_table.postprocess import postprocessed
 
 from stampseg.core.errors import DataError
 from stampseg.data.appearance import appearance
@@ -38,11 +39,10 @@ from stampseg.data.inputs import find_inputs
 from stampseg.data.io.placing import on_grid_of
 from stampseg.data.io.readers import read_image
 from stampseg.data.io.volume import Header, Volume
-from stampseg.data.labels import to_classes
+from stampseg.data.labels.label_table import to_classes
+from stampseg.data.labels.organs import read_label_files
 from stampseg.data.likeness import look_of, remarks
-from stampseg.data.organs import read_label_files
-from stampseg.data.postprocess import postprocessed
-from stampseg.data.splits import draw_cases, read_splits
+from stampseg.data.splits.split import draw_cases, read_splits
 from stampseg.evaluation.metrics import dice_score
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
-from stampseg.data.people import people_of_names
+from stampseg.data.splits.people import people_of_names
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 

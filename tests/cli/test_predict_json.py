@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from stampseg.data.cases import find_dataset
-from stampseg.data.known import trained_on
-from stampseg.data.splits import read_splits
+from stampseg.data.splits.known import trained_on
+from stampseg.data.splits.split import read_splits
 from tests.cli.command import call, train_quickly
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stampseg.data.fingerprint import Fingerprint
-from stampseg.data.labels import LabelTable
+from stampseg.data.labels.label_table import LabelTable
 from stampseg.data.plan import Intensity
 
 TABLE = LabelTable((0, 1), ("background", "organ"), ())

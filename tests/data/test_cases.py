@@ -15,7 +15,7 @@ from stampseg.data.cases import find_dataset, read_case_csv
 from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import output_name, read_header
 from stampseg.data.io.volume import check_pair
-from stampseg.data.pairing import pair
+from stampseg.data.layouts.pairing import pair
 
 
 def make_files(root: Path, *names: str) -> Path:

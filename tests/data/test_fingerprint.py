@@ -12,7 +12,7 @@ import SimpleITK
 from stampseg.core import threads
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import AT_ONCE, fingerprint, threads_for
-from stampseg.data.labels import label_table
+from stampseg.data.labels.label_table import label_table
 from tests.data.scans import write_pictures, write_volumes
 
 

@@ -14,7 +14,7 @@ from stampseg.data import planner
 from stampseg.data.cases import find_dataset
 from stampseg.data.fingerprint import fingerprint
 from stampseg.data.io.readers import read_image
-from stampseg.data.labels import label_table
+from stampseg.data.labels.label_table import label_table
 from stampseg.data.likeness import remarks
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan

@@ -16,7 +16,7 @@ from stampseg.core.errors import DataError
 from stampseg.core.teacher_options import TeacherOptions
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint
-from stampseg.data.labels import label_table
+from stampseg.data.labels.label_table import label_table
 from stampseg.data.loaders import CaseCache, TrainingBatches, ValidationCases
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan

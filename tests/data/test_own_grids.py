@@ -14,7 +14,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.io.placing import is_on_lattice, on_grid_of
 from stampseg.data.io.readers import read_header, read_label
-from stampseg.data.organs import read_label_files, read_label_header
+from stampseg.data.labels.organs import read_label_files, read_label_header
 from stampseg.data.own_grids import own_grids
 from tests.cli.command import QUICK, call
 from tests.data.scans import disc

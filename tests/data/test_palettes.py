@@ -13,7 +13,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.colours import COLOUR
 from stampseg.data.io.readers import read_label, read_palette
-from stampseg.data.labels import label_table
+from stampseg.data.labels.label_table import label_table
 
 BLACK, WHITE, RED, GREEN, BLUE = (0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 200)
 MASK = np.uint8([[0, 0, 1], [0, 2, 1]])

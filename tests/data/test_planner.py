@@ -11,7 +11,7 @@ from stampseg.core.config import DataOptions
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint, object_radius
-from stampseg.data.labels import label_table
+from stampseg.data.labels.label_table import label_table
 from stampseg.data.planner import PATCH_BUDGET, make_plan, plan_strides, total_stride
 from tests.data.fingerprints import TABLE, WINDOW, facts
 

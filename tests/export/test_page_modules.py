@@ -10,15 +10,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from stampseg.data.labels.label_table.postprocess import LabelSteps, postprocessed
+from stampseg.data.labels.label_table.regions import Region
 
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.readers import read_image
+from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.likeness import remarks
 from stampseg.data.plan import Intensity, Plan, TrainingScans
-from stampseg.data.postprocess import LabelSteps, postprocessed
 from stampseg.data.preprocess import prepare
-from stampseg.data.regions import Region
-from stampseg.data.shapes import LabelShape
 from stampseg.runtime.confidence import segment_confidently
 from stampseg.runtime.trust import trust_of
 from tests.data.dicom_files import SAGITTAL, image, slices

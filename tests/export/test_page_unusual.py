@@ -12,10 +12,10 @@ from scipy.ndimage import gaussian_filter, zoom
 from stampseg.core.text import number_text
 from stampseg.data.appearance import appearance, look_at
 from stampseg.data.io.volume import Volume
+from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.likeness import remarks
 from stampseg.data.plan import Intensity, Plan, TrainingScans
 from stampseg.data.preprocess import find_orientation, orient, oriented_spacing, prepare
-from stampseg.data.shapes import LabelShape
 from stampseg.runtime.confidence import segment_confidently
 from stampseg.runtime.trust import trust_of
 from tests.export.modules import in_node

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from stampseg.core.config import Config, dump_config, load_config
 from stampseg.data.cases import find_dataset
 from stampseg.data.io.readers import read_header, read_image, read_label, write_label
-from stampseg.data.labels import to_values
+from stampseg.data.labels.label_table import to_values
 from stampseg.data.preprocess import prepare
 from stampseg.networks.model_file import read_description
 from stampseg.runtime.details import KEY, read_details

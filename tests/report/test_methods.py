@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stampseg.core.machine import this_machine
-from stampseg.data.folds import Fold
+from stampseg.data.splits.folds import Fold
 from stampseg.data.transforms import augmentation_in_words
 from stampseg.report.cases import Finding, Findings
 from stampseg.report.methods import methods_of

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from stampseg.data.labels.label_table.postprocess import LabelSteps
 
 from stampseg.core.level import Level
 from stampseg.data.cases import Case, Dataset
 from stampseg.data.fingerprint import FINGERPRINT
-from stampseg.data.folds import Fold
 from stampseg.data.io.readers import write_label
+from stampseg.data.labels.shapes import one_piece_classes
 from stampseg.data.plan import PLAN
-from stampseg.data.postprocess import LabelSteps
-from stampseg.data.shapes import one_piece_classes
-from stampseg.data.splits import SPLITS
+from stampseg.data.splits.folds import Fold
+from stampseg.data.splits.split import SPLITS
 from stampseg.evaluation.evidence import Trial
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.people import over_people

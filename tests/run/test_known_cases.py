@@ -10,8 +10,8 @@ from PIL import Image
 
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.inputs import find_inputs
-from stampseg.data.known import trained_on
-from stampseg.data.splits import SplitCase, Splits, read_splits
+from stampseg.data.splits.known import trained_on
+from stampseg.data.splits.split import SplitCase, Splits, read_splits
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 

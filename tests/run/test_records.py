@@ -14,7 +14,7 @@ from stampseg.core.errors import DataError
 from stampseg.core.level import Level
 from stampseg.core.run_folder import run_folder_of
 from stampseg.data.cases import Case
-from stampseg.data.splits import SPLITS, Split, Splits, read_splits
+from stampseg.data.splits.split import SPLITS, Split, Splits, read_splits
 from stampseg.run import result
 from stampseg.run.checkpoint import CHECKPOINT, CheckpointRecord
 from stampseg.run.folder import RunFolder

@@ -17,9 +17,9 @@ from scipy.special import entr
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.volume import Header
+from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.plan import Plan, TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.data.shapes import LabelShape
 from stampseg.runtime import segmentation
 from stampseg.runtime.confidence import ANGLE, segment_confidently, turned
 from stampseg.runtime.model import OpenModel

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from stampseg.data.labels.label_table.regions import Region
 
 from stampseg.core.errors import ConfigError
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.volume import Header
+from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.plan import Plan, TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.data.regions import Region
-from stampseg.data.shapes import LabelShape
 from stampseg.runtime.confidence import Confident, segment_confidently
 from stampseg.runtime.sliding import softmax
 from stampseg.runtime.trust import check_calibrated, trust_of

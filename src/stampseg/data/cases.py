@@ -12,15 +12,15 @@ from pathlib import Path
 
 from ..core.errors import ConfigError, DataError
 from ..core.text import some
-from .case_table import read_table
 from .duplicates import find_duplicates
 from .io.formats import format_of, stem_of
 from .io.limits import check_kind
 from .io.readers import output_name
-from .layouts import EXPECTED, list_csv, list_folder
-from .listing import Entry, Listing
-from .organs import LabelFiles
-from .regions import NO_REGIONS, DeclaredRegions
+from .labels.organs import LabelFiles
+from .labels.regions import NO_REGIONS, DeclaredRegions
+from .layouts.case_table import read_table
+from .layouts.layout import EXPECTED, list_csv, list_folder
+from .layouts.listing import Entry, Listing
 
 
 @dataclass(frozen=True)

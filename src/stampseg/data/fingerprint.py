@@ -25,13 +25,13 @@ from .grid import ceilings, factors
 from .io.placing import on_grid_of
 from .io.readers import read_header, read_image
 from .io.volume import Header, Volume
-from .labels import LabelTable, to_classes
+from .labels.label_table import LabelTable, to_classes
+from .labels.organs import read_label_files
+from .labels.shapes import LabelShape, joined_shapes, measure_shapes, with_thickness
 from .likeness import percentiles, ranges
 from .mixups import refuse_copy
-from .organs import read_label_files
 from .plan import Intensity, TrainingScans
 from .preprocess import Orientation, find_orientation, orient, oriented_spacing
-from .shapes import LabelShape, joined_shapes, measure_shapes, with_thickness
 
 FOREGROUND_SAMPLES = 1_000_000  # labelled voxels kept over all cases, for the CT window
 RADIUS_VOXELS = 2_000_000  # a larger object is thinned before its distance transform

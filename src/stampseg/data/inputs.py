@@ -8,10 +8,7 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.text import counted, some
-from .case_folders import CaseFolder, case_folder, find_case_folders, is_picture
-from .case_roles import bare_entries
 from .cases import Case, cases_of, read_case_csv
-from .habits import MASK_FOLDERS
 from .io.formats import (
     check_one_series,
     format_of,
@@ -23,7 +20,10 @@ from .io.formats import (
     stem_of,
 )
 from .io.limits import check_kind
-from .pairing import group_channels, in_order, labels_beside
+from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, is_picture
+from .layouts.case_roles import bare_entries
+from .layouts.habits import MASK_FOLDERS
+from .layouts.pairing import group_channels, in_order, labels_beside
 
 
 def _say_nothing(text: str) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from .boxes import as_slices
 from .io.probabilities import WHOLE
+from .labels.regions import Region, decided
 from .preprocess import Geometry, orient
-from .regions import Region, decided
 from .resampling import AxisMap, apply_map, linear_map, low_pass_map, nearest_map
 
 BLOCK = 1 << 22  # float32 values of one class that are brought back at once

@@ -21,7 +21,7 @@ from ..core.errors import DataError
 from ..core.teacher_options import TeacherOptions
 from .cases import Case
 from .io.readers import read_image
-from .organs import read_label_files
+from .labels.organs import read_label_files
 from .plan import Plan
 from .preprocess import Prepared, prepare
 from .share import WHOLE, Share

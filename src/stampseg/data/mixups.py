@@ -11,9 +11,9 @@ import numpy as np
 from ..core.errors import DataError
 from .cases import Case
 from .duplicates import find_duplicates
-from .labels import FEW
-from .organs import LabelFiles, first_of, read_label_files
-from .values import voxels_by_value
+from .labels.label_table import FEW
+from .labels.organs import LabelFiles, first_of, read_label_files
+from .labels.values import voxels_by_value
 
 LOOKED_AT = 3  # cases whose image and label are read the other way round
 SAMPLE = 4096  # voxels that tell most images from a label

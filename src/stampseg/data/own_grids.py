@@ -11,7 +11,7 @@ from ..core.text import counted
 from .cases import Case
 from .io.placing import grids_text, is_on_lattice
 from .io.readers import read_header
-from .organs import first_of, read_label_header
+from .labels.organs import first_of, read_label_header
 
 REMEDY = (
     "look at the outlines, for thin structures may be lost; better export the segmentation on the geometry "

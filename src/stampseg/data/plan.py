@@ -13,9 +13,9 @@ from .appearance import Appearance
 from .calibration import Calibration
 from .io.colours import is_label
 from .io.limits import HIGHEST_LABEL
-from .regions import Region, structures
-from .relabelling import Relabelling
-from .shapes import LabelShape
+from .labels.regions import Region, structures
+from .labels.relabelling import Relabelling
+from .labels.shapes import LabelShape
 
 MOST_CHANNELS = 4096
 MOST_CLASSES = 1024

@@ -17,12 +17,12 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import range_text, size_text
 from .fingerprint import Fingerprint
 from .grid import factors
-from .labels import LabelTable
+from .labels.label_table import LabelTable
+from .labels.regions import ValueRegion, regions_of_classes
+from .labels.shapes import LabelShape, one_piece_classes
 from .modality import is_of_ct
 from .plan import PIECES, Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
-from .regions import ValueRegion, regions_of_classes
-from .shapes import LabelShape, one_piece_classes
 
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
 ANISOTROPIC = 3.0  # an axis this much coarser than the finest one is a slice axis

@@ -19,7 +19,7 @@ from .intensities import normalise
 from .io.limits import VARIABLE, most_values
 from .io.placing import on_grid_of
 from .io.volume import Header, Volume
-from .labels import to_classes
+from .labels.label_table import to_classes
 from .plan import Plan
 from .resampling import resample
 from .spline import resample_spline, thick_axis

@@ -11,9 +11,9 @@ from ..core.remarks import REMEDY, gathered
 from ..core.threads import in_threads
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import threads_for
-from ..data.labels import ignored_value
-from ..data.relabelling import choose_labels
-from ..data.values import Counted
+from ..data.labels.label_table import ignored_value
+from ..data.labels.relabelling import choose_labels
+from ..data.labels.values import Counted
 from .facts import CaseFacts, read_facts
 from .finding import Finding, finding
 

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..core.text import counted, some
-from ..data.labels import LabelTable
-from ..data.organs import first_of
-from ..data.splits import Split
+from ..data.labels.label_table import LabelTable
+from ..data.labels.organs import first_of
+from ..data.splits.split import Split
 from ..run.survey import SELDOM, SELDOM_FIX, seldom_text
 from .facts import CaseFacts
 from .finding import Finding, finding

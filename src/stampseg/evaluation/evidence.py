@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from ..core.options import FileRecord
-from ..data.postprocess import LabelSteps, Postprocessing, postprocessed
+from ..data.labels.postprocess import LabelSteps, Postprocessing, postprocessed
 from .metrics import dice_score
 from .predicted import Predicted
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import some
-from ..data.declared import DeclaredLabels, declared_labels
 from ..data.io.colours import is_colour
 from ..data.io.formats import stem_of
 from ..data.io.placing import grids_text, is_on_lattice, is_part_of, on_grid_of, spanned
 from ..data.io.readers import read_label, read_names
 from ..data.io.volume import Header, Volume
-from ..data.labels import (
+from ..data.labels.label_table import (
     WHITE,
     LabelTable,
     count_values,
@@ -27,11 +26,12 @@ from ..data.labels import (
     stray_values,
     to_classes,
 )
-from ..data.layouts import read_description
-from ..data.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
-from ..data.people import people_of_names
-from ..data.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
-from ..data.relabelling import Relabelling, choose_labels
+from ..data.labels.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
+from ..data.labels.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
+from ..data.labels.relabelling import Relabelling, choose_labels
+from ..data.layouts.declared import DeclaredLabels, declared_labels
+from ..data.layouts.layout import read_description
+from ..data.splits.people import people_of_names
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
 from .pairs import files_by_stem, label_files, labels_in_case_folders, pair_files

@@ -32,7 +32,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..data.boxes import as_slices, filled_box
-from ..data.regions import Region
+from ..data.labels.regions import Region
 
 UNION = "union"
 METRIC_NAMES = ("dice", "hd95", "surface_dice", "volume_error")

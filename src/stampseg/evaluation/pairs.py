@@ -8,16 +8,16 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.text import counted, some
-from ..data.case_folders import find_case_folders
-from ..data.case_roles import labelled_entries
 from ..data.cases import cases_of
-from ..data.habits import SEPARATORS
 from ..data.io.formats import list_labels, readable, series_format, suffix_of
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
-from ..data.organs import LabelFiles
-from ..data.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
+from ..data.labels.organs import LabelFiles
+from ..data.layouts.case_folders import find_case_folders
+from ..data.layouts.case_roles import labelled_entries
+from ..data.layouts.habits import SEPARATORS
+from ..data.layouts.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, Path]:

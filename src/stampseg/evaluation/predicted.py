@@ -9,8 +9,8 @@ import numpy as np
 from ..data.cases import Case
 from ..data.io.placing import on_grid_of
 from ..data.io.volume import Header
-from ..data.labels import to_classes
-from ..data.organs import read_label_files
+from ..data.labels.label_table import to_classes
+from ..data.labels.organs import read_label_files
 from ..data.plan import Plan
 
 

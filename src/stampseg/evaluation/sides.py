@@ -8,8 +8,8 @@ from ..core.run_folder import CONFIG_FILE, SPEC_FILE
 from ..data.io.formats import list_labels
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
-from ..data.layouts import SUGGESTED
-from ..data.pairing import name_of
+from ..data.layouts.layout import SUGGESTED
+from ..data.layouts.pairing import name_of
 
 RUN_FILES = (SPEC_FILE, CONFIG_FILE)  # in every run folder, below which masks are predicted ones
 DRAFTS = "drafts"  # the folder of them that `suggest` writes

@@ -14,10 +14,10 @@ from ..core.run_folder import run_folder_of
 from ..data.boxes import cut_window
 from ..data.cases import Case, Dataset
 from ..data.io.readers import read_image
-from ..data.organs import read_label_files
+from ..data.labels.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..data.splits import SPLITS, SplitCase, Splits, read_splits
+from ..data.splits.split import SPLITS, SplitCase, Splits, read_splits
 from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8

@@ -27,8 +27,8 @@ from ..core.files import write_whole
 from ..core.json_file import JsonFile
 from ..core.options import Options
 from ..core.run_folder import CONFIG_FILE, MODEL_FILE, ROUNDS_FOLDER, failure_of
+from ..data.labels.postprocess import Postprocessing, check_steps
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, check_steps
 from .meta import at_most_layers
 from .registry import NetworkSpec
 from .skeleton import skeleton

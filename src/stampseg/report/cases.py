@@ -11,7 +11,7 @@ import numpy as np
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
 from ..data.preprocess import find_orientation, orient, oriented_spacing
-from ..data.splits import SplitCase
+from ..data.splits.split import SplitCase
 from ..evaluation.metrics import UNION, volume_text
 from ..runtime.compared import Compared, compare
 from ..runtime.torch_scorer import OpenNetwork, open_network

@@ -11,7 +11,7 @@ from ..core.text import counted, size_text
 from ..core.yaml import read_yaml
 from ..data.fingerprint import Fingerprint
 from ..data.plan import Plan
-from ..data.splits import Splits
+from ..data.splits.split import Splits
 from ..data.transforms import augmentation_in_words
 from ..evaluation.people import how_read
 from ..run.folds.records import Folds

@@ -9,8 +9,8 @@ from ..core.level import Level
 from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.readers import write_label
-from ..data.labels import to_values
-from ..data.splits import read_splits
+from ..data.labels.label_table import to_values
+from ..data.splits.split import read_splits
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.metrics import UNION, Metrics
 from ..runtime.compared import compare

@@ -9,8 +9,8 @@ from ..core.config import Config
 from ..core.run_folder import FOLDS_FOLDER, MODEL_FILE
 from ..data.calibration import LEAST_PEOPLE, Calibration
 from ..data.cases import Dataset
-from ..data.folds import Fold
 from ..data.loaders import CaseCache, ValidationCases
+from ..data.splits.folds import Fold
 from ..networks.device import lay_out, resolve_device
 from ..networks.model_file import load_model, save_model
 from ..train.calibration import calibration_of, joined, measure

@@ -17,10 +17,10 @@ from ..core.method import METHODS
 from ..core.text import counted, some
 from ..data.cases import Case, Dataset, find_dataset, with_groups
 from ..data.fingerprint import FINGERPRINT
-from ..data.identity import files_of
 from ..data.io.formats import is_there
 from ..data.plan import Plan
-from ..data.splits import SplitCase, Splits, digest_of, read_splits
+from ..data.splits.identity import files_of
+from ..data.splits.split import SplitCase, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
 from ..runtime.suggestion import CORRECTED, TABLE, read_suggested, strangers

@@ -15,8 +15,8 @@ from ..core.method import methods_that_prune
 from ..core.remarks import REMEDY, gathered
 from ..core.run_folder import SEARCH_FOLDER
 from ..data.cases import Dataset, find_dataset
-from ..data.folds import without_held_out
 from ..data.plan import PLAN
+from ..data.splits.folds import without_held_out
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source

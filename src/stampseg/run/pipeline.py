@@ -26,10 +26,10 @@ from ..core.text import counted
 from ..core.version import __version__
 from ..data.cases import Dataset
 from ..data.fingerprint import FINGERPRINT
-from ..data.known import FILES, VOXELS, digests_in
 from ..data.loaders import CaseCache, ValidationCases
 from ..data.plan import PLAN
-from ..data.splits import SPLITS, Splits, read_splits
+from ..data.splits.known import FILES, VOXELS, digests_in
+from ..data.splits.split import SPLITS, Splits, read_splits
 from ..networks.denormals import start_flushing_workers
 from ..networks.device import devices_of, lay_out, resolve_device, seed_everything
 from ..networks.factory import count, network_spec, sized_spec

@@ -12,9 +12,9 @@ import numpy as np
 from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.readers import read_image
+from ..data.labels.postprocess import Postprocessing, steps_in_words
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, steps_in_words
-from ..data.splits import read_splits
+from ..data.splits.split import read_splits
 from ..evaluation.evidence import LEAST_PEOPLE, Trial, find_steps
 from ..evaluation.predicted import Predicted
 from ..networks.model_file import store_steps

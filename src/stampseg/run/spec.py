@@ -13,8 +13,8 @@ from ..core.errors import ConfigError, DataError
 from ..core.json_file import JsonFile
 from ..core.run_folder import SPEC_FILE
 from ..core.text import some
-from ..data.folds import Fold
-from ..data.splits import SplitCase, Splits
+from ..data.splits.folds import Fold
+from ..data.splits.split import SplitCase, Splits
 
 
 def _checked(values: object) -> object:

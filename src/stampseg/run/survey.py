@@ -17,25 +17,25 @@ from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
 from ..data.appearance import Look, appearance
-from ..data.aside import set_aside
-from ..data.balance import Holds
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.kept import kept_files
 from ..data.io.readers import check_storable, read_header
-from ..data.known import trained_on
-from ..data.labels import LabelTable, count_values, describe, ignored_value, label_table
+from ..data.labels.label_table import LabelTable, count_values, describe, ignored_value, label_table
+from ..data.labels.organs import LabelFiles, read_label_files
+from ..data.labels.regions import ValueRegion, regions_of_classes
+from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
+from ..data.labels.values import Counted
 from ..data.likeness import look_of
 from ..data.mixups import telling_exchanged
-from ..data.organs import LabelFiles, read_label_files
 from ..data.own_grids import OwnGrids, own_grids
 from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
-from ..data.regions import ValueRegion, regions_of_classes
-from ..data.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
-from ..data.splits import Split, SplitCase, Splits, draw_cases, read_splits, split_cases
-from ..data.unlabelled import with_unlabelled
-from ..data.values import Counted
+from ..data.splits.aside import set_aside
+from ..data.splits.balance import Holds
+from ..data.splits.known import trained_on
+from ..data.splits.split import Split, SplitCase, Splits, draw_cases, read_splits, split_cases
+from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..data.cases import Case
 from ..data.io.readers import read_image
 from ..data.io.volume import Volume
-from ..data.postprocess import postprocessed
+from ..data.labels.postprocess import postprocessed
 from ..data.preprocess import prepare
 from ..evaluation.metrics import Metrics, evaluate_case
 from ..evaluation.predicted import reference_of

@@ -22,10 +22,10 @@ import numpy as np
 
 from ..core.packages import require
 from ..data.inverse import Restorer
-from ..data.pieces import keep_surest
+from ..data.labels.pieces import keep_surest
+from ..data.labels.regions import decided, in_classes
 from ..data.plan import Plan
 from ..data.preprocess import Prepared
-from ..data.regions import decided, in_classes
 from .sliding import Listener, Scorer, probabilities_of, slide, walking_axis
 
 ANGLE = math.radians(10)

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from ..core.errors import ModelFileError
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
+from ..data.labels.postprocess import Postprocessing, check_steps
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, check_steps
 
 KEY = "stampseg"  # of the metadata; in archives the file of that name
 MOST_BYTES = 2**24  # of the description

@@ -22,11 +22,11 @@ from ..core.text import some
 from ..data.boxes import as_slices
 from ..data.inverse import BLOCK, Rows, highest, margins_of
 from ..data.io.volume import Volume
-from ..data.pieces import keep_surest
+from ..data.labels.pieces import keep_surest
+from ..data.labels.postprocess import Postprocessing
+from ..data.labels.regions import decided
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing
 from ..data.preprocess import Prepared, orient, prepare
-from ..data.regions import decided
 from .model import OpenModel, open_scorer
 from .sliding import Scorer, slide, walking_axis
 

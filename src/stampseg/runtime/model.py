@@ -19,10 +19,10 @@ from ..core.errors import ConfigError, ModelFileError
 from ..core.run_folder import FOLDS_FILE
 from ..data.inverse import Shares
 from ..data.io.volume import Volume
-from ..data.known import digests_in
+from ..data.labels.postprocess import Postprocessing
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing
 from ..data.preprocess import Prepared, prepare
+from ..data.splits.known import digests_in
 from . import SUFFIXES, open_session
 from .confidence import Confident, segment_confidently
 from .details import KEY, read_details

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..data.io.readers import mask_target, paths_of, read_image, write_label
-from ..data.labels import to_values
-from ..data.postprocess import postprocessed
+from ..data.labels.label_table import to_values
+from ..data.labels.postprocess import postprocessed
 from ..data.preprocess import prepare
 from .session import open_session
 from .sliding import segment_windows

@@ -14,9 +14,9 @@ from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import segmentation_name
-from ..data.known import Known
+from ..data.labels.postprocess import Postprocessing, steps_in_words
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, steps_in_words
+from ..data.splits.known import Known
 from .channels import inputs_of
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel, check_order

@@ -14,10 +14,10 @@ from ..data.inverse import Shares
 from ..data.io.probabilities import WHOLE
 from ..data.io.readers import paths_of, read_image, with_channels
 from ..data.io.volume import Header, Volume, as_image, volume_header
-from ..data.labels import to_values
+from ..data.labels.label_table import to_values
+from ..data.labels.postprocess import postprocessed
 from ..data.likeness import remarks
 from ..data.plan import Plan
-from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
 from .confidence import Confident, segment_confidently
 from .model import open_scorer

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..data.boxes import cut_window
 from ..data.inverse import Restorer
-from ..data.pieces import keep_surest
+from ..data.labels.pieces import keep_surest
 from ..data.plan import Plan
 from ..data.preprocess import Prepared
 

@@ -21,10 +21,10 @@ from ..data.io.probabilities import write_probabilities
 from ..data.io.readers import read_image, write_label, write_percent
 from ..data.io.segmentations import write_segmentation
 from ..data.io.volume import Header, Volume
-from ..data.labels import to_values
+from ..data.labels.label_table import to_values
+from ..data.labels.postprocess import Postprocessing, postprocessed
 from ..data.likeness import remarks
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing, postprocessed
 from ..data.preprocess import Prepared, find_orientation, orient, oriented_spacing
 from .confidence import Confident
 from .ensemble import Ensemble, Ensembled

@@ -18,13 +18,13 @@ from ..data.appearance import look
 from ..data.cases import Case, with_groups
 from ..data.io.formats import is_hidden, is_there, stem_of
 from ..data.io.readers import UNCERTAINTY, read_image
-from ..data.known import trained_on
-from ..data.layouts import SUGGESTED
+from ..data.labels.postprocess import postprocessed
+from ..data.layouts.layout import SUGGESTED
 from ..data.likeness import remarks
 from ..data.plan import Plan
-from ..data.postprocess import postprocessed
 from ..data.preprocess import prepare
-from ..data.splits import SplitCase, read_splits
+from ..data.splits.known import trained_on
+from ..data.splits.split import SplitCase, read_splits
 from .channels import inputs_of
 from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer

@@ -15,8 +15,8 @@ from torch import nn
 from ..channels.modes import evaluating
 from ..data.cases import Case
 from ..data.io.readers import read_image
+from ..data.labels.postprocess import Postprocessing
 from ..data.plan import Plan
-from ..data.postprocess import Postprocessing
 from ..data.preprocess import Geometry, Prepared, prepare
 from ..networks.denormals import flushing_denormals, start_flushing_workers
 from ..networks.device import lay_out, resolve_device, seed_everything

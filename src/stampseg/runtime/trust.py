@@ -20,9 +20,9 @@ from ..data.cases import Case
 from ..data.io.formats import stem_of
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.volume import Header
+from ..data.labels.regions import in_classes
+from ..data.labels.shapes import ABSURD, unusual
 from ..data.plan import Plan
-from ..data.regions import in_classes
-from ..data.shapes import ABSURD, unusual
 from .confidence import Confident
 
 TABLE = "confidence.csv"

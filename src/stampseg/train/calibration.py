@@ -11,9 +11,9 @@ from torch import nn
 
 from ..data.calibration import MEASURE, Calibration
 from ..data.cases import Case
+from ..data.labels.regions import in_classes
 from ..data.plan import Plan
 from ..data.preprocess import Geometry, Prepared
-from ..data.regions import in_classes
 from ..evaluation.calibration import calibrate
 from ..evaluation.metrics import mask_agreement
 from ..evaluation.temperature import Heat, temperature_of

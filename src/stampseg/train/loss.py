@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..core.config import TrainOptions
 from ..core.errors import ConfigError
-from ..data.regions import Region
+from ..data.labels.regions import Region
 from ..networks.outputs import main_map, score_maps
 
 TINY = 1e-6

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from ..channels.modes import evaluating
 from ..core.errors import DataError
+from ..data.labels.regions import HALF, Region, structures
 from ..data.loaders import ValidationCases
 from ..data.plan import Plan
-from ..data.regions import HALF, Region, structures
 from ..evaluation.metrics import dice_score
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers

@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.readers import read_label, read_names
-from stampseg.data.labels import label_table
+from stampseg.data.labels.label_table import label_table
 
 SHAPE = (6, 5, 8)
 LIVER, TUMOUR = np.zeros((2, *SHAPE), np.uint8)

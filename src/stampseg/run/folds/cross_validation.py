@@ -12,10 +12,10 @@ from ...core.level import Level
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
-from ...data.folds import Fold, make_folds, without_held_out
-from ...data.labels import ignored_value
+from ...data.labels.label_table import ignored_value
+from ...data.labels.relabelling import choose_labels
 from ...data.plan import PLAN, Plan
-from ...data.relabelling import choose_labels
+from ...data.splits.folds import Fold, make_folds, without_held_out
 from ...networks.model_file import store_steps
 from ..calibration import calibrate_by_folds, keep
 from ..folder import RunFolder

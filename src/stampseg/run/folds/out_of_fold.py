@@ -12,9 +12,9 @@ from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Case, Dataset
 from ...data.io.readers import read_image, read_label, write_label
-from ...data.labels import to_classes, to_values
+from ...data.labels.label_table import to_classes, to_values
+from ...data.labels.postprocess import Postprocessing
 from ...data.plan import PLAN, Plan
-from ...data.postprocess import Postprocessing
 from ...evaluation.evaluation import Evaluation
 from ...evaluation.evidence import Trial, find_steps
 from ...evaluation.metrics import UNION, Metrics, evaluate_case

@@ -9,8 +9,8 @@ from ...core.json_file import JsonFile
 from ...core.options import FileRecord, Number
 from ...core.run_folder import FOLDS_FILE
 from ...data.calibration import Calibration
-from ...data.folds import Fold
-from ...data.postprocess import Postprocessing
+from ...data.labels.postprocess import Postprocessing
+from ...data.splits.folds import Fold
 from ...evaluation.evidence import Trial
 from ...evaluation.people import OverPeople, over_people
 

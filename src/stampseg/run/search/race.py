@@ -17,7 +17,7 @@ from ...core.config import Config
 from ...core.run_folder import FOLDS_FOLDER, SEARCH_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
-from ...data.folds import without_held_out
+from ...data.splits.folds import without_held_out
 from ...evaluation.selection import Corrected, corrected, survivors
 from ..folder import RunFolder
 from ..folds.cross_validation import CarryOut, fold_spec, folds_of, opened

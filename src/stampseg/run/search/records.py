@@ -11,7 +11,7 @@ from pydantic import Field
 from ...core.json_file import JsonFile
 from ...core.options import FileRecord, Number
 from ...core.run_folder import SEARCH_FILE
-from ...data.folds import Fold
+from ...data.splits.folds import Fold
 
 
 class Entrant(FileRecord):

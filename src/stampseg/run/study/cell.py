@@ -12,7 +12,7 @@ from ...core.errors import ConfigError, TrainingError
 from ...data.cases import Case, Dataset
 from ...data.inputs import find_inputs
 from ...data.io.formats import list_labels, stem_of
-from ...data.organs import LabelFiles
+from ...data.labels.organs import LabelFiles
 from ...data.plan import PLAN
 from ...evaluation.evaluation import Evaluation
 from ...evaluation.folders import evaluate_pairs

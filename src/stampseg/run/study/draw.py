@@ -12,11 +12,11 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.files import write_text
 from ...core.text import counted, csv_text
-from ...data.case_table import ORGAN
 from ...data.cases import Case, Dataset, find_dataset
 from ...data.io.formats import stem_of
 from ...data.io.readers import output_name
-from ...data.regions import NO_REGIONS, DeclaredRegions
+from ...data.labels.regions import NO_REGIONS, DeclaredRegions
+from ...data.layouts.case_table import ORGAN
 from .config import TaskOptions, place_of
 
 

@@ -1,0 +1,1 @@
+"""How labelled images lie on a disk: folders, tables, names, and what a dataset.json declares."""

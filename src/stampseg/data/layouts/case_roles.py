@@ -1,0 +1,287 @@
+"""Folders of cases as entries: which files are channels, which a label, and which an image of its own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.text import counted, some
+from .case_folders import DERIVATIVES, CaseFolder
+from .habits import SEPARATORS, plain_name
+from .listing import Entry, left_over
+from .pairing import name_of
+
+ORGANS = "segmentations"
+REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
+ANY_NUMBER = re.compile(r"(?<!(?<![a-z])t)\d+")  # but not those of t1 and t2w
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What folders of cases hold.
+
+    Attributes:
+        entries: of all images that are learnt from.
+        channels: their names, where a case has several images.
+        organs: names of the masks, where a case has several.
+        warnings: one line each.
+    """
+
+    entries: list[Entry]
+    channels: tuple[str, ...] = ()
+    organs: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
+    """What can be learnt from; None where no folder holds a label.
+
+    A label that is called as an image of its folder, and something beyond, is the label of that image: the
+    folder is a person's, with a case for each image. Else all images of a folder are channels of one case.
+
+    Raises:
+        DataError: several labels fit one image, or folders hold different images.
+    """
+    labelled = [folder for folder in folders if folder.labels or folder.organs]
+    if not labelled:
+        return None
+    doubles = [path.name for folder in folders for path in folder.doubles]
+    told = left_over("files left out because another has the same name", doubles)
+    if any(_owner(label, folder.images) for folder in labelled for label in folder.labels):
+        found = _images_apart(folders, labelled)
+    else:
+        found = _channels_together(folders, labelled)
+    return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
+
+
+def bare_entries(
+    folders: Sequence[CaseFolder], channels: int | None = None, names: Sequence[str] = ()
+) -> list[Entry]:
+    """The images of folders to be segmented, without their labels.
+
+    Args:
+        channels: that are wanted; None: as many as there are.
+        names: of these channels, if they have some.
+
+    Raises:
+        DataError: nothing says which of several images is which.
+    """
+    folders = [folder for folder in folders if folder.images]
+    _check_alone(folders)
+    labels = [(label, folder.images) for folder in folders for label in folder.labels]
+    if any(_owner(*label) for label in labels):
+        kinds = {_kind(owner) for label in labels if (owner := _image_of(*label)) is not None}
+        return [entry for role, entry in _alone(folders) if _kind(role) in kinds]
+    if all(len(folder.images) == 1 for folder in folders):
+        return [_together(folder, list(folder.images)) for folder in folders]
+    wanted = [name.casefold() for name in names]
+    if wanted and all(set(wanted) <= set(_by_fold(folder.images)) for folder in folders):
+        return [_together(folder, [_by_fold(folder.images)[name] for name in wanted]) for folder in folders]
+    same = len({frozenset(_by_fold(folder.images)) for folder in folders}) == 1
+    if same and channels in (None, len(folders[0].images)):
+        return [_together(folder, sorted(folder.images, key=str.casefold)) for folder in folders]
+    if len({_kind(role) for folder in folders for role in folder.images}) == 1:
+        return [entry for _, entry in _alone(folders)]
+    if not same:
+        raise _unequal(folders)
+    raise DataError(
+        f"{_place(folders[0])}: holds {some(list(folders[0].images), 9)}, and the network reads "
+        f"{counted(channels or 0, 'channel')}; expected files that are called as those it learnt from; name "
+        "the files meant, or list them in a CSV with a column image"
+    )
+
+
+def _check_alone(folders: Sequence[CaseFolder]) -> None:
+    """Refuse folders with one file each beside a folder of images: it may be a label, as 60/wmh.nii.gz is.
+
+    Raises:
+        DataError: all are such.
+    """
+    for folder in folders:
+        if len(folder.images) != 1 or folder.labels or folder.organs or not folder.inner:
+            return
+    if folders:
+        one, inner = next(iter(folders[0].images.values())), folders[0].inner
+        raise DataError(
+            f"{one}: lies beside {some([path.name for path in inner])} with more images, so that it may be a "
+            "label; expected the images of a case in its folder; name the files or folders meant, or list "
+            "them in a CSV with a column image"
+        )
+
+
+def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
+    """A case for each image."""
+    of_images: dict[Path, Path] = {}
+    kinds = set()
+    for folder in labelled:
+        for label, path in folder.labels.items():
+            owner = _image_of(label, folder.images)
+            if owner is None:
+                raise DataError(
+                    f"{path}: fits no image of its folder ({some(list(folder.images), 9)}), as other labels "
+                    f"do; expected one label for each image; {REMEDY}"
+                )
+            image = folder.images[owner]
+            if image in of_images:
+                raise _two_labels(path.parent, of_images[image], path)
+            of_images[image] = path
+            kinds.add(_kind(owner))
+    entries, left = [], []
+    for role, entry in _alone(folders):
+        if _kind(role) in kinds:
+            entries.append(replace(entry, label=of_images.get(entry.images[0])))
+        else:
+            left.append(entry.images[0].name)
+    told = left_over("images left out, as none that is called so has a label", left)
+    if len(kinds) > 1:
+        told += (
+            f"labels are of images that are called in {len(kinds)} ways ({some(sorted(kinds))}), which are "
+            f"learnt as one kind; if they are not, {REMEDY}",
+        )
+    return Roles(entries, warnings=(*told, *_doubtful_people(entries)))
+
+
+def _doubtful_people(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A word about folders taken for persons' that may as well be parts of the data, as of PROMISE12."""
+    held = Counter(entry.group for entry in entries)
+    named = any((entry.group or "").casefold() in entry.stem.casefold() for entry in entries)
+    if named or len({entry.stem for entry in entries}) < len(entries) or max(held.values()) == 1:
+        return ()
+    listed = some([f"{group}: {number}" for group, number in held.items()])
+    return (
+        f"cases of a folder are taken as one person's ({listed}); if not, say who is who (`group_regex`)",
+    )
+
+
+def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
+    """A case for each folder."""
+    for folder in labelled:
+        _check_label(folder)
+    single = all(len(folder.images) == 1 for folder in labelled)  # whatever it is called
+    if not single and len({frozenset(_by_fold(folder.images)) for folder in labelled}) > 1:
+        raise _unequal(labelled)
+    wanted = sorted(_by_fold(labelled[0].images))
+    channels = () if single else tuple(_by_fold(labelled[0].images)[name] for name in wanted)
+    entries, left = [], []
+    for folder in folders:
+        own = _by_fold(folder.images)
+        names = list(own) if single else wanted
+        if not names or (single and len(names) > 1) or not set(names) <= set(own):
+            left.append(folder.name)
+            continue
+        organs = tuple(sorted(folder.organs.items()))
+        labels = [*folder.labels.values(), *(path for _, path in organs)]
+        images = tuple(folder.images[own[name]] for name in names)
+        first = labels[0] if labels else None
+        entries.append(Entry(folder.name, images, first, folder.person, organs, channels))
+    told = left_over("folders left out, whose images are not those of the labelled ones", left)
+    return Roles(entries, channels, _organs(labelled), told)
+
+
+def _check_label(folder: CaseFolder) -> None:
+    """Refuse a label without an image, and several labels of one case."""
+    masks = [path.parent for path in folder.organs.values()][:1]
+    labels = [*folder.labels.values(), *masks]
+    if not folder.images:
+        label = next(iter((*folder.labels.values(), *folder.organs.values())))
+        raise DataError(f"{label}: is a label, and its folder holds no image; add it, or take the label out")
+    if len(labels) > 1:
+        raise _two_labels(_place(folder), labels[0], labels[1])
+
+
+def _organs(labelled: Sequence[CaseFolder]) -> tuple[str, ...]:
+    """The names of the masks, the same in every folder that has some.
+
+    Raises:
+        DataError: they are not, or some folders have one label in their place.
+    """
+    first = labelled[0]
+    for folder in labelled[1:]:
+        if set(folder.organs) != set(first.organs):
+            apart = sorted(set(folder.organs) ^ set(first.organs))
+            raise DataError(
+                f"{_place(folder)}: {some(apart, 6)} not drawn both in it and in {_place(first)}; expected a "
+                "mask of each organ in every folder, as what is not drawn is learnt as not there; add empty "
+                f"masks, or {REMEDY}"
+            )
+    return tuple(sorted(first.organs))
+
+
+def _together(folder: CaseFolder, roles: Sequence[str]) -> Entry:
+    """One case of these images of a folder, as channels in this order."""
+    images = tuple(folder.images[role] for role in roles)
+    return Entry(folder.name, images, None, folder.person, channels=tuple(roles) if len(roles) > 1 else ())
+
+
+def _alone(folders: Iterable[CaseFolder]) -> list[tuple[str, Entry]]:
+    """A case for each image, with its role."""
+    return [
+        (role, Entry(name_of(path), (path,), None, folder.person))
+        for folder in folders
+        for role, path in folder.images.items()
+    ]
+
+
+def _owner(label: str, images: Mapping[str, Path]) -> str | None:
+    """The role of the image that a label is called as, and something beyond."""
+    own, plain = label.casefold(), plain_name(label).casefold()
+    fitting = [
+        role
+        for role in images
+        if role
+        and (own.startswith(tuple(role.casefold() + mark for mark in SEPARATORS)) or plain == role.casefold())
+    ]
+    return max(fitting, key=len, default=None) or _owner_by_entities(label, images)
+
+
+def _image_of(label: str, images: Mapping[str, Path]) -> str | None:
+    """As `_owner`, else the image that is called as the folder, or the only one, where others have owners."""
+    alone = next(iter(images)) if len(images) == 1 else None
+    return _owner(label, images) or ("" if "" in images else alone)
+
+
+def _owner_by_entities(label: str, images: Mapping[str, Path]) -> str | None:
+    """Of BIDS, the one image with the entities of a label: `dir-ax_ct` of `dir-ax_seg-vert_msk`."""
+    entities = {role: role.rpartition("_")[0] for role in images}
+    fitting = [role for role, own in entities.items() if "-" in own and label.startswith(f"{own}_")]
+    return fitting[0] if len(fitting) == 1 < len(images) else None
+
+
+def _kind(role: str) -> str:
+    """What images are called alike, but for their numbers."""
+    return ANY_NUMBER.sub("#", role.casefold())
+
+
+def _by_fold(images: Mapping[str, Path]) -> dict[str, str]:
+    """Roles by themselves in small letters."""
+    return {role.casefold(): role for role in images}
+
+
+def _unequal(folders: Sequence[CaseFolder]) -> DataError:
+    """What is said of folders that hold different images."""
+    one = min(folders, key=lambda folder: len(folder.images))
+    own = set(_by_fold(one.images))
+    other = next((each for each in folders if set(_by_fold(each.images)) != own), one)
+    return DataError(
+        f"{_place(one)}: holds {some(list(one.images), 9)}, and {_place(other)} "
+        f"{some(list(other.images), 9)}; expected the same images in every folder, a channel each; add or "
+        f"remove some, or {REMEDY}"
+    )
+
+
+def _place(folder: CaseFolder) -> Path:
+    return next(iter((*folder.images.values(), *folder.labels.values(), *folder.organs.values()))).parent
+
+
+def _two_labels(place: Path, one: Path, other: Path) -> DataError:
+    apart = one.parent != other.parent and DERIVATIVES in (*one.parts, *other.parts)
+    way = "name the folder of one kind with `masks`" if apart else "take one out"
+    return DataError(
+        f"{place}: {one.name} and {other.name} are both called as labels of one image; expected one for "
+        f"each; {way}; where each is of another organ put all into a folder {ORGANS}/ of the "
+        "case, or list the files in a CSV with columns image,label:liver,label:spleen"
+    )

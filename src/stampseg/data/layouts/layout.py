@@ -1,0 +1,305 @@
+"""The ways in which labelled images lie on a disk, found by looking."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import DataError
+from ...core.text import some
+from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable, stem_of
+from ..io.limits import read_text_file
+from ..labels.organs import names_of, organ_folders
+from ..labels.regions import NO_REGIONS
+from .case_folders import find_case_folders
+from .case_roles import Roles, labelled_entries
+from .case_table import CaseTable, own_table, read_table
+from .declared import declared_labels
+from .habits import IMAGE_FOLDERS, MASK_FOLDERS
+from .listing import Entry, Listing, check_exist, left_over
+from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
+
+MANUAL = "manual"
+SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
+EXPECTED = (
+    "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
+    "_0000 names and labelsTr (nnU-Net); two folders images/ and masks/ or labels/, or any two named with "
+    "`images` and `masks`; a folder for each case with its images and label (BraTS, KiTS), or BIDS; a CSV "
+    "with columns image,label and optionally group"
+)
+
+
+def list_csv(table: Path) -> Listing:
+    """List a CSV given as the data; names come from a dataset.json beside it.
+
+    Raises:
+        DataError: as `read_table`.
+    """
+    description = read_description(table.parent)
+    return _of_table(read_table(table, table.parent), (), description)
+
+
+def list_folder(folder: Path, images: Path | None = None, masks: Path | None = None) -> Listing:
+    """List a data folder by its most explicit statement.
+
+    In this order: folders that the user names, a CSV, the list in dataset.json, folder names.
+
+    Raises:
+        DataError: no layout fits, or the one that fits is contradicted by the files.
+    """
+    description = read_description(folder)
+    named = images is not None or masks is not None
+    table = None if named else own_table(folder)
+    listed = [] if named or table else _listed(folder, description)
+    if table:
+        unused = f"{table.name} lists the cases, so the list in dataset.json was not used"
+        told = [unused] if description.get("training") else []
+        return _of_table(read_table(table, folder), told, description)
+    if listed and not _is_first_nnunet(listed):
+        layout = "decathlon"
+        entries, warnings = _check_listed(folder, listed)
+    elif images is None and (roles := _of_case_folders(folder, masks)):
+        listing = _listing("cases", roles.entries, roles.warnings, description)
+        if roles.organs:
+            listing = replace(listing, label_names=names_of(roles.organs), regions=NO_REGIONS)
+        return replace(listing, channel_names=roles.channels) if roles.channels else listing
+    else:
+        pictures, labels = _find_pair_of_folders(folder, images, masks)
+        organs = organ_folders(labels, by_stem(list_images(pictures))[0])
+        if organs:
+            entries, warnings = _organ_entries(pictures, organs)
+            listing = _listing("folders", entries, warnings, description)
+            return replace(listing, label_names=names_of(organs), regions=NO_REGIONS)
+        layout, entries, warnings = _pair_folders(pictures, labels)
+    return _listing(layout, entries, warnings, description)
+
+
+def _of_case_folders(folder: Path, masks: Path | None) -> Roles | None:
+    """What folders of cases hold; None where there are none, or none has a label."""
+    return labelled_entries(find_case_folders(folder, masks))
+
+
+def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, Any]) -> Listing:
+    """Where its columns name channels or organs, these names go before those of dataset.json."""
+    listing = _listing("csv", table.entries, (*table.warnings, *warnings), description)
+    if table.organs:
+        listing = replace(listing, label_names=names_of(table.organs), regions=NO_REGIONS)
+    return replace(listing, channel_names=table.channels) if table.channels else listing
+
+
+def _organ_entries(images: Path, organs: Mapping[str, dict[str, Path]]) -> tuple[list[Entry], list[str]]:
+    """Entries of images with a mask file of each organ; one that lacks some is refused."""
+    grouped = group_channels(path for path in list_images(images) if path.is_file())
+    files = {base: in_order(found) for base, found in grouped.items()}
+    if not files:
+        files = {stem: (path,) for stem, path in by_stem(list_images(images))[0].items()}
+    entries = []
+    for stem, paths in files.items():
+        masks = {organ: found[stem] for organ, found in organs.items() if stem in found}
+        lacking = [organ for organ in organs if organ not in masks]
+        if masks and lacking:
+            raise DataError(
+                f"{paths[0]}: has a mask of {some(list(masks))}, and none of {some(lacking)}; expected one "
+                "of each organ, as what is not drawn is learnt as not there; add an empty mask where it is "
+                "not there, or take the case's masks out"
+            )
+        entries.append(Entry.of(paths, masks))
+    bare = [entry.stem for entry in entries if entry.label is None]
+    left = sorted({stem for found in organs.values() for stem in found} - set(files))
+    return entries, [
+        *left_over("images without a label", bare), *left_over("labels without an image", left)
+    ]  # fmt: skip
+
+
+def _listing(
+    layout: str, entries: list[Entry], warnings: Sequence[str], description: dict[str, Any]
+) -> Listing:
+    labels = declared_labels(description)
+    channels, told = _channel_names(description), tuple(warnings)
+    return Listing(layout, entries, labels.names, channels, told, labels.ignored, labels.regions)
+
+
+def _find_pair_of_folders(folder: Path, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
+    """The folders of images and masks; given ones are relative to `folder` or absolute."""
+    return (
+        _folder(folder, images, IMAGE_FOLDERS, "images"),
+        _folder(folder, masks, MASK_FOLDERS, "masks"),
+    )
+
+
+def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -> Path:
+    seen = sorted(path.name for path in data.iterdir() if path.is_dir() and not is_hidden(path))
+    listed = f"folders seen: {some(seen, 12)}" if seen else "it holds no folders"
+    if given is not None:
+        if not (data / given).is_dir():
+            raise DataError(f"{data / given}: the folder named by `{kind}` is missing in {data} ({listed})")
+        return data / given
+    fitting = [name for name in seen if name.lower() in names]
+    if fitting and kind == "masks":  # of retinal data sets, where mask/ is the field of view
+        fitting += [name for name in seen if MANUAL in name.lower() and name not in fitting]
+    if len(fitting) > 1:
+        raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
+    if not fitting and (data / SUGGESTED).is_file():
+        raise DataError(
+            f"{data}: was written by `suggest`, and is no data set of its own: its drafts are no labels; "
+            "expected images with labels; save corrected masks in its folder corrected, and add them to "
+            "those that the run had with `stampseg train DATA --from RUN -o NEW`"
+        )
+    if not fitting:
+        inner = [name for name in seen if _holds_pair(data / name)]
+        way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""
+        if kind == "images":
+            way += _way_to_images(data)
+        if data.absolute().name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS):
+            way = f"give the folder above it, {data.absolute().parent}, as DATA; "
+        raise DataError(
+            f"{data}: no folder of {kind} found ({listed}); {way}name it with `{kind}`; {EXPECTED}"
+        )
+    return data / fitting[0]
+
+
+def _way_to_images(data: Path) -> str:
+    """What to do with files in the folder itself, or in folders of cases none of which has a label."""
+    if any(path.is_file() for path in list_images(data)):
+        return "where its own files are images and labels, give . as `images` and as `masks`; "
+    cases = [case for case in find_case_folders(data) if case.images]
+    if not cases:
+        return ""
+    files = [path.name for path in cases[0].images.values()]
+    return (
+        f"no file in its folders is called as a label (the first: {some(files)}), as by seg or mask in "
+        "front or behind; rename the labels, or list all in a CSV; "
+    )
+
+
+def _holds_pair(folder: Path) -> bool:
+    """Whether a folder is a data set of its own, as train/ and val/ often are."""
+    inner = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    return bool(inner & {*IMAGE_FOLDERS}) and bool(inner & {*MASK_FOLDERS})
+
+
+def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
+    """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
+    files, labels = list_images(images), list_labels(masks)
+    check_one_series(images, files)
+    grouped = group_channels(path for path in files if path.is_file())
+    label_files, label_doubles = by_stem(labels)
+    for named in (label_files, by_plain_name(label_files)):
+        if set(grouped) & named.keys():
+            return "nnunet", *_nnunet_entries(grouped, named, label_doubles)
+    if not files:
+        raise DataError(f"{images}: no image of a known type found, {_held(images)}; expected {readable()}")
+    if not labels:
+        raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
+    image_files, image_doubles = by_stem(files)
+    same_folder = images.resolve() == masks.resolve()
+    pairs = pair(image_files, label_files, same_folder=same_folder)
+    pairs = with_usual_names(pairs, image_files, label_files, same_folder)
+    if not pairs.labels and same_folder:
+        raise DataError(
+            f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
+            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label"
+            "; name the folder of the labels with `masks`"
+        )
+    if not pairs.labels:
+        raise DataError(
+            f"{images}: none of its {len(image_files)} images ({some(list(image_files), 3)}) pairs with the "
+            f"{len(label_files)} labels of {masks} ({some(list(label_files), 3)}); expected equal names, or "
+            "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
+            "image,label"
+        )
+    entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
+    entries += [Entry(stem, (image_files[stem],), None) for stem in pairs.images_left]
+    return (
+        "folders",
+        entries,
+        [
+            *left_over("images without a label", pairs.images_left),
+            *left_over("labels without an image", pairs.labels_left),
+            *left_over("images skipped because their name is taken", image_doubles),
+            *left_over("labels skipped because their name is taken", label_doubles),
+        ],
+    )
+
+
+def _held(folder: Path) -> str:
+    names = [path.name for path in sorted(folder.iterdir()) if not is_hidden(path)]
+    return f"it holds {some(names, 3)}" if names else "it is empty"
+
+
+def _nnunet_entries(
+    grouped: dict[str, dict[int, Path]], labels: dict[str, Path], doubles: list[str]
+) -> tuple[list[Entry], list[str]]:
+    entries = [Entry(base, in_order(channels), labels.get(base)) for base, channels in grouped.items()]
+    most = max(len(entry.images) for entry in entries)
+    short = [entry for entry in entries if len(entry.images) < most]
+    if short:
+        raise DataError(
+            f"{short[0].images[0]}: case {short[0].stem} has {len(short[0].images)} channel file(s), others "
+            f"have {most}; expected as many for every case; add the missing channels or remove the case"
+        )
+    return entries, [
+        *left_over("images without a label", [entry.stem for entry in entries if entry.label is None]),
+        *left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
+        *left_over("labels skipped because their name is taken", doubles),
+    ]
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What a folder's dataset.json holds, nothing without one.
+
+    Raises:
+        DataError: it cannot be understood.
+    """
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return {}
+    try:
+        description = json.loads(read_text_file(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not readable JSON ({error}); correct it or remove it") from None
+    if not isinstance(description, dict):
+        raise DataError(f"{path}: holds a {type(description).__name__}; expected names with values")
+    return description
+
+
+def _channel_names(description: dict[str, Any]) -> tuple[str, ...]:
+    channels = description.get("channel_names", description.get("modality"))
+    if isinstance(channels, dict):
+        order = sorted(channels, key=lambda key: (len(str(key)), str(key)))
+        return tuple(str(channels[key]) for key in order)
+    return tuple(map(str, channels)) if isinstance(channels, list) else ()
+
+
+def _listed(folder: Path, description: dict[str, Any]) -> list[Entry]:
+    """Entries of the training list of dataset.json, [] without one."""
+    training = description.get("training") or []
+    entries = []
+    for number, item in enumerate(training if isinstance(training, list) else [training]):
+        paths = (item.get("image"), item.get("label")) if isinstance(item, dict) else ()
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise DataError(
+                f'{folder / "dataset.json"}: entry {number} of "training" is {str(item)[:60]!r}; expected '
+                '{"image": path, "label": path}'
+            )
+        image = folder / item["image"]
+        entries.append(Entry(stem_of(image), (image,), folder / item["label"]))
+    return entries
+
+
+def _is_first_nnunet(listed: list[Entry]) -> bool:
+    """nnU-Net 1 lists x.nii.gz where the file is x_0000.nii.gz."""
+    image = listed[0].images[0]
+    channel = image.with_name(f"{stem_of(image)}_0000{image.name[len(stem_of(image)) :]}")
+    return not os.path.exists(image) and os.path.exists(channel)
+
+
+def _check_listed(folder: Path, entries: list[Entry]) -> tuple[list[Entry], list[str]]:
+    check_exist(folder / "dataset.json", entries)
+    listed = {entry.images[0].name for entry in entries}
+    others = [stem_of(path) for path in list_images(entries[0].images[0].parent) if path.name not in listed]
+    return entries, list(left_over("images that dataset.json does not list", others))

@@ -1,0 +1,216 @@
+"""Which label belongs to which image, from the stems of their files."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.text import some
+from ..io.formats import stem_of
+from .habits import SEPARATORS, image_name, plain_name
+
+CHANNEL = re.compile(r"(.+)_(\d{4})")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Labels by image stem, the suffix that label stems carry, and what was left over."""
+
+    labels: dict[str, Path]
+    suffix: str
+    images_left: tuple[str, ...]
+    labels_left: tuple[str, ...]
+
+
+def name_of(path: Path) -> str:
+    """The stem that names a case: an ü is the same letter in one character, or in two as macOS writes it."""
+    return unicodedata.normalize("NFC", stem_of(path))
+
+
+def by_stem(paths: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
+    """Files by stem, the first of each, and the names of those whose stem was taken already."""
+    first: dict[str, Path] = {}
+    doubles = []
+    for path in paths:
+        stem = name_of(path)
+        if stem in first:
+            doubles.append(path.name)
+        else:
+            first[stem] = path
+    return first, doubles
+
+
+def pair(images: Iterable[str], labels: dict[str, Path], *, same_folder: bool = False) -> Pairs:
+    """Pair image stems with label stems: equal ones, or label = image + one suffix common to all.
+
+    The suffix that pairs most images is taken, an equal stem (no suffix) first. In one folder for
+    both, labels are the files with a suffix and the rest are images.
+
+    Raises:
+        DataError: two suffixes fit about equally well.
+    """
+    images = sorted(images)
+    by_suffix = _suffixes(images, labels)
+    if same_folder:
+        by_suffix.pop("", None)
+    suffix = _choose(by_suffix)
+    stems = by_suffix.get(suffix, [])
+    matched = {stem: labels[stem + suffix] for stem in stems}
+    taken = {stem + suffix for stem in stems}
+    images_left = [stem for stem in images if stem not in matched and not (same_folder and stem in taken)]
+    labels_left = [] if same_folder else [stem for stem in sorted(labels) if stem not in taken]
+    return Pairs(matched, suffix, tuple(images_left), tuple(labels_left))
+
+
+def _suffixes(images: list[str], labels: dict[str, Path]) -> dict[str, list[str]]:
+    """Every suffix (the empty one too) that turns an image's stem into a label's, with those image stems."""
+    stems = set(images)
+    by_suffix: dict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        cuts = [place for place, letter in enumerate(label) if letter in SEPARATORS and place > 0]
+        for place in (*cuts, len(label)):
+            if label[:place] in stems:
+                by_suffix[label[place:]].append(label[:place])
+    return dict(by_suffix)
+
+
+def _choose(stems: dict[str, list[str]]) -> str:
+    if not stems:
+        return ""
+    best, *others = sorted(stems, key=lambda suffix: (-len(stems[suffix]), suffix))
+    if "" in stems and len(stems[""]) == len(stems[best]):
+        return ""
+    rivals = [suffix for suffix in others if suffix and 2 * len(stems[suffix]) > len(stems[best])]
+    rivals = [suffix for suffix in rivals if not _beside(stems, best, suffix)]
+    if best and rivals:
+        endings = " or ".join(f"{suffix!r} ({len(stems[suffix])} files)" for suffix in (best, *rivals[:2]))
+        raise DataError(
+            f"{stems[best][0]}: more than one kind of label fits it, ending in {endings}; expected one per "
+            "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in a CSV"
+        )
+    return best
+
+
+def _beside(stems: dict[str, list[str]], best: str, other: str) -> bool:
+    """Whether two endings are usual ones of labels, and no image has both."""
+    usual = plain_name(f"x{best}") == plain_name(f"x{other}") == "x"
+    return usual and not set(stems[best]) & set(stems[other])
+
+
+def with_usual_names(
+    pairs: Pairs, images: Iterable[str], labels: dict[str, Path], same_folder: bool
+) -> Pairs:
+    """Pairs with those that names tell alone.
+
+    These are labels with another of the usual words behind their image's name than most have, and, where
+    nothing pairs, names that are equal without such words in front of them or behind.
+
+    Args:
+        pairs: by equal names or a common ending.
+        images: stems of all images.
+        labels: all of them by stem.
+        same_folder: whether both lie in one folder, so that images are among the labels.
+
+    Raises:
+        DataError: two labels fit one image, or two images one label.
+    """
+    named = {stem: plain_name(stem) for stem in labels}
+    marked = {stem for stem, name in named.items() if stem != name} if same_folder else set(labels)
+    free = {stem for stem in marked if labels[stem] not in pairs.labels.values()}
+    scans = [stem for stem in images if not (same_folder and stem in marked)]
+    if pairs.labels:
+        found = _fitting({stem: stem for stem in scans}, {stem: named[stem] for stem in free})
+        first = dict(pairs.labels)
+    else:
+        bare = {stem: image_name(stem).casefold() for stem in scans}
+        found = _fitting(bare, {stem: named[stem].casefold() for stem in marked})
+        first = {}
+    for image, stems in found.items():
+        files = {labels[stem] for stem in stems} | ({first[image]} if image in first else set())
+        if len(files) > 1:
+            listed = some(sorted(path.name for path in files))
+            raise DataError(
+                f"{min(files).parent}: {listed} are all named as labels of {image}; expected one for each "
+                "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in "
+                "a CSV with columns image,label"
+            )
+    more = {image: labels[stems[0]] for image, stems in found.items() if image not in first}
+    taken = {*first.values(), *more.values()}
+    used = {stem for stem, path in labels.items() if path in taken}
+    return Pairs(
+        {**first, **more},
+        pairs.suffix,
+        tuple(stem for stem in pairs.images_left if stem not in more and not (same_folder and stem in used)),
+        tuple(stem for stem in pairs.labels_left if stem not in used),
+    )
+
+
+def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[str]]:
+    """Stems of the labels that have the name of an image, by the image's stem.
+
+    Args:
+        images, labels: what each stem is called without words.
+
+    Raises:
+        DataError: two images have one name, and a label has it too.
+    """
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for stem, name in labels.items():
+        by_name[name].append(stem)
+    holders: dict[str, str] = {}
+    for stem, name in images.items():
+        other = holders.setdefault(name, stem)
+        if other != stem and name in by_name:
+            raise DataError(
+                f"{by_name[name][0]}: fits two images by its name, {other} and {stem}; expected one; leave "
+                "out what is not to be learnt from, name channels _0000, _0001, or list the pairs in a CSV "
+                "with columns image,label"
+            )
+    return {stem: sorted(by_name[name]) for name, stem in holders.items() if name in by_name}
+
+
+def labels_beside(files: Iterable[Path]) -> list[Path]:
+    """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`."""
+    stems = {path: name_of(path) for path in files}
+    marked = {path: plain for path, stem in stems.items() if (plain := plain_name(stem)) != stem}
+    scans = [stem for path, stem in stems.items() if path not in marked]
+    bases = [match[1] for stem in scans if (match := CHANNEL.fullmatch(stem))]
+    names = {name.casefold() for name in (*scans, *bases, *map(image_name, scans))}
+    return [path for path, name in marked.items() if name.casefold() in names]
+
+
+def by_plain_name(labels: dict[str, Path]) -> dict[str, Path]:
+    """Labels by their names without words such as `_seg`; nothing where two have one name."""
+    found = {plain_name(stem): path for stem, path in labels.items()}
+    return found if len(found) == len(labels) else {}
+
+
+def group_channels(paths: Iterable[Path]) -> dict[str, dict[int, Path]]:
+    """`x_0000`, `x_0001`, ... -> {x: {0: first, 1: second, ...}}; {} unless every name is of that kind."""
+    groups: dict[str, dict[int, Path]] = defaultdict(dict)
+    for path in paths:
+        match = CHANNEL.fullmatch(name_of(path))
+        if match is None:
+            return {}
+        groups[match[1]].setdefault(int(match[2]), path)
+    return dict(groups)
+
+
+def in_order(channels: dict[int, Path]) -> tuple[Path, ...]:
+    """Channel files by their number.
+
+    Raises:
+        DataError: a number is missing.
+    """
+    if sorted(channels) != list(range(len(channels))):
+        numbers = some([f"_{number:04d}" for number in sorted(channels)])
+        raise DataError(
+            f"{channels[min(channels)]}: the channels of this case are {numbers}; expected _0000, _0001, ... "
+            "without a gap; add the missing channel or rename the files"
+        )
+    return tuple(channels[number] for number in sorted(channels))
