@@ -30,7 +30,6 @@ import few_labels
 import numpy as np
 from scipy.ndimage import zoom
 from scipy.special import entr
-from stampseg.data.labels.label_table.postprocess import postprocessed
 
 from stampseg.core.errors import DataError
 from stampseg.data.appearance import appearance
@@ -41,6 +40,7 @@ from stampseg.data.io.readers import read_image
 from stampseg.data.io.volume import Header, Volume
 from stampseg.data.labels.label_table import to_classes
 from stampseg.data.labels.organs import read_label_files
+from stampseg.data.labels.postprocess import postprocessed
 from stampseg.data.likeness import look_of, remarks
 from stampseg.data.splits.split import draw_cases, read_splits
 from stampseg.evaluation.metrics import dice_score

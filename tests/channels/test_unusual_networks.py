@@ -104,7 +104,8 @@ def test_sizes_written_in_code_are_found_in_rehearsal(kind: type[nn.Module]) -> 
     network, x = make(kind)
     graph = trace(network, x)
     assert any(g.frozen for g in graph.groups if g.name != "head"), "the code does not follow this cut"
-    assert max(prove(network, graph, x).values(), default=0.0) < 1e-10
+    rounding = 1e-5 if kind is HeldOutside else 1e-10  # what is held outside stays in single precision
+    assert max(prove(network, graph, x).values(), default=0.0) < rounding
 
 
 class SharedNorm(Base):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from stampseg.data.labels.label_table.postprocess import LabelSteps
 
+from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.evaluation.evidence import (
     LEAST_GAIN,
     LEAST_PEOPLE,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from stampseg.data.labels.label_table.postprocess import LabelSteps
 
 from stampseg.data.io.volume import Header, Volume, volume_header
+from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.data.plan import Plan
 from stampseg.runtime.sliding import Scorer
 

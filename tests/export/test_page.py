@@ -12,9 +12,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from stampseg.data.labels.label_table.regions import Region
 
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
+from stampseg.data.labels.regions import Region
 from stampseg.runtime import Predictor
 from tests.data.dicom_files import slices
 from tests.export.page_driver import give, refusal, segmented

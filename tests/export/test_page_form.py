@@ -8,9 +8,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import pytest
-from stampseg.data.labels.label_table.regions import Region
 
 from stampseg.core.errors import ConfigError, ExportError, MissingPackageError, ModelFileError
+from stampseg.data.labels.regions import Region
 from stampseg.export import export_model, page_form, web_script
 from stampseg.export.forms import check_precision, choose_format
 from stampseg.export.page_form import open_page

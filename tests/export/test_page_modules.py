@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
-from stampseg.data.labels.label_table.postprocess import LabelSteps, postprocessed
-from stampseg.data.labels.label_table.regions import Region
 
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.readers import read_image
+from stampseg.data.labels.postprocess import LabelSteps, postprocessed
+from stampseg.data.labels.regions import Region
 from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.likeness import remarks
 from stampseg.data.plan import Intensity, Plan, TrainingScans

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from stampseg.data.labels.label_table.postprocess import LabelSteps
 
 from stampseg.core.level import Level
 from stampseg.data.cases import Case, Dataset
 from stampseg.data.fingerprint import FINGERPRINT
 from stampseg.data.io.readers import write_label
+from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.data.labels.shapes import one_piece_classes
 from stampseg.data.plan import PLAN
 from stampseg.data.splits.folds import Fold

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from stampseg.data.labels.label_table.postprocess import LabelSteps
 
+from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.networks.model_file import store_steps
 from stampseg.run import aside, launch
 from stampseg.run.folder import RunFolder

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
-from stampseg.data.labels.label_table.regions import Region
 
 from stampseg.core.errors import ConfigError
 from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
 from stampseg.data.io.volume import Header
+from stampseg.data.labels.regions import Region
 from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.plan import Plan, TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared

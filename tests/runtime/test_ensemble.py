@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from stampseg.data.labels.label_table.postprocess import LabelSteps
 
 from stampseg.core.errors import ConfigError, ModelFileError
 from stampseg.data.boxes import as_slices
 from stampseg.data.io.volume import Header, Volume
+from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.data.plan import Plan
 from stampseg.data.preprocess import orient, prepare
 from stampseg.data.resampling import apply_map, low_pass_map

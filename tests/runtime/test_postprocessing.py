@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from stampseg.data.labels.label_table.postprocess import LabelSteps, postprocessed
 
 from stampseg.core.errors import ModelFileError
 from stampseg.data.io.readers import read_label
+from stampseg.data.labels.postprocess import LabelSteps, postprocessed
 from stampseg.export import export_model
 from stampseg.networks.model_file import load_model, read_description, save_model, store_steps
 from stampseg.runtime import Predictor, open_session

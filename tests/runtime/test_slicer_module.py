@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from stampseg.data.labels.label_table.regions import Region
 
 from stampseg import Segmenter
+from stampseg.data.labels.regions import Region
 from tests.cli.command import QUICK, call
 from tests.runtime import slicer_double
 from tests.runtime.slicer_double import Node

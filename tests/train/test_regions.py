@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stampseg.data.labels.label_table.regions import Region
 from torch import nn
 from torch.nn import Identity, functional
 
 from stampseg.core.config import TrainOptions
+from stampseg.data.labels.regions import Region
 from stampseg.train.loss import KnownVoxelsLoss, make_loss
 from stampseg.train.validation import training_fit
 

@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from stampseg.data.layouts.layout.declared import declared_labels
 
 from stampseg.core.config import Config, DataOptions
 from stampseg.core.errors import ConfigError, DataError
@@ -17,6 +16,7 @@ from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint, object_radius
 from stampseg.data.io.readers import read_image, read_label
 from stampseg.data.labels.label_table import ignored_value, label_table, to_classes
+from stampseg.data.layouts.declared import declared_labels
 from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry, Prepared, prepare, resample_classes
 from stampseg.data.transforms import TrainingTransform, find_locations

@@ -10,9 +10,9 @@ from PIL import Image
 
 from stampseg.core.config import Config
 from stampseg.data import fingerprint as module
-from stampseg.data import labels
 from stampseg.data.cases import find_dataset
 from stampseg.data.fingerprint import fingerprint
+from stampseg.data.labels import label_table as labels
 from stampseg.data.labels.label_table import count_values, label_table
 from stampseg.data.labels.organs import read_label_files
 from stampseg.data.labels.values import voxels_by_value
@@ -42,7 +42,7 @@ def test_check_reads_each_label_twice(pictures: Path, monkeypatch: pytest.Monkey
         read.append(files)
         return read_label_files(files)
 
-    for name in ("data.labels", "doctor.facts", "data.fingerprint", "run.survey"):
+    for name in ("data.labels.label_table", "doctor.facts", "data.fingerprint", "run.survey"):
         monkeypatch.setattr(f"stampseg.{name}.read_label_files", counting)
     found = check(find_dataset(pictures), Config(), timing=False)
     validating = {case.label for case in found.survey.split.validation} if found.survey else set()

@@ -16,8 +16,7 @@ from stampseg.data.labels.pieces import count_pieces, keep_surest
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry
-
-from .fingerprints import TABLE, facts
+from tests.data.fingerprints import TABLE, facts
 
 
 def blobs(*places, shape=(20, 24)):

@@ -6,7 +6,8 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from stampseg.data.labels.label_table.postprocess import (
+
+from stampseg.data.labels.postprocess import (
     LabelSteps,
     Postprocessing,
     check_steps,

@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from stampseg.data.labels.label_table.regions import Region, decided, regions_of_classes, structures
-from stampseg.data.labels.label_table.relabelling import ChosenLabels, choose_labels
-from stampseg.data.layouts.layout.declared import declared_labels
 
 from stampseg.core.config import DataOptions
 from stampseg.core.errors import DataError
+from stampseg.data.labels.regions import Region, decided, regions_of_classes, structures
+from stampseg.data.labels.relabelling import ChosenLabels, choose_labels
+from stampseg.data.layouts.declared import declared_labels
 from stampseg.data.plan import Plan
 
 TUMOUR = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": 3}

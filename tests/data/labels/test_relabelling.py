@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stampseg.data.labels.label_table.relabelling import ChosenLabels, Relabelling, choose_labels
 
 from stampseg.core.config import DataOptions
 from stampseg.core.errors import ConfigError
+from stampseg.data.labels.relabelling import ChosenLabels, Relabelling, choose_labels
 from tests.cli.command import call
 
 ORGANS = {0: "background", 1: "liver", 2: "spleen", 3: "left kidney", 4: "right kidney"}

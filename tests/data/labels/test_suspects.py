@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from stampseg.data.labels.label_table.suspects import suspects
 
 from stampseg.data.cases import find_dataset
 from stampseg.data.labels.label_table import label_table, leave_out
+from stampseg.data.labels.suspects import suspects
 from stampseg.data.labels.values import ValueCounts
 
 

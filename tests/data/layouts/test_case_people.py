@@ -9,11 +9,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from stampseg.data.layouts.layout.case_people import names_and_people
 
 from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
+from stampseg.data.layouts.case_people import names_and_people
 from stampseg.evaluation.folders import evaluate_folder
 from tests.data.dicom_files import slices
 

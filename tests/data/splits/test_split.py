@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from stampseg.data.splits.split.balance import Holds
 
 from stampseg.core.config import Config
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.level import Level
 from stampseg.data.cases import Case, find_dataset
+from stampseg.data.splits.balance import Holds
 from stampseg.data.splits.split import AUTO_CASES, AUTO_MOST, Split, draw_cases, hold_out, split_cases
 from stampseg.run.pipeline import _settle as settle
 from stampseg.run.reporters import Reporters

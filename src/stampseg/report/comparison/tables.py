@@ -77,9 +77,7 @@ def _note(comparison: Comparison, setting: Setting) -> str:
     people, draws = counted(pair.people, "person", "people"), len(pair.differences)
     if draws == 1:
         return f"{people} in one draw."
-    return (
-        f"{people} in {draws} draws, {pair.design}. In medians and counts a person is one in each draw."
-    )
+    return f"{people} in {draws} draws, {pair.design}. In medians and counts a person is one in each draw."
 
 
 def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str]:
