@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -96,8 +96,10 @@ class Call:
         return self.run.layout(self.input)
 
     def argument(self, index: int, name: str, default: Any = None) -> Any:
-        """An argument given by its place or by its name."""
-        return self.args[index] if len(self.args) > index else self.kwargs.get(name, default)
+        """An argument given by its place or by its name; `axis`, as in NumPy, is `dim`."""
+        if len(self.args) > index:
+            return self.args[index]
+        return self.kwargs.get("axis" if name == "dim" and "axis" in self.kwargs else name, default)
 
     def integers(self, first: int, name: str) -> list[int]:
         """Integers given one by one from place `first` on, in a sequence there, or by name."""
@@ -125,14 +127,28 @@ def tensors_in(value: Any) -> list[Tensor]:
     return []
 
 
-def output_tensors(value: Any) -> list[Tensor]:
-    """As `tensors_in`, and in mappings, data classes and other objects that a network may give back."""
+def output_tensors(value: Any, seen: frozenset[int] = frozenset()) -> list[Tensor]:
+    """As `tensors_in`, and in mappings, data classes and other objects that a network may give back.
+
+    Args:
+        value: any; modules in it are no output.
+        seen: ids of the objects that it lies in, which it may hold in turn.
+    """
     if isinstance(value, Tensor):
         return [value]
+    if id(value) in seen or isinstance(value, nn.Module | type):
+        return []
     if isinstance(value, Mapping):
-        return [t for item in value.values() for t in output_tensors(item)]
-    if isinstance(value, tuple | list):
-        return [t for item in value for t in output_tensors(item)]
-    if is_dataclass(value) or hasattr(value, "__dict__"):
-        return [t for item in vars(value).values() for t in output_tensors(item)]
-    return []
+        parts = list(value.values())
+    elif isinstance(value, tuple | list):
+        parts = list(value)
+    else:
+        slots = [name for kind in type(value).__mro__ for name in _slots(kind) if hasattr(value, name)]
+        parts = [*getattr(value, "__dict__", {}).values(), *(getattr(value, name) for name in slots)]
+    return [tensor for part in parts for tensor in output_tensors(part, seen | {id(value)})]
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    names = (slots,) if isinstance(slots, str) else tuple(slots)
+    return tuple(name for name in names if not name.startswith("__"))

@@ -1,11 +1,13 @@
-"""Evaluation mode for a while."""
+"""Modes of a network for a while: evaluation, without compilation."""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from torch import nn
 
 
@@ -29,3 +31,9 @@ def evaluating(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+def uncompiled() -> AbstractContextManager[object]:
+    """What `torch.compile` wraps runs as it is written: each pass at another width would be compiled anew."""
+    compiler = "torch._dynamo" in sys.modules  # nothing is compiled without it, and it takes long to import
+    return torch.compiler.set_stance("force_eager") if compiler else nullcontext()

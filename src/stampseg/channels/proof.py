@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .call import output_tensors
 from .choice import Room
 from .graph import ChannelGraph, Cut
-from .modes import evaluating
+from .modes import evaluating, uncompiled
 from .silence import silence
 from .surgery import apply_cut
 from .untouched import stand_ins
@@ -42,7 +42,7 @@ def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str,
         Group name -> deviation, relative to the largest output.
     """
     found = {}
-    with evaluating(network), torch.no_grad():
+    with uncompiled(), evaluating(network), torch.no_grad():
         run = _run_of(network, example)
         for group in graph.prunable:
             cut = Cut.of({group.name: [group.size // 2]})

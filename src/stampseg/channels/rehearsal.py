@@ -90,7 +90,8 @@ def _misfit(
         return f"the network's code holds a size: {str(error).splitlines()[0][:120]}"
     if seen.output_shapes != shapes:
         return "the network's code makes the size of its output from a number of channels"
-    if all(len(indices) == 1 for indices in cut.removed.values()) and min(smaller.widths().values()) > 0:
+    wide = all(smaller[name].size >= SMALLEST - 1 for name in cut.removed)
+    if wide and all(len(indices) == 1 for indices in cut.removed.values()):
         frozen = {g.name for g in again.groups if g.frozen} - {g.name for g in smaller.groups if g.frozen}
         if again.widths() != smaller.widths() or again.calls != smaller.calls or frozen:
             return "the network's code does something else at another width"

@@ -20,9 +20,10 @@ def expansion(call: Call) -> Layout | None:
 def concatenation(call: Call) -> Layout | None:
     """cat: joins layouts along dimension 1, ties them along any other."""
     tensors, dim = call.argument(0, "tensors"), call.argument(1, "dim", 0)
+    tensors = [t for t in tensors if t.ndim == call.out.ndim]  # empty ones of one axis count for nothing
     if dim % call.out.ndim == 1:
         return np.concatenate([call.run.layout_or_frozen(t) for t in tensors])
-    return tied(call.run, list(tensors))
+    return tied(call.run, tensors)
 
 
 def splitting(call: Call) -> list[Layout] | None:

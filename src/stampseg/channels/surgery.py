@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from ..core.errors import WiringError
@@ -148,6 +148,8 @@ def successor(old: nn.Parameter, values: Tensor) -> nn.Parameter:
     vars(parameter).update(vars(old))
     for hook in (old._backward_hooks or {}).values():
         parameter.register_hook(hook)
+    for hook in (old._post_accumulate_grad_hooks or {}).values():
+        parameter.register_post_accumulate_grad_hook(hook)
     return parameter
 
 
@@ -193,6 +195,11 @@ def _check_optimizer(
     optimizer: Optimizer, state: Mapping[str, Tensor], selections: Mapping[str, Mapping[int, Tensor]]
 ) -> None:
     """Refuse another network's optimiser, and states of which nobody knows what a cut would do to them."""
+    if isinstance(optimizer, LBFGS):
+        raise WiringError(
+            "LBFGS keeps its past steps of all parameters in one row, which cannot be cut with the channels; "
+            "use SGD, Adam or AdamW, or make a new LBFGS after the cut"
+        )
     own = {id(tensor) for tensor in state.values()}
     if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
         raise WiringError(

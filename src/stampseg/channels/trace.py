@@ -13,9 +13,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import is_lazy
 
 from ..core.errors import WiringError
 from .graph import ChannelGraph
+from .modes import uncompiled
 from .rehearsal import rehearsed
 from .tracer import Tracer
 from .untouched import untouched
@@ -38,15 +40,17 @@ def trace(network: nn.Module, example: Tensor, *, rehearse: bool = True) -> Chan
         WiringError: the network does not run on the example, or nothing in it can be traced.
     """
     _check(network, example)
-    try:
-        tracer = follow(network, example.to("meta"), _on_meta(network))
-        example = example.to("meta")
-    except Exception:  # whatever it was, the run for real shows it again
-        tracer = follow(network, example, None)
-    graph = tracer.finish()
-    if not graph.groups:
-        raise WiringError(f"{type(network).__name__} has no convolution or linear layer that could be traced")
-    return rehearsed(network, graph, example, follow, tracer.output_shapes) if rehearse else graph
+    with uncompiled():
+        try:
+            tracer = follow(network, example.to("meta"), _on_meta(network))
+            example = example.to("meta")
+        except Exception:  # whatever it was, the run for real shows it again
+            tracer = follow(network, example, None)
+        graph = tracer.finish()
+        if not graph.groups:
+            name = type(network).__name__
+            raise WiringError(f"{name} has no convolution or linear layer that could be traced")
+        return rehearsed(network, graph, example, follow, tracer.output_shapes) if rehearse else graph
 
 
 def _check(network: nn.Module, example: Tensor) -> None:
@@ -55,6 +59,11 @@ def _check(network: nn.Module, example: Tensor) -> None:
         raise WiringError(
             f"the example has {found}; give one tensor (B, C, *S), such as torch.zeros(1, 1, 64, 64); "
             "networks of several inputs cannot be traced: wrap them in a module of one"
+        )
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        raise WiringError(
+            f"{type(network).__name__} has lazy layers without a size so far; run it on an example first, "
+            "then trace it"
         )
     for module in network.modules():
         if isinstance(module, DataParallel | DistributedDataParallel):

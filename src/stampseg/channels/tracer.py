@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
+from torch._ops import OpOverload, OpOverloadPacket
 from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
@@ -125,7 +126,7 @@ class Tracer(TorchFunctionMode):
             out = func(*args, **kwargs)
         outputs = tensors_in(out)
         inputs = tensors_in((args, kwargs))
-        if inputs and (outputs or rule_name(func) in _ESCAPES):
+        if inputs and (outputs or rule_name(func) in _ESCAPES or _writes(func)):
             self._follow(rule_name(func), Call(self._pass, args, kwargs, out), inputs, outputs)
         for tensor in outputs:
             if not self._pass.follows(tensor):
@@ -180,7 +181,7 @@ class Tracer(TorchFunctionMode):
 
     def _count(self, name: str, call: Call) -> None:
         """Where a weight is applied, followed or not; products without one cost what no cut changes."""
-        args, kwargs, out = call.args, call.kwargs, call.out
+        out = call.out
         if name.startswith(("conv", "linear")) and isinstance(out, Tensor):
             x, weight = call.input, call.argument(1, "weight")
             transposed = name.startswith("conv_transpose")
@@ -193,9 +194,9 @@ class Tracer(TorchFunctionMode):
             else:
                 self.fixed_flops += 2 * weight.numel() * places
         elif name in ("matmul", "bmm", "rmatmul") and isinstance(out, Tensor):
-            self.fixed_flops += 2 * out.numel() * args[0].shape[-1] // self._batch
+            self.fixed_flops += 2 * out.numel() * call.input.shape[-1] // self._batch
         elif name == "scaled_dot_product_attention":
-            query, key, value = args[:3] if len(args) > 2 else (kwargs[n] for n in ("query", "key", "value"))
+            query, key, value = (call.argument(i, name) for i, name in enumerate(("query", "key", "value")))
             products = query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
             self.fixed_flops += 2 * products // self._batch
 
@@ -209,6 +210,13 @@ class Tracer(TorchFunctionMode):
                 for _, layout in self._pass.layouts.values():
                     self.wiring.freeze(layout, f"a tensor in {where} comes from code that cannot be followed")
                 self.unknown.append(f"a tensor from code that cannot be followed in {where}")
+
+
+def _writes(func: Any) -> bool:
+    """Whether a registered operator (`torch.ops`, `torch.library`) writes into its arguments."""
+    if isinstance(func, OpOverloadPacket):
+        return any(_writes(getattr(func, name)) for name in func.overloads())
+    return isinstance(func, OpOverload) and func._schema.is_mutable
 
 
 def _named_state(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -50,7 +50,7 @@ def untouched(network: nn.Module, real: bool) -> Iterator[None]:
             _put_back(module, held)
             both: Any = ((module._parameters, parameters), (module._buffers, buffers))
             for registry, tensors in both:
-                if isinstance(registry, dict):
+                if isinstance(registry, dict):  # in TorchScript they are out of reach
                     registry.clear()
                     registry.update(tensors)
         with torch.no_grad():
@@ -75,10 +75,11 @@ def stand_ins(network: nn.Module, make: Callable[[Tensor], Tensor]) -> Iterator[
         new[id(tensor)] = nn.Parameter(made, tensor.requires_grad) if parameter else made
     with untouched(network, real=False):
         for module in network.modules():
-            both: Any = (module._parameters, module._buffers)
-            for registry in both:
-                if isinstance(registry, dict):  # in TorchScript they are out of reach
-                    registry.update({key: new[id(t)] for key, t in registry.items() if t is not None})
+            held = vars(module)  # registries, attributes, and lists and dictionaries among them
+            for place in (held, *(value for value in held.values() if isinstance(value, list | dict))):
+                for key, value in list(place.items() if isinstance(place, dict) else enumerate(place)):
+                    if isinstance(value, Tensor) and id(value) in new:
+                        place[key] = new[id(value)]
         yield
 
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from ..channels.dropout import rate_names
 from ..channels.graph import ChannelGraph
+from ..channels.modes import set_mode
 from ..channels.surgery import replace_tensors, state_of
 from ..core.errors import ModelFileError, StampsegError
 from ..core.files import write_whole
@@ -203,7 +204,8 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
         _check_weights(path, stored, headers)
         tensors = {name: file.get_tensor(name) for name in stored}
     fill(network, tensors, device)
-    return Model(network.eval(), graph, description)
+    set_mode(network, False)
+    return Model(network, graph, description)
 
 
 def _check_input(path: Path, description: Description) -> None:
