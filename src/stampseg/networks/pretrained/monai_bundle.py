@@ -50,23 +50,23 @@ def open_bundle(folder: Path, weights: Path | None, trusted: Collection[str]) ->
     classes = arguments.get(entry.data.get("out_channels", "out_channels"))
     _refuse_sigmoid(config)
     metadata = _metadata(folder)
+    patch = _patch(config, dims)
+    example = patch or _stated_shape(metadata, dims) or (_EXAMPLE[dims],) * dims
+    try:
+        spec = NetworkSpec(name=name, arguments=arguments, example_shape=(1, channels, *example))
+    except ValidationError as error:
+        text = error.errors()[0]["msg"]
+        raise ModelFileError(f"{config.path}: network_def cannot be used: {text}; mend it") from None
     prepared = _preparation(config, channels)
     overrides = {**prepared.overrides, **_labels(metadata, classes, prepared.notes)}
     if dims == 2:
         overrides.pop("orientation", None)  # pictures have none
         overrides["axes"] = picture_axes(config, _steps(config) or [])
     data, notes = {**prepared.data}, [f"{config.path.name}: network {name}", *prepared.notes]
-    patch = _patch(config, dims)
     if patch is not None:
         data["patch_size"] = patch
-    example = patch or _stated_shape(metadata, dims) or (_EXAMPLE[dims],) * dims
     file = weights or folder / "models" / "model.pt"
     tensors, found = find_weights(read_checkpoint(file), file)
-    try:
-        spec = NetworkSpec(name=name, arguments=arguments, example_shape=(1, channels, *example))
-    except ValidationError as error:
-        text = error.errors()[0]["msg"]
-        raise ModelFileError(f"{config.path}: network_def cannot be used: {text}; mend it") from None
     return Source(
         kind="MONAI bundle",
         path=folder if weights is None else weights,
