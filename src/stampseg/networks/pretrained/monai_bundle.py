@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...core.errors import ModelFileError
+from ...core.errors import ConfigError, ModelFileError
 from .. import monai_networks
 from ..registry import NetworkSpec, find_entry
+from ..skeleton import check_example
 from .bundle_config import BundleConfig, Unsaid
 from .bundle_preprocessing import Preparation, picture_axes, read_preprocessing
 from .checkpoint import find_weights, read_checkpoint
@@ -54,6 +55,9 @@ def open_bundle(folder: Path, weights: Path | None, trusted: Collection[str]) ->
     example = patch or _stated_shape(metadata, dims) or (_EXAMPLE[dims],) * dims
     try:
         spec = NetworkSpec(name=name, arguments=arguments, example_shape=(1, channels, *example))
+        check_example(spec.example_shape)  # before anything is made for each channel
+    except ConfigError as error:
+        raise ModelFileError(f"{config.path}: {error}") from None
     except ValidationError as error:
         text = error.errors()[0]["msg"]
         raise ModelFileError(f"{config.path}: network_def cannot be used: {text}; mend it") from None
