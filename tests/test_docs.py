@@ -210,6 +210,7 @@ def test_the_modules_and_files_that_a_page_names_are_there(page: Path) -> None:
         assert any((root / name).is_file() for root in roots), f"{page.name}: {name} is gone"
 
 
+@pytest.mark.slow
 def test_the_page_of_the_structure_can_be_made() -> None:
     """It is not compared: every commit changes it."""
     generator = load_script(ROOT / "docs" / "generate_structure.py")

@@ -128,7 +128,9 @@ def test_a_cost_to_come_down_to(kind: str, pictures: Path, tmp_path: Path) -> No
     assert result["target_reached"] and result[f"{kind}_after"] <= 0.45 * result[f"{kind}_before"]
 
 
-@pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "runtime", ["eager", "onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)]
+)
 def test_a_time_to_come_down_to_is_measured(
     runtime: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def test_three_processes_with_a_mean_teacher_are_one(tmp_path: Path) -> None:
     assert_alike(tmp_path / "three", tmp_path / "one", bound=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_start")
 def test_a_trained_network_is_pruned_alike(pictures: Path, whole: Path, tmp_path: Path) -> None:
     command = ("prune", whole, pictures, *SELDOM, *SGD, "--quiet")
@@ -124,7 +125,7 @@ def test_a_trained_network_is_pruned_alike(pictures: Path, whole: Path, tmp_path
 
 
 @pytest.mark.usefixtures("quick_start")
-@pytest.mark.parametrize(("first", "then"), [(2, 1), (1, 2)])
+@pytest.mark.parametrize(("first", "then"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_with_another_number(
     first: int, then: int, pictures: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ __all__ = ["quick_start"]
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_start")
 def test_all_settings_take_turns_with_the_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCHMARKS)  # where the other process finds the script

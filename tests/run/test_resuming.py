@@ -42,7 +42,8 @@ def whole(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-# What is called, the calls in which every run of the tests stops, and those of the slow tests.
+# What is called, the calls in which every run of the tests stops (before or after it), and those of the slow
+# tests.
 MOMENTS = [
     ("step", Trainer, "_step", [5], [1, 2, 9, 12]),
     ("checkpoint", keeping, "save_checkpoint", [7], [1, 2, 4, 11, 15]),
@@ -51,6 +52,7 @@ MOMENTS = [
     ("choice", RunFolder, "choose", [1], []),
     ("kept", Checkpointer, "keep", [3], [1]),
 ]
+AFTER = ("step", "round", "kept")  # where the slow tests stop before the call, and the others after it
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ MOMENTS = [
             count,
             before,
             id=f"{label}-{count}-{'before' if before else 'after'}",
-            marks=[pytest.mark.slow] if count in slow else [],
+            marks=[pytest.mark.slow] if count in slow or before == (label in AFTER) else [],
         )
         for label, owner, name, counts, slow in MOMENTS
         for count in (*counts, *slow)
@@ -99,8 +101,9 @@ def test_it_says_where_it_goes_on(pictures: Path, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("extra", [
-    ("--method", "dense"), ("--set", "prune.criterion=random"), ("--set", "prune.max_drop=0"),
+    ("--method", "dense"),
     *(pytest.param(each, marks=pytest.mark.slow) for each in (
+        ("--set", "prune.criterion=random"), ("--set", "prune.max_drop=0"),
         ("--method", "stamp"), ("--set", "prune.scoring=pass", "--set", "prune.criterion=l1-std"),
         ("--target", "dice:0.3"), ("--set", "train.optimizer=sgd"), ("--set", "prune.normalizer=flops"),
         ("--set", "train.patience=1"),

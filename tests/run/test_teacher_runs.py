@@ -42,7 +42,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("extra", "rounds"),
     [
         pytest.param((), PRUNED, id="stamp+"),
-        pytest.param(("--set", "teacher.dense_self=0.5"), PRUNED, id="dense-self"),
+        pytest.param(("--set", "teacher.dense_self=0.5"), PRUNED, id="dense-self", marks=pytest.mark.slow),
         pytest.param(("--set", "prune.score_round=true"), PRUNED, id="score-round", marks=pytest.mark.slow),
         pytest.param(
             ("--method", "flat", "--set", "train.validate_every=4"),
