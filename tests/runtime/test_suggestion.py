@@ -67,7 +67,7 @@ def test_suggest_writes_drafts_of_scans_that_nobody_labelled(run: tuple[Path, Pa
     trained = json.loads((tmp_path / "more" / "splits.json").read_text())["training"]
     assert {entry["group"] for entry in trained} == {"p0", rows[0]["group"]}
     again = call("suggest", model, new, "-o", tmp_path / "todo", code=3).output
-    assert "suggested.csv: exists already" in again
+    assert "suggested.csv: exists already; choose another folder with -o" in again
 
 
 def test_people_are_told_as_in_the_run_and_paths_hold_from_anywhere(

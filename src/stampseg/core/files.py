@@ -101,14 +101,18 @@ def _move_all(moves: Sequence[tuple[Path, Path]]) -> None:
             old.unlink()
 
 
-def refuse_existing(path: Path, overwrite: bool) -> None:
+def refuse_existing(path: Path, overwrite: bool | None = None) -> None:
     """See that nothing is lost by writing a file; a link counts whatever it leads to.
+
+    Args:
+        overwrite: whether it may be replaced; None: it is one of a folder's, of which none is replaced.
 
     Raises:
         DataError: something has that name, and `overwrite` is false.
     """
     if os.path.lexists(path) and not overwrite:
-        raise DataError(f"{path}: exists already; choose another file with `output`, or say `overwrite`")
+        instead = "folder with `output`" if overwrite is None else "file with `output`, or say `overwrite`"
+        raise DataError(f"{path}: exists already; choose another {instead}")
 
 
 def _replace(place: Path, path: Path) -> None:

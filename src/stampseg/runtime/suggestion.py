@@ -112,7 +112,7 @@ def suggest(
     """
     if count < 1:
         raise ConfigError(f"`count` {count}: expected 1 scan or more")
-    refuse_existing(output / TABLE, False)
+    refuse_existing(output / TABLE)
     check_order(model, inputs, "suggest")
     opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
     people = regex_of(model) if group_regex is None else group_regex
@@ -161,7 +161,7 @@ def _write(output: Path, found: Sequence[Suggestion], draw: Callable[[Path], Non
     for folder in (output / DRAFTS, output / PICTURES):
         check_folder(folder)
     for name in (FIGURES, RECORD):
-        refuse_existing(output / DRAFTS / name, False)
+        refuse_existing(output / DRAFTS / name)
     masks = {one.case.images: one.draft for one in found}
     refuse_overwriting([one.case for one in found], masks, output / PICTURES, False, confidence=True)
     try:
