@@ -63,7 +63,7 @@ def study_of_runs(
         for name, record, of_run in zip(names, records, known, strict=True)
     )
     return Study(
-        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, paired)), runs=True,
+        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, shared, paired)), runs=True,
         differs=unlike((records[0], records[1]), names),
     )  # fmt: skip
 
@@ -130,13 +130,16 @@ def _figures(record: Record) -> Figures:
     )
 
 
-def _remarks(records: list[Record], paired: set[str]) -> list[str]:
-    left = [len(_validation(record) - paired) for record in records]
+def _remarks(records: list[Record], shared: set[str], paired: set[str]) -> list[str]:
     said = [
-        f"{counted(count, 'validation case')} of {record.path.name} left out: not validated by both, or "
-        "without a Dice in one"
-        for record, count in zip(records, left, strict=True)
-        if count
+        f"{counted(count, 'validation case')} of {record.path.name} left out: not validated by both"
+        for record in records
+        if (count := len(_validation(record) - shared))
     ]
+    if count := len(shared - paired):
+        said.append(
+            f"{counted(count, 'validation case')} left out: without a Dice in one of the two, as where a "
+            "mask holds no label"
+        )
     said += [f"{record.path.name}: this run has not ended" for record in records if record.result is None]
     return said

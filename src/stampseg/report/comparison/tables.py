@@ -75,9 +75,14 @@ def _note(comparison: Comparison, setting: Setting) -> str:
     if pair is None:
         return "No two methods share a person in a draw here."
     people, draws = counted(pair.people, "person", "people"), len(pair.differences)
-    if draws == 1:
-        return f"{people} in one draw."
-    return f"{people} in {draws} draws, {pair.design}. In medians and counts a person is one in each draw."
+    said = f"{people} in one draw."
+    if draws > 1:
+        said = (
+            f"{people} in {draws} draws, {pair.design}. In medians and counts a person is one in each draw."
+        )
+    if len({frozenset(summary.draws) for summary in comparison.of(setting)}) > 1:
+        said += " Dice is over the draws that a method has, a difference over those that both have."
+    return said
 
 
 def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str]:
