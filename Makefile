@@ -9,10 +9,9 @@ PIP = -m pip install --disable-pip-version-check -c constraints.txt
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/stampseg demo -o demo-run
 
-# Two processes of one thread each: small networks gain nothing from more threads. The tests of a file go to the
-# same one, so that what they share is made once.
+# Two processes of one thread each: small networks gain nothing from more threads.
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
 
 slow: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -q -m slow
