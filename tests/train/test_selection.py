@@ -35,9 +35,6 @@ RUN = rounds(
 )  # fmt: skip
 
 
-BEST = "trained to the end: the best validation Dice"
-
-
 def pick(
     turns: list[Round], target: str = "15%", pruned: bool = True, **options: object
 ) -> tuple[int, str, bool]:
@@ -49,24 +46,9 @@ def pick(
 @pytest.mark.parametrize(
     ("target", "number", "rule", "reached"),
     [
-        (
-            "15%",
-            3,
-            f"within the target (0.15 of the parameters), {BEST}",
-            True,
-        ),
-        (
-            "flops:1500",
-            3,
-            f"within the target (1,500 flops), {BEST}",
-            True,
-        ),
-        (
-            "40%",
-            3,
-            f"within the target (0.4 of the parameters), {BEST}",
-            True,
-        ),
+        ("15%", 3, "within the target (0.15 of the parameters): the best validation Dice", True),
+        ("flops:1500", 3, "within the target (1,500 flops): the best validation Dice", True),
+        ("40%", 3, "within the target (0.4 of the parameters): the best validation Dice", True),
         ("10%", 2, "the smallest network: the best validation Dice", False),
         ("dice:0.86", 3, "the smallest network with a validation Dice of at least 0.86", True),
         ("dice:0.89", 2, "the smallest network with a validation Dice of at least 0.89", True),
@@ -85,11 +67,7 @@ def test_never_pruned_is_the_best_and_the_last_of_equals() -> None:
 def test_without_validation_it_is_the_last() -> None:
     turns = rounds(("warm-up", 1000, None), ("cut", 150, None), ("finish", 150, None), ("finish", 150, None))
     words = "the last round (no validation)"
-    assert pick(turns) == (
-        3,
-        f"within the target (0.15 of the parameters), trained to the end: {words}",
-        True,
-    )
+    assert pick(turns) == (3, f"within the target (0.15 of the parameters): {words}", True)
     assert pick(turns, choose="smallest")[0] == 3
     assert pick(turns[:1] * 1, pruned=False) == (0, f"the network: {words}", True)
     assert pick(turns, "dice:0.5")[2] is False

@@ -51,9 +51,8 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
         fewest = min(_cost(r, options) for r in rounds)
         meeting = [r for r in rounds if _cost(r, options) == fewest]
         return Choice(_best(meeting).number, _how("the smallest network", meeting), False)
-    finished = [r for r in meeting if r.event == "finish"]
-    which = f"within the target ({target})" + (", trained to the end" if finished else "")
-    return Choice(_best(finished or meeting).number, _how(which, finished or meeting), True)
+    finished = [r for r in meeting if r.event == "finish"] or meeting
+    return Choice(_best(finished).number, _how(f"within the target ({target})", finished), True)
 
 
 def standing(rounds: Sequence[Round]) -> list[Round]:
