@@ -68,7 +68,7 @@ class Staged:
         names = [str(path.relative_to(self.place)) for path in paths]
         names.sort(key=lambda name: name == last)
         for name in names:
-            refuse_existing(self.folder / name, False)
+            refuse_existing(self.folder / name)
         MOVED.write(self.place, Moved(digests={name: _digest(self.place / name) for name in names}))
         for name in names:
             (self.folder / name).parent.mkdir(exist_ok=True)
