@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -21,6 +22,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 def size_text(sizes: Iterable[float], digits: int = 6, sign: str = "x") -> str:
     """Voxels, millimetres or poolings per axis: "512 x 512 x 94"; `digits` are of what is not whole."""
     return f" {sign} ".join(number_text(n, digits) for n in sizes)
+
+
+def composed(name: str) -> str:
+    """A name with an ü as one character, whether a system writes it so or as a u and its dots."""
+    return unicodedata.normalize("NFC", name)
 
 
 def number_text(number: float, digits: int = 4) -> str:

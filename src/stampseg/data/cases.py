@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError
-from ..core.text import some
+from ..core.text import composed, some
 from .duplicates import find_duplicates
 from .io.formats import format_of, stem_of
 from .io.limits import check_kind
@@ -259,7 +258,7 @@ def match_group(pattern: str, name: str) -> str:
             f"`group_regex` {pattern!r} finds nothing in the case id {name!r}; expected its first group "
             "to name the person in every id"
         )
-    return unicodedata.normalize("NFC", person)
+    return composed(person)
 
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...core.text import composed
 from ..io import pictures
 from ..io.formats import check_one_series, format_named, is_hidden, list_images, list_labels, series_format
 from .case_people import names_and_people
@@ -69,18 +69,13 @@ def find_case_folders(root: Path, masks: Path | None = None) -> list[CaseFolder]
         places = places or _without_results(list(_places(root, DEPTH)))
     if masks is not None:
         return []
-    parts = [tuple(map(_composed, place.relative_to(root).parts)) for place in places]
+    parts = [tuple(map(composed, place.relative_to(root).parts)) for place in places]
     return [_sorted_out(place, *named) for place, named in zip(places, names_and_people(parts), strict=True)]
 
 
 def case_folder(folder: Path) -> CaseFolder:
     """One folder, taken for a case."""
-    return _sorted_out(folder, _composed(folder.name), _composed(folder.name))
-
-
-def _composed(name: str) -> str:
-    """A name with an ü as one character, as `name_of`."""
-    return unicodedata.normalize("NFC", name)
+    return _sorted_out(folder, composed(folder.name), composed(folder.name))
 
 
 def is_picture(path: Path) -> bool:
@@ -110,11 +105,11 @@ def _places(folder: Path, depth: int) -> Iterator[Path]:
 
 def _without_results(places: list[Path]) -> list[Path]:
     """Places without those of files that are all called as other places, as masks of these cases are."""
-    names = {_composed(place.name) for place in places}
+    names = {composed(place.name) for place in places}
     return [
         place
         for place in places
-        if not {name_of(path) for path in list_images(place)} <= names - {_composed(place.name)}
+        if not {name_of(path) for path in list_images(place)} <= names - {composed(place.name)}
     ]
 
 
@@ -122,7 +117,7 @@ def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
     files = [path for path in list_labels(place) if path.name.lower() not in MASK_FOLDERS]
     files = _without_previews(files)
     found = CaseFolder(name, person)
-    roles = _roles([name_of(path) for path in files], _composed(place.name))
+    roles = _roles([name_of(path) for path in files], composed(place.name))
     if roles == [""] and name_of(files[0]).lower() in LABEL_SET:  # seg/seg.nii.gz
         roles = [name_of(files[0])]
     for role, path in zip(roles, files, strict=True):
@@ -184,7 +179,7 @@ def _of_bids(root: Path, subjects: Sequence[Path], masks: Path | None) -> list[C
     count = Counter(case.name for _, case in found)
     for parent, case in found:
         if count[case.name] > 1:
-            case.name = "_".join((*map(_composed, parent.relative_to(root).parts), case.name))
+            case.name = "_".join((*map(composed, parent.relative_to(root).parts), case.name))
     return sorted((case for _, case in found), key=lambda case: case.name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...core.errors import DataError
-from ...core.text import some
+from ...core.text import composed, some
 from ..io.formats import is_hidden, stem_of
 from ..io.limits import read_text_file
 from .listing import Entry, check_exist
@@ -209,7 +208,7 @@ def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     """Cells by column; a person is one, however a system composes the letters of a name."""
     row = dict(zip(names, [*cells, *[""] * len(names)], strict=False))
     if "group" in row:
-        row["group"] = unicodedata.normalize("NFC", row["group"])
+        row["group"] = composed(row["group"])
     return row
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.text import some
+from ...core.text import composed, some
 from ..io.formats import stem_of
 from .habits import SEPARATORS, image_name, plain_name
 
@@ -29,7 +28,7 @@ class Pairs:
 
 def name_of(path: Path) -> str:
     """The stem that names a case: an ü is the same letter in one character, or in two as macOS writes it."""
-    return unicodedata.normalize("NFC", stem_of(path))
+    return composed(stem_of(path))
 
 
 def by_stem(paths: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
