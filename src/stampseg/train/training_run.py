@@ -1,0 +1,239 @@
+"""A run of the loop: the network as it is now, what it costs, the steps it took, how well it does."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from ..channels.choice import Limit
+from ..channels.cost import Tally
+from ..channels.dropout import set_rates, targeted_rates
+from ..channels.graph import ChannelGraph, Cut, Scores
+from ..channels.snapshot import Snapshot, restore, snapshot
+from ..channels.surgery import apply_cut
+from ..core.prune_options import PruneOptions
+from ..core.target import Cost
+from .guard import Guard, Look
+from .learner import Learner
+from .round import FOUND_DICE, Event, Fit, Round, Validation
+
+
+class Moment(NamedTuple):
+    """What a cut that did not heal is undone to."""
+
+    snapshot: Snapshot
+    rates: dict[str, float]  # mean dropout of each group
+
+
+class TrainingRun:
+    """What the rounds of a run share.
+
+    Args:
+        learner: see `Learner`.
+        graph: the network's channels.
+        total: optimiser steps of the whole run.
+        before: the network as it was given, from `as_given`.
+        options: of pruning; None where nothing is cut.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        graph: ChannelGraph,
+        total: int,
+        before: Round,
+        options: PruneOptions | None = None,
+    ) -> None:
+        self.learner, self.graph, self.total = learner, graph, total
+        self.tally, self.latency = Tally(learner.network, graph, learner.times), before.latency
+        self.steps = self.rounds = 0
+        self.best: float | None = None
+        self.last: Validation | None = None
+        self.watched = options is None or options.guard
+        self.guard = Guard(
+            options.max_drop if options else math.inf, self._foresee if learner.foresee is not None else None
+        )
+        self.rates: dict[str, float] = {}
+        self.seconds: dict[str, float] = dict(before.seconds)
+        self.look = Look(Cut({}))
+        self.remember(before.validation, before.fit)
+
+    @property
+    def left(self) -> int:
+        """Optimiser steps that are left."""
+        return self.total - self.steps
+
+    def _count(self) -> None:
+        """What the network costs as it is now; its latency is measured, where it matters."""
+        self.tally = Tally(self.learner.network, self.graph, self.learner.times)
+        self.latency = None
+        if self.learner.latency is not None:
+            with self._timed("measure"):
+                self.latency = self.learner.latency()
+
+    def size(self, kind: Cost) -> float:
+        """What the network costs; latency as it was measured."""
+        if kind == "latency" and self.latency is not None:
+            return self.latency
+        return self.tally.total(kind)
+
+    def counted(self, limit: Limit) -> Limit:
+        """The limit in counted terms: the sum over the layers' times is not the time of the whole."""
+        if limit.kind != "latency" or self.latency is None:
+            return limit
+        return Limit(limit.kind, limit.amount * self.tally.latency / self.latency)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def score(self) -> Scores:
+        with self._timed("score"):
+            return self.learner.score(self.graph)
+
+    def choose(self, pick: Callable[..., Cut], protected: Set[tuple[str, int]]) -> Cut:
+        """The channels that go, after a look at what goes with them."""
+        self.look = self.guard.choose(pick, self.graph, protected)
+        return self.look.cut
+
+    def _foresee(self, graph: ChannelGraph, cut: Cut) -> Fit:
+        assert self.learner.foresee is not None
+        with self._timed("look"):
+            return self.learner.foresee(graph, cut)
+
+    def fit(self) -> Fit | None:
+        """How well the training set is learnt, where that is watched."""
+        if self.learner.fit is None:
+            return None
+        with self._timed("look"):
+            return self.learner.fit()
+
+    def cut(self, cut: Cut) -> None:
+        who = self.learner
+        with self._timed("cut"):
+            self.graph = apply_cut(who.network, self.graph, cut, who.optimizer, copies=who.copies)
+        self._count()
+
+    def moment(self) -> Moment:
+        """Everything as it is before a cut."""
+        who = self.learner
+        return Moment(snapshot(who.network, self.graph, who.optimizer, who.copies), self.rates)
+
+    def restore(self, then: Moment) -> None:
+        """Undo a cut and the training since."""
+        who = self.learner
+        self.graph = restore(who.network, who.optimizer, then.snapshot, who.copies)
+        self.rates = then.rates
+        if who.settle is not None:
+            who.settle()
+        self._count()
+
+    def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:
+        """Rates from the ranks of the rankable channels that are left; other layers keep theirs."""
+        left = {name: np.delete(values, list(cut.removed.get(name, ()))) for name, values in scores.items()}
+        rates = targeted_rates(left, options.dropout_base, options.dropout)
+        set_rates(self.learner.network, self.graph, rates)
+        self.rates = {name: float(rate.mean()) for name, rate in rates.items()}
+
+    def turn(self, event: Event, steps: int, cut: Cut | None = None, scores: Scores | None = None) -> Round:
+        """Train, validate, and describe the round."""
+        with self._timed("train"):
+            loss = self.learner.train(steps)
+        self.steps += steps
+        with self._timed("validate"):
+            self.last = self.learner.validate()
+        fit = self.fit() if self.watched else None
+        if event not in ("cut", "recover"):
+            self.remember(self.last, fit)
+        return self._round(event, loss, fit, cut, scores)
+
+    def ended(self, last: Round) -> Round:
+        """The last round once more, as the network is when it is told that the run has ended."""
+        assert self.learner.end is not None
+        with self._timed("validate"):
+            self.learner.end()
+            self.last = self.learner.validate()
+        fit = self.fit() if self.watched else None
+        self.remember(self.last, fit)
+        return self._round(last.event, last.loss, fit, None, None)
+
+    def _round(
+        self, event: Event, loss: float, fit: Fit | None, cut: Cut | None, scores: Scores | None
+    ) -> Round:
+        turn = Round(
+            number=self.rounds,
+            event=event,
+            widths=self.graph.widths(),
+            parameters=self.tally.parameters,
+            flops=self.tally.flops,
+            memory=self.tally.memory,
+            latency=self.latency,
+            steps=self.steps,
+            loss=loss,
+            validation=self.last,
+            fit=fit,
+            removed=dict(cut.removed) if cut else {},
+            foreseen=self.look.fit if event == "cut" else None,
+            spared=dict(self.look.spared.removed) if event == "cut" else {},
+            dropout=dict(self.rates),
+            scores={name: float(values.mean()) for name, values in (scores or {}).items()},
+            seconds={name: round(value, 4) for name, value in self.seconds.items()},
+            graph=self.graph,
+        )
+        self.rounds += 1
+        self.seconds = {}
+        return turn
+
+    def rolled_back(self, failed: Round, cut: Cut) -> Round:
+        """The round that takes the place of `failed`, with `cut` undone."""
+        self.rounds, self.seconds = failed.number, dict(failed.seconds)
+        with self._timed("validate"):
+            self.last = self.learner.validate()
+        return self._round("rolled back", failed.loss, self.guard.now, cut, None)
+
+    def unready(self, options: PruneOptions) -> bool:
+        """Whether the network has not learnt enough of some label for its channels to be told apart.
+
+        A Dice that is not a number, of training cases without any label, is nothing to wait for.
+        """
+        fit = self.guard.now or self.fit()
+        if self.watched:
+            self.guard.remember(fit)  # what the first cut is measured by, if there was no round before
+        return fit is not None and fit.lowest < options.ready_dice
+
+    def blind(self) -> bool:
+        """Whether next to nothing of some label is found."""
+        return self.guard.now is not None and self.guard.now.lowest < FOUND_DICE
+
+    def below(self, floor: float) -> bool:
+        """Whether validation has not reached the floor yet; without validation there is no floor."""
+        if self.last is None:
+            self.last = self.learner.validate()
+        return self.last is not None and self.last.dice < floor
+
+    def hurt(self, turn: Round, options: PruneOptions) -> bool:
+        """Whether a cut has not healed: below the floor, or too far below the best so far.
+
+        That is asked of the validation cases together, and of each label on the training set.
+        """
+        validation = turn.validation
+        if self.guard.lost(turn.fit):
+            return True
+        if options.target.floor is not None:
+            return validation is None or validation.dice < options.target.floor
+        if validation is None:
+            return False
+        return self.best is not None and validation.dice < self.best - options.max_drop
+
+    def remember(self, validation: Validation | None, fit: Fit | None) -> None:
+        """Keep the best Dice."""
+        self.guard.remember(fit)
+        if validation is not None:
+            self.best = max(self.best or 0.0, validation.dice)
