@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ..channels.criteria import CRITERIA
-from ..channels.graph import ChannelGraph, Cut, LayerCall, Scores
+from ..channels.graph import ChannelGraph, LayerCall, Scores
 from ..channels.importance import Gathering, importance
-from ..channels.silence import silenced
 from ..core.config import Config
+from ..core.prune_options import PruneOptions
 from ..data.cases import Case
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
 from ..data.plan import Plan
@@ -33,14 +33,14 @@ from ..train.objective import Objective, Supervised
 from ..train.round import Fit
 from ..train.state import take_training
 from ..train.trainer import Trainer
-from ..train.validation import agreement, training_fit, validate
+from ..train.validation import training_fit, validate
 from .survey import Survey
+from .training_look import COMPARED, TrainingLook
 
 T = TypeVar("T")
 VETOED = 2  # labelled scans up to which a teacher may run wild
 LOOK = 0.02  # of the training of a round
 MOST_WINDOWS = 16  # that are kept in memory for it
-COMPARED = 2  # windows that a teacher and its student are compared on
 
 
 @dataclass(frozen=True)
@@ -128,75 +128,52 @@ def learner_of(
     batches: TrainingBatches,
 ) -> Learner:
     """The learner of a run; latency is measured only where the options ask for it."""
-    plan, prune, prunes = task.plan, task.config.prune, task.config.traits.prunes
-    count = watched_windows(task)
+    prune, prunes, objective = task.config.prune, task.config.traits.prunes, trainer.objective
     wanted = prunes and "latency" in (prune.scaling, prune.target.kind)
     times = LayerTable(prune.runtime) if wanted else None
-
-    def score(graph: ChannelGraph) -> Scores:
-        with narrow_layers(), flushing_denormals():
-            return importance(
-                trainer.network, graph, trainer.scoring_batches(prune.score_batches),
-                trainer.objective.criterion,
-                criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
-                gathered=gathering.raw(graph) if gathering is not None else None,
-            )  # fmt: skip
-
-    def trained() -> nn.Module:
-        return trainer.objective.trained(trainer.network)
-
-    def fit_of(network: nn.Module, windows: int = count) -> Fit:
-        return training_fit(
-            network, watched(windows), plan.label_names[1:], trainer.objective.criterion, plan.regions
-        )
-
-    def fit() -> Fit:
-        found = fit_of(trained())
-        if trained() is trainer.network:
-            return found
-        return replace(
-            found,
-            student=fit_of(trainer.network, COMPARED).per_label,
-            agreement=agreement(trained(), trainer.network, unlabelled(), plan.out_channels),
-        )
-
-    def watched(windows: int) -> Iterable[Mapping[str, Tensor]]:
-        return kept(windows) if prune.guard else trainer.scoring_batches(prune.score_batches)
-
-    @cache  # a look must not read large scans anew
-    def kept(windows: int) -> list[dict[str, Tensor]]:
-        return [trainer.to_device(batch) for batch in batches.watch_batches(windows)]
-
-    @cache
-    def unlabelled() -> list[Tensor]:
-        return [trainer.to_device({"image": i})["image"] for i in batches.watch_unlabelled(COMPARED)]
-
-    def foresee(graph: ChannelGraph, cut: Cut) -> Fit:
-        with silenced(trained(), graph, cut):
-            return fit_of(trained())
-
-    def latency() -> float:
-        example = torch.zeros((1, plan.in_channels, *plan.patch_size))
-        taken = network_latency(trainer.network, plan.spatial_dims, example, prune.runtime)
-        if times is not None:
-            times.save()
-        return taken.median
-
+    look = TrainingLook(trainer, batches, task.plan, prune, watched_windows(task))
     return Learner(
         network=trainer.network,
         optimizer=trainer.optimizer,
         train=trainer.train,
-        score=score,
-        validate=lambda: validate(trained(), held_out, plan, task.device),
-        fit=fit if prunes or prune.guard else None,
-        foresee=foresee if prunes and prune.guard else None,
-        copies=trainer.objective.copies,
-        before_first_cut=trainer.objective.before_first_cut,
+        score=partial(_scores, trainer, prune, randomness, gathering, times),
+        validate=lambda: validate(look.trained, held_out, task.plan, task.device),
+        fit=look.fit if prunes or prune.guard else None,
+        foresee=look.foresee if prunes and prune.guard else None,
+        copies=objective.copies,
+        before_first_cut=objective.before_first_cut,
         settle=trainer.settle,
-        end=None if trained() is trainer.network else trainer.end,
+        end=None if look.trained is trainer.network else trainer.end,
         times=times,
-        latency=latency if times is not None else None,
+        latency=partial(_latency, trainer, task, times) if times is not None else None,
     )
+
+
+def _scores(
+    trainer: Trainer,
+    prune: PruneOptions,
+    randomness: np.random.Generator,
+    gathering: Gathering | None,
+    times: LayerTable | None,
+    graph: ChannelGraph,
+) -> Scores:
+    """Importance of every channel, gathered while the network trained or measured by a pass."""
+    with narrow_layers(), flushing_denormals():
+        return importance(
+            trainer.network, graph, trainer.scoring_batches(prune.score_batches),
+            trainer.objective.criterion,
+            criterion=prune.criterion, normalizer=prune.scaling, generator=randomness, times=times,
+            gathered=gathering.raw(graph) if gathering is not None else None,
+        )  # fmt: skip
+
+
+def _latency(trainer: Trainer, task: Task, times: LayerTable) -> float:
+    """Milliseconds of one window, measured; the times of the layers are kept beside it."""
+    plan = task.plan
+    example = torch.zeros((1, plan.in_channels, *plan.patch_size))
+    taken = network_latency(trainer.network, plan.spatial_dims, example, task.config.prune.runtime)
+    times.save()
+    return taken.median
 
 
 def together(live: Learner, trainer: Trainer) -> Learner:
