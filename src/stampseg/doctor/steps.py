@@ -10,8 +10,9 @@ from ..core.config import Config
 from ..data.plan import Plan
 from ..networks.device import lay_out, resolve_device
 from ..networks.factory import network_spec
-from ..run.learner import Task, objective_of
+from ..run.learner import objective_of
 from ..run.survey import Survey
+from ..run.task import Task
 from ..train.trainer import Trainer
 
 STEPS = 3  # after one that warms up

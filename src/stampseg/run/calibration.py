@@ -14,7 +14,7 @@ from ..data.splits.folds import Fold
 from ..networks.device import lay_out, resolve_device
 from ..networks.model_file import load_model, save_model
 from ..train.calibration import calibration_of, joined, measure
-from .learner import Task
+from .task import Task
 
 
 def calibrate_by_validation(path: Path, task: Task, trusted: Collection[str]) -> Calibration | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -15,11 +15,8 @@ from torch import Tensor, nn
 from ..channels.criteria import CRITERIA
 from ..channels.graph import ChannelGraph, LayerCall, Scores
 from ..channels.importance import Gathering, importance
-from ..core.config import Config
 from ..core.prune_options import PruneOptions
-from ..data.cases import Case
 from ..data.loaders import CaseCache, TrainingBatches, ValidationCases
-from ..data.plan import Plan
 from ..data.share import WHOLE, Share
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
@@ -34,37 +31,13 @@ from ..train.round import Fit
 from ..train.state import take_training
 from ..train.trainer import Trainer
 from ..train.validation import training_fit, validate
-from .survey import Survey
+from .task import Task
 from .training_look import COMPARED, TrainingLook
 
 T = TypeVar("T")
 VETOED = 2  # labelled scans up to which a teacher may run wild
 LOOK = 0.02  # of the training of a round
 MOST_WINDOWS = 16  # that are kept in memory for it
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a run knows before it has a network: data as surveyed, settled options, device, its teachers."""
-
-    seen: Survey
-    config: Config
-    device: torch.device
-    learnt_from: tuple[str, ...] = ()  # digests of the images with labels that train, or trained before
-    teachers: tuple[nn.Module, ...] = ()  # trained networks that take the same windows
-
-    @property
-    def plan(self) -> Plan:
-        """How every case is prepared."""
-        return self.seen.plan
-
-    @property
-    def taught(self) -> tuple[Case, ...]:
-        """Scans of which a teacher says what is there: those without labels, and for trained teachers all."""
-        split = self.seen.split
-        if not self.teachers:
-            return split.unlabelled
-        return (*split.unlabelled, *(replace(case, label=None) for case in split.training))
 
 
 def training_batches(task: Task, cache: CaseCache | None = None, share: Share = WHOLE) -> TrainingBatches:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,23 +12,17 @@ from torch import nn
 
 from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
-from ..channels.criteria import CRITERIA, SIMPLEST
 from ..channels.dropout import attach_dropout
 from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
-from ..core.config import Config, dump_config
-from ..core.errors import ConfigError
+from ..core.config import Config
 from ..core.level import Level
-from ..core.run_folder import CONFIG_FILE
 from ..core.text import counted
 from ..core.version import __version__
 from ..data.cases import Dataset
-from ..data.fingerprint import FINGERPRINT
 from ..data.loaders import CaseCache, ValidationCases
-from ..data.plan import PLAN
 from ..data.splits.known import FILES, VOXELS, digests_in
-from ..data.splits.split import SPLITS, Splits, read_splits
 from ..networks.denormals import start_flushing_workers
 from ..networks.device import devices_of, lay_out, resolve_device, seed_everything
 from ..networks.factory import count, network_spec, sized_spec
@@ -40,7 +33,6 @@ from ..networks.pretrained.source import fill, open_source
 from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..train.learner import Learner, as_given
-from ..train.loss import class_weights
 from ..train.round import Fit, Round
 from ..train.shared_layers import prove_shared
 from ..train.stamp import stamp, train_only
@@ -51,7 +43,6 @@ from .checkpoint import Checkpointer
 from .folder import RunFolder
 from .interruption import between_steps
 from .learner import (
-    Task,
     fit_on_training,
     gathering_of,
     learner_of,
@@ -63,8 +54,7 @@ from .processes import working_together
 from .records import Result
 from .reporters import Reporter, Reporters
 from .result import write_result
-from .spec import case_differences
-from .survey import Survey, seldom, survey
+from .task import Task, task_of, taught_by
 
 
 def run_training(
@@ -99,13 +89,13 @@ def run_training(
         reporter.note(
             "resumed: it was stopped before anything was kept of its steps, and begins at the first"
         )
-    bare = _task(dataset, folder, config, reporter, source, places[0])
+    bare = task_of(dataset, folder, config, reporter, source, places[0])
     with working_together(
         places, lambda text: reporter.note(text, Level.ERROR),
         follow, folder.path, bare, source and source.path, tuple(trusted), tuple(teachers),
     ) as team:  # fmt: skip
         team.draw_alike()
-        task = _taught(bare, teachers)
+        task = taught_by(bare, teachers)
         network, graph, spec = _begin(task, source, trusted)
         _announce(network, graph, task, reporter, team)
         prove_shared(network, spec, team)
@@ -152,7 +142,7 @@ def follow(
     seed_everything(task.config.seed)
     source = open_source(given, trusted=trusted) if given is not None else None
     team.draw_alike()
-    task = _taught(replace(task, device=device), teachers)
+    task = taught_by(replace(task, device=device), teachers)
     network, graph, spec = _begin(task, source, trusted)
     prove_shared(network, spec, team)
     _train(network, graph, task, _Kept(None, checkpointer, Reporters([])), team, source is not None)
@@ -174,36 +164,6 @@ class _Kept:
             self.folder.append_round(turn)
         self.checkpointer.keep()
         self.reporter.round(turn)
-
-
-def _task(
-    dataset: Dataset,
-    folder: RunFolder,
-    config: Config,
-    reporter: Reporter,
-    source: Source | None,
-    device: torch.device,
-) -> Task:
-    """What the run knows before it has a network; written to the folder, and told."""
-    stored = folder.config()
-    known = read_splits(folder.path) if stored is not None else None
-    seen = survey(dataset, stored or config, source, known, folder.plan())
-    config = stored or _settle(config, seen, reporter)
-    splits = _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
-        reporter.note(text)
-    for text in seen.warnings:
-        reporter.note(text, Level.WARNING)
-    reporter.note(seen.split.note, seen.split.level)
-    digests = {entry.image_digest for entry in splits.learnt_from}
-    return Task(seen, config, device, tuple(sorted(digest for digest in digests if digest is not None)))
-
-
-def _taught(task: Task, teachers: Sequence[Path]) -> Task:
-    """With trained networks as teachers."""
-    trusted, dims = (task.config.network.name,), task.plan.spatial_dims
-    networks = (load_model(path, task.device, trusted=trusted).network for path in teachers)
-    return replace(task, teachers=tuple(lay_out(network, dims, task.device) for network in networks))
 
 
 def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter, team: Team) -> None:
@@ -322,43 +282,6 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
         minimum_width=prune.minimum_width, evenness=prune.evenness,
     )  # fmt: skip
     return f", target: {limit or prune.target}"
-
-
-def _settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
-    """Options that only the data can decide, and combinations it rules out."""
-    changes: dict[str, Any] = {}
-    criterion = CRITERIA[config.prune.criterion]
-    if criterion.deviation and len(seen.split.training) == 1:
-        reporter.note(f"{criterion.name} needs two cases and there is one: {SIMPLEST} is used")
-        changes["prune"] = {"criterion": SIMPLEST}
-    if config.train.schedule == "auto":
-        changes["train"] = {"schedule": "hold" if seen.split.unlabelled or config.train.distil else "cosine"}
-    if config.prune.target.floor is not None and not seen.split.validation:
-        raise ConfigError(
-            "a Dice floor as `prune.target` needs validation cases that hold a label; give "
-            "`train.validation`, or a size such as 15%"
-        )
-    weights = class_weights(config.train, seen.fingerprint.class_voxels)
-    if weights is not None:
-        pairs = zip(seen.plan.label_names, weights, strict=False)
-        reporter.note(f"class weights: {', '.join(f'{name} {weight:.3g}' for name, weight in pairs)}")
-    settled = config.merged(changes)
-    batch = settled.train.batch_size
-    if len(seen.split.training) < batch:
-        reporter.note(
-            f"{len(seen.split.training)} case(s) are fewer than a batch of {batch}: "
-            "each is drawn several times"
-        )
-    return settled
-
-
-def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> Splits:
-    folder.write_text(CONFIG_FILE, dump_config(config))
-    splits = Splits.of(seen.split)
-    folder.settle(SPLITS, splits, "the cases, or what is in their files,", case_differences)
-    folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
-    FINGERPRINT.write(folder.path, seen.fingerprint)
-    return splits
 
 
 def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:

@@ -20,9 +20,9 @@ from stampseg.core.level import Level
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits.balance import Holds
 from stampseg.data.splits.split import AUTO_CASES, AUTO_MOST, Split, draw_cases, hold_out, split_cases
-from stampseg.run.pipeline import _settle as settle
 from stampseg.run.reporters import Reporters
 from stampseg.run.survey import seldom, survey
+from stampseg.run.task import settle
 
 
 def make_cases(groups: list[int]) -> list[Case]:
