@@ -315,6 +315,8 @@ def test_a_label_that_a_case_does_not_hold_is_said_and_not_scored(tmp_path: Path
     findings = Findings((half, empty), ("liver", "tumour"))
     assert findings.mean == 0.7
     page = render(record, draw(record), findings)
+    assert "<p>1 case without liver: none is found there</p>" in page
+    assert "<p>1 case without tumour: some is found in 1 of them, median 0.024 ml</p>" in page
     rows = [
         [" ".join(re.sub("<[^>]*>", "", cell).split()) for cell in row.split("</td>")]
         for row in page.split('id="case-table"')[1].split("</table>")[0].split("<tr>")[2:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,27 @@ def test_a_label_that_does_not_fit_is_told_and_loses_no_run(
     assert record is not None and list(record.problems) == ["p0-IM-0"] and record.dice is None
     assert (record.cases, record.people) == (0, 0), "of those with a figure"
     assert "test Dice not measured over 0 people" in said
+
+
+def test_what_is_found_in_cases_without_a_label_is_said(pictures: Path, tmp_path: Path) -> None:
+    """Of those kept aside, and of those that validate."""
+    data = Path(shutil.copytree(pictures, tmp_path / "data"))
+    for person in ("p0-IM-0", "p1-IM-2"):
+        mask = data / "masks" / f"{person}.png"
+        Image.fromarray(np.zeros_like(np.array(Image.open(mask)))).save(mask)
+    for option, people in (("validation", ("p1-IM-2", "p1-IM-3")), ("test", ("p0-IM-0", "p0-IM-1"))):
+        rows = "".join(f"{data}/images/{person}.png,{data}/masks/{person}.png\n" for person in people)
+        (tmp_path / f"{option}.csv").write_text(f"image,label\n{rows}")
+    run, given = tmp_path / "run", ("--group-regex", "(p.)-IM", "--test", tmp_path / "test.csv")
+    given = (*OPTIONS, *given, "--validation", tmp_path / "validation.csv")
+    said = " ".join(call("train", data, "-o", run, *given).output.split())
+    page, record = (run / "report.html").read_text(), read_result(run)
+    assert record.test is not None and len(record.test.false_alarms) == 1
+    for words, beginning in (
+        (record.test.false_alarms[0], "1 test case without foreground: "),
+        (record.remarks[-1], "1 validation case without foreground: "),
+    ):
+        assert words.startswith(beginning) and words in said and words in page
 
 
 def test_options_of_the_command_line_are_named_in_messages(pictures: Path, tmp_path: Path) -> None:

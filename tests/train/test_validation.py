@@ -19,10 +19,12 @@ from stampseg.data.cases import Case
 from stampseg.data.loaders import ValidationCases
 from stampseg.data.plan import Plan
 from stampseg.data.preprocess import Geometry, Prepared
+from stampseg.evaluation.false_positives import FalsePositives
 from stampseg.run.records import Result
 from stampseg.run.replay import Answer, Replay
 from stampseg.run.result import _below as below
 from stampseg.run.result import _failure as failure
+from stampseg.run.result import _false_alarms as false_alarms
 from stampseg.run.result import _missed as missed
 from stampseg.train.learner import Learner
 from stampseg.train.round import Event, Fit, Round, Validation
@@ -71,11 +73,12 @@ def dice_of(network: nn.Module, *cases: tuple[np.ndarray, np.ndarray]) -> Valida
 
 def test_finding_nothing_is_not_rewarded_by_cases_without_the_label() -> None:
     cases = [(drawn(LIVER, TUMOUR), drawn(LIVER, TUMOUR)), (drawn(LIVER), drawn(LIVER)), (drawn(), drawn())]
+    none = {"liver": FalsePositives(1, 0), "tumour": FalsePositives(2, 0)}
     assert dice_of(Painted(blind=True), *cases) == Validation(
-        0.0, {"liver": 0.0, "tumour": 0.0}, {"liver": 2, "tumour": 1}
+        0.0, {"liver": 0.0, "tumour": 0.0}, {"liver": 2, "tumour": 1}, none
     )
     assert dice_of(Painted(), *cases) == Validation(
-        1.0, {"liver": 1.0, "tumour": 1.0}, {"liver": 2, "tumour": 1}
+        1.0, {"liver": 1.0, "tumour": 1.0}, {"liver": 2, "tumour": 1}, none
     )
 
 
@@ -89,13 +92,41 @@ def test_a_round_that_finds_something_is_chosen_over_one_that_finds_nothing() ->
     assert select(rounds, options, rounds[0], pruned=False).number == 0
 
 
+def test_a_round_that_paints_healthy_scans_is_not_chosen() -> None:
+    """As nnU-Net counts: 0, unless both are empty. The Dice itself is over the cases with the label."""
+    ill, healthy = (drawn(LIVER), drawn(LIVER)), [(drawn(LIVER, TUMOUR), drawn())] * 3
+    painted, clean = dice_of(Painted(), ill, *healthy), dice_of(Painted(), ill, *[(drawn(), drawn())] * 3)
+    assert painted is not None and clean is not None
+    assert painted.false_positives == {
+        "liver": FalsePositives(3, 3, 16.0, 16.0), "tumour": FalsePositives(4, 3, 16.0, 16.0),
+    }  # fmt: skip
+    assert painted.dice == clean.dice == clean.judged == 1.0
+    assert painted.judged == pytest.approx((1 / 4 + 0) / 2)
+    rounds = [Round(n, "train", {}, 10, 10, 10, 10, 0.1, each) for n, each in enumerate((clean, painted))]
+    for choose in ("target", "smallest"):
+        options = PruneOptions(target=Target.parse("15%"), choose=choose)  # type: ignore[arg-type]
+        assert select(rounds, options, rounds[0], pruned=choose == "smallest").number == 0
+
+
+def test_what_is_found_in_healthy_cases_is_said() -> None:
+    found = Validation(0.8, {"tumour": 0.8}, {"tumour": 2}, {"tumour": FalsePositives.of([0, 3.2, 1, 9])})
+    assert false_alarms(found, PLAN) == [
+        "4 validation cases without tumour: some is found in 3 of them, median 3.2 px; in the choice of a "
+        "round each counts as Dice 0"
+    ]
+    quiet = Validation(0.8, {"tumour": 0.8}, {"tumour": 2}, {"tumour": FalsePositives.of([0])})
+    assert false_alarms(quiet, PLAN) == ["1 validation case without tumour: none is found there"]
+    assert false_alarms(None, PLAN) == false_alarms(Validation(0.8, {"tumour": 0.8}), PLAN) == []
+
+
 def test_a_label_that_no_case_holds_is_in_no_mean() -> None:
     one_half = drawn(LIVER)
     one_half[6:] = 0
     found = dice_of(Painted(), (one_half, drawn(LIVER)), (drawn(TUMOUR), drawn()))
     assert found == Validation(
-        pytest.approx(2 / 3), {"liver": pytest.approx(2 / 3)}, {"liver": 1, "tumour": 0}
-    )
+        pytest.approx(2 / 3), {"liver": pytest.approx(2 / 3)}, {"liver": 1, "tumour": 0},
+        {"liver": FalsePositives(1, 0), "tumour": FalsePositives(2, 1, 16.0, 16.0)},
+    )  # fmt: skip
 
 
 def test_without_any_label_there_is_no_validation() -> None:
@@ -110,7 +141,8 @@ def test_a_case_without_a_mask_is_named() -> None:
 
 
 def test_a_resumed_run_is_told_how_many_cases_hold_each_label() -> None:
-    validation = Validation(0.4, {"liver": 0.4}, {"liver": 2, "tumour": 0})
+    false = {"liver": FalsePositives.of([0]), "tumour": FalsePositives.of([1, 2, 0])}
+    validation = Validation(0.4, {"liver": 0.4}, {"liver": 2, "tumour": 0}, false)
     live = cast(Learner, Learner(*[cast(Any, None)] * 4, validate=lambda: validation))
     journal = Replay()
     assert journal.learner(live, lambda: None).validate() == validation

@@ -278,6 +278,8 @@ def print_people(found: AsideRecord, console: Console) -> None:
     """Dice of each label over the people kept aside."""
     title = f"{counted(found.cases, 'case')} of {counted(found.people, 'person', 'people')} kept aside"
     _print_labels(title, found.labels, console)
+    for words in found.false_alarms:
+        console.print(words, markup=False, highlight=False)
 
 
 def _print_labels(title: str, labels: Mapping[str, OverPeople], console: Console) -> None:

@@ -180,6 +180,11 @@ class Plan(Options):
         return "px" if self.orientation is None else ("mm³" if self.spatial_dims == 3 else "mm²")
 
     @property
+    def volume_unit(self) -> str:
+        """Of what is found in a case."""
+        return "px" if self.orientation is None else ("ml" if self.spatial_dims == 3 else "mm²")
+
+    @property
     def out_channels(self) -> int:
         """Classes, background included."""
         return len(self.label_values)

@@ -13,6 +13,7 @@ import numpy as np
 from ..core.errors import DataError
 from ..core.files import refuse_existing, write_text
 from ..core.text import counted, csv_text
+from .false_positives import FalsePositives
 from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics
 from .people import OverPeople, over_people
 
@@ -29,19 +30,6 @@ class Statistics:
     median: float | None
     std: float | None
     cases: int
-
-
-@dataclass(frozen=True)
-class FalsePositives:
-    """Of one label over the `cases` whose reference does not hold it.
-
-    `found_in` of them something was predicted, `mean_volume` on the average of these (ml; mm² or pixels for
-    pictures); None where it is 0 of them.
-    """
-
-    cases: int
-    found_in: int
-    mean_volume: float | None
 
 
 @dataclass(frozen=True)
@@ -109,7 +97,10 @@ class Evaluation:
 
     def false_positives(self) -> dict[str, FalsePositives]:
         """What was predicted of a label where the reference holds none of it, per label."""
-        return {label: _false_positives(self._of(label)) for label in self.labels}
+        return {
+            label: FalsePositives.of([row.predicted_volume for row in self._of(label) if row.absent])
+            for label in self.labels
+        }
 
     def missed(self) -> tuple[str, ...]:
         """Labels that references hold and no prediction finds, one sentence each; one for all of them."""
@@ -236,9 +227,3 @@ def _statistics(rows: Sequence[Metrics]) -> dict[str, Statistics]:
         std = float(values.std(ddof=1)) if len(values) > 1 else None
         statistics[name] = Statistics(float(values.mean()), float(np.median(values)), std, len(values))
     return statistics
-
-
-def _false_positives(rows: Sequence[Metrics]) -> FalsePositives:
-    volumes = [row.predicted_volume for row in rows if row.absent]
-    nonzero = [volume for volume in volumes if volume]
-    return FalsePositives(len(volumes), len(nonzero), sum(nonzero) / len(nonzero) if nonzero else None)

@@ -12,6 +12,7 @@ from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits.split import SplitCase
+from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import UNION, volume_text
 from ..runtime.compared import Compared, compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
@@ -57,7 +58,7 @@ class Findings:
     """All validation cases, worst Dice first, those without one at the end.
 
     `labels` are the classes but the background; `note` says why there are no cases; `unit` is of the
-    distances; `expected_as` is what a case's `expected` is, or "".
+    distances, `volume_unit` of what is found; `expected_as` is what a case's `expected` is, or "".
     """
 
     cases: tuple[Finding, ...]
@@ -65,6 +66,7 @@ class Findings:
     unit: str = "mm"
     note: str = ""
     expected_as: str = ""
+    volume_unit: str = "ml"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -75,8 +77,19 @@ class Findings:
     def absence(self, case: Finding, label: str) -> str:
         """What a cell says of a label that the case does not hold, and of what was predicted of it."""
         volume = case.false_positive.get(label, 0.0)
-        predicted = volume_text(volume, "ml" if self.unit == "mm" else "px")
+        predicted = volume_text(volume, self.volume_unit)
         return f"not in this case, {predicted} predicted" if volume else "not in this case"
+
+    @property
+    def false_alarms(self) -> list[str]:
+        """What is found of each label in the cases that hold none of it, a sentence each."""
+        found = {
+            label: FalsePositives.of(
+                [case.false_positive[label] for case in self.cases if label in case.false_positive]
+            )
+            for label in self.labels
+        }
+        return [each.words(label, self.volume_unit) for label, each in found.items() if each.cases]
 
     @property
     def mean(self) -> float | None:
@@ -116,7 +129,9 @@ def predict_validation(
     cases = [_finding(entry, opened, data, most) for entry in entries]
     cases.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
     plan = opened.plan
-    return Findings(_thinned(cases), tuple(name for name, _ in plan.structures), plan.unit)
+    return Findings(
+        _thinned(cases), tuple(name for name, _ in plan.structures), plan.unit, volume_unit=plan.volume_unit
+    )
 
 
 def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -57,7 +57,7 @@ def with_people_aside(
     people = {case.id: case.group for case in cases}
     found = Evaluation(tuple(rows), 1.0, opened.plan.unit, people=people)
     found.write(folder.test / FIGURES, overwrite=True)
-    result = result.model_copy(update={"test": _record(found, problems)})
+    result = result.model_copy(update={"test": _record(found, problems, opened.plan.volume_unit)})
     RESULT.write(folder.path, result)
     for text in found.missed():
         reporter.note(f"of the people kept aside: {text}", Level.WARNING)
@@ -72,15 +72,19 @@ def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metr
     return tuple(row.in_files(values) for row in pair.rows)
 
 
-def _record(found: Evaluation, problems: dict[str, str]) -> AsideRecord:
+def _record(found: Evaluation, problems: dict[str, str], unit: str) -> AsideRecord:
     labels = {name: metrics["dice"] for name, metrics in found.over_people().items()}
     known = [each.mean for name, each in labels.items() if each.mean is not None and name != UNION]
     measured = {case for case, _ in found.worst()}
+    false = found.false_positives().items()
     return AsideRecord(
         cases=len(measured),
         people=len({found.people[case] for case in measured}),
         dice=sum(known) / len(known) if known else None,
         labels=labels,
+        false_alarms=tuple(
+            each.words(name, unit, "test") for name, each in false if each.cases and name != UNION
+        ),
         problems=problems,
         warnings=found.missed(),
     )

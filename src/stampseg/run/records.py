@@ -19,6 +19,7 @@ from ..core.machine import Machine
 from ..core.options import FileRecord, Number
 from ..core.run_folder import RESULT_FILE
 from ..evaluation.evidence import Trial
+from ..evaluation.false_positives import FalsePositives
 from ..evaluation.people import OverPeople
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ def _mean(dice: Mapping[str, float | None]) -> float | None:
 
 
 class ValidationRecord(FileRecord):
-    """Dice over the validation cases; `cases` says how many hold each label."""
+    """Dice over the validation cases; `cases` says how many hold each label; see `Validation`."""
 
     dice: Number = None
     per_label: dict[str, Number] = Field(default_factory=dict)
     cases: dict[str, int] = Field(default_factory=dict)
+    false_positives: dict[str, FalsePositives] = Field(default_factory=dict)
 
 
 class FitRecord(FileRecord):
@@ -100,14 +102,15 @@ class NoteRecord(FileRecord):
 class AsideRecord(FileRecord):
     """What came of the people kept aside, predicted with the chosen model when the run had ended.
 
-    `cases` and `people` are those with a figure; `dice` is the mean over the labels; `problems` are cases
-    that could not be predicted or compared.
+    `cases` and `people` are those with a figure; `dice` is the mean over the labels; `false_alarms` says what
+    was found in those without a label; `problems` are cases that could not be predicted or compared.
     """
 
     cases: int
     people: int
     dice: Number = None
     labels: dict[str, OverPeople] = Field(default_factory=dict)
+    false_alarms: tuple[str, ...] = ()
     problems: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

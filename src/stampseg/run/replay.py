@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from ..channels.graph import ChannelGraph, Cut, Scores
 from ..core.errors import ModelFileError
+from ..evaluation.false_positives import FalsePositives
 from ..train.learner import Learner
 from ..train.round import Fit, Validation
 
@@ -73,10 +74,10 @@ class Replay:
         def validate() -> Validation | None:
             def work() -> Answer:
                 found = live.validate()
-                return Answer("validate", found and [found.dice, dict(found.per_label), dict(found.cases)])
+                return Answer("validate", found and _stored(found))
 
             value = self._answer("validate", work).value
-            return None if value is None else Validation(*value)
+            return None if value is None else _validation(*value)
 
         def end() -> None:
             def work() -> Answer:
@@ -124,3 +125,18 @@ class Replay:
             self.answers.append(answer)
         self.told += 1
         return answer
+
+
+def _stored(found: Validation) -> list[Any]:
+    false = {name: asdict(each) for name, each in found.false_positives.items()}
+    return [found.dice, dict(found.per_label), dict(found.cases), false]
+
+
+def _validation(
+    dice: float,
+    per_label: dict[str, float],
+    cases: dict[str, int] | None = None,  # older checkpoints lack it, and what follows
+    false: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Validation:
+    found = {name: FalsePositives(**values) for name, values in (false or {}).items()}
+    return Validation(dice, per_label, cases or {}, found)

@@ -9,6 +9,7 @@ import torch
 
 from ..core.config import Config
 from ..core.machine import this_machine
+from ..data.plan import Plan
 from ..train.round import FOUND_DICE, Fit, Round, Validation
 from ..train.selection import select, smallest_within, standing
 from .folder import RunFolder
@@ -95,7 +96,11 @@ def write_result(
         warnings=() if failure is not None else (*_missed(validation, unfound), *useless),
         failure=failure,
         test=None,  # predicted once the model is whole
-        remarks=(*_remarks(rounds, chosen, better, choice.target_reached, config, pruned), *remarks),
+        remarks=(
+            *_remarks(rounds, chosen, better, choice.target_reached, config, pruned),
+            *_false_alarms(validation, seen.plan),
+            *remarks,
+        ),
         postprocess=None,  # tried when all else has ended
         trials=(),
         widths=dict(chosen.widths),
@@ -141,6 +146,13 @@ def _failure(unfound: Sequence[str], rounds: Sequence[Round], chosen: int) -> st
     )
 
 
+def _dice_words(validation: Validation) -> str:
+    judged = (
+        "" if validation.judged == validation.dice else f" ({validation.judged:.3f} with false positives)"
+    )
+    return f"{validation.dice:.3f}{judged}"
+
+
 def _useless(validation: Validation, fit: Fit) -> str:
     if fit.lowest >= LEARNT_DICE:
         return (
@@ -174,15 +186,25 @@ def _remarks(
     if better is not None and better.validation and chosen.validation:
         remarks.append(
             f"round {better.number} ({better.parameters:,} parameters) had validation Dice "
-            f"{better.validation.dice:.3f}, the chosen one {chosen.validation.dice:.3f}; to take its "
+            f"{_dice_words(better.validation)}, the chosen one {_dice_words(chosen.validation)}; to take its "
             f"network, name rounds/{better.number:03d}.safetensors where a model is asked for"
         )
     return remarks
 
 
+def _false_alarms(validation: Validation | None, plan: Plan) -> list[str]:
+    """What is found of labels in the validation cases that hold none of them; a sentence for each label."""
+    unit = plan.volume_unit
+    return [
+        each.words(name, unit, "validation")
+        + ("; in the choice of a round each counts as Dice 0" if each.found_in else "")
+        for name, each in (validation.false_positives if validation else {}).items()
+    ]
+
+
 def _better(rounds: Sequence[Round], chosen: Round, config: Config) -> Round | None:
     """The smallest network near the best Dice, where the chosen one is not near it."""
-    best = max((t.validation.dice for t in rounds if t.validation), default=None)
-    if best is None or not chosen.validation or chosen.validation.dice >= best - config.prune.tolerance:
+    best = max((t.validation.judged for t in rounds if t.validation), default=None)
+    if best is None or not chosen.validation or chosen.validation.judged >= best - config.prune.tolerance:
         return None
     return smallest_within(rounds, config.prune.tolerance)

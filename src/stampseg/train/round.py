@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..channels.graph import ChannelGraph
+from ..evaluation.false_positives import FalsePositives
 
 FOUND_DICE = 0.1  # below it next to nothing of a label is found
 Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
@@ -17,12 +18,31 @@ Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
 class Validation:
     """Dice over validation cases: the mean of the labels' means, and each label's.
 
-    A label's mean is over the cases that hold it, `cases` of them; labels that none holds have no mean.
+    A label's mean is over the cases that hold it, `cases` of them; labels that none holds have no mean. What
+    is found of it in the others is its `false_positives`.
     """
 
     dice: float
     per_label: Mapping[str, float]
     cases: Mapping[str, int] = field(default_factory=dict)
+    false_positives: Mapping[str, FalsePositives] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> float:
+        """The Dice by which rounds are chosen: a false positive case counts as 0, as nnU-Net counts it.
+
+        Else the network that paints a lesion in every healthy scan would be as good as one that does not.
+        """
+        found = {name: each.found_in for name, each in self.false_positives.items() if each.found_in}
+        if not found:
+            return self.dice
+        counted = {
+            name: (self.cases.get(name, 0), found.get(name, 0)) for name in {**self.per_label, **found}
+        }
+        means = [
+            self.per_label.get(name, 0.0) * held / (held + wrong) for name, (held, wrong) in counted.items()
+        ]
+        return sum(means) / len(means)
 
 
 @dataclass(frozen=True)

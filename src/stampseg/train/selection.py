@@ -30,7 +30,8 @@ def select(rounds: Sequence[Round], options: PruneOptions, dense: Round, pruned:
       those trained to the end (the finish); without validation the last. If none meets the
       target, the smallest.
     - pruned to a Dice floor: the smallest network at or above the floor; if none, the best.
-    In every case a later round wins over an equal earlier one, and a cut that was rolled back is out.
+    In every case a later round wins over an equal earlier one, and a cut that was rolled back is out. The
+    best Dice is that in which a false positive case counts as 0 (`Validation.judged`).
     """
     rounds = standing(rounds)
     if not pruned:
@@ -83,13 +84,13 @@ def smallest_within(rounds: Sequence[Round], tolerance: float) -> Round | None:
     known = [r for r in rounds if r.validation is not None and r.event != "rolled back"]
     if not known:
         return None
-    best = max(r.validation.dice for r in known if r.validation is not None)
-    good = [r for r in known if r.validation is not None and r.validation.dice >= best - tolerance]
-    return min(good, key=lambda r: (r.parameters, -r.validation.dice if r.validation else 0, -r.number))
+    best = max(r.validation.judged for r in known if r.validation is not None)
+    good = [r for r in known if r.validation is not None and r.validation.judged >= best - tolerance]
+    return min(good, key=lambda r: (r.parameters, -r.validation.judged if r.validation else 0, -r.number))
 
 
 def _best(rounds: Sequence[Round]) -> Round:
-    return max(rounds, key=lambda r: (r.validation.dice if r.validation else -1.0, r.number))
+    return max(rounds, key=lambda r: (r.validation.judged if r.validation else -1.0, r.number))
 
 
 def _how(what: str, rounds: Sequence[Round]) -> str:

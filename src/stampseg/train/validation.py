@@ -15,6 +15,7 @@ from ..core.errors import DataError
 from ..data.labels.regions import HALF, Region, structures
 from ..data.loaders import ValidationCases
 from ..data.plan import Plan
+from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import dice_score
 from ..networks.denormals import flushing_denormals
 from ..networks.narrow_layers import narrow_layers
@@ -100,20 +101,26 @@ def validate(
 ) -> Validation | None:
     """Mean Dice of each label, or region, over the cases that hold it, and the mean of those.
 
-    Labels that no case holds are in neither; None where no case holds any label.
+    Labels that no case holds are in neither; None where no case holds any label. Volumes of false positives
+    are those of the working grid.
     """
     scores: dict[str, list[float]] = {name: [] for name, _ in plan.structures}
+    wrong: dict[str, list[float]] = {name: [] for name, _ in plan.structures}
+    voxel = math.prod(plan.spacing) / (1000.0 if plan.spatial_dims == 3 else 1.0)
     for case, prepared in cases:
         if prepared.label is None:
             raise DataError(f"validation case {case.id} has no label; name labelled cases")
         found, truth = predict_working(network, prepared.image, plan, device), prepared.label[0]
         found[truth == plan.unknown_class] = 0  # nobody said what is there
         for name, classes in plan.structures:
-            there = np.isin(truth, classes)
+            there, predicted = np.isin(truth, classes), np.isin(found, classes)
             if there.any():  # what is not there would reward a prediction of nothing
-                scores[name].append(dice_score(np.isin(found, classes), there))
+                scores[name].append(dice_score(predicted, there))
+            else:
+                wrong[name].append(int(predicted.sum()) * voxel)
     means = {name: float(np.mean(values)) for name, values in scores.items() if values}
     if not means:
         return None
     cases_of = {name: len(values) for name, values in scores.items()}
-    return Validation(float(np.mean(list(means.values()))), means, cases_of)
+    false = {name: FalsePositives.of(volumes) for name, volumes in wrong.items() if volumes}
+    return Validation(float(np.mean(list(means.values()))), means, cases_of, false)
