@@ -241,6 +241,19 @@ def test_images_and_labels_in_the_folder_itself(tmp_path: Path) -> None:
     assert len(find_dataset(tmp_path, images=Path(), masks=Path()).cases) == 2
 
 
+def test_images_and_labels_that_names_do_not_tell_apart_are_listed_in_a_csv(tmp_path: Path) -> None:
+    """Who was told to name the folder for both, as above, was then told that nothing pairs."""
+    touch(*(tmp_path / f"{kind}_half.nii" for kind in ("ct", "liver")))
+    advice = r"list them in a CSV and give that as DATA: a line image,label and below it"
+    for named in (None, Path()):
+        with pytest.raises(DataError, match=advice) as caught:
+            find_dataset(tmp_path, images=named, masks=named)
+        assert "give . as" not in str(caught.value)
+    table = tmp_path / "cases.csv"
+    table.write_text("image,label\nct_half.nii,liver_half.nii\n")
+    assert [case.id for case in find_dataset(table).cases] == ["ct_half"]
+
+
 def test_masks_of_organs_among_the_images_are_told_what_to_do(tmp_path: Path) -> None:
     touch(*(tmp_path / "p1" / f"{name}.nii.gz" for name in ("ct", "liver_seg", "spleen_seg")))
     with pytest.raises(DataError, match=r"of another organ put all into a folder segmentations/ of the case"):

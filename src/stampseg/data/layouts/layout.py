@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ from .listing import Entry, Listing, check_exist, left_over
 from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
 
 MANUAL = "manual"
+LIST = (
+    "list them in a CSV and give that as DATA: a line image,label and below it, for each case, the paths of "
+    "its image and its label with a comma between"
+)
 SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
@@ -165,7 +170,10 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
 def _way_to_images(data: Path) -> str:
     """What to do with files in the folder itself, or in folders of cases none of which has a label."""
     if any(path.is_file() for path in list_images(data)):
-        return "where its own files are images and labels, give . as `images` and as `masks`; "
+        with suppress(DataError):
+            _pair_folders(data, data)
+            return "where its own files are images and labels, give . as `images` and as `masks`; "
+        return f"where its own files are images and labels, {LIST}; "
     cases = [case for case in find_case_folders(data) if case.images]
     if not cases:
         return ""
@@ -202,8 +210,8 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     if not pairs.labels and same_folder:
         raise DataError(
             f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
-            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label"
-            "; name the folder of the labels with `masks`"
+            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label; "
+            f"name the folder of the labels with `masks`, or {LIST}"
         )
     if not pairs.labels:
         raise DataError(
