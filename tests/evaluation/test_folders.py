@@ -271,6 +271,7 @@ def test_a_case_without_the_label_is_in_no_mean(tmp_path: Path) -> None:
     assert result.false_positives() == {"foreground": FalsePositives(2, 1, 36.0, 36.0)}
     assert result.missed() == ()
     said = "foreground: missing in 2 references; false positive in 1 of them, 36 px on average"
+    said += "; most in d (36 px)"
     assert printed(result)[-1] == said
     rows = list(csv.DictReader(result.write(tmp_path / "m.csv").read_text("utf-8").splitlines()))
     assert [(row["dice"], row["hd95"], row["false_positive_volume"]) for row in rows[2:]] == [
@@ -284,6 +285,53 @@ def test_a_case_without_the_label_is_in_no_mean(tmp_path: Path) -> None:
     assert values["false_positives"]["foreground"] == {
         "cases": 2, "found_in": 1, "mean_volume": 36.0, "median_volume": 36.0,
     }  # fmt: skip
+
+
+def test_the_largest_false_positives_are_named(tmp_path: Path) -> None:
+    """The worst by Dice holds none of them: they have no Dice."""
+    nothing = square(2, 2)
+    result = evaluated(tmp_path, (square(2, 4), nothing), (square(2, 8), nothing), (square(2, 5), nothing))
+    assert result.worst() == [] and result.most_false() == [("b", 36.0), ("c", 9.0), ("a", 4.0)]
+    assert printed(result)[-1].endswith("; most in b (36 px), c (9 px), a (4 px)")
+    said = call("evaluate", tmp_path / "p", tmp_path / "l", "--overlays", tmp_path / "seen").stdout
+    names = [str(tmp_path / "seen" / f"{case}.png") for case in "bca"]
+    assert f"; most false positive first: {', '.join(names)}" in "".join(said.splitlines(keepends=False))
+
+
+def reference(tmp_path: Path, scan: str, label: str, prediction: str) -> tuple[Path, Path]:
+    """A folder with a scan beside its label, and a prediction."""
+    image = np.random.default_rng(0).integers(0, 2000, (12, 12, 4)).astype(np.int16)
+    folder, affine = tmp_path / "case7", np.diag([1.0, 2.0, 3.0, 1.0])
+    folder.mkdir()
+    nibabel.Nifti1Image(image, affine).to_filename(folder / f"{scan}.nii.gz")
+    mask = np.repeat(square(2, 8)[..., None], 4, axis=2)
+    write_nifti(folder / f"{label}.nii.gz", mask)
+    write_nifti(tmp_path / "found" / f"{prediction}.nii.gz", mask)
+    return tmp_path / "found", folder
+
+
+@pytest.mark.parametrize("prediction", ["image", "case7"])
+def test_the_label_beside_a_scan_is_the_reference(tmp_path: Path, prediction: str) -> None:
+    result = evaluate_folder(*reference(tmp_path, "image", "label", prediction))
+    assert [row.dice for row in result.rows] == [1.0]
+
+
+def test_a_scan_taken_for_the_reference_is_told_as_one(tmp_path: Path) -> None:
+    said = r"ct_1.nii.gz: more than 64 .*; if it is the scan, and liver_1.nii.gz beside it a label, give"
+    with pytest.raises(DataError, match=said):
+        evaluate_folder(*reference(tmp_path, "ct_1", "liver_1", "ct_1"))
+
+
+def test_names_that_look_like_several_of_one_person_are_told(tmp_path: Path) -> None:
+    for case in ("p1_slice_1", "p1_slice_2", "p2_slice_1", "p2_slice_2"):
+        for side in "pl":
+            write_png(tmp_path / side / f"{case}.png", square(2, 8))
+    both, regex = (tmp_path / "p", tmp_path / "l"), ("--group-regex", "^([^_]+)")
+    said = " ".join(call("evaluate", *both).stdout.split())
+    assert "WARNING: names look like several time points or slices of one person (p1_slice_1, " in said
+    assert "say --group-regex '^([^_]+)' for figures over people" in said
+    assert "names look like" in call("evaluate", *both, "--json").stdout
+    assert "names look like" not in call("evaluate", *both, *regex).stdout
 
 
 def test_a_label_that_no_reference_holds_has_no_mean(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from ..core.errors import ConfigError, DataError, StampsegError, one_line
 from ..core.level import Level
 from .app import app, console, print_json, reported, say
+from .flags import in_flags
 from .options import (
     DeviceOption,
     IgnoreOption,
@@ -284,6 +286,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare predicted masks with reference masks. By Dice, HD95, surface Dice and volume error."""
+    from ..doctor.people import people_among
     from ..evaluation.evaluation import check_output
     from ..evaluation.folders import evaluate_folder
     from ..evaluation.pictures import Pictures
@@ -299,6 +302,8 @@ def evaluate(
         predictions, labels, tolerance_mm=tolerance, ignored=ignore_label, options=options,
         group_regex=group_regex, groups=groups, pictures=pictures,
     )  # fmt: skip
+    if not result.people and (said := people_among(list(dict.fromkeys(row.case for row in result.rows)))):
+        result = replace(result, warnings=(*result.warnings, in_flags(said)))
     if output is not None:
         result.write(output, overwrite)
     if as_json:

@@ -301,6 +301,8 @@ def print_worst(evaluation: Evaluation, pictures: Pictures, console: Console) ->
     """Where the pictures are, and which to look at first."""
     worst = [f"{pictures.path(case)} ({dice:.3f})" for case, dice in evaluation.worst()[:SHOWN_WORST]]
     first = f"; lowest Dice first: {', '.join(worst)}" if worst else ""
+    false = [str(pictures.path(case)) for case, _ in evaluation.most_false()[:SHOWN_WORST]]
+    first += f"; most false positive first: {', '.join(false)}" if false else ""
     console.print(f"pictures in {pictures.folder}{first}", markup=False, highlight=False)
 
 
@@ -310,9 +312,15 @@ def _absences(evaluation: Evaluation) -> list[str]:
     return [
         f"{label}: missing in {counted(found.cases, 'reference')}; false positive in {found.found_in} of them"
         + ("" if found.mean_volume is None else f", {volume_text(found.mean_volume, unit)} on average")
+        + (f"; most in {some(most, SHOWN_WORST)}" if (most := _most_false(evaluation, label)) else "")
         for label, found in evaluation.false_positives().items()
         if found.cases
     ]
+
+
+def _most_false(evaluation: Evaluation, label: str) -> list[str]:
+    unit = evaluation.volume_unit
+    return [f"{case} ({volume_text(size, unit)})" for case, size in evaluation.most_false(label)]
 
 
 def _figures(numbers: Statistics, sign: str) -> list[str]:

@@ -92,16 +92,31 @@ def find_people(
     suggestion = suggest_groups(alone)
     if suggestion is None:
         return []
-    words, pattern, several = suggestion
-    person, names = next(iter(several.items()))
-    pattern = simplest([*ids, *unlabelled], pattern)
+    _, pattern, several = suggestion
     return [
         finding(
             "people",
-            f"names look like {words} of one person ({', '.join(names[:4])} as {person!r}; {len(several)} "
-            "such), and each case counts as a person of its own: training and validation may share people",
-            f"if they are, say `group_regex` '{pattern}', whose brackets are the person; if not, a CSV with "
-            "a group column says who is who",
+            f"{_look_like(suggestion)}: training and validation may share people",
+            f"if they are, say `group_regex` '{simplest([*ids, *unlabelled], pattern)}', whose brackets are "
+            "the person; if not, a CSV with a group column says who is who",
             [name for names in several.values() for name in names],
         )
     ]
+
+
+def people_among(ids: Sequence[str]) -> str:
+    """The same of masks that are evaluated, in a sentence; "" where nothing shows."""
+    suggestion = suggest_groups(ids)
+    if suggestion is None:
+        return ""
+    pattern = simplest(ids, suggestion[1])
+    return f"{_look_like(suggestion)}; if they are, say `group_regex` '{pattern}' for figures over people"
+
+
+def _look_like(suggestion: tuple[str, str, dict[str, list[str]]]) -> str:
+    words, _, several = suggestion
+    person, names = next(iter(several.items()))
+    return (
+        f"names look like {words} of one person ({', '.join(names[:4])} as {person!r}; {len(several)} such), "
+        "and each case counts as a person of its own"
+    )

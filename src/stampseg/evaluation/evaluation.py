@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -128,6 +129,15 @@ class Evaluation:
                 dice.setdefault(row.case, []).append(row.dice)
         means = {case: sum(values) / len(values) for case, values in dice.items()}
         return sorted(means.items(), key=lambda item: (item[1], item[0]))
+
+    def most_false(self, label: str | None = None) -> list[tuple[str, float]]:
+        """Cases with what was predicted of labels that they do not hold, or of one; the most first."""
+        volumes: dict[str, float] = defaultdict(float)
+        for row in self.rows:
+            meant = row.value is not None if label is None else row.label == label
+            if meant and row.absent and row.predicted_volume:
+                volumes[row.case] += row.predicted_volume
+        return sorted(volumes.items(), key=lambda item: (-item[1], item[0]))
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain values."""

@@ -93,12 +93,20 @@ def evaluate_folder(
     named = names_of(organs) if organs else declared.names
     if label_names is None and not organs:
         regions = regions or declared.regions
-    found = evaluate_pairs(
-        [(predicted, whole.get(reference, reference)) for predicted, reference in pairs],
-        named if label_names is None else label_names,
-        ignored_value(ignored, declared.ignored),
-        tolerance_mm=tolerance_mm, regions=regions, options=options, pictures=pictures,
-    )  # fmt: skip
+    try:
+        found = evaluate_pairs(
+            [(predicted, whole.get(reference, reference)) for predicted, reference in pairs],
+            named if label_names is None else label_names,
+            ignored_value(ignored, declared.ignored),
+            tolerance_mm=tolerance_mm, regions=regions, options=options, pictures=pictures,
+        )  # fmt: skip
+    except DataError as error:
+        if not missing or not any(str(error).startswith(f"{reference}: ") for _, reference in pairs):
+            raise
+        raise DataError(
+            f"{error}; if it is the scan, and {missing[0]} beside it a label, give a folder of labels alone, "
+            "called as the predictions"
+        ) from None
     sides = odd_sides(Path(predictions), Path(labels))
     return replace(
         found,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.text import counted, some
+from ..core.text import composed, counted, some
 from ..data.cases import cases_of
 from ..data.io.formats import list_labels, readable, series_format, suffix_of
 from ..data.io.probabilities import PROBABILITIES
@@ -16,7 +16,7 @@ from ..data.io.segmentations import is_label
 from ..data.labels.organs import LabelFiles
 from ..data.layouts.case_folders import find_case_folders
 from ..data.layouts.case_roles import labelled_entries
-from ..data.layouts.habits import SEPARATORS
+from ..data.layouts.habits import LABEL_SET, SEPARATORS
 from ..data.layouts.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
 
 
@@ -112,6 +112,8 @@ def files_by_stem(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
     files = [place] if place.is_file() else [path for path in list_labels(place) if not series_format(path)]
     if not files or not (files[0].is_dir() or suffix_of(files[0])):
         raise DataError(f"{place}: no {kind} found; expected {readable()}")
+    if kind == "labels" and len(files) == 2 and (known := _of_one_case(place, files)):
+        return known, []
     beside = labels_beside(files) if kind == "labels" else []  # of images in the same folder
     first, doubles = by_stem(beside or files)
     for kind in (UNCERTAINTY, PROBABILITIES):  # beside the masks that they are of
@@ -119,6 +121,20 @@ def files_by_stem(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
             del first[name]
     warnings = [f"{place}: {some(doubles)} left out, another file has the same stem"] if doubles else []
     return first, warnings
+
+
+def _of_one_case(place: Path, files: list[Path]) -> dict[str, Path]:
+    """The label of a folder that holds an image and a file called label, mask or seg; {} of others.
+
+    Its prediction may be called as the image, or as the folder.
+    """
+    labels = [path for path in files if name_of(path).casefold() in LABEL_SET]
+    images = [path for path in files if path not in labels]
+    return (
+        {name_of(images[0]): labels[0], composed(place.resolve().name): labels[0]}
+        if labels and images
+        else {}
+    )
 
 
 def _names_of(files: Mapping[str, Path]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import composed, some
 from ..io.formats import stem_of
-from .habits import SEPARATORS, image_name, plain_name
+from .habits import LABEL_SET, SEPARATORS, image_name, plain_name
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -174,13 +174,17 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
 
 
 def labels_beside(files: Iterable[Path]) -> list[Path]:
-    """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`."""
+    """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`; and
+    `label` beside whatever else.
+    """
     stems = {path: name_of(path) for path in files}
     marked = {path: plain for path, stem in stems.items() if (plain := plain_name(stem)) != stem}
     scans = [stem for path, stem in stems.items() if path not in marked]
     bases = [match[1] for stem in scans if (match := CHANNEL.fullmatch(stem))]
     names = {name.casefold() for name in (*scans, *bases, *map(image_name, scans))}
-    return [path for path, name in marked.items() if name.casefold() in names]
+    bare = {path for path, stem in stems.items() if stem.casefold() in LABEL_SET}
+    bare = bare if len(bare) < len(stems) else set()
+    return [path for path in stems if path in bare or marked.get(path, "").casefold() in names]
 
 
 def by_plain_name(labels: dict[str, Path]) -> dict[str, Path]:
