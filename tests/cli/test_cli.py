@@ -189,6 +189,11 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
     assert result["parameters_after"] < result["parameters_before"]
 
 
+def test_one_figure_is_the_grid_of_all_axes(volumes: Path) -> None:
+    said = call("check", volumes, "--no-timing", "--grid", "1.5").stdout
+    assert "spacing: 1.5 x 1.5 x 1.5 mm, as given" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -131,6 +131,12 @@ def test_given_spacing_is_taken_as_it_is():
 # --- patch, crop, intensities ---
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_one_given_spacing_is_that_of_every_axis(dims):
+    plan = plan_of(facts([(96,) * dims]), DataOptions(spacing=(1.5,)))
+    assert plan.spacing == (1.5,) * dims
+
+
 def test_window_of_a_thin_stack_is_square_in_mm_and_keeps_all_slices():
     plan = plan_of(facts([(512, 512, 10)], [(0.5, 0.5, 5.0)]))
     assert plan.patch_size == (160, 160, 10)
@@ -198,7 +204,7 @@ def test_every_decision_leaves_a_note():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"spacing": (1.0,)}, r"`data.spacing` \[1.0\]: expected 3 values above 0"),
+        ({"spacing": (1.0, 1.0)}, r"`data.spacing` \[1.0, 1.0\]: expected 3 values above 0"),
         ({"spacing": (1.0, 1.0, 0.0)}, "data.spacing"),
         ({"patch_size": (32, 32)}, r"`data.patch_size` \[32, 32\]: expected 3 .*volumes \(x, y, z\)"),
     ],

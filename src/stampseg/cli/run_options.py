@@ -141,7 +141,7 @@ class PlanOptions:
 
 
 def _spacing(text: str) -> list[float]:
-    """2 -> [2, 2] of pictures; 1x1x3 -> [1, 1, 3]."""
+    """2 -> [2], of every axis; 1x1x3 -> [1, 1, 3]."""
     try:
         values = [float(part) for part in text.split("x")]
     except ValueError:
@@ -150,7 +150,7 @@ def _spacing(text: str) -> list[float]:
         ) from None
     if not all(0 < value < float("inf") for value in values):
         raise ConfigError(f"--grid {text!r}: a spacing lies above 0, as in 2 or 1x1x3")
-    return values * 2 if len(values) == 1 else values
+    return values
 
 
 @dataclass(frozen=True)

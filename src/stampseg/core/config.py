@@ -31,7 +31,8 @@ class DataOptions(Options):
     """Overrides of the preprocessing plan; what is None is planned from the data."""
 
     spacing: tuple[float, ...] | None = Field(
-        None, description="Working voxel size in mm (pixels for pictures), one value per axis."
+        None,
+        description="Working voxel size in mm (pixels for pictures), one value per axis, or one for all.",
     )
     grid: Literal["auto", "native"] = Field(
         "auto",

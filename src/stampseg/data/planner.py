@@ -61,6 +61,8 @@ def make_plan(
         DataError: the images are too small for any pooling.
     """
     notes = list(fingerprint.warnings)
+    if data.spacing is not None and len(data.spacing) == 1:
+        data = data.model_copy(update={"spacing": data.spacing * fingerprint.spatial_dims})
     _check_options(fingerprint, data)
     crop = _plan_crop(fingerprint, data, notes)
     sources = fingerprint.cropped_shapes if crop == "nonzero" else fingerprint.shapes
