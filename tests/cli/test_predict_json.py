@@ -129,6 +129,19 @@ def test_what_is_unlike_and_what_fails_stand_in_the_document(run: Path, tmp_path
     assert any("its image is unlike those the model was trained on" in text for text in found["warnings"])
 
 
+def test_what_is_unlike_in_the_same_way_is_said_once(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    for number in range(5):
+        Image.new("L", (48, 40), 7).save(tmp_path / "scans" / f"flat{number}.png")
+    said = call("predict", run, tmp_path / "scans", "-o", tmp_path / "out").stdout
+    (line,) = (line for line in said.splitlines() if "unlike those the model" in line)
+    names = ", ".join(str(tmp_path / "out" / f"flat{number}.png") for number in range(3))
+    assert line == (
+        f"WARNING: 5 images are unlike those the model was trained on, of {names} and 2 more: "
+        "every pixel has the value 7"
+    )
+
+
 def test_runs_of_before_know_their_images_by_name_and_label(
     run: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from ..core.errors import ConfigError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
 from ..core.run_folder import caution_of
-from ..core.text import counted
+from ..core.text import counted, some
 from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import segmentation_name
@@ -181,12 +182,16 @@ def _line(result: Written) -> str:
 
 
 def _unlike(written: Sequence[Written]) -> list[str]:
-    """A warning for each image that is unlike those of the training."""
+    """A warning for each way in which images are unlike those of the training."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for result in written:
+        if result.remarks:
+            alike["; ".join(result.remarks)].append(one_line(str(result.path)))
     return [
-        f"{one_line(str(result.path))}: its image is unlike those the model was trained on: "
-        f"{'; '.join(result.remarks)}"
-        for result in written
-        if result.remarks
+        f"{paths[0]}: its image is unlike those the model was trained on: {words}"
+        if len(paths) == 1
+        else f"{len(paths)} images are unlike those the model was trained on, of {some(paths, 3)}: {words}"
+        for words, paths in alike.items()
     ]
 
 

@@ -30,6 +30,10 @@ def files(folder: Path, *names: str) -> list[Path]:
         (["p1_mask", "p2_mask"], ["p1_mask", "p2_mask"]),  # of no image: what they are is not known
         (["seg_1", "seg_2"], ["seg_1", "seg_2"]),
         (["p1", "p1_t2", "p2"], ["p1", "p1_t2", "p2"]),
+        (["t2s", "t2s_gmseg", "t2s_gmseg_manual", "t2s_seg-deepseg"], ["t2s"]),  # of spinalcordtoolbox
+        (["t2s_gmseg_manual", "t2s_warp"], ["t2s_gmseg_manual", "t2s_warp"]),
+        (["image", "label"], ["image"]),
+        (["label"], ["label"]),
     ],
 )
 def test_labels_beside_their_images_are_left_out_and_said(

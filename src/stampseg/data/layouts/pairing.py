@@ -174,8 +174,8 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
 
 
 def labels_beside(files: Iterable[Path]) -> list[Path]:
-    """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`; and
-    `label` beside whatever else.
+    """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`, also
+    `ct_1_gmseg_manual`; and `label` beside whatever else.
     """
     stems = {path: name_of(path) for path in files}
     marked = {path: plain for path, stem in stems.items() if (plain := plain_name(stem)) != stem}
@@ -184,7 +184,18 @@ def labels_beside(files: Iterable[Path]) -> list[Path]:
     names = {name.casefold() for name in (*scans, *bases, *map(image_name, scans))}
     bare = {path for path, stem in stems.items() if stem.casefold() in LABEL_SET}
     bare = bare if len(bare) < len(stems) else set()
-    return [path for path in stems if path in bare or marked.get(path, "").casefold() in names]
+    return [
+        path
+        for path, stem in stems.items()
+        if path in bare or marked.get(path, "").casefold() in names or _goes_on_as_label(stem, scans)
+    ]
+
+
+def _goes_on_as_label(stem: str, scans: Iterable[str]) -> bool:
+    """Whether a name is that of a scan with words behind it of which one says that it is a label."""
+    starts = [scan for scan in scans if stem.startswith(tuple(f"{scan}{mark}" for mark in SEPARATORS))]
+    parts = re.split(f"[{re.escape(SEPARATORS)}]", stem[min(map(len, starts), default=len(stem)) :].lower())
+    return any(part in LABEL_SET or part.endswith(("seg", "mask")) for part in parts)
 
 
 def by_plain_name(labels: dict[str, Path]) -> dict[str, Path]:
