@@ -189,6 +189,13 @@ def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path)
     assert result["parameters_after"] < result["parameters_before"]
 
 
+@pytest.mark.parametrize("given", [("-o", ""), ("--output=",), ("--output", "")])
+def test_an_empty_argument_is_refused(given: tuple[str, ...], tmp_path: Path) -> None:
+    """A variable of the shell that is not set; masks were written to where the command was called."""
+    said = call("predict", tmp_path, tmp_path, *given, code=2).stderr
+    assert said.startswith(f"stampseg: nothing is given after {given[0]}; expected a value")
+
+
 def test_one_figure_is_the_grid_of_all_axes(volumes: Path) -> None:
     said = call("check", volumes, "--no-timing", "--grid", "1.5").stdout
     assert "spacing: 1.5 x 1.5 x 1.5 mm, as given" in said

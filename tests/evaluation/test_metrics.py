@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stampseg.core.errors import DataError
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.evaluation import metrics as evaluation
 from stampseg.evaluation.metrics import evaluate_case, surface_distances
 
@@ -241,5 +241,5 @@ def test_errors_name_case_found_and_expected() -> None:
         evaluate_case(mask, mask, (1, 1, 1), {1: "a"})
     with pytest.raises(DataError, match="one positive size per axis"):
         evaluate_case(mask, mask, (1, 0), {1: "a"})
-    with pytest.raises(DataError, match="tolerance of -1 mm cannot be used"):
+    with pytest.raises(ConfigError, match="`tolerance` -1: expected 0 or more"):
         evaluate_case(mask, mask, (1, 1), {1: "a"}, -1)

@@ -37,6 +37,13 @@ def test_it_ends_with_status_4_and_says_what_to_do(failed: tuple[Path, Path, str
     assert len(said.strip().splitlines()) == 1
 
 
+def test_a_run_of_few_steps_is_warned_before_it_begins(failed: tuple[Path, Path, str]) -> None:
+    first, *_ = (failed[1] / "notes.jsonl").read_text().splitlines()
+    note = json.loads(first)
+    assert note["level"] == "warning"
+    assert note["text"].startswith("`train.steps` 2 are few: where a label is not found by then")
+
+
 def test_the_rounds_are_kept_and_the_run_has_ended_without_a_model(failed: tuple[Path, Path, str]) -> None:
     pictures, run, _ = failed
     result = json.loads((run / "result.json").read_text())

@@ -6,13 +6,16 @@ import functools
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
-from ..core.errors import DataError, StampsegError, StoppedError
+from ..core.errors import ConfigError, DataError, StampsegError, StoppedError
 from ..core.level import Level
 from ..core.packages import missing
 from ..core.remarks import REMEDY, gathered
@@ -24,8 +27,23 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+EMPTY = re.compile("(--[a-z-]+=)?")
+
+
+class _Commands(TyperGroup):
+    """All commands. An empty argument is refused: a variable of a shell that is not set became one."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """As those of any group."""
+        for before, word in pairwise(["", *args]):
+            if EMPTY.fullmatch(word):
+                text = f"nothing is given after {word or before}; expected a value (is a variable not set?)"
+                raise _ended(text, ConfigError.exit_code, "--json" in args)
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="stampseg",
     help="Train and prune a segmentation network at the same time, with few labelled scans.",
     no_args_is_help=True,

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..data.boxes import as_slices, filled_box
 from ..data.labels.regions import Region
 
@@ -115,7 +115,8 @@ def evaluate_case(
         empty masks is in the module's docstring.
 
     Raises:
-        DataError: shapes differ, spacing does not fit, or the tolerance is negative.
+        DataError: shapes differ, or spacing does not fit.
+        ConfigError: the tolerance is negative.
     """
     _check_case(prediction, reference, spacing_mm, tolerance_mm, case)
     rows = []
@@ -152,7 +153,7 @@ def _check_case(
             f"{reference.ndim} axes; expected one positive size per axis"
         )
     if not tolerance_mm >= 0:
-        raise DataError(f"a tolerance of {tolerance_mm} mm cannot be used; expected 0 or more")
+        raise ConfigError(f"`tolerance` {tolerance_mm:g}: expected 0 or more, in mm (pixels for pictures)")
 
 
 def _compare(

@@ -41,6 +41,8 @@ from .search.candidates import DEFAULT
 from .search.race import chosen_config, search, settled_for_search
 from .spec import SPEC, RunSpec
 
+FEW_STEPS = 100  # of which small labels are seldom found, though large ones may be
+
 
 def open_run(spec: RunSpec, output: Path) -> RunFolder:
     """A new folder for the run, or the one in which the same run was stopped.
@@ -146,6 +148,14 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     _check_options(spec, folder.begun)
     if spec.work == "train" and spec.model is not None:
         return _gone_on(folder, spec, reporter)
+    steps = spec.config.train.steps
+    fails = spec.model is None and spec.fold is None and spec.config.train.missed_label == "fail"
+    if fails and steps < FEW_STEPS and not folder.begun:
+        reporter.note(
+            f"`train.steps` {steps} are few: where a label is not found by then, as small ones may not be, "
+            "the run ends without a model (`train.missed_label=warn` keeps it)",
+            Level.WARNING,
+        )
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )

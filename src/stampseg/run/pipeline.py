@@ -97,7 +97,7 @@ def run_training(
         team.draw_alike()
         task = taught_by(bare, teachers)
         network, graph, spec = _begin(task, source, trusted)
-        _announce(network, graph, task, reporter, team)
+        _announce(network, graph, task, reporter, team, source is not None)
         prove_shared(network, spec, team)
         with between_steps():
             kept = _Kept(folder, checkpointer, reporter, lambda turn: _describe(spec, task, turn, source))
@@ -166,12 +166,12 @@ class _Kept:
         self.reporter.round(turn)
 
 
-def _announce(network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter, team: Team) -> None:
-    parameters = Tally(network, graph).parameters
-    goal = _goal(network, graph, task.config)
-    reporter.note(
-        f"{task.config.method}: a network of {parameters:,} parameters, {task.config.train.steps} steps{goal}"
-    )
+def _announce(
+    network: nn.Module, graph: ChannelGraph, task: Task, reporter: Reporter, team: Team, given: bool
+) -> None:
+    what = "the trained network" if given else f"{task.config.method}: a network"
+    size, goal = f"{Tally(network, graph).parameters:,} parameters", _goal(network, graph, task.config)
+    reporter.note(f"{what} of {size}, {task.config.train.steps} steps{goal}")
     if team.size > 1:
         reporter.note(f"{team.size} processes ({task.device.type}), each with its share of every batch")
     if task.teachers:
