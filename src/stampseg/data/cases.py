@@ -15,7 +15,7 @@ from .duplicates import find_duplicates
 from .io.formats import format_of, stem_of
 from .io.limits import check_kind
 from .io.readers import output_name
-from .labels.organs import LabelFiles
+from .labels.organs import PIECE, LabelFiles, together
 from .labels.regions import NO_REGIONS, DeclaredRegions
 from .layouts.case_table import read_table
 from .layouts.layout import EXPECTED, list_csv, list_folder
@@ -32,7 +32,8 @@ class Case:
         images: one file per channel in channel order; a DICOM series is its folder; a 4D or RGB
             file holds several channels alone.
         label: the label file, None for an image without one; the first of `organs`, if there are some.
-        organs: (name, mask file) of each organ, where each has a file of its own.
+        organs: (name, mask file) of each organ, where each has a file of its own; without names, pieces
+            of one label.
         channels: names of the image files, where they have some.
     """
 
@@ -46,7 +47,12 @@ class Case:
     @property
     def label_files(self) -> LabelFiles | None:
         """What the label is read from."""
-        return tuple(path for _, path in self.organs) if self.organs else self.label
+        return together(self.organs) if self.organs else self.label
+
+    @property
+    def organ_names(self) -> tuple[str, ...]:
+        """Of the masks; none of pieces of one label, of which a case may have several or one."""
+        return tuple(name for name, _ in self.organs if name != PIECE)
 
     @property
     def files(self) -> tuple[Path, ...]:

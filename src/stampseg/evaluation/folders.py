@@ -84,7 +84,9 @@ def evaluate_folder(
     of_cases = labels_in_case_folders(Path(labels), names_of_cases)
     organs = organ_folders(Path(labels), names_of_cases) if Path(labels).is_dir() and not of_cases else {}
     pairs, missing, warnings = pair_files(Path(predictions), Path(labels), organs, of_cases)
-    whole = dict(label_files(organs).values()) if organs else {}
+    whole = (
+        dict(label_files(organs).values()) if organs else {first_of(each): each for each in of_cases.values()}
+    )
     cases = [stem_of(predicted) for predicted, _ in pairs]
     people = people_of_names(cases, group_regex, groups)
     if pictures is not None:

@@ -13,22 +13,24 @@ from ..data.io.formats import list_labels, readable, series_format, suffix_of
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
-from ..data.labels.organs import LabelFiles
+from ..data.labels.organs import LabelFiles, first_of
 from ..data.layouts.case_folders import find_case_folders
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS
 from ..data.layouts.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
 
 
-def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, Path]:
-    """Labels by case, where a folder holds a folder for each case and some of these are among them."""
+def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, LabelFiles]:
+    """Labels by case, of a file or of pieces, where a folder holds a folder for each, and these are among them.
+    """
     if not labels.is_dir() or list_labels(labels):
         return {}
     try:
         found = labelled_entries(find_case_folders(labels))
         if found is None or found.organs:
             return {}
-        of_cases = {case.id: case.label for case in cases_of(found.entries, labels, None) if case.label}
+        cases_found = cases_of(found.entries, labels, None)
+        of_cases = {case.id: files for case in cases_found if (files := case.label_files)}
     except DataError:  # folders of another meaning
         return {}
     return of_cases if set(of_cases) & set(cases) else {}
@@ -45,7 +47,7 @@ def pair_files(
     predictions: Path,
     labels: Path,
     organs: Mapping[str, dict[str, Path]],
-    of_cases: dict[str, Path],
+    of_cases: Mapping[str, LabelFiles],
 ) -> tuple[list[tuple[Path, Path]], list[str], list[str]]:
     """Prediction and label of each case, labels without a prediction, and warnings."""
     predicted, warnings = files_by_stem(predictions, "predictions")
@@ -54,7 +56,8 @@ def pair_files(
         lacking = sorted({stem for found in organs.values() for stem in found} - set(references))
         more = [f"left out, without a mask of each organ: {some(lacking)}"] if lacking else []
     else:
-        references, more = (of_cases, []) if of_cases else files_by_stem(labels, "labels")
+        one = {case: first_of(files) for case, files in of_cases.items()}
+        references, more = (one, []) if one else files_by_stem(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
         return [(predictions, labels)], [], warnings

@@ -257,7 +257,7 @@ def _check_alike(cases: Sequence[Case]) -> None:
     for case in cases:
         pairs = (
             ("channels", case.channels, first.channels),
-            ("masks", tuple(name for name, _ in case.organs), tuple(name for name, _ in first.organs)),
+            ("masks", case.organ_names, first.organ_names),
         )
         for what, ours, theirs in pairs:
             if ours != theirs:

@@ -67,10 +67,11 @@ def test_an_umlaut_in_two_ways_is_one_person(tmp_path: Path) -> None:
 
 
 def test_parts_of_the_data_that_may_be_persons_are_told(tmp_path: Path) -> None:
-    for part, number in ((1, 0), (1, 1), (2, 20)):
-        pair(tmp_path / f"TrainingData_Part{part}", f"Case{number:02d}", f"Case{number:02d}_segmentation")
+    for site, number in (("Oslo", 0), ("Oslo", 1), ("Bergen", 20)):
+        pair(tmp_path / site, f"Case{number:02d}", f"Case{number:02d}_segmentation")
     (warning,) = find_dataset(tmp_path).warnings
-    assert "taken as one person's (TrainingData_Part1: 2, TrainingData_Part2: 1)" in warning
+    assert "taken as one person's (Bergen: 1, Oslo: 2); if not, say who is who: `group_regex` '.+'" in warning
+    assert len({case.group for case in find_dataset(tmp_path, group_regex=".+").cases}) == 3
 
 
 class TestBids:

@@ -1,4 +1,4 @@
-"""Labels in several files: a mask of each organ, which together are one map of classes."""
+"""Labels in several files: a mask of each organ, together one map of classes; or pieces of one label."""
 
 from __future__ import annotations
 
@@ -17,21 +17,35 @@ from ..io.readers import read_header, read_label
 from ..io.volume import Header, Volume
 from ..layouts.pairing import by_stem, pair
 
-LabelFiles = Path | tuple[Path, ...]  # a map of classes, or a mask of each organ
+LabelFiles = Path | tuple[Path, ...]  # a map of classes, a mask of each organ, or pieces
+PIECE = ""  # the name in place of an organ's of every piece of a label
+SHARED = 0.5  # of a piece may be in others at the most: two observers draw nearly the same
+
+
+class Pieces(tuple[Path, ...]):
+    """Files that hold a label together, as one for each lesion."""
+
+
+def together(organs: Sequence[tuple[str, Path]]) -> tuple[Path, ...]:
+    """The files of named masks: organs, or pieces where they are named so."""
+    paths = tuple(path for _, path in organs)
+    return Pieces(paths) if organs[0][0] == PIECE else paths
 
 
 def read_label_files(files: LabelFiles) -> Volume:
-    """The label (*S) of one file as it is, or of a mask for each organ: what is not 0 in the first is 1, in
-    the second 2, and so on.
+    """The label (*S) of one file as it is, of pieces put together, or of a mask for each organ: what is not 0
+    in the first is 1, in the second 2, and so on.
 
     Raises:
-        DataError: as `read_label`; a mask holds more than one value beside 0, lies on another grid than
-            the others, or shares voxels with another one.
+        DataError: as `read_label`; a mask of an organ holds more than one value beside 0, lies on another
+            grid than the others, or shares voxels with another one; most of a piece lies in others.
     """
     if isinstance(files, Path):
         return read_label(files)
     masks = [read_label(path) for path in files]
     header = _common_grid([mask.header for mask in masks])
+    if isinstance(files, Pieces):
+        return _put_together(files, masks, header)
     whole = np.zeros(header.shape, np.min_scalar_type(len(files)))
     for number, mask in enumerate(masks, 1):
         inside = on_grid_of(mask, header).array
@@ -49,6 +63,22 @@ def read_label_files(files: LabelFiles) -> Volume:
                 "expected every voxel in one organ; correct one of the masks, or train them apart"
             )
         whole[inside != 0] = number
+    return Volume(whole, header)
+
+
+def _put_together(files: Pieces, masks: Sequence[Volume], header: Header) -> Volume:
+    whole = np.zeros(header.shape, np.result_type(*(mask.array.dtype for mask in masks)))
+    for path, mask in zip(files, masks, strict=True):
+        inside = on_grid_of(mask, header).array
+        drawn = inside != 0
+        shared = int((drawn & (whole != 0)).sum())
+        if shared > SHARED * drawn.sum():
+            raise DataError(
+                f"{path}: {counted(shared, 'voxel')} of its {int(drawn.sum())} also in others of its case "
+                f"({some([other.name for other in files if other != path], 3)}); expected pieces of one "
+                "label, each drawn once; where each is drawn by another observer, leave one in for each image"
+            )
+        whole[drawn] = inside[drawn]
     return Volume(whole, header)
 
 

@@ -6,18 +6,19 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from .habits import SIDES
+from .habits import is_nobody
 
 Parts = tuple[str, ...]  # names of the folders from the data down to the files
 DATE = re.compile(r"(?:19|20)\d\d(?:[-_.]?\d\d){0,2}")
 
 
 def names_and_people(places: Sequence[Parts]) -> list[tuple[str, str]]:
-    """What each place is called, and the person.
+    """What each place is called, and the person, "" where the folders name nobody.
 
-    Folders that are called as `train` or `test`, and as dates where all of one depth are, are nobody's. Of
-    the others a folder is a person's where those in it are called as those in others, or as it and something
-    beyond, or where there are more such folders than any holds; of a grade or site otherwise.
+    Folders that are called as parts of the data (`train`) or findings (`benign`), and as dates where all of
+    one depth are, are nobody's. Of the others a folder is a person's where those in it are called as those in
+    others, or as it and something beyond, or where there are more such folders than any holds; of a grade or
+    site otherwise.
     """
     kept = _kept(places)
     levels = {parts: kept[parts][-1] for parts in places}
@@ -25,7 +26,7 @@ def names_and_people(places: Sequence[Parts]) -> list[tuple[str, str]]:
         named = {parts: tuple(parts[i] for i in kept[parts]) for parts in group}
         depth = _depth_of_people(set(named.values()))
         levels |= {parts: kept[parts][depth - 1] for parts in group}
-    people = [parts[levels[parts]] for parts in places]
+    people = ["" if is_nobody(parts[levels[parts]]) else parts[levels[parts]] for parts in places]
     short = [
         parts[-1] if parts[-1].startswith(person) else "_".join(parts[levels[parts] :])
         for parts, person in zip(places, people, strict=True)
@@ -41,7 +42,7 @@ def _kept(places: Sequence[Parts]) -> dict[Parts, list[int]]:
     for group in _alike(places, len):
         dated = [all(map(DATE.fullmatch, names)) for names in zip(*group, strict=True)]
         for parts in group:
-            own = [i for i, name in enumerate(parts) if not dated[i] and name.lower() not in SIDES]
+            own = [i for i, name in enumerate(parts) if not dated[i] and not is_nobody(name)]
             kept[parts] = own or [len(parts) - 1]
     return kept
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder
-from .habits import SEPARATORS, plain_name
+from .habits import SEPARATORS, image_name, plain_name
 from .listing import Entry, left_over
 from .pairing import name_of
+from .several_labels import agreed, are_pieces, with_label
 
 ORGANS = "segmentations"
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
@@ -46,11 +47,12 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     Raises:
         DataError: several labels fit one image, or folders hold different images.
     """
+    folders, told = agreed(folders)
     labelled = [folder for folder in folders if folder.labels or folder.organs]
     if not labelled:
         return None
     doubles = [path.name for folder in folders for path in folder.doubles]
-    told = left_over("files left out because another has the same name", doubles)
+    told += left_over("files left out because another has the same name", doubles)
     if any(_owner(label, folder.images) for folder in labelled for label in folder.labels):
         found = _images_apart(folders, labelled)
     else:
@@ -115,7 +117,7 @@ def _check_alone(folders: Sequence[CaseFolder]) -> None:
 
 def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
     """A case for each image."""
-    of_images: dict[Path, Path] = {}
+    of_images: dict[Path, list[Path]] = {}
     kinds = set()
     for folder in labelled:
         for label, path in folder.labels.items():
@@ -126,14 +128,15 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
                     f"do; expected one label for each image; {REMEDY}"
                 )
             image = folder.images[owner]
-            if image in of_images:
-                raise _two_labels(path.parent, of_images[image], path)
-            of_images[image] = path
+            labels = of_images.setdefault(image, [])
+            labels.append(path)
+            if not are_pieces(labels):
+                raise _two_labels(path.parent, labels[0], path)
             kinds.add(_kind(owner))
     entries, left = [], []
     for role, entry in _alone(folders):
         if _kind(role) in kinds:
-            entries.append(replace(entry, label=of_images.get(entry.images[0])))
+            entries.append(with_label(entry, of_images.get(entry.images[0], ())))
         else:
             left.append(entry.images[0].name)
     told = left_over("images left out, as none that is called so has a label", left)
@@ -142,6 +145,8 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             f"labels are of images that are called in {len(kinds)} ways ({some(sorted(kinds))}), which are "
             f"learnt as one kind; if they are not, {REMEDY}",
         )
+    pieces = [entry.stem for entry in entries if entry.organs]
+    told += left_over("several masks taken as pieces of one label", pieces)
     return Roles(entries, warnings=(*told, *_doubtful_people(entries)))
 
 
@@ -153,7 +158,8 @@ def _doubtful_people(entries: Sequence[Entry]) -> tuple[str, ...]:
         return ()
     listed = some([f"{group}: {number}" for group, number in held.items()])
     return (
-        f"cases of a folder are taken as one person's ({listed}); if not, say who is who (`group_regex`)",
+        f"cases of a folder are taken as one person's ({listed}); if not, say who is who: `group_regex` '.+' "
+        "makes a person of each case",
     )
 
 
@@ -233,7 +239,10 @@ def _owner(label: str, images: Mapping[str, Path]) -> str | None:
         role
         for role in images
         if role
-        and (own.startswith(tuple(role.casefold() + mark for mark in SEPARATORS)) or plain == role.casefold())
+        and (
+            own.startswith(tuple(role.casefold() + mark for mark in SEPARATORS))
+            or plain in (role.casefold(), image_name(role).casefold())
+        )
     ]
     return max(fitting, key=len, default=None) or _owner_by_entities(label, images)
 

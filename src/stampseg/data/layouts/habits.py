@@ -23,6 +23,7 @@ KIND_WORDS = frozenset(
         *("annotations", "annotation", "manual", "groundtruth", "ground"),
     )
 )
+AGREED = frozenset(("consensus", "staple", "majority"))  # of several observers
 PREDICTED = frozenset(("predictions", "prediction", "preds", "pred"))
 SIDES = frozenset(
     (
@@ -30,6 +31,9 @@ SIDES = frozenset(
         *("labelled", "labeled", "unlabelled", "unlabeled"),
     )
 )
+# Words of folders that hold parts of the data or findings: nobody is called so.
+PARTS = SIDES | frozenset(("data", "dataset", "set", "part", "batch", "fold", "split"))
+FINDINGS = frozenset(("benign", "malignant", "normal", "abnormal", "healthy", "positive", "negative"))
 IMAGE_WORDS = ("images", "image", "img", "scan", "volume", "vol", "photo", "ct", "mri", "mr", "us")
 
 
@@ -59,6 +63,11 @@ def is_kind_folder(name: str) -> bool:
 def words_of(name: str) -> set[str]:
     """The words of a name in small letters, where a capital letter begins one: `leftMask`, `MRSeg`."""
     return {word.lower() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def is_nobody(name: str) -> bool:
+    """Whether a folder is called as parts of the data or findings are: `Training Batch 1`, `benign`."""
+    return bool(words := words_of(name)) and words <= PARTS | FINDINGS
 
 
 def image_name(stem: str) -> str:

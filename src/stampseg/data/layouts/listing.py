@@ -19,6 +19,7 @@ class Entry:
     """One image, its label and, where it is written down, the person.
 
     `organs` are mask files of one organ each, by name, where there are several: the label is then the first.
+    Those without a name are pieces of one label.
     `channels` are the names of the image files, where they have some.
     """
 

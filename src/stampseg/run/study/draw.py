@@ -44,6 +44,12 @@ def find_task(name: str, task: TaskOptions) -> Dataset:
             f"{several.images[0]}: one of {len(several.images)} files of case {several.id}; a study takes "
             "cases of one file each; join the channels to one 4D file"
         )
+    pieces = next((case for case in found.cases if case.organs and not case.organ_names), None)
+    if pieces is not None:
+        raise DataError(
+            f"{pieces.label}: one of {len(pieces.organs)} masks of {pieces.id}; a study takes one file for "
+            "each label, or a mask for each organ; join them to one file"
+        )
     people, needed = len({case.group for case in found.cases}), max(task.labelled_people) + task.test
     if people < needed:
         raise DataError(
@@ -98,7 +104,7 @@ def spread(cases: Sequence[Case], count: int | None) -> list[Case]:
 
 def write_pool(path: Path, drawn: Draw, regions: DeclaredRegions = NO_REGIONS) -> None:
     """The CSV that a run learns from, regions beside it; rows without a label are the scans without one."""
-    organs = [name for name, _ in drawn.labelled[0].organs]
+    organs = drawn.labelled[0].organ_names
     labels = [f"{ORGAN}{organ}" for organ in organs] or ["label"]
     rows = [[case.images[0].absolute(), *_labels(case), case.group] for case in drawn.labelled]
     rows += [[case.images[0].absolute(), *[""] * len(labels), case.group] for case in drawn.unlabelled]

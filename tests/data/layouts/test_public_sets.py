@@ -1,0 +1,72 @@
+"""Public data sets as they come, small and made up: who is who, which file is what, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stampseg.data.cases import Dataset, find_dataset
+from stampseg.data.labels.organs import read_label_files
+from stampseg.evaluation.folders import evaluate_folder
+from tests.cli.command import call
+from tests.data.layouts import public_sets
+from tests.data.layouts.public_sets import mask
+
+SHORT = (
+    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", "--set", "network.width=4", "--set",
+    "network.poolings=1", "--set", "train.augment=false", "--set", "prune.ready_dice=0", "--set",
+    "train.missed_label=warn", "--validation", "none",
+)  # fmt: skip
+
+
+def people(found: Dataset) -> set[str]:
+    return {case.group for case in found.cases}
+
+
+def test_findings_and_parts_of_the_data_are_no_persons(tmp_path: Path) -> None:
+    public_sets.busi(tmp_path / "busi")
+    found = find_dataset(tmp_path / "busi")
+    assert len(found.cases) == len(people(found)) == 12
+    public_sets.lits_batches(tmp_path / "batches")
+    found = find_dataset(tmp_path / "batches")
+    assert len(found.cases) == len(people(found)) == 4 and not found.warnings
+
+
+def test_a_mask_of_each_lesion_is_a_piece_of_one_label(tmp_path: Path) -> None:
+    data, run, masks = (tmp_path / name for name in ("data", "run", "predicted"))
+    public_sets.busi(data)
+    found = find_dataset(data)
+    first = found.cases[0]
+    assert first.id == "benign (1)" and [path.stem for path in first.files[1:]] == [
+        "benign (1)_mask", "benign (1)_mask_1",
+    ]  # fmt: skip
+    assert first.label_files is not None
+    whole = read_label_files(first.label_files).array
+    assert set(whole.ravel().tolist()) == {0, 255} and (whole > 0).sum() == 4 * 10 * 12
+    assert found.warnings == ("several masks taken as pieces of one label (1): benign (1)",)
+    call("check", data, "--no-timing")
+    call("train", data, "-o", run, *SHORT)
+    call("predict", run, data, "-o", masks)
+    assert len(list(masks.iterdir())) == 12
+    assert len(evaluate_folder(masks, data).rows) >= 12
+
+
+def test_metrics_are_over_all_pieces(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    public_sets.busi(data)
+    mask(tmp_path / "masks" / "benign (1).png", 1, 255)
+    assert evaluate_folder(tmp_path / "masks", data).rows[0].dice == 1
+
+
+def test_two_observers_are_no_pieces(tmp_path: Path) -> None:
+    public_sets.busi(tmp_path)
+    mask(tmp_path / "benign" / "benign (1)_mask_1.png", 1, 255, 1)
+    said = call("check", tmp_path, "--no-timing", code=3).output
+    assert "also in others of its case" in said and "leave one in for each image" in said
+
+
+def test_a_consensus_goes_before_other_masks(tmp_path: Path) -> None:
+    public_sets.mslub(tmp_path)
+    found = find_dataset(tmp_path)
+    assert found.channel_names == ("FLAIR", "T1W", "T2W") and len(people(found)) == 4
+    assert {case.label.name[10:] for case in found.cases if case.label} == {"consensus_gt.nii.gz"}
+    assert "beside that of a consensus (4): patient01_brainmask.nii.gz" in found.warnings[0]
