@@ -212,9 +212,9 @@ class TestFolders:
             find_dataset(tmp_path)
 
     def test_labels_of_no_known_type(self, tmp_path: Path) -> None:
-        make_files(tmp_path, "images/a.png", "masks/a.gif")
+        make_files(tmp_path, "images/a.png", "masks/a.webp")
         with pytest.raises(
-            DataError, match=r"masks: no label of a known type found, it holds a\.gif; expected"
+            DataError, match=r"masks: no label of a known type found, it holds a\.webp; expected"
         ):
             find_dataset(tmp_path)
 

@@ -36,7 +36,7 @@ def table_of(*paths: Path):  # type: ignore[no-untyped-def]
     return label_table([Case(path.stem, path.stem, (path,), path) for path in paths], {})
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".gif"])
 def test_greys_are_what_they_show(suffix: str, tmp_path: Path) -> None:
     """Pillow's quantize numbers white first: the ground would be trained as the object."""
     indices = (MASK == 0).astype(np.uint8)

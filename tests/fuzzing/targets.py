@@ -34,7 +34,8 @@ from tests.bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 from .mutation import altered, as_text, damaged
 
 SMALL, MOST_VALUES = (5, 4, 3), 2**22
-VOLUMES, PICTURES = (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd"), (".png", ".jpg", ".bmp", ".tif")
+VOLUMES = (".nii", ".nii.gz", ".mgz", ".mha", ".nrrd")
+PICTURES = (".png", ".jpg", ".bmp", ".gif", ".pgm", ".tif")
 KINDS = (
     *(f"image {suffix}" for suffix in (*VOLUMES, *PICTURES)),
     *("image .nii.gz, unpacked", "image .mgz, unpacked"),

@@ -299,7 +299,7 @@ class TestPictures:
             np.testing.assert_array_equal(read_label(written).array, codes)
             np.testing.assert_array_equal(np.asarray(Image.open(written)), mask)
 
-    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.bmp", "a.tif"])
+    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.bmp", "a.gif", "a.pgm", "a.tif"])
     @pytest.mark.parametrize("highest", [1, 300])
     def test_written_labels(self, tmp_path: Path, name: str, highest: int) -> None:
         Image.fromarray(voxels((8, 9), "u1")).save(tmp_path / name)
@@ -308,6 +308,29 @@ class TestPictures:
         assert written.name == output_name([tmp_path / name]) == ("a.tif" if name == "a.tif" else "a.png")
         np.testing.assert_array_equal(read_label(written).array, labels)
         check_pair(read_header([tmp_path / name]), read_header([written]))
+
+    @pytest.mark.parametrize("name", ["a.gif", "a.pgm", "a.ppm"])
+    def test_masks_of_old_formats(self, tmp_path: Path, name: str) -> None:
+        mask = np.zeros((8, 9), np.uint8)
+        mask[2:5, 3:7] = 255
+        picture = Image.fromarray(mask)
+        (picture.convert("RGB") if name == "a.ppm" else picture).save(tmp_path / name)
+        np.testing.assert_array_equal(read_label(tmp_path / name).array, mask)
+        np.testing.assert_array_equal(read_image([tmp_path / name]).array[0], mask)
+
+    def test_masks_that_pillow_stretches_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pgm").write_bytes(b"P5 2 2 3\n\x00\x01\x02\x03")
+        with pytest.raises(
+            DataError, match=r"a.pgm: a mask .* 3 is its brightest value; expected 255 or 655"
+        ):
+            read_label(tmp_path / "a.pgm")
+
+    def test_a_film_is_refused(self, tmp_path: Path) -> None:
+        frames = [Image.fromarray(voxels((8, 9), "u1") + np.uint8(i)) for i in range(3)]
+        frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+        for read in (lambda: read_image([tmp_path / "a.gif"]), lambda: read_label(tmp_path / "a.gif")):
+            with pytest.raises(DataError, match=r"a.gif: holds 3 frames; expected one"):
+                read()
 
     def test_jpeg_masks_are_refused(self, tmp_path: Path) -> None:
         Image.fromarray(voxels((8, 9), "u1")).save(tmp_path / "a.jpg")
@@ -463,7 +486,11 @@ class TestBrokenFiles:
                 read()
 
     @pytest.mark.parametrize(
-        "name", ["a.nii", "a.nii.gz", "a.mgz", "a.mha", "a.nrrd", "a.png", "a.jpg", "a.bmp", "a.tif"]
+        "name",
+        [
+            *("a.nii", "a.nii.gz", "a.mgz", "a.mha", "a.nrrd"),
+            *("a.png", "a.jpg", "a.bmp", "a.gif", "a.pgm", "a.tif"),
+        ],
     )
     def test_cut_short(self, tmp_path: Path, name: str) -> None:
         path = tmp_path / name

@@ -36,7 +36,7 @@ _TAGS = [
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY, *TRAITS),
 ]
 OTHER_IMAGES = (
-    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"),
     *(".nii", ".nii.gz", ".mgz", ".nrrd", ".mha", ".mhd"),
 )
 # Endings of files that are not opened to see whether they are DICOM.

@@ -1,4 +1,4 @@
-"""PNG, JPEG and BMP, through Pillow."""
+"""PNG, JPEG, BMP, GIF and PPM, through Pillow."""
 
 from __future__ import annotations
 
@@ -65,11 +65,13 @@ def read_label(path: Path) -> np.ndarray:
     What is transparent is 0.
 
     Raises:
-        DataError: what is named as another type is a JPEG.
+        DataError: what is named as another type is a JPEG; a PPM whose brightest value is not 255 or 65535.
     """
     with open_picture(path) as picture:
         if picture.format in ("JPEG", "MPO"):
             raise DataError(f"{path}: is a JPEG, whatever its name says: {NO_JPEG_LABELS}")
+        if picture.format == "PPM":
+            _check_not_stretched(picture, path)
         turned = _orientation(picture)
         label = _label_of(picture, path)
     return np.ascontiguousarray(as_shown(label, turned))
@@ -175,6 +177,16 @@ def _orientation(picture: ImageFile) -> int:
     return known(picture.getexif().get(ORIENTATION))
 
 
+def _check_not_stretched(picture: ImageFile, path: Path) -> None:
+    """Pillow stretches a PPM to the whole range by the brightest value that its header states."""
+    brightest = {tile.args[-1] for tile in picture.tile if isinstance(tile.args, tuple)}
+    if not brightest <= {255, 65535}:
+        raise DataError(
+            f"{path}: a mask whose header says that {min(brightest)} is its brightest value; expected 255 or "
+            "65535, as other masks are read stretched; save it as PNG from its source"
+        )
+
+
 def _alpha(picture: ImageFile, indices: np.ndarray) -> np.ndarray:
     """How opaque (rows, columns) indices into a palette are, 0 where they are hidden."""
     if picture.mode == "PA":
@@ -243,6 +255,27 @@ FORMATS = (
         read_image=read_image,
         read_label=read_label,
         read_palette=read_palette,
+        mask_suffix=".png",
+    ),
+    Format(
+        name="GIF",
+        suffixes=(".gif",),
+        package="pillow",
+        module="PIL",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
+        read_palette=read_palette,
+        mask_suffix=".png",
+    ),
+    Format(
+        name="PPM",
+        suffixes=(".ppm", ".pgm"),
+        package="pillow",
+        module="PIL",
+        read_header=read_header,
+        read_image=read_image,
+        read_label=read_label,
         mask_suffix=".png",
     ),
 )
