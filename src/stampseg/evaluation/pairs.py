@@ -21,8 +21,7 @@ from ..data.layouts.pairing import by_stem, labels_beside, name_of, pair, with_u
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, LabelFiles]:
-    """Labels by case, of a file or of pieces, where a folder holds a folder for each, and these are among them.
-    """
+    """Labels by case, of a file or of pieces, where a folder holds a folder for each, and some are these."""
     if not labels.is_dir() or list_labels(labels):
         return {}
     try:

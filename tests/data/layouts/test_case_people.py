@@ -237,9 +237,11 @@ def test_two_places_of_labels_are_refused(tmp_path: Path) -> None:
 
 def test_images_and_labels_in_the_folder_itself(tmp_path: Path) -> None:
     touch(*(tmp_path / f"{kind}-{i}.nii" for kind in ("volume", "segmentation") for i in range(2)))
+    assert len(find_dataset(tmp_path).cases) == 2
+    assert len(find_dataset(tmp_path, images=Path(), masks=Path()).cases) == 2
+    touch(tmp_path / "labels" / "volume-0.nii")
     with pytest.raises(DataError, match=r"its own files are images and labels, give \. as `images` and"):
         find_dataset(tmp_path)
-    assert len(find_dataset(tmp_path, images=Path(), masks=Path()).cases) == 2
 
 
 def test_images_and_labels_that_names_do_not_tell_apart_are_listed_in_a_csv(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from stampseg.core.errors import DataError
 from stampseg.data.cases import Dataset, find_dataset
 from stampseg.data.labels.organs import read_label_files
 from stampseg.evaluation.folders import evaluate_folder
@@ -70,3 +74,79 @@ def test_a_consensus_goes_before_other_masks(tmp_path: Path) -> None:
     assert found.channel_names == ("FLAIR", "T1W", "T2W") and len(people(found)) == 4
     assert {case.label.name[10:] for case in found.cases if case.label} == {"consensus_gt.nii.gz"}
     assert "beside that of a consensus (4): patient01_brainmask.nii.gz" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "pairs"),
+    [
+        (public_sets.isic, {"ISIC_0000000.jpg": "ISIC_0000000_segmentation.png"}),
+        (public_sets.ham10000, {f"ISIC_000000{i}.jpg": f"ISIC_000000{i}_segmentation.png" for i in (0, 3)}),
+        (public_sets.cvc, {"1.tif": "1.tif"}),
+        (public_sets.lits, {"volume-0.nii": "segmentation-0.nii"}),
+        (public_sets.promise, {"Case00.mhd": "Case00_segmentation.mhd"}),
+        (public_sets.sliver, {"liver-orig001.mhd": "liver-seg001.mhd"}),
+        (public_sets.sliver_one_folder, {"liver-orig004.mhd": "liver-seg004.mhd"}),
+    ],
+)
+def test_images_and_labels_of_folders(
+    make: Callable[[Path], None], pairs: dict[str, str], tmp_path: Path
+) -> None:
+    make(tmp_path)
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == len(people(found)) == 4 and not found.unlabelled and not found.warnings
+    names = {case.images[0].name: case.label.name for case in found.cases if case.label}
+    assert pairs.items() <= names.items()
+
+
+@pytest.mark.parametrize(
+    ("make", "organs"),
+    [
+        (public_sets.montgomery, ["leftMask", "rightMask"]),
+        (public_sets.jsrt_organs, ["left lung", "right lung"]),
+    ],
+)
+def test_masks_of_organs(make: Callable[[Path], None], organs: list[str], tmp_path: Path) -> None:
+    make(tmp_path)
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 4 and list(found.label_names.values()) == organs and not found.warnings
+
+
+class TestAdvice:
+    """What a refusal says to do works."""
+
+    def test_parts_of_the_data_and_the_field_of_view(self, tmp_path: Path) -> None:
+        public_sets.drive(tmp_path)
+        with pytest.raises(DataError, match=f"give {tmp_path / 'training'} as DATA"):
+            find_dataset(tmp_path)
+        with pytest.raises(DataError, match=r"mask and 1st_manual could all be meant; name one with `masks`"):
+            find_dataset(tmp_path / "training")
+        found = find_dataset(tmp_path / "training", masks=Path("1st_manual"))
+        assert [(case.id, case.label.name) for case in found.cases if case.label] == [
+            (f"{n}_training", f"{n}_manual1.gif") for n in (21, 22, 23)
+        ]
+        call("check", tmp_path / "training", "--masks", "1st_manual", "--no-timing")
+
+    def test_two_observers_in_two_folders(self, tmp_path: Path) -> None:
+        public_sets.stare(tmp_path)
+        with pytest.raises(DataError, match=r"labels-ah and labels-vk could all be meant; name one with"):
+            find_dataset(tmp_path)
+        found = find_dataset(tmp_path, masks=Path("labels-ah"))
+        assert len(found.cases) == 4 and not found.warnings
+        call("check", tmp_path, "--masks", "labels-ah", "--no-timing")
+
+    def test_two_observers_in_the_folder_of_the_images(self, tmp_path: Path) -> None:
+        public_sets.chase(tmp_path)
+        with pytest.raises(DataError, match=r"give \. as `images` and as `masks`"):
+            find_dataset(tmp_path)
+        with pytest.raises(DataError, match=r"'_1stHO' \(6 files\) or '_2ndHO' .*put each kind in a folder"):
+            find_dataset(tmp_path, images=Path(), masks=Path())
+        for observer in ("1stHO", "2ndHO"):
+            (tmp_path / observer).mkdir()
+            for path in tmp_path.glob(f"*_{observer}.png"):
+                path.rename(tmp_path / observer / path.name)
+        found = find_dataset(tmp_path, images=Path(), masks=Path("1stHO"))
+        assert len(found.cases) == 6 and not found.warnings and not found.unlabelled
+        said = call("check", tmp_path, "--images", ".", "--masks", "1stHO", "--no-timing").output
+        assert "left and right of one person" in " ".join(said.split())
+        sides = find_dataset(tmp_path, images=Path(), masks=Path("1stHO"), group_regex=r"^(.+)[lrLR]$")
+        assert len(people(sides)) == 3

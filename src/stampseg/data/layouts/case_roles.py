@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder
-from .habits import SEPARATORS, image_name, plain_name
+from .habits import ANY_NUMBER, SEPARATORS, image_name, plain_name
 from .listing import Entry, left_over
 from .pairing import name_of
 from .several_labels import agreed, are_pieces, with_label
 
 ORGANS = "segmentations"
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
-ANY_NUMBER = re.compile(r"(?<!(?<![a-z])t)\d+")  # but not those of t1 and t2w
 
 
 @dataclass(frozen=True)

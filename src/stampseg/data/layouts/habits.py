@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 SEPARATORS = "_-. "
+ANY_NUMBER = re.compile(r"(?<!(?<![a-z])t)\d+")  # but not those of t1 and t2w
 LABEL_WORDS = (
     *("segmentations", "segmentation", "dseg", "segm", "segs", "seg", "labelmap", "labels", "label"),
     *("masks", "mask", "msk"),
@@ -58,6 +59,16 @@ def is_label_name(stem: str) -> bool:
 def is_kind_folder(name: str) -> bool:
     """Whether a folder is called as of images or of masks alone: `imagesTs`, `leftMask`, `1st_manual`."""
     return not words_of(name).isdisjoint(KIND_WORDS | PREDICTED)
+
+
+def is_image_folder(name: str) -> bool:
+    """Whether a folder is called as of images, among other words: `stare-images`, `Training_Input`."""
+    return not words_of(name).isdisjoint({*IMAGE_FOLDERS, "scan", "input"}) and not is_mask_folder(name)
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder is called as of masks, among other words: `Task1_GroundTruth`, `labels-ah`."""
+    return not words_of(name).isdisjoint({*MASK_FOLDERS, *KIND_WORDS} - {"images"})
 
 
 def words_of(name: str) -> set[str]:

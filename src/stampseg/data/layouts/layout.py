@@ -20,9 +20,26 @@ from .case_folders import find_case_folders
 from .case_roles import Roles, labelled_entries
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
-from .habits import IMAGE_FOLDERS, MASK_FOLDERS
+from .habits import (
+    ANY_NUMBER,
+    IMAGE_FOLDERS,
+    MASK_FOLDERS,
+    is_image_folder,
+    is_kind_folder,
+    is_label_name,
+    is_mask_folder,
+)
 from .listing import Entry, Listing, check_exist, left_over
-from .pairing import by_plain_name, by_stem, group_channels, in_order, pair, with_usual_names
+from .pairing import (
+    by_plain_name,
+    by_stem,
+    by_what_differs,
+    group_channels,
+    in_order,
+    name_of,
+    pair,
+    with_usual_names,
+)
 
 MANUAL = "manual"
 LIST = (
@@ -74,7 +91,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         return replace(listing, channel_names=roles.channels) if roles.channels else listing
     else:
         pictures, labels = _find_pair_of_folders(folder, images, masks)
-        organs = organ_folders(labels, by_stem(list_images(pictures))[0])
+        organs = organ_folders(labels, by_stem(_files(pictures))[0])
         if organs:
             entries, warnings = _organ_entries(pictures, organs)
             listing = _listing("folders", entries, warnings, description)
@@ -96,12 +113,19 @@ def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, 
     return replace(listing, channel_names=table.channels) if table.channels else listing
 
 
-def _organ_entries(images: Path, organs: Mapping[str, dict[str, Path]]) -> tuple[list[Entry], list[str]]:
+def _files(folders: Sequence[Path]) -> list[Path]:
+    return [path for folder in folders for path in list_images(folder)]
+
+
+def _organ_entries(
+    images: Sequence[Path], organs: Mapping[str, dict[str, Path]]
+) -> tuple[list[Entry], list[str]]:
     """Entries of images with a mask file of each organ; one that lacks some is refused."""
-    grouped = group_channels(path for path in list_images(images) if path.is_file())
+    listed = _files(images)
+    grouped = group_channels(path for path in listed if path.is_file())
     files = {base: in_order(found) for base, found in grouped.items()}
     if not files:
-        files = {stem: (path,) for stem, path in by_stem(list_images(images))[0].items()}
+        files = {stem: (path,) for stem, path in by_stem(listed)[0].items()}
     entries = []
     for stem, paths in files.items():
         masks = {organ: found[stem] for organ, found in organs.items() if stem in found}
@@ -128,25 +152,50 @@ def _listing(
     return Listing(layout, entries, labels.names, channels, told, labels.ignored, labels.regions)
 
 
-def _find_pair_of_folders(folder: Path, images: Path | None, masks: Path | None) -> tuple[Path, Path]:
-    """The folders of images and masks; given ones are relative to `folder` or absolute."""
-    return (
-        _folder(folder, images, IMAGE_FOLDERS, "images"),
-        _folder(folder, masks, MASK_FOLDERS, "masks"),
-    )
+def _find_pair_of_folders(
+    folder: Path, images: Path | None, masks: Path | None
+) -> tuple[tuple[Path, ...], Path]:
+    """The folders of images, several where they are called alike but for a number, and the one of masks.
+
+    Given ones are relative to `folder` or absolute. Where none is given, and none is called as of images,
+    the folder itself may hold both.
+    """
+    if images is None and masks is None and _holds_both(folder):
+        return (folder,), folder
+    return _folders(folder, images, "images"), _folders(folder, masks, "masks")[0]
 
 
-def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -> Path:
+def _holds_both(folder: Path) -> bool:
+    """Whether a folder's own files are some images and some labels, by their names, and no folder is."""
+    called = [is_label_name(name_of(path)) for path in list_images(folder) if path.is_file()]
+    inner = [path.name for path in folder.iterdir() if path.is_dir()]
+    named = any(is_image_folder(name) or is_mask_folder(name) for name in inner)
+    return any(called) and not all(called) and not named
+
+
+def _called(data: Path, seen: Sequence[str], kind: str) -> list[str]:
+    """Names of the folders that are called as of a kind; of images also the only one beside that of masks."""
+    exact = [name for name in seen if name.lower() in (IMAGE_FOLDERS if kind == "images" else MASK_FOLDERS)]
+    if kind == "masks":  # of retinal data sets, where mask/ is the field of view
+        exact += [name for name in seen if MANUAL in name.lower() and name not in exact]
+        return exact or [name for name in seen if is_mask_folder(name)]
+    if exact:
+        return exact
+    holding = [name for name in seen if not is_kind_folder(name) and list_images(data / name)]
+    named = [name for name in seen if is_image_folder(name)]
+    return named or (holding if len(holding) == 1 and any(map(is_mask_folder, seen)) else [])
+
+
+def _folders(data: Path, given: Path | None, kind: str) -> tuple[Path, ...]:
     seen = sorted(path.name for path in data.iterdir() if path.is_dir() and not is_hidden(path))
     listed = f"folders seen: {some(seen, 12)}" if seen else "it holds no folders"
     if given is not None:
         if not (data / given).is_dir():
             raise DataError(f"{data / given}: the folder named by `{kind}` is missing in {data} ({listed})")
-        return data / given
-    fitting = [name for name in seen if name.lower() in names]
-    if fitting and kind == "masks":  # of retinal data sets, where mask/ is the field of view
-        fitting += [name for name in seen if MANUAL in name.lower() and name not in fitting]
-    if len(fitting) > 1:
+        return (data / given,)
+    fitting = _called(data, seen, kind)
+    parts = kind == "images" and len({ANY_NUMBER.sub("#", name) for name in fitting}) == 1
+    if len(fitting) > 1 and not parts:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
     if not fitting and (data / SUGGESTED).is_file():
         raise DataError(
@@ -156,6 +205,7 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
         )
     if not fitting:
         inner = [name for name in seen if _holds_pair(data / name)]
+        inner.sort(key=lambda name: not name.lower().startswith("train"))
         way = f"give {data / inner[0]} as DATA, or list all in a CSV; " if inner else ""
         if kind == "images":
             way += _way_to_images(data)
@@ -164,7 +214,7 @@ def _folder(data: Path, given: Path | None, names: tuple[str, ...], kind: str) -
         raise DataError(
             f"{data}: no folder of {kind} found ({listed}); {way}name it with `{kind}`; {EXPECTED}"
         )
-    return data / fitting[0]
+    return tuple(data / name for name in fitting)
 
 
 def _way_to_images(data: Path) -> str:
@@ -190,10 +240,11 @@ def _holds_pair(folder: Path) -> bool:
     return bool(inner & {*IMAGE_FOLDERS}) and bool(inner & {*MASK_FOLDERS})
 
 
-def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str]]:
-    """Layout, entries and warnings of two folders, or of one that holds both images and masks."""
-    files, labels = list_images(images), list_labels(masks)
-    check_one_series(images, files)
+def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry], list[str]]:
+    """Layout, entries and warnings of folders of images and masks, or of one that holds both."""
+    images, files, labels = folders[0], _files(folders), list_labels(masks)
+    for folder in folders:
+        check_one_series(folder, [path for path in files if path.parent == folder])
     grouped = group_channels(path for path in files if path.is_file())
     label_files, label_doubles = by_stem(labels)
     for named in (label_files, by_plain_name(label_files)):
@@ -207,6 +258,10 @@ def _pair_folders(images: Path, masks: Path) -> tuple[str, list[Entry], list[str
     same_folder = images.resolve() == masks.resolve()
     pairs = pair(image_files, label_files, same_folder=same_folder)
     pairs = with_usual_names(pairs, image_files, label_files, same_folder)
+    if not pairs.labels:
+        drawn = {stem: path for stem, path in label_files.items() if not same_folder or is_label_name(stem)}
+        rest = [stem for stem in image_files if not same_folder or stem not in drawn]
+        pairs = by_what_differs(rest, drawn)
     if not pairs.labels and same_folder:
         raise DataError(
             f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -171,6 +172,31 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
                 "with columns image,label"
             )
     return {stem: sorted(by_name[name]) for name, stem in holders.items() if name in by_name}
+
+
+def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
+    """Pairs by what is left of names without the beginning and ending that all of one kind share, as
+    `21_training` and `21_manual1`; nothing unless all of one kind pair.
+    """
+    scans, marks = ({own: stem for stem, own in _differing(stems)} for stems in (list(images), list(labels)))
+    whole = len(scans) == len(images) > 1 and len(marks) == len(labels) > 1
+    if not whole or not (scans.keys() <= marks.keys() or marks.keys() <= scans.keys()):
+        return Pairs({}, "", tuple(images), tuple(labels))
+    return Pairs(
+        {stem: labels[marks[own]] for own, stem in scans.items() if own in marks},
+        "",
+        tuple(stem for own, stem in scans.items() if own not in marks),
+        tuple(stem for own, stem in marks.items() if own not in scans),
+    )
+
+
+def _differing(stems: Sequence[str]) -> list[tuple[str, str]]:
+    """Each stem, with what it does not share with all; a number in front, and a word behind, stay whole."""
+    front = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - letters are meant
+    behind = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]  # noqa: RUF071
+    ending = re.search(f"[{re.escape(SEPARATORS)}].*", behind)
+    cut = len(ending[0]) if ending else 0
+    return [(stem, stem[len(front) : len(stem) - cut]) for stem in stems]
 
 
 def labels_beside(files: Iterable[Path]) -> list[Path]:
