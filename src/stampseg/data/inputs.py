@@ -23,6 +23,7 @@ from .io.limits import check_kind
 from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, is_picture
 from .layouts.case_roles import bare_entries
 from .layouts.habits import MASK_FOLDERS
+from .layouts.kind_folders import folders_by_kind
 from .layouts.pairing import group_channels, in_order, labels_beside
 
 
@@ -71,7 +72,8 @@ def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> 
     if not path.is_dir() or (len(names) < 2 and not any(map(os.path.isdir, path.iterdir()))):
         return []
     files = list_images(path)
-    below = find_case_folders(path) if all(file.is_dir() or is_picture(file) for file in files) else []
+    apart = all(file.is_dir() or is_picture(file) for file in files)
+    below = (find_case_folders(path) or folders_by_kind(path)) if apart else []
     if any(file.is_dir() for file in files):  # studies; among them those with a label beside their series
         below = [case for case in below if any(image.is_dir() for image in case.images.values())]
     if any(file.is_file() for file in files):  # a picture

@@ -17,6 +17,7 @@ from ..data.labels.organs import LabelFiles, first_of
 from ..data.layouts.case_folders import find_case_folders
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS
+from ..data.layouts.kind_folders import roles_by_kind
 from ..data.layouts.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
 
 
@@ -25,7 +26,7 @@ def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, La
     if not labels.is_dir() or list_labels(labels):
         return {}
     try:
-        found = labelled_entries(find_case_folders(labels))
+        found = labelled_entries(find_case_folders(labels)) or roles_by_kind(labels)
         if found is None or found.organs:
             return {}
         cases_found = cases_of(found.entries, labels, None)

@@ -80,9 +80,8 @@ def two_trees(root: Path) -> None:
 
 
 def wmh(root: Path) -> None:
-    for i, place in enumerate(
-        ("Utrecht/0", "Utrecht/2", "Singapore/50", "Singapore/51", "Amsterdam/GE3T/100")
-    ):
+    places = ("Utrecht/0", "Utrecht/2", "Utrecht/4", "Singapore/50", "Singapore/51", "Amsterdam/GE3T/100")
+    for i, place in enumerate(places):
         for name in ("3DT1", "FLAIR", "T1"):
             scan(root / place / "orig" / f"{name}.nii.gz", i)
             scan(root / place / "pre" / f"{name}.nii.gz", i)

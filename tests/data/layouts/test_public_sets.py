@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Dataset, find_dataset
+from stampseg.data.io.readers import read_header
 from stampseg.data.labels.organs import read_label_files
 from stampseg.evaluation.folders import evaluate_folder
 from tests.cli.command import call
 from tests.data.layouts import public_sets
-from tests.data.layouts.public_sets import mask
+from tests.data.layouts.public_sets import mask, scan
 
 SHORT = (
     "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", "--set", "network.width=4", "--set",
@@ -150,3 +155,111 @@ class TestAdvice:
         assert "left and right of one person" in " ".join(said.split())
         sides = find_dataset(tmp_path, images=Path(), masks=Path("1stHO"), group_regex=r"^(.+)[lrLR]$")
         assert len(people(sides)) == 3
+
+    def test_a_label_beside_two_folders_of_images(self, tmp_path: Path) -> None:
+        public_sets.wmh(tmp_path)
+        with pytest.raises(DataError, match=r"wmh.nii.gz lies beside orig, pre .* with `images`"):
+            find_dataset(tmp_path)
+        found = find_dataset(tmp_path, images=Path("pre"))
+        assert found.channel_names == ("3DT1", "FLAIR", "T1") and len(found.cases) == len(people(found)) == 6
+        assert {case.label.name for case in found.cases if case.label} == {"wmh.nii.gz"}
+        assert {path.parent.name for case in found.cases for path in case.images} == {"pre"}
+        said = call("check", tmp_path, "--images", "pre", "--ignore-label", "2", "--no-timing").output
+        assert "6 labelled cases of 6 groups" in said
+
+    def test_several_folders_of_images_and_many_observers(self, tmp_path: Path) -> None:
+        public_sets.msseg(tmp_path)
+        with pytest.raises(DataError, match=r"Preprocessed_Data, Raw_Data all hold images .* with `images`"):
+            find_dataset(tmp_path)
+        found = find_dataset(tmp_path, images=Path("Preprocessed_Data"))
+        assert [(case.id, case.group) for case in found.cases][1:3] == [
+            ("Center_01_Patient_02", "Patient_02"), ("Center_07_Patient_01", "Patient_01"),
+        ]  # fmt: skip
+        assert {case.label.name for case in found.cases if case.label} == {"Consensus.nii.gz"}
+        assert "beside that of a consensus (32)" in found.warnings[0]
+        call("check", tmp_path, "--images", "Preprocessed_Data", "--no-timing")
+
+    def test_observers_without_a_consensus(self, tmp_path: Path) -> None:
+        public_sets.msseg(tmp_path)
+        for name in ("Consensus", "Brain_Mask"):
+            for path in tmp_path.rglob(f"{name}.nii.gz"):
+                path.unlink()
+        asked = ("--images", "Preprocessed_Data", "--no-timing")
+        said = call("check", tmp_path, *asked, code=3).output
+        assert "where each is drawn by another observer, leave one in for each image" in said
+        for path in tmp_path.rglob("ManualSegmentation_*.nii.gz"):
+            if not path.name.startswith("ManualSegmentation_1"):
+                path.unlink()
+        call("check", tmp_path, *asked)
+
+    @pytest.mark.parametrize("make", [public_sets.chaos_ct, public_sets.chaos_mr])
+    def test_slices_of_a_label(self, make: Callable[[Path], None], tmp_path: Path) -> None:
+        make(tmp_path)
+        with pytest.raises(
+            DataError, match=r"Ground: 8 pictures as the label of .*DICOM_anon, .*join the sl"
+        ):
+            find_dataset(tmp_path)
+        for folder in list(tmp_path.rglob("Ground")):
+            slices = [np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]
+            header = read_header([folder.parent / "DICOM_anon"])
+            assert header.affine is not None
+            shutil.rmtree(folder)
+            folder.mkdir()
+            label = np.stack(slices, -1).swapaxes(0, 1)
+            nib.save(nib.Nifti1Image(label, header.affine), folder / "label.nii.gz")
+        found = find_dataset(tmp_path)
+        assert len(found.cases) == len(people(found)) == 4
+        call("check", tmp_path, "--no-timing")
+
+
+def test_two_trees_of_cases(tmp_path: Path) -> None:
+    public_sets.two_trees(tmp_path)
+    found = find_dataset(tmp_path)
+    assert [(case.id, case.group) for case in found.cases] == [(f"case{i}", f"case{i}") for i in range(4)]
+    call("check", tmp_path, "--no-timing")
+    (tmp_path / "labels" / "case3" / "liver.nii.gz").unlink()
+    assert [case.id for case in find_dataset(tmp_path).unlabelled] == ["case3"]
+
+
+def test_two_trees_of_channels_and_organs(tmp_path: Path) -> None:
+    public_sets.two_trees(tmp_path)
+    for i in range(4):
+        scan(tmp_path / "images" / f"case{i}" / "mr.nii.gz", i)
+    assert find_dataset(tmp_path).channel_names == ("ct", "mr")
+    for i in range(4):
+        (tmp_path / "images" / f"case{i}" / "mr.nii.gz").unlink()
+        mask(tmp_path / "labels" / f"case{i}" / "spleen.nii.gz", i, part=3)
+    assert find_dataset(tmp_path).label_names == {1: "liver", 2: "spleen"}
+
+
+def test_two_trees_of_slices_of_persons(tmp_path: Path) -> None:
+    for person in ("p1", "p2", "p3"):
+        for number in range(3):
+            scan(tmp_path / "images" / person / f"{number:03d}.png", number)
+            mask(tmp_path / "masks" / person / f"{number:03d}.png", number, 255)
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 9 and people(found) == {"p1", "p2", "p3"}
+    assert all(case.label and case.label.name == case.images[0].name for case in found.cases)
+
+
+def test_a_mask_of_each_object(tmp_path: Path) -> None:
+    data, run, masks = (tmp_path / name for name in ("data", "run", "predicted"))
+    public_sets.data_science_bowl(data)
+    found = find_dataset(data)
+    assert len(found.cases) == 4 and all(len(case.files) == 3 for case in found.cases)
+    assert found.warnings[0].startswith("several masks taken as pieces of one label (4): ")
+    call("train", data, "-o", run, *SHORT)
+    call("predict", run, data, "-o", masks)
+    for case in found.cases:
+        assert case.label_files is not None
+        whole = read_label_files(case.label_files).array
+        assert (whole > 0).sum() == 4 * 10 * 12
+        Image.fromarray(whole.astype(np.uint8)).save(masks / case.mask_name)
+    assert [row.dice for row in evaluate_folder(masks, data).rows] == [1.0] * 4
+
+
+def test_organs_that_some_cases_lack_are_no_pieces(tmp_path: Path) -> None:
+    public_sets.two_trees(tmp_path)
+    mask(tmp_path / "labels" / "case2" / "spleen.nii.gz", 2, part=2)
+    with pytest.raises(DataError, match=r"spleen not drawn both in it and in .*add empty masks"):
+        find_dataset(tmp_path)

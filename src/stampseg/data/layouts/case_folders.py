@@ -57,7 +57,7 @@ def find_case_folders(root: Path, masks: Path | None = None) -> list[CaseFolder]
         root: folder of the data.
         masks: of BIDS, the folder of the labels; derivatives/ where it is None.
     """
-    inner = _folders(root)
+    inner = folders_in(root)
     subjects = [path for path in inner if _is_subject(path)]
     if not subjects and any(path.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS) for path in inner):
         return []
@@ -83,13 +83,14 @@ def is_picture(path: Path) -> bool:
     return format_named(path) in pictures.FORMATS
 
 
-def _folders(folder: Path) -> list[Path]:
+def folders_in(folder: Path) -> list[Path]:
+    """Folders directly in a folder, but for hidden ones."""
     return [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
 
 
 def _places(folder: Path, depth: int) -> Iterator[Path]:
     """Folders that hold image files, the uppermost of each branch; of series alone they are studies."""
-    for inner in _folders(folder):
+    for inner in folders_in(folder):
         if inner.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS, *UNREAD) or series_format(inner):
             continue
         files = [path for path in list_images(inner) if path.is_file()]
@@ -115,14 +116,14 @@ def _without_results(places: list[Path]) -> list[Path]:
 
 def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
     files = [path for path in list_labels(place) if path.name.lower() not in MASK_FOLDERS]
-    files = _without_previews(files)
+    files = without_previews(files)
     found = CaseFolder(name, person)
     roles = _roles([name_of(path) for path in files], composed(place.name))
     if roles == [""] and name_of(files[0]).lower() in LABEL_SET:  # seg/seg.nii.gz
         roles = [name_of(files[0])]
     for role, path in zip(roles, files, strict=True):
         _add(found, role, path)
-    for inner in _folders(place):
+    for inner in folders_in(place):
         if inner.name.lower() in MASK_FOLDERS:
             found.organs |= {name_of(path): path for path in list_images(inner)}
         elif inner not in files and any(path.is_file() for path in list_images(inner)):
@@ -142,7 +143,7 @@ def _add(case: CaseFolder, role: str, path: Path) -> None:
 
 def _roles(stems: Sequence[str], folder: str) -> list[str]:
     """What names say beyond the folder's; where they do not hold it, beyond what they share."""
-    beyond = [_beyond(stem, folder) for stem in stems]
+    beyond = [beyond_name(stem, folder) for stem in stems]
     if beyond != list(stems):
         return beyond
     common = os.path.commonprefix(list(stems)) if len(stems) > 1 else ""  # noqa: RUF071 - letters are meant
@@ -150,7 +151,7 @@ def _roles(stems: Sequence[str], folder: str) -> list[str]:
     return [stem[cut:] for stem in stems]
 
 
-def _beyond(stem: str, name: str) -> str:
+def beyond_name(stem: str, name: str) -> str:
     """A name without the folder's in front of it, or behind it."""
     marks = f"[{re.escape(SEPARATORS)}]"
     name = re.escape(name)
@@ -163,7 +164,7 @@ def _is_subject(folder: Path) -> bool:
 
 def _subjects(folder: Path, depth: int) -> Iterator[Path]:
     """Folders of subjects, the uppermost of each branch, as in rawdata/ or in a folder of each site."""
-    for inner in _folders(folder):
+    for inner in folders_in(folder):
         if _is_subject(inner):
             yield inner
         elif depth > 1 and inner.name.lower() not in UNREAD:
@@ -210,12 +211,12 @@ def _of_data_set(subjects: Iterable[Path], labels: Path | None) -> list[CaseFold
 def _named(folder: Path) -> Iterator[tuple[Path, str, str]]:
     """Files below a folder, with subject and session, and what their names say beyond."""
     for place, _, _ in sorted(os.walk(folder)):
-        for path in _without_previews(list_images(Path(place))):
+        for path in without_previews(list_images(Path(place))):
             match = BIDS.fullmatch(name_of(path))
             if match is not None and path.is_file():
                 yield path, match[1], match[2]
 
 
-def _without_previews(files: list[Path]) -> list[Path]:
+def without_previews(files: list[Path]) -> list[Path]:
     """Files without the pictures among them, where there are volumes."""
     return [path for path in files if not is_picture(path)] or files

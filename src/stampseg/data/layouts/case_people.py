@@ -6,8 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from .habits import is_nobody
+from .habits import is_nobody, words_of
 
+PERSONS = frozenset(("patient", "pat", "subject", "subj", "person"))
 Parts = tuple[str, ...]  # names of the folders from the data down to the files
 DATE = re.compile(r"(?:19|20)\d\d(?:[-_.]?\d\d){0,2}")
 
@@ -63,6 +64,8 @@ def _depth_of_people(paths: set[Parts]) -> int:
 def _are_of_people(paths: Iterable[Parts]) -> bool:
     """Whether the folders next above the last are persons."""
     paths = list(paths)
+    if not any(words_of(path[-1]).isdisjoint(PERSONS) for path in paths):
+        return False
     repeated = max(Counter(path[-1] for path in paths).values()) > 1
     called = all(path[-1].startswith(path[-2]) for path in paths)
     held = Counter(path[:-1] for path in paths)

@@ -13,7 +13,7 @@ from .case_folders import DERIVATIVES, CaseFolder
 from .habits import ANY_NUMBER, SEPARATORS, image_name, plain_name
 from .listing import Entry, left_over
 from .pairing import name_of
-from .several_labels import agreed, are_pieces, with_label
+from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
 
 ORGANS = "segmentations"
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
@@ -51,7 +51,7 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
         return None
     doubles = [path.name for folder in folders for path in folder.doubles]
     told += left_over("files left out because another has the same name", doubles)
-    if any(_owner(label, folder.images) for folder in labelled for label in folder.labels):
+    if any(owner_of(label, folder.images) for folder in labelled for label in folder.labels):
         found = _images_apart(folders, labelled)
     else:
         found = _channels_together(folders, labelled)
@@ -73,7 +73,7 @@ def bare_entries(
     folders = [folder for folder in folders if folder.images]
     _check_alone(folders)
     labels = [(label, folder.images) for folder in folders for label in folder.labels]
-    if any(_owner(*label) for label in labels):
+    if any(owner_of(*label) for label in labels):
         kinds = {_kind(owner) for label in labels if (owner := _image_of(*label)) is not None}
         return [entry for role, entry in _alone(folders) if _kind(role) in kinds]
     if all(len(folder.images) == 1 for folder in folders):
@@ -144,7 +144,7 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             f"learnt as one kind; if they are not, {REMEDY}",
         )
     pieces = [entry.stem for entry in entries if entry.organs]
-    told += left_over("several masks taken as pieces of one label", pieces)
+    told += left_over(TOLD_PIECES, pieces)
     return Roles(entries, warnings=(*told, *_doubtful_people(entries)))
 
 
@@ -230,7 +230,7 @@ def _alone(folders: Iterable[CaseFolder]) -> list[tuple[str, Entry]]:
     ]
 
 
-def _owner(label: str, images: Mapping[str, Path]) -> str | None:
+def owner_of(label: str, images: Mapping[str, Path]) -> str | None:
     """The role of the image that a label is called as, and something beyond."""
     own, plain = label.casefold(), plain_name(label).casefold()
     fitting = [
@@ -246,9 +246,9 @@ def _owner(label: str, images: Mapping[str, Path]) -> str | None:
 
 
 def _image_of(label: str, images: Mapping[str, Path]) -> str | None:
-    """As `_owner`, else the image that is called as the folder, or the only one, where others have owners."""
+    """As `owner_of`, else the image called as the folder, or the only one, where others have owners."""
     alone = next(iter(images)) if len(images) == 1 else None
-    return _owner(label, images) or ("" if "" in images else alone)
+    return owner_of(label, images) or ("" if "" in images else alone)
 
 
 def _owner_by_entities(label: str, images: Mapping[str, Path]) -> str | None:

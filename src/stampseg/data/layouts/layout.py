@@ -29,6 +29,7 @@ from .habits import (
     is_label_name,
     is_mask_folder,
 )
+from .kind_folders import roles_by_kind
 from .listing import Entry, Listing, check_exist, left_over
 from .pairing import (
     by_plain_name,
@@ -84,7 +85,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     if listed and not _is_first_nnunet(listed):
         layout = "decathlon"
         entries, warnings = _check_listed(folder, listed)
-    elif images is None and (roles := _of_case_folders(folder, masks)):
+    elif roles := _of_case_folders(folder, images, masks):
         listing = _listing("cases", roles.entries, roles.warnings, description)
         if roles.organs:
             listing = replace(listing, label_names=names_of(roles.organs), regions=NO_REGIONS)
@@ -100,9 +101,16 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     return _listing(layout, entries, warnings, description)
 
 
-def _of_case_folders(folder: Path, masks: Path | None) -> Roles | None:
-    """What folders of cases hold; None where there are none, or none has a label."""
-    return labelled_entries(find_case_folders(folder, masks))
+def _of_case_folders(folder: Path, images: Path | None, masks: Path | None) -> Roles | None:
+    """What folders of cases hold; None where there are none, or none has a label, or other folders are named.
+
+    A name that no folder of the data has is that of a folder of each case.
+    """
+    if images is None and (roles := labelled_entries(find_case_folders(folder, masks))):
+        return roles
+    if any(name is not None and (folder / name).is_dir() for name in (images, masks)):
+        return None
+    return roles_by_kind(folder, *(None if name is None else str(name) for name in (images, masks)))
 
 
 def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, Any]) -> Listing:
@@ -227,7 +235,12 @@ def _way_to_images(data: Path) -> str:
     cases = [case for case in find_case_folders(data) if case.images]
     if not cases:
         return ""
-    files = [path.name for path in cases[0].images.values()]
+    files, inner = [path.name for path in cases[0].images.values()], [path.name for path in cases[0].inner]
+    if len(files) == 1 and inner:
+        return (
+            f"{files[0]} lies beside {some(inner, 9)} with more images: where it is the label, name the "
+            "folder of the images; "
+        )
     return (
         f"no file in its folders is called as a label (the first: {some(files)}), as by seg or mask in "
         "front or behind; rename the labels, or list all in a CSV; "

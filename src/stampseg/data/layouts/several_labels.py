@@ -13,7 +13,8 @@ from .habits import AGREED, SEPARATORS, words_of
 from .listing import Entry, left_over
 from .pairing import name_of
 
-NUMBER = re.compile(f"[{re.escape(SEPARATORS)}]+[0-9]+")
+TOLD_PIECES = "several masks taken as pieces of one label"
+NUMBER = re.compile(f"[{re.escape(SEPARATORS)}]+[0-9]+$")
 
 
 def agreed(folders: Sequence[CaseFolder]) -> tuple[list[CaseFolder], tuple[str, ...]]:
@@ -30,9 +31,8 @@ def agreed(folders: Sequence[CaseFolder]) -> tuple[list[CaseFolder], tuple[str, 
 
 
 def are_pieces(labels: Sequence[Path]) -> bool:
-    """Whether files are called as one of them and a number behind: `p1_mask`, `p1_mask_1`."""
-    first, *others = sorted(map(name_of, labels), key=len)
-    return all(other.startswith(first) and NUMBER.fullmatch(other[len(first) :]) for other in others)
+    """Whether files are called alike but for a number behind: `p1_mask`, `p1_mask_1`; or `p1_1`, `p1_2`."""
+    return len({NUMBER.sub("", name_of(path)) for path in labels}) == 1
 
 
 def with_label(entry: Entry, labels: Sequence[Path]) -> Entry:

@@ -1,0 +1,166 @@
+"""Cases whose images and labels lie in folders of their kind: `images/p1/` and `labels/p1/`, or `p1/images/`
+and `p1/masks/`; or whose label lies beside the folder of the images, `p1/lesions.nii.gz` and `p1/t1/`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.text import composed, some
+from ..io.formats import list_images, series_format
+from .case_folders import CaseFolder, beyond_name, folders_in, is_picture, without_previews
+from .case_people import Parts, names_and_people
+from .case_roles import REMEDY, Roles, labelled_entries, owner_of
+from .habits import ANY_NUMBER, is_image_folder, is_label_name, is_mask_folder, is_nobody
+from .listing import left_over
+from .pairing import name_of
+from .several_labels import TOLD_PIECES, with_label
+
+DEPTH = 4  # folders from the data down to the files
+
+
+@dataclass
+class _Case:
+    """Files by the folder that tells their kind.
+
+    Attributes:
+        images, masks: in folders called as of these.
+        others: in folders called as of neither.
+        own: in the folder of the case itself.
+    """
+
+    images: dict[str, list[Path]] = field(default_factory=dict)
+    masks: dict[str, list[Path]] = field(default_factory=dict)
+    others: dict[str, list[Path]] = field(default_factory=dict)
+    own: list[Path] = field(default_factory=list)
+
+
+def roles_by_kind(root: Path, images: str | None = None, masks: str | None = None) -> Roles | None:
+    """What can be learnt from; None where files do not lie so, or none is a label.
+
+    Args:
+        root: folder of the data.
+        images, masks: names of the folders of a case, where there are several.
+
+    Raises:
+        DataError: several folders may be meant, labels are slices, or as `labelled_entries`.
+    """
+    folders = folders_by_kind(root, images, masks)
+    pieces = _pieces([case for case in folders if case.labels])
+    roles = labelled_entries(folders)
+    if roles is None or not pieces:
+        return roles
+    entries = [with_label(entry, pieces.get(entry.label, ())) for entry in roles.entries]
+    told = left_over(TOLD_PIECES, [entry.stem for entry in entries if entry.organs])
+    return replace(roles, entries=entries, warnings=(*roles.warnings, *told))
+
+
+def folders_by_kind(root: Path, images: str | None = None, masks: str | None = None) -> list[CaseFolder]:
+    """The cases, in the order of their names; none where the files lie in the data's own folders.
+
+    Raises:
+        DataError: several folders may be meant, or labels are slices.
+    """
+    found = _cases(root)
+    if found.pop((), _Case()).images or all(is_nobody(parts[-1]) for parts in found):
+        return []
+    found = {parts: case for parts, case in found.items() if case.images or case.others}
+    labels = {parts: _labels(case, images, masks) for parts, case in found.items()}
+    scans = {parts: _images(root, parts, case, images, bool(labels[parts])) for parts, case in found.items()}
+    places = [parts for parts in found if scans[parts]]
+    named = zip(places, names_and_people(places), strict=True)
+    return [_folder(CaseFolder(*name), scans[parts], labels[parts]) for parts, name in named]
+
+
+def _cases(root: Path) -> dict[Parts, _Case]:
+    found: dict[Parts, _Case] = defaultdict(_Case)
+    for place, files in _places(root, DEPTH):
+        parts = tuple(map(composed, place.relative_to(root).parts))
+        kinds = [i for i, name in enumerate(parts) if is_image_folder(name) or is_mask_folder(name)]
+        at = kinds[-1] if kinds else len(parts) - 1
+        case, name = found[parts[:at] + parts[at + 1 :]], parts[at]
+        if not kinds:
+            case.others[name] = files
+            found[parts].own = files
+        else:
+            (case.masks if is_mask_folder(name) else case.images).setdefault(name, []).extend(files)
+    return dict(found)
+
+
+def _places(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
+    """Folders that hold images, or are one, with these."""
+    for inner in folders_in(folder):
+        if series_format(inner) and not any(is_mask_folder(path.name) for path in inner.rglob("*/")):
+            yield inner, [inner]
+            continue
+        if files := without_previews([path for path in list_images(inner) if path.is_file()]):
+            yield inner, files
+        if depth > 1:
+            yield from _places(inner, depth - 1)
+
+
+def _labels(case: _Case, images: str | None, masks: str | None) -> list[Path]:
+    """The files of the folder of masks, or beside the folder of images that is named."""
+    folders = {name: files for name, files in case.masks.items() if masks in (None, name)}
+    if len(folders) > 1:
+        first = next(iter(folders.values()))[0]
+        raise DataError(
+            f"{first.parent.parent}: {some(list(folders), 9)} are all called as of masks; expected one; name "
+            "it with `masks`"
+        )
+    beside = case.own if images is not None and images in case.others else []
+    return next(iter(folders.values()), beside)
+
+
+def _images(root: Path, parts: Parts, case: _Case, images: str | None, labelled: bool) -> list[Path]:
+    """The files of the folder of images: one that is called so, or named, or the only one beside labels."""
+    folders = {**case.images, **case.others} if images is not None else case.images
+    if images is None and not folders and labelled:
+        folders = case.others
+    folders = {name: files for name, files in folders.items() if images in (None, name)}
+    if len(folders) > 1:
+        raise DataError(
+            f"{root.joinpath(*parts)}: {some(sorted(folders), 9)} all hold images of the case; expected one; "
+            "name it with `images`"
+        )
+    files = next(iter(folders.values()), [])
+    return [path for path in files if not is_label_name(name_of(path))] or files
+
+
+def _folder(case: CaseFolder, images: list[Path], labels: list[Path]) -> CaseFolder:
+    """A case of these files."""
+    case.images = {beyond_name(name_of(path), case.name): path for path in images}
+    case.labels = {beyond_name(name_of(path), case.name): path for path in labels}
+    if len(labels) > 1 and all(map(is_picture, labels)) and not any(map(is_picture, images)):
+        raise DataError(
+            f"{labels[0].parent}: {len(labels)} pictures as the label of {images[0]}, which is a volume; "
+            "expected one file for each label; join the slices, in the order of the scan's, to a volume on "
+            f"its grid, or {REMEDY}"
+        )
+    return case
+
+
+def _pieces(folders: list[CaseFolder]) -> dict[Path | None, list[Path]]:
+    """Pieces of a label by their first, which is left as the label: masks called alike but for a number, or
+    by names that no other case has. Others are organs.
+    """
+    several = [case for case in folders if len(case.labels) > 1 and not _owned(case)]
+    held = Counter(role for case in folders for role in case.labels)
+    named = len(folders) == 1 or max(held.values(), default=0) > 1
+    found: dict[Path | None, list[Path]] = {}
+    for case in several:
+        if named and len({ANY_NUMBER.sub("#", role) for role in case.labels}) > 1:
+            case.labels, case.organs = {}, case.labels
+            continue
+        files = sorted(case.labels.values())
+        case.labels = {role: path for role, path in case.labels.items() if path == files[0]}
+        found[files[0]] = files
+    return found
+
+
+def _owned(case: CaseFolder) -> bool:
+    return any(owner_of(label, case.images) for label in case.labels)
