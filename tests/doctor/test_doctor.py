@@ -259,6 +259,25 @@ def test_numbered_slices_of_long_names() -> None:
     assert words == "numbered slices" and list(several) == people
 
 
+def test_few_people_with_numbered_visits() -> None:
+    ids = [f"GLI-{person:05d}-000" for person in range(20)] + ["GLI-00003-001", "GLI-00007-001"]
+    found = suggest_groups(ids)
+    assert found is not None and list(found[2]) == ["GLI-00003", "GLI-00007"]
+    assert suggest_groups([*ids, "GLI-00003-003"]) is None  # a gap: the number may be a person's
+
+
+def test_images_of_a_patient_by_name() -> None:
+    ids = [
+        f"patient{person:04d}_{view}_{phase}"
+        for person in (1, 2)
+        for view in ("2CH", "4CH")
+        for phase in "ab"
+    ]
+    words, pattern, several = suggest_groups(ids) or ("", "", {})
+    assert words == "several images" and list(several) == ["patient0001", "patient0002"]
+    assert simplest(ids, pattern) == "^([^_]+)"
+
+
 def test_a_pattern_stays_where_no_simple_one_parts_the_same() -> None:
     ids = ["a_left", "a_right", "b_left", "b_right", "c"]
     found = suggest_groups(ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 
@@ -21,6 +21,7 @@ SIGNS = {
         r".+?",
         r"[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$",
     ),
+    "several images": (r".*?(?:patient|pat|subject|subj|person)[-_. ]?\d+", r"[-_. ].*$"),
     "a number of a person and one of a case": (r"(?:\d+|[A-Z]+\d+)", r"[-_. ]\d+(?:[-_.].*)?$"),
     SLICES: (r".*\d.*", r"[-_. ]\d+$"),
 }
@@ -30,6 +31,7 @@ SIMPLE = (  # patterns for `group_regex`
 )
 LEAST = 0.5  # share of the cases that must be in a group of several
 DATE = re.compile(r"(?:19|20)\d\d[-_. ]?\d\d[-_. ]?\d\d$")  # is no number of a slice
+NUMBERED = re.compile(r"\d+$")
 FEW = 4  # long names before a number that are fewer are years or hospitals
 
 
@@ -46,11 +48,23 @@ def suggest_groups(ids: Sequence[str]) -> tuple[str, str, dict[str, list[str]]] 
         several = {person: names for person, names in groups.items() if len(names) > 1}
         if words == SLICES and any(DATE.search(name) for name in ids):
             continue
-        if len(groups) >= (FEW if words == SLICES else 2) and sum(map(len, several.values())) >= LEAST * len(
-            ids
-        ):
+        many = sum(map(len, several.values())) >= LEAST * len(ids)
+        if words == SLICES and several and _count_up(groups):
+            many = True
+        if many and len(groups) >= (FEW if words == SLICES else 2):
             return words, pattern, several
     return None
+
+
+def _count_up(groups: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the names of each person end with numbers without a gap, from the same one on: 000, 001."""
+    ends = [[NUMBERED.search(name) for name in names] for names in groups.values()]
+    numbers = [sorted(int(end[0]) for end in own if end) for own in ends]
+    first = min(numbers[0], default=0)
+    return all(
+        own == list(range(first, first + len(names)))
+        for own, names in zip(numbers, groups.values(), strict=True)
+    )
 
 
 def simplest(ids: Sequence[str], pattern: str) -> str:
