@@ -13,6 +13,7 @@ from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Dataset, find_dataset
+from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import read_header
 from stampseg.data.labels.organs import read_label_files
 from stampseg.evaluation.folders import evaluate_folder
@@ -263,3 +264,21 @@ def test_organs_that_some_cases_lack_are_no_pieces(tmp_path: Path) -> None:
     mask(tmp_path / "labels" / "case2" / "spleen.nii.gz", 2, part=2)
     with pytest.raises(DataError, match=r"spleen not drawn both in it and in .*add empty masks"):
         find_dataset(tmp_path)
+
+
+def test_a_folder_for_each_channel_and_one_for_the_label(tmp_path: Path) -> None:
+    public_sets.brats_2015(tmp_path)
+    found = find_dataset(tmp_path)
+    assert [name[-4:] for name in found.channel_names] == ["lair", "R_T1", "_T1c", "R_T2"]
+    assert len(found.cases) == len(people(found)) == 4 and not found.warnings
+    assert all(case.label and "OT" in case.label.name for case in found.cases)
+    call("check", tmp_path, "--no-timing")
+
+
+def test_a_film_beside_labelled_frames_is_left_out(tmp_path: Path) -> None:
+    public_sets.camus(tmp_path)
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 12 and len(people(found)) == 3
+    assert not any("sequence" in path.name for case in found.cases for path in case.files)
+    assert len(find_inputs([tmp_path], 1)) == 12
+    assert found.warnings[0].startswith("films left out, beside labelled images that are none (6): ")

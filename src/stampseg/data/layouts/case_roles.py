@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder
-from .habits import ANY_NUMBER, SEPARATORS, image_name, plain_name
+from .habits import ANY_NUMBER, FILMS, SEPARATORS, image_name, plain_name, words_of
 from .listing import Entry, left_over
 from .pairing import name_of
 from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
@@ -75,7 +75,7 @@ def bare_entries(
     labels = [(label, folder.images) for folder in folders for label in folder.labels]
     if any(owner_of(*label) for label in labels):
         kinds = {_kind(owner) for label in labels if (owner := _image_of(*label)) is not None}
-        return [entry for role, entry in _alone(folders) if _kind(role) in kinds]
+        return [entry for role, entry in _alone(folders) if _kind(role) in kinds - _films(kinds)]
     if all(len(folder.images) == 1 for folder in folders):
         return [_together(folder, list(folder.images)) for folder in folders]
     wanted = [name.casefold() for name in names]
@@ -131,13 +131,18 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             if not are_pieces(labels):
                 raise _two_labels(path.parent, labels[0], path)
             kinds.add(_kind(owner))
-    entries, left = [], []
+    films = _films(kinds)
+    kinds -= films
+    entries, left, played = [], [], []
     for role, entry in _alone(folders):
-        if _kind(role) in kinds:
+        if _kind(role) in films:
+            played.append(entry.images[0].name)
+        elif _kind(role) in kinds:
             entries.append(with_label(entry, of_images.get(entry.images[0], ())))
         else:
             left.append(entry.images[0].name)
     told = left_over("images left out, as none that is called so has a label", left)
+    told += left_over("films left out, beside labelled images that are none", played)
     if len(kinds) > 1:
         told += (
             f"labels are of images that are called in {len(kinds)} ways ({some(sorted(kinds))}), which are "
@@ -261,6 +266,12 @@ def _owner_by_entities(label: str, images: Mapping[str, Path]) -> str | None:
 def _kind(role: str) -> str:
     """What images are called alike, but for their numbers."""
     return ANY_NUMBER.sub("#", role.casefold())
+
+
+def _films(kinds: Set[str]) -> Set[str]:
+    """The kinds that are called as films; none where all are."""
+    films = {kind for kind in kinds if not words_of(kind).isdisjoint(FILMS)}
+    return films if films < kinds else set()
 
 
 def _by_fold(images: Mapping[str, Path]) -> dict[str, str]:

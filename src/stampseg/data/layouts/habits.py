@@ -22,9 +22,11 @@ KIND_WORDS = frozenset(
     (
         *("images", "masks", "mask", "labels", "label", "segmentations", "segmentation"),
         *("annotations", "annotation", "manual", "groundtruth", "ground"),
+        "ot",  # observed truth, beside the folder of each sequence
     )
 )
 AGREED = frozenset(("consensus", "staple", "majority"))  # of several observers
+FILMS = frozenset(("sequence", "cine"))
 PREDICTED = frozenset(("predictions", "prediction", "preds", "pred"))
 SIDES = frozenset(
     (

@@ -18,7 +18,7 @@ from .case_roles import REMEDY, Roles, labelled_entries, owner_of
 from .habits import ANY_NUMBER, is_image_folder, is_label_name, is_mask_folder, is_nobody
 from .listing import left_over
 from .pairing import name_of
-from .several_labels import TOLD_PIECES, with_label
+from .several_labels import NUMBER, TOLD_PIECES, with_label
 
 DEPTH = 4  # folders from the data down to the files
 
@@ -116,30 +116,35 @@ def _labels(case: _Case, images: str | None, masks: str | None) -> list[Path]:
     return next(iter(folders.values()), beside)
 
 
-def _images(root: Path, parts: Parts, case: _Case, images: str | None, labelled: bool) -> list[Path]:
-    """The files of the folder of images: one that is called so, or named, or the only one beside labels."""
+def _images(root: Path, parts: Parts, case: _Case, images: str | None, labelled: bool) -> dict[str, Path]:
+    """The files by role, of the folder of images: one that is called so, or named, or the only one beside
+    labels. Folders with a file each that is called as its folder are channels.
+    """
     folders = {**case.images, **case.others} if images is not None else case.images
     if images is None and not folders and labelled:
         folders = case.others
     folders = {name: files for name, files in folders.items() if images in (None, name)}
+    if len(folders) > 1 and all([name] == [*map(name_of, files)] for name, files in folders.items()):
+        return {NUMBER.sub("", name): files[0] for name, files in folders.items()}
     if len(folders) > 1:
         raise DataError(
             f"{root.joinpath(*parts)}: {some(sorted(folders), 9)} all hold images of the case; expected one; "
             "name it with `images`"
         )
     files = next(iter(folders.values()), [])
-    return [path for path in files if not is_label_name(name_of(path))] or files
+    scans = [path for path in files if not is_label_name(name_of(path))] or files
+    return {beyond_name(name_of(path), parts[-1]): path for path in scans}
 
 
-def _folder(case: CaseFolder, images: list[Path], labels: list[Path]) -> CaseFolder:
+def _folder(case: CaseFolder, images: dict[str, Path], labels: list[Path]) -> CaseFolder:
     """A case of these files."""
-    case.images = {beyond_name(name_of(path), case.name): path for path in images}
+    case.images = images
     case.labels = {beyond_name(name_of(path), case.name): path for path in labels}
-    if len(labels) > 1 and all(map(is_picture, labels)) and not any(map(is_picture, images)):
+    if len(labels) > 1 and all(map(is_picture, labels)) and not any(map(is_picture, images.values())):
         raise DataError(
-            f"{labels[0].parent}: {len(labels)} pictures as the label of {images[0]}, which is a volume; "
-            "expected one file for each label; join the slices, in the order of the scan's, to a volume on "
-            f"its grid, or {REMEDY}"
+            f"{labels[0].parent}: {len(labels)} pictures as the label of {min(images.values())}, which is a "
+            "volume; expected one file for each label; join the slices, in the order of the scan's, to a "
+            f"volume on its grid, or {REMEDY}"
         )
     return case
 
