@@ -184,7 +184,7 @@ class TestScansToPredict:
             touch(*(tmp_path / f"{i}" / name for name in ("pre/FLAIR.nii.gz", "pre/T1.nii.gz", "wmh.nii.gz")))
         with pytest.raises(DataError, match=r"wmh.nii.gz: lies beside pre with more images, .*; name the"):
             find_inputs([tmp_path], 1)
-        with pytest.raises(DataError, match=r"called as a label \(the first: wmh.nii.gz\), .*; rename"):
+        with pytest.raises(DataError, match=r"lies beside pre with more images: where it is the label"):
             find_dataset(tmp_path)
 
     def test_a_label_in_a_folder_of_its_own_is_none(self, tmp_path: Path) -> None:

@@ -158,15 +158,16 @@ class TestAdvice:
         assert len(people(sides)) == 3
 
     def test_a_label_beside_two_folders_of_images(self, tmp_path: Path) -> None:
-        public_sets.wmh(tmp_path)
+        data, asked = tmp_path / "data", ("--images", "pre", "--ignore-label", "2")
+        public_sets.wmh(data)
         with pytest.raises(DataError, match=r"wmh.nii.gz lies beside orig, pre .* with `images`"):
-            find_dataset(tmp_path)
-        found = find_dataset(tmp_path, images=Path("pre"))
+            find_dataset(data)
+        found = find_dataset(data, images=Path("pre"))
         assert found.channel_names == ("3DT1", "FLAIR", "T1") and len(found.cases) == len(people(found)) == 6
         assert {case.label.name for case in found.cases if case.label} == {"wmh.nii.gz"}
         assert {path.parent.name for case in found.cases for path in case.images} == {"pre"}
-        said = call("check", tmp_path, "--images", "pre", "--ignore-label", "2", "--no-timing").output
-        assert "6 labelled cases of 6 groups" in said
+        assert "6 labelled cases of 6 groups" in call("check", data, *asked, "--no-timing").output
+        call("train", data, *asked, "-o", tmp_path / "run", *SHORT)
 
     def test_several_folders_of_images_and_many_observers(self, tmp_path: Path) -> None:
         public_sets.msseg(tmp_path)

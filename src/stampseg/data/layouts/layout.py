@@ -108,9 +108,11 @@ def _of_case_folders(folder: Path, images: Path | None, masks: Path | None) -> R
     """
     if images is None and (roles := labelled_entries(find_case_folders(folder, masks))):
         return roles
-    if any(name is not None and (folder / name).is_dir() for name in (images, masks)):
+    root, given = folder.absolute(), [name for name in (images, masks) if name is not None]
+    if any((root / name).is_dir() or not (root / name).is_relative_to(root) for name in given):
         return None
-    return roles_by_kind(folder, *(None if name is None else str(name) for name in (images, masks)))
+    inner = (None if name is None else str((root / name).relative_to(root)) for name in (images, masks))
+    return roles_by_kind(folder, *inner)
 
 
 def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, Any]) -> Listing:
