@@ -92,10 +92,10 @@ def _cases(root: Path) -> dict[Parts, _Case]:
 
 
 def _places(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
-    """Folders that hold images, or are one, with these."""
+    """Folders that hold images, or are one in a folder that is not called as of images, with these."""
     for inner in folders_in(folder):
         if series_format(inner) and not any(is_mask_folder(path.name) for path in inner.rglob("*/")):
-            yield inner, [inner]
+            yield (folder if is_image_folder(folder.name) else inner), [inner]
             continue
         if files := without_previews([path for path in list_images(inner) if path.is_file()]):
             yield inner, files
