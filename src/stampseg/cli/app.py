@@ -33,7 +33,7 @@ EMPTY = re.compile("(--[a-z-]+=)?")
 class _Commands(TyperGroup):
     """All commands. An empty argument is refused: a variable of a shell that is not set became one."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As those of any group."""
         for before, word in pairwise(["", *args]):
             if EMPTY.fullmatch(word):

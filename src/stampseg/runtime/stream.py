@@ -174,8 +174,8 @@ def _write(
     seconds = job.seconds + time.perf_counter() - start
     counts = tuple(voxels.tolist())
     return Written(
-        path, case.images[0], job.header, counts, job.dropped, changed, seconds, job.remarks, assessed,
-        probabilities=probabilities, absurd=tuple(absurd), content=job.content,
+        path, case.images[0], case.id, job.header, counts, job.dropped, changed, seconds, job.remarks,
+        assessed=assessed, probabilities=probabilities, absurd=tuple(absurd), content=job.content,
     )  # fmt: skip
 
 

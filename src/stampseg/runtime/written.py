@@ -19,6 +19,7 @@ class Written:
     Attributes:
         path: of the mask.
         image: its first file.
+        case: its id.
         header: of the image.
         voxels: of each class.
         dropped: pieces left out of it.
@@ -34,6 +35,7 @@ class Written:
 
     path: Path
     image: Path
+    case: str
     header: Header
     voxels: tuple[int, ...]
     dropped: int

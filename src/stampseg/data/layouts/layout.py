@@ -231,7 +231,7 @@ def _way_to_images(data: Path) -> str:
     """What to do with files in the folder itself, or in folders of cases none of which has a label."""
     if any(path.is_file() for path in list_images(data)):
         with suppress(DataError):
-            _pair_folders(data, data)
+            _pair_folders([data], data)
             return "where its own files are images and labels, give . as `images` and as `masks`; "
         return f"where its own files are images and labels, {LIST}; "
     cases = [case for case in find_case_folders(data) if case.images]
