@@ -68,6 +68,26 @@ def test_colours_are_kept_for_rgb_pictures(tmp_path: Path) -> None:
     assert tuple(picture[200, 30]) == (255, 0, 0)
 
 
+def test_labels_are_seen_on_any_colour(tmp_path: Path) -> None:
+    """Over a picture of nearly the label's colour, the fill and the outline were the picture's own."""
+    image = np.empty((3, 48, 48), np.float32)
+    image[:] = np.array([0, 255, 200], np.float32)[:, None, None]
+    image[:, 0, :2] = [[0, 255], [0, 255], [0, 255]]  # what is black and white
+    panel = pixels(save_overlay(tmp_path / "a.png", image, square(5, 40), square(10, 30)))
+    panel = panel[MARGIN : MARGIN + 384, 2 * MARGIN + 384 :]
+    beside, filled = panel[16, 200], panel[160, 160]
+    assert beside.max() == beside.min() and filled[2] - filled[0] > 50
+    row = [tuple(panel[160, column]) for column in range(78, 84)]  # from the fill into the reference
+    assert row[1:5] == [(0, 0, 0), PALETTE[0], PALETTE[0], (0, 0, 0)]
+
+
+def test_a_mask_without_a_reference_is_outlined_itself(tmp_path: Path) -> None:
+    picture = pixels(save_overlay(tmp_path / "a.png", np.zeros((1, 48, 48), np.float32), square(10, 30)))
+    panel = picture[MARGIN:, 2 * MARGIN + 384 :]
+    assert tuple(panel[80, 160]) == tuple(panel[81, 160]) == PALETTE[0]
+    assert 0 < panel[160, 160][2] < PALETTE[0][2]
+
+
 def test_a_volume_shows_its_fullest_slices_in_true_proportions(tmp_path: Path) -> None:
     image = np.zeros((2, 20, 30, 10), np.float32)
     image[0, 5:8, 12, 3] = 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def splits(folder: Path) -> dict[str, set[str]]:
 def test_the_network_keeps_its_size_and_learns_from_all(run: Path, data: Path, tmp_path: Path) -> None:
     said = call("train", data / "new", "--from", run, "-o", tmp_path / "more", *SHORT).output
     assert "6 labelled cases added" in said
+    assert re.search(r"^the trained network of [\d,]+ parameters, \d+ steps", said, re.MULTILINE)
     before, now = splits(run), splits(tmp_path / "more")
     assert now == {**before, "training": before["training"] | set(NEW)}
     old, new = (read_description(place / "model.safetensors") for place in (run, tmp_path / "more"))

@@ -60,7 +60,7 @@ def save_overlay(
 ) -> Path:
     """Write a PNG of a case; 0 in the label maps is background.
 
-    A picture is shown plain and with its labels; a volume as the three orthogonal slices with the
+    A picture is shown plain and, in grey, with its labels; a volume as the three orthogonal slices with the
     largest labelled area, the second axis of each slice upwards (anterior and superior for RAS).
     The caption has the title and, with a reference, the Dice of each class.
 
@@ -237,16 +237,19 @@ def to_rgb(image: np.ndarray, window: tuple[float, float]) -> np.ndarray:
 
 def _draw(panel: _Panel, colours: Mapping[int, tuple[int, int, int]]) -> Image.Image:
     picture = Image.fromarray(panel.image).resize(panel.size, Image.Resampling.BICUBIC)
+    picture = picture.convert("L").convert("RGB")  # on red or green a label's colour is another, or lost
     canvas = np.asarray(picture, dtype=np.float32).copy()
     for value, colour in colours.items():
         filled = _enlarge(panel.prediction == value, panel.size)
         canvas[filled] += _OPACITY * (np.array(colour, dtype=np.float32) - canvas[filled])
-    if panel.reference is not None:
-        for value, colour in colours.items():
-            mask = _enlarge(panel.reference == value, panel.size)
-            dark, line = (mask & ~_eroded(mask, width) for width in (3, 2))
-            canvas[dark] = 0  # a black inner rim keeps the line visible on a fill of its own colour
-            canvas[line] = colour
+    outlined = panel.prediction if panel.reference is None else panel.reference
+    fill = _enlarge(panel.prediction != 0, panel.size)
+    for value, colour in colours.items():
+        mask = _enlarge(outlined == value, panel.size)
+        line = mask & ~_eroded(mask, 2)
+        if panel.reference is not None:  # black rims keep it visible on a fill of its own colour
+            canvas[(mask & ~_eroded(mask, 3)) | (fill & ~mask & ~_eroded(~mask, 1))] = 0
+        canvas[line] = colour
     drawn = Image.fromarray(canvas.astype(np.uint8))
     if panel.compass and min(panel.size) >= _ROOM:
         _write_compass(drawn, panel.compass)
