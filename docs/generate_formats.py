@@ -22,6 +22,8 @@ MEANING = """\
   and must be the same in all masks; any other stands for its colours.
 - Masks may be drawn in colours, each colour a class. What is transparent is background; a mask of black on transparent
   is refused.
+- A mask stored as JPEG is read where it is black and white, as what is brighter than half, and refused otherwise: its blur
+  makes other values out of classes.
 - Names of classes are those of dataset.json, else those in the label file itself (DICOM-SEG, Slicer's `.seg.nrrd`), else
   `label_7` for value 7 (`foreground` where 1 or 255 is the only one). A value with another name in another file is refused.
 - Values go up to 4294967295, as far as the masks' file type holds them: PNG to 65535. Floats may have rounded what is

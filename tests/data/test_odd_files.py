@@ -142,7 +142,7 @@ def test_an_analyze_image_has_no_place_unless_it_says_so(tmp_path: Path) -> None
 
 
 def test_a_mask_that_is_a_jpeg_under_another_name_is_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(tmp_path / "a.png", "JPEG")
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 120).save(tmp_path / "a.png", "JPEG")
     assert read_image([tmp_path / "a.png"]).array.shape == (1, 32, 32)
     with pytest.raises(DataError, match=r"a.png: is a JPEG, whatever its name says: .*; save masks as PNG"):
         read_label(tmp_path / "a.png")

@@ -337,6 +337,21 @@ class TestPictures:
         with pytest.raises(DataError, match=r"a.jpg: a mask stored as JPEG .* save masks as PNG"):
             read_label(tmp_path / "a.jpg")
 
+    @pytest.mark.parametrize("mode", ["L", "RGB"])
+    def test_jpeg_masks_in_black_and_white_lose_their_blur(self, tmp_path: Path, mode: str) -> None:
+        rows, columns = np.mgrid[:90, :100]
+        for name, drawn in (("disc", (rows - 40) ** 2 + (columns - 50) ** 2 < 900), ("none", rows < 0)):
+            mask = drawn.astype(np.uint8) * 255
+            Image.fromarray(mask).convert(mode).save(tmp_path / f"{name}.jpg", quality=75)
+            np.testing.assert_array_equal(read_label(tmp_path / f"{name}.jpg").array, mask)
+
+    @pytest.mark.parametrize("values", [(0, 1), (0, 2), (0, 120, 240), (0, 127, 255)])
+    def test_jpeg_masks_of_classes_are_refused(self, tmp_path: Path, values: tuple[int, ...]) -> None:
+        classes = np.repeat(np.array(values, np.uint8), 30)[:, None].repeat(40, 1)
+        Image.fromarray(classes).save(tmp_path / "a.jpg", quality=95)
+        with pytest.raises(DataError, match=r"a.jpg: a mask stored as JPEG .* black and white alone;"):
+            read_label(tmp_path / "a.jpg")
+
     @pytest.mark.parametrize("compression", [None, "tiff_lzw", "packbits", "tiff_adobe_deflate"])
     def test_tiff_compressions(self, tmp_path: Path, compression: str | None) -> None:
         colours = voxels((8, 9, 3), "u1")

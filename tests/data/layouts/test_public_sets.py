@@ -88,6 +88,7 @@ def test_a_consensus_goes_before_other_masks(tmp_path: Path) -> None:
         (public_sets.isic, {"ISIC_0000000.jpg": "ISIC_0000000_segmentation.png"}),
         (public_sets.ham10000, {f"ISIC_000000{i}.jpg": f"ISIC_000000{i}_segmentation.png" for i in (0, 3)}),
         (public_sets.cvc, {"1.tif": "1.tif"}),
+        (public_sets.kvasir, {"cju0.jpg": "cju0.jpg"}),
         (public_sets.lits, {"volume-0.nii": "segmentation-0.nii"}),
         (public_sets.promise, {"Case00.mhd": "Case00_segmentation.mhd"}),
         (public_sets.sliver, {"liver-orig001.mhd": "liver-seg001.mhd"}),
@@ -102,6 +103,7 @@ def test_images_and_labels_of_folders(
     assert len(found.cases) == len(people(found)) == 4 and not found.unlabelled and not found.warnings
     names = {case.images[0].name: case.label.name for case in found.cases if case.label}
     assert pairs.items() <= names.items()
+    call("check", tmp_path, "--no-timing")
 
 
 @pytest.mark.parametrize(

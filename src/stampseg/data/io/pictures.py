@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 NO_JPEG_LABELS = (
-    "a mask stored as JPEG has blurred values at every border; expected a lossless file; save masks as PNG "
-    "from their source"
+    "a mask stored as JPEG has blurred values at every border; expected a lossless file, or black and white "
+    "alone; save masks as PNG from their source"
 )
+BLACK, WHITE = 64, 192  # as far as these a JPEG blurs what was 0 or 255
+BETWEEN = 0.01  # of its pixels at the most
 # Colours of some per cent, linear between them: black, orange, white.
 GLOW = ((0, 0, 0, 0), (50, 255, 150, 0), (100, 255, 255, 255))
 GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
@@ -62,14 +64,14 @@ def read_image(path: Path) -> np.ndarray:
 def read_label(path: Path) -> np.ndarray:
     """Label (*S) as shown: what a palette stands for, 0 and 1 of one bit, a grey value, a code per colour.
 
-    What is transparent is 0.
+    What is transparent is 0; of a JPEG in black and white, what is brighter than half is 255.
 
     Raises:
-        DataError: what is named as another type is a JPEG; a PPM whose brightest value is not 255 or 65535.
+        DataError: a JPEG that is not black and white; a PPM whose brightest value is not 255 or 65535.
     """
     with open_picture(path) as picture:
         if picture.format in ("JPEG", "MPO"):
-            raise DataError(f"{path}: is a JPEG, whatever its name says: {NO_JPEG_LABELS}")
+            return as_shown(_black_and_white(picture, path), _orientation(picture))
         if picture.format == "PPM":
             _check_not_stretched(picture, path)
         turned = _orientation(picture)
@@ -177,6 +179,17 @@ def _orientation(picture: ImageFile) -> int:
     return known(picture.getexif().get(ORIENTATION))
 
 
+def _black_and_white(picture: ImageFile, path: Path) -> np.ndarray:
+    """0 and 255 (rows, columns) of a JPEG that holds nothing else, but for blur."""
+    colours = np.asarray(picture.convert("RGB"))
+    least, most = colours.min(2), colours.max(2)
+    clear = (most < BLACK) | (least >= WHITE)
+    if clear.mean() < 1 - BETWEEN or 0 < most.max() < WHITE:
+        named = "" if path.suffix.lower() in (".jpg", ".jpeg") else "is a JPEG, whatever its name says: "
+        raise DataError(f"{path}: {named}{NO_JPEG_LABELS}")
+    return np.where(most >= 128, 255, 0).astype(np.uint8)
+
+
 def _check_not_stretched(picture: ImageFile, path: Path) -> None:
     """Pillow stretches a PPM to the whole range by the brightest value that its header states."""
     brightest = {tile.args[-1] for tile in picture.tile if isinstance(tile.args, tuple)}
@@ -243,7 +256,7 @@ FORMATS = (
         module="PIL",
         read_header=read_header,
         read_image=read_image,
-        no_labels=NO_JPEG_LABELS,
+        read_label=read_label,
         mask_suffix=".png",
     ),
     Format(
