@@ -43,12 +43,12 @@ def no_labels(bench: Bench) -> Commands:
 
 @bad(
     "folder: masks of no known type",
-    Refused(3, r"labels: no label of a known type found, it holds p0\.gif, p1\.gif.*; expected NIfTI"),
+    Refused(3, r"labels: no label of a known type found, it holds p0\.webp, p1\.webp.*; expected NIfTI"),
 )
 def unknown_masks(bench: Bench) -> Commands:
     data = bench.copy(2)
     for path in list((data / "labels").iterdir()):
-        path.rename(path.with_suffix(".gif"))
+        path.rename(path.with_suffix(".webp"))
     return bench.use(data)
 
 
