@@ -40,7 +40,7 @@ def test_the_fit_is_the_isotonic_regression_at_its_points():
         assert found.expected(middle)[0] == pytest.approx(oracle.x[start])
 
 
-@pytest.mark.parametrize(("count", "masks"), [(5, 1), (10, 1), (40, 1), (10, 8)])
+@pytest.mark.parametrize(("count", "masks"), [(9, 1), (10, 1), (40, 1), (10, 8)])
 def test_intervals_hold_as_often_as_they_say_for_a_mask_of_another_person(count, masks):
     rng, inside, levels = np.random.default_rng(2), [], []
     for _ in range(150):
@@ -62,6 +62,33 @@ def several(rng, people, masks):
     }
 
 
+@pytest.mark.parametrize(("count", "has_interval"), [(5, False), (8, False), (9, True)])
+def test_fewer_than_nine_people_make_no_interval(count: int, has_interval: bool) -> None:
+    """Of n people no level above n / (n + 1) can be had: for 90% there must be nine."""
+    found = calibrate(people_of(np.random.default_rng(4), count))
+    assert found is not None and found.has_interval == has_interval
+    assert (found.expected(0.8)[1:] == (0.0, 1.0)) != has_interval and 0.3 < found.expected(0.8)[0] < 0.9
+
+
+def test_masks_without_the_label_have_a_share_of_their_own() -> None:
+    """They have no part in the fit, nor in the interval: a Dice of 0 that is told anyhow would narrow it."""
+    people = people_of(np.random.default_rng(5), 12, noise=0.05)
+    people["0"] = [(people["0"][0][0], 0.0)]
+    empty = {
+        person: [*points, (None, 1.0), (None, 0.0 if person in "37" else 1.0)]
+        for person, points in people.items()
+    }
+    alone, both = calibrate(people), calibrate(empty)
+    assert alone is not None and both is not None
+    counts = {"empty": 24, "missed": 2}
+    assert both == alone.model_copy(update=counts) and (both.found, both.vain, both.people) == (12, 1, 12)
+    assert both.right_if_empty == pytest.approx(22 / 24) and alone.right_if_empty is None
+    few = calibrate({**people, **{person: empty[person] for person in "1234"}})
+    assert few is not None and few.empty == 0
+    never = {person: [(None, 0.0)] if person in "01234567" else points for person, points in people.items()}
+    assert calibrate(never) is None  # found in four people alone
+
+
 def test_few_people_make_no_calibration_and_many_masks_of_one_are_one_person():
     rng = np.random.default_rng(3)
     assert calibrate(people_of(rng, 4)) is None
@@ -77,6 +104,8 @@ def test_few_people_make_no_calibration_and_many_masks_of_one_are_one_person():
         ({"certainty": (0.0, 0.9, 0.5)}, "must rise"),
         ({"dice": (0.0, 0.5, 1.5)}, "from 0 to 1"),
         ({"margin": 2.0}, "margin 2.0 is not within"),
+        ({"found": 3, "vain": 4}, "more masks are wrong than there are"),
+        ({"empty": 3, "missed": 4}, "more masks are wrong than there are"),
     ],
 )
 def test_a_calibration_that_cannot_be(changes, message):
@@ -94,3 +123,9 @@ def test_points_of_another_certainty_are_not_used() -> None:
     assert before.labels == (None, None) and not before.known and before.temperature == 1.5
     now = Calibration(labels=(None, of), source="folds", measure=MEASURE)
     assert now.known and Calibration.model_validate(now.model_dump()) == now
+
+
+def test_a_calibration_of_before_masks_without_the_label_were_counted_is_read() -> None:
+    before = {"certainty": (0.0, 0.5), "dice": (0.0, 0.5), "margin": 0.1, "people": 6, "level": 6 / 7}
+    of = LabelCalibration.model_validate(before)
+    assert (of.found, of.empty, of.right_if_empty, of.has_interval) == (0, 0, None, False)

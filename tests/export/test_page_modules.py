@@ -150,6 +150,32 @@ def test_what_is_said_of_a_mask_is_said_by_predict(tmp_path: Path) -> None:
         wanted = None if trust.expected is None else pytest.approx(list(trust.expected), abs=2e-3)
         assert label["expected"] == wanted
     assert made["labels"][2]["expected"] == [0, 0, 0] and made["labels"][1]["expected"] is None
+    assert [label["words"] for label in made["labels"][1:]] == ["not found", "not found"]
+
+
+def test_nothing_found_and_too_few_people_are_said_as_by_predict(tmp_path: Path) -> None:
+    """One label of six people, one that half of the training cases lack, and one that all of them have."""
+    always = LabelShape(cases=6, size=(1.0, 2.0), pieces=1, at_border=False)
+    shapes = (None, always, always.model_copy(update={"cases": 3}), always)
+    points = LabelCalibration(certainty=(0.2, 0.9), dice=(0.3, 0.8), margin=0.15, people=9)
+    few = points.model_copy(update={"people": 6, "level": 6 / 7})
+    ranges = {"spacing": ((0.1, 9.0),) * 3, "extent": ((1.0, 99.0),) * 3, "values": ()}
+    plan = plan_of(
+        4,
+        calibration=Calibration(labels=(None, few, points, points), source="folds", measure=MEASURE),
+        scans=TrainingScans(**ranges, labels=shapes, cases=6),
+    )
+    volume, seed = volume_of(plan, 64), 64
+    case = as_case(plan, (), volume, tmp_path, seed)
+    case["weights"][2]["bias"] = -100.0
+    (made,) = in_node([case], tmp_path)
+    found = segment_confidently(prepare(volume, plan), plan, scores(case["weights"]))
+    trusts = trust_of(found, plan, volume.header, ()).labels
+    assert [trust.found for trust in trusts] == [True, False, True]
+    words = [label["words"] for label in made["labels"]]
+    assert words == [trust.words for trust in trusts] and words[1] == "nothing found"
+    assert words[0].startswith("0.") and "(" not in words[0] and words[2].endswith(")")
+    assert made["labels"][0]["expected"][1:] == [0, 1] and made["labels"][1]["expected"] is None
 
 
 def test_what_is_to_be_expected_of_regions_is_said_by_predict(tmp_path: Path) -> None:

@@ -40,14 +40,29 @@ def test_each_case_is_calibrated_on_other_people_alone() -> None:
     assert found.expected_as == "expected Dice" and "chose the model" in words_of(found)
     for case in found.cases:
         others = {
-            other.group: [(other.certainty["liver"] or 0.0, (other.per_label or {})["liver"] or 0.0)]
+            other.group: [(other.certainty["liver"], (other.per_label or {})["liver"] or 0.0)]
             for other in given.cases
             if other.group != case.group
         }
         fit = calibrate(others)
         assert fit is not None
-        assert case.expected == pytest.approx(fit.expected(case.certainty["liver"] or 0.0)[0])
+        certainty = case.certainty["liver"]
+        assert case.expected == pytest.approx(0.0 if certainty is None else fit.expected(certainty)[0])
     assert least_expected(found)[0].id == "c0"
+
+
+def test_a_mask_of_nothing_counts_what_such_masks_of_the_others_were_worth() -> None:
+    """Six people whose other slice rightly shows nothing: that of a seventh is missed."""
+    given = findings(8)
+    empty = [
+        Finding(f"e{number}", f"p{number}", None, {"liver": None}, certainty={"liver": None})
+        for number in range(1, 7)
+    ]
+    missed = replace(empty[0], id="missed", group="p7", dice=0.0, per_label={"liver": 0.0})
+    found = with_expected(replace(given, cases=(*given.cases, *empty, missed)))
+    expected = {case.id: case.expected for case in found.cases}
+    assert expected["missed"] == pytest.approx(6 / 7)  # c0 was missed as well
+    assert expected["e1"] is None
 
 
 def test_of_few_people_it_is_certainty() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +14,11 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from scipy.special import entr
 
 from stampseg.core.errors import ConfigError, DataError
-from stampseg.data.calibration import MEASURE, Calibration, LabelCalibration
+from stampseg.data.calibration import MEASURE, Calibration
 from stampseg.data.io.volume import Header
-from stampseg.data.labels.shapes import LabelShape
-from stampseg.data.plan import Plan, TrainingScans
+from stampseg.data.plan import TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.runtime import segmentation
 from stampseg.runtime.confidence import ANGLE, segment_confidently, turned
-from stampseg.runtime.model import OpenModel
 from stampseg.runtime.sliding import segment_windows, softmax
 from stampseg.runtime.trust import (
     Assessed,
@@ -34,33 +30,7 @@ from stampseg.runtime.trust import (
     trust_of,
     write_trust,
 )  # fmt: skip
-
-SHAPE = LabelShape(cases=9, size=(60.0, 90.0), pieces=1, at_border=False)
-CURVE = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.8), margin=0.1, people=9)
-
-
-def plan(patch=(16, 16), **changes):
-    dims = len(patch)
-    values = {
-        "spatial_dims": dims, "in_channels": 1, "label_values": (0, 7), "crop": "none",
-        "orientation": "RAS" if dims == 3 else None, "label_names": ("background", "liver"),
-        "spacing": (1.0,) * dims, "patch_size": patch,
-        "normalization": "min-max", "ct": None, "strides": ((2,) * dims,),
-    }  # fmt: skip
-    return Plan(**{**values, **changes})
-
-
-def bright(windows):
-    """Logits (B, 2, *S): liver where it is bright, the surer the brighter."""
-    lead = 8 * (windows[:, :1] - 0.5)
-    return np.concatenate([-lead, lead], axis=1).astype(np.float32)
-
-
-def disc(shape, radius, middle=None):
-    middle = [(n - 1) / 2 for n in shape] if middle is None else middle
-    grid = np.indices(shape)
-    far = sum((g - m) ** 2 for g, m in zip(grid, middle, strict=True))
-    return (far <= radius**2).astype(np.float32)
+from tests.runtime.bright import CURVE, SHAPE, bright, disc, plan, predict
 
 
 def confident(image, settings, scorer=bright):
@@ -180,18 +150,6 @@ def test_a_turn_keeps_lengths_in_mm():
     assert abs(np.degrees(np.arctan2(direction[1], direction[0]))) % 180 == pytest.approx(10, abs=1.5) or (
         abs(np.degrees(np.arctan2(direction[1], direction[0]))) % 180 == pytest.approx(170, abs=1.5)
     )
-
-
-def predict(folder, monkeypatch, settings, images, **options):
-    monkeypatch.setattr(
-        segmentation, "open_segmenter", lambda *a, **k: OpenModel(settings, lambda: nullcontext(bright))
-    )
-    (folder / "in").mkdir(exist_ok=True)
-    for name, image in images.items():
-        Image.fromarray((255 * image).astype(np.uint8)).save(folder / "in" / f"{name}.png")
-    said = []
-    segmentation.segment(folder / "m", [folder / "in"], folder / "out", echo=said.append, **options).check()
-    return said
 
 
 def settings_of(**changes):

@@ -52,8 +52,17 @@ def test_what_only_one_of_mask_and_label_has_is_a_dice_of_0() -> None:
         *(("right", there, there), ("in vain", there, nothing)),
         *(("missed", nothing, there), ("none", nothing, nothing)),
     ).labels
-    assert {person: points[0][1] for person, points in of.items()} == {"right": 1, "in vain": 0, "missed": 0}
-    assert of["in vain"][0][0] > 0.9 and of["missed"][0][0] == 0
+    dice = {person: points[0][1] for person, points in of.items()}
+    assert dice == {"right": 1, "in vain": 0, "missed": 0, "none": 1}
+    certainty = {person: points[0][0] for person, points in of.items()}
+    assert certainty["in vain"] is not None and certainty["in vain"] > 0.9
+    assert certainty["missed"] is None and certainty["none"] is None
+
+
+def test_nothing_found_is_right_only_where_the_whole_case_has_a_label() -> None:
+    part, nothing = PLAN.unknown_class * square(4, 8), square(0, 0)
+    (of,) = measured(("unknown", nothing, part), ("missed", nothing, part + square(9, 11))).labels
+    assert of == {"missed": [(None, 0.0)]}
 
 
 def test_what_is_found_where_nobody_said_what_is_there_says_nothing() -> None:
@@ -68,3 +77,4 @@ def test_people_without_the_label_are_part_of_the_calibration() -> None:
     found = calibration_of(measured(*cases), "validation")
     assert found is not None and found.labels[1] is not None
     assert found.labels[1].dice[-1] == pytest.approx(0.5) and found.labels[1].people == 6
+    assert (found.labels[1].found, found.labels[1].vain) == (6, 3)

@@ -12,9 +12,7 @@ from ..core.options import Options
 
 MEASURE = 2  # what `certainty` is; 1 was without the entropy (see runtime/confidence.py)
 LEAST_PEOPLE = 5  # of whom a label's calibration is made
-LEVEL = (
-    0.9  # of the intervals: so many masks of other people lie within, where nine people or more were left out
-)
+LEVEL = 0.9  # of the intervals: so many masks of other people lie within
 
 
 class LabelCalibration(Options):
@@ -23,8 +21,12 @@ class LabelCalibration(Options):
     Attributes:
         certainty, dice: the points, from 0 on.
         margin: what the interval reaches to either side.
-        people: who were left out and hold the label.
-        level: share of other people's masks that the interval holds; n of n + 1 where people are few.
+        people: who were left out, and in whom the label was found.
+        level: share of other people's masks that the largest residual is known to hold: n of n + 1.
+        found: their masks in which the label was found.
+        vain: of these, false alarms: nothing of what was found is there.
+        empty: masks in which it was not found; 0 where they are of fewer than `LEAST_PEOPLE`, or not known.
+        missed: of these, those whose scan holds the label.
     """
 
     certainty: tuple[float, ...]
@@ -32,6 +34,10 @@ class LabelCalibration(Options):
     margin: float
     people: int
     level: float = LEVEL
+    found: int = Field(0, ge=0)
+    vain: int = Field(0, ge=0)
+    empty: int = Field(0, ge=0)
+    missed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _rises(self) -> LabelCalibration:
@@ -42,11 +48,28 @@ class LabelCalibration(Options):
                 raise ValueError("certainty and dice must rise")
         if not 0 <= self.margin <= 1:
             raise ValueError(f"margin {self.margin} is not within 0 and 1")
+        if self.vain > self.found or self.missed > self.empty:
+            raise ValueError("more masks are wrong than there are")
         return self
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether people are enough for one: of n, no level above n / (n + 1) can be had."""
+        return self.level >= LEVEL
+
+    @property
+    def right_if_empty(self) -> float | None:
+        """Share of masks without the label whose scan does not hold it: the Dice to be expected of them."""
+        return 1 - self.missed / self.empty if self.empty else None
+
     def expected(self, certainty: float) -> tuple[float, float, float]:
-        """Dice that is to be expected, and the ends of its interval."""
+        """Dice that is to be expected where the label was found, and the ends of its interval.
+
+        These are 0 and 1 where people are too few for an interval.
+        """
         dice = float(np.interp(certainty, self.certainty, self.dice))
+        if not self.has_interval:
+            return dice, 0.0, 1.0
         return dice, max(dice - self.margin, 0.0), min(dice + self.margin, 1.0)
 
 

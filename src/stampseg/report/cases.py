@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
+from ..data.labels.regions import in_classes
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits.split import SplitCase
 from ..evaluation.false_positives import FalsePositives
@@ -35,7 +36,7 @@ class Finding:
         per_label: Dice by label name; None where the case does not hold the label.
         hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels, or None.
         false_positive: volume predicted of the labels that the case does not hold, in ml or pixels.
-        certainty: of the network, by label name; None where it sees nothing of the label.
+        certainty: of the network, by label name; None where its mask holds nothing of the label.
         expected: what was to be expected of the mask (see `Findings.expected_as`), or None.
         problem: why there is no Dice, or "".
         view: pictures, or None.
@@ -178,7 +179,8 @@ def _finding(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: 
         hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in pair.rows},
         false_positive={row.label: row.predicted_volume for row in pair.rows if row.absent},
         certainty={
-            name: certainty for (name, _), certainty in zip(plan.structures, pair.certainty[1:], strict=True)
+            name: (certainty or 0.0) if in_classes(pair.prediction, classes).any() else None
+            for (name, classes), certainty in zip(plan.structures, pair.certainty[1:], strict=True)
         },
         view=_view(pair, len(plan.label_values), most),
     )

@@ -38,24 +38,31 @@ def _person(case: Finding) -> str:
     return case.group or case.id
 
 
-def _points(cases: Sequence[Finding], label: str, but: str) -> dict[str, list[tuple[float, float]]]:
-    """Certainty and Dice of a label, of all people but one."""
-    found: dict[str, list[tuple[float, float]]] = {}
+def _points(cases: Sequence[Finding], label: str, but: str) -> dict[str, list[tuple[float | None, float]]]:
+    """Certainty and Dice of a label, of all people but one; 1 where it is in neither mask nor case."""
+    points: dict[str, list[tuple[float | None, float]]] = {}
     for case in cases:
-        certainty, dice = (case.certainty or {}).get(label), (case.per_label or {}).get(label)
-        if _person(case) != but and (certainty is not None or dice is not None):
-            found.setdefault(_person(case), []).append((certainty or 0.0, dice or 0.0))
-    return found
+        certainty, dice = case.certainty.get(label), (case.per_label or {}).get(label)
+        if _person(case) != but:
+            right = certainty is None and dice is None
+            points.setdefault(_person(case), []).append((certainty, 1.0 if right else dice or 0.0))
+    return points
 
 
 def _expected(case: Finding, fits: dict[tuple[str, str], LabelCalibration | None]) -> float | None:
-    """Mean over the labels that the case holds or the network sees; one that it does not see counts 0."""
+    """Mean over the labels that the case holds or the network finds.
+
+    One that it does not find counts what such masks of the others were worth, or 0.
+    """
     values = []
-    for label, certainty in (case.certainty or {}).items():
+    for label, certainty in case.certainty.items():
         if certainty is None and (case.per_label or {}).get(label) is None:
             continue
         fit = fits.get((label, _person(case)))
-        values.append((certainty or 0.0) if fit is None else fit.expected(certainty or 0.0)[0])
+        if certainty is None:
+            values.append(0.0 if fit is None else fit.right_if_empty or 0.0)
+        else:
+            values.append(certainty if fit is None else fit.expected(certainty)[0])
     return sum(values) / len(values) if values else None
 
 

@@ -50,7 +50,8 @@ class Suggestion:
     Attributes:
         case: its image.
         draft: the mask to correct.
-        figure: Dice to be expected of the draft's worst label, or its certainty.
+        figure: Dice to be expected of the draft's worst label, or its certainty; of a draft of nothing, the
+            share of such masks of other people that were right, or of the training cases that lack the label.
         calibrated: whether it is the former.
         reason: why it was chosen, in words.
     """
@@ -68,6 +69,7 @@ class _Seen:
     figure: float
     look: np.ndarray
     flags: tuple[str, ...]
+    is_empty: bool
 
 
 def suggest(
@@ -257,22 +259,25 @@ def _look_at(
             mask = postprocessed(found.mask, opened.steps, volume.header.spacing)
             unlike = remarks(volume, opened.plan)
             trust = trust_of(replace(found, mask=mask), opened.plan, volume.header, unlike)
-            seen.append(_Seen(case, trust.lowest, look(prepared.image).ravel(), trust.flags))
+            appearance = look(prepared.image).ravel()
+            seen.append(_Seen(case, trust.lowest, appearance, trust.flags, trust.is_empty))
     return seen, failures
 
 
 def _summary(seen: Sequence[_Seen], plan: Plan, labelled: int) -> str:
     """What was looked at, in a line."""
-    figures = sorted(one.figure for one in seen)
+    figures = sorted(one.figure for one in seen if not one.is_empty)
+    empty = len(seen) - len(figures)
+    nothing = [f"nothing found in {empty}"] if empty else []
     what = "expected Dice" if plan.is_calibrated else "certainty"
     people = len({one.case.group for one in seen})
     of = f" of {people} people" if people < len(seen) else ""
     known = f"; {labelled} labelled already, and left out" if labelled else ""
     flagged = sum(bool(one.flags) for one in seen)
-    return (
-        f"{counted(len(seen), 'scan')}{of} looked at{known}: {what} {figures[0]:.2f} to {figures[-1]:.2f}, "
-        f"middle {figures[len(figures) // 2]:.2f}; {flagged} with something unusual"
-    )
+    middle = figures[len(figures) // 2] if figures else 0.0
+    ranges = [f"{what} {figures[0]:.2f} to {figures[-1]:.2f}, middle {middle:.2f}"] if figures else []
+    told = "; ".join([*ranges, *nothing, f"{flagged} with something unusual"])
+    return f"{counted(len(seen), 'scan')}{of} looked at{known}: {told}"
 
 
 def _look_of(case: Case, plan: Plan) -> np.ndarray | None:
@@ -283,7 +288,8 @@ def _look_of(case: Case, plan: Plan) -> np.ndarray | None:
 
 
 def _reason(one: _Seen, chosen: Chosen, calibrated: bool, anchored: bool) -> str:
-    said = [f"{'expected Dice' if calibrated else 'certainty'} {one.figure:.2f}"]
+    figure = f"{'expected Dice' if calibrated else 'certainty'} {one.figure:.2f}"
+    said = ["nothing found" if one.is_empty else figure]
     if chosen.like:
         said.append(f"stands for {counted(chosen.like, 'other')}")
     if chosen.distance >= FAR:

@@ -15,7 +15,7 @@ import numpy as np
 from ..core.errors import ConfigError, StampsegError, one_line
 from ..core.files import write_text
 from ..core.text import counted, csv_text, some
-from ..data.calibration import MEASURE
+from ..data.calibration import LEVEL, MEASURE
 from ..data.cases import Case
 from ..data.io.formats import stem_of
 from ..data.io.readers import UNCERTAINTY
@@ -43,30 +43,41 @@ class LabelTrust:
 
     Attributes:
         certainty: 0 to 1; None where the label is in neither the mask nor the turned views'.
-        expected: Dice, and the ends of its interval; None where the model has no calibration for it.
+        expected: Dice, and the ends of its interval, 0 and 1 where people are too few for one; None where the
+            label is not found, or the model has no calibration for it.
         missing: nothing of it was found, and every training case has it.
+        found: whether the mask holds it.
+        right: where it is not found: the share of such masks of other people that were right, if it is known.
+        absent: share of the training cases that lack it.
+        has_interval: whether people were enough for one.
     """
 
     name: str
     certainty: float | None
     expected: tuple[float, float, float] | None
     missing: bool = False
+    found: bool = True
+    right: float | None = None
+    absent: float = 0.0
+    has_interval: bool = True
 
     @property
     def figure(self) -> float | None:
-        """What masks are sorted by."""
+        """What masks are sorted by; None where nothing was found and nothing is known of such masks."""
         if self.missing:
             return 0.0
+        if not self.found:
+            return self.right
         return self.certainty if self.expected is None else self.expected[0]
 
     @property
     def words(self) -> str:
-        """`0.91 (0.84 to 0.96)`, `certainty 0.93`, `not found`."""
-        if self.missing:
-            return "not found"
+        """`0.91 (0.84 to 0.96)`, `0.91`, `certainty 0.93`, `not found`, `nothing found`."""
+        if not self.found:
+            return "not found" if self.missing else "nothing found"
         if self.expected is None:
             return f"certainty {self.certainty:.2f}"
-        return "{:.2f} ({:.2f} to {:.2f})".format(*self.expected)
+        return ("{:.2f} ({:.2f} to {:.2f})" if self.has_interval else "{:.2f}").format(*self.expected)
 
 
 @dataclass(frozen=True)
@@ -82,10 +93,25 @@ class Trust:
     flags: tuple[str, ...]
 
     @property
+    def worst(self) -> tuple[float, LabelTrust] | None:
+        """The least that is to be expected, and its label; None where nothing was found and is known."""
+        figures = [(label.figure, label) for label in self.labels if label.figure is not None]
+        return min(figures, key=lambda one: one[0], default=None)
+
+    @property
     def lowest(self) -> float:
-        """Of the label of which least is to be expected; 0 where nothing was found."""
-        figures = [label.figure for label in self.labels if label.figure is not None]
-        return min(figures, default=0.0)
+        """What masks are sorted by: the least that is to be expected.
+
+        Where no more is known of a mask of nothing, it is the share of the training cases that lack the label
+        that most of them have.
+        """
+        worst = self.worst
+        return worst[0] if worst else min((label.absent for label in self.labels), default=0.0)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was found, and some training cases lack it as well."""
+        return not any(label.found or label.missing for label in self.labels)
 
     def flags_of(self, label: LabelTrust) -> list[str]:
         """Those of the image, and of this label."""
@@ -97,13 +123,17 @@ class Trust:
 
     def words(self) -> str:
         """For the line of a mask: `expected Dice 0.91 (0.84 to 0.96)`."""
-        shown = [label for label in self.labels if label.certainty is not None or label.missing]
+        if self.is_empty:
+            return "nothing found"
+        told = [label for label in self.labels if label.found or label.missing]
         texts = [
             label.words if len(self.labels) == 1 else f"{one_line(label.name)} {label.words}"
-            for label in shown
+            for label in told
         ]
-        dice = any(label.expected is not None for label in shown)
-        return f"{'expected Dice ' if dice else ''}{', '.join(texts)}"
+        lacking = [one_line(label.name) for label in self.labels if label not in told]
+        dice = any(label.expected is not None for label in told)
+        nothing = f"; nothing found of {some(lacking)}" if lacking else ""
+        return f"{'expected Dice ' if dice else ''}{', '.join(texts)}{nothing}"
 
 
 @dataclass(frozen=True)
@@ -133,18 +163,29 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     if found.stray > STRAY:
         pieces = counted(found.dropped, "stray piece")
         flags.append(f"{pieces} left out, {found.stray:.0%} of what was found of a label")
-    labels = []
-    for number, (name, classes) in enumerate(plan.structures, 1):
-        certainty = found.certainty[number]
-        shapes = [shape for value in classes if known and (shape := known[value]) is not None]
-        always = any(plan.scans is not None and shape.cases == plan.scans.cases for shape in shapes)
-        of = plan.calibration.labels[number] if plan.calibration is not None else None
-        missing = always and not in_classes(found.mask, classes).any()
-        expected = None if of is None or certainty is None else of.expected(certainty)
-        if missing and of is not None:
-            expected = (0.0, 0.0, 0.0)
-        labels.append(LabelTrust(name, certainty, expected, missing))
-    return Trust(tuple(labels), tuple(flags))
+    return Trust(tuple(_of(found, plan, number) for number in range(1, len(found.certainty))), tuple(flags))
+
+
+def _of(found: Confident, plan: Plan, number: int) -> LabelTrust:
+    """Of a structure of the plan, from 1 on."""
+    name, classes = plan.structures[number - 1]
+    calibration = plan.calibration.labels[number] if plan.calibration is not None else None
+    known = plan.scans.labels if plan.scans is not None else ()
+    shapes = [shape for value in classes if known and (shape := known[value]) is not None]
+    holding, cases = max((shape.cases for shape in shapes), default=0), plan.scans.cases if plan.scans else 0
+    certainty, expected, right = found.certainty[number], None, None
+    is_found = bool(in_classes(found.mask, classes).any())
+    missing = not is_found and bool(shapes) and holding == cases
+    if is_found:
+        certainty = certainty or 0.0  # of a speck that the scan's own grid alone shows
+        expected = None if calibration is None else calibration.expected(certainty)
+    elif missing:
+        expected = None if calibration is None else (0.0, 0.0, 0.0)
+    elif calibration is not None:
+        right = calibration.right_if_empty
+    absent = 1 - holding / cases if known and cases else 0.0
+    has_interval = calibration is None or calibration.has_interval
+    return LabelTrust(name, certainty, expected, missing, is_found, right, absent, has_interval)
 
 
 def absurdities(mask: np.ndarray, plan: Plan, header: Header) -> list[str]:
@@ -178,20 +219,34 @@ def check_calibrated(plan: Plan, least: float | None) -> None:
     if unknown:
         raise ConfigError(
             f"`fail_below` {least:g}: of {some(unknown)} the model does not know its Dice on people it has "
-            "not seen, as fewer than five of them hold it; leave it out"
+            "not seen, as it found it in fewer than five of them; leave it out"
         )
 
 
 def source_of(plan: Plan) -> str:
-    """On whom the expected Dice rests, in a sentence."""
-    known = plan.calibration
-    labels = [of for of in known.labels if of is not None] if known is not None else []
-    if known is None or not labels:
+    """On whom the expected Dice rests, and how often a label was found in vain or missed, in a sentence."""
+    calibration = plan.calibration
+    named = zip(plan.structures, calibration.labels[1:], strict=True) if calibration is not None else ()
+    labels = [(one_line(name), of) for (name, _), of in named if of is not None]
+    if calibration is None or not labels:
         return f"certainty ranks these masks and is no Dice: {_why_unknown(plan)}"
-    people = min(of.people for of in labels)
-    kind = "of the folds" if known.source == "folds" else "who validated, and by whom the model was chosen"
-    level = min(of.level for of in labels)
-    return f"expected Dice, with intervals of {level:.0%}, by {people} people {kind}"
+    people = min(of.people for _, of in labels)
+    kind = (
+        "of the folds" if calibration.source == "folds" else "who validated, and by whom the model was chosen"
+    )
+    few = [name for name, of in labels if not of.has_interval]
+    if len(few) == len(labels):
+        told = f"expected Dice, by {people} people {kind}: too few for an interval of {LEVEL:.0%}"
+    else:
+        without = f" (but of {some(few, 3)}: too few people)" if few else ""
+        told = f"expected Dice, with intervals of {LEVEL:.0%}{without}, by {people} people {kind}"
+    wrong = [
+        f"{name} was a false alarm in {of.vain} of {counted(of.found, 'mask')} with it"
+        + (f", and missed in {of.missed} of {of.empty} without" if of.empty else "")
+        for name, of in labels
+        if of.vain or of.missed
+    ]
+    return "; ".join([told, *([f"of theirs, {some(wrong, 3)}"] if wrong else [])])
 
 
 def _why_unknown(plan: Plan) -> str:
@@ -199,8 +254,8 @@ def _why_unknown(plan: Plan) -> str:
     if plan.calibration is not None and plan.calibration.measure != MEASURE:
         return "what the model knows of its Dice was measured by another version of stampseg (train it anew)"
     return (
-        "the model was not held against people it had not seen (train with folds, or with five or more "
-        "people who validate)"
+        "the model was not held against people it had not seen, or found the label in fewer than five of "
+        "them (train with folds, or with five or more people who validate)"
     )
 
 
@@ -243,7 +298,7 @@ def summary(rows: Sequence[Assessed], plan: Plan, output: Path) -> list[str]:
     unusual = [row for row in ranked[SHOWN:] if row.trust.flags]  # a network may be sure of what is wrong
     for row in [*ranked[:SHOWN], *unusual[:SHOWN]] if len(ranked) > 1 else []:
         why = f"; {'; '.join(row.trust.flags)}" if row.trust.flags else ""
-        lines.append(f"  {one_line(row.mask.name)}  {row.trust.words() or 'nothing found'}{why}")
+        lines.append(f"  {one_line(row.mask.name)}  {row.trust.words()}{why}")
     if len(unusual) > SHOWN:
         lines.append(f"  and {len(unusual) - SHOWN} more with something unusual: see flags in {TABLE}")
     flagged = sum(bool(row.trust.flags) for row in rows)
@@ -253,7 +308,9 @@ def summary(rows: Sequence[Assessed], plan: Plan, output: Path) -> list[str]:
 
 
 def _three(label: LabelTrust) -> tuple[float | None, float | None, float | None]:
-    return (None, None, None) if label.expected is None else label.expected
+    """Dice and the ends of its interval, as far as they are known."""
+    dice, low, high = label.expected or (None, None, None)
+    return (dice, low, high) if label.has_interval else (dice, None, None)
 
 
 def as_json(row: Assessed) -> dict[str, Any]:
@@ -265,9 +322,10 @@ def as_json(row: Assessed) -> dict[str, Any]:
         "flags": list(row.trust.flags),
         "labels": {
             label.name: {
+                "found": label.found,
                 "certainty": label.certainty,
                 "expected_dice": _three(label)[0],
-                "interval": None if label.expected is None else list(label.expected[1:]),
+                "interval": None if _three(label)[1] is None else list(_three(label)[1:]),
             }
             for label in row.trust.labels
         },
@@ -280,12 +338,17 @@ def refuse_untrusted(rows: Sequence[Assessed], least: float | None) -> None:
     Raises:
         UntrustedError: naming the lowest.
     """
-    below = sorted(
-        (row.trust.lowest, row.mask) for row in rows if least is not None and row.trust.lowest < least
-    )
+    below = [
+        (*worst, row.mask)
+        for row in rows
+        if least is not None and (worst := row.trust.worst) and worst[0] < least
+    ]
     if below:
-        (lowest, mask), *_ = below
+        lowest, label, mask = min(below, key=lambda one: (one[0], one[2]))
+        what = f"an expected Dice of {lowest:.2f}"
+        if label.right is not None:
+            what = f"nothing found of {one_line(label.name)}, which was right in {lowest:.0%} of such masks"
         raise UntrustedError(
-            f"{mask}: an expected Dice of {lowest:.2f}, below the {least:g} of `fail_below`, as "
+            f"{mask}: {what}, below the {least:g} of `fail_below`, as "
             f"{counted(len(below), 'mask')} of {len(rows)}; look at them; all are written"
         )

@@ -27,11 +27,12 @@ class Measured:
     """Of people who were left out.
 
     Attributes:
-        labels: of each of the plan's structures, in order: certainty and Dice of each person's masks.
+        labels: of each of the plan's structures, in order: certainty and Dice of each person's masks; where
+            nothing was found the certainty is None, and the Dice 1 if nothing is there.
         heats: how surprising what is there was, of each person's cases.
     """
 
-    labels: list[dict[str, list[tuple[float, float]]]]
+    labels: list[dict[str, list[tuple[float | None, float]]]]
     heats: dict[str, list[Heat]]
 
 
@@ -40,8 +41,8 @@ def measure(
 ) -> Measured:
     """Certainty and Dice of labelled cases that the network did not learn from, on the working grid.
 
-    A label that is in neither the mask nor the case says nothing; one that is in only one of them has a Dice
-    of 0.
+    A label that is in only one of mask and case has a Dice of 0. Where the mask holds none of it, and part of
+    the case has no label, nobody knows whether it is there: that says nothing.
     """
     measured = Measured([{} for _ in plan.structures], {})
     with scoring(network, device) as scorer:
@@ -52,13 +53,15 @@ def measure(
             heat = Heat(truth, walking_axis(truth.shape, plan.patch_size), plan.unknown_class)
             found = segment_confidently(working, plan, scorer, listener=heat)
             measured.heats.setdefault(case.group, []).append(heat)
-            found.mask[truth == plan.unknown_class] = 0  # nobody said what is there
+            known = truth != plan.unknown_class  # elsewhere nobody said what is there
             for (_, classes), certainty, of in zip(
                 plan.structures, found.certainty[1:], measured.labels, strict=True
             ):
-                said, there = in_classes(found.mask, classes), in_classes(truth, classes)
-                if said.any() or there.any():
-                    of.setdefault(case.group, []).append((certainty or 0.0, mask_agreement(said, there)))
+                whole, there = in_classes(found.mask, classes), in_classes(truth, classes)
+                said = whole & known
+                if known.all() or said.any() or there.any():
+                    sure = (certainty or 0.0) if whole.any() else None
+                    of.setdefault(case.group, []).append((sure, mask_agreement(said, there)))
     return measured
 
 
@@ -75,7 +78,7 @@ def joined(parts: Iterable[Measured]) -> Measured:
 
 
 def calibration_of(measured: Measured, source: Literal["folds", "validation"]) -> Calibration | None:
-    """The calibration of all labels; None where too few people hold any of them."""
+    """The calibration of all labels; None where too few people have any of them found."""
     labels = [calibrate(people) for people in measured.labels]
     if not any(labels):
         return None

@@ -5,6 +5,7 @@ import { decided, structuresOf, totals } from "./regions.mjs";
 
 export const ANGLE = (10 * Math.PI) / 180;
 const SURE = 1e-6; // probability below which a voxel has no entropy
+const LEVEL = 0.9; // of the intervals
 
 // A scorer of windows turned in the plane of the finest voxels, its scores turned back.
 export function turnedScorer(scorer, plan, angle) {
@@ -115,11 +116,17 @@ function entropyOf(classes, view, area, i) {
   return p > SURE && p < 1 - SURE ? -(p * Math.log(p) + (1 - p) * Math.log1p(-p)) : 0;
 }
 
-// Dice that is to be expected of a label and the ends of its interval; null where the model does not know.
+// Dice that is to be expected of a label that was found and the ends of its interval; null where the model does
+// not know. The ends are 0 and 1 where people are too few for an interval.
 export function expectedDice(calibration, certainty) {
-  if (!calibration || certainty === null) return null;
+  if (!calibration) return null;
   const dice = interpolated(certainty, calibration.certainty, calibration.dice);
+  if (!hasInterval(calibration)) return [dice, 0, 1];
   return [dice, Math.max(dice - calibration.margin, 0), Math.min(dice + calibration.margin, 1)];
+}
+
+export function hasInterval({ level }) {
+  return level >= LEVEL;
 }
 
 function interpolated(x, places, values) {

@@ -137,10 +137,10 @@ function showPlace({ words, value, label }) {
 
 function showLabels(labels) {
   find("labels").replaceChildren(...labels.map(labelRow));
-  find("expected-note").hidden = !labels.some((label) => label.expected);
+  find("expected-note").hidden = !labels.some(({ words }) => words);
 }
 
-function labelRow({ name, value, voxels, size, expected }) {
+function labelRow({ name, value, voxels, size, words }) {
   const row = element("tr");
   const box = Object.assign(element("input"), { type: "checkbox", checked: true });
   box.addEventListener("change", () => {
@@ -157,14 +157,8 @@ function labelRow({ name, value, voxels, size, expected }) {
   head.append(label);
   const amount = isPicture ? `${voxels.toLocaleString("en")} px` : `${(size / 1000).toFixed(size < 10000 ? 3 : 1)} ml`;
   row.append(head, element("td", amount));
-  if (expectsDice) row.append(element("td", expectedWords(expected)));
+  if (expectsDice) row.append(element("td", words ?? "not known"));
   return row;
-}
-
-function expectedWords(expected) {
-  if (!expected) return "not known";
-  const [dice, low, high] = expected.map((value) => value.toFixed(2));
-  return `${dice} (${low} to ${high})`;
 }
 
 // Sliders of darkest and brightest value, over the range of what is shown.

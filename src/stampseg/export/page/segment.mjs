@@ -1,5 +1,5 @@
 // From a volume to its mask on its own grid, and what is said of it: the same as `stampseg predict`.
-import { Agreement, ANGLE, expectedDice, turnedScorer } from "./confidence.mjs";
+import { Agreement, ANGLE, expectedDice, hasInterval, turnedScorer } from "./confidence.mjs";
 import { remarks } from "./likeness.mjs";
 import { keepSurest } from "./pieces.mjs";
 import { postprocess } from "./postprocess.mjs";
@@ -65,7 +65,17 @@ function labelsOf(mask, plan, voxel, agreement) {
     const calibration = plan.calibration && plan.calibration.labels[index + 1];
     const certainty = agreement ? agreement.certainty(index + 1) : null;
     const missing = !voxels && classes.some((value) => isInAll(plan, value));
-    const expected = agreement && missing && calibration ? [0, 0, 0] : expectedDice(calibration, certainty);
-    return { name, value: written, voxels, size: voxels * voxel, certainty, expected };
+    const figures = voxels ? expectedDice(calibration, certainty ?? 0) : missing && calibration ? [0, 0, 0] : null;
+    const expected = agreement ? figures : null;
+    const words = agreement ? wordsOf(voxels, missing, expected, calibration) : null;
+    return { name, value: written, voxels, size: voxels * voxel, certainty, expected, words };
   });
+}
+
+// What is said of a label, as by `predict`; null where nobody knows what to expect.
+function wordsOf(voxels, missing, expected, calibration) {
+  if (!voxels) return missing ? "not found" : "nothing found";
+  if (!expected) return null;
+  const [dice, low, high] = expected.map((value) => value.toFixed(2));
+  return hasInterval(calibration) ? `${dice} (${low} to ${high})` : dice;
 }
