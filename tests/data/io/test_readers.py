@@ -337,6 +337,14 @@ class TestPictures:
         with pytest.raises(DataError, match=r"a.jpg: a mask stored as JPEG .* save masks as PNG"):
             read_label(tmp_path / "a.jpg")
 
+    def test_a_small_grey_class_of_a_jpeg_mask_is_not_made_black_or_white(self, tmp_path: Path) -> None:
+        rows, columns = np.mgrid[:300, :300]
+        mask = ((rows - 200) ** 2 + (columns - 200) ** 2 < 60**2).astype(np.uint8) * 255
+        mask[(rows - 50) ** 2 + (columns - 50) ** 2 <= 9] = 127
+        Image.fromarray(mask).save(tmp_path / "a.jpg")
+        with pytest.raises(DataError, match=r"a.jpg: a mask stored as JPEG .* black and white alone"):
+            read_label(tmp_path / "a.jpg")
+
     @pytest.mark.parametrize("mode", ["L", "RGB"])
     def test_jpeg_masks_in_black_and_white_lose_their_blur(self, tmp_path: Path, mode: str) -> None:
         rows, columns = np.mgrid[:90, :100]

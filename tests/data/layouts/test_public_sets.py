@@ -144,7 +144,9 @@ class TestAdvice:
 
     def test_two_observers_in_the_folder_of_the_images(self, tmp_path: Path) -> None:
         public_sets.chase(tmp_path)
-        with pytest.raises(DataError, match="list them in a CSV"):  # two of each image: no pairs by themselves
+        with pytest.raises(
+            DataError, match="list them in a CSV"
+        ):  # two of each image: no pairs by themselves
             find_dataset(tmp_path)
         with pytest.raises(DataError, match=r"'_1stHO' \(6 files\) or '_2ndHO' .*put each kind in a folder"):
             find_dataset(tmp_path, images=Path(), masks=Path())

@@ -180,11 +180,14 @@ def _orientation(picture: ImageFile) -> int:
 
 
 def _black_and_white(picture: ImageFile, path: Path) -> np.ndarray:
-    """0 and 255 (rows, columns) of a JPEG that holds nothing else, but for blur."""
+    """0 and 255 (rows, columns) of a JPEG that holds nothing else, but for borders that are blurred."""
+    from PIL import Image, ImageFilter
+
     colours = np.asarray(picture.convert("RGB"))
     least, most = colours.min(2), colours.max(2)
-    clear = (most < BLACK) | (least >= WHITE)
-    if clear.mean() < 1 - BETWEEN or 0 < most.max() < WHITE:
+    between = (most >= BLACK) & (least < WHITE)
+    wide = Image.fromarray(between.astype(np.uint8)).filter(ImageFilter.MinFilter(3))  # a grey class is wider
+    if between.mean() > BETWEEN or wide.getbbox() or 0 < most.max() < WHITE:
         named = "" if path.suffix.lower() in (".jpg", ".jpeg") else "is a JPEG, whatever its name says: "
         raise DataError(f"{path}: {named}{NO_JPEG_LABELS}")
     return np.where(most >= 128, 255, 0).astype(np.uint8)
