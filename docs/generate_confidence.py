@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from stampseg.evaluation.calibration import LEAST_PEOPLE, calibrate
+from stampseg.data.calibration import LEAST_PEOPLE, LEVEL
+from stampseg.evaluation.calibration import calibrate
 
 RESULTS = Path(__file__).resolve().parent / "results"
 ROWS, FRESH, COST, TARGET = (
@@ -69,8 +70,10 @@ def spearman(of: Sequence[Point], figure: str) -> float | None:
 def after_calibration(of: Sequence[Point]) -> dict[str, float] | None:
     """Mean absolute error and coverage on people who took no part in the calibration, over `SPLITS` splits.
 
-    Ten people calibrate, or all but one where there are fewer than twelve; None where these are too few.
+    Ten people calibrate, or all but one where there are fewer than twelve; None where these are too few. Of
+    masks in which the label was found; where it was not, no Dice is expected.
     """
+    of = [point for point in of if point.volume]
     people = sorted({point.person for point in of})
     count = min(PEOPLE, len(people) - 1)
     if count < LEAST_PEOPLE:
@@ -79,7 +82,7 @@ def after_calibration(of: Sequence[Point]) -> dict[str, float] | None:
     errors, inside, low = [], [], []
     for _ in range(SPLITS):
         chosen = set(rng.permutation(people)[:count].tolist())
-        theirs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        theirs: dict[str, list[tuple[float | None, float]]] = defaultdict(list)
         for point in of:
             if point.person in chosen:
                 theirs[point.person].append((point.ours, point.dice))
@@ -172,7 +175,7 @@ def calibration_table(found: Points) -> tuple[list[str], dict[str, float | None]
     for task, labelled in _sets(found):
         parts = _of(found, task, labelled)
         each = [fit for of in parts if (fit := after_calibration(of)) is not None]
-        raw = mean(abs(point.ours - point.dice) for of in parts for point in of)
+        raw = mean(abs(point.ours - point.dice) for of in parts for point in of if point.volume)
         if not each:
             lines.append(
                 f"| {task} | {labelled} | too few people test | – | – | – | – | {shown(raw, '.3f')} |"
@@ -182,12 +185,14 @@ def calibration_table(found: Points) -> tuple[list[str], dict[str, float | None]
             mean(fit[name] for fit in each) for name in ("error", "coverage", "width", "level")
         )
         means["error"].append(error)
-        full = min(fit["people"] for fit in each) >= PEOPLE
-        if full:
+        people = min(fit["people"] for fit in each)
+        if people >= PEOPLE:
             means["coverage"].append(coverage)
+        interval = (shown(level, ".0%"), shown(coverage, ".0%"), shown(width))
+        stated, held, wide = interval if level >= LEVEL else ("none", "–", "–")
         lines.append(
-            f"| {task} | {labelled} | {min(fit['people'] for fit in each):.0f} people | {shown(level, '.0%')} | {shown(error, '.3f')} | "
-            f"{shown(coverage, '.0%')} | {shown(width)} | {shown(raw, '.3f')} |"
+            f"| {task} | {labelled} | {people:.0f} people | {stated} | {shown(error, '.3f')} | {held} | {wide} | "
+            f"{shown(raw, '.3f')} |"
         )
     worst = max((value for value in means["error"] if value is not None), default=None)
     return lines, {**{name: mean(values) for name, values in means.items()}, "worst": worst}
@@ -342,7 +347,8 @@ def confidence_page(path: Path = ROWS) -> str:
         f"Certainty becomes Dice by people who were left out in training. Here they are **{PEOPLE} of the people who test**, and the figures are of the others, over",
         f"{SPLITS} random splits: this is what labels of ten *more* people give, who do not train; they are no part of the few labels. `--folds` makes the same fit on",
         "the labelled people themselves, at the price of one training for each fold; that was not measured here. Where fewer than twelve people test, all but one calibrate, of",
-        f"n people no interval above n of n + 1 can be had, and below {LEAST_PEOPLE} people there is none.", "", *fit_lines, "",
+        f"n people no level above n of n + 1 can be had, so that below nine people there is no interval of {LEVEL:.0%}; below {LEAST_PEOPLE} people no Dice is expected. Only masks in",
+        "which the label was found are in this table.", "", *fit_lines, "",
         "## Scans of other kinds", "",
         "Changed scans are up to twenty of those that test in each cell. *turned*: by a quarter, while the header says nothing of it; *zoomed*: half as large again in the same field;",
         "*offset*: half of the range of values added; *respaced*: the header tells of voxels of twice the size, or a picture has half the pixels. Any flag counts, and so does a",

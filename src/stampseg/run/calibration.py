@@ -56,7 +56,7 @@ def calibrate_by_folds(
         trusted: `package.module:Class` names whose code the models may use.
 
     Returns:
-        None where fewer than five people hold any label.
+        None where no label is found in five people or more.
     """
     there, device = {case.id: case for case in dataset.cases}, resolve_device(config.device)
     parts = []

@@ -35,8 +35,9 @@ class Segmented:
         mask: (*S) on the image's own grid, with the values that the training labels had.
         affine: 4 x 4, voxel to RAS+ mm; None for pictures.
         spacing: of the voxels, mm; 1 for pictures.
-        expected: of each label, Dice and the ends of its 90% interval; None where the model has no
-            calibration, or nothing of the label was seen. Empty without confidence.
+        expected: of each label, Dice and the ends of its 90% interval, 0 and 1 where fewer than nine people
+            were left out, of whom there is none; None where the model has no calibration, or nothing was
+            found of a label that some training cases lack. Empty without confidence.
         certainty: of each label, 0 to 1; None where nothing of it was seen. Empty without confidence.
         uncertainty: (*S) float32 from 0 to 1, how far the likeliest label's mean probability is from 1; None
             without confidence.

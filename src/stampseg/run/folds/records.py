@@ -65,7 +65,7 @@ class Folds(FileRecord):
         how: what the figures beside a mean are.
         trials: post-processing that was tried on the predictions.
         steps: of it, what is kept; in the model files.
-        calibration: what certainty is worth, in the model files; None of fewer than five people.
+        calibration: what certainty is worth, in the model files; None where it found no label in five people.
     """
 
     words: str
