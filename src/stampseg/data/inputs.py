@@ -73,7 +73,9 @@ def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> 
         return []
     files = list_images(path)
     apart = all(file.is_dir() or is_picture(file) for file in files)
-    below = (find_case_folders(path) or folders_by_kind(path)) if apart else []
+    below = find_case_folders(path) if apart else []
+    if apart and not below and not any(map(os.path.isdir, files)):
+        below = folders_by_kind(path)
     if any(file.is_dir() for file in files):  # studies; among them those with a label beside their series
         below = [case for case in below if any(image.is_dir() for image in case.images.values())]
     if any(file.is_file() for file in files):  # a picture

@@ -287,3 +287,15 @@ def test_a_film_beside_labelled_frames_is_left_out(tmp_path: Path) -> None:
     assert not any("sequence" in path.name for case in found.cases for path in case.files)
     assert len(find_inputs([tmp_path], 1)) == 12
     assert found.warnings[0].startswith("films left out, beside labelled images that are none (6): ")
+
+
+@pytest.mark.parametrize("place", ["images/S1", "DICOM"])
+def test_a_series_and_a_folder_of_its_label(place: str, tmp_path: Path) -> None:
+    for i in (1, 2):
+        public_sets.series(tmp_path / f"p{i}" / place, i)
+        mask(tmp_path / f"p{i}" / "masks" / "seg.nii.gz", i)
+    found = find_dataset(tmp_path)
+    assert [(case.id, case.label.name) for case in found.cases if case.label] == [
+        ("p1", "seg.nii.gz"), ("p2", "seg.nii.gz"),
+    ]  # fmt: skip
+    assert [case.mask_name for case in find_inputs([tmp_path], 1)] == ["p1.nii.gz", "p2.nii.gz"]
