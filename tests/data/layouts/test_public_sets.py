@@ -134,6 +134,18 @@ class TestAdvice:
         ]
         call("check", tmp_path / "training", "--masks", "1st_manual", "--no-timing")
 
+    def test_parts_of_the_data_in_two_trees(self, tmp_path: Path) -> None:
+        for part, numbers in (("test", (0, 1)), ("train", (2, 3)), ("more", (4, 5))):
+            for i in numbers:
+                scan(tmp_path / "images" / part / f"{i}.png", i)
+                mask(tmp_path / "masks" / part / f"{i}.png", i, 255)
+        with pytest.raises(
+            DataError, match=r"; name images/train with `images` and masks/train with `masks`"
+        ):
+            find_dataset(tmp_path)
+        found = find_dataset(tmp_path, images=Path("images/train"), masks=Path("masks/train"))
+        assert [case.id for case in found.cases] == ["2", "3"]
+
     def test_two_observers_in_two_folders(self, tmp_path: Path) -> None:
         public_sets.stare(tmp_path)
         with pytest.raises(DataError, match=r"labels-ah and labels-vk could all be meant; name one with"):

@@ -60,13 +60,14 @@ def roles_by_kind(root: Path, images: str | None = None, masks: str | None = Non
 
 
 def folders_by_kind(root: Path, images: str | None = None, masks: str | None = None) -> list[CaseFolder]:
-    """The cases, in the order of their names; none where the files lie in the data's own folders.
+    """The cases, in the order of their names; none where the files lie in the data's own folders, or in those
+    of its parts, of which one is to be given.
 
     Raises:
         DataError: several folders may be meant, or labels are slices.
     """
     found = _cases(root)
-    if found.pop((), _Case()).images or all(is_nobody(parts[-1]) for parts in found):
+    if found.pop((), _Case()).images or any(is_nobody(parts[-1]) for parts in found):
         return []
     found = {parts: case for parts, case in found.items() if case.images or case.others}
     labels = {parts: _labels(case, images, masks) for parts, case in found.items()}
@@ -81,6 +82,9 @@ def _cases(root: Path) -> dict[Parts, _Case]:
     for place, files in _places(root, DEPTH):
         parts = tuple(map(composed, place.relative_to(root).parts))
         kinds = [i for i, name in enumerate(parts) if is_image_folder(name) or is_mask_folder(name)]
+        if not parts:  # a series in the data's own folder
+            found[()].images[""] = files
+            continue
         at = kinds[-1] if kinds else len(parts) - 1
         case, name = found[parts[:at] + parts[at + 1 :]], parts[at]
         if not kinds:

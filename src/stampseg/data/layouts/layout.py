@@ -16,7 +16,7 @@ from ..io.formats import check_one_series, is_hidden, list_images, list_labels, 
 from ..io.limits import read_text_file
 from ..labels.organs import names_of, organ_folders
 from ..labels.regions import NO_REGIONS
-from .case_folders import find_case_folders
+from .case_folders import find_case_folders, folders_in
 from .case_roles import Roles, labelled_entries
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
@@ -92,7 +92,8 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         return replace(listing, channel_names=roles.channels) if roles.channels else listing
     else:
         pictures, labels = _find_pair_of_folders(folder, images, masks)
-        organs = organ_folders(labels, by_stem(_files(pictures))[0])
+        files = _files(pictures)
+        organs = organ_folders(labels, by_stem(files)[0]) if files else {}
         if organs:
             entries, warnings = _organ_entries(pictures, organs)
             listing = _listing("folders", entries, warnings, description)
@@ -266,7 +267,10 @@ def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry
         if set(grouped) & named.keys():
             return "nnunet", *_nnunet_entries(grouped, named, label_doubles)
     if not files:
-        raise DataError(f"{images}: no image of a known type found, {_held(images)}; expected {readable()}")
+        raise DataError(
+            f"{images}: no image of a known type found, {_held(images)}; expected {readable()}"
+            f"{_way_to_part(images, masks)}"
+        )
     if not labels:
         raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
@@ -301,6 +305,17 @@ def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry
             *left_over("images skipped because their name is taken", image_doubles),
             *left_over("labels skipped because their name is taken", label_doubles),
         ],
+    )
+
+
+def _way_to_part(images: Path, masks: Path) -> str:
+    """What to name where both folders hold the same parts of the data: images/train/ and masks/train/."""
+    parts = [path for path in folders_in(images) if list_images(path) and (masks / path.name).is_dir()]
+    parts.sort(key=lambda path: not path.name.lower().startswith("train"))
+    return (
+        f"; name {images.name}/{parts[0].name} with `images` and {masks.name}/{parts[0].name} with `masks`"
+        if parts
+        else ""
     )
 
 
