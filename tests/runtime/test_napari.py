@@ -153,13 +153,13 @@ def test_what_does_not_fit_is_said_in_the_panel(exported: Path, volumes: Path, t
 def test_figures_are_those_of_regions_where_the_model_has_them() -> None:
     mask = np.zeros((10, 10, 10), np.uint8)
     mask[:4], mask[0] = 1, 2
-    expected = {"whole": (0.9, 0.8, 0.95), "core": None}
+    expected = {"whole": (0.9, 0.8, 0.95), "core": (0.7, 0.0, 1.0)}  # of too few people for an interval
     found = Segmented(mask, np.eye(4), (1.0, 1.0, 1.0), expected, {}, None, ())
     image = SimpleNamespace(affine=np.eye(4))
     labels, structures = {"whole": 1, "core": 2}, {"whole": (1, 2), "core": (2,)}
     assert told(Done(image, found, (), labels, structures)) == [  # type: ignore[arg-type]
         "whole: 0.40 ml, expected Dice 0.90 (0.80 to 0.95)",
-        "core: 0.10 ml",
+        "core: 0.10 ml, expected Dice 0.70",
     ]
 
 

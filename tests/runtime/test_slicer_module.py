@@ -100,6 +100,8 @@ def test_figures_are_those_of_regions_where_the_model_has_them(
     known = replace(found, expected={"whole": (0.9, 0.8, 0.95), "core": None}, flags=())
     lines = module.told(known, segmenter.structures, Node.of_file(scan))
     assert lines[0].endswith(" ml, expected Dice 0.90 (0.80 to 0.95)") and "Dice" not in lines[1]
+    few = replace(known, expected={"whole": (0.9, 0.0, 1.0), "core": None})  # people
+    assert module.told(few, segmenter.structures, Node.of_file(scan))[0].endswith(" ml, expected Dice 0.90")
 
 
 def test_the_panel_segments_and_shows_errors(

@@ -260,7 +260,9 @@ def told(found, structures, volume):
         line = f"{name}: {count * voxel:.2f} ml" if found.affine is not None else f"{name}: {count} pixels"
         expected = found.expected.get(name)
         if expected is not None:
-            line += ", expected Dice {:.2f} ({:.2f} to {:.2f})".format(*expected)
+            line += f", expected Dice {expected[0]:.2f}"
+            if expected[1:] != (0, 1):  # people were too few for an interval
+                line += " ({:.2f} to {:.2f})".format(*expected[1:])
         lines.append(line)
     return lines + [f"unusual: {flag}" for flag in found.flags]
 
