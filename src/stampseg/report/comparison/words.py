@@ -36,6 +36,8 @@ READING = (
     "A sign-flip over draws asks how often the mean would be as far from 0, or from minus the margin, if a "
     "coin gave each draw's difference its sign. It takes the draws of all tasks of a claim together, each "
     "task counting alike, needs no normal means, and at least six draws in all to come below 0.05.",
+    "Seconds are those of the clock while each run ran. Where other work shared the machine, or machines "
+    "differ, they compare nothing: FLOPs do, or runs that are timed in turns.",
 )
 
 
