@@ -12,7 +12,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import composed, some
 from ..io.formats import stem_of
-from .habits import LABEL_SET, SEPARATORS, image_name, plain_name
+from .habits import KIND_WORDS, LABEL_SET, SEPARATORS, image_name, plain_name, words_of
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -176,11 +176,13 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
 
 def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
     """Pairs by what is left of names without the beginning and ending that all of one kind share, as
-    `21_training` and `21_manual1`; nothing unless all of one kind pair.
+    `21_training` and `21_manual1`; nothing unless all of one kind pair, and what all labels share says that
+    they are labels.
     """
-    scans, marks = ({own: stem for stem, own in _differing(stems)} for stems in (list(images), list(labels)))
+    (scans, _), (marks, shared) = _differing(list(images)), _differing(list(labels))
     whole = len(scans) == len(images) > 1 and len(marks) == len(labels) > 1
-    if not whole or not (scans.keys() <= marks.keys() or marks.keys() <= scans.keys()):
+    told = not words_of(shared).isdisjoint(LABEL_SET | KIND_WORDS)
+    if not whole or not told or not (scans.keys() <= marks.keys() or marks.keys() <= scans.keys()):
         return Pairs({}, "", tuple(images), tuple(labels))
     return Pairs(
         {stem: labels[marks[own]] for own, stem in scans.items() if own in marks},
@@ -190,13 +192,13 @@ def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
     )
 
 
-def _differing(stems: Sequence[str]) -> list[tuple[str, str]]:
-    """Each stem, with what it does not share with all; a number in front, and a word behind, stay whole."""
+def _differing(stems: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Each stem by what it does not share with all (a number, a word stay whole), and what all share."""
     front = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - letters are meant
     behind = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]  # noqa: RUF071
     ending = re.search(f"[{re.escape(SEPARATORS)}].*", behind)
-    cut = len(ending[0]) if ending else 0
-    return [(stem, stem[len(front) : len(stem) - cut]) for stem in stems]
+    tail = ending[0] if ending else ""
+    return {stem[len(front) : len(stem) - len(tail)]: stem for stem in stems}, f"{front} {tail}"
 
 
 def labels_beside(files: Iterable[Path]) -> list[Path]:
