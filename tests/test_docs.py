@@ -21,6 +21,7 @@ from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
 from tests.cli.command import call
 from tests.data.scans import disc
+from tests.run.options import SMALL
 from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -138,11 +139,7 @@ def test_getting_started_does_what_it_says(tmp_path: Path, monkeypatch: pytest.M
     lines = [line for block in blocks for line in block.splitlines() if line.startswith("stampseg ")]
     assert [line.split()[1] for line in lines] == ["check", "train", "predict", "evaluate", "export"]
     for line in lines:
-        quick = (
-            ["--steps", "8", "--set", "network.width=4", "--set", "train.missed_label=warn"]
-            if " train " in line
-            else []
-        )
+        quick = ["--steps", "8", *SMALL, "--set", "train.missed_label=warn"] if " train " in line else []
         call(*shlex.split(line, comments=True)[1:], *quick)
     for path in ("run/report.html", "masks/0.png", "metrics.csv", "model.onnx"):
         assert (tmp_path / path).exists(), path

@@ -7,10 +7,11 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from stampseg.cli.commands import app
+from tests.run.options import SMALL
 
 RUNNER = CliRunner()
 QUICK = (
-    "--steps", "12", "--set", "prune.rounds=3", "--set", "network.width=4", "--set", "train.augment=false",
+    "--steps", "12", "--set", "prune.rounds=3", *SMALL, "--set", "train.augment=false",
     "--set", "train.missed_label=warn", "--set", "prune.ready_dice=0",
 )  # fmt: skip
 

@@ -13,8 +13,9 @@ from PIL import Image
 
 from tests.cli.command import call
 from tests.report.studies import make_study
+from tests.run.options import SMALL
 
-QUICK = ("--steps", "4", "--set", "network.width=4", "--set", "train.missed_label=warn", "--target", "50%")
+QUICK = ("--steps", "4", *SMALL, "--set", "train.missed_label=warn", "--target", "50%")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from stampseg.evaluation.metrics import evaluate_case
 from stampseg.run.folder import LOG_FILE, RunFolder
 from tests.cli.command import call
 from tests.data.scans import write_pictures
+from tests.run.options import SMALL
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_a_warning_of_a_library_is_a_finding_with_files(palette_with_transparenc
 def test_elsewhere_it_is_one_line_at_the_end(palette_with_transparency: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     call("train", palette_with_transparency, "-o", run, "--steps", "2", "--method", "dense",
-         "--set", "network.width=2", "--set", "train.missed_label=warn")  # fmt: skip
+         *SMALL, "--set", "train.missed_label=warn")  # fmt: skip
     said = [line for line in (run / "notes.jsonl").read_text("utf-8").splitlines() if "Palette" in line]
     assert len(said) == 1 and '"level":"warning"' in said[0] and "and 4 more files" in said[0]
     output = call("predict", run, palette_with_transparency / "images", "-o", tmp_path / "out").output

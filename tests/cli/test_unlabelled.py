@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.cli.command import QUICK, call
 from tests.data.scans import write_pictures
-from tests.run.options import OPTIONS
+from tests.run.options import OPTIONS, SMALL
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_who_validates_is_not_among_them_nor_a_copy(pictures: Path, tmp_path: Pa
         (others / f"{name}.png").write_bytes((pictures / "images" / f"{source}.png").read_bytes())
     said = call(
         "train", pictures, "-o", tmp_path / "run", "--validation", tmp_path / "validation.csv",
-        "--steps", "4", "--unlabelled", others, "--method", "dense", "--set", "network.width=2",
+        "--steps", "4", "--unlabelled", others, "--method", "dense", *SMALL,
         "--set", "train.missed_label=warn",
     ).stdout  # fmt: skip
     assert ids(tmp_path / "run", "unlabelled") == ["new"]
@@ -143,7 +143,7 @@ def test_who_has_a_copy_of_a_validation_image_does_not_teach(pictures: Path, tmp
     more.write_text(f"image,label,group\n{copy},,x\n{other},,x\n{third},,y\n")
     call(
         "train", pictures, "-o", tmp_path / "run", "--validation", validation, "--unlabelled", more,
-        "--steps", "2", "--set", "train.missed_label=warn", "--method", "dense", "--set", "network.width=2",
+        "--steps", "2", "--set", "train.missed_label=warn", "--method", "dense", *SMALL,
     )  # fmt: skip
     assert ids(tmp_path / "run", "unlabelled") == ["y_1"]
 
@@ -156,8 +156,7 @@ def test_the_result_says_how_many_taught(pictures: Path, tmp_path: Path) -> None
         "train.missed_label=warn",
         "--method",
         "dense",
-        "--set",
-        "network.width=2",
+        *SMALL,
         "--validation",
         "none",
     )

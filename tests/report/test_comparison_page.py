@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stampseg.report.comparison.writing import write_comparison
-from tests.report.browser import Opener
+from tests.report.browser import Opener, Seen, opened
 from tests.report.studies import make_study
 
 EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
@@ -21,8 +23,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "compare.html"
 
 
-def test_it_opens_without_an_error_and_without_a_request(page: Path, open_page: Opener) -> None:
-    seen = open_page(page)
+@pytest.fixture(scope="module")
+def seen(page: Path, browser: Any) -> Iterator[Seen]:
+    """One for all tests that change nothing of it."""
+    shown = opened(browser, page)
+    yield shown
+    shown.page.context.close()
+
+
+def test_it_opens_without_an_error_and_without_a_request(page: Path, seen: Seen) -> None:
     assert seen.complaints == []
     assert [url for url in seen.requests if not url.startswith("data:")] == [page.as_uri()]
     assert seen.page.locator(".chart svg").count() == seen.page.locator(".chart").count() == 7
@@ -31,13 +40,12 @@ def test_it_opens_without_an_error_and_without_a_request(page: Path, open_page: 
     assert seen.page.locator("#methods table").count() == 3
 
 
-def test_claims_come_first(page: Path, open_page: Opener) -> None:
-    sections = open_page(page).page.locator("main section").evaluate_all("all => all.map(each => each.id)")
+def test_claims_come_first(seen: Seen) -> None:
+    sections = seen.page.locator("main section").evaluate_all("all => all.map(each => each.id)")
     assert sections[:3] == ["claims", "warnings", "forest"]
 
 
-def test_a_point_says_what_it_is(page: Path, open_page: Opener) -> None:
-    seen = open_page(page)
+def test_a_point_says_what_it_is(seen: Seen) -> None:
     seen.page.locator("#chart-cost-1-parameters path[aria-roledescription=point]").first.hover()
     assert "method: ours" in seen.page.locator("#tip").inner_text()
 

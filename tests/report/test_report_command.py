@@ -21,9 +21,10 @@ from stampseg.report.comparison import writing as comparing
 from stampseg.report.record import read_record
 from tests.cli.command import call
 from tests.report.runs import make_run
+from tests.run.options import SMALL
 
 SHORT = ("--steps", "8", "--set", "prune.rounds=2", "--set", "train.missed_label=warn")
-QUICK = (*SHORT, "--set", "network.width=4", "--set", "train.augment=false")
+QUICK = (*SHORT, *SMALL, "--set", "train.augment=false")
 
 
 def shown_of(page: Path) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
-from tests.report.browser import Opener, Seen
+from tests.report.browser import Opener, Seen, opened
 from tests.report.runs import make_drawing, make_findings, make_run, round_line, spec_of
 
 EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
@@ -23,8 +25,22 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page
 
 
+@pytest.fixture(scope="module")
+def shared(report: Path, browser: Any) -> Iterator[Seen]:
+    seen = opened(browser, report)
+    yield seen
+    seen.page.context.close()
+
+
 @pytest.fixture
-def page(report: Path, open_page: Opener) -> Seen:
+def page(shared: Seen) -> Seen:
+    """One for all tests that change no more of it than the round: at the chosen one."""
+    shared.page.locator("#round").fill("3")
+    return shared
+
+
+@pytest.fixture
+def own_page(report: Path, open_page: Opener) -> Seen:
     return open_page(report)
 
 
@@ -35,14 +51,14 @@ def test_it_opens_without_an_error_and_without_a_request(page: Seen, report: Pat
     assert page.page.locator("#drawing rect.block").count() == 3
 
 
-def test_the_network_outside_is_closed(page: Seen) -> None:
+def test_the_network_outside_is_closed(own_page: Seen) -> None:
     """Even a script that got in could not send anything."""
-    blocked = page.page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'blocked')")
-    assert blocked == "blocked" and any("Content Security Policy" in text for text in page.complaints)
+    blocked = own_page.page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'blocked')")
+    assert blocked == "blocked" and any("Content Security Policy" in text for text in own_page.complaints)
 
 
-def test_it_opens_at_the_chosen_round(page: Seen) -> None:
-    assert "Round 3" in page.shown() and "chosen" in page.shown()
+def test_it_opens_at_the_chosen_round(own_page: Seen) -> None:
+    assert "Round 3" in own_page.shown() and "chosen" in own_page.shown()
 
 
 def test_the_slider_shrinks_the_layer_that_loses_channels(page: Seen) -> None:
@@ -98,46 +114,46 @@ def test_the_rounds_play_to_the_end(page: Seen) -> None:
     assert "Round 4" in page.shown()
 
 
-def test_the_cases_are_sorted_by_buttons(page: Seen) -> None:
+def test_the_cases_are_sorted_by_buttons(own_page: Seen) -> None:
     def names() -> list[str]:
-        return [text.strip() for text in page.page.locator("#case-table tbody th").all_inner_texts()]
+        return [text.strip() for text in own_page.page.locator("#case-table tbody th").all_inner_texts()]
 
     def sorting() -> str | None:
-        return str(page.page.locator("#case-table th[aria-sort]").get_attribute("aria-sort"))
+        return str(own_page.page.locator("#case-table th[aria-sort]").get_attribute("aria-sort"))
 
     worst = ["case0", "case1", "case2", "case-lost"]
     assert names() == worst and sorting() == "ascending"
-    button = page.page.locator("#case-table thead button", has_text="Dice").first
+    button = own_page.page.locator("#case-table thead button", has_text="Dice").first
     button.press("Enter")
     assert names() == ["case2", "case1", "case0", "case-lost"] and sorting() == "descending"
     button.press("Space")
     assert names() == worst
-    page.page.locator("#case-table thead button", has_text="HD95 liver").click()
+    own_page.page.locator("#case-table thead button", has_text="HD95 liver").click()
     assert names() == ["case2", "case1", "case0", "case-lost"] and sorting() == "ascending"
 
 
-def test_slices_are_scrolled_and_outlines_hidden(page: Seen) -> None:
-    page.page.get_by_role("button", name="Show case2").press("Enter")
-    assert "case2 · Dice 0.900" in page.page.locator("#stage-title").inner_text()
-    before = page.page.locator("#canvas image").get_attribute("href")
-    page.page.locator("#slice").focus()
-    page.page.keyboard.press("ArrowRight")
-    assert page.page.locator("#canvas image").get_attribute("href") != before
-    assert "axial slice" in page.page.locator("#slice-words").inner_text()
-    box = page.page.locator("#canvas svg").bounding_box()
+def test_slices_are_scrolled_and_outlines_hidden(own_page: Seen) -> None:
+    own_page.page.get_by_role("button", name="Show case2").press("Enter")
+    assert "case2 · Dice 0.900" in own_page.page.locator("#stage-title").inner_text()
+    before = own_page.page.locator("#canvas image").get_attribute("href")
+    own_page.page.locator("#slice").focus()
+    own_page.page.keyboard.press("ArrowRight")
+    assert own_page.page.locator("#canvas image").get_attribute("href") != before
+    assert "axial slice" in own_page.page.locator("#slice-words").inner_text()
+    box = own_page.page.locator("#canvas svg").bounding_box()
     assert box["width"] / box["height"] == pytest.approx(12 / 16, rel=0.02)
-    assert page.page.locator("#canvas path.reference").first.is_visible()
-    page.page.locator("#show-reference").uncheck()
-    assert not page.page.locator("#canvas path.reference").first.is_visible()
-    assert page.page.locator("#canvas path.prediction").first.is_visible()
+    assert own_page.page.locator("#canvas path.reference").first.is_visible()
+    own_page.page.locator("#show-reference").uncheck()
+    assert not own_page.page.locator("#canvas path.reference").first.is_visible()
+    assert own_page.page.locator("#canvas path.prediction").first.is_visible()
 
 
-def test_everything_is_reached_by_tab(page: Seen) -> None:
+def test_everything_is_reached_by_tab(own_page: Seen) -> None:
     reached = set()
     for _ in range(60):
-        page.page.keyboard.press("Tab")
+        own_page.page.keyboard.press("Tab")
         reached.add(
-            page.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+            own_page.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
         )
     wanted = {
         "play",
@@ -151,7 +167,7 @@ def test_everything_is_reached_by_tab(page: Seen) -> None:
         "show-reference",
     }
     assert wanted <= reached
-    nameless = page.page.evaluate(
+    nameless = own_page.page.evaluate(
         "[...document.querySelectorAll('button, input')].filter(e => !(e.getAttribute('aria-label') ||"
         " e.textContent.trim() || (e.labels && e.labels.length))).map(e => e.outerHTML)"
     )
@@ -183,12 +199,12 @@ def test_words_are_told_from_the_paper(report: Path, open_page: Opener, scheme: 
         assert (high + 0.05) / (low + 0.05) >= 4.5, selector
 
 
-def test_charts_follow_a_change_to_dark(page: Seen) -> None:
-    light = page.luminance("#chart-tradeoff text", "fill")
-    page.page.emulate_media(color_scheme="dark")
-    page.page.wait_for_timeout(300)
-    assert page.luminance("#chart-tradeoff text", "fill") > light + 0.1
-    assert page.page.locator("#chart-tradeoff svg").count() == 1 and page.complaints == []
+def test_charts_follow_a_change_to_dark(own_page: Seen) -> None:
+    light = own_page.luminance("#chart-tradeoff text", "fill")
+    own_page.page.emulate_media(color_scheme="dark")
+    own_page.page.wait_for_timeout(300)
+    assert own_page.luminance("#chart-tradeoff text", "fill") > light + 0.1
+    assert own_page.page.locator("#chart-tradeoff svg").count() == 1 and own_page.complaints == []
 
 
 def test_hostile_names_do_nothing(tmp_path: Path, open_page: Opener) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Of a U-Net: of two levels less than a plan gives, it is traced, trained and saved in half the time.
+SMALL = ("--set", "network.width=4", "--set", "network.poolings=2")
+
 
 def common(steps: int = 12, rounds: int = 3) -> tuple[str, ...]:
     """Whatever the network."""
@@ -14,7 +17,7 @@ def common(steps: int = 12, rounds: int = 3) -> tuple[str, ...]:
 
 def options(steps: int = 12, rounds: int = 3) -> tuple[str, ...]:
     """Of a small U-Net."""
-    return (*common(steps, rounds), "--set", "network.width=4")
+    return (*common(steps, rounds), *SMALL)
 
 
 COMMON, OPTIONS = common(), options()

@@ -18,8 +18,9 @@ from stampseg.data.fingerprint import FINGERPRINT
 from stampseg.run.continuation import go_on
 from stampseg.run.spec import RunSpec
 from stampseg.runtime.suggestion import suggest
-from tests.cli.command import QUICK, call
+from tests.cli.command import call
 from tests.data.scans import write_pictures
+from tests.run.options import SMALL
 
 OLD, NEW = [f"s{n}" for n in range(3)], ["s7", "s8"]
 
@@ -43,8 +44,9 @@ def table(place: Path, columns: str, names: list[str], folders: tuple[str, ...],
 def trained(scans: Path, output: Path, columns: str, folders: tuple[str, ...]) -> Path:
     old = table(scans, columns, OLD, folders, f"{output.name}.csv")
     call(
-        "train", old, "-o", output, "--validation", "none", "--method", "dense", "--steps", "2", *QUICK[4:10]
-    )
+        "train", old, "-o", output, "--validation", "none", "--method", "dense", "--steps", "2", *SMALL,
+        "--set", "train.augment=false", "--set", "train.missed_label=warn",
+    )  # fmt: skip
     return output
 
 

@@ -19,6 +19,7 @@ from stampseg.run.folder import RunFolder
 from stampseg.run.spec import RunSpec
 from tests.cli.command import call
 from tests.data.scans import write_pictures
+from tests.run.options import SMALL
 
 LEFTOVER = ".123-0a1b2c3d.json"  # as core/files.py names what it is writing
 WRONG = ("--target", "1")  # smaller than any network: refused when the folder has been written to
@@ -84,8 +85,7 @@ def test_the_corrected_command_may_use_the_same_name(pictures: Path, tmp_path: P
         "train.missed_label=warn",
         "--method",
         "dense",
-        "--set",
-        "network.width=4",
+        *SMALL,
     )
     assert (tmp_path / "run" / "model.safetensors").is_file()
 

@@ -14,6 +14,7 @@ from stampseg.data.splits.known import trained_on
 from stampseg.data.splits.split import SplitCase, Splits, read_splits
 from tests.cli.command import call
 from tests.data.scans import write_pictures
+from tests.run.options import SMALL
 
 SHORT = (
     "--steps",
@@ -46,8 +47,7 @@ def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--method",
         "dense",
         *SHORT,
-        "--set",
-        "network.width=2",
+        *SMALL,
         "--labels",
         "6",
     )
@@ -133,7 +133,7 @@ def test_damaged_splits_do_not_keep_a_model_from_predicting(
 def test_pruning_keeps_aside_whom_its_network_kept_aside(pictures: Path, tmp_path: Path) -> None:
     """Even on a copy of the data under other names, and once more when the pruned network is pruned."""
     run, renamed = tmp_path / "run", tmp_path / "renamed"
-    call("train", pictures, "-o", run, *SHORT, "--set", "network.width=4", "--test", "20%")
+    call("train", pictures, "-o", run, *SHORT, *SMALL, "--test", "20%")
     tested = {entry.id for entry in splits_of(run).test}
     assert len(tested) == 2
     for part in ("images", "masks"):

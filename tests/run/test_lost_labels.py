@@ -13,9 +13,10 @@ from stampseg.run.pipeline import _unready as unready
 from stampseg.train.round import Event, Fit, Round
 from tests.cli.command import call
 from tests.data.scans import write_pictures
+from tests.run.options import SMALL
 
 TOO_SHORT = (
-    "--steps", "2", "--method", "dense", "--validation", "none", "--set", "network.width=4",
+    "--steps", "2", "--method", "dense", "--validation", "none", *SMALL,
     "--set", "train.augment=false",
 )  # fmt: skip
 

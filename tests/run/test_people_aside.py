@@ -19,7 +19,7 @@ from stampseg.run import aside, launch
 from stampseg.run.folder import RunFolder
 from stampseg.run.records import Result, read_result
 from tests.cli.command import call
-from tests.run.options import COMMON, OPTIONS
+from tests.run.options import COMMON, OPTIONS, SMALL
 from tests.run.stopping import killed_run, outcome
 
 GROUPS = ("--group-regex", "(p.)-IM", "--test", "25%")
@@ -139,7 +139,7 @@ def test_a_label_that_does_not_fit_is_told_and_loses_no_run(
     odd = np.array(Image.open(masks / "p0-IM-0.png"))
     odd[:9] = 77
     Image.fromarray(odd).save(masks / "p0-IM-0.png")
-    options = (*COMMON, "--set", "network.width=4", "--group-regex", "(p.)-IM", "--test", table)
+    options = (*COMMON, *SMALL, "--group-regex", "(p.)-IM", "--test", table)
     said = call("train", pictures, "-o", tmp_path / "run", *options).output
     assert "kept aside, not compared: " in said and "label value 77; expected one of 0, 255" in said
     record = read_result(tmp_path / "run").test

@@ -17,6 +17,7 @@ from stampseg.run.records import read_rounds
 from stampseg.timing.stopwatch import Timing
 from tests.cli.command import call
 from tests.data.scans import disc, write_pictures
+from tests.run.options import SMALL
 
 QUICK = (
     "--steps", "8", "--set", "prune.rounds=2", "--set", "prune.ready_dice=0", "--set", "train.augment=false",
@@ -34,7 +35,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dense run of our own network."""
     output = tmp_path_factory.mktemp("runs") / "dense"
-    call("train", pictures, "-o", output, "--method", "dense", *QUICK, "--set", "network.width=4")
+    call("train", pictures, "-o", output, "--method", "dense", *QUICK, *SMALL)
     return output
 
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from stampseg.timing.stopwatch import Timing
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
-from tests.run.options import COMMON, OPTIONS
+from tests.run.options import COMMON, OPTIONS, SMALL
 from tests.run.stopping import Killed, killed_run, outcome, stop_after
 
 
@@ -158,12 +158,23 @@ def test_the_time_of_the_network_as_given_is_measured_once(
     assert (first["event"], first["latency"]) == ("cut", before[1])
 
 
+def stopped_run(pictures: Path, place: Path) -> Path:
+    """A run stopped in its seventh step, beside its own copy of the data."""
+    data = shutil.copytree(pictures, place / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        killed_run(patch, ("train", data, "-o", place / "run", *OPTIONS), Trainer, "_step", 7, True)
+    return place / "run"
+
+
 @pytest.fixture
-def stopped(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A run stopped in its seventh step, and its own copy of the data."""
-    data = shutil.copytree(pictures, tmp_path / "data")
-    killed_run(monkeypatch, ("train", data, "-o", tmp_path / "run", *OPTIONS), Trainer, "_step", 7, True)
-    return tmp_path / "run"
+def stopped(pictures: Path, tmp_path: Path) -> Path:
+    return stopped_run(pictures, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def left_stopped(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For requests that are refused, and leave it as it is."""
+    return stopped_run(pictures, tmp_path_factory.mktemp("stopped"))
 
 
 def test_it_says_how_to_go_on(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,8 +265,9 @@ def test_vanished_data_are_named_and_the_run_is_kept(stopped: Path, tmp_path: Pa
     call("train", "--resume", stopped)
 
 
-def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: Path) -> None:
-    said = call("train", tmp_path / "data", "-o", stopped, *OPTIONS, "--seed", "1", code=2).stderr
+def test_other_options_in_the_same_folder_are_refused(left_stopped: Path) -> None:
+    data = left_stopped.parent / "data"
+    said = call("train", data, "-o", left_stopped, *OPTIONS, "--seed", "1", code=2).stderr
     assert "stopped run of other options (seed)" in said and "--resume" in said
 
 
@@ -277,9 +289,9 @@ def test_other_options_in_the_same_folder_are_refused(stopped: Path, tmp_path: P
     ],
 )
 def test_wrong_requests(
-    words: list[str], code: int, message: str, stopped: Path, whole: Path, tmp_path: Path
+    words: list[str], code: int, message: str, left_stopped: Path, whole: Path, tmp_path: Path
 ) -> None:
-    places = {"none": tmp_path / "none", "run": stopped, "whole": whole}
+    places = {"none": tmp_path / "none", "run": left_stopped, "whole": whole}
     said = call(*(word.format(**places) for word in words), code=code)
     assert message.format(**places) in said.stderr
 
@@ -291,14 +303,16 @@ def test_a_damaged_checkpoint_is_named(stopped: Path) -> None:
     assert str(path) in said and "start the run again" in said
 
 
-def test_a_second_process_is_refused(stopped: Path, tmp_path: Path) -> None:
-    first = RunFolder.reopen(stopped)
-    code = "import sys; from stampseg.cli.commands import main; sys.argv[0] = 'stampseg'; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "train", "--resume", str(stopped)], capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "another process is at work on this run" in done.stderr
-    first.release()
+def test_a_second_process_is_refused(stopped: Path) -> None:
+    code = "import sys; from pathlib import Path; from stampseg.run.lock import FolderLock\n"
+    code += "lock = FolderLock(Path(sys.argv[1])); lock.take(); print('held', flush=True); sys.stdin.read()"
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code, stopped], env=surroundings, **pipes) as first:
+        assert first.stdout is not None and first.stdout.readline() == "held\n"
+        said = call("train", "--resume", stopped, code=2).stderr
+        assert "another process is at work on this run" in said
+        first.communicate()
     call("train", "--resume", stopped)
 
 
@@ -381,8 +395,7 @@ def test_train_reads_the_folders_that_check_reads(decoys: Path) -> None:
         "2",
         "--method",
         "dense",
-        "--set",
-        "network.width=4",
+        *SMALL,
         "--set",
         "train.missed_label=warn",
     )

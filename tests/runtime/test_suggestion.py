@@ -63,7 +63,7 @@ def test_suggest_writes_drafts_of_scans_that_nobody_labelled(run: tuple[Path, Pa
     assert "stampseg train" in lines[-1] and f"--from {model} -o RUN" in lines[-1]
     (name,) = {Path(row["draft"]).name for row in rows if row["rank"] == "1"}
     shutil.copy(data / "masks" / Path(rows[0]["image"]).name, tmp_path / "todo" / "corrected" / name)
-    call("train", tmp_path / "todo", "--from", model, "-o", tmp_path / "more", *QUICK[:2], *QUICK[6:10])
+    call("train", tmp_path / "todo", "--from", model, "-o", tmp_path / "more", *QUICK[:2], *QUICK[8:12])
     trained = json.loads((tmp_path / "more" / "splits.json").read_text())["training"]
     assert {entry["group"] for entry in trained} == {"p0", rows[0]["group"]}
     again = call("suggest", model, new, "-o", tmp_path / "todo", code=3).output

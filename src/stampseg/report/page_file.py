@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -40,6 +41,7 @@ def own_script(names: Sequence[str]) -> str:
     return f'"use strict";\n(() => {{\n{parts}\n}})();\n'
 
 
+@cache  # with it the compiled templates
 def _environment() -> Any:
     jinja = require("jinja2", "the report's page")
     environment = jinja.Environment(

@@ -12,6 +12,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, orn
 from typer.testing import CliRunner
 
 from stampseg.cli.commands import app
+from tests.run.options import SMALL
 
 QUICK = (
     "--steps",
@@ -20,8 +21,7 @@ QUICK = (
     "train.missed_label=warn",
     "--set",
     "prune.rounds=2",
-    "--set",
-    "network.width=4",
+    *SMALL,
     "--set",
     "train.batch_size=2",
 )

@@ -17,9 +17,10 @@ from stampseg.data.inputs import find_inputs
 from stampseg.data.plan import PLAN
 from stampseg.data.splits.split import read_splits
 from tests.cli.command import call
+from tests.run.options import SMALL
 
 SHORT = (
-    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", "--set", "network.width=4", "--set",
+    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", *SMALL, "--set",
     "network.poolings=1", "--set", "train.augment=false", "--set", "prune.ready_dice=0", "--set",
     "train.missed_label=warn",
 )  # fmt: skip

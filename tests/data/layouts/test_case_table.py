@@ -23,9 +23,10 @@ from stampseg.data.splits.split import read_splits
 from stampseg.run.survey import survey
 from stampseg.runtime.channels import inputs_of
 from tests.cli.command import call
+from tests.run.options import SMALL
 
 TINY = (
-    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", "--set", "network.width=4", "--set",
+    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", *SMALL, "--set",
     "network.poolings=1", "--set", "train.augment=false", "--set", "prune.ready_dice=0", "--set",
     "train.missed_label=warn",
 )  # fmt: skip
