@@ -47,6 +47,20 @@ def of_people(root: Path) -> dict[str, str]:
         ("A/a1/v1 A/a1/v2 A/a2/v1 B/b1/v1", "a1_v1:a1 a1_v2:a1 a2_v1:a2 b1_v1:b1"),
         ("p1 backup/p1", "p1:p1 backup_p1:p1"),
         ("20190101 20200101", "20190101:20190101 20200101:20200101"),
+        ("normal_01 normal_02", "normal_01:normal_01 normal_02:normal_02"),
+        ("train/test01 train/test02", "test01:test01 test02:test02"),
+        (
+            "patient1/patient1_1 patient1/patient1_2 patient2/patient2_1",
+            "patient1_1:patient1 patient1_2:patient1 patient2_1:patient2",
+        ),
+        (
+            "subj1/subject_v1 subj1/subject_v2 subj2/subject_v1",
+            "subj1_subject_v1:subj1 subj1_subject_v2:subj1 subj2_subject_v1:subj2",
+        ),
+        (
+            "A/patient1 A/patient2 A/patient3 B/patient4",
+            "patient1:patient1 patient2:patient2 patient3:patient3 patient4:patient4",
+        ),
     ],
 )
 def test_nobody_is_two_people(places: str, expected: str) -> None:
@@ -273,3 +287,36 @@ def test_a_mask_belongs_to_the_person_it_is_called_as(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "data" / "p1" / "t1_seg.nii.gz", tmp_path / "masks" / "p1_t1.nii.gz")
     found = evaluate_folder(tmp_path / "masks", tmp_path / "data")
     assert [row.dice for row in found.rows] == [1.0]
+
+
+def test_predictions_are_no_labels(tmp_path: Path) -> None:
+    for i in range(3):
+        touch(tmp_path / "flat" / f"{i}.png", tmp_path / "flat" / f"{i}_pred.png")
+        for folder in ("pred_masks", "predicted_masks", "mask_overlays"):
+            touch(tmp_path / folder / "images" / f"{i}.png", tmp_path / folder / folder / f"{i}.png")
+        for kind in ("images", "predicted_masks"):
+            touch(tmp_path / "cases" / f"p{i}" / kind / "a.nii.gz")
+        for kind in ("images", "masks", "predicted_masks"):
+            touch(tmp_path / "both" / f"p{i}" / kind / "a.nii.gz")
+    for folder in ("flat", "pred_masks", "predicted_masks", "mask_overlays", "cases"):
+        with pytest.raises(DataError, match=r"no folder of (images|masks) found"):
+            find_dataset(tmp_path / folder)
+    labels = {case.label.parent.name for case in find_dataset(tmp_path / "both").cases if case.label}
+    assert labels == {"masks"}
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_files_of_one_name_in_folders_of_their_kind_are_told(tmp_path: Path, kind: str) -> None:
+    for i in (1, 2):
+        touch(tmp_path / "images" / f"p{i}" / "ct.nii.gz", tmp_path / "labels" / f"p{i}" / "ct.nii.gz")
+    touch(tmp_path / kind / "p1" / "ct.mha")
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 2 and "another has the same name (1): ct." in found.warnings[0]
+
+
+def test_labels_that_are_not_called_as_one_of_several_frames_are_refused(tmp_path: Path) -> None:
+    for i in (1, 2):
+        touch(*(tmp_path / "images" / f"p{i}" / f"frame{n}.nii.gz" for n in (1, 2)))
+        touch(*(tmp_path / "labels" / f"p{i}" / f"drawn{n}.nii.gz" for n in (3, 4)))
+    with pytest.raises(DataError, match=r"drawn3.nii.gz: fits no image by its name \(frame1, frame2\)"):
+        find_dataset(tmp_path)

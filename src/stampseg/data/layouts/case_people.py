@@ -64,7 +64,8 @@ def _depth_of_people(paths: set[Parts]) -> int:
 def _are_of_people(paths: Iterable[Parts]) -> bool:
     """Whether the folders next above the last are persons."""
     paths = list(paths)
-    if not any(words_of(path[-1]).isdisjoint(PERSONS) for path in paths):
+    named = [all(not words_of(path[i]).isdisjoint(PERSONS) for path in paths) for i in (-2, -1)]
+    if named == [False, True]:  # but patient1/patient1_1 are visits
         return False
     repeated = max(Counter(path[-1] for path in paths).values()) > 1
     called = all(path[-1].startswith(path[-2]) for path in paths)

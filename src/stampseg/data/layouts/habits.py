@@ -28,6 +28,7 @@ KIND_WORDS = frozenset(
 AGREED = frozenset(("consensus", "staple", "majority"))  # of several observers
 FILMS = frozenset(("sequence", "cine"))
 PREDICTED = frozenset(("predictions", "prediction", "preds", "pred"))
+NO_TRUTH = PREDICTED | {"predicted", "overlays", "overlay"}
 SIDES = frozenset(
     (
         *("training", "train", "validation", "valid", "val", "testing", "test"),
@@ -69,8 +70,16 @@ def is_image_folder(name: str) -> bool:
 
 
 def is_mask_folder(name: str) -> bool:
-    """Whether a folder is called as of masks, among other words: `Task1_GroundTruth`, `labels-ah`."""
-    return not words_of(name).isdisjoint({*MASK_FOLDERS, *KIND_WORDS} - {"images"})
+    """Whether a folder is called as of masks, among other words: `Task1_GroundTruth`, `labels-ah`.
+
+    Masks that are predicted, or drawn on the images, are nothing to learn from.
+    """
+    return not (words_of(name).isdisjoint({*MASK_FOLDERS, *KIND_WORDS} - {"images"}) or is_no_truth(name))
+
+
+def is_no_truth(name: str) -> bool:
+    """Whether a file or folder is called as predicted, or as drawn on images: `pred_masks`, `overlays`."""
+    return not words_of(name).isdisjoint(NO_TRUTH)
 
 
 def words_of(name: str) -> set[str]:
@@ -79,8 +88,13 @@ def words_of(name: str) -> set[str]:
 
 
 def is_nobody(name: str) -> bool:
-    """Whether a folder is called as parts of the data or findings are: `Training Batch 1`, `benign`."""
-    return bool(words := words_of(name)) and words <= PARTS | FINDINGS
+    """Whether a folder is called as parts of the data or findings are: `Training Batch 1`, `benign`.
+
+    With a number, `normal_01` and `test01` may be persons: only words of parts, such as batch, take one.
+    """
+    words = words_of(name)
+    numbered = re.search("[0-9]", name) is not None
+    return bool(words) and words <= PARTS | FINDINGS and not (numbered and words <= SIDES | FINDINGS)
 
 
 def image_name(stem: str) -> str:

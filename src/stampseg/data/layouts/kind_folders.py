@@ -5,7 +5,7 @@ and `p1/masks/`; or whose label lies beside the folder of the images, `p1/lesion
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from ..io.formats import list_images, series_format
 from .case_folders import CaseFolder, beyond_name, folders_in, is_picture, without_previews
 from .case_people import Parts, names_and_people
 from .case_roles import REMEDY, Roles, labelled_entries, owner_of
-from .habits import ANY_NUMBER, is_image_folder, is_label_name, is_mask_folder, is_nobody
+from .habits import ANY_NUMBER, is_image_folder, is_label_name, is_mask_folder, is_no_truth, is_nobody
 from .listing import left_over
 from .pairing import name_of
 from .several_labels import NUMBER, TOLD_PIECES, with_label
@@ -98,6 +98,8 @@ def _cases(root: Path) -> dict[Parts, _Case]:
 def _places(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
     """Folders that hold images, or are one in a folder that is not called as of images, with these."""
     for inner in folders_in(folder):
+        if is_no_truth(inner.name):
+            continue
         if series_format(inner) and not any(is_mask_folder(path.name) for path in inner.rglob("*/")):
             yield (folder if is_image_folder(folder.name) else inner), [inner]
             continue
@@ -120,8 +122,10 @@ def _labels(case: _Case, images: str | None, masks: str | None) -> list[Path]:
     return next(iter(folders.values()), beside)
 
 
-def _images(root: Path, parts: Parts, case: _Case, images: str | None, labelled: bool) -> dict[str, Path]:
-    """The files by role, of the folder of images: one that is called so, or named, or the only one beside
+def _images(
+    root: Path, parts: Parts, case: _Case, images: str | None, labelled: bool
+) -> list[tuple[str, Path]]:
+    """Roles and files, of the folder of images: one that is called so, or named, or the only one beside
     labels. Folders with a file each that is called as its folder are channels.
     """
     folders = {**case.images, **case.others} if images is not None else case.images
@@ -129,7 +133,7 @@ def _images(root: Path, parts: Parts, case: _Case, images: str | None, labelled:
         folders = case.others
     folders = {name: files for name, files in folders.items() if images in (None, name)}
     if len(folders) > 1 and all([name] == [*map(name_of, files)] for name, files in folders.items()):
-        return {NUMBER.sub("", name): files[0] for name, files in folders.items()}
+        return [(NUMBER.sub("", name), files[0]) for name, files in folders.items()]
     if len(folders) > 1:
         raise DataError(
             f"{root.joinpath(*parts)}: {some(sorted(folders), 9)} all hold images of the case; expected one; "
@@ -137,13 +141,17 @@ def _images(root: Path, parts: Parts, case: _Case, images: str | None, labelled:
         )
     files = next(iter(folders.values()), [])
     scans = [path for path in files if not is_label_name(name_of(path))] or files
-    return {beyond_name(name_of(path), parts[-1]): path for path in scans}
+    return [(beyond_name(name_of(path), parts[-1]), path) for path in scans]
 
 
-def _folder(case: CaseFolder, images: dict[str, Path], labels: list[Path]) -> CaseFolder:
-    """A case of these files."""
-    case.images = images
-    case.labels = {beyond_name(name_of(path), case.name): path for path in labels}
+def _folder(case: CaseFolder, scans: list[tuple[str, Path]], labels: list[Path]) -> CaseFolder:
+    """A case of these files; of several with one role the first, the others are its doubles."""
+    marks = [(beyond_name(name_of(path), case.name), path) for path in labels]
+    for files, named in ((case.images, scans), (case.labels, marks)):
+        for role, path in named:
+            if files.setdefault(role, path) is not path:
+                case.doubles.append(path)
+    images = case.images
     if len(labels) > 1 and all(map(is_picture, labels)) and not any(map(is_picture, images.values())):
         raise DataError(
             f"{labels[0].parent}: {len(labels)} pictures as the label of {min(images.values())}, which is a "
@@ -156,19 +164,32 @@ def _folder(case: CaseFolder, images: dict[str, Path], labels: list[Path]) -> Ca
 def _pieces(folders: list[CaseFolder]) -> dict[Path | None, list[Path]]:
     """Pieces of a label by their first, which is left as the label: masks called alike but for a number, or
     by names that no other case has. Others are organs.
+
+    Raises:
+        DataError: of several images that are called alike, none is the one that a label is called as.
     """
     several = [case for case in folders if len(case.labels) > 1 and not _owned(case)]
     held = Counter(role for case in folders for role in case.labels)
     named = len(folders) == 1 or max(held.values(), default=0) > 1
     found: dict[Path | None, list[Path]] = {}
     for case in several:
-        if named and len({ANY_NUMBER.sub("#", role) for role in case.labels}) > 1:
+        if len(case.images) > 1 and len(_alike(case.images)) == 1:  # frames, of which each may have one
+            raise DataError(
+                f"{min(case.labels.values())}: fits no image by its name ({some(list(case.images), 6)}), as "
+                f"the other labels of the case; expected each called as its image; rename them, or {REMEDY}"
+            )
+        if named and len(_alike(case.labels)) > 1:
             case.labels, case.organs = {}, case.labels
             continue
         files = sorted(case.labels.values())
         case.labels = {role: path for role, path in case.labels.items() if path == files[0]}
         found[files[0]] = files
     return found
+
+
+def _alike(roles: Iterable[str]) -> set[str]:
+    """What files are called but for their numbers."""
+    return {ANY_NUMBER.sub("#", role) for role in roles}
 
 
 def _owned(case: CaseFolder) -> bool:

@@ -28,6 +28,7 @@ from .habits import (
     is_kind_folder,
     is_label_name,
     is_mask_folder,
+    is_no_truth,
 )
 from .kind_folders import roles_by_kind
 from .listing import Entry, Listing, check_exist, left_over
@@ -178,7 +179,8 @@ def _find_pair_of_folders(
 
 def _holds_both(folder: Path) -> bool:
     """Whether a folder's own files are some images and some labels, by their names, and no folder is."""
-    called = [is_label_name(name_of(path)) for path in list_images(folder) if path.is_file()]
+    names = [name_of(path) for path in list_images(folder) if path.is_file()]
+    called = [is_label_name(name) for name in names if not is_no_truth(name)]
     inner = [path.name for path in folder.iterdir() if path.is_dir()]
     named = any(is_image_folder(name) or is_mask_folder(name) for name in inner)
     return any(called) and not all(called) and not named
