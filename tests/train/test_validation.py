@@ -59,7 +59,9 @@ def drawn(*labels: int) -> np.ndarray:
     return mask
 
 
-def dice_of(network: nn.Module, *cases: tuple[np.ndarray, np.ndarray]) -> Validation | None:
+def dice_of(
+    network: nn.Module, *cases: tuple[np.ndarray, np.ndarray], plan: Plan = PLAN
+) -> Validation | None:
     """Of (image, reference) pairs."""
     pairs = [
         (
@@ -68,7 +70,7 @@ def dice_of(network: nn.Module, *cases: tuple[np.ndarray, np.ndarray]) -> Valida
         )
         for number, (image, reference) in enumerate(cases)
     ]
-    return validate(network, cast(ValidationCases, pairs), PLAN, torch.device("cpu"))
+    return validate(network, cast(ValidationCases, pairs), plan, torch.device("cpu"))
 
 
 def test_finding_nothing_is_not_rewarded_by_cases_without_the_label() -> None:
@@ -106,6 +108,17 @@ def test_a_round_that_paints_healthy_scans_is_not_chosen() -> None:
     for choose in ("target", "smallest"):
         options = PruneOptions(target=Target.parse("15%"), choose=choose)  # type: ignore[arg-type]
         assert select(rounds, options, rounds[0], pruned=choose == "smallest").number == 0
+
+
+def test_a_case_of_which_part_has_no_label_is_not_said_to_be_healthy() -> None:
+    partly = drawn(LIVER)
+    partly[12:] = 3
+    cases = [(drawn(LIVER, TUMOUR), drawn(LIVER, TUMOUR)), (drawn(LIVER), partly)]
+    plan = PLAN.model_copy(update={"ignored_value": 3})
+    found = dice_of(Painted(), *cases, plan=plan)
+    assert found is not None and not found.false_positives
+    found = dice_of(Painted(), *cases, (drawn(LIVER, TUMOUR), partly), plan=plan)
+    assert found is not None and found.false_positives == {"tumour": FalsePositives(1, 1, 16.0, 16.0)}
 
 
 def test_what_is_found_in_healthy_cases_is_said() -> None:

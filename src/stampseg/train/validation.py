@@ -102,7 +102,8 @@ def validate(
     """Mean Dice of each label, or region, over the cases that hold it, and the mean of those.
 
     Labels that no case holds are in neither; None where no case holds any label. Volumes of false positives
-    are those of the working grid.
+    are those of the working grid. Where part of a case has no label, and nothing is found in the rest, nobody
+    knows whether the case holds it.
     """
     scores: dict[str, list[float]] = {name: [] for name, _ in plan.structures}
     wrong: dict[str, list[float]] = {name: [] for name, _ in plan.structures}
@@ -111,12 +112,13 @@ def validate(
         if prepared.label is None:
             raise DataError(f"validation case {case.id} has no label; name labelled cases")
         found, truth = predict_working(network, prepared.image, plan, device), prepared.label[0]
-        found[truth == plan.unknown_class] = 0  # nobody said what is there
+        unknown = truth == plan.unknown_class
+        found[unknown] = 0  # nobody said what is there
         for name, classes in plan.structures:
             there, predicted = np.isin(truth, classes), np.isin(found, classes)
             if there.any():  # what is not there would reward a prediction of nothing
                 scores[name].append(dice_score(predicted, there))
-            else:
+            elif predicted.any() or not np.any(unknown):
                 wrong[name].append(int(predicted.sum()) * voxel)
     means = {name: float(np.mean(values)) for name, values in scores.items() if values}
     if not means:

@@ -346,14 +346,19 @@ class TestPictures:
             read_label(tmp_path / "a.jpg")
 
     @pytest.mark.parametrize("mode", ["L", "RGB"])
-    def test_jpeg_masks_in_black_and_white_lose_their_blur(self, tmp_path: Path, mode: str) -> None:
+    @pytest.mark.parametrize("quality", [60, 75, 95])
+    def test_jpeg_masks_in_black_and_white_lose_their_blur(
+        self, tmp_path: Path, mode: str, quality: int
+    ) -> None:
         rows, columns = np.mgrid[:90, :100]
         for name, drawn in (("disc", (rows - 40) ** 2 + (columns - 50) ** 2 < 900), ("none", rows < 0)):
             mask = drawn.astype(np.uint8) * 255
-            Image.fromarray(mask).convert(mode).save(tmp_path / f"{name}.jpg", quality=75)
+            Image.fromarray(mask).convert(mode).save(tmp_path / f"{name}.jpg", quality=quality)
             np.testing.assert_array_equal(read_label(tmp_path / f"{name}.jpg").array, mask)
 
-    @pytest.mark.parametrize("values", [(0, 1), (0, 2), (0, 120, 240), (0, 127, 255)])
+    @pytest.mark.parametrize(
+        "values", [(0, 1), (0, 2), (0, 120, 240), (0, 127, 255), (0, 50, 255), (0, 200, 255)]
+    )
     def test_jpeg_masks_of_classes_are_refused(self, tmp_path: Path, values: tuple[int, ...]) -> None:
         classes = np.repeat(np.array(values, np.uint8), 30)[:, None].repeat(40, 1)
         Image.fromarray(classes).save(tmp_path / "a.jpg", quality=95)

@@ -25,6 +25,7 @@ NO_JPEG_LABELS = (
 )
 BLACK, WHITE = 64, 192  # as far as these a JPEG blurs what was 0 or 255
 BETWEEN = 0.01  # of its pixels at the most
+FLAT = 4  # 0 and 255 stay so near, away from borders
 # Colours of some per cent, linear between them: black, orange, white.
 GLOW = ((0, 0, 0, 0), (50, 255, 150, 0), (100, 255, 255, 255))
 GREY_MODES = {"1": "L", "L": "L", "LA": "L", "I": "I", "F": "F"}
@@ -181,16 +182,25 @@ def _orientation(picture: ImageFile) -> int:
 
 def _black_and_white(picture: ImageFile, path: Path) -> np.ndarray:
     """0 and 255 (rows, columns) of a JPEG that holds nothing else, but for borders that are blurred."""
-    from PIL import Image, ImageFilter
-
     colours = np.asarray(picture.convert("RGB"))
     least, most = colours.min(2), colours.max(2)
-    between = (most >= BLACK) & (least < WHITE)
-    wide = Image.fromarray(between.astype(np.uint8)).filter(ImageFilter.MinFilter(3))  # a grey class is wider
-    if between.mean() > BETWEEN or wide.getbbox() or 0 < most.max() < WHITE:
+    between, grey = (most >= BLACK) & (least < WHITE), (most > FLAT) & (least < 255 - FLAT)
+    # a grey class is wider than a border, a dark or bright one than the blocks of 8 that a border disturbs
+    wide = _is_wide(between, 1) or _is_wide(grey, 4)
+    if between.mean() > BETWEEN or wide or 0 < most.max() < WHITE:
         named = "" if path.suffix.lower() in (".jpg", ".jpeg") else "is a JPEG, whatever its name says: "
         raise DataError(f"{path}: {named}{NO_JPEG_LABELS}")
     return np.where(most >= 128, 255, 0).astype(np.uint8)
+
+
+def _is_wide(mask: np.ndarray, reach: int) -> bool:
+    """Whether a square of 2 * `reach` + 1 pixels lies within a mask (rows, columns)."""
+    from PIL import Image, ImageFilter
+
+    left = Image.fromarray(mask.astype(np.uint8))
+    for _ in range(reach):
+        left = left.filter(ImageFilter.MinFilter(3))
+    return left.getbbox() is not None
 
 
 def _check_not_stretched(picture: ImageFile, path: Path) -> None:
