@@ -172,6 +172,14 @@ def test_labels_beside_their_images_in_one_folder_are_the_references(tmp_path: P
     assert [(row.case, row.dice) for row in result.rows] == [("a", 1.0), ("b", 1.0)]
 
 
+@pytest.mark.parametrize("other", ["case1_brainmask.png", "mask.png", "case0_lesion_seg.png"])
+def test_other_masks_among_the_labels_are_no_references(folders: tuple[Path, Path], other: str) -> None:
+    before = evaluate_folder(*folders)
+    write_png(folders[1] / other, square(5, 6))
+    after = evaluate_folder(*folders)
+    assert after.rows == before.rows and after.missing == (other,)
+
+
 def test_a_value_that_no_label_has_counts_against(tmp_path: Path) -> None:
     invented = square(2, 8)
     invented[0, 0] = 2

@@ -18,7 +18,7 @@ from ..data.layouts.case_folders import find_case_folders
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS
 from ..data.layouts.kind_folders import roles_by_kind
-from ..data.layouts.pairing import by_stem, labels_beside, name_of, pair, with_usual_names
+from ..data.layouts.pairing import by_stem, called_as_labels, name_of, pair, with_usual_names
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, LabelFiles]:
@@ -116,8 +116,9 @@ def files_by_stem(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
     if not files or not (files[0].is_dir() or suffix_of(files[0])):
         raise DataError(f"{place}: no {kind} found; expected {readable()}")
     if kind == "labels" and len(files) == 2 and (known := _of_one_case(place, files)):
-        return known, []
-    beside = labels_beside(files) if kind == "labels" else []  # of images in the same folder
+        (label,) = set(known.values())
+        return known, [f"{place}: {label.name} is taken for the label of the scan beside it"]
+    beside = called_as_labels(files) if kind == "labels" else []  # of images in the same folder
     first, doubles = by_stem(beside or files)
     for kind in (UNCERTAINTY, PROBABILITIES):  # beside the masks that they are of
         for name in [name for name in first if name.endswith(kind) and name.removesuffix(kind) in first]:

@@ -201,22 +201,28 @@ def _differing(stems: Sequence[str]) -> tuple[dict[str, str], str]:
     return {stem[len(front) : len(stem) - len(tail)]: stem for stem in stems}, f"{front} {tail}"
 
 
-def labels_beside(files: Iterable[Path]) -> list[Path]:
-    """Files that are called as labels of others: `ct_1_seg` beside `ct_1`, `mask_1` beside `img_1`, also
-    `ct_1_gmseg_manual`; and `label` beside whatever else.
+def called_as_labels(files: Iterable[Path]) -> list[Path]:
+    """Files that are called as others, and a word for labels: `ct_1_seg` beside `ct_1`, `mask_1` beside
+    `img_1`.
     """
     stems = {path: name_of(path) for path in files}
     marked = {path: plain for path, stem in stems.items() if (plain := plain_name(stem)) != stem}
     scans = [stem for path, stem in stems.items() if path not in marked]
     bases = [match[1] for stem in scans if (match := CHANNEL.fullmatch(stem))]
     names = {name.casefold() for name in (*scans, *bases, *map(image_name, scans))}
+    return [path for path, name in marked.items() if name.casefold() in names]
+
+
+def labels_beside(files: Iterable[Path]) -> list[Path]:
+    """The same, and what may be labels by more of their names: `ct_1_gmseg_manual`, `ct_1_brainmask`; and
+    `label` beside whatever else.
+    """
+    stems = {path: name_of(path) for path in files}
+    called = set(called_as_labels(stems))
+    scans = [stem for stem in stems.values() if plain_name(stem) == stem]
     bare = {path for path, stem in stems.items() if stem.casefold() in LABEL_SET}
-    bare = bare if len(bare) < len(stems) else set()
-    return [
-        path
-        for path, stem in stems.items()
-        if path in bare or marked.get(path, "").casefold() in names or _goes_on_as_label(stem, scans)
-    ]
+    called |= bare if len(bare) < len(stems) else set()
+    return [path for path, stem in stems.items() if path in called or _goes_on_as_label(stem, scans)]
 
 
 def _goes_on_as_label(stem: str, scans: Iterable[str]) -> bool:
