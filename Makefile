@@ -9,9 +9,10 @@ PIP = -m pip install --disable-pip-version-check -c constraints.txt
 demo: $(DEMO_VENV)/.ready
 	$(DEMO_VENV)/bin/stampseg demo -o demo-run
 
-# Two processes of one thread each: small networks gain nothing from more threads.
+# Two processes of one thread each: small networks gain nothing from more threads. What is compiled is kept: tests
+# start some fifty processes, each of which would compile the whole package.
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
 
 slow: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -q -m slow

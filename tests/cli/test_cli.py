@@ -183,7 +183,8 @@ def test_one_case_without_validation_works_and_says_so(volumes: Path, tmp_path: 
 
 
 def test_a_dice_floor_keeps_the_network_above_it(pictures: Path, tmp_path: Path) -> None:
-    call("train", pictures, "-o", tmp_path / "run", "--target", "dice:0.01", "--validation", "25%", *QUICK)
+    words = ("--target", "dice:0.01", "--validation", "25%", "--set", "train.learning_rate=0.01")
+    call("train", pictures, "-o", tmp_path / "run", *words, *QUICK)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["target_reached"] and result["validation_dice"] >= 0.01
     assert result["parameters_after"] < result["parameters_before"]

@@ -35,7 +35,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dense run of our own network."""
     output = tmp_path_factory.mktemp("runs") / "dense"
-    call("train", pictures, "-o", output, "--method", "dense", *QUICK, *SMALL)
+    learning = ("--set", "train.learning_rate=0.01")
+    call("train", pictures, "-o", output, "--method", "dense", *QUICK, *SMALL, *learning)
     return output
 
 

@@ -106,7 +106,8 @@ def test_quiet_says_warnings_only(pictures: Path, tmp_path: Path) -> None:
         reporter.round(TURN)
         reporter.note("look here", Level.WARNING)
     assert text.getvalue().strip() == "WARNING: look here"
-    said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, "--quiet")
+    learning = ("--set", "train.learning_rate=0.01")
+    said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, *learning, "--quiet")
     assert all(line.startswith("WARNING: ") for line in said.output.splitlines())
     notes = NOTES.read_lines(tmp_path / "run")
     warned = [note.text for note in notes if note.level is Level.WARNING]

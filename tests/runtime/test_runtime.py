@@ -27,13 +27,12 @@ from stampseg.export import export_model
 from stampseg.networks.model_file import load_model
 from stampseg.runtime import Predictor, open_session
 from stampseg.runtime.onnx_file import look_into
-from tests.run.options import SMALL
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 QUICK = (
-    "--steps", "60", "--method", "dense", "--validation", "none", *SMALL,
+    "--steps", "60", "--method", "dense", "--validation", "none", "--set", "network.width=4",
     "--set", "train.augment=false", "--set", "train.learning_rate=0.01", "--set", "train.batch_size=2",
     "--set", "train.missed_label=warn",
 )  # fmt: skip
