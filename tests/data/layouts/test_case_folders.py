@@ -20,8 +20,8 @@ from tests.cli.command import call
 from tests.run.options import SMALL
 
 SHORT = (
-    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", *SMALL, "--set",
-    "network.poolings=1", "--set", "train.augment=false", "--set", "prune.ready_dice=0", "--set",
+    "--steps", "4", "--set", "prune.rounds=1", "--target", "50%", *SMALL,
+    "--set", "train.augment=false", "--set", "prune.ready_dice=0", "--set",
     "train.missed_label=warn",
 )  # fmt: skip
 MODALITIES = ("flair", "t1", "t2")
