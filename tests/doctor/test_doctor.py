@@ -42,8 +42,7 @@ def dataset(folder: Path, count: int = 6, **spoiled: Callable[[Made], Made]) -> 
 
 
 def findings(folder: Path, *options: object, code: int = 0) -> list[dict[str, Any]]:
-    small = ("--set", "network.poolings=2")  # the findings are of the data
-    said = call("check", folder, "--json", "--no-timing", *small, *options, code=code)
+    said = call("check", folder, "--json", "--no-timing", *options, code=code)
     return json.loads(said.stdout)["findings"]
 
 

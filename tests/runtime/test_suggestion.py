@@ -34,7 +34,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         (labelled / part).mkdir(parents=True, exist_ok=True)
         for name in ("p0-IM-0.png", "p0-IM-1.png"):
             shutil.copy(data / part / name, labelled / part / name)
-    call("train", labelled, "-o", folder, "--validation", "none", "--group-regex", "(p.)", *QUICK)
+    words = ("--validation", "none", "--group-regex", "(p.)", "--set", "train.learning_rate=0.01")
+    call("train", labelled, "-o", folder, *words, *QUICK)
     return data, folder
 
 
