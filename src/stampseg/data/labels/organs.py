@@ -60,7 +60,8 @@ def read_label_files(files: LabelFiles) -> Volume:
             other = files[int(whole[shared].flat[0]) - 1]
             raise DataError(
                 f"{files[number - 1]}: {counted(int(shared.sum()), 'voxel')} of it in {other} as well; "
-                "expected every voxel in one organ; correct one of the masks, or train them apart"
+                "expected every voxel in one organ; where one lies inside the other, take it out of the "
+                "outer mask; else correct one of them, or train them apart"
             )
         whole[inside != 0] = number
     return Volume(whole, header)
