@@ -180,6 +180,15 @@ class TestFolders:
         with pytest.raises(DataError, match=message):
             find_dataset(tmp_path)
 
+    def test_the_image_is_named_and_not_a_label_that_another_label_begins_with(self) -> None:
+        names = ("t2s", "t2s_seg", "t2s_seg-auto", "t2s_gmseg")
+        message = (
+            r"^t2s: more than one kind of label fits it, ending in '_gmseg' \(1 file\) or '_seg' \(1 file\) "
+            r"or '_seg-auto' \(1 file\)"
+        )
+        with pytest.raises(DataError, match=message):
+            pair(names, {name: Path(name) for name in names}, same_folder=True)
+
     def test_leftovers_and_doubles_are_said(self, tmp_path: Path) -> None:
         make_files(tmp_path, "images/a.png", "images/a.jpg", "images/b.png", "masks/a.png", "masks/c.png")
         dataset = find_dataset(tmp_path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import DataError
-from ...core.text import composed, some
+from ...core.text import composed, counted, some
 from ..io.formats import stem_of
 from .habits import KIND_WORDS, LABEL_SET, SEPARATORS, image_name, plain_name, words_of
 
@@ -88,9 +88,15 @@ def _choose(stems: dict[str, list[str]]) -> str:
     rivals = [suffix for suffix in others if suffix and 2 * len(stems[suffix]) > len(stems[best])]
     rivals = [suffix for suffix in rivals if not _beside(stems, best, suffix)]
     if best and rivals:
-        endings = " or ".join(f"{suffix!r} ({len(stems[suffix])} files)" for suffix in (best, *rivals[:2]))
+        kinds = (best, *rivals)
+        images = sorted({stem for kind in kinds for stem in stems[kind]})
+        # The image with most of them: beside x_seg and x_seg-auto, x_seg looks like an image as well.
+        image = max(images, key=lambda stem: sum(stem in stems[kind] for kind in kinds))
+        own = [kind for kind in kinds if image in stems[kind]]
+        shown = (own if len(own) > 1 else kinds)[:3]
+        endings = " or ".join(f"{kind!r} ({counted(len(stems[kind]), 'file')})" for kind in shown)
         raise DataError(
-            f"{stems[best][0]}: more than one kind of label fits it, ending in {endings}; expected one per "
+            f"{image}: more than one kind of label fits it, ending in {endings}; expected one per "
             "image; put each kind in a folder of its own and name it with `masks`, or list the pairs in a CSV"
         )
     return best
