@@ -229,11 +229,13 @@ def seldom_text(name: str, count: int, masks: int) -> str:
     return f"label {name} is in {count} of {masks} masks"
 
 
-def seldom(seen: Survey) -> list[str]:
+def seldom(seen: Survey, config: Config) -> list[str]:
     """A sentence for each label that most training masks lack."""
     masks = len(seen.split.training)
+    others = len(seen.dataset.cases) > masks + len(seen.split.validation) + len(seen.split.test)
+    redraw = "; or draw other cases with `seed`, or more with `labels`" if config.labels and others else ""
     return [
-        f"{seldom_text(name, count, masks)} that train; {SELDOM_FIX}"
+        f"{seldom_text(name, count, masks)} that train; {SELDOM_FIX}{redraw}"
         for name, count in zip(seen.table.names, seen.fingerprint.class_cases, strict=False)
         if 0 < count < SELDOM * masks
     ]

@@ -67,7 +67,7 @@ def task_of(
     seen = survey(dataset, stored or config, source, known, folder.plan())
     config = stored or settle(config, seen, reporter)
     splits = _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen)):
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen, config)):
         reporter.note(text)
     for text in seen.warnings:
         reporter.note(text, Level.WARNING)

@@ -452,10 +452,34 @@ def test_validation_cases_that_hold_no_label_are_no_validation(tmp_path: Path) -
 
 def test_a_label_that_most_training_masks_lack_is_said(tmp_path: Path) -> None:
     data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 4 + [disc_mask(1, 2)] * 2))
-    seen = survey(data, Config.model_validate({"train": {"validation": "none"}}))
+    config = Config.model_validate({"train": {"validation": "none"}})
+    seen = survey(data, config)
     assert seen.fingerprint.class_cases == (6, 6, 2)
-    (said,) = seldom(seen)
+    (said,) = seldom(seen, config)
     assert said.startswith("label label_2 is in 2 of 6 masks that train; right where the other scans do not")
+    assert "`labels`" not in said
+
+
+def test_a_draw_that_lacks_a_label_in_most_masks_says_how_to_draw_others(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 4 + [disc_mask(1, 2)]))
+    for seed in range(20):
+        config = Config.model_validate({"labels": 3, "seed": seed, "train": {"validation": "none"}})
+        seen = survey(data, config)
+        if len(seen.table.values) == 3:
+            break
+    (said,) = seldom(seen, config)
+    assert said.startswith("label label_2 is in 1 of 3 masks that train")
+    assert said.endswith("; or draw other cases with `seed`, or more with `labels`")
+
+
+def test_more_labels_than_those_not_kept_aside_are_refused_with_the_reason(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 3))
+    config = Config.model_validate({"labels": 3, "train": {"test": "34%"}})
+    said = (
+        "`labels` 3: 2 labelled cases are left to draw from, as `train.test` keeps 1 aside; expected 1 to 2"
+    )
+    with pytest.raises(ConfigError, match=said):
+        survey(data, config)
 
 
 def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tmp_path: Path) -> None:

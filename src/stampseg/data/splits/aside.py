@@ -43,7 +43,8 @@ def set_aside(
             CSV, those that it does not name are left out.
 
     Raises:
-        ConfigError: the option is not understood, or leaves nobody to train or to keep aside.
+        ConfigError: the option is not understood, or leaves nobody to train or to keep aside, or fewer cases
+            than `labels` asks for.
         DataError: the CSV cannot be used, or has a row without label.
     """
     choice = config.train.test.strip()
@@ -60,7 +61,7 @@ def set_aside(
     share = 0.0 if choice == "none" else read_share(choice, "train.test", "or none")
     if before:
         stay = [case for case in cases if case.group in before]
-        return _without(cases, stay, before, "as from the network that is trained on")
+        return _without(cases, stay, before, "as from the network that is trained on", config.labels)
     bound = (people_of(validating, cases) if validating else set()) | set(known)
     able = [case for case in cases if case.group not in bound]
     people = {case.group for case in cases}
@@ -70,7 +71,7 @@ def set_aside(
     _, drawn = hold_out(able, min(share * len(cases) / len(able), 0.99), config.seed)
     drawn = drawn or able  # one person, and others train
     held = {case.group for case in drawn}  # copies of an image are of one person, as they were found
-    return _without(cases, drawn, held, "drawn with the seed")
+    return _without(cases, drawn, held, "drawn with the seed", config.labels)
 
 
 def _named(
@@ -88,7 +89,8 @@ def _named(
             f"`train.test` {path}: {both[0]} validates as well (`train.validation`); expected other people; "
             "take the person out of one of the two"
         )
-    aside = _without(cases, named, people_of(named, cases) | set(before), f"named in {path.name}")
+    people = people_of(named, cases) | set(before)
+    aside = _without(cases, named, people, f"named in {path.name}", config.labels)
     doubts = "" if config.group_regex else unknown_people(named, cases)
     if {case.group for case in named} & set(known):
         doubts += "; the network that is trained on has learnt from some: their Dice is too good"
@@ -104,11 +106,18 @@ def _validating(config: Config, cases: Sequence[Case]) -> list[Case]:
     return named if config.group_regex else with_known_people(named, cases)
 
 
-def _without(cases: Sequence[Case], aside: Sequence[Case], people: Collection[str], how: str) -> Aside:
+def _without(
+    cases: Sequence[Case], aside: Sequence[Case], people: Collection[str], how: str, labels: int | None
+) -> Aside:
     """Those cases aside; the others are of other people than these."""
     others = tuple(case for case in cases if case.group not in people)
     if not others:
         raise ConfigError("`train.test`: its people are all the labelled ones; leave some to train on")
+    if (labels or 0) > len(others):
+        raise ConfigError(
+            f"`labels` {labels}: {counted(len(others), 'labelled case is', 'labelled cases are')} left to "
+            f"draw from, as `train.test` keeps {len(aside)} aside; expected 1 to {len(others)}"
+        )
     named = {case.group for case in aside}
     of = "" if len(named) == len(aside) else f" of {counted(len(named), 'person', 'people')}"
     verb = "is" if len(aside) == 1 else "are"
