@@ -271,6 +271,13 @@ def test_other_options_in_the_same_folder_are_refused(left_stopped: Path) -> Non
     assert "stopped run of other options (seed)" in said and "--resume" in said
 
 
+def test_a_run_that_is_at_work_is_not_called_stopped(left_stopped: Path) -> None:
+    data = left_stopped.parent / "data"
+    with RunFolder.reopen(left_stopped):
+        said = call("train", data, "-o", left_stopped, *OPTIONS, "--seed", "1", code=2).stderr
+    assert "another process is at work on this run" in said and "a stopped run" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

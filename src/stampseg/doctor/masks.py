@@ -9,7 +9,7 @@ from ..core.text import counted, some
 from ..data.labels.label_table import LabelTable
 from ..data.labels.organs import first_of
 from ..data.splits.split import Split
-from ..run.survey import SELDOM, SELDOM_FIX, seldom_text
+from ..run.rare_labels import SELDOM, SELDOM_FIX, seldom_text
 from .facts import CaseFacts
 from .finding import Finding, finding
 

@@ -48,7 +48,8 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
     """A new folder for the run, or the one in which the same run was stopped.
 
     Raises:
-        ConfigError: the folder holds something else, such as a run that has ended or of other options.
+        ConfigError: the folder holds something else, such as a run that has ended or of other options, or
+            another process is at work on it.
     """
     if not (output / SPEC.name).is_file():
         return RunFolder.create(output, spec)
@@ -61,6 +62,7 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
             "to train anew, choose another `output`"
         )
     if other:
+        RunFolder.reopen(output).release()  # one that is at work is not called stopped
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); resume it with "
             f"`RunFolder.reopen` {output}, or choose another `output`"

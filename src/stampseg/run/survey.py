@@ -217,28 +217,6 @@ def _of_no_region(table: LabelTable, chosen: ChosenLabels) -> list[str]:
 
 MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans without labels that are looked at
 LOOKED_AT = 300_000_000  # voxels of them, about
-SELDOM = 0.5  # share of the masks
-SELDOM_FIX = (
-    "right where the other scans do not show it; where it is only not drawn in them, they teach that it is "
-    "not there: leave them out, or draw it"
-)
-
-
-def seldom_text(name: str, count: int, masks: int) -> str:
-    """That a label is missing in most masks."""
-    return f"label {name} is in {count} of {masks} masks"
-
-
-def seldom(seen: Survey, config: Config) -> list[str]:
-    """A sentence for each label that most training masks lack."""
-    masks = len(seen.split.training)
-    others = len(seen.dataset.cases) > masks + len(seen.split.validation) + len(seen.split.test)
-    redraw = "; or draw other cases with `seed`, or more with `labels`" if config.labels and others else ""
-    return [
-        f"{seldom_text(name, count, masks)} that train; {SELDOM_FIX}{redraw}"
-        for name, count in zip(seen.table.names, seen.fingerprint.class_cases, strict=False)
-        if 0 < count < SELDOM * masks
-    ]
 
 
 def _known_to(source: Source | None) -> tuple[tuple[SplitCase, ...], tuple[SplitCase, ...]]:

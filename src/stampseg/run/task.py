@@ -24,9 +24,10 @@ from ..networks.model_file import load_model
 from ..networks.pretrained.trained_network import Source
 from ..train.loss import class_weights
 from .folder import RunFolder
+from .rare_labels import rare_labels
 from .reporters import Reporter
 from .spec import case_differences
-from .survey import Survey, seldom, survey
+from .survey import Survey, survey
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def task_of(
     seen = survey(dataset, stored or config, source, known, folder.plan())
     config = stored or settle(config, seen, reporter)
     splits = _write_inputs(folder, seen, config)
-    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes, *seldom(seen, config)):
+    for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
         reporter.note(text)
+    for text, level in rare_labels(seen, config):
+        reporter.note(text, level)
     for text in seen.warnings:
         reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)

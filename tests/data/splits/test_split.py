@@ -20,8 +20,9 @@ from stampseg.core.level import Level
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits.balance import Holds
 from stampseg.data.splits.split import AUTO_CASES, AUTO_MOST, Split, draw_cases, hold_out, split_cases
+from stampseg.run.rare_labels import rare_labels
 from stampseg.run.reporters import Reporters
-from stampseg.run.survey import seldom, survey
+from stampseg.run.survey import survey
 from stampseg.run.task import settle
 
 
@@ -455,9 +456,9 @@ def test_a_label_that_most_training_masks_lack_is_said(tmp_path: Path) -> None:
     config = Config.model_validate({"train": {"validation": "none"}})
     seen = survey(data, config)
     assert seen.fingerprint.class_cases == (6, 6, 2)
-    (said,) = seldom(seen, config)
+    ((said, level),) = rare_labels(seen, config)
     assert said.startswith("label label_2 is in 2 of 6 masks that train; right where the other scans do not")
-    assert "`labels`" not in said
+    assert "`labels`" not in said and level is Level.WARNING  # two masks are too few to learn from
 
 
 def test_a_draw_that_lacks_a_label_in_most_masks_says_how_to_draw_others(tmp_path: Path) -> None:
@@ -467,7 +468,7 @@ def test_a_draw_that_lacks_a_label_in_most_masks_says_how_to_draw_others(tmp_pat
         seen = survey(data, config)
         if len(seen.table.values) == 3:
             break
-    (said,) = seldom(seen, config)
+    ((said, _),) = rare_labels(seen, config)
     assert said.startswith("label label_2 is in 1 of 3 masks that train")
     assert said.endswith("; or draw other cases with `seed`, or more with `labels`")
 
