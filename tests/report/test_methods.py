@@ -28,7 +28,7 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_it(run: Path) -> None:
     text = (run / "methods.md").read_text()
     assert "6 cases of 3 people trained the network; 2 cases of 1 person validated it" in text
-    assert "12 steps of 4 windows, adamw (rate 0.003, weight decay 0.01" in text and "seed 0" in text
+    assert "12 steps of 4 windows, adamw (rate 0.01, weight decay 0.01" in text and "seed 0" in text
     assert "stamp+; criterion taylor-abs" in text and "doi:10.1016/j.media.2022.102583" in text
     machine = this_machine(1, "x")
     assert f"python {machine.python}" in text and f"monai {machine.monai}" in text
