@@ -199,6 +199,13 @@ class TestFolders:
         )
         assert [case.images[0].name for case in dataset.cases] == ["a.jpg"]
 
+    def test_an_image_of_a_type_that_is_not_read_is_named(self, tmp_path: Path) -> None:
+        make_files(tmp_path, "images/a.png", "images/b.webp", "images/c.webp", "masks/a_mask.png")
+        make_files(tmp_path, "masks/b_mask.png", "masks/d_mask.png")
+        assert find_dataset(tmp_path).warnings == (
+            "labels without an image (2): b_mask (b.webp is not of a type that is read), d_mask",
+        )
+
     def test_pairs_of_analyze_files_count_once(self, tmp_path: Path) -> None:
         make_files(
             tmp_path, *(f"{folder}/a.{end}" for folder in ("images", "masks") for end in ("hdr", "img"))

@@ -31,7 +31,7 @@ from .habits import (
     is_no_truth,
 )
 from .kind_folders import roles_by_kind
-from .listing import Entry, Listing, check_exist, left_over
+from .listing import Entry, Listing, check_exist, labels_without_image, left_over
 from .pairing import (
     by_plain_name,
     by_stem,
@@ -303,7 +303,7 @@ def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry
         entries,
         [
             *left_over("images without a label", pairs.images_left),
-            *left_over("labels without an image", pairs.labels_left),
+            *labels_without_image(pairs.labels_left, folders),
             *left_over("images skipped because their name is taken", image_doubles),
             *left_over("labels skipped because their name is taken", label_doubles),
         ],

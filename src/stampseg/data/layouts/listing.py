@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import some
-from ..io.formats import stem_of
+from ..io.formats import stem_of, suffix_of
 from ..labels.regions import NO_REGIONS, DeclaredRegions
+from .habits import plain_name
 from .pairing import CHANNEL
 
 
@@ -49,6 +50,17 @@ class Entry:
 def left_over(what: str, names: Sequence[str]) -> tuple[str, ...]:
     """A warning of files that are not used; none without any."""
     return (f"{what} ({len(names)}): {some(list(names))}",) if names else ()
+
+
+def labels_without_image(stems: Sequence[str], folders: Sequence[Path]) -> tuple[str, ...]:
+    """A warning of labels that no image of `folders` is called as, with files of types that are not read."""
+    files = [path for folder in folders for path in folder.iterdir() if path.is_file()]
+    unread = {path.stem: path.name for path in files if not suffix_of(path)}
+    found = {stem: unread.get(stem) or unread.get(plain_name(stem)) for stem in stems}
+    said = [
+        f"{stem} ({name} is not of a type that is read)" if name else stem for stem, name in found.items()
+    ]
+    return left_over("labels without an image", said)
 
 
 @dataclass(frozen=True)
