@@ -15,7 +15,7 @@ from stampseg.report.drawing import draw
 from stampseg.report.expected import chart_of, least_expected, with_expected, words_of
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
-from tests.cli.command import QUICK, call
+from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import write_pictures
 from tests.report.runs import make_findings, make_run
 
@@ -107,7 +107,7 @@ def test_the_page_shows_table_chart_and_the_least_expected(tmp_path: Path) -> No
 
 def test_a_run_with_six_people_who_validate_shows_expected_dice(tmp_path: Path) -> None:
     data = write_pictures(tmp_path, [f"{n:02}" for n in range(10)])
-    call("train", data, "-o", tmp_path / "run", "--validation", "60%", *QUICK)
+    call("train", data, "-o", tmp_path / "run", "--validation", "60%", *QUICK, *FINDING)
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Expected against true Dice" in page
     found = re.search(r'<script type="application/json" id="run">(.*?)</script>', page, re.DOTALL)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stampseg.networks.model_file import read_description
-from tests.cli.command import QUICK, call
+from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import write_pictures
 
 
@@ -21,7 +21,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    call("train", data, "-o", folder, "--validation", "50%", *QUICK)
+    call("train", data, "-o", folder, "--validation", "50%", *QUICK, *FINDING)
     return folder
 
 
@@ -65,7 +65,7 @@ def test_a_least_dice_for_pipelines(run: Path, data: Path, tmp_path: Path) -> No
 
 
 def test_folds_leave_everybody_out_once(data: Path, tmp_path: Path) -> None:
-    call("train", data, "-o", tmp_path / "run", "--folds", "2", *QUICK)
+    call("train", data, "-o", tmp_path / "run", "--folds", "2", *QUICK, *FINDING)
     known = json.loads((tmp_path / "run" / "folds.json").read_text())["calibration"]
     assert known["source"] == "folds" and known["labels"][1]["people"] == 10
     for model in (tmp_path / "run", *(tmp_path / "run" / "folds" / number for number in "01")):

@@ -23,7 +23,7 @@ from stampseg.evaluation.folders import evaluate_folder
 from stampseg.runtime import segmentation
 from stampseg.runtime.model import OpenModel
 from stampseg.runtime.sliding import softmax
-from tests.cli.command import QUICK, call
+from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import write_pictures
 
 CURVE = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.8), margin=0.1, people=9)
@@ -145,7 +145,7 @@ def test_another_shape_than_the_image_is_an_error(tmp_path: Path) -> None:
 
 def test_through_the_command_line(tmp_path: Path) -> None:
     data = write_pictures(tmp_path, [f"{n:02}" for n in range(10)])
-    call("train", data, "-o", tmp_path / "run", "--validation", "50%", *QUICK)
+    call("train", data, "-o", tmp_path / "run", "--validation", "50%", *QUICK, *FINDING)
     out = tmp_path / "out"
     said = call("predict", tmp_path / "run", data / "images", "-o", out, "--probabilities", "--json").stdout
     masks = json.loads(said)["masks"]

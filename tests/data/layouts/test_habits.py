@@ -73,7 +73,7 @@ def test_both_in_one_folder(pairs: dict[str, str], tmp_path: Path) -> None:
     ("images", "labels", "said"),
     [
         (["p1.nii.gz", "p2.nii.gz"], ["p1.nii.gz", "p1.seg.nrrd", "p2.nii.gz"], "p1.nii.gz, p1.seg.nrrd are"),
-        (["p1.png"], ["p1_seg.png", "p1-label.png"], "ending in '-label' (1 files) or '_seg' (1 files)"),
+        (["p1.png"], ["p1_seg.png", "p1-label.png"], "ending in '-label' (1 file) or '_seg' (1 file)"),
         (
             ["p1.png", "p2.png", "p3.png", "p4.png"],
             ["p1_seg.png", "p2_seg.png", "p3_seg.png", "p4_mask.png", "p4.gt.png"],
