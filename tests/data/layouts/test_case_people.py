@@ -320,3 +320,15 @@ def test_labels_that_are_not_called_as_one_of_several_frames_are_refused(tmp_pat
         touch(*(tmp_path / "labels" / f"p{i}" / f"drawn{n}.nii.gz" for n in (3, 4)))
     with pytest.raises(DataError, match=r"drawn3.nii.gz: fits no image by its name \(frame1, frame2\)"):
         find_dataset(tmp_path)
+
+
+def test_data_sets_beside_each_other_are_not_learnt_as_one(tmp_path: Path) -> None:
+    for name in ("liver", "spleen"):
+        for kind in ("images", "masks"):
+            touch(*(tmp_path / name / kind / f"c{number}.png" for number in range(3)))
+    with pytest.raises(DataError, match=f"give {tmp_path / 'liver'} as DATA"):
+        find_dataset(tmp_path)
+    assert len(find_dataset(tmp_path / "liver").cases) == 3
+    for number, name in enumerate(("liver", "spleen"), 1):
+        (tmp_path / name).rename(tmp_path / f"p{number}")
+    assert {case.group for case in find_dataset(tmp_path).cases} == {"p1", "p2"}

@@ -4,6 +4,7 @@ and `p1/masks/`; or whose label lies beside the folder of the images, `p1/lesion
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -61,7 +62,7 @@ def roles_by_kind(root: Path, images: str | None = None, masks: str | None = Non
 
 def folders_by_kind(root: Path, images: str | None = None, masks: str | None = None) -> list[CaseFolder]:
     """The cases, in the order of their names; none where the files lie in the data's own folders, or in those
-    of its parts, of which one is to be given.
+    of its parts or of several data sets, of which one is to be given.
 
     Raises:
         DataError: several folders may be meant, or labels are slices.
@@ -73,6 +74,9 @@ def folders_by_kind(root: Path, images: str | None = None, masks: str | None = N
     labels = {parts: _labels(case, images, masks) for parts, case in found.items()}
     scans = {parts: _images(root, parts, case, images, bool(labels[parts])) for parts, case in found.items()}
     places = [parts for parts in found if scans[parts]]
+    many = (parts for parts in places if len(scans[parts]) > 1 and len(labels[parts]) > 1)
+    if not all(re.search(r"\d", "".join(parts)) for parts in many):
+        return []  # data sets beside each other: nobody is called by a word alone
     named = zip(places, names_and_people(places), strict=True)
     return [_folder(CaseFolder(*name), scans[parts], labels[parts]) for parts, name in named]
 
