@@ -75,9 +75,9 @@ def page(rows: list[dict]) -> str:
     said = [
         "# Default runs with ten labels",
         "",
-        f"{len(rows)} runs: {len(lost)} lost a label without a word, {len(failed)} ended with exit status 4 and no model, "
+        f"{len(rows)} of {sum(RUNS.values())} runs: {len(lost)} lost a label without a word, {len(failed)} ended with exit status 4 and no model, "
         f"{sum(row.get('spared', 0) for row in rows)} cuts had channels spared and "
-        f"{sum(row.get('undone', 0) for row in rows)} were undone. Made by",
+        f"{sum(row.get('undone', 0) for row in rows)} were undone. Seconds are of the clock, beside other work. Made by",
         "",
         "    python benchmarks/default_runs.py DATA WORK docs/results/default-runs.jsonl",
         "    python benchmarks/default_runs.py DATA WORK docs/results/default-runs.jsonl --page docs/results/default-runs.md",
