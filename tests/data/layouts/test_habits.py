@@ -10,6 +10,7 @@ import pytest
 from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.layouts.habits import plain_name
+from stampseg.data.layouts.pairing import labels_beside
 from tests.cli.command import call
 from tests.data.scans import write_volumes
 
@@ -105,3 +106,10 @@ def test_volumes_with_labels_of_mixed_names_are_checked_as_pairs(tmp_path: Path)
     for name, new in (("v0", "v0-label"), ("v1", "v1_seg"), ("v2", "v2_seg")):
         shutil.move(data / "labels" / f"{name}.nii.gz", data / "labels" / f"{new}.nii.gz")
     assert "5 labelled cases of 5 groups, 0 without a label" in call("check", data, "--no-timing").output
+
+
+def test_many_files_in_a_folder_are_told_apart_by_their_names() -> None:
+    """Each name is looked up, not held against every other: of 40,000 that would take hours."""
+    scans = [Path(f"p{number:05d}_t1.png") for number in range(20_000)]
+    drawn = [Path(f"p{number:05d}_t1_gmseg_manual.png") for number in range(20_000)]
+    assert labels_beside([*scans, *drawn]) == drawn

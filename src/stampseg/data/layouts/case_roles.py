@@ -237,16 +237,10 @@ def _alone(folders: Iterable[CaseFolder]) -> list[tuple[str, Entry]]:
 
 def owner_of(label: str, images: Mapping[str, Path]) -> str | None:
     """The role of the image that a label is called as, and something beyond."""
-    own, plain = label.casefold(), plain_name(label).casefold()
-    fitting = [
-        role
-        for role in images
-        if role
-        and (
-            own.startswith(tuple(role.casefold() + mark for mark in SEPARATORS))
-            or plain in (role.casefold(), image_name(role).casefold())
-        )
-    ]
+    own, plain, roles = label.casefold(), plain_name(label).casefold(), _by_fold(images)
+    starts = [own[:place] for place, letter in enumerate(own) if letter in SEPARATORS]
+    fitting = [roles[name] for name in (*starts, plain) if name and name in roles]
+    fitting = fitting or [role for role in images if role and image_name(role).casefold() == plain]
     return max(fitting, key=len, default=None) or _owner_by_entities(label, images)
 
 

@@ -67,6 +67,8 @@ def folders_by_kind(root: Path, images: str | None = None, masks: str | None = N
     Raises:
         DataError: several folders may be meant, or labels are slices.
     """
+    if any(is_image_folder(path.name) and list_images(path) for path in folders_in(root)):
+        return []  # before all folders are gone through
     found = _cases(root)
     if found.pop((), _Case()).images or any(is_nobody(parts[-1]) for parts in found):
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,16 +225,17 @@ def labels_beside(files: Iterable[Path]) -> list[Path]:
     """
     stems = {path: name_of(path) for path in files}
     called = set(called_as_labels(stems))
-    scans = [stem for stem in stems.values() if plain_name(stem) == stem]
+    scans = {stem for stem in stems.values() if plain_name(stem) == stem}
     bare = {path for path, stem in stems.items() if stem.casefold() in LABEL_SET}
     called |= bare if len(bare) < len(stems) else set()
     return [path for path, stem in stems.items() if path in called or _goes_on_as_label(stem, scans)]
 
 
-def _goes_on_as_label(stem: str, scans: Iterable[str]) -> bool:
+def _goes_on_as_label(stem: str, scans: Set[str]) -> bool:
     """Whether a name is that of a scan with words behind it of which one says that it is a label."""
-    starts = [scan for scan in scans if stem.startswith(tuple(f"{scan}{mark}" for mark in SEPARATORS))]
-    parts = re.split(f"[{re.escape(SEPARATORS)}]", stem[min(map(len, starts), default=len(stem)) :].lower())
+    ends = (place for place, letter in enumerate(stem) if letter in SEPARATORS and stem[:place] in scans)
+    behind = stem[next(ends, len(stem)) :].lower()
+    parts = re.split(f"[{re.escape(SEPARATORS)}]", behind)
     return any(part in LABEL_SET or part.endswith(("seg", "mask")) for part in parts)
 
 
