@@ -267,8 +267,10 @@ def test_vanished_data_are_named_and_the_run_is_kept(stopped: Path, tmp_path: Pa
 
 def test_other_options_in_the_same_folder_are_refused(left_stopped: Path) -> None:
     data = left_stopped.parent / "data"
+    before = {path: path.read_bytes() for path in left_stopped.rglob("*") if path.is_file()}
     said = call("train", data, "-o", left_stopped, *OPTIONS, "--seed", "1", code=2).stderr
     assert "stopped run of other options (seed)" in said and "--resume" in said
+    assert {path: path.read_bytes() for path in left_stopped.rglob("*") if path.is_file()} == before
 
 
 def test_a_run_that_is_at_work_is_not_called_stopped(left_stopped: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +34,7 @@ from .folds.cross_validation import (
     told_if_weaker,
     wants_folds,
 )
+from .lock import FolderLock
 from .pipeline import run_training
 from .postprocess import settle, settle_on_validation
 from .records import Result
@@ -62,12 +64,20 @@ def open_run(spec: RunSpec, output: Path) -> RunFolder:
             "to train anew, choose another `output`"
         )
     if other:
-        RunFolder.reopen(output).release()  # one that is at work is not called stopped
+        _refuse_at_work(output)
         raise ConfigError(
             f"{output}: holds a stopped run of other options ({', '.join(other)}); resume it with "
             f"`RunFolder.reopen` {output}, or choose another `output`"
         )
     return RunFolder.reopen(output)
+
+
+def _refuse_at_work(output: Path) -> None:
+    """Refuse a run that another process works on; else its folder stays as it is."""
+    lock = FolderLock(output)
+    with suppress(OSError):  # of a folder that cannot be written to
+        lock.take()
+        lock.release()
 
 
 def execute(
