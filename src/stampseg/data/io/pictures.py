@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -247,61 +248,22 @@ def _label_of(picture: ImageFile, path: Path) -> np.ndarray:
     return label_of(channels, path)
 
 
+_PICTURE = partial(
+    Format, package="pillow", module="PIL", read_header=read_header, read_image=read_image,
+    read_label=read_label, mask_suffix=".png",
+)  # fmt: skip
+
 FORMATS = (
-    Format(
+    _PICTURE(
         name="PNG",
         suffixes=(".png",),
-        package="pillow",
-        module="PIL",
-        read_header=read_header,
-        read_image=read_image,
-        read_label=read_label,
         read_palette=read_palette,
         write_label=write_label,
         highest_label=2**16 - 1,
         colours=True,
-        mask_suffix=".png",
     ),
-    Format(
-        name="JPEG",
-        suffixes=(".jpg", ".jpeg"),
-        package="pillow",
-        module="PIL",
-        read_header=read_header,
-        read_image=read_image,
-        read_label=read_label,
-        mask_suffix=".png",
-    ),
-    Format(
-        name="BMP",
-        suffixes=(".bmp",),
-        package="pillow",
-        module="PIL",
-        read_header=read_header,
-        read_image=read_image,
-        read_label=read_label,
-        read_palette=read_palette,
-        mask_suffix=".png",
-    ),
-    Format(
-        name="GIF",
-        suffixes=(".gif",),
-        package="pillow",
-        module="PIL",
-        read_header=read_header,
-        read_image=read_image,
-        read_label=read_label,
-        read_palette=read_palette,
-        mask_suffix=".png",
-    ),
-    Format(
-        name="PPM",
-        suffixes=(".ppm", ".pgm"),
-        package="pillow",
-        module="PIL",
-        read_header=read_header,
-        read_image=read_image,
-        read_label=read_label,
-        mask_suffix=".png",
-    ),
+    _PICTURE(name="JPEG", suffixes=(".jpg", ".jpeg")),
+    _PICTURE(name="BMP", suffixes=(".bmp",), read_palette=read_palette),
+    _PICTURE(name="GIF", suffixes=(".gif",), read_palette=read_palette),
+    _PICTURE(name="PPM", suffixes=(".ppm", ".pgm")),
 )
