@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.remarks import reading, remark
 from ...core.text import counted, some
 from ..io.formats import is_hidden, list_images, list_labels
 from ..io.placing import grids_text, is_on_lattice, on_grid_of, spanned
@@ -19,6 +20,8 @@ from ..layouts.pairing import by_stem, pair
 
 LabelFiles = Path | tuple[Path, ...]  # a map of classes, a mask of each organ, or pieces
 PIECE = ""  # the name in place of an organ's of every piece of a label
+INSIDE = 0.95  # of an organ's voxels in a larger one: it is a part of that; a few slip over the edge
+PART = 0.9  # of the larger one's voxels that a part may have: two files of one organ are nearly the same
 SHARED = 0.5  # of a piece may be in others at the most: two observers draw nearly the same
 
 
@@ -34,11 +37,13 @@ def together(organs: Sequence[tuple[str, Path]]) -> tuple[Path, ...]:
 
 def read_label_files(files: LabelFiles) -> Volume:
     """The label (*S) of one file as it is, of pieces put together, or of a mask for each organ: what is not 0
-    in the first is 1, in the second 2, and so on.
+    in the first is 1, in the second 2, and so on. A voxel of an organ that lies inside a larger one, as a
+    tumour in a liver, is of the inner one.
 
     Raises:
         DataError: as `read_label`; a mask of an organ holds more than one value beside 0, lies on another
-            grid than the others, or shares voxels with another one; most of a piece lies in others.
+            grid than the others, or shares voxels with another one and is no part of it; most of a piece
+            lies in others.
     """
     if isinstance(files, Path):
         return read_label(files)
@@ -46,25 +51,49 @@ def read_label_files(files: LabelFiles) -> Volume:
     header = _common_grid([mask.header for mask in masks])
     if isinstance(files, Pieces):
         return _put_together(files, masks, header)
+    return _painted(files, [on_grid_of(mask, header).array for mask in masks], header)
+
+
+def _painted(files: Sequence[Path], masks: Sequence[np.ndarray], header: Header) -> Volume:
+    """The organs in one map (*S), large ones first: one inside another is painted over it."""
     whole = np.zeros(header.shape, np.min_scalar_type(len(files)))
-    for number, mask in enumerate(masks, 1):
-        inside = on_grid_of(mask, header).array
-        values = np.unique(inside)
-        if len(values[values != 0]) > 1:
-            raise DataError(
-                f"{files[number - 1]}: label values {some(list(map(str, values.tolist())))}; expected 0 and "
-                "one other, as every organ has a file of its own"
-            )
-        shared = (inside != 0) & (whole != 0)
-        if shared.any():
-            other = files[int(whole[shared].flat[0]) - 1]
-            raise DataError(
-                f"{files[number - 1]}: {counted(int(shared.sum()), 'voxel')} of it in {other} as well; "
-                "expected every voxel in one organ; where one lies inside the other, take it out of the "
-                "outer mask; else correct one of them, or train them apart"
-            )
-        whole[inside != 0] = number
+    sizes = [_size_of(path, mask) for path, mask in zip(files, masks, strict=True)]
+    for number in sorted(range(len(files)), key=lambda place: -sizes[place]):
+        inside = masks[number] != 0
+        others = np.bincount(whole[inside], minlength=len(files) + 1)[1:]
+        if others.any():
+            outer = int(others.argmax())
+            _check_inside(files[number], sizes[number], files[outer], sizes[outer], int(others.sum()))
+            with reading(files[number]):
+                remark(f"lies inside {_other_name(files[number], files[outer])}, which is learnt without it")
+        whole[inside] = number + 1
     return Volume(whole, header)
+
+
+def _other_name(path: Path, other: Path) -> str:
+    """What tells another mask of a case from this one: its folder, where both are called alike."""
+    return other.parent.name if other.name == path.name else other.name
+
+
+def _size_of(path: Path, mask: np.ndarray) -> int:
+    """Voxels of an organ."""
+    values = np.unique(mask)
+    if len(values[values != 0]) > 1:
+        raise DataError(
+            f"{path}: label values {some(list(map(str, values.tolist())))}; expected 0 and one other, as "
+            "every organ has a file of its own"
+        )
+    return int(np.count_nonzero(mask))
+
+
+def _check_inside(path: Path, size: int, other: Path, larger: int, shared: int) -> None:
+    """See that a mask of `size` voxels, `shared` of them in larger ones, is a part of them."""
+    if shared < INSIDE * size or size > PART * larger:
+        raise DataError(
+            f"{path}: {shared} of its {counted(size, 'voxel')} in {other} as well, which has {larger}; "
+            "expected every voxel in one organ, or a small one wholly inside a larger one; correct one of "
+            "them, or train them apart"
+        )
 
 
 def _put_together(files: Pieces, masks: Sequence[Volume], header: Header) -> Volume:
