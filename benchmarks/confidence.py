@@ -5,12 +5,15 @@
 STUDY is the folder of a `stampseg study`; of every cell of METHOD that is done, the scans that test are segmented as
 `predict --confidence` does, and a row is written for each: Dice, certainty and the baselines of every label, and what
 was flagged. The cells of cardiac and hippocampus also see scans of other kinds: test scans that were turned, zoomed,
-offset, or given other voxels, fetal pictures and a liver CT. Rows that are there are not made again; the page is made
+offset, or given other voxels, fetal pictures and a liver CT. What was turned, zoomed or offset has a Dice as well: its
+label is turned and zoomed with it. Rows that are there are not made again; the page is made
 by docs/generate_confidence.py.
 
-With `--folds`, STUDY is the WORK folder of benchmarks/folds.py, and the networks are its "one network" of each draw:
+STUDY may also be the WORK folder of benchmarks/folds.py, whose networks are the "one network" of each draw, or that of
+benchmarks/default_runs.py:
 
-    OMP_NUM_THREADS=1 python benchmarks/confidence.py --folds --data DATA WORK docs/results/confidence-fresh.jsonl
+    OMP_NUM_THREADS=1 python benchmarks/confidence.py --source folds --data DATA WORK docs/results/confidence-fresh.jsonl
+    OMP_NUM_THREADS=1 python benchmarks/confidence.py --source default-runs --data DATA WORK docs/results/confidence-fresh.jsonl
 
 Baselines: `entropy` is the label's entropy by the probabilities (its own against the rest), summed over all voxels and
 divided by the voxels of its mask; `volume` is the voxels of its mask.
@@ -21,11 +24,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import default_runs
 import few_labels
 import numpy as np
 from scipy.ndimage import zoom
@@ -42,6 +46,7 @@ from stampseg.data.labels.label_table import to_classes
 from stampseg.data.labels.organs import read_label_files
 from stampseg.data.labels.postprocess import postprocessed
 from stampseg.data.likeness import look_of, remarks
+from stampseg.data.plan import Plan
 from stampseg.data.splits.split import draw_cases, read_splits
 from stampseg.evaluation.metrics import dice_score
 from stampseg.run.study.config import load_study
@@ -86,12 +91,31 @@ def of_study(folder: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:
 
 def of_folds(work: Path, data: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:
     """The same of benchmarks/folds.py."""
-    for place in sorted(path.parent for path in work.glob("*-*/one/model.safetensors")):
-        name, number = place.parent.name.rsplit("-", 1)
-        task = few_labels.TASKS[name]
+    return _of_draws(work.glob("*-*/one/model.safetensors"), few_labels.TASKS, data)
+
+
+def of_default_runs(work: Path, data: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:
+    """The same of benchmarks/default_runs.py."""
+    return _of_draws(work.glob("*-default-*/run/model.safetensors"), default_runs.tasks(), data)
+
+
+def _of_draws(
+    models: Iterable[Path], tasks: Mapping[str, few_labels.Task], data: Path
+) -> Iterator[tuple[Cell, Path, list[Case]]]:
+    """Models in folders called by task and draw, NAME-DRAW or NAME-what-DRAW."""
+    for place in sorted(path.parent for path in models):
+        name, *_, number = place.parent.name.split("-")
+        task = tasks[name]
         rows = few_labels.draw(task, data, int(number)).test
         cell = Cell(name, METHOD, task.people, int(number))
         yield cell, place, [Case(image.stem, person, (image,), label) for image, label, person in rows]
+
+
+SOURCES: dict[str, Callable[[Path, Path], Iterator[tuple[Cell, Path, list[Case]]]]] = {
+    "study": lambda folder, data: of_study(folder),
+    "folds": of_folds,
+    "default-runs": of_default_runs,
+}
 
 
 def open_cell(cell: Cell, place: Path, threads: int) -> Work:
@@ -135,37 +159,56 @@ def test_row(work: Work, case: Case) -> dict[str, Any]:
     start = time.perf_counter()
     volume = read_image(case.images, plan.in_channels)
     found, entropy, flags = found_in(volume, work.opened)
-    assert case.label_files is not None
-    label = on_grid_of(read_label_files(case.label_files), volume.header)
-    truth = to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
+    truth = truth_of(case, volume.header, plan)
     labels = {}
+    dice = dice_of(found.mask, truth, plan)
     for value, name in enumerate(plan.label_names[1:], 1):
-        there, mask = truth == value, found.mask == value
         known = plan.calibration.labels[value] if plan.calibration is not None else None
         certainty = found.certainty[value]
         labels[name] = {
-            "dice": round(dice_score(mask, there), 5) if there.any() else None,
+            "dice": dice[value - 1],
             "certainty": None if certainty is None else round(certainty, 5),
             "expected": None if known is None else known.expected(certainty or 0.0),
             "entropy": round(float(entropy[value]), 5),
-            "volume": int(mask.sum()),
+            "volume": int((found.mask == value).sum()),
         }
     seconds = round(time.perf_counter() - start, 2)
     return work.row("test", case.id, case.group, {"labels": labels, "flags": flags, "seconds": seconds})
 
 
+def truth_of(case: Case, header: Header, plan: Plan) -> np.ndarray:
+    """The classes (*S) of its label on the grid of its image."""
+    assert case.label_files is not None
+    label = on_grid_of(read_label_files(case.label_files), header)
+    return to_classes(label.array, plan.label_values, label.header.path, plan.ignored_value, plan.relabel)
+
+
+def dice_of(mask: np.ndarray, truth: np.ndarray, plan: Plan) -> list[float | None]:
+    """Of each label; None where the scan has none of it."""
+    pairs = ((mask == value, truth == value) for value in range(1, len(plan.label_names)))
+    return [round(dice_score(found, there), 5) if there.any() else None for found, there in pairs]
+
+
 def turned(volume: Volume) -> Volume:
     """By a quarter in the plane of the first two axes; the header says nothing of it."""
-    return _with(volume, np.rot90(volume.array, axes=(1, 2)))
+    return _with(volume, _turned(volume.array))
+
+
+def _turned(array: np.ndarray) -> np.ndarray:
+    return np.rot90(array, axes=(1, 2))
 
 
 def zoomed(volume: Volume) -> Volume:
     """Half as large again: what is in the middle fills the same field of view."""
-    shape = volume.array.shape[1:]
-    large = np.stack([zoom(channel, 1.5, order=1) for channel in volume.array])
+    return _with(volume, _zoomed(volume.array))
+
+
+def _zoomed(array: np.ndarray, order: int = 1) -> np.ndarray:
+    shape = array.shape[1:]
+    large = np.stack([zoom(channel, 1.5, order=order) for channel in array])
     starts = [(now - before) // 2 for now, before in zip(large.shape[1:], shape, strict=True)]
     part = tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
-    return _with(volume, large[(slice(None), *part)])
+    return large[(slice(None), *part)]
 
 
 def offset(volume: Volume) -> Volume:
@@ -184,6 +227,11 @@ def respaced(volume: Volume) -> Volume:
 
 
 CHANGES: dict[str, Change] = {"turned": turned, "zoomed": zoomed, "offset": offset, "respaced": respaced}
+TRUTHS: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # what the label (1, *S) becomes
+    "turned": _turned,
+    "zoomed": lambda label: _zoomed(label, order=0),
+    "offset": lambda label: label,
+}
 
 
 def _with(volume: Volume, array: np.ndarray) -> Volume:
@@ -201,17 +249,29 @@ def _order(header: Header, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (1, 0, 2)[: len(shape)]
 
 
-def strangers(
-    work: Work, data: Path, tests: list[Case]
-) -> Iterator[tuple[str, str, str, Callable[[], Volume]]]:
-    """Kind, name, person and image of the scans that are unlike those of training."""
+def strangers(work: Work, data: Path, tests: list[Case]) -> Iterator[tuple[str, Case, Callable[[], Volume]]]:
+    """Kind, case and image of the scans that are unlike those of training."""
     channels = work.opened.plan.in_channels
     for name, change in CHANGES.items():
         for case in tests:
-            yield name, case.id, case.group, lambda of=case, to=change: to(read_image(of.images, channels))
+            yield name, case, lambda of=case, to=change: to(read_image(of.images, channels))
     kind, place, count = STRANGERS[work.cell.task]
     for case in find_inputs([data / place], channels)[:count]:
-        yield kind, case.id, case.group, lambda of=case: read_image(of.images, channels)
+        yield kind, case, lambda of=case: read_image(of.images, channels)
+
+
+def strange_row(work: Work, kind: str, case: Case, image: Callable[[], Volume]) -> dict[str, Any]:
+    """A scan unlike those of training, with the Dice of its mask where its label is known."""
+    plan = work.opened.plan
+    try:
+        found, _, flags = found_in(image(), work.opened)
+        values: dict[str, Any] = {"certainty": found.certainty[1:], "flags": flags}
+        if kind in TRUTHS:
+            truth = truth_of(case, read_image(case.images, plan.in_channels).header, plan)
+            values["dice"] = dice_of(found.mask, TRUTHS[kind](truth[np.newaxis])[0], plan)
+    except DataError as error:  # refused: nobody takes its mask for good
+        values = {"flags": [str(error)], "refused": True}
+    return work.row(kind, case.id, case.group, values)
 
 
 def spread(cases: list[Case], most: int) -> list[Case]:
@@ -244,14 +304,12 @@ def main() -> None:
     parser.add_argument("study", type=Path)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--data", type=Path, help="folder of the strangers; default: that of the task's data")
-    parser.add_argument(
-        "--folds", action="store_true", help="STUDY is the WORK folder of benchmarks/folds.py"
-    )
+    parser.add_argument("--source", choices=SOURCES, default="study", help="whose folder STUDY is")
     parser.add_argument("--strangers", type=int, default=20, help="test scans of a cell that are changed")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     done = done_in(options.rows)
-    networks = of_folds(options.study, options.data) if options.folds else of_study(options.study)
+    networks = SOURCES[options.source](options.study, options.data)
     for cell, place, tests in networks:
         work = open_cell(cell, place, options.threads)
         with options.rows.open("a") as file:
@@ -265,15 +323,9 @@ def main() -> None:
                     write(test_row(work, case))
             if cell.task in STRANGERS:
                 data = options.data or Path(tests[0].images[0]).parents[2]
-                for kind, name, person, image in strangers(work, data, spread(tests, options.strangers)):
-                    if (kind, cell.task, cell.labels, cell.draw, name) in done:
-                        continue
-                    try:
-                        found, _, flags = found_in(image(), work.opened)
-                        values: dict[str, Any] = {"certainty": found.certainty[1:], "flags": flags}
-                    except DataError as error:  # refused: nobody takes its mask for good
-                        values = {"flags": [str(error)], "refused": True}
-                    write(work.row(kind, name, person, values))
+                for kind, case, image in strangers(work, data, spread(tests, options.strangers)):
+                    if (kind, cell.task, cell.labels, cell.draw, case.id) not in done:
+                        write(strange_row(work, kind, case, image))
         print(cell.name, flush=True)
 
 

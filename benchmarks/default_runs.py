@@ -16,7 +16,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from few_labels import TASKS, run
+from few_labels import TASKS, Task, run
 
 STEPS = (300, 400, 500, 600, 700)
 RUNS = {"hippocampus": 7, "cardiac": 7, "nerve": 6}
@@ -37,8 +37,7 @@ def main() -> None:
     if given.page is not None:
         given.page.write_text(page(rows))
         return
-    for task, (people, each) in PEOPLE.items():
-        TASKS[task] = replace(TASKS[task], people=people, each=each)
+    TASKS.update(tasks())
     done = {(row["task"], row["draw"]) for row in rows}
     for number in range(max(RUNS.values())):
         for task in given.only:
@@ -49,6 +48,12 @@ def main() -> None:
             with given.results.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(task, draw, row["steps"], row.get("dice_per_label") or row["failure"], flush=True)
+
+
+def tasks() -> dict[str, Task]:
+    """The sets, with ten labels each."""
+    of = {name: TASKS[name] for name in RUNS}
+    return of | {name: replace(of[name], people=people, each=each) for name, (people, each) in PEOPLE.items()}
 
 
 def one(task: str, draw: int, steps: int, data: Path, work: Path) -> dict:
