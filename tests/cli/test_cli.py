@@ -174,7 +174,7 @@ def test_one_case_without_validation_works_and_says_so(volumes: Path, tmp_path: 
         "train", volumes, "-o", tmp_path / "run", "--labels", "1", "--validation", "none",
         "--set", "prune.criterion=l1-std", *QUICK,
     ).output  # fmt: skip
-    assert "1 cases train, none validates" in output
+    assert "1 case trains, none validates" in output
     assert "1 case(s) are fewer than a batch of 4" in output
     assert "l1-std needs two cases and there is one: l1 is used" in output
     result = json.loads((tmp_path / "run" / "result.json").read_text())

@@ -237,7 +237,7 @@ def test_two_cases_are_enough_and_a_share_may_validate(tmp_path: Path) -> None:
         "2 folds of 2 cases, 2 people (each case counts as one person): each is held out once, leave one"
         in said
     )
-    assert "1 cases train, 1 validate" in said  # of the run itself
+    assert "1 case trains, 1 validate" in said  # of the run itself
 
 
 def test_equal_names_keep_their_masks_apart(tmp_path: Path) -> None:

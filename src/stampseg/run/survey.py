@@ -186,7 +186,8 @@ def _as_before(dataset: Dataset, config: Config) -> Split:
     )
     aside = f", {len(test)} are kept aside" if test else ""
     note = (
-        f"{len(training)} cases train, {len(validation)} validate{aside}: those of the earlier run as before"
+        f"{counted(len(training), 'case trains', 'cases train')}, {len(validation)} validate{aside}: "
+        "those of the earlier run as before"
     )
     return Split(training, validation, note, test=test)
 
@@ -282,7 +283,8 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
         return None
     training, validation, test = sides
     aside = f", {len(test)} are kept aside" if test else ""
-    note = f"{len(training)} cases train, {len(validation)} validate{aside}, as the run began"
+    trains = counted(len(training), "case trains", "cases train")
+    note = f"{trains}, {len(validation)} validate{aside}, as the run began"
     return Split(training, validation, note, test=test)
 
 
@@ -291,10 +293,11 @@ def _without_empty_validation(split: Split, plan: Plan) -> Split:
     cases = split.validation
     if not cases or any(_holds_label(case, plan) for case in cases):
         return split
+    trains = counted(len(split.training), "case trains", "cases train")
+    empty = counted(len(cases), "validation case")
     note = (
-        f"{len(split.training)} cases train, none validates: there is only background in "
-        f"{counted(len(cases), 'validation case')} ({some([case.id for case in cases])}); name others with "
-        "`train.validation`"
+        f"{trains}, none validates: there is only background in {empty} "
+        f"({some([case.id for case in cases])}); name others with `train.validation`"
     )
     return replace(split, validation=(), note=note, unused=cases, level=Level.WARNING)
 

@@ -156,18 +156,15 @@ def _hold_out_share(
             if share == 0
             else f"auto asks for {AUTO_GROUPS} labelled people; found {people}"
         )
-        return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates ({why})")
+        return Split(tuple(cases), (), _all_train(cases, why))
     if not able:
-        return Split(
-            tuple(cases), (), f"all {len(cases)} cases train, none validates ({_KNOWN}); {_NAME_OTHERS}",
-            level=Level.WARNING,
-        )  # fmt: skip
+        return Split(tuple(cases), (), f"{_all_train(cases, _KNOWN)}; {_NAME_OTHERS}", level=Level.WARNING)
     wanted = (share or min(AUTO_SHARE, AUTO_MOST / people)) * len(cases) / len(able)
     _, validation = hold_out(able, min(wanted, 0.99), seed)
     if not validation and len(able) < len(cases):
         validation = able  # one person, and others train
     if not validation:
-        return Split(tuple(cases), (), f"all {len(cases)} cases train, none validates (one person)")
+        return Split(tuple(cases), (), _all_train(cases, "one person"))
     held = {case.group for case in validation}
     training = [case for case in sorted(cases, key=_by_id) if case.group not in held]
     if holds is not None:
@@ -254,7 +251,7 @@ def _draw_both(
     people = {case.group for case in training}
     others = [case for case in cases if case.group not in people]
     rest = [case for case in others if case.group not in known]
-    none = f"{len(training)} cases train, none validates"
+    none = f"{counted(len(training), 'case trains', 'cases train')}, none validates"
     if share == 0:
         return Split(tuple(training), (), f"{none} (validation none was asked for)")
     if not rest and share is None:
@@ -299,11 +296,17 @@ def _people(cases: Sequence[Case]) -> int:
     return len({case.group for case in cases})
 
 
+def _all_train(cases: Sequence[Case], why: str) -> str:
+    who = "the only case trains" if len(cases) == 1 else f"all {len(cases)} cases train"
+    return f"{who}, none validates ({why})"
+
+
 def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> str:
     few = "; a Dice of so few people says little" if _people(validation) < FEW_PEOPLE else ""
+    trains = counted(len(training), "case trains", "cases train")
     if all(case.group == case.id for case in (*training, *validation)):
         return (
-            f"{len(training)} cases train, {len(validation)} validate ({how}){few}; each case counts as one "
+            f"{trains}, {len(validation)} validate ({how}){few}; each case counts as one "
             "person: if some are of the same one, say so with `group_regex` or a CSV's group column"
         )
     return (
