@@ -3,7 +3,7 @@
     python benchmarks/nnunet_few_labels.py STUDY RESULTS.jsonl --nnunet-python PATH [--draws 14] [--times 1 4]
 
 STUDY is the folder of `stampseg study studies/few-labels.yaml` whose hippocampus cells of the method `ours` with ten
-labels are done. PATH is a Python with nnunetv2 2.8.1. For every draw nnU-Net gets the same ten labelled cases, plans and
+labels are done (STAMPSEG_DATA names the data). PATH is a Python with nnunetv2 2.8.1. For every draw nnU-Net gets the same ten labelled cases, plans and
 prepares them by its own defaults (3d_fullres), trains on all of them (fold `all`) on one thread and predicts the same test
 people (mirrored, its default); the masks are judged by `stampseg evaluate`, the mean over people of the mean of their
 cases and labels, as in the study.
@@ -16,7 +16,6 @@ is less than what passes on the wall; the time of ours is the wall's. Preparing 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -28,8 +27,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from stampseg.run.study.config import load_study
+from stampseg.run.study.draw import draw as draw_people
+from stampseg.run.study.draw import find_task
+from stampseg.run.study.plan import STUDY_FILE
+
 VERSION = "2.8.1"
-CELL = "cells/hippocampus/ours/10-{}"
+TASK, LABELLED = "hippocampus", 10
+CELL = f"cells/{TASK}/ours/{LABELLED}-{{}}"
 
 # Run by the other interpreter: plans, dataset.json, seconds, seed, images, masks.
 TRAINER = """
@@ -94,8 +99,9 @@ def row(study: Path, draw: int, times: float, python: Path) -> dict[str, Any]:
     cell = study / CELL.format(draw)
     record = json.loads((cell / "cell.json").read_text())
     seconds = record["result"]["train_seconds"] * times
-    with (cell / "pool.csv").open() as file:
-        labelled = [(Path(r["image"]), Path(r["label"])) for r in csv.DictReader(file) if r["label"]]
+    task = load_study(study / STUDY_FILE).tasks[TASK]
+    drawn = draw_people(find_task(TASK, task), task, LABELLED, draw).labelled
+    labelled = [(case.images[0], case.label) for case in drawn if case.label is not None]
     images, labels = labelled[0][0].parent, labelled[0][1].parent
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
