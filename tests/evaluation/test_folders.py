@@ -443,7 +443,9 @@ def test_written_files_read_back(folders: tuple[Path, Path], tmp_path: Path) -> 
     result = evaluate_folder(*folders)
     rows = list(csv.DictReader(result.write(tmp_path / "out" / "m.csv").read_text("utf-8").splitlines()))
     assert [float(row["dice"]) for row in rows] == [row.dice for row in result.rows]
-    assert {row["unit"] for row in rows} == {"px"} and rows[0]["case"] == "case0"
+    assert {(row["unit"], row["volume_unit"]) for row in rows} == {("px", "px")} and rows[0][
+        "case"
+    ] == "case0"
     values = json.loads(result.write(tmp_path / "out" / "m.json").read_text("utf-8"))
     assert values == json.loads(json.dumps(result.to_json()))
     assert values["empty_mask_rule"] == EMPTY_MASK_RULE and values["cases"] == 3

@@ -98,7 +98,8 @@ def test_folds_teachers_and_steps_are_told(run: Path) -> None:
         "## Cross-validation\n\n3 folds of 6 cases. Each case was predicted by a network that had not seen",
         "Few people.\n\n- liver: mean Dice 0.800, 0.700 to 0.900 (all 3 people), 6 cases of 3 people",
         "4 scans without labels were learnt from by a mean teacher.",
-        "foreground: one piece in every training label; a mask keeps the surest piece alone.",
+        "foreground: one piece in every training label; a mask keeps the piece with the largest sum "
+        "of margins, and any other of at least 50% of that sum.",
         "Filling holes and dropping pieces were tried on the out-of-fold masks; kept: foreground: holes",
     ):
         assert words in text, words

@@ -26,6 +26,7 @@ from stampseg.runtime.trust import (
     Trust,
     UntrustedError,
     check_calibrated,
+    refuse_untrusted,
     summary,
     trust_of,
     write_trust,
@@ -269,6 +270,33 @@ def test_what_is_unusual_is_named_though_much_is_expected_of_it() -> None:
     assert named(7) == [f"{n:02d}.png" for n in range(5)]
     assert named(10) == [f"{n:02d}.png" for n in (*range(5), 8, 9)]
     assert named(16) == [f"{n:02d}.png" for n in (*range(5), *range(8, 13))] + ["and"]
+
+
+def test_no_dice_is_promised_of_an_image_unlike_the_training_scans() -> None:
+    def assessed(name: str, dice: float, *unlike: str) -> Assessed:
+        trust = Trust((LabelTrust("liver", dice, (dice, 0.4, 1.0)),), unlike, unlike)
+        return Assessed(Path(name), Path(name), Path(name), trust)
+
+    good, other, low = (
+        assessed("good.png", 0.9),
+        assessed("other.png", 0.93, "9 px in extent"),
+        assessed("low.png", 0.5),
+    )
+    assert good.trust.words() == "expected Dice 0.90 (0.40 to 1.00)"
+    assert other.trust.words() == "expected Dice 0.93 (0.40 to 1.00) if it were like the training scans"
+    refuse_untrusted([good, other], None)
+    refuse_untrusted([good], 0.8)
+    message = r"^other.png: its image is unlike .* \(9 px in extent\), so that the 0.8 .* as of 1 mask of 2;"
+    with pytest.raises(UntrustedError, match=message):
+        refuse_untrusted([good, other], 0.8)
+    message = r"^low.png: an expected Dice of 0.50, below the 0.8 .* as 2 masks of 3 \(1 of images unlike"
+    with pytest.raises(UntrustedError, match=message):
+        refuse_untrusted([good, other, low], 0.8)
+
+
+def test_what_is_missing_has_no_expected_dice_in_words() -> None:
+    missing = LabelTrust("liver", None, (0.0, 0.0, 0.0), missing=True, found=False)
+    assert Trust((missing,), ()).words() == "not found"
 
 
 def test_absurd_masks_are_told_of_without_confidence_and_once_with_it(

@@ -51,7 +51,12 @@ def predict(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
     mirror: Annotated[
-        bool, typer.Option("--mirror", help="Average over all mirrored views: slower, often a little better.")
+        bool,
+        typer.Option(
+            "--mirror",
+            help="Average over all mirrored views: slower; for networks that learnt from mirrored images, as "
+            "nnU-Net's do. Masks of others get worse by it where left and right differ.",
+        ),
     ] = False,
     batch: Annotated[
         int | None, typer.Option("--batch", min=1, help="Windows computed at once; more memory.")

@@ -108,7 +108,9 @@ def plan_pieces(
     found = one_piece_classes(shapes)
     if found:
         listed = ", ".join(names[value] for value in found)
-        notes.append(f"{PIECES} {listed}: one piece in every label; masks keep the surest one")
+        notes.append(
+            f"{PIECES} {listed}: one piece in every label; masks keep the surest, and any that rivals it"
+        )
     return found
 
 

@@ -183,7 +183,7 @@ class Evaluation:
         }
 
     def write(self, path: Path, overwrite: bool = False) -> Path:
-        """Write `.json` (everything) or `.csv` (the rows, with a column for the unit), whole or not at all.
+        """Write `.json` (everything) or `.csv` (the rows, with columns for the units), whole or not at all.
 
         Raises:
             DataError: as `check_output`, or a folder that cannot be written.
@@ -197,9 +197,16 @@ class Evaluation:
 
     def _csv(self) -> str:
         person = ["person"] if self.people else []
-        header = [*(each.name for each in fields(Metrics)), "false_positive_volume", "unit", *person]
+        header = [
+            *(each.name for each in fields(Metrics)),
+            "false_positive_volume",
+            "unit",
+            "volume_unit",
+            *person,
+        ]
+        units = self.unit, self.volume_unit
         rows = (
-            [*row.to_json().values(), self.unit, *([self.people[row.case]] if self.people else [])]
+            [*row.to_json().values(), *units, *([self.people[row.case]] if self.people else [])]
             for row in self.rows
         )
         return csv_text([header, *rows])

@@ -10,6 +10,7 @@ from ..core.run_folder import CONFIG_FILE
 from ..core.text import counted, size_text
 from ..core.yaml import read_yaml
 from ..data.fingerprint import Fingerprint
+from ..data.labels.pieces import RIVAL
 from ..data.plan import Plan
 from ..data.splits.split import Splits
 from ..data.transforms import augmentation_in_words
@@ -177,7 +178,10 @@ def _postprocessing(record: Record) -> str:
     parts, plan, result = [], record.plan, record.result
     if plan is not None and plan.one_piece:
         names = ", ".join(plan.label_names[value] for value in plan.one_piece)
-        parts.append(f"{names}: one piece in every training label; a mask keeps the surest piece alone.")
+        parts.append(
+            f"{names}: one piece in every training label; a mask keeps the piece with the "
+            f"largest sum of margins, and any other of at least {RIVAL:.0%} of that sum."
+        )
     if result is not None and result.postprocess is not None:
         where = "the out-of-fold masks" if record.folds else "the validation cases"
         kept = "none helped" if result.postprocess == "none" else f"kept: {result.postprocess}"

@@ -62,6 +62,16 @@ def changed_words(written: Sequence[Written], steps: Postprocessing, plan: Plan)
     )
 
 
+def not_mirrored(plan: Plan, mirror: bool) -> list[str]:
+    """That mirrored views are not what a network of ours has learnt from; those of nnU-Net have."""
+    if not mirror or plan.convention == "nnunet":
+        return []
+    return [
+        "stampseg trains on images as they lie, none of them mirrored: where left and right, or top "
+        "and bottom, differ, `mirror` makes masks worse; leave it out, or see by labelled scans what it does"
+    ]
+
+
 def too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:
     """That images are those of the training; `known` are ids of cases."""
     if not known:

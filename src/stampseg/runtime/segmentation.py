@@ -16,7 +16,16 @@ from ..data.splits.known import Known
 from .channels import inputs_of
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel, check_order
-from .notices import absurd, changed_words, line, not_found, probabilities_words, too_good, unlike
+from .notices import (
+    absurd,
+    changed_words,
+    line,
+    not_found,
+    not_mirrored,
+    probabilities_words,
+    too_good,
+    unlike,
+)
 from .people import learnt_from, other_scans_of_the_trained
 from .stream import FAILURES, stream
 from .targets import check_folder, refuse_overwriting
@@ -69,7 +78,7 @@ def segment(
         overwrite: replace masks that are there.
         trusted: `package.module:Class` names whose code the model may use, or the `.pt2` file.
         batch_size: windows computed at once.
-        mirror: average over all mirrored views.
+        mirror: average over all mirrored views: of networks that learnt from mirrored images.
         threads: to compute with.
         dicom_seg: write masks of DICOM series as DICOM-SEG, a segment for each label.
         ensemble: average the networks of the folds of a run folder, in place of its own network.
@@ -128,6 +137,7 @@ def segment(
     known = {mask.case for mask in written if mask.trained_on}
     told = (
         *caution_of(model),
+        *not_mirrored(opened.plan, mirror),
         *unlike(written),
         *absurd(written),
         *not_found(written, opened.plan.label_names),

@@ -87,10 +87,13 @@ class Trust:
     Attributes:
         labels: all but the background.
         flags: what is unusual about the image or the mask, a few words each.
+        unlike: those of them that say in what the image is unlike the training scans: what Dice is to be
+            expected was learnt on scans that are like them, and does not hold of it.
     """
 
     labels: tuple[LabelTrust, ...]
     flags: tuple[str, ...]
+    unlike: tuple[str, ...] = ()
 
     @property
     def worst(self) -> tuple[float, LabelTrust] | None:
@@ -131,9 +134,10 @@ class Trust:
             for label in told
         ]
         lacking = [one_line(label.name) for label in self.labels if label not in told]
-        dice = any(label.expected is not None for label in told)
+        dice = any(label.found and label.expected is not None for label in told)
+        if_like = " if it were like the training scans" if dice and self.unlike else ""
         nothing = f"; nothing found of {some(lacking)}" if lacking else ""
-        return f"{'expected Dice ' if dice else ''}{', '.join(texts)}{nothing}"
+        return f"{'expected Dice ' if dice else ''}{', '.join(texts)}{if_like}{nothing}"
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,8 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     if found.stray > STRAY:
         pieces = counted(found.dropped, "stray piece")
         flags.append(f"{pieces} left out, {found.stray:.0%} of what was found of a label")
-    return Trust(tuple(_of(found, plan, number) for number in range(1, len(found.certainty))), tuple(flags))
+    labels = tuple(_of(found, plan, number) for number in range(1, len(found.certainty)))
+    return Trust(labels, tuple(flags), tuple(remarks))
 
 
 def _of(found: Confident, plan: Plan, number: int) -> LabelTrust:
@@ -199,7 +204,7 @@ def absurdities(mask: np.ndarray, plan: Plan, header: Header) -> list[str]:
     with suppress(ModuleNotFoundError):  # SciPy: masks are made without it, if the plan needs it for nothing
         return unusual(
             mask, scans.labels, plan.label_names, header.spacing, picture=header.is_picture,
-            cases=scans.cases or math.inf, bounds=ABSURD,
+            cases=scans.cases or math.inf, bounds=ABSURD, single=plan.one_piece,
         )  # fmt: skip
     return []
 
@@ -333,22 +338,30 @@ def as_json(row: Assessed) -> dict[str, Any]:
 
 
 def refuse_untrusted(rows: Sequence[Assessed], least: float | None) -> None:
-    """Raise where the expected Dice of masks is below what was asked for.
+    """Raise where the expected Dice of masks is below what was asked for, or holds of no such image.
 
     Raises:
-        UntrustedError: naming the lowest.
+        UntrustedError: naming the lowest, else the first of an image unlike the training scans.
     """
-    below = [
-        (*worst, row.mask)
-        for row in rows
-        if least is not None and (worst := row.trust.worst) and worst[0] < least
-    ]
-    if below:
-        lowest, label, mask = min(below, key=lambda one: (one[0], one[2]))
-        what = f"an expected Dice of {lowest:.2f}"
-        if label.right is not None:
-            what = f"nothing found of {one_line(label.name)}, which was right in {lowest:.0%} of such masks"
+    if least is None:
+        return
+    below = [(*worst, row) for row in rows if (worst := row.trust.worst) and worst[0] < least]
+    low = [row for _, _, row in below]
+    others = [row for row in rows if row.trust.unlike and row not in low]
+    if not below and not others:
+        return
+    strange = f" ({len(others)} of images unlike the training scans)" if below and others else ""
+    failed = (
+        f"{counted(len(low) + len(others), 'mask')} of {len(rows)}{strange}; look at them; all are written"
+    )
+    if not below:
+        first = others[0]
         raise UntrustedError(
-            f"{mask}: {what}, below the {least:g} of `fail_below`, as "
-            f"{counted(len(below), 'mask')} of {len(rows)}; look at them; all are written"
+            f"{first.mask}: its image is unlike the training scans ({first.trust.unlike[0]}), so that the "
+            f"{least:g} of `fail_below` cannot be promised of its mask; as of {failed}"
         )
+    lowest, label, row = min(below, key=lambda one: (one[0], one[2].mask))
+    what = f"an expected Dice of {lowest:.2f}"
+    if label.right is not None:
+        what = f"nothing found of {one_line(label.name)}, which was right in {lowest:.0%} of such masks"
+    raise UntrustedError(f"{row.mask}: {what}, below the {least:g} of `fail_below`, as {failed}")

@@ -108,7 +108,9 @@ def test_a_plan_says_which_labels_are_one_piece(tmp_path):
     ones, two = [blobs((2 + n, 3, 7)) for n in range(5)], blobs((1, 1, 6), (12, 12, 6))
     plan = planned(tmp_path / "one", ones)
     assert plan.one_piece == (1,)
-    assert "pieces: organ: one piece in every label; masks keep the surest one" in plan.notes
+    assert (
+        "pieces: organ: one piece in every label; masks keep the surest, and any that rivals it" in plan.notes
+    )
     assert planned(tmp_path / "asked", ones, pieces="all").one_piece == ()
     assert planned(tmp_path / "few", ones[:3]).one_piece == ()
     assert planned(tmp_path / "four", ones[:4]).one_piece == (1,)  # of five, of which one validates

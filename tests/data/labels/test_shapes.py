@@ -107,15 +107,18 @@ def test_what_is_absurd_is_told_in_the_same_words_and_later():
     some = LabelShape(cases=8, size=(30.0, 40.0), pieces=1, at_border=False)
     names = ("background", "liver", "tumour")
 
-    def said(mask, cases=9):
-        known = (None, usual, some)
-        return unusual(mask, known, names, (1.0, 1.0), picture=True, cases=cases or math.inf, bounds=ABSURD)
+    def said(mask, cases=9, single=()):
+        return unusual(
+            mask, (None, usual, some), names, (1.0, 1.0), picture=True, cases=cases or math.inf,
+            bounds=ABSURD, single=single,
+        )  # fmt: skip
 
     assert said(boxes((1, 0, 5, 3, 3))) == []  # a third of the least, and at the border
     assert said(boxes((1, 5, 5, 2, 3))) == ["liver: 6 pixels (trained on 30 to 40)"]
     assert said(np.ones((20, 24), np.uint8)) == ["liver: 480 pixels (trained on 30 to 40)"]
     pieces = [(1, 2 + 6 * (n // 2), 2 + 8 * (n % 2), 3, 3) for n in range(4)]
-    assert said(boxes(*pieces[:3])) == []
+    assert said(boxes(*pieces[:3])) == [] == said(boxes(*pieces[:3]), single=(2,))
+    assert said(boxes(*pieces[:3]), single=(1,)) == ["liver: 3 pieces (trained on 1 at most)"]
     assert said(boxes(*pieces)) == ["liver: 4 pieces (trained on 1 at most)"]
     assert said(boxes((2, 5, 5, 6, 6))) == ["liver: nothing found"]
     assert said(boxes((1, 5, 5, 6, 6))) == []  # not every case has a tumour

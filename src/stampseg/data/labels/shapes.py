@@ -6,8 +6,8 @@ Masks that are unlike every training label are told of.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
 
 import numpy as np
@@ -139,6 +139,7 @@ def unusual(
     picture: bool,
     cases: float,
     bounds: Bounds = USUAL,
+    single: Collection[int] = (),
 ) -> list[str]:
     """In what the labels of a mask (*S) are unlike those of training, in a few words each.
 
@@ -151,16 +152,18 @@ def unusual(
         cases: how many trained, with the label or without. Where it is not known, 0 tells of every label that
             is not there, and infinity of none.
         bounds: how far is unlike.
+        single: classes of which masks keep one piece: any more are told of.
     """
     found = []
     shapes = measure_shapes(classes, len(known), spacing, bounds.counted)
-    for shape, usual, name in zip(shapes, known, names, strict=True):
+    for value, (shape, usual, name) in enumerate(zip(shapes, known, names, strict=True)):
         if usual is None:
             continue
         if shape is None:
             found += [f"{name}: nothing found"] if usual.cases >= bounds.present * cases else []
             continue
-        found += [f"{name}: {text}" for text in _unlike(shape, usual, len(spacing), picture, bounds)]
+        held = replace(bounds, pieces=1) if value in single else bounds
+        found += [f"{name}: {text}" for text in _unlike(shape, usual, len(spacing), picture, held)]
     return found
 
 

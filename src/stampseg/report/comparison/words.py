@@ -146,7 +146,7 @@ def warnings(comparison: Comparison) -> list[str]:
     """What a reader should know before believing anything, one sentence each."""
     found = [*comparison.study.remarks]
     if comparison.study.runs:
-        found += _of_runs()
+        found += [*_better(comparison), *_of_runs()]
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
     found += [*_few_draws(pairs, comparison.study.runs), *_few_people(pairs)]
@@ -173,6 +173,22 @@ def _nothing_learnt(study: Study) -> Iterator[str]:
                 f"(mean Dice below {USELESS_DICE:g}): they say nothing about the method; give them more "
                 "steps or labels"
             )
+
+
+def _better(comparison: Comparison) -> Iterator[str]:
+    """Which of two networks is better on these people, or that this is not shown."""
+    for _, pair in comparison.pairs:
+        if pair.given_runs is None:
+            continue
+        low, high = pair.given_runs.interval()
+        if low <= 0 <= high:
+            yield (
+                f"{pair.method} or {pair.against}: which of these networks is better is not shown, as the "
+                f"interval over people, {interval_text(pair.given_runs)}, holds 0"
+            )
+        else:
+            better, other = (pair.method, pair.against) if low > 0 else (pair.against, pair.method)
+            yield f"{better} is better than {other} on people like these, as far as these two networks go"
 
 
 def _of_runs() -> list[str]:
