@@ -82,6 +82,14 @@ def test_pruning_never_validates_on_who_trained_the_source(
     assert not ids(splits_of(second).validation) & learnt and ids(splits_of(second).known) == learnt
 
 
+def test_a_model_file_alone_says_who_trained_it(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    """Away from its run folder, as a colleague is sent it."""
+    alone = shutil.copy(trained / "model.safetensors", tmp_path / "sent.safetensors")
+    call("prune", alone, pictures, "-o", tmp_path / "run", "--target", "60%", *SHORT)
+    validation = ids(splits_of(tmp_path / "run").validation)
+    assert validation and not validation & ids(splits_of(trained).training)
+
+
 def test_where_all_are_known_none_validates_and_it_is_said(
     trained: Path, pictures: Path, tmp_path: Path
 ) -> None:

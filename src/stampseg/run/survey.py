@@ -33,7 +33,7 @@ from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.splits.aside import set_aside
 from ..data.splits.balance import Holds
-from ..data.splits.known import trained_on
+from ..data.splits.known import digests_in, trained_on
 from ..data.splits.split import Split, SplitCase, Splits, draw_cases, read_splits, split_cases
 from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
@@ -99,7 +99,8 @@ def _survey(
         relabel = source.plan.relabel
     split = _as_stored(dataset, stored)
     if split is None:
-        known = {case.group for case in trained_on(dataset.cases, learnt)}
+        digests = digests_in(source.provenance) if source is not None else ()
+        known = {case.group for case in trained_on(dataset.cases, learnt, digests)}
         before = {case.group for case in trained_on(dataset.cases, tested)}
         split = _drawn(dataset, config, values_held(ignored, relabel, counted), known, before)
     split = replace(split, known=learnt if stored is None else stored.known)
