@@ -116,6 +116,19 @@ def test_a_budget_ends_the_race_and_what_is_whole_is_compared(
     assert found.chosen == DEFAULT and "no other setting came far enough" in found.why
 
 
+def test_a_fold_whose_people_hold_no_label_drives_nobody_out(
+    data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """With two who hold a lesion, one of three folds has none of them."""
+    last = [value + 0.1 for value in EVEN]
+    fake = Fake(monkeypatch, {DEFAULT: EVEN, "a": EVEN, "b": EVEN, "last": last})
+    holding = lambda *of: {who: dice for who, dice in fake.people(*of).items() if int(who) > 1}  # noqa: E731
+    monkeypatch.setattr(race._Race, "_people", lambda self, *of: holding(*of))
+    found = fake.search(data, tmp_path / "run")
+    assert [name for name, fold in fake.ran if fold == 1] == [DEFAULT, "a", "b", "last"]
+    assert found.chosen == "last"
+
+
 def test_a_stopped_search_goes_on(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
     better = [value + 0.1 for value in EVEN]
     fake = Fake(monkeypatch, {DEFAULT: EVEN, "a": better})

@@ -139,7 +139,7 @@ class _Race:
         return self._found
 
     def _out_of_time(self, name: str, number: int) -> bool:
-        """Whether one more fold, as long as this setting's last one took, would pass the budget."""
+        """Whether one more fold, as long as those so far took on average, would pass the budget."""
         if self._budget is None or (name == DEFAULT and number == 0):
             return False
         spent = self._clock() - self._begun
@@ -158,9 +158,8 @@ class _Race:
             without_held_out(self._dataset, fold)
             self._carry_out(*opened(run, fold_spec(self._spec_of(entrant), fold)))
         people = self._people(place, number, entrant)
-        self._keep(entrant.model_copy(update={
-            "folds": number + 1, "people": people, "mean": float(np.mean(list(people.values()))),
-        }))  # fmt: skip
+        mean = float(np.mean(list(people.values()))) if people else None
+        self._keep(entrant.model_copy(update={"folds": number + 1, "people": people, "mean": mean}))
 
     def _spec_of(self, entrant: Entrant) -> RunSpec:
         """Of a setting's runs, which search no further."""
@@ -178,9 +177,10 @@ class _Race:
         return {person: float(np.mean(values)) for person, values in figures.items()}
 
     def _left(self, running: list[str]) -> list[str]:
-        if len(running) < 3:
+        figures = self._figures(running)
+        if len(running) < 3 or not len(figures):  # who was held out so far holds no label: nobody is worse
             return running
-        left = [running[place] for place in survivors(self._figures(running))]
+        left = [running[place] for place in survivors(figures)]
         for name in running:
             if name not in left:
                 mean = self._found.entrant(name).mean
