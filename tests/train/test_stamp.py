@@ -24,6 +24,7 @@ from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
+from stampseg.evaluation.false_positives import FalsePositives
 from stampseg.networks.unet import UNet
 from stampseg.train.learner import Learner, as_given
 from stampseg.train.round import Fit, Round, Validation
@@ -307,14 +308,38 @@ def test_patience_ends_the_finish_early() -> None:
     assert bench.steps < 60
 
 
-@pytest.mark.parametrize("steps", [60, 20])
+def test_patience_waits_while_false_positives_go_away() -> None:
+    """The Dice that chooses the round rises, though that of the cases with a lesion stays."""
+    bench, asked = Bench(), []
+
+    def validate() -> Validation:
+        asked.append(bench.steps)
+        wrong = max(0, 10 - 2 * len(asked))
+        return Validation(0.8, {"lesion": 0.8}, {"lesion": 5}, {"lesion": FalsePositives(10, wrong)})
+
+    learner = replace(bench.learner(), validate=validate)
+    rounds = list(train_only(learner, bench.graph, 60, patience=2))
+    assert [turn.steps for turn in rounds] == [6, 12, 18, 24, 30, 36, 42]
+    assert rounds[-1].validation and rounds[-1].validation.judged == 0.8
+
+
+def test_validations_come_as_often_as_asked() -> None:
+    bench = Bench()
+    rounds = list(stamp(bench.learner(), bench.graph, PruneOptions(rounds=3), 200, every=10))
+    first = next(turn.steps for turn in rounds if turn.event == "finish")
+    assert np.diff([t.steps for t in rounds if t.event == "finish"]).tolist() == [10] * ((200 - first) // 10)
+    spread = list(train_only(Bench().learner(), bench.graph, 60, every=6, dropout=0.1))
+    assert [turn.steps for turn in spread] == list(range(6, 61, 6))
+
+
+@pytest.mark.parametrize("steps", [60, 18])
 def test_an_early_end_has_what_belongs_to_the_end_of_a_run(steps: int) -> None:
     """The last Dice is that of the network as it is kept; training has ended it else."""
     bench, ended = Bench(lambda bench: 0.95 if ended else 0.9), []
     learner = replace(bench.learner(), end=lambda: ended.append(bench.steps))
-    rounds = list(train_only(learner, bench.graph, steps, patience=2, stages=10 if steps == 60 else 3))
-    if steps == 20:
-        assert (ended, bench.steps) == ([], 20)
+    rounds = list(train_only(learner, bench.graph, steps, patience=2, every=6))
+    if steps == 18:
+        assert (ended, bench.steps) == ([], 18)
         return
     assert ended == [bench.steps] == [18]
     assert [turn.steps for turn in rounds] == [6, 12, 18, 18]

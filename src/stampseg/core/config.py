@@ -230,8 +230,9 @@ class TrainOptions(Options):
         None, description="With search: time after which no further fold is begun, such as 2h or 45m."
     )
     validate_every: int | None = Field(
-        None, ge=1, description="Steps between validations outside pruning rounds; None: a tenth of the run."
-    )
+        None, ge=1, description="Steps between validations: all along, or after the last cut of a run that "
+        "prunes. None: a tenth of the run, or a fifth of what is left then.",
+    )  # fmt: skip
     missed_label: Literal["fail", "warn"] = Field(
         "fail",
         description="A label that the network does not find in its own training cases at the end. fail: the "

@@ -286,17 +286,16 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
 
 def _rounds(learner: Learner, graph: ChannelGraph, config: Config, before: Round) -> Iterator[Round]:
     """Rounds of the configured method."""
-    steps, patience = config.train.steps, config.train.patience
-    stages = max(1, round(steps / config.train.validate_every)) if config.train.validate_every else 10
+    steps, patience, every = config.train.steps, config.train.patience, config.train.validate_every
     if not config.traits.prunes:
         yield from train_only(
-            learner, graph, steps, patience=patience, stages=stages, before=before,
+            learner, graph, steps, patience=patience, every=every, before=before,
             dropout=config.train.channel_dropout,
         )  # fmt: skip
     else:
         yield from stamp(
             learner, graph, config.prune, steps, dropout=config.traits.targets_dropout,
-            patience=patience, stages=max(1, stages // 2), before=before,
+            patience=patience, every=every, before=before,
         )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def stamp(
     *,
     dropout: bool = True,
     patience: int | None = None,
-    stages: int = 5,
+    every: int | None = None,
     before: Round | None = None,
 ) -> Iterator[Round]:
     """Train and prune `learner.network` for `steps` optimiser steps; yields after every round.
@@ -61,7 +61,7 @@ def stamp(
         steps: optimiser steps of the whole run, recovery and finish included.
         dropout: True for STAMP+, False for STAMP.
         patience: stages of the finish without a better Dice after which it ends early.
-        stages: validations in the warm-up and in the finish, at the most.
+        every: steps of such a stage, at whose end the network is validated; None: a fifth of the finish.
         before: what `as_given` says of the network, if it has been asked already; its Dice is what the cuts
             are measured by, its latency what the target is a share of.
     """
@@ -81,7 +81,7 @@ def stamp(
     if dropout and not options.dropout_in_finish:
         run.rates = {}
         set_uniform_rate(learner.network, 0.0)
-    yield from finish(run, run.left, stages, patience)
+    yield from finish(run, run.left, _stages(run.left, every, 5), patience)
 
 
 def warm_up(run: TrainingRun, options: PruneOptions, schedule: Schedule) -> Iterator[Round]:
@@ -183,24 +183,29 @@ def train_only(
     steps: int,
     *,
     patience: int | None = None,
-    stages: int = 10,
+    every: int | None = None,
     before: Round | None = None,
     dropout: float = 0.0,
 ) -> Iterator[Round]:
     """The control: the same network, trained for the same steps, never cut.
 
     Args:
+        every: steps between validations; None: a tenth of them.
         dropout: of every channel alike, and none in the last steps, as where dropout is targeted.
     """
     run = TrainingRun(learner, graph, steps, before or as_given(learner, graph))
     if not dropout:
-        yield from finish(run, steps, stages, patience, event="train")
+        yield from finish(run, steps, _stages(steps, every, 10), patience, event="train")
         return
     set_uniform_rate(learner.network, dropout)
     last = round(steps * WITHOUT_DROPOUT)
-    yield from finish(run, steps - last, max(1, stages // 2), None, event="train")
+    yield from finish(run, steps - last, _stages(steps - last, every, 5), None, event="train")
     set_uniform_rate(learner.network, 0.0)
-    yield from finish(run, last, max(1, stages // 2), patience, event="train")
+    yield from finish(run, last, _stages(last, every, 5), patience, event="train")
+
+
+def _stages(steps: int, every: int | None, usual: int) -> int:
+    return usual if every is None else max(1, round(steps / every))
 
 
 def finish(
@@ -210,14 +215,15 @@ def finish(
 
     Where something belongs to the end of a run, an early end has one more round, without a step.
     """
-    best, waited, last = -1.0, 0, run.steps + steps
+    best, waited, last = -1.0, 0, run.steps + steps  # best by what a round is chosen by
     for share in np.diff(np.linspace(0, steps, min(stages, max(steps, 1)) + 1).round().astype(int)):
         if not share:
             continue
         turn = run.turn(event, int(share))
         yield turn
         if turn.validation is not None:
-            best, waited = (turn.validation.dice, 0) if turn.validation.dice > best else (best, waited + 1)
+            judged = turn.validation.judged
+            best, waited = (judged, 0) if judged > best else (best, waited + 1)
         if patience is not None and waited >= patience and run.steps < last:
             if run.learner.end is not None:
                 yield run.ended(turn)
