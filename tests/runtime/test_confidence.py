@@ -18,7 +18,7 @@ from stampseg.data.calibration import MEASURE, Calibration
 from stampseg.data.io.volume import Header
 from stampseg.data.plan import TrainingScans
 from stampseg.data.preprocess import Geometry, Prepared
-from stampseg.runtime.confidence import ANGLE, segment_confidently, turned
+from stampseg.runtime.confidence import ANGLE, Agreement, segment_confidently, turned
 from stampseg.runtime.sliding import segment_windows, softmax
 from stampseg.runtime.trust import (
     Assessed,
@@ -46,6 +46,15 @@ def test_the_mask_is_the_one_without_confidence(shape):
     prepared = Prepared(image[None], None, Geometry.working(shape))
     found = segment_confidently(prepared, plan(), bright)
     assert np.array_equal(found.mask, segment_windows(prepared, plan(), bright))
+
+
+def test_a_label_of_the_turned_views_alone_has_a_certainty_though_its_probability_is_no_number():
+    own = np.stack([np.ones((4, 4), np.float32), np.zeros((4, 4), np.float32)])
+    other = own.copy()
+    other[:, 0, 0] = 0, 1
+    agreement = Agreement(plan())
+    agreement.add([own, other, own])
+    assert agreement.certainty()[1] == pytest.approx((0 + 0.5 + 0) / 3)  # the third agrees
 
 
 def test_certainty_against_a_slow_twin():

@@ -145,7 +145,8 @@ class Agreement:
             2 * common / (own + other) if own + other else 1.0
             for common, other in zip(self._common[:, value], others, strict=True)
         ]
-        soft = 2 * self._inside[value] / (own + self._all[value])
+        everything = own + self._all[value]  # nothing, where its probability is too small for a number
+        soft = 2 * self._inside[value] / everything if everything else 0.0
         clear = own / (own + self._entropy[value]) if own else 0.0
         return float((soft + np.mean(agreed) + clear) / 3)
 
