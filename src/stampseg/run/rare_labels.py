@@ -16,17 +16,24 @@ SELDOM_FIX = (
 )
 
 
+NEVER_FIX = "the network learns that it is nowhere; draw it in some, or leave it out with `data.only`"
+
+
 def seldom_text(name: str, count: int, masks: int) -> str:
-    """That a label is missing in most masks."""
-    return f"label {name} is in {count} of {masks} masks"
+    """That a label is missing in most masks, or in all."""
+    return f"label {name} is in {count or 'none'} of {masks} masks"
 
 
 def rare_labels(seen: Survey, config: Config) -> Iterator[tuple[str, Level]]:
-    """A sentence for each label that most training masks lack; a warning where next to none holds it."""
+    """A sentence for each label that most training masks lack; a warning where next to none holds it.
+
+    Those that validate, or are held out, may hold what no training mask does.
+    """
     masks = len(seen.split.training)
     others = len(seen.dataset.cases) > masks + len(seen.split.validation) + len(seen.split.test)
     redraw = "; or draw other cases with `seed`, or more with `labels`" if config.labels and others else ""
-    for name, count in zip(seen.table.names, seen.fingerprint.class_cases, strict=False):
-        if 0 < count < SELDOM * masks:
-            said = f"{seldom_text(name, count, masks)} that train; {SELDOM_FIX}{redraw}"
+    for name, count in list(zip(seen.table.names, seen.fingerprint.class_cases, strict=False))[1:]:
+        if count < SELDOM * masks:
+            fix = SELDOM_FIX if count else NEVER_FIX
+            said = f"{seldom_text(name, count, masks)} that train; {fix}{redraw}"
             yield said, Level.WARNING if count < FEW else Level.INFO

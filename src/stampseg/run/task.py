@@ -100,6 +100,14 @@ def settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
             "a Dice floor as `prune.target` needs validation cases that hold a label; give "
             "`train.validation`, or a size such as 15%"
         )
+    asked = {
+        f"`train.patience` {config.train.patience}": config.train.patience is not None,
+        "`prune.choose` smallest": config.traits.prunes and config.prune.choose == "smallest",
+    }
+    for what in (what for what, given in asked.items() if given and not seen.split.validation):
+        reporter.note(
+            f"{what} goes by validation cases, of which there is none: it does nothing", Level.WARNING
+        )
     weights = class_weights(config.train, seen.fingerprint.class_voxels)
     if weights is not None:
         pairs = zip(seen.plan.label_names, weights, strict=False)

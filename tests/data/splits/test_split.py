@@ -473,6 +473,31 @@ def test_a_draw_that_lacks_a_label_in_most_masks_says_how_to_draw_others(tmp_pat
     assert said.endswith("; or draw other cases with `seed`, or more with `labels`")
 
 
+def test_a_label_that_no_training_mask_holds_is_warned_of(tmp_path: Path) -> None:
+    """Those who validate hold it: the network learns that it is nowhere, and nothing else says so before."""
+    data = write_pictures(tmp_path / "data", [disc_mask(1)] * 4 + [disc_mask(1, 2)] * 2)
+    table = tmp_path / "val.csv"
+    table.write_text(
+        "image,label\n" + "".join(f"{data}/images/i{n}.png,{data}/masks/i{n}.png\n" for n in (4, 5))
+    )
+    config = Config.model_validate({"train": {"validation": str(table)}})
+    ((said, level),) = rare_labels(survey(find_dataset(data), config), config)
+    assert said.startswith("label label_2 is in none of 4 masks that train; the network learns that it is")
+    assert level is Level.WARNING
+
+
+def test_options_that_ask_for_validation_say_that_there_is_none(tmp_path: Path) -> None:
+    data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 3))
+    options = {"prune": {"choose": "smallest"}, "train": {"validation": "none", "patience": 2}}
+    config, said, notes = Config.model_validate(options), Reporters([]), list[tuple[str, Level]]()
+    said.note = lambda text, level=Level.INFO: notes.append((text, level))  # type: ignore[method-assign]
+    settle(config, survey(data, config), said)
+    assert [each for each in notes if each[1] is Level.WARNING] == [
+        (f"{what} goes by validation cases, of which there is none: it does nothing", Level.WARNING)
+        for what in ("`train.patience` 2", "`prune.choose` smallest")
+    ]
+
+
 def test_more_labels_than_those_not_kept_aside_are_refused_with_the_reason(tmp_path: Path) -> None:
     data = find_dataset(write_pictures(tmp_path, [disc_mask(1)] * 3))
     config = Config.model_validate({"labels": 3, "train": {"test": "34%"}})
