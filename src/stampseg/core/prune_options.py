@@ -111,8 +111,8 @@ class PruneOptions(Options):
     rollbacks: int = Field(
         3,
         ge=0,
-        description="Rolled-back cuts, whose channels are spared, after which a round goes without a cut; "
-        "then all channels are ranked anew.",
+        description="Cuts that may be rolled back after a first one, the channels of each spared, before a "
+        "round goes without a cut; then all channels are ranked anew.",
     )
     tolerance: float = Field(0.01, ge=0, description="Validation Dice that `smallest` may give away.")
     score_batches: int | None = Field(

@@ -32,7 +32,7 @@ from .statistics import batch_statistics, estimate_statistics
 SMOOTH = 1e-5  # as in MONAI's Dice loss
 REMEMBERED = 0.9  # of the mean share of foreground, per step
 PATIENCE = 50  # steps in a row outside of the bounds after which a teacher is silenced
-EARLY = 10  # the average of step t forgets at least as fast as one over (t + 10) / (t + 1) steps
+EARLY = 10  # after t steps the average is over the last (t + 10) / 10 of them, at most
 
 
 class MeanTeacher:
