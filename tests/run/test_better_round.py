@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from stampseg.train.round import Validation
+from stampseg.core.config import Config
+from stampseg.run.result import _better as better_round
+from stampseg.train.round import Event, Round, Validation
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 from tests.run.options import OPTIONS
@@ -48,3 +50,18 @@ def test_nothing_is_told_where_the_chosen_round_is_the_best(
     data, run = write_pictures(tmp_path, "abcd", (24, 32)), tmp_path / "run"
     assert "in place of the chosen one" not in call("train", data, "-o", run, *OPTIONS).output
     assert json.loads((run / "result.json").read_text())["better_round"] is None
+
+
+def test_a_cut_that_was_undone_is_not_told_of() -> None:
+    """It lost a label on the training windows, though its Dice on those who validate was the best."""
+
+    def turn(number: int, event: Event, parameters: int, dice: float) -> Round:
+        found = Validation(dice, {"foreground": dice}, {"foreground": 1})
+        return Round(number, event, {}, parameters, 0, 0, 10 * number, 0.5, found)
+
+    rounds = [
+        turn(0, "warm-up", 100, 0.70), turn(1, "cut", 60, 0.90), turn(2, "rolled back", 100, 0.70),
+        turn(3, "cut", 80, 0.75), turn(4, "finish", 80, 0.60),
+    ]  # fmt: skip
+    found = better_round(rounds, rounds[-1], Config())
+    assert found is not None and found.number == 3

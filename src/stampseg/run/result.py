@@ -203,7 +203,8 @@ def _false_alarms(validation: Validation | None, plan: Plan) -> list[str]:
 
 
 def _better(rounds: Sequence[Round], chosen: Round, config: Config) -> Round | None:
-    """The smallest network near the best Dice, where the chosen one is not near it."""
+    """The smallest network near the best Dice, where the chosen one is not near it; no undone cut."""
+    rounds = standing(rounds)
     best = max((t.validation.judged for t in rounds if t.validation), default=None)
     if best is None or not chosen.validation or chosen.validation.judged >= best - config.prune.tolerance:
         return None
