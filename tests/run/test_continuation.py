@@ -15,11 +15,12 @@ from safetensors.numpy import load_file
 
 from stampseg.core.config import Config, parse_config
 from stampseg.core.errors import DataError
-from stampseg.data.cases import Case, find_dataset
+from stampseg.data.cases import Case, Dataset, find_dataset
 from stampseg.data.io.formats import series_images
-from stampseg.data.plan import PIECES, Plan
+from stampseg.data.plan import PIECES, PLAN, Plan
+from stampseg.data.splits.split import SplitCase, read_splits
 from stampseg.networks.model_file import read_description
-from stampseg.run.continuation import _check_there, go_on, inherited
+from stampseg.run.continuation import _check_there, _with_added, go_on, inherited
 from stampseg.run.spec import RunSpec
 from stampseg.run.survey import survey
 from stampseg.train.trainer import Trainer
@@ -377,3 +378,28 @@ def test_one_of_several_series_that_was_learnt_from_is_there(tmp_path: Path) -> 
     _check_there(tmp_path / "run", [Case("s", "s", (image,), label) for image in images])
     with pytest.raises(DataError, match=r"other: was learnt from in .*, and is not there any more"):
         _check_there(tmp_path / "run", [Case("s", "s", (tmp_path / "s" / "other",), label)])
+
+
+def test_a_scan_without_label_called_as_another_case_is_learnt_from_still(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    """Each of them once, though the earlier run and the data that are added both have it."""
+    earlier, added = read_splits(run), find_dataset(data / "new")
+    assert earlier is not None
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    name = earlier.training[0].id
+    scans = [
+        Case(
+            name,
+            name,
+            (Path(shutil.copy(data / "new" / "images" / f"{NEW[place]}.png", folder / f"{name}.png")),),
+            None,
+        )
+        for place, folder in enumerate((tmp_path / "a", tmp_path / "b"))
+    ]
+    before = earlier.model_copy(update={"unlabelled": (SplitCase.of(scans[0]),)})
+    whole = Dataset(added.root, "csv", added.cases[4:], tuple(scans), {}, (), ())
+    found = _with_added(run, before, whole, PLAN.read(run))
+    assert sorted(case.images for case in found.unlabelled) == sorted(case.images for case in scans)
+    assert len({case.id for case in (*found.cases, *found.unlabelled)}) == len(found.cases) + 2

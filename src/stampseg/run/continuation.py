@@ -6,10 +6,9 @@ was kept aside. What is new: the labels, what is known of the training scans, th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError, DataError
@@ -175,11 +174,17 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
         )
     taken = {file for case in cases.values() for file in files_of(case.bare)}
     seen = (*(entry.case for entry in splits.unlabelled), *added.unlabelled)
-    unlabelled = {case.id: case for case in seen if not files_of(case.bare) & taken and case.id not in cases}
+    unlabelled = dict[str, Case]()
+    for case in seen:
+        files = files_of(case.bare)
+        if not files & taken and all(map(is_there, case.images)):
+            name = _free_name(case.id, cases, unlabelled)
+            unlabelled[name] = replace(case, id=name)
+            taken |= files
     names = {} if plan.relabel else dict(zip(plan.label_values[1:], plan.label_names[1:], strict=True))
     return Dataset(
         root=added.root, layout=added.layout, cases=tuple(cases.values()),
-        unlabelled=tuple(case for case in unlabelled.values() if all(map(is_there, case.images))),
+        unlabelled=tuple(unlabelled.values()),
         label_names=names, channel_names=added.channel_names,
         warnings=(*added.warnings, _words(run, new, corrected, sides)),
         ignored=plan.ignored_value, sides=sides,
@@ -240,9 +245,9 @@ def _by_image(splits: Splits) -> dict[str, SplitCase]:
     return {entry.image_digest or digest_of(entry.images): entry for entry in entries}
 
 
-def _free_name(name: str, taken: Mapping[str, Any]) -> str:
+def _free_name(name: str, *taken: Container[str]) -> str:
     """The id of a case that is added; another case of that name may be there."""
     number, free = 2, name
-    while free in taken:
+    while any(free in names for names in taken):
         free, number = f"{name}-{number}", number + 1
     return free
