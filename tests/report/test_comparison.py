@@ -19,7 +19,7 @@ from stampseg.report.comparison.forest import forest_of
 from stampseg.report.comparison.markdown import markdown_of
 from stampseg.report.comparison.reading import read_study
 from stampseg.report.comparison.records import csv_of, json_of
-from stampseg.report.comparison.study import Measure, Score, Setting, people_of
+from stampseg.report.comparison.study import Cell, Figures, Measure, Score, Setting, Study, people_of
 from stampseg.report.comparison.words import claims_head, flips_text, verdict_text, warnings
 from tests.report.studies import CLAIMS, case_row, cell_row, make_study, write_study
 
@@ -493,3 +493,22 @@ def test_a_method_of_another_draw_does_not_take_the_front_from_the_others() -> N
     ]
     said = front_text(summaries)
     assert said.endswith("Without c, of other draws. By parameters: a; b.")
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ((0.1, 0.12, 0.11), "one is better than other on people like these, as far as these two networks go"),
+        ((-0.1, -0.12, -0.11), "other is better than one on people like these"),
+        ((-0.1, 0.12, 0.01), "one or other: which of these networks is better is not shown, as the interval"),
+        ((0.1,), None),  # of one person there is no interval
+    ],
+)
+def test_of_two_runs_it_is_said_which_is_better(gains: tuple[float, ...], said: str | None) -> None:
+    people = [{f"p{n}": Score(0.5 + lift * gain, None) for n, gain in enumerate(gains)} for lift in (1, 0)]
+    cells = tuple(
+        Cell(Setting("validation", None), name, "these runs", Figures(), of)
+        for name, of in zip(("one", "other"), people, strict=True)
+    )
+    told = " | ".join(warnings(compare(Study("runs", cells, runs=True))))
+    assert said in told if said else "better than" not in told and "is better is not" not in told
