@@ -30,7 +30,7 @@ from ..data.labels.organs import LabelFiles, first_of, names_of, organ_folders, 
 from ..data.labels.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
 from ..data.labels.relabelling import Relabelling, choose_labels
 from ..data.layouts.declared import DeclaredLabels, declared_labels
-from ..data.layouts.layout import read_description
+from ..data.layouts.description import read_description
 from ..data.splits.people import people_of_names
 from .evaluation import Evaluation
 from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,14 +10,20 @@ from typing import Any
 
 from ...core.errors import DataError
 from ...core.text import some
-from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable, stem_of
-from ..io.limits import read_text_file
+from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable
 from ..labels.organs import names_of, organ_folders
 from ..labels.regions import NO_REGIONS
 from .case_folders import find_case_folders, folders_in
 from .case_roles import Roles, labelled_entries
 from .case_table import CaseTable, own_table, read_table
 from .declared import declared_labels
+from .description import (
+    channel_names,
+    check_listed,
+    is_first_nnunet,
+    listed_entries,
+    read_description,
+)
 from .habits import (
     ANY_NUMBER,
     IMAGE_FOLDERS,
@@ -31,7 +35,7 @@ from .habits import (
     is_no_truth,
 )
 from .kind_folders import roles_by_kind
-from .listing import Entry, Listing, check_exist, labels_without_image, left_over
+from .listing import Entry, Listing, labels_without_image, left_over
 from .pairing import (
     by_plain_name,
     by_stem,
@@ -78,14 +82,14 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     description = read_description(folder)
     named = images is not None or masks is not None
     table = None if named else own_table(folder)
-    listed = [] if named or table else _listed(folder, description)
+    listed = [] if named or table else listed_entries(folder, description)
     if table:
         unused = f"{table.name} lists the cases, so the list in dataset.json was not used"
         told = [unused] if description.get("training") else []
         return _of_table(read_table(table, folder), told, description)
-    if listed and not _is_first_nnunet(listed):
+    if listed and not is_first_nnunet(listed):
         layout = "decathlon"
-        entries, warnings = _check_listed(folder, listed)
+        entries, warnings = check_listed(folder, listed)
     elif roles := _of_case_folders(folder, images, masks):
         listing = _listing("cases", roles.entries, roles.warnings, description)
         if roles.organs:
@@ -160,7 +164,7 @@ def _listing(
     layout: str, entries: list[Entry], warnings: Sequence[str], description: dict[str, Any]
 ) -> Listing:
     labels = declared_labels(description)
-    channels, told = _channel_names(description), tuple(warnings)
+    channels, told = channel_names(description), tuple(warnings)
     return Listing(layout, entries, labels.names, channels, told, labels.ignored, labels.regions)
 
 
@@ -342,59 +346,3 @@ def _nnunet_entries(
         *left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
         *left_over("labels skipped because their name is taken", doubles),
     ]
-
-
-def read_description(folder: Path) -> dict[str, Any]:
-    """What a folder's dataset.json holds, nothing without one.
-
-    Raises:
-        DataError: it cannot be understood.
-    """
-    path = folder / "dataset.json"
-    if not path.is_file():
-        return {}
-    try:
-        description = json.loads(read_text_file(path))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not readable JSON ({error}); correct it or remove it") from None
-    if not isinstance(description, dict):
-        raise DataError(f"{path}: holds a {type(description).__name__}; expected names with values")
-    return description
-
-
-def _channel_names(description: dict[str, Any]) -> tuple[str, ...]:
-    channels = description.get("channel_names", description.get("modality"))
-    if isinstance(channels, dict):
-        order = sorted(channels, key=lambda key: (len(str(key)), str(key)))
-        return tuple(str(channels[key]) for key in order)
-    return tuple(map(str, channels)) if isinstance(channels, list) else ()
-
-
-def _listed(folder: Path, description: dict[str, Any]) -> list[Entry]:
-    """Entries of the training list of dataset.json, [] without one."""
-    training = description.get("training") or []
-    entries = []
-    for number, item in enumerate(training if isinstance(training, list) else [training]):
-        paths = (item.get("image"), item.get("label")) if isinstance(item, dict) else ()
-        if not paths or not all(isinstance(path, str) for path in paths):
-            raise DataError(
-                f'{folder / "dataset.json"}: entry {number} of "training" is {str(item)[:60]!r}; expected '
-                '{"image": path, "label": path}'
-            )
-        image = folder / item["image"]
-        entries.append(Entry(stem_of(image), (image,), folder / item["label"]))
-    return entries
-
-
-def _is_first_nnunet(listed: list[Entry]) -> bool:
-    """nnU-Net 1 lists x.nii.gz where the file is x_0000.nii.gz."""
-    image = listed[0].images[0]
-    channel = image.with_name(f"{stem_of(image)}_0000{image.name[len(stem_of(image)) :]}")
-    return not os.path.exists(image) and os.path.exists(channel)
-
-
-def _check_listed(folder: Path, entries: list[Entry]) -> tuple[list[Entry], list[str]]:
-    check_exist(folder / "dataset.json", entries)
-    listed = {entry.images[0].name for entry in entries}
-    others = [stem_of(path) for path in list_images(entries[0].images[0].parent) if path.name not in listed]
-    return entries, list(left_over("images that dataset.json does not list", others))
