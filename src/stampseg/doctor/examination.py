@@ -84,9 +84,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     """
     facts, broken = read.facts, read.broken
     findings = [*(finding("data", text) for text in dataset.warnings), *read.findings]
-    ids, groups = [case.id for case in dataset.cases], [case.group for case in dataset.cases]
-    unlabelled = [case.id for case in dataset.unlabelled]
-    findings += find_people(ids, groups, config.group_regex is not None, unlabelled)
+    findings += find_people(dataset, config.group_regex is not None)
     findings += [
         *find_outliers(facts),
         *find_kinds(facts),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import takewhile
 
 from ..core.errors import ConfigError
-from ..data.cases import match_group
+from ..data.cases import Dataset, match_group
 from .finding import Finding, finding
 
 # A person's name, and what follows it where the person has several cases.
@@ -19,10 +19,16 @@ SIGNS = {
     "several sessions": (r"sub-[A-Z0-9]+", r"_ses-[A-Z0-9]+.*$"),
     "several time points or slices": (
         r".+?",
-        r"[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*$",
+        r"(?:[-_. ]?(?:visit|scan|time|tp|frame|slice|ses|img|IM)[-_. ]?\d+.*|[-_. ][vt]\d+)$",
     ),
     "several images": (r".*?(?:patient|pat|subject|subj|person)[-_. ]?\d+", r"[-_. ].*$"),
+    "several phases or views": (
+        r".+?",
+        r"[-_. ](?:pre|post|baseline|follow-?up|ed|es|cc|mlo|[24]ch|axial|sagittal|coronal)$",
+    ),
+    "several tiles of an image": (r".+?", r"[-_. ]+\[?x=?\d+[-_, ].*$"),
     "a number of a person and one of a case": (r"(?:\d+|[A-Z]+\d+)", r"[-_. ]\d+(?:[-_.].*)?$"),
+    "a number of a person and a letter of a case": (r".*\d", r"[a-d]$"),
     SLICES: (r".*\d.*", r"[-_. ]\d+$"),
 }
 SIMPLE = (  # patterns for `group_regex`
@@ -89,33 +95,37 @@ def _by_what_follows(ids: Sequence[str], people: Sequence[str]) -> list[str]:
     return ["^(.+?)" + re.escape(text).replace(r"\-", "-")]
 
 
-def find_people(
-    ids: Sequence[str], groups: Sequence[str], given: bool, unlabelled: Sequence[str]
-) -> list[Finding]:
-    """A warning where names look alike, and nobody has said who is who.
+def find_people(dataset: Dataset, given: bool) -> list[Finding]:
+    """A warning where cases, or the folders taken for persons', are called alike, and nobody has said who is
+    who; also of scans without labels, which may be of people who validate.
 
     Args:
-        ids: of the labelled cases.
-        groups: the person of each.
+        dataset: a CSV's column says who is who.
         given: whether persons were named by the user.
-        unlabelled: ids of the cases without labels, whose person the regex must find as well.
     """
-    alone = [name for name, person in zip(ids, groups, strict=True) if name == person]
-    if given or not alone:
-        return []
-    suggestion = suggest_groups(alone)
-    if suggestion is None:
+    cases = [*dataset.cases, *dataset.unlabelled]
+    told = dataset.layout == "csv"
+    known = [case for case in cases if not told or case.id == case.group]
+    labelled = {case.group for case in dataset.cases}
+    names = list(dict.fromkeys(case.group for case in known))
+    risk = "training and validation may share people"
+    suggestion = suggest_groups([name for name in names if name in labelled])
+    if suggestion is None and (suggestion := suggest_groups(names)) is not None:
+        words, pattern, several = suggestion
+        both = {one: own for one, own in several.items() if not labelled.isdisjoint(own)}
+        suggestion = (words, pattern, both) if both else None
+        risk = "scans without labels that are learnt from may be of people who validate"
+    if given or suggestion is None:
         return []
     _, pattern, several = suggestion
-    return [
-        finding(
-            "people",
-            f"{_look_like(suggestion)}: training and validation may share people",
-            f"if they are, say `group_regex` '{simplest([*ids, *unlabelled], pattern)}', whose brackets are "
-            "the person; if not, a CSV with a group column says who is who",
-            [name for names in several.values() for name in names],
+    way = "a CSV with a group column says who is who"
+    if all(case.id == case.group for case in known):
+        way = (
+            f"say `group_regex` '{simplest([case.id for case in cases], pattern)}', whose brackets are the "
+            f"person; if not, {way}"
         )
-    ]
+    listed = [name for names in several.values() for name in names]
+    return [finding("people", f"{_look_like(suggestion)}: {risk}", f"if they are, {way}", listed)]
 
 
 def people_among(ids: Sequence[str]) -> str:
