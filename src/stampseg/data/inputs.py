@@ -20,9 +20,9 @@ from .io.formats import (
     stem_of,
 )
 from .io.limits import check_kind
-from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, is_picture
+from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, folders_in, is_picture
 from .layouts.case_roles import bare_entries
-from .layouts.habits import MASK_FOLDERS
+from .layouts.habits import MASK_FOLDERS, is_mask_folder, is_no_truth
 from .layouts.kind_folders import folders_by_kind
 from .layouts.pairing import group_channels, in_order, labels_beside
 
@@ -60,7 +60,15 @@ def find_inputs(
     cases = [Case(stem, stem, images, None) for stem, images in _join_channels(unique, channels)]
     cases += [case.bare for table in tables for case in read_case_csv(table, bare=True)]
     for path, found in folders.items():
-        cases += cases_of(bare_entries(found, channels, names), path, None)
+        entries = bare_entries(found, channels, names)
+        cases += cases_of(entries, path, None)
+        read = {image for entry in entries for image in entry.images}
+        left = [folder.name for folder in found if folder.images and read.isdisjoint(folder.images.values())]
+        if left:
+            tell(
+                f"{path}: nothing is read of {some(left)}, whose images are called otherwise than those that "
+                "have labels; name them as well if meant"
+            )
     _check_outputs(cases)
     return sorted(cases, key=lambda case: case.id)
 
@@ -106,6 +114,9 @@ def _images_at(path: Path, tell: Callable[[str], None]) -> list[Path]:
             f"{path}: {counted(len(labels), 'file')} left out, called as labels of others in it: "
             f"{some([label.name for label in labels])}; name such a file itself to use it"
         )
+    beside = [inner.name for inner in folders_in(path) if inner not in entries and _holds_scans(inner)]
+    if entries and beside and entries != [path]:
+        tell(f"{path}: folders beside its images are not read: {some(beside)}; name them as well if meant")
     left = set(labels)
     files = [image for entry in entries if entry not in left for image in _images_in(entry)]
     if not files:
@@ -114,6 +125,12 @@ def _images_at(path: Path, tell: Callable[[str], None]) -> list[Path]:
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
         raise DataError(f"{path}: no image found; expected {readable()}{hint}")
     return files
+
+
+def _holds_scans(folder: Path) -> bool:
+    """Whether a folder holds image files, and is not called as of masks or predictions."""
+    called = is_mask_folder(folder.name) or is_no_truth(folder.name)
+    return not called and any(path.is_file() for path in list_images(folder))
 
 
 def _images_in(entry: Path) -> list[Path]:

@@ -213,7 +213,7 @@ class TestScansToPredict:
             assert [path.name.lower() for path in case.images] == ["flair.nii.gz", "t1.nii.gz"]
 
 
-@pytest.mark.parametrize("name", ["pred", "TumorMask", "patient_brainmask", "tumorSeg"])
+@pytest.mark.parametrize("name", ["TumorMask", "patient_brainmask", "tumorSeg"])
 def test_a_mask_beside_the_label_is_no_channel(tmp_path: Path, name: str) -> None:
     for i in (1, 2):
         pair(tmp_path / f"p{i}")

@@ -12,13 +12,24 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import ne
 from pathlib import Path
 
 from ...core.text import composed
 from ..io import pictures
 from ..io.formats import check_one_series, format_named, is_hidden, list_images, list_labels, series_format
 from .case_people import names_and_people
-from .habits import IMAGE_FOLDERS, LABEL_SET, MASK_FOLDERS, SEPARATORS, is_kind_folder, is_label_name
+from .habits import (
+    IMAGE_FOLDERS,
+    LABEL_SET,
+    MASK_FOLDERS,
+    SEPARATORS,
+    is_image_folder,
+    is_kind_folder,
+    is_label_name,
+    is_mask_folder,
+    is_no_truth,
+)
 from .pairing import name_of
 
 DEPTH = 3  # folders between the data and the files of a case: grades or sites, persons, visits
@@ -37,6 +48,8 @@ class CaseFolder:
         images, labels: by role, what their names say beyond the folder's; "" where that is nothing.
         organs: masks in a folder of their own, by name.
         doubles: files left out, as another has the same name but for its ending.
+        computed: files left out, as they are called as predictions or overlays.
+        strays: labels among those of all cases that are of none; with the first case.
         inner: folders in it with images of which nothing is read.
     """
 
@@ -46,6 +59,8 @@ class CaseFolder:
     labels: dict[str, Path] = field(default_factory=dict)
     organs: dict[str, Path] = field(default_factory=dict)
     doubles: list[Path] = field(default_factory=list)
+    computed: list[Path] = field(default_factory=list)
+    strays: list[Path] = field(default_factory=list)
     inner: list[Path] = field(default_factory=list)
 
 
@@ -59,7 +74,7 @@ def find_case_folders(root: Path, masks: Path | None = None) -> list[CaseFolder]
     """
     inner = folders_in(root)
     subjects = [path for path in inner if _is_subject(path)]
-    if not subjects and any(path.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS) for path in inner):
+    if not subjects and _are_of_kinds(inner):
         return []
     places = [] if subjects else _without_results(list(_places(root, DEPTH)))
     if all(any(map(_is_subject, (place, *place.parents))) for place in places):
@@ -88,10 +103,21 @@ def folders_in(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
 
 
+def _are_of_kinds(folders: Sequence[Path]) -> bool:
+    """Whether one is called as of images or of masks; by a word among others, one of each with files."""
+    if any(path.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS) for path in folders):
+        return True
+    called = [
+        [path for path in folders if of_kind(path.name)] for of_kind in (is_image_folder, is_mask_folder)
+    ]
+    return all(any(map(list_images, each)) for each in called)
+
+
 def _places(folder: Path, depth: int) -> Iterator[Path]:
     """Folders that hold image files, the uppermost of each branch; of series alone they are studies."""
     for inner in folders_in(folder):
-        if inner.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS, *UNREAD) or series_format(inner):
+        unread = inner.name.lower() in (*IMAGE_FOLDERS, *MASK_FOLDERS, *UNREAD) or is_no_truth(inner.name)
+        if unread or series_format(inner):
             continue
         files = [path for path in list_images(inner) if path.is_file()]
         if files and is_kind_folder(inner.name):
@@ -135,16 +161,21 @@ def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
 
 def _add(case: CaseFolder, role: str, path: Path) -> None:
     files = case.labels if is_label_name(role) else case.images
-    if role.casefold() in map(str.casefold, files):
+    if is_no_truth(role):
+        case.computed.append(path)
+    elif role.casefold() in map(str.casefold, files):
         case.doubles.append(path)
     else:
         files[role] = path
 
 
 def _roles(stems: Sequence[str], folder: str) -> list[str]:
-    """What names say beyond the folder's; where they do not hold it, beyond what they share."""
+    """What names say beyond the folder's; where none begins with it, nor do all end, beyond what they share:
+    `P1_T1_FLAIR` and `P1_T1_T1` of a visit T1.
+    """
     beyond = [beyond_name(stem, folder) for stem in stems]
-    if beyond != list(stems):
+    begun = any(stem.casefold().startswith(folder.casefold()) for stem in stems)
+    if (begun and beyond != list(stems)) or all(map(ne, beyond, stems)):
         return beyond
     common = os.path.commonprefix(list(stems)) if len(stems) > 1 else ""  # noqa: RUF071 - letters are meant
     cut = max((place + 1 for place, letter in enumerate(common) if letter in SEPARATORS), default=0)
@@ -205,12 +236,16 @@ def _of_data_set(subjects: Iterable[Path], labels: Path | None) -> list[CaseFold
     for path, name, role in beside if labels is None else _named(labels):
         if name in found and is_label_name(role):
             _add(found[name], role, path)
+        elif found and is_label_name(role) and not is_no_truth(role):
+            next(iter(found.values())).strays.append(path)
     return list(found.values())
 
 
 def _named(folder: Path) -> Iterator[tuple[Path, str, str]]:
-    """Files below a folder, with subject and session, and what their names say beyond."""
+    """Files below a folder, with subject and session, and what their names say beyond; nothing predicted."""
     for place, _, _ in sorted(os.walk(folder)):
+        if any(map(is_no_truth, Path(place).relative_to(folder).parts)):
+            continue
         for path in without_previews(list_images(Path(place))):
             match = BIDS.fullmatch(name_of(path))
             if match is not None and path.is_file():

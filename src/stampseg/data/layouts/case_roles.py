@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder
-from .habits import ANY_NUMBER, FILMS, SEPARATORS, image_name, plain_name, words_of
-from .listing import Entry, left_over
+from .doubts import REMEDY, copies, doubtful_people, kind_of, mixed, mixed_labels, unread_cases
+from .habits import FILMS, SEPARATORS, image_name, plain_name, words_of
+from .listing import COMPUTED, Entry, left_over
 from .pairing import name_of
 from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
 
 ORGANS = "segmentations"
-REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,13 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
         return None
     doubles = [path.name for folder in folders for path in folder.doubles]
     told += left_over("files left out because another has the same name", doubles)
+    told += left_over(COMPUTED, [path.name for folder in folders for path in folder.computed])
     if any(owner_of(label, folder.images) for folder in labelled for label in folder.labels):
         found = _images_apart(folders, labelled)
     else:
         found = _channels_together(folders, labelled)
+    told += mixed_labels(folders, found.entries) + copies(folders) + unread_cases(folders)
+    told += left_over("labels without an image", [path.name for folder in folders for path in folder.strays])
     return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
 
 
@@ -74,8 +76,8 @@ def bare_entries(
     _check_alone(folders)
     labels = [(label, folder.images) for folder in folders for label in folder.labels]
     if any(owner_of(*label) for label in labels):
-        kinds = {_kind(owner) for label in labels if (owner := _image_of(*label)) is not None}
-        return [entry for role, entry in _alone(folders) if _kind(role) in kinds - _films(kinds)]
+        kinds = {kind_of(owner) for label in labels if (owner := _image_of(*label)) is not None}
+        return [entry for role, entry in _alone(folders) if kind_of(role) in kinds - _films(kinds)]
     if all(len(folder.images) == 1 for folder in folders):
         return [_together(folder, list(folder.images)) for folder in folders]
     wanted = [name.casefold() for name in names]
@@ -84,7 +86,7 @@ def bare_entries(
     same = len({frozenset(_by_fold(folder.images)) for folder in folders}) == 1
     if same and channels in (None, len(folders[0].images)):
         return [_together(folder, sorted(folder.images, key=str.casefold)) for folder in folders]
-    if len({_kind(role) for folder in folders for role in folder.images}) == 1:
+    if len({kind_of(role) for folder in folders for role in folder.images}) == 1:
         return [entry for _, entry in _alone(folders)]
     if not same:
         raise _unequal(folders)
@@ -130,14 +132,14 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             labels.append(path)
             if not are_pieces(labels):
                 raise _two_labels(path.parent, labels[0], path)
-            kinds.add(_kind(owner))
+            kinds.add(kind_of(owner))
     films = _films(kinds)
     kinds -= films
     entries, left, played = [], [], []
     for role, entry in _alone(folders):
-        if _kind(role) in films:
+        if kind_of(role) in films:
             played.append(entry.images[0].name)
-        elif _kind(role) in kinds:
+        elif kind_of(role) in kinds:
             entries.append(with_label(entry, of_images.get(entry.images[0], ())))
         else:
             left.append(entry.images[0].name)
@@ -150,20 +152,7 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
         )
     pieces = [entry.stem for entry in entries if entry.organs]
     told += left_over(TOLD_PIECES, pieces)
-    return Roles(entries, warnings=(*told, *_doubtful_people(entries)))
-
-
-def _doubtful_people(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """A word about folders taken for persons' that may as well be parts of the data, as of PROMISE12."""
-    held = Counter(entry.group for entry in entries)
-    named = any((entry.group or "").casefold() in entry.stem.casefold() for entry in entries)
-    if named or len({entry.stem for entry in entries}) < len(entries) or max(held.values()) == 1:
-        return ()
-    listed = some([f"{group}: {number}" for group, number in held.items()])
-    return (
-        f"cases of a folder are taken as one person's ({listed}); if not, say who is who: `group_regex` '.+' "
-        "makes a person of each case",
-    )
+    return Roles(entries, warnings=(*told, *doubtful_people(entries, apart=True)))
 
 
 def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder]) -> Roles:
@@ -188,6 +177,9 @@ def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFol
         first = labels[0] if labels else None
         entries.append(Entry(folder.name, images, first, folder.person, organs, channels))
     told = left_over("folders left out, whose images are not those of the labelled ones", left)
+    told += doubtful_people(entries, apart=False)
+    if single:
+        told += mixed("images", [role for folder in labelled for role in folder.images])
     return Roles(entries, channels, _organs(labelled), told)
 
 
@@ -255,11 +247,6 @@ def _owner_by_entities(label: str, images: Mapping[str, Path]) -> str | None:
     entities = {role: role.rpartition("_")[0] for role in images}
     fitting = [role for role, own in entities.items() if "-" in own and label.startswith(f"{own}_")]
     return fitting[0] if len(fitting) == 1 < len(images) else None
-
-
-def _kind(role: str) -> str:
-    """What images are called alike, but for their numbers."""
-    return ANY_NUMBER.sub("#", role.casefold())
 
 
 def _films(kinds: Set[str]) -> Set[str]:

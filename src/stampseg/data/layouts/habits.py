@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 SEPARATORS = "_-. "
-ANY_NUMBER = re.compile(r"(?<!(?<![a-z])t)\d+")  # but not those of t1 and t2w
+ANY_NUMBER = re.compile(r"(?<!(?<![a-z])t)\d+", re.IGNORECASE)  # but not those of t1 and t2w
 LABEL_WORDS = (
     *("segmentations", "segmentation", "dseg", "segm", "segs", "seg", "labelmap", "labels", "label"),
     *("masks", "mask", "msk"),
@@ -28,7 +28,10 @@ KIND_WORDS = frozenset(
 AGREED = frozenset(("consensus", "staple", "majority"))  # of several observers
 FILMS = frozenset(("sequence", "cine"))
 PREDICTED = frozenset(("predictions", "prediction", "preds", "pred"))
-NO_TRUTH = PREDICTED | {"predicted", "overlays", "overlay"}
+NO_TRUTH = PREDICTED | {
+    *("predicted", "overlays", "overlay", "uncertainty", "heatmap", "viz", "defacemask"),
+    *("prob", "probs", "probseg", "probability", "probabilities"),
+}
 SIDES = frozenset(
     (
         *("training", "train", "validation", "valid", "val", "testing", "test"),
@@ -78,7 +81,7 @@ def is_mask_folder(name: str) -> bool:
 
 
 def is_no_truth(name: str) -> bool:
-    """Whether a file or folder is called as predicted, or as drawn on images: `pred_masks`, `overlays`."""
+    """Whether a file or folder is called as computed, or drawn on images: `pred_masks`, `overlays`."""
     return not words_of(name).isdisjoint(NO_TRUTH)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from ...core.text import composed, some
 from ..io.formats import list_images, series_format
 from .case_folders import CaseFolder, beyond_name, folders_in, is_picture, without_previews
 from .case_people import Parts, names_and_people
-from .case_roles import REMEDY, Roles, labelled_entries, owner_of
-from .habits import ANY_NUMBER, is_image_folder, is_label_name, is_mask_folder, is_no_truth, is_nobody
+from .case_roles import Roles, labelled_entries, owner_of
+from .doubts import REMEDY, kind_of
+from .habits import is_image_folder, is_label_name, is_mask_folder, is_no_truth, is_nobody
 from .listing import left_over
-from .pairing import name_of
+from .pairing import name_of, without_computed
 from .several_labels import NUMBER, TOLD_PIECES, with_label
 
 DEPTH = 4  # folders from the data down to the files
@@ -72,6 +73,9 @@ def folders_by_kind(root: Path, images: str | None = None, masks: str | None = N
     found = _cases(root)
     if found.pop((), _Case()).images or any(is_nobody(parts[-1]) for parts in found):
         return []
+    strays = [
+        path for case in found.values() if not (case.images or case.others) for path in _files(case.masks)
+    ]
     found = {parts: case for parts, case in found.items() if case.images or case.others}
     labels = {parts: _labels(case, images, masks) for parts, case in found.items()}
     scans = {parts: _images(root, parts, case, images, bool(labels[parts])) for parts, case in found.items()}
@@ -80,7 +84,10 @@ def folders_by_kind(root: Path, images: str | None = None, masks: str | None = N
     if not all(re.search(r"\d", "".join(parts)) for parts in many):
         return []  # data sets beside each other: nobody is called by a word alone
     named = zip(places, names_and_people(places), strict=True)
-    return [_folder(CaseFolder(*name), scans[parts], labels[parts]) for parts, name in named]
+    folders = [_folder(CaseFolder(*name), scans[parts], labels[parts]) for parts, name in named]
+    for folder in folders[:1]:
+        folder.strays = strays
+    return folders
 
 
 def _cases(root: Path) -> dict[Parts, _Case]:
@@ -115,6 +122,10 @@ def _places(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
             yield from _places(inner, depth - 1)
 
 
+def _files(folders: Mapping[str, list[Path]]) -> list[Path]:
+    return [path for files in folders.values() for path in files]
+
+
 def _labels(case: _Case, images: str | None, masks: str | None) -> list[Path]:
     """The files of the folder of masks, or beside the folder of images that is named."""
     folders = {name: files for name, files in case.masks.items() if masks in (None, name)}
@@ -125,7 +136,7 @@ def _labels(case: _Case, images: str | None, masks: str | None) -> list[Path]:
             "it with `masks`"
         )
     beside = case.own if images is not None and images in case.others else []
-    return next(iter(folders.values()), beside)
+    return without_computed(next(iter(folders.values()), beside))[0]
 
 
 def _images(
@@ -146,7 +157,7 @@ def _images(
             "name it with `images`"
         )
     files = next(iter(folders.values()), [])
-    scans = [path for path in files if not is_label_name(name_of(path))] or files
+    scans = [path for path in without_computed(files)[0] if not is_label_name(name_of(path))] or files
     return [(beyond_name(name_of(path), parts[-1]), path) for path in scans]
 
 
@@ -179,7 +190,7 @@ def _pieces(folders: list[CaseFolder]) -> dict[Path | None, list[Path]]:
     named = len(folders) == 1 or max(held.values(), default=0) > 1
     found: dict[Path | None, list[Path]] = {}
     for case in several:
-        if len(case.images) > 1 and len(_alike(case.images)) == 1:  # frames, of which each may have one
+        if len(_alike(case.images)) < len(case.images):  # frames or visits, of which each may have one
             raise DataError(
                 f"{min(case.labels.values())}: fits no image by its name ({some(list(case.images), 6)}), as "
                 f"the other labels of the case; expected each called as its image; rename them, or {REMEDY}"
@@ -195,7 +206,7 @@ def _pieces(folders: list[CaseFolder]) -> dict[Path | None, list[Path]]:
 
 def _alike(roles: Iterable[str]) -> set[str]:
     """What files are called but for their numbers."""
-    return {ANY_NUMBER.sub("#", role) for role in roles}
+    return set(map(kind_of, roles))
 
 
 def _owned(case: CaseFolder) -> bool:

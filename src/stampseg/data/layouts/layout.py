@@ -24,6 +24,7 @@ from .description import (
     listed_entries,
     read_description,
 )
+from .doubts import crossed, inner_folders, other_ends, other_folders
 from .habits import (
     ANY_NUMBER,
     IMAGE_FOLDERS,
@@ -35,16 +36,18 @@ from .habits import (
     is_no_truth,
 )
 from .kind_folders import roles_by_kind
-from .listing import Entry, Listing, labels_without_image, left_over
+from .listing import COMPUTED, Entry, Listing, labels_without_image, left_over
 from .pairing import (
     by_plain_name,
     by_stem,
     by_what_differs,
     group_channels,
     in_order,
+    labels_beside,
     name_of,
     pair,
     with_usual_names,
+    without_computed,
 )
 
 MANUAL = "manual"
@@ -90,6 +93,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
     if listed and not is_first_nnunet(listed):
         layout = "decathlon"
         entries, warnings = check_listed(folder, listed)
+        warnings += crossed(entries)
     elif roles := _of_case_folders(folder, images, masks):
         listing = _listing("cases", roles.entries, roles.warnings, description)
         if roles.organs:
@@ -104,6 +108,8 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
             listing = _listing("folders", entries, warnings, description)
             return replace(listing, label_names=names_of(organs), regions=NO_REGIONS)
         layout, entries, warnings = _pair_folders(pictures, labels)
+        if masks is None:
+            warnings += other_folders(folder, labels, by_stem(list_labels(labels))[0])
     return _listing(layout, entries, warnings, description)
 
 
@@ -113,6 +119,13 @@ def _of_case_folders(folder: Path, images: Path | None, masks: Path | None) -> R
     A name that no folder of the data has is that of a folder of each case.
     """
     if images is None and (roles := labelled_entries(find_case_folders(folder, masks))):
+        if masks is None and _holds_both(folder):
+            label = next(entry.label for entry in roles.entries if entry.label)
+            raise DataError(
+                f"{folder}: its own files are images and labels, and {label} lies in a folder below; "
+                "expected the data in the one or the other; give . as `images` and as `masks` for its own "
+                "files, or move these or the folders elsewhere"
+            )
         return roles
     root, given = folder.absolute(), [name for name in (images, masks) if name is not None]
     if any((root / name).is_dir() or not (root / name).is_relative_to(root) for name in given):
@@ -123,7 +136,8 @@ def _of_case_folders(folder: Path, images: Path | None, masks: Path | None) -> R
 
 def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, Any]) -> Listing:
     """Where its columns name channels or organs, these names go before those of dataset.json."""
-    listing = _listing("csv", table.entries, (*table.warnings, *warnings), description)
+    told = (*table.warnings, *warnings, *crossed(table.entries))
+    listing = _listing("csv", table.entries, told, description)
     if table.organs:
         listing = replace(listing, label_names=names_of(table.organs), regions=NO_REGIONS)
     return replace(listing, channel_names=table.channels) if table.channels else listing
@@ -212,6 +226,7 @@ def _folders(data: Path, given: Path | None, kind: str) -> tuple[Path, ...]:
         return (data / given,)
     fitting = _called(data, seen, kind)
     parts = kind == "images" and len({ANY_NUMBER.sub("#", name) for name in fitting}) == 1
+    parts = parts and not by_stem(_files([data / name for name in fitting]))[1]  # else echoes or visits
     if len(fitting) > 1 and not parts:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
     if not fitting and (data / SUGGESTED).is_file():
@@ -264,7 +279,10 @@ def _holds_pair(folder: Path) -> bool:
 
 def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry], list[str]]:
     """Layout, entries and warnings of folders of images and masks, or of one that holds both."""
-    images, files, labels = folders[0], _files(folders), list_labels(masks)
+    images, (files, drawn) = folders[0], without_computed(_files(folders))
+    labels, predicted = without_computed(list_labels(masks))
+    if masks not in folders:
+        drawn += predicted
     for folder in folders:
         check_one_series(folder, [path for path in files if path.parent == folder])
     grouped = group_channels(path for path in files if path.is_file())
@@ -284,9 +302,9 @@ def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry
     pairs = pair(image_files, label_files, same_folder=same_folder)
     pairs = with_usual_names(pairs, image_files, label_files, same_folder)
     if not pairs.labels:
-        drawn = {stem: path for stem, path in label_files.items() if not same_folder or is_label_name(stem)}
-        rest = [stem for stem in image_files if not same_folder or stem not in drawn]
-        pairs = by_what_differs(rest, drawn)
+        marks = {stem: path for stem, path in label_files.items() if not same_folder or is_label_name(stem)}
+        rest = [stem for stem in image_files if not same_folder or stem not in marks]
+        pairs = by_what_differs(rest, marks)
     if not pairs.labels and same_folder:
         raise DataError(
             f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
@@ -301,12 +319,25 @@ def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry
             "image,label"
         )
     entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
-    entries += [Entry(stem, (image_files[stem],), None) for stem in pairs.images_left]
+    marked = {name_of(path) for path in labels_beside(files)}
+    bare = [stem for stem in pairs.images_left if stem not in marked]
+    entries += [Entry(stem, (image_files[stem],), None) for stem in bare]
     return (
         "folders",
         entries,
         [
-            *left_over("images without a label", pairs.images_left),
+            *left_over("images without a label", bare),
+            *left_over(
+                "images left out, called as labels of others beside them",
+                [stem for stem in pairs.images_left if stem in marked],
+            ),
+            *left_over(COMPUTED, drawn),
+            *other_ends(pairs),
+            *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
+            *left_over(
+                "labels that are called as predicted",
+                [path.name for path in labels if is_no_truth(name_of(path))],
+            ),
             *labels_without_image(pairs.labels_left, folders),
             *left_over("images skipped because their name is taken", image_doubles),
             *left_over("labels skipped because their name is taken", label_doubles),

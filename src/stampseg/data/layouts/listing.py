@@ -14,6 +14,8 @@ from ..labels.regions import NO_REGIONS, DeclaredRegions
 from .habits import plain_name
 from .pairing import CHANNEL
 
+COMPUTED = "files left out, called as predicted or drawn on images"
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -12,7 +12,16 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import composed, counted, some
 from ..io.formats import stem_of
-from .habits import KIND_WORDS, LABEL_SET, SEPARATORS, image_name, plain_name, words_of
+from .habits import (
+    KIND_WORDS,
+    LABEL_SET,
+    NO_TRUTH,
+    SEPARATORS,
+    image_name,
+    is_no_truth,
+    plain_name,
+    words_of,
+)
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
@@ -220,8 +229,8 @@ def called_as_labels(files: Iterable[Path]) -> list[Path]:
 
 
 def labels_beside(files: Iterable[Path]) -> list[Path]:
-    """The same, and what may be labels by more of their names: `ct_1_gmseg_manual`, `ct_1_brainmask`; and
-    `label` beside whatever else.
+    """The same, and what may be labels or predictions by more of their names: `ct_1_gmseg_manual`,
+    `ct_1_brainmask`, `ct_1_uncertainty`; and `label` beside whatever else.
     """
     stems = {path: name_of(path) for path in files}
     called = set(called_as_labels(stems))
@@ -236,7 +245,15 @@ def _goes_on_as_label(stem: str, scans: Set[str]) -> bool:
     ends = (place for place, letter in enumerate(stem) if letter in SEPARATORS and stem[:place] in scans)
     behind = stem[next(ends, len(stem)) :].lower()
     parts = re.split(f"[{re.escape(SEPARATORS)}]", behind)
-    return any(part in LABEL_SET or part.endswith(("seg", "mask")) for part in parts)
+    return any(part in LABEL_SET | NO_TRUTH or part.endswith(("seg", "mask")) for part in parts)
+
+
+def without_computed(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Files without those that are called as predictions or overlays, whose names are told; all where all
+    are.
+    """
+    kept = [path for path in files if not is_no_truth(name_of(path))]
+    return (kept, [path.name for path in files if path not in {*kept}]) if kept else (list(files), [])
 
 
 def by_plain_name(labels: dict[str, Path]) -> dict[str, Path]:

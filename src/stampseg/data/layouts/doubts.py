@@ -1,0 +1,136 @@
+"""What is said of cases that may be meant otherwise: whose they are, kinds of labels, folders beside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...core.text import some
+from ..io.formats import list_images
+from .case_folders import CaseFolder, beyond_name, folders_in
+from .habits import ANY_NUMBER, image_name, is_label_name, is_mask_folder, is_no_truth, plain_name
+from .listing import Entry, left_over
+from .pairing import Pairs, name_of
+
+REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
+
+
+def kind_of(role: str) -> str:
+    """What files are called alike, but for their numbers."""
+    return ANY_NUMBER.sub("#", role.casefold())
+
+
+def doubtful_people(entries: Sequence[Entry], apart: bool) -> tuple[str, ...]:
+    """A word about folders taken for persons' that may as well be parts of the data, as of PROMISE12, or
+    hospitals: they have no number, or are fewer than there are cases in one.
+
+    Args:
+        apart: whether an image is a case; else a folder is.
+    """
+    held = Counter(entry.group for entry in entries if entry.group)
+    several = [group for group, number in held.items() if number > 1]
+    named = apart and any(group.casefold() in entry.stem.casefold() for group in several for entry in entries)
+    repeated = not apart or len({entry.stem for entry in entries}) < len(entries)
+    numbered = all(re.search(r"\d", group) for group in several)
+    few = len(held) < max(held.values(), default=0)
+    if not several or (numbered and (named or (repeated and not few))):
+        return ()
+    listed = some([f"{group}: {number}" for group, number in held.items()])
+    return (
+        f"cases of a folder are taken as one person's ({listed}); if not, say who is who: `group_regex` '.+' "
+        "makes a person of each case",
+    )
+
+
+def mixed(what: str, roles: Sequence[str]) -> tuple[str, ...]:
+    """A word about files that most cases call alike, and some otherwise: they may be of another kind."""
+    kinds = Counter(map(kind_of, roles))
+    if len(kinds) < 2 or max(kinds.values()) < max(2, len(roles) / 2):
+        return ()
+    listed = some([f"{kind}: {number}" for kind, number in kinds.most_common()])
+    return (
+        f"{what} are called in {len(kinds)} ways ({listed}), which are learnt as one kind; if they are not, "
+        f"{REMEDY}",
+    )
+
+
+def mixed_labels(folders: Sequence[CaseFolder], entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The same of labels, by what their names say beyond those of their images."""
+    roles = {
+        path: role for folder in folders for role, path in (*folder.images.items(), *folder.labels.items())
+    }
+    labels = [
+        beyond_name(roles[entry.label], roles[entry.images[0]])
+        for entry in entries
+        if entry.label in roles and len(entry.organs) < 2
+    ]
+    return mixed("labels", labels)
+
+
+def copies(folders: Sequence[CaseFolder]) -> tuple[str, ...]:
+    """A word about folders in one beside the cases, as old/p1 beside p1, which are learnt from as well."""
+    own = {folder.name for folder in folders if folder.name == folder.person}
+    below = [each.name for each in folders if each.person in own and each.name.endswith(f"_{each.person}")]
+    return left_over("folders called as others that lie above them, learnt from as well", below)
+
+
+def unread_cases(folders: Sequence[CaseFolder]) -> tuple[str, ...]:
+    """A word about folders in those of cases that hold images and labels themselves, as of a second visit."""
+    unread = [
+        f"{folder.name}/{inner.name}"
+        for folder in folders
+        for inner in folder.inner
+        if not is_no_truth(inner.name)
+        and len({is_label_name(beyond_name(name_of(path), folder.name)) for path in list_images(inner)}) == 2
+    ]
+    return left_over("folders in those of cases that are not read, with images and labels", unread)
+
+
+def crossed(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """A word about listed labels that are called as another image, and not as their own: two columns were
+    sorted differently, say.
+    """
+    names = {entry.images[0]: {entry.stem.casefold(), image_name(entry.stem).casefold()} for entry in entries}
+    called = {(path.parent, name) for path, own in names.items() for name in own}
+    labels = {entry.images[0]: entry.label for entry in entries if entry.label is not None}
+    held = Counter(labels.values())
+    marks = {path: plain_name(name_of(label)).casefold() for path, label in labels.items()}
+    others = [
+        f"{labels[path].name} of {path.name}"
+        for path, mark in marks.items()
+        if mark not in names[path] and (path.parent, mark) in called and held[labels[path]] == 1
+    ]
+    return left_over("labels that are called as another case's image, and not as their own", others)
+
+
+def other_ends(pairs: Pairs) -> tuple[str, ...]:
+    """A word about labels with an ending that is no usual one, as `.ai`, beside others without it."""
+    others = [path.name for path in pairs.labels.values() if not name_of(path).endswith(pairs.suffix)]
+    if not others or plain_name(f"x{pairs.suffix}") == "x":
+        return ()
+    return left_over(f"labels that do not end in {pairs.suffix}, as the others do", others)
+
+
+def other_folders(data: Path, masks: Path, labels: Mapping[str, Path]) -> tuple[str, ...]:
+    """A word about each other folder that is called as of masks and holds files called as the labels are."""
+    return tuple(
+        f"{folder.name} holds masks that are called as the labels of {masks.name} are, and is not read; name "
+        "it with `masks` if it is meant"
+        for folder in folders_in(data)
+        if folder != masks
+        and is_mask_folder(folder.name)
+        and not labels.keys().isdisjoint(map(name_of, list_images(folder)))
+    )
+
+
+def inner_folders(folders: Sequence[Path], images: Sequence[Path]) -> tuple[str, ...]:
+    """A word about folders in those of images that hold more, of which nothing is read."""
+    inner = [path for folder in folders for path in folders_in(folder) if path not in images]
+    unread = [
+        path.name
+        for path in inner
+        if not is_no_truth(path.name) and any(map(Path.is_file, list_images(path)))
+    ]
+    return left_over("folders in that of the images that are not read", unread)

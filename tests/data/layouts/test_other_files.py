@@ -1,0 +1,106 @@
+"""Files and folders beside the data: predictions, overlays, masks among images, an older copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stampseg.core.errors import DataError
+from stampseg.data.cases import find_dataset
+from stampseg.data.inputs import find_inputs
+from stampseg.data.layouts.pairing import labels_beside
+from tests.data.layouts.trees import pairs, tree
+
+COMPUTED = "called as predicted or drawn on images"
+
+
+def test_a_folder_below_does_not_take_the_place_of_the_data(tmp_path: Path) -> None:
+    tree(tmp_path, "p{}.png", "p{}_mask.png", "rejected/q{}.png", "rejected/q{}_mask.png")
+    with pytest.raises(DataError, match=r"own files are images and labels, and .*rejected/q1_mask.png lies"):
+        find_dataset(tmp_path)
+    found = find_dataset(tmp_path, images=Path(), masks=Path())
+    assert pairs(found) == {f"p{n}.png": [f"p{n}_mask.png"] for n in range(1, 5)}
+
+
+def test_nor_that_of_folders_called_by_a_word(tmp_path: Path) -> None:
+    tree(tmp_path, "ct_scans/c{}.nii", "lesion_masks/c{}.nii", "old/x.nii", "old/x_seg.nii")
+    assert len(find_dataset(tmp_path).cases) == 4
+
+
+@pytest.mark.parametrize("name", ["pred", "overlay", "prob", "uncertainty"])
+def test_computed_files_are_no_images_and_no_labels(tmp_path: Path, name: str) -> None:
+    for place, files in {
+        "two": ("images/p{}.png", f"images/p{{}}_{name}.png", "masks/p{}.png", f"masks/p{{}}_{name}.png"),
+        "one": ("p{}.png", "p{}_mask.png", f"p{{}}_{name}.png"),
+        "cases": ("p{}/img.png", "p{}/mask.png", f"p{{}}/{name}.png"),
+        "persons": ("p{}/f1.png", "p{}/f1_mask.png", f"p{{}}/f1_{name}.png"),
+        "kinds": (
+            "p{}/images/t1.png",
+            "p{}/masks/a.png",
+            f"p{{}}/masks/{name}.png",
+            f"p{{}}/images/{name}.png",
+        ),
+    }.items():
+        found = find_dataset(tree(tmp_path / place, *files))
+        assert len(found.cases) == 4 and not found.unlabelled and not found.channel_names, place
+        assert not any(name in path.name for case in found.cases for path in case.files)
+        assert place == "kinds" or COMPUTED in found.warnings[-1]
+
+
+def test_a_prediction_is_no_label_where_others_are_drawn(tmp_path: Path) -> None:
+    tree(
+        tmp_path, "p{}/ct.nii", "p{}/ct_seg.nii", "p9/ct.nii", "p9/ct_pred.nii", "predictions/p{}/ct_seg.nii"
+    )
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 4 and [case.group for case in found.unlabelled] == ["p9"]
+    assert COMPUTED in found.warnings[0] and "ct_pred.nii" in found.warnings[0]
+
+
+def test_labels_that_are_all_called_as_predicted_are_told(tmp_path: Path) -> None:
+    found = find_dataset(tree(tmp_path, "images/p{}.png", "masks/p{}_pred.png"))
+    assert found.warnings[0].startswith("labels that are called as predicted (4): p1_pred.png")
+
+
+def test_computed_masks_are_no_organs(tmp_path: Path) -> None:
+    tree(tmp_path, "images/p{}.png", "masks/liver/p{}.png", "masks/spleen/p{}.png", "masks/pred/p{}.png")
+    assert dict(find_dataset(tmp_path).label_names) == {1: "liver", 2: "spleen"}
+
+
+def test_predicted_derivatives_are_no_labels(tmp_path: Path) -> None:
+    anat, below = "sub-{}/anat/sub-{}_T1w", "derivatives/{}/sub-{}/anat/sub-{}_{}.nii"
+    for n in range(4):
+        kind = ("manual", "dseg") if n < 2 else ("nnunet-predictions", "dseg")
+        tree(tmp_path, f"{anat.format(n, n)}.nii", below.format(kind[0], n, n, kind[1]))
+        tree(tmp_path, below.format("fast", n, n, "label-GM_probseg"))
+    found = find_dataset(tmp_path)
+    assert [case.group for case in found.cases] == ["sub-0", "sub-1"] and len(found.unlabelled) == 2
+
+
+def test_masks_among_the_images_are_no_scans(tmp_path: Path) -> None:
+    tree(tmp_path, "images/p{}.png", "images/p{}_mask.png", "masks/p{}.png", "images/p9.png")
+    found = find_dataset(tmp_path)
+    assert [case.id for case in found.unlabelled] == ["p9"]
+    assert "images left out, called as labels of others beside them (4): p1_mask" in found.warnings[1]
+
+
+def test_computed_files_beside_scans_are_not_predicted() -> None:
+    files = [Path(name) for name in ("p1.nii", "p1_uncertainty.nii", "p1_prob.nii", "p2.nii")]
+    assert labels_beside(files) == files[1:3]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (("p1/ct.nii", "p2/ct.nii", "atlas.nii", "masks/atlas.nii"), "images are not read: p1, p2; name"),
+        (
+            ("p1/ct.nii", "p1/ct_seg.nii", "p2/mr.nii"),
+            "nothing is read of p2, whose images are called otherwise",
+        ),
+        (("p1/ct.nii", "p1/ct_seg.nii", "p2/ct.nii"), ""),
+    ],
+)
+def test_scans_that_are_not_predicted_are_told(tmp_path: Path, files: tuple[str, ...], said: str) -> None:
+    told: list[str] = []
+    assert find_inputs([tree(tmp_path, *files)], 1, tell=told.append)
+    assert len(told) == bool(said) and said in "".join(told)

@@ -1,0 +1,42 @@
+"""Visits and contrasts of one person, whose names are all that tells them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stampseg.core.errors import DataError
+from stampseg.data.cases import find_dataset
+from tests.data.layouts.trees import pairs, tree
+
+
+def test_a_visit_that_is_called_as_a_contrast(tmp_path: Path) -> None:
+    """MSLesSeg: P1/T1 is the first visit, and P1_T1_T1 its T1."""
+    for visit in ("T1", "T2"):
+        names = (f"P{{0}}_{visit}_{kind}.nii" for kind in ("FLAIR", "T1", "T2", "MASK"))
+        tree(tmp_path, *(f"train/P{{0}}/{visit}/{name}" for name in names))
+    found = find_dataset(tmp_path)
+    assert found.channel_names == ("FLAIR", "T1", "T2") and not found.warnings
+    assert len(found.cases) == 8 and len({case.group for case in found.cases}) == 4
+    place = "train/P2/T1/P2_T1_"
+    assert pairs(found)[f"{place}FLAIR.nii {place}T1.nii {place}T2.nii"] == [f"{place}MASK.nii"]
+
+
+def test_visits_in_one_folder_are_no_channels(tmp_path: Path) -> None:
+    """ISBI 2015: eight channels of two visits, and the lesions of both as one label."""
+    for visit in ("01", "02"):
+        tree(
+            tmp_path, *(f"training0{{0}}/preprocessed/t0{{0}}_{visit}_{kind}.nii" for kind in ("flair", "pd"))
+        )
+        tree(tmp_path, f"training0{{0}}/masks/t0{{0}}_{visit}_mask1.nii")
+    with pytest.raises(DataError, match=r"t01_01_mask1.nii: fits no image by its name"):
+        find_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("kinds", [("T1", "T2"), ("t1", "t2"), ("echo1", "echo2"), ("b50", "b800")])
+def test_contrasts_are_no_parts_of_the_images(tmp_path: Path, kinds: tuple[str, str]) -> None:
+    tree(tmp_path, *(f"images_{kind}/p{{}}.nii" for kind in kinds), "labels/p{}.nii")
+    with pytest.raises(DataError, match=f"images_{kinds[0]} and images_{kinds[1]} could all be meant; name"):
+        find_dataset(tmp_path)
+    assert len(find_dataset(tmp_path, images=Path(f"images_{kinds[1]}")).cases) == 4
