@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stampseg.data.cases import Case, Dataset
-from stampseg.doctor.people import find_people, suggest_groups
+from stampseg.doctor.people import find_patients, find_people, suggest_groups
+from tests.data.dicom_files import slices, values
 
 
 def dataset(labelled: Sequence[str], unlabelled: Sequence[str] = (), layout: str = "folders") -> Dataset:
@@ -31,6 +32,8 @@ def dataset(labelled: Sequence[str], unlabelled: Sequence[str] = (), layout: str
         ((" [x=0,y=0,w=512,h=512]", " [x=512,y=0,w=512,h=512]"), "tiles of an image"),
         (("_x0_y0", "_x0_y512"), "tiles of an image"),
         (("a", "b"), "a letter of a case"),
+        (("_flip", "_rot90"), "augmented copies"),
+        ((".rf.0a1b", ".rf.2c3d"), "augmented copies"),
         (("_v1", "_v2"), "time points"),
         (("-t0", "-t1"), "time points"),
     ],
@@ -65,3 +68,19 @@ def test_folders_of_several_visits_or_clips() -> None:
         find_people(dataset([f"p{n}:p{n}_{i}" for n in range(4) for i in (1, 2)], layout="cases"), False)
         == []
     )
+
+
+def test_studies_of_one_patient(tmp_path: Path) -> None:
+    """Folders are called by accession numbers, and the header says whose they are."""
+
+    def found(patients: Sequence[str]) -> list[str]:
+        for study, patient in enumerate(patients):
+            for file in (tmp_path / f"{study}7").glob("*"):
+                file.unlink()
+            slices(tmp_path / f"{study}7", values(seed=study), PatientID=patient)
+        cases = tuple(Case(f"{n}7", f"{n}7", (tmp_path / f"{n}7",), None) for n in range(len(patients)))
+        return [one.found for one in find_patients(Dataset(tmp_path, "cases", cases, (), {}, (), ()))]
+
+    assert found(["A", "B", "C"]) == [] == found(["anonymous"] * 3) == found(["", "", "A"])
+    (said,) = found(["A", "B", "A"])
+    assert said.startswith("07 and 27 have one PatientID each (1 such), and count as two people")

@@ -28,7 +28,7 @@ from .masks import (
     find_twins,
 )
 from .outliers import find_outliers
-from .people import find_people
+from .people import find_patients, find_people
 from .strangers import find_strangers
 
 
@@ -84,7 +84,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     """
     facts, broken = read.facts, read.broken
     findings = [*(finding("data", text) for text in dataset.warnings), *read.findings]
-    findings += find_people(dataset, config.group_regex is not None)
+    findings += [*find_people(dataset, config.group_regex is not None), *find_patients(dataset)]
     findings += [
         *find_outliers(facts),
         *find_kinds(facts),

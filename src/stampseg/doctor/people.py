@@ -9,7 +9,9 @@ from contextlib import suppress
 from itertools import takewhile
 
 from ..core.errors import ConfigError
-from ..data.cases import Dataset, match_group
+from ..core.text import some
+from ..data.cases import Case, Dataset, match_group
+from ..data.io.frames import patient_of
 from .finding import Finding, finding
 
 # A person's name, and what follows it where the person has several cases.
@@ -25,6 +27,10 @@ SIGNS = {
     "several phases or views": (
         r".+?",
         r"[-_. ](?:pre|post|baseline|follow-?up|ed|es|cc|mlo|[24]ch|axial|sagittal|coronal)$",
+    ),
+    "augmented copies": (
+        r".+?",
+        r"(?:\.rf\.[0-9a-f]+|[-_. ]+(?:aug|[hv]?flip|rot|mirror)[a-z]*[-_. ]?\d*)$",
     ),
     "several tiles of an image": (r".+?", r"[-_. ]+\[?x=?\d+[-_, ].*$"),
     "a number of a person and one of a case": (r"(?:\d+|[A-Z]+\d+)", r"[-_. ]\d+(?:[-_.].*)?$"),
@@ -126,6 +132,27 @@ def find_people(dataset: Dataset, given: bool) -> list[Finding]:
         )
     listed = [name for names in several.values() for name in names]
     return [finding("people", f"{_look_like(suggestion)}: {risk}", f"if they are, {way}", listed)]
+
+
+def find_patients(dataset: Dataset) -> list[Finding]:
+    """A warning where DICOM files of cases that count as several people have one PatientID, but not all."""
+    people: dict[str, dict[str, Case]] = defaultdict(dict)
+    for case in (*dataset.cases, *dataset.unlabelled):
+        if patient := patient_of(case.images[0]):
+            people[patient].setdefault(case.group, case)
+    several = [list(cases.values()) for cases in people.values() if len(cases) > 1]
+    if len(people) < 2 or not several:
+        return []
+    named = some([f"{first.id} and {other.id}" for first, other, *_ in several], 3)
+    return [
+        finding(
+            "people",
+            f"{named} have one PatientID each ({len(several)} such), and count as two people: training and "
+            "validation may share people",
+            "a CSV with a group column says who is who",
+            [case.images[0] for cases in several for case in cases],
+        )
+    ]
 
 
 def people_among(ids: Sequence[str]) -> str:

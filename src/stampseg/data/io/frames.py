@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +32,7 @@ _GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", 
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "NumberOfFrames"),
     *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"),
-    "PhotometricInterpretation",
+    *("PhotometricInterpretation", "PatientID"),
     *("RescaleSlope", "RescaleIntercept", "SpacingBetweenSlices"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY, *TRAITS),
 ]
@@ -68,6 +69,7 @@ class Frame:
         series: UID of its series.
         sop_class: UID of the kind of object.
         modality: such as CT.
+        patient: PatientID; "" where the header has none.
         size: columns and rows.
         channels: 1 of grey, 3 of colour.
         position: of the centre of its first pixel, LPS in mm (3,); None where the header has none.
@@ -85,6 +87,7 @@ class Frame:
     series: str
     sop_class: str
     modality: str
+    patient: str
     size: tuple[int, int]
     channels: int
     position: np.ndarray | None
@@ -180,6 +183,15 @@ def _broken(path: Path, found: str) -> DataError:
     return DataError(f"{path}: broken DICOM file ({found}); copy it again, or remove it if it is none")
 
 
+def patient_of(image: Path) -> str:
+    """The PatientID of an image, by its first DICOM file; "" where it is none, or cannot be read."""
+    place = image if image.exists() else image.parent  # one of several in a folder
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    with suppress(DataError, OSError, ImportError):
+        return next((frame.patient for file in files if is_dicom(file) for frame in frames_of(file)), "")
+    return ""
+
+
 def _header(path: Path) -> Any | None:
     """All but the pixels; None where the file is no image."""
     import pydicom
@@ -262,6 +274,7 @@ def _frame(path: Path, number: int, values: Mapping[str, Any]) -> Frame:
         series=str(values.get("SeriesInstanceUID", "")),
         sop_class=str(values.get("SOPClassUID", "")),
         modality=str(values.get("Modality", "")),
+        patient=_text(values.get("PatientID") or ""),
         size=(int(values["Columns"]), int(values["Rows"])),
         channels=_channels(values),
         position=position,
