@@ -18,6 +18,7 @@ from .io.readers import output_name
 from .labels.organs import PIECE, LabelFiles, together
 from .labels.regions import NO_REGIONS, DeclaredRegions
 from .layouts.case_table import read_table, unread_groups
+from .layouts.doubts import nearly_alike
 from .layouts.layout import EXPECTED, list_csv, list_folder
 from .layouts.listing import Entry, Listing
 
@@ -126,8 +127,9 @@ def find_dataset(
     if not any(entry.label for entry in listing.entries):
         raise DataError(f"{data}: no image with a label found; {EXPECTED}")
     root = data if data.is_dir() else data.parent
-    unread = unread_groups(data) if data.is_dir() else []
     cases, repeats = _with_shared_images(cases_of(listing.entries, root, group_regex))
+    unread = unread_groups(data) if data.is_dir() else []
+    alike = nearly_alike(dict.fromkeys(case.group for case in cases))
     return Dataset(
         root=data,
         layout=listing.layout,
@@ -135,7 +137,7 @@ def find_dataset(
         unlabelled=tuple(case for case in cases if case.label is None),
         label_names=listing.label_names,
         channel_names=listing.channel_names,
-        warnings=(*listing.warnings, *unread, *repeats, *_shared_labels(cases)),
+        warnings=(*listing.warnings, *unread, *alike, *repeats, *_shared_labels(cases)),
         ignored=listing.ignored,
         regions=listing.regions,
     )

@@ -119,12 +119,21 @@ def test_lists_that_were_sorted_in_two_ways(tmp_path: Path) -> None:
     assert said in warnings(tmp_path)
 
 
-def test_persons_of_a_csv_that_are_called_nearly_alike(tmp_path: Path) -> None:
+def test_persons_that_are_called_nearly_alike(tmp_path: Path) -> None:
     tree(tmp_path, "a/{}.png", "b/{}.png")
     table = tmp_path / "data.csv"
     rows = [f"a/{n}.png,b/{n}.png,{group}" for n, group in enumerate(("P1", "p1", "p01", "p2"), 1)]
     table.write_text("\n".join(("image,label,group", *rows)))
-    assert "persons of their own, and are called nearly alike (1): P1 and p1 and p01" in warnings(tmp_path)
+    assert "persons of their own that are called nearly alike (1): P1 and p1 and p01" in warnings(tmp_path)
+    tree(
+        tmp_path / "folders",
+        *(f"{place}/{name}.nii" for place in ("train/P1", "test/01") for name in ("t1", "seg")),
+    )
+    tree(
+        tmp_path / "folders",
+        *(f"{place}/{name}.nii" for place in ("test/p1", "train/1") for name in ("t1", "seg")),
+    )
+    assert "called nearly alike (2): 01 and 1, P1 and p1" in warnings(tmp_path / "folders")
 
 
 def test_a_csv_that_says_who_is_who_beside_folders(tmp_path: Path) -> None:
@@ -132,3 +141,28 @@ def test_a_csv_that_says_who_is_who_beside_folders(tmp_path: Path) -> None:
     (tmp_path / "who.csv").write_text("image,group\nimages/1.png,anna\n")
     (tmp_path / "ages.csv").write_text("image,age\nimages/1.png,3\n")
     assert warnings(tmp_path) == "not read, as it has no column label beside image and group (1): who.csv"
+
+
+def test_scans_of_folders_that_may_be_persons(tmp_path: Path) -> None:
+    names = [f"{n}/{kind}.nii" for n in range(5) for kind in ("ct", "seg")]
+    tree(tmp_path / "a", *(f"p1/scan1{name}" for name in names), *(f"p2/scan2{name}" for name in names))
+    said = "folders whose cases are taken as of a person each; if not, list who is who in a CSV (2): p1, p2"
+    assert warnings(tmp_path / "a") == said
+    tree(
+        tmp_path / "b",
+        *(f"subject1/scan1{name}" for name in names),
+        *(f"subject2/scan2{name}" for name in names),
+    )
+    assert {case.group for case in find_dataset(tmp_path / "b").cases} == {"subject1", "subject2"}
+
+
+def test_images_called_alike_in_parts_of_the_data(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"{part}/p{{}}{end}.png" for part in ("train", "val") for end in ("", "_mask")))
+    assert "called alike in several folders, and counted as a person each time (4): p1, p2" in warnings(
+        tmp_path
+    )
+
+
+def test_modalities_in_folders(tmp_path: Path) -> None:
+    tree(tmp_path, *(f"p{{}}/{kind}/{name}.nii" for kind in ("CT", "MR") for name in ("image", "label")))
+    assert warnings(tmp_path).startswith("cases are called in 2 ways (ct: 4, mr: 4), which are learnt as one")

@@ -40,3 +40,22 @@ def test_contrasts_are_no_parts_of_the_images(tmp_path: Path, kinds: tuple[str, 
     with pytest.raises(DataError, match=f"images_{kinds[0]} and images_{kinds[1]} could all be meant; name"):
         find_dataset(tmp_path)
     assert len(find_dataset(tmp_path, images=Path(f"images_{kinds[1]}")).cases) == 4
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("patient1_slice{}", "patient2_slice{}_seg"),
+        ("hospA_{}", "hospB_{}_mask"),
+        ("train_{}", "test_{}_mask"),
+        ("img_{}_train", "mask_{}_test"),
+    ],
+)
+def test_masks_of_another_person_or_part_are_not_paired_by_numbers(
+    tmp_path: Path, image: str, label: str
+) -> None:
+    tree(tmp_path, f"images/{image}.png", f"masks/{label}.png")
+    with pytest.raises(DataError, match=r"none of its 4 images .* pairs with the 4 labels"):
+        find_dataset(tmp_path)
+    tree(tmp_path / "same", f"images/{image}.png", f"masks/{image}_manual1.png")
+    assert len(find_dataset(tmp_path / "same").cases) == 4

@@ -65,8 +65,8 @@ def _are_of_people(paths: Iterable[Parts]) -> bool:
     """Whether the folders next above the last are persons."""
     paths = list(paths)
     named = [all(not words_of(path[i]).isdisjoint(PERSONS) for path in paths) for i in (-2, -1)]
-    if named == [False, True]:  # but patient1/patient1_1 are visits
-        return False
+    if named[0] != named[1]:  # both in patient1/patient1_1, of which the second are visits
+        return named[0]
     repeated = max(Counter(path[-1] for path in paths).values()) > 1
     called = all(path[-1].startswith(path[-2]) for path in paths)
     held = Counter(path[:-1] for path in paths)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import counted, some
-from .case_folders import DERIVATIVES, CaseFolder
+from .case_folders import DERIVATIVES, CaseFolder, beyond_name
 from .doubts import REMEDY, copies, doubtful_people, kind_of, mixed, mixed_labels, unread_cases
 from .habits import FILMS, SEPARATORS, image_name, plain_name, words_of
 from .listing import COMPUTED, Entry, left_over
@@ -180,6 +180,8 @@ def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFol
     told += doubtful_people(entries, apart=False)
     if single:
         told += mixed("images", [role for folder in labelled for role in folder.images])
+        inner = [folder for folder in labelled if folder.name.startswith(f"{folder.person}_")]
+        told += mixed("cases", [beyond_name(folder.name, folder.person) for folder in inner])
     return Roles(entries, channels, _organs(labelled), told)
 
 

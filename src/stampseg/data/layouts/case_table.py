@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,7 +20,6 @@ from .listing import Entry, check_exist, left_over
 
 DELIMITER = re.compile(r"\A\s*sep=.[ \t]*(?:\r\n|\r|\n)", re.I)  # which Excel writes in front of the header
 NUMBERED = re.compile(r"image_?(\d+)")
-LEADING = re.compile(r"(?<!\d)0+(?=\d)")  # zeros
 CHANNEL, ORGAN = "image:", "label:"
 PLAIN = ("image", "label", "group")
 MEANT = {
@@ -101,17 +99,7 @@ def read_table(table: Path, root: Path, *, bare: bool = False) -> CaseTable:
         hint = f"; if {people[0]} says who is who, call it group" if people and not entries[0].group else ""
         unread = f"columns that are not read: {some(list(columns.others), 9)} (read are {used})"
         warnings = [f"{table.name}: {unread}{hint}"]
-    warnings += _alike(dict.fromkeys(entry.group for entry in entries if entry.group))
     return CaseTable(entries, columns.channels, columns.organs, tuple(warnings))
-
-
-def _alike(groups: Iterable[str]) -> list[str]:
-    """A word about persons whose names differ by capitals or by how a number is written: 1, 01, 1.0."""
-    called: dict[str, list[str]] = defaultdict(list)
-    for group in groups:
-        called[LEADING.sub("", group.casefold().removesuffix(".0"))].append(group)
-    alike = [" and ".join(names) for names in called.values() if len(names) > 1]
-    return list(left_over("groups that are persons of their own, and are called nearly alike", alike))
 
 
 def unread_groups(folder: Path) -> list[str]:

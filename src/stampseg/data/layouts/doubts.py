@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...core.text import some
 from ..io.formats import list_images
 from .case_folders import CaseFolder, beyond_name, folders_in
-from .habits import ANY_NUMBER, image_name, is_label_name, is_mask_folder, is_no_truth, plain_name
+from .habits import ANY_NUMBER, image_name, is_label_name, is_mask_folder, is_no_truth, is_nobody, plain_name
 from .listing import Entry, left_over
 from .pairing import Pairs, name_of
 
+LEADING = re.compile(r"(?<!\d)0+(?=\d)")  # zeros of a number
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
+
+
+def nearly_alike(people: Iterable[str]) -> tuple[str, ...]:
+    """A word about persons whose names differ by capitals or by how a number is written: 1, 01, 1.0."""
+    called: dict[str, list[str]] = defaultdict(list)
+    for person in people:
+        called[LEADING.sub("", person.casefold().removesuffix(".0"))].append(person)
+    alike = [" and ".join(names) for names in called.values() if len(names) > 1]
+    return left_over("persons of their own that are called nearly alike", alike)
 
 
 def kind_of(role: str) -> str:
@@ -30,18 +40,35 @@ def doubtful_people(entries: Sequence[Entry], apart: bool) -> tuple[str, ...]:
         apart: whether an image is a case; else a folder is.
     """
     held = Counter(entry.group for entry in entries if entry.group)
+    if max(held.values(), default=0) <= 1:
+        return _doubtful_folders(entries, apart)
     several = [group for group, number in held.items() if number > 1]
     named = apart and any(group.casefold() in entry.stem.casefold() for group in several for entry in entries)
     repeated = not apart or len({entry.stem for entry in entries}) < len(entries)
     numbered = all(re.search(r"\d", group) for group in several)
-    few = len(held) < max(held.values(), default=0)
-    if not several or (numbered and (named or (repeated and not few))):
+    few = len(held) < max(held.values())
+    if numbered and (named or (repeated and not few)):
         return ()
     listed = some([f"{group}: {number}" for group, number in held.items()])
     return (
         f"cases of a folder are taken as one person's ({listed}); if not, say who is who: `group_regex` '.+' "
         "makes a person of each case",
     )
+
+
+def _doubtful_folders(entries: Sequence[Entry], apart: bool) -> tuple[str, ...]:
+    """A word about cases that count as a person each: in folders that may be persons', as p1/scan7, or called
+    alike in folders that are nobody's.
+    """
+    above = Counter(entry.images[0].parents[1].name for entry in entries)
+    maybe = [name for name in above if re.search(r"\d", name) and not is_nobody(name)]
+    if not apart and len(above) == len(maybe) > 1 and max(above.values()) > 1:
+        return left_over(
+            "folders whose cases are taken as of a person each; if not, list who is who in a CSV", maybe
+        )
+    stems = Counter(entry.stem for entry in entries if apart and not entry.group)
+    alike = [stem for stem, number in stems.items() if number > 1]
+    return left_over("called alike in several folders, and counted as a person each time", alike)
 
 
 def mixed(what: str, roles: Sequence[str]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from ...core.errors import DataError
 from ...core.text import composed, counted, some
 from ..io.formats import stem_of
 from .habits import (
+    ANY_NUMBER,
+    IMAGE_WORDS,
     KIND_WORDS,
     LABEL_SET,
     NO_TRUTH,
@@ -192,11 +194,11 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
 def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
     """Pairs by what is left of names without the beginning and ending that all of one kind share, as
     `21_training` and `21_manual1`; nothing unless all of one kind pair, and what all labels share says that
-    they are labels.
+    they are labels, and no other person's.
     """
-    (scans, _), (marks, shared) = _differing(list(images)), _differing(list(labels))
+    (scans, own), (marks, shared) = _differing(list(images)), _differing(list(labels))
     whole = len(scans) == len(images) > 1 and len(marks) == len(labels) > 1
-    told = not words_of(shared).isdisjoint(LABEL_SET | KIND_WORDS)
+    told = not words_of(shared).isdisjoint(LABEL_SET | KIND_WORDS) and not _contradict(own, shared)
     if not whole or not told or not (scans.keys() <= marks.keys() or marks.keys() <= scans.keys()):
         return Pairs({}, "", tuple(images), tuple(labels))
     return Pairs(
@@ -205,6 +207,16 @@ def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
         tuple(stem for own, stem in scans.items() if own not in marks),
         tuple(stem for own, stem in marks.items() if own not in scans),
     )
+
+
+def _contradict(images: str, labels: str) -> bool:
+    """Whether what all images share and what all labels share name two persons, or train and test: the first
+    has a number that the second has not, or each has a word of its own that says no kind.
+    """
+    numbers, others = (set(map(int, ANY_NUMBER.findall(text))) for text in (images, labels))
+    ours, theirs = (words_of(text) for text in (images, labels))
+    apart = ours - theirs - {*IMAGE_WORDS, "orig"}, theirs - ours - LABEL_SET - KIND_WORDS
+    return not numbers <= others or all(apart)
 
 
 def _differing(stems: Sequence[str]) -> tuple[dict[str, str], str]:

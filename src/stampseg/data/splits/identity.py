@@ -10,6 +10,7 @@ from pathlib import Path
 from ...core.text import some
 from ..cases import Case
 from ..duplicates import find_duplicates
+from ..layouts.doubts import nearly_alike
 
 
 def people_of(named: Sequence[Case], cases: Sequence[Case]) -> set[str]:
@@ -43,7 +44,13 @@ def with_known_people(named: Sequence[Case], cases: Sequence[Case]) -> list[Case
 
 
 def unknown_people(named: Sequence[Case], cases: Sequence[Case]) -> str:
-    """A warning where `cases` say who is who, and nothing says it of some of the named; else ""."""
+    """A warning where `cases` say who is who, and nothing says it of some of the named; or where both say
+    nearly the same, as 01 and 1; else "".
+    """
+    known = dict.fromkeys(case.group for case in cases)
+    alike = nearly_alike({**known, **dict.fromkeys(case.group for case in named)})
+    if alike != nearly_alike(known):
+        return f"; {alike[0]}: write each in one way if it is one"
     if all(case.group == case.id for case in cases):
         return ""
     people = {case.group for case in cases}
