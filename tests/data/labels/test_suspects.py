@@ -51,6 +51,12 @@ def counts_of(*files: Sequence[int]) -> ValueCounts:
             "value 255 beside 1 in 1 label(s), trained as a class: where it marks what nob",
         ),
         (((0, 1, 2, 255),), {1: "cup"}, "value 255 beside 1, 2 in 1 label(s), trained as a class"),
+        (
+            ((0, 1, 2), (0, 127, 255), (0, 255)),
+            {},
+            "1 label(s) hold 1, 2, 2 as many greys or colours instead (such as 0.png and 1.png); they are "
+            "trained as 4 classes: if",
+        ),
     ],
 )
 def test_what_is_told(files: Sequence[Sequence[int]], declared: dict[int, str], said: str) -> None:
@@ -62,6 +68,9 @@ def test_what_is_told(files: Sequence[Sequence[int]], declared: dict[int, str], 
     ("files", "declared"),
     [
         (((0, 1), (0, 1, 2)), {}),
+        (((0, 1, 2), (0, 3, 4)), {}),
+        (((0, 1, 2), (0, 85, 170, 255)), {}),
+        (((0, 1, 2, 85), (0, 85, 170)), {}),
         (((1, 2), (1, 2)), {}),  # no file has a 0: the darker value is background, which is said elsewhere
         (((0, 1, 2), (1, 2)), {}),  # a picture without any background
         (((0, 1), (1,)), {}),

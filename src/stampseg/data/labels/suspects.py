@@ -15,7 +15,12 @@ BLENDS = 6  # small values from which they look like blends
 
 def suspects(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...]:
     """What to look at, one line each; `declared` are the values that have a name."""
-    return (*_two_scales(counts), *_numbered_higher(counts), *_void(counts, declared))
+    return (
+        *_two_scales(counts),
+        *_two_scales_of_several(counts),
+        *_numbered_higher(counts),
+        *_void(counts, declared),
+    )
 
 
 def blends(counts: ValueCounts, declared: Mapping[int, str]) -> list[int]:
@@ -51,6 +56,20 @@ def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
         f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
         f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
         "with one value",
+    )
+
+
+def _two_scales_of_several(counts: ValueCounts) -> tuple[str, ...]:
+    """Masks of several structures are saved as 1, 2 by one program, and as greys or colours by another."""
+    low, high = (frozenset(v for v in counts.voxels if v != 0 and (v <= FEW) is few) for few in (True, False))
+    both = any(low & values and high & values for values in counts.sets)
+    if both or not 1 < len(low) == len(high) or max(low) != len(low):
+        return ()
+    ones, others = (sum(n for values, n in counts.sets.items() if values & side) for side in (low, high))
+    return (
+        f"{ones} label(s) hold {_listed(low)}, {others} as many greys or colours instead (such as "
+        f"{counts.first[min(low)].name} and {counts.first[min(high)].name}); they are trained as "
+        f"{2 * len(low)} classes: if they are the same structures, save them with one set of values",
     )
 
 
