@@ -10,6 +10,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.data.layouts.pairing import labels_beside
+from tests.data.dicom_files import slices, values
 from tests.data.layouts.trees import pairs, tree
 
 COMPUTED = "called as predicted or drawn on images"
@@ -104,3 +105,10 @@ def test_scans_that_are_not_predicted_are_told(tmp_path: Path, files: tuple[str,
     told: list[str] = []
     assert find_inputs([tree(tmp_path, *files)], 1, tell=told.append)
     assert len(told) == bool(said) and said in "".join(told)
+
+
+def test_the_series_that_a_volume_was_made_of_is_no_channel(tmp_path: Path) -> None:
+    for n in range(1, 5):
+        slices(tmp_path / f"p{n}" / "DICOM", values(seed=n))
+    found = find_dataset(tree(tmp_path, "p{}/ct.nii", "p{}/seg.nii"))
+    assert not found.channel_names and pairs(found)["p1/ct.nii"] == ["p1/seg.nii"]

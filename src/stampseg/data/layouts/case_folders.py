@@ -29,6 +29,7 @@ from .habits import (
     is_label_name,
     is_mask_folder,
     is_no_truth,
+    words_of,
 )
 from .pairing import name_of
 
@@ -142,7 +143,7 @@ def _without_results(places: list[Path]) -> list[Path]:
 
 def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
     files = [path for path in list_labels(place) if path.name.lower() not in MASK_FOLDERS]
-    files = without_previews(files)
+    files = _without_sources(without_previews(files))
     found = CaseFolder(name, person)
     roles = _roles([name_of(path) for path in files], composed(place.name))
     if roles == [""] and name_of(files[0]).lower() in LABEL_SET:  # seg/seg.nii.gz
@@ -157,6 +158,13 @@ def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
     if not found.images:
         check_one_series(place, files)
     return found
+
+
+def _without_sources(files: list[Path]) -> list[Path]:
+    """Files without the series that a volume beside them was made of, in a folder that is called DICOM."""
+    volumes = any(path.is_file() and not is_label_name(name_of(path)) for path in files)
+    sources = [path for path in files if path.is_dir() and words_of(path.name) & {"dicom", "dicoms", "dcm"}]
+    return [path for path in files if not volumes or path not in sources]
 
 
 def _add(case: CaseFolder, role: str, path: Path) -> None:
