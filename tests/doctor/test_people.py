@@ -27,7 +27,9 @@ def dataset(labelled: Sequence[str], unlabelled: Sequence[str] = (), layout: str
     [
         (("_pre", "_post"), "phases or views"),
         (("_ED", "_ES"), "phases or views"),
-        (("_LEFT_CC", "_LEFT_MLO"), "phases or views"),
+        (("_CC", "_MLO"), "phases or views"),
+        (("_LEFT_CC", "_RIGHT_MLO"), "left and right"),
+        (("_OD", "_OS"), "left and right"),
         (("_2CH", "_4CH"), "phases or views"),
         ((" [x=0,y=0,w=512,h=512]", " [x=512,y=0,w=512,h=512]"), "tiles of an image"),
         (("_x0_y0", "_x0_y512"), "tiles of an image"),

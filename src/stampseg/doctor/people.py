@@ -17,7 +17,10 @@ from .finding import Finding, finding
 # A person's name, and what follows it where the person has several cases.
 SLICES = "numbered slices"
 SIGNS = {
-    "left and right": (r".+?", r"[-_. ]?(?:left|right|lh|rh|[lr])$"),
+    "left and right": (
+        r".+?",
+        r"(?:[-_. ]?(?:left|right|lh|rh|[lr])|[-_. ](?:o[ds]|(?:left|right)[-_. ].*))$",
+    ),
     "several sessions": (r"sub-[A-Z0-9]+", r"_ses-[A-Z0-9]+.*$"),
     "several time points or slices": (
         r".+?",

@@ -112,3 +112,21 @@ def test_the_series_that_a_volume_was_made_of_is_no_channel(tmp_path: Path) -> N
         slices(tmp_path / f"p{n}" / "DICOM", values(seed=n))
     found = find_dataset(tree(tmp_path, "p{}/ct.nii", "p{}/seg.nii"))
     assert not found.channel_names and pairs(found)["p1/ct.nii"] == ["p1/seg.nii"]
+
+
+def test_folders_of_organs_hold_masks_alone(tmp_path: Path) -> None:
+    names = ("liver.nii", "liver_pred.nii", "preview.png")
+    found = find_dataset(tree(tmp_path, "p{}/ct.nii", *(f"p{{}}/segmentations/{name}" for name in names)))
+    assert dict(found.label_names) == {1: "liver"} and COMPUTED in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("masks/liver.nii", "holds a mask of liver as well"),
+        ("ct_seg.nii", "are both called as labels of one"),
+    ],
+)
+def test_organs_beside_other_labels(tmp_path: Path, other: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        find_dataset(tree(tmp_path, "p{}/ct.nii", "p{}/segmentations/liver.nii", f"p{{}}/{other}"))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from operator import ne
 from pathlib import Path
 
+from ...core.errors import DataError
 from ...core.text import composed
 from ..io import pictures
 from ..io.formats import check_one_series, format_named, is_hidden, list_images, list_labels, series_format
@@ -68,6 +69,9 @@ class CaseFolder:
 def find_case_folders(root: Path, masks: Path | None = None) -> list[CaseFolder]:
     """The folders of cases below `root`, in the order of their names; none where it holds no such, or where a
     folder in it is called as of images or of masks.
+
+    Raises:
+        DataError: two folders of a case hold a mask of one organ.
 
     Args:
         root: folder of the data.
@@ -152,12 +156,24 @@ def _sorted_out(place: Path, name: str, person: str) -> CaseFolder:
         _add(found, role, path)
     for inner in folders_in(place):
         if inner.name.lower() in MASK_FOLDERS:
-            found.organs |= {name_of(path): path for path in list_images(inner)}
+            _add_organs(found, inner)
         elif inner not in files and any(path.is_file() for path in list_images(inner)):
             found.inner.append(inner)
     if not found.images:
         check_one_series(place, files)
     return found
+
+
+def _add_organs(case: CaseFolder, folder: Path) -> None:
+    for path in without_previews(list_images(folder)):
+        name = name_of(path)
+        if is_no_truth(name):
+            case.computed.append(path)
+        elif case.organs.setdefault(name, path) != path:
+            raise DataError(
+                f"{path}: {case.organs[name].parent.name} holds a mask of {name} as well; expected one of "
+                "each organ; leave one of the two folders out"
+            )
 
 
 def _without_sources(files: list[Path]) -> list[Path]:

@@ -120,7 +120,10 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
     of_images: dict[Path, list[Path]] = {}
     kinds = set()
     for folder in labelled:
+        masks = next(iter(folder.organs.values()), None)
         for label, path in folder.labels.items():
+            if masks is not None:
+                raise _two_labels(path.parent, path, masks.parent)
             owner = _image_of(label, folder.images)
             if owner is None:
                 raise DataError(
