@@ -17,7 +17,10 @@ CODES: dict[str, tuple[Severity, str]] = {
     "disk": ("error", "The run would not fit on the disk."),
     "unused": ("warning", "A file cannot be used; the run that was asked for does not need it."),
     "twin": ("warning", "Two cases have the same voxels under different names."),
-    "people": ("warning", "File names look as if several cases were of one person, and no option says so."),
+    "people": (
+        "warning",
+        "File names or DICOM headers look as if several cases were of one person, and no option says so.",
+    ),
     "labels": (
         "warning",
         "A label value does not mean the same in all files, or a mask looks like a mistake.",
