@@ -210,13 +210,13 @@ def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
 
 
 def _contradict(images: str, labels: str) -> bool:
-    """Whether what all images share and what all labels share name two persons, or train and test: the first
-    has a number that the second has not, or each has a word of its own that says no kind.
+    """Whether what all images share and what all labels share name two persons, or train and test: each has
+    a number, or a word that says no kind, that the other has not.
     """
     numbers, others = (set(map(int, ANY_NUMBER.findall(text))) for text in (images, labels))
     ours, theirs = (words_of(text) for text in (images, labels))
     apart = ours - theirs - {*IMAGE_WORDS, "orig"}, theirs - ours - LABEL_SET - KIND_WORDS
-    return not numbers <= others or all(apart)
+    return bool(numbers - others and others - numbers) or all(apart)
 
 
 def _differing(stems: Sequence[str]) -> tuple[dict[str, str], str]:
