@@ -29,6 +29,8 @@ class TorchForm:
     def write(self, path: Path, details: Details) -> None:
         """One .pt2 archive, the details in its extra file "stampseg.json"."""
         self.program.example_inputs = None  # it would be stored: megabytes beside a small network
+        for node in self.program.graph.nodes:
+            node.meta.pop("stack_trace", None)  # lines of code with this machine's folders, perhaps a name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.export.save(self.program, path, extra_files={DETAILS.name: DETAILS.line(details)})
