@@ -50,10 +50,11 @@ const handlers = {
     say(`${volume.name}: segmented in ${digits(seconds, 2)} s${found ? "" : "; nothing was found: the mask is empty"}`);
     const strays = `${counted(dropped, "stray piece")} left out`;
     const isTold = !dropped || flags.some((words) => words.startsWith(strays));
+    const holds = labels.some(({ expected }) => expected) ? "; an expected Dice holds of images like those alone" : "";
     const told = [
       ...notes,
       ...(isTold ? [] : [strays]),
-      ...(remarks.length ? [`this image is unlike those the model was trained on: ${remarks.join("; ")}`] : []),
+      ...(remarks.length ? [`this image is unlike those the model was trained on: ${remarks.join("; ")}${holds}`] : []),
       ...(flags.length ? [`this mask is unlike the training labels: ${flags.join("; ")}`] : []),
     ];
     find("remarks").replaceChildren(...told.map((words) => element("li", words)));
