@@ -50,6 +50,13 @@ def predict(
         Path | None, typer.Option("--overlays", help="Also write pictures of the masks here.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there.")] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep masks that are there and pass over their images, to go on after a stop.",
+        ),
+    ] = False,
     mirror: Annotated[
         bool,
         typer.Option(
@@ -108,16 +115,19 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Segment images with a model. Each mask lies on its image's own grid and has its file type."""
+    from ..run.interruption import ending_on_signals
     from ..runtime.segmentation import segment
 
-    found = segment(
-        model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite, mirror=mirror,
-        batch_size=batch, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess,
-        all_pieces=all_pieces, confidence=confidence, probabilities=probabilities, fail_below=fail_below,
-        trusted=tuple(trusted or ()),
-        echo=(lambda _: None) if as_json else say,
-        warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
-    )  # fmt: skip
+    with ending_on_signals():
+        found = segment(
+            model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite,
+            skip_existing=skip_existing, mirror=mirror, batch_size=batch, threads=threads,
+            dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess, all_pieces=all_pieces,
+            confidence=confidence, probabilities=probabilities, fail_below=fail_below,
+            trusted=tuple(trusted or ()),
+            echo=(lambda _: None) if as_json else say,
+            warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
+        )  # fmt: skip
     if not as_json:
         found.check()
         return

@@ -11,7 +11,7 @@ from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.labels.postprocess import Postprocessing, steps_in_words
 from ..data.plan import Plan
-from .trust import SHOWN
+from .trust import SHOWN, TABLE
 from .written import Written
 
 
@@ -70,6 +70,15 @@ def not_mirrored(plan: Plan, mirror: bool) -> list[str]:
         "stampseg trains on images as they lie, none of them mirrored: where left and right, or top "
         "and bottom, differ, `mirror` makes masks worse; leave it out, or see by labelled scans what it does"
     ]
+
+
+def stopped_words(there: str, overwrite: bool, confidence: bool) -> str:
+    """How to go on after a stop; `there` says how many masks are written."""
+    if overwrite:
+        return f"{there}; say the same again to begin anew"
+    if confidence:
+        return f"{there}, without {TABLE}; begin anew with `overwrite`"
+    return f"{there}; go on by saying the same with `skip_existing`"
 
 
 def too_good(cases: Sequence[Case], known: Collection[str]) -> list[str]:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import ConfigError, one_line
+from ..core.errors import ConfigError, StoppedError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
 from ..core.run_folder import caution_of
+from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.readers import segmentation_name
 from ..data.splits.known import Known
@@ -23,12 +24,13 @@ from .notices import (
     not_found,
     not_mirrored,
     probabilities_words,
+    stopped_words,
     too_good,
     unlike,
 )
 from .people import learnt_from, other_scans_of_the_trained
 from .stream import FAILURES, stream
-from .targets import check_folder, refuse_overwriting
+from .targets import check_folder, left_to_do, refuse_overwriting
 from .trust import (
     RECORD,
     TABLE,
@@ -60,6 +62,7 @@ def segment(
     confidence: bool = False,
     probabilities: bool = False,
     fail_below: float | None = None,
+    skip_existing: bool = False,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
 ) -> Segmentation:
@@ -89,18 +92,21 @@ def segment(
         probabilities: also write the probabilities of all labels of each mask, NAME_probabilities.nii.gz:
             calibrated where the model has a calibration.
         fail_below: Dice that must be expected of every mask; asks for confidence.
+        skip_existing: pass over images whose masks, and whatever else is asked for of them, are there.
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
     Raises:
         DataError: no input can be used, or a mask is there already.
         ModelFileError: the model cannot be loaded.
-        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, or scans that
-            are named before the model.
+        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, scans that
+            are named before the model, or `skip_existing` with `overwrite` or confidence.
     """
     check_order(model, [path for path in inputs if not isinstance(path, Case)], "predict")
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     confidence = confidence or fail_below is not None
+    if skip_existing:
+        _check_skipping(overwrite, confidence)
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
     _check_able(opened, confidence, probabilities, fail_below)
     opened = opened.with_all_pieces() if all_pieces else opened
@@ -109,6 +115,11 @@ def segment(
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = _targets(cases, output, dicom_seg)
+    skipped = len(cases)
+    cases = left_to_do(cases, masks, overlays, probabilities) if skip_existing else cases
+    skipped -= len(cases)
+    if skip_existing:
+        echo(f"passed over {skipped} of {counted(len(masks), 'image')}: their masks are there")
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
     for table in (TABLE, RECORD) if confidence else ():
         refuse_existing(output / table, overwrite)
@@ -123,16 +134,24 @@ def segment(
     learnt = Known(entries, opened.trained_on)
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
-    for case, result in zip(cases, stream(cases, opened, steps, masks, overlays, options), strict=True):
-        if isinstance(result, FAILURES):
-            failures.append((case.images[0], str(result)))
-            echo(f"failed: {result}")
-            continue
-        # asked of images that could be read
-        written.append(replace(result, trained_on=learnt.holds(case, result.content)))
-        echo(line(written[-1]))
-        for text in result.header.notes:
-            tell(text)
+    finished: list[Written] = []
+    results = stream(cases, opened, steps, masks, overlays, options, finished)
+    try:
+        for case, result in zip(cases, results, strict=True):
+            if isinstance(result, FAILURES):
+                failures.append((case.images[0], str(result)))
+                echo(f"failed: {result}")
+                continue
+            # asked of images that could be read
+            written.append(replace(result, trained_on=learnt.holds(case, result.content)))
+            echo(line(written[-1]))
+            for text in result.header.notes:
+                tell(text)
+    except (KeyboardInterrupt, StoppedError):
+        results.close()
+        there = f"{skipped + len(finished)} of {counted(len(masks), 'mask')}"
+        tell(stopped_words(f"{there} are written in {one_line(str(output))}", overwrite, confidence))
+        raise
 
     known = {mask.case for mask in written if mask.trained_on}
     told = (
@@ -156,7 +175,20 @@ def segment(
         write_trust(output, rows, opened.plan)
         for text in summary(rows, opened.plan, output):
             echo(text)
-    return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below)
+    return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped)
+
+
+def _check_skipping(overwrite: bool, confidence: bool) -> None:
+    """Refuse what does not go with masks that stay."""
+    if overwrite:
+        raise ConfigError(
+            "`skip_existing` keeps masks that are there, and `overwrite` replaces them; leave out one of them"
+        )
+    if confidence:
+        raise ConfigError(
+            f"`skip_existing`: {TABLE} tells of all masks together, and those that are there would be "
+            "missing in it; leave out `confidence` and `fail_below`, or replace all masks with `overwrite`"
+        )
 
 
 def _check_able(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,8 +69,9 @@ def stream(
     masks: Mapping[tuple[Path, ...], Path],
     overlays: Path | None,
     options: dict[str, Any],
-) -> Iterator[Written | Failure]:
-    """The outcome of each case, in their order.
+    finished: list[Written],
+) -> Generator[Written | Failure, None, None]:
+    """The outcome of each case, in their order; closed early, it waits for the mask that is being written.
 
     Args:
         cases: to segment.
@@ -79,6 +80,7 @@ def stream(
         masks: where each is written.
         overlays: folder for pictures of them.
         options: `confidence`, `probabilities`, `batch_size` and `mirror` of `segment`.
+        finished: is given each mask as soon as it is written.
     """
 
     def read(case: Case) -> _Job | Failure:
@@ -91,7 +93,9 @@ def stream(
     def write(job: _Job | Failure) -> Written | Failure:
         if not isinstance(job, _Job):
             return job
-        return _write(job, opened.plan, steps, masks[job.case.images], overlays)
+        result = _write(job, opened.plan, steps, masks[job.case.images], overlays)
+        finished.extend([result] if isinstance(result, Written) else [])
+        return result
 
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:
         computed = map(compute, _one_ahead(reader, read, cases))

@@ -40,6 +40,47 @@ def check_folder(folder: Path) -> None:
         raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
 
 
+def targets_of(
+    case: Case, mask: Path, overlays: Path | None, confidence: bool = False, probabilities: bool = False
+) -> list[Path]:
+    """All files that are written of a case, its mask first."""
+    twin = twin_of(mask)
+    return [
+        mask,
+        *([] if twin is None else [twin]),
+        *([] if overlays is None else [overlay_of(case, overlays)]),
+        *([uncertainty_of(mask, case)] if confidence else []),
+        *([probabilities_of(mask, case)] if probabilities else []),
+    ]
+
+
+def left_to_do(
+    cases: Sequence[Case],
+    masks: Mapping[tuple[Path, ...], Path],
+    overlays: Path | None,
+    probabilities: bool = False,
+) -> list[Case]:
+    """The cases of which nothing is there; those of which everything is are done.
+
+    Raises:
+        DataError: of a case some files are there and some are not.
+    """
+    left = []
+    for case in cases:
+        targets = targets_of(case, masks[case.images], overlays, probabilities=probabilities)
+        there = [target for target in targets if os.path.lexists(target)]
+        if not there:
+            left.append(case)
+        elif len(there) < len(targets):
+            lacking = next(target for target in targets if target not in there)
+            raise DataError(
+                f"{there[0]}: is there and {lacking} is not, so that its image is neither done nor "
+                "untouched; delete what is there of it, leave out what it lacks, or choose another folder "
+                "with `output`"
+            )
+    return left
+
+
 def refuse_overwriting(
     cases: Sequence[Case],
     masks: Mapping[tuple[Path, ...], Path],
@@ -51,12 +92,7 @@ def refuse_overwriting(
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     targets: list[Path] = []
     for case in cases:
-        mask = masks[case.images]
-        twin = twin_of(mask)
-        targets += [mask, *([] if twin is None else [twin])]
-        targets += [] if overlays is None else [overlay_of(case, overlays)]
-        targets += [uncertainty_of(mask, case)] if confidence else []
-        targets += [probabilities_of(mask, case)] if probabilities else []
+        targets += targets_of(case, masks[case.images], overlays, confidence, probabilities)
     lost = replaced(targets, [image for case in cases for image in case.images])
     if lost is not None:
         raise DataError(

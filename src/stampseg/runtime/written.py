@@ -85,6 +85,7 @@ class Segmentation:
     warnings: tuple[str, ...]
     names: tuple[str, ...]
     fail_below: float | None = None
+    skipped: int = 0  # images that were passed over, as their masks were there
 
     def check(self) -> None:
         """See that all could be segmented, and that as much Dice is expected of each as was asked for.
@@ -109,6 +110,7 @@ class Segmentation:
         return {
             "masks": [mask.to_json(self.names) for mask in self.masks],
             "failed": [{"image": str(image), "error": said} for image, said in self.failed],
+            "passed_over": self.skipped,
             "trained_on": sum(mask.trained_on for mask in self.masks),
             "warnings": list(self.warnings),
         }

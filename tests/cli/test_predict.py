@@ -1,0 +1,86 @@
+"""`predict`: what is taken of a folder, what is said of it, and how it goes on after a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stampseg.runtime.model import OpenModel
+from tests.cli.command import call, train_quickly
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small pruned run, six of whose images train and two validate."""
+    return train_quickly(pictures, tmp_path_factory.mktemp("runs") / "run")
+
+
+def test_folders_beside_images_are_not_taken_and_named(run: Path, pictures: Path, tmp_path: Path) -> None:
+    scan, mixed = pictures / "images" / "p0-IM-0.png", tmp_path / "mixed"
+    for name in ("p1", "p2/deep", "masks", "p1_seg", "notes"):
+        (mixed / name).mkdir(parents=True)
+    for name in ("a.png", "p1/b.png", "p2/deep/c.png", "masks/a.png", "p1_seg/a.png"):
+        shutil.copyfile(scan, mixed / name)
+    (mixed / "notes" / "read.txt").write_text("of no image")
+    said = call("predict", run, mixed, "-o", tmp_path / "out").output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+    assert (
+        f"WARNING: {mixed}: holds images itself, so those in its folders are not taken: p1, p2; name such a "
+        "folder as well to take them\n"
+    ) in said
+    assert "not taken" not in call("predict", run, mixed / "p1", "-o", tmp_path / "again").output
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, how: int) -> None:
+    """Send a signal while the n-th image is segmented."""
+    original, calls = OpenModel.segment, list[int]()
+
+    def segment(self: OpenModel, *args: Any, **kwargs: Any) -> Any:
+        calls.append(0)
+        if len(calls) == number:
+            os.kill(os.getpid(), how)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(OpenModel, "segment", segment)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_prediction_says_what_is_there_and_goes_on(
+    how: int, code: int, run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, out, seen = pictures / "images", tmp_path / "out", tmp_path / "seen"
+    words = ("predict", run, images, "-o", out, "--overlays", seen)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, how)
+        said = call(*words, code=code).output
+    there = {path: path.read_bytes() for path in out.iterdir()}
+    assert len(there) == 3 == len(list(seen.iterdir()))
+    assert (
+        f"WARNING: 3 of 8 masks are written in {out}; go on by saying the same with --skip-existing\n" in said
+    )
+    whole = call(*words, "--skip-existing").output
+    assert "passed over 3 of 8 images: their masks are there\n" in whole
+    assert len(list(out.iterdir())) == 8 == len(list(seen.iterdir()))
+    assert all(path.read_bytes() == content for path, content in there.items())
+    again = json.loads(call(*words, "--skip-existing", "--json").stdout)
+    assert (again["masks"], again["passed_over"], again["warnings"]) == ([], 8, [])
+    next(seen.iterdir()).unlink()
+    assert (
+        "is not, so that its image is neither done nor untouched; delete"
+        in call(*words, "--skip-existing", code=3).output
+    )
+
+
+def test_what_does_not_go_with_masks_that_stay_is_refused(run: Path, pictures: Path, tmp_path: Path) -> None:
+    words = ("predict", run, pictures / "images", "-o", tmp_path / "out", "--skip-existing")
+    both = call(*words, "--overwrite", code=2).output
+    assert "--skip-existing keeps masks that are there, and --overwrite replaces them" in both
+    sure = call(*words, "--confidence", code=2).output
+    assert "confidence.csv tells of all masks together, and those that are there would be missing" in sure
