@@ -286,7 +286,11 @@ def test_labels_of_another_meaning_are_refused(run: Path, data: Path, tmp_path: 
     for mask in (other / "masks").iterdir():
         Image.fromarray((np.asarray(Image.open(mask)) > 0).astype(np.uint8) * 7).save(mask)
     said = call("train", other, "--from", run, "-o", tmp_path / "x", *SHORT, code=3).output
-    assert "knows the label values [0, 255], the masks also hold [7]" in " ".join(said.split())
+    assert (
+        f"{run}: knows the label values [0, 255], the masks also hold [7] (the first: "
+        f"{other / 'masks' / 'p5-IM-0.png'}); give masks of the structures it was trained on, in the values "
+        "that these have there: where 7 is foreground, write 255\n"
+    ) in said
 
 
 def test_a_run_that_has_not_ended_or_lost_its_files_is_named(run: Path, data: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.kept import kept_files
 from ..data.io.readers import check_storable, read_header
 from ..data.labels.label_table import LabelTable, count_values, describe, ignored_value, label_table
-from ..data.labels.organs import LabelFiles, read_label_files
+from ..data.labels.organs import LabelFiles, first_of, read_label_files
 from ..data.labels.regions import ValueRegion, regions_of_classes
 from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
 from ..data.labels.values import Counted
@@ -122,7 +122,7 @@ def _survey(
     seen = fingerprint(split.training, table, dataset.channel_names, looks)
     plan = stored_plan or _planned(seen, table, config, source, chosen.regions)
     if source is not None:
-        check_plan(plan, seen, table, source.path)
+        check_plan(plan, seen, table, source.path, read)
         if dataset.sides and stored_plan is None:
             plan = _renewed(plan, seen, config)
     split = _without_empty_validation(split, plan)
@@ -363,7 +363,7 @@ def _renewed(plan: Plan, seen: Fingerprint, config: Config) -> Plan:
     return plan.model_copy(update=changes)
 
 
-def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path) -> None:
+def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path, cases: Sequence[Case]) -> None:
     """Check that data fit a plan that was made elsewhere.
 
     Raises:
@@ -377,6 +377,22 @@ def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path) -> 
     unknown = sorted(set(table.values) - set(plan.label_values))
     if unknown:
         raise DataError(
-            f"{path}: knows the label values {list(plan.label_values)}, the masks also hold {unknown}; give "
-            "masks of the structures it was trained on"
+            f"{path}: knows the label values {list(plan.label_values)}, the masks also hold {unknown}"
+            f"{_first_with(unknown, cases, table)}; give masks of the structures it was trained on, in the "
+            f"values that these have there{_meant(unknown, plan)}"
         )
+
+
+def _first_with(values: Sequence[int], cases: Sequence[Case], table: LabelTable) -> str:
+    """The first label that holds one of these values, as a part of a sentence."""
+    for files in filter(None, (case.label_files for case in cases)):
+        if np.isin(relabelled(read_label_files(files).array, table.relabel), values).any():
+            return f" (the first: {first_of(files)})"
+    return ""
+
+
+def _meant(unknown: Sequence[int], plan: Plan) -> str:
+    """Which value of a single structure another one may stand for."""
+    if len(unknown) > 1 or len(plan.label_values) != 2:
+        return ""
+    return f": where {describe(unknown[0])} is {plan.label_names[1]}, write {describe(plan.label_values[1])}"
