@@ -84,3 +84,39 @@ def test_what_does_not_go_with_masks_that_stay_is_refused(run: Path, pictures: P
     assert "--skip-existing keeps masks that are there, and --overwrite replaces them" in both
     sure = call(*words, "--confidence", code=2).output
     assert "confidence.csv tells of all masks together, and those that are there would be missing" in sure
+
+
+def test_what_was_made_with_earlier_masks_is_named(run: Path, pictures: Path, tmp_path: Path) -> None:
+    scan, other = (pictures / "images" / f"p0-IM-{number}.png" for number in (0, 1))
+    out = tmp_path / "out"
+    first = call("predict", run, scan, "-o", out, "--confidence", "--probabilities").output
+    assert "of earlier masks" not in first and first.endswith(f"1 mask written to {out}\n")
+    assert "of earlier masks" not in call("predict", run, other, "-o", out).output
+    told = (
+        f"WARNING: {out}: of earlier masks, and not of those that were written now: confidence.csv, "
+        "confidence.json, p0-IM-0_uncertainty.png, p0-IM-0_probabilities.nii.gz; delete them, or have all "
+        "made anew with --confidence or --probabilities, and --overwrite\n"
+    )
+    assert told in call("predict", run, scan, "-o", out, "--overwrite").output
+    said = call("predict", run, scan, "-o", out, "--overwrite", "--confidence").output
+    assert "now: p0-IM-0_probabilities.nii.gz; delete it, or" in said
+
+
+def test_images_by_which_the_model_was_chosen_are_marked(run: Path, pictures: Path, tmp_path: Path) -> None:
+    splits = json.loads((run / "splits.json").read_text())
+    said = call("predict", run, pictures / "images", "-o", tmp_path / "out").output
+    marks = {"training": "(trained on)", "validation": "(validated with)"}
+    for side, mark in marks.items():
+        assert splits[side]
+        for entry in splits[side]:
+            line = next(
+                text for text in said.splitlines() if text.startswith(f"{tmp_path}/out/{entry['id']}.")
+            )
+            assert line.endswith(mark), line
+    assert said.endswith(f"8 masks written to {tmp_path / 'out'}\n")
+
+
+def test_evaluate_says_where_its_metrics_are(pictures: Path, tmp_path: Path) -> None:
+    masks, table = pictures / "masks", tmp_path / "metrics.csv"
+    said = call("evaluate", masks, masks, "-o", table).output
+    assert said.endswith(f"metrics of every case written to {table}\n")

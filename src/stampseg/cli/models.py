@@ -11,6 +11,7 @@ import typer
 
 from ..core.errors import ConfigError, DataError, StampsegError, one_line
 from ..core.level import Level
+from ..core.text import counted
 from .app import app, console, print_json, reported, say
 from .flags import in_flags
 from .options import (
@@ -129,6 +130,8 @@ def predict(
             warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
         )  # fmt: skip
     if not as_json:
+        if found.masks:
+            say(f"{counted(len(found.masks), 'mask')} written to {one_line(str(output))}")
         found.check()
         return
     print_json(found.to_json())
@@ -327,6 +330,8 @@ def evaluate(
         print_evaluation(result, console())
         if pictures is not None:
             print_worst(result, pictures, console())
+        if output is not None:
+            say(f"metrics of every case written to {one_line(str(output))}")
 
 
 @app.command()

@@ -25,6 +25,8 @@ def line(result: Written) -> str:
         said.append(f"{counted(result.dropped, 'stray piece')} left out")
     if result.trained_on:
         said.append("(trained on)")
+    elif result.validated_with:
+        said.append("(validated with)")
     return "  ".join([one_line(str(result.path)), *said])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..core.errors import ConfigError, DataError, one_line
 from ..core.run_folder import CONFIG_FILE, run_folder_of
 from ..core.text import some
 from ..data.cases import Case, match_group
-from ..data.splits.split import SPLITS, SplitCase, read_splits
+from ..data.splits.split import SPLITS, SplitCase, Splits, read_splits
 
 
 def regex_of(model: Path) -> str | None:
@@ -27,12 +27,20 @@ def regex_of(model: Path) -> str | None:
 
 def learnt_from(models: Sequence[Path]) -> list[SplitCase]:
     """The cases that models were trained on, as far as their run folders say."""
-    entries: list[SplitCase] = []
+    return [entry for splits in _splits_of(models) for entry in splits.learnt_from]
+
+
+def validated_with(models: Sequence[Path]) -> list[SplitCase]:
+    """The cases by whose Dice models were chosen, as far as their run folders say."""
+    return [entry for splits in _splits_of(models) for entry in splits.validation]
+
+
+def _splits_of(models: Sequence[Path]) -> Iterator[Splits]:
     for model in models:
         with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting
             splits = read_splits(run_folder_of(model))
-            entries += splits.learnt_from if splits is not None else ()
-    return entries
+            if splits is not None:
+                yield splits
 
 
 def other_scans_of_the_trained(

@@ -28,9 +28,9 @@ from .notices import (
     too_good,
     unlike,
 )
-from .people import learnt_from, other_scans_of_the_trained
+from .people import learnt_from, other_scans_of_the_trained, validated_with
 from .stream import FAILURES, stream
-from .targets import check_folder, left_to_do, refuse_overwriting
+from .targets import check_folder, left_from_before, left_to_do, refuse_overwriting
 from .trust import (
     RECORD,
     TABLE,
@@ -131,7 +131,7 @@ def segment(
         "probabilities": probabilities,
     }  # fmt: skip
     entries = learnt_from(models)
-    learnt = Known(entries, opened.trained_on)
+    learnt, validated = Known(entries, opened.trained_on), Known(validated_with(models))
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
     finished: list[Written] = []
@@ -143,7 +143,9 @@ def segment(
                 echo(f"failed: {result}")
                 continue
             # asked of images that could be read
-            written.append(replace(result, trained_on=learnt.holds(case, result.content)))
+            trained = learnt.holds(case, result.content)
+            chosen_by = not trained and validated.holds(case)
+            written.append(replace(result, trained_on=trained, validated_with=chosen_by))
             echo(line(written[-1]))
             for text in result.header.notes:
                 tell(text)
@@ -154,6 +156,8 @@ def segment(
         raise
 
     known = {mask.case for mask in written if mask.trained_on}
+    by_id = {case.id: case for case in cases}
+    new = {mask.path: by_id[mask.case] for mask in written}
     told = (
         *caution_of(model),
         *not_mirrored(opened.plan, mirror),
@@ -162,6 +166,7 @@ def segment(
         *not_found(written, opened.plan.label_names),
         *too_good(cases, known),
         *other_scans_of_the_trained(cases, known, models, entries),
+        *left_from_before(new, output, confidence, probabilities),
     )
     if steps and written:
         echo(changed_words(written, steps, opened.plan))

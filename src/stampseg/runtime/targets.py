@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.text import some
 from ..data.cases import Case
 from ..data.io.formats import stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import twin_of
 from ..data.io.sources import place_in, replaced
-from .trust import uncertainty_of
+from .trust import RECORD, TABLE, uncertainty_of
 
 
 def overlay_of(case: Case, overlays: Path) -> Path:
@@ -79,6 +80,39 @@ def left_to_do(
                 "with `output`"
             )
     return left
+
+
+def left_from_before(
+    masks: Mapping[Path, Case], output: Path, confidence: bool, probabilities: bool
+) -> list[str]:
+    """A warning of files that were made with earlier masks of these names, and lie beside the new ones.
+
+    Args:
+        masks: that were written.
+        output: their folder, with the tables of trust.
+        confidence, probabilities: whether these files were made anew.
+    """
+    tables = [] if confidence else [output / TABLE, output / RECORD]
+    found = [table for table in tables if _tells_of(table, {mask.name for mask in masks})]
+    beside = [] if confidence else [uncertainty_of(mask, case) for mask, case in masks.items()]
+    beside += [] if probabilities else [probabilities_of(mask, case) for mask, case in masks.items()]
+    found += [path for path in beside if path.is_file()]
+    if not found:
+        return []
+    return [
+        f"{output}: of earlier masks, and not of those that were written now: "
+        f"{some([path.name for path in found])}; delete {'it' if len(found) == 1 else 'them'}, or have all "
+        "made anew with `confidence` or `probabilities`, and `overwrite`"
+    ]
+
+
+def _tells_of(table: Path, masks: Collection[str]) -> bool:
+    """Whether a table of trust names one of these masks."""
+    try:
+        text = table.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return any(f",{mask}," in text or f'"{mask}"' in text for mask in masks)
 
 
 def refuse_overwriting(

@@ -29,6 +29,7 @@ class Written:
         absurd: in what the mask is far from all training labels.
         assessed: how far it can be trusted, where that was asked for.
         trained_on: whether the model was trained on this very image.
+        validated_with: whether this very image was among those by whose Dice the model was chosen.
         content: what tells the voxels of its image.
         probabilities: the file of them, where they were asked for.
     """
@@ -47,6 +48,7 @@ class Written:
     probabilities: Path | None = None
     absurd: tuple[str, ...] = ()
     content: str = ""
+    validated_with: bool = False
 
     @property
     def labelled(self) -> int:
@@ -59,6 +61,7 @@ class Written:
             "mask": str(self.path),
             "image": str(self.image),
             "trained_on": self.trained_on,
+            "validated_with": self.validated_with,
             "unlike": list(self.remarks),
             "unusual": list(self.absurd),
             "shape": list(self.header.shape),
