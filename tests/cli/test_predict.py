@@ -120,3 +120,18 @@ def test_evaluate_says_where_its_metrics_are(pictures: Path, tmp_path: Path) -> 
     masks, table = pictures / "masks", tmp_path / "metrics.csv"
     said = call("evaluate", masks, masks, "-o", table).output
     assert said.endswith(f"metrics of every case written to {table}\n")
+
+
+def test_a_run_folder_in_the_one_that_was_given_is_named(run: Path, pictures: Path, tmp_path: Path) -> None:
+    above = run.parent
+    hint = f"; give the run folder in it, {run}\n"
+    for words in (("predict", above, pictures / "images"), ("export", above)):
+        assert call(*words, "-o", tmp_path / "m.onnx", code=3).output.endswith(hint)
+    masks = pictures / "masks"
+    assert call("evaluate", masks, masks, "--groups", above, code=3).output.endswith(hint)
+    said = call("evaluate", tmp_path, masks, code=3).output
+    assert "no predictions found" in said and "give the folder in it" not in said
+    shutil.copytree(masks, tmp_path / "inner")
+    assert call("evaluate", tmp_path, masks, code=3).output.endswith(
+        f"give the folder in it, {tmp_path}/inner\n"
+    )

@@ -14,7 +14,7 @@ from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
 from ..data.labels.organs import LabelFiles, first_of
-from ..data.layouts.case_folders import find_case_folders
+from ..data.layouts.case_folders import find_case_folders, folders_in
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS
 from ..data.layouts.kind_folders import roles_by_kind
@@ -114,7 +114,9 @@ def files_by_stem(place: Path, kind: str) -> tuple[dict[str, Path], list[str]]:
         raise DataError(f"{place}: no such file or folder; expected the {kind}")
     files = [place] if place.is_file() else [path for path in list_labels(place) if not series_format(path)]
     if not files or not (files[0].is_dir() or suffix_of(files[0])):
-        raise DataError(f"{place}: no {kind} found; expected {readable()}")
+        inner = [path for path in folders_in(place) if list_labels(path)] if place.is_dir() else []
+        hint = f"; give the folder in it, {inner[0]}" if len(inner) == 1 else ""
+        raise DataError(f"{place}: no {kind} found; expected {readable()}{hint}")
     if kind == "labels" and len(files) == 2 and (known := _of_one_case(place, files)):
         (label,) = set(known.values())
         return known, [f"{place}: {label.name} is taken for the label of the scan beside it"]

@@ -312,7 +312,9 @@ def _no_model(folder: Path) -> str:
             "the run has not ended: it is still going on, or was stopped (resume it with "
             f"`RunFolder.reopen`); {networks}"
         )
-    return f"holds no {MODEL_FILE}: it is no run folder (a run comes first, scans after it)"
+    runs = sorted(path.parent for path in folder.glob(f"*/{MODEL_FILE}"))
+    inner = f"; give the run folder in it, {runs[0]}" if len(runs) == 1 else ""
+    return f"holds no {MODEL_FILE}: it is no run folder (a run comes first, scans after it){inner}"
 
 
 def find_model(path: Path) -> Path:

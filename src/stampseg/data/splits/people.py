@@ -58,7 +58,9 @@ def people_of_names(names: Sequence[str], group_regex: str | None, groups: Path 
 def _of_run(place: Path) -> dict[str, set[str]]:
     folder = place if place.is_dir() else place.parent
     if not (folder / SPLITS.name).is_file():
-        raise DataError(f"{place}: holds no {SPLITS.name}; {EXPECTED}")
+        runs = sorted(path.parent for path in folder.glob(f"*/{SPLITS.name}"))
+        inner = f"; give the run folder in it, {runs[0]}" if len(runs) == 1 else ""
+        raise DataError(f"{place}: holds no {SPLITS.name}; {EXPECTED}{inner}")
     splits: Splits = SPLITS.read(folder)
     # Those of other runs first: a case of this one may be called alike.
     entries = (
