@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +122,19 @@ def test_evaluate_says_where_its_metrics_are(pictures: Path, tmp_path: Path) -> 
     masks, table = pictures / "masks", tmp_path / "metrics.csv"
     said = call("evaluate", masks, masks, "-o", table).output
     assert said.endswith(f"metrics of every case written to {table}\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_where_nobody_reads_any_more_it_ends_quietly(run: Path, pictures: Path, tmp_path: Path) -> None:
+    words = ("predict", run, pictures / "images", "-o", tmp_path / "out")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "stampseg.cli", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert program.stdout is not None and program.stderr is not None
+    program.stdout.close()  # as of `| head`
+    assert (program.stderr.read(), program.wait()) == (b"", 141)
 
 
 def test_a_run_folder_in_the_one_that_was_given_is_named(run: Path, pictures: Path, tmp_path: Path) -> None:

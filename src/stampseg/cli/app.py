@@ -6,9 +6,12 @@ import functools
 import io
 import json
 import math
+import os
 import re
+import select
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 EMPTY = re.compile("(--[a-z-]+=)?")
+UNREAD = 141  # of a process that SIGPIPE has ended
 
 
 class _Commands(TyperGroup):
@@ -94,6 +98,8 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             raise _ended(str(said), said.exit_code, as_json) from None
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and _is_unread():
+                raise typer.Exit(UNREAD) from None
             where = f"{error.filename}: " if error.filename else ""
             text = f"{where}{error.strerror or error}; check the path and the space left"
             raise _ended(text, DataError.exit_code, as_json) from None
@@ -101,6 +107,19 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
             raise _ended("stopped by the user", 130) from None
 
     return wrapped
+
+
+def _is_unread() -> bool:
+    """Whether nobody reads what is printed any more, as behind `| head`; nothing is printed from then on."""
+    unread = False
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, AttributeError):  # no file of the system; Windows, which has no poll
+            place, watch = stream.fileno(), select.poll()
+            watch.register(place, 0)  # errors are told of unasked
+            if watch.poll(0):
+                unread = True
+                os.dup2(os.open(os.devnull, os.O_WRONLY), place)  # else Python itself complains at its end
+    return unread
 
 
 def print_anything() -> None:
