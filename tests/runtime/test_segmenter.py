@@ -77,6 +77,11 @@ def test_a_picture_needs_no_geometry(tmp_path: Path) -> None:
     assert found.certainty == pytest.approx(same.certainty, abs=1e-3)
     grey = own.segment(np.stack([array] * 3), confidence=False)  # a viewer's colours, as of a file
     assert np.array_equal(grey.mask, found.mask)
+    message = (
+        r"shape \(40, 48, 3\): has 40 channels, as channels come first; expected 1; .*np.moveaxis\(array, -1"
+    )
+    with pytest.raises(DataError, match=message):
+        own.segment(np.stack([array] * 3, axis=-1))
     with pytest.raises(DataError, match=r"the array: 3 channel\(s\), but 1 expected"):
         own.segment(np.stack([array, array, array.T[::-1, ::-1].T]))
 

@@ -174,6 +174,12 @@ class Segmenter:
             header = volume_header(ARRAY, shape, _affine(affine, spacing), len(array), kind)
         image = as_image(np.ascontiguousarray(array), ARRAY)
         if len(image) != self.plan.in_channels:  # as of a file
+            if array.shape[-1] <= 4 < len(image):
+                raise DataError(
+                    f"an array of shape {array.shape}: has {len(array)} channels, as channels come first; "
+                    f"expected {self.plan.in_channels}; if its last axis is that of channels, give "
+                    "np.moveaxis(array, -1, 0)"
+                )
             image = with_channels(image, self.plan.in_channels, header)
             header = replace(header, channels=len(image))
         return Volume(image, header)
