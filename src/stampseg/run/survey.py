@@ -385,8 +385,9 @@ def check_plan(plan: Plan, seen: Fingerprint, table: LabelTable, path: Path, cas
 
 def _first_with(values: Sequence[int], cases: Sequence[Case], table: LabelTable) -> str:
     """The first label that holds one of these values, as a part of a sentence."""
-    for files in filter(None, (case.label_files for case in cases)):
-        if np.isin(relabelled(read_label_files(files).array, table.relabel), values).any():
+    for case in cases:
+        files = case.label_files
+        if files and np.isin(relabelled(read_label_files(files).array, table.relabel), values).any():
             return f" (the first: {first_of(files)})"
     return ""
 
