@@ -33,10 +33,10 @@ def test_folders_beside_images_are_not_taken_and_named(run: Path, pictures: Path
     said = call("predict", run, mixed, "-o", tmp_path / "out").output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
     assert (
-        f"WARNING: {mixed}: holds images itself, so those in its folders are not taken: p1, p2; name such a "
-        "folder as well to take them\n"
-    ) in said
-    assert "not taken" not in call("predict", run, mixed / "p1", "-o", tmp_path / "again").output
+        f"WARNING: {mixed}: folders beside its images are not read: p1, p2; name them as well if meant\n"
+        in said
+    )
+    assert "not read" not in call("predict", run, mixed / "p1", "-o", tmp_path / "again").output
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, how: int) -> None:

@@ -22,7 +22,7 @@ from .io.formats import (
 from .io.limits import check_kind
 from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, folders_in, is_picture
 from .layouts.case_roles import bare_entries
-from .layouts.habits import MASK_FOLDERS, is_mask_folder, is_no_truth
+from .layouts.habits import MASK_FOLDERS, is_label_name, is_mask_folder, is_no_truth
 from .layouts.kind_folders import folders_by_kind
 from .layouts.pairing import group_channels, in_order, labels_beside
 
@@ -129,8 +129,9 @@ def _images_at(path: Path, tell: Callable[[str], None]) -> list[Path]:
 
 def _holds_scans(folder: Path) -> bool:
     """Whether a folder holds image files, and is not called as of masks or predictions."""
-    called = is_mask_folder(folder.name) or is_no_truth(folder.name)
-    return not called and any(path.is_file() for path in list_images(folder))
+    called = is_mask_folder(folder.name) or is_label_name(folder.name) or is_no_truth(folder.name)
+    inside = (path for place in (folder, *folders_in(folder)) for path in list_images(place))
+    return not called and any(path.is_file() for path in inside)
 
 
 def _images_in(entry: Path) -> list[Path]:
