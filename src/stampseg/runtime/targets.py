@@ -96,7 +96,7 @@ def left_from_before(
     found = [table for table in tables if _tells_of(table, {mask.name for mask in masks})]
     beside = [] if confidence else [uncertainty_of(mask, case) for mask, case in masks.items()]
     beside += [] if probabilities else [probabilities_of(mask, case) for mask, case in masks.items()]
-    found += [path for path in beside if os.path.isfile(path)]  # False of a name that is too long
+    found += [path for path in beside if os.path.lexists(path)]  # False of a name that is too long
     if not found:
         return []
     return [
