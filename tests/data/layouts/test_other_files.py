@@ -24,6 +24,28 @@ def test_a_folder_below_does_not_take_the_place_of_the_data(tmp_path: Path) -> N
     assert pairs(found) == {f"p{n}.png": [f"p{n}_mask.png"] for n in range(1, 5)}
 
 
+@pytest.mark.parametrize("person", ["prob0{0}", "Prob_0{0}", "sub-prob0{0}"])
+def test_probands_are_persons(tmp_path: Path, person: str) -> None:
+    for place, files in {
+        "cases": ("{0}/scan.nii", "{0}/seg.nii", "ctrl/scan.nii", "ctrl/seg.nii"),
+        "two": ("images/{0}.png", "masks/{0}.png", "images/ctrl.png", "masks/ctrl.png"),
+        "one": ("{0}.png", "{0}_mask.png", "ctrl.png", "ctrl_mask.png", "{0}_prob.png"),
+        "nnunet": ("imagesTr/{0}_0000.nii", "labelsTr/{0}.nii"),
+        "persons": ("{0}/v1/scan.nii", "{0}/v1/seg.nii", "{0}/v2/scan.nii", "{0}/v2/seg.nii"),
+    }.items():
+        if place == "cases" and person.startswith("sub-"):
+            files = files[:2]
+        found = find_dataset(tree(tmp_path / place, *(name.replace("{0}", person) for name in files)))
+        persons = {case.group for case in found.cases if case.group != "ctrl"}
+        assert persons == {person.format(number) for number in range(1, 5)}, place
+
+
+def test_predicted_files_left_out_are_told_of_with_names_of_channels(tmp_path: Path) -> None:
+    tree(tmp_path, "imagesTr/p{}_0000.nii", "labelsTr/p{}.nii", "labelsTr/p{}_pred.nii")
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 4 and COMPUTED in found.warnings[0]
+
+
 def test_nor_that_of_folders_called_by_a_word(tmp_path: Path) -> None:
     tree(tmp_path, "ct_scans/c{}.nii", "lesion_masks/c{}.nii", "old/x.nii", "old/x_seg.nii")
     assert len(find_dataset(tmp_path).cases) == 4

@@ -23,6 +23,13 @@ def test_a_visit_that_is_called_as_a_contrast(tmp_path: Path) -> None:
     assert pairs(found)[f"{place}FLAIR.nii {place}T1.nii {place}T2.nii"] == [f"{place}MASK.nii"]
 
 
+def test_images_that_end_in_the_folders_name_are_channels(tmp_path: Path) -> None:
+    found = find_dataset(tree(tmp_path, "p{0}/mr_t1_p{0}.nii", "p{0}/mr_t2_p{0}.nii", "p{0}/mr_label.nii"))
+    assert found.channel_names == ("mr_t1", "mr_t2") and len(found.cases) == 4
+    other = find_dataset(tree(tmp_path / "other", "p{0}/t1_p{0}.nii", "p{0}/t2_p{0}.nii", "p{0}/label.nii"))
+    assert other.channel_names == ("t1", "t2") and len(other.cases) == 4
+
+
 def test_visits_in_one_folder_are_no_channels(tmp_path: Path) -> None:
     """ISBI 2015: eight channels of two visits, and the lesions of both as one label."""
     for visit in ("01", "02"):
@@ -59,3 +66,9 @@ def test_masks_of_another_person_or_part_are_not_paired_by_numbers(
         find_dataset(tmp_path)
     tree(tmp_path / "same", f"images/{image}.png", f"masks/{image}_manual1.png")
     assert len(find_dataset(tmp_path / "same").cases) == 4
+
+
+@pytest.mark.parametrize("image", ["patient_{}", "case{}", "frame_{}", "us_slice_{}"])
+def test_words_of_images_name_nobody(tmp_path: Path, image: str) -> None:
+    tree(tmp_path, f"images/{image}.png", "masks/tumour_seg_{}.png")
+    assert len(find_dataset(tmp_path).cases) == 4

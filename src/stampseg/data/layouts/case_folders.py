@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import ne
 from pathlib import Path
 
 from ...core.errors import DataError
@@ -194,15 +193,16 @@ def _add(case: CaseFolder, role: str, path: Path) -> None:
 
 
 def _roles(stems: Sequence[str], folder: str) -> list[str]:
-    """What names say beyond the folder's; where none begins with it, nor do all end, beyond what they share:
-    `P1_T1_FLAIR` and `P1_T1_T1` of a visit T1.
+    """What names say beyond the folder's; where none begins with it, nor do all images end, beyond what they
+    share: `P1_T1_FLAIR` and `P1_T1_T1` of a visit T1.
     """
     beyond = [beyond_name(stem, folder) for stem in stems]
     begun = any(stem.casefold().startswith(folder.casefold()) for stem in stems)
-    if (begun and beyond != list(stems)) or all(map(ne, beyond, stems)):
-        return beyond
+    unlike = [is_label_name(own) or stem != own for stem, own in zip(stems, beyond, strict=True)]
     common = os.path.commonprefix(list(stems)) if len(stems) > 1 else ""  # noqa: RUF071 - letters are meant
     cut = max((place + 1 for place, letter in enumerate(common) if letter in SEPARATORS), default=0)
+    if beyond != list(stems) and (begun or all(unlike) or not cut):
+        return beyond
     return [stem[cut:] for stem in stems]
 
 

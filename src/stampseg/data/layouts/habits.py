@@ -32,6 +32,7 @@ NO_TRUTH = PREDICTED | {
     *("predicted", "overlays", "overlay", "uncertainty", "heatmap", "viz", "defacemask"),
     *("prob", "probs", "probseg", "probability", "probabilities"),
 }
+PROBAND = re.compile(r"(?:sub-)?prob(?:\d|[-_. ]\d\d)", re.IGNORECASE)  # a person, in German
 SIDES = frozenset(
     (
         *("training", "train", "validation", "valid", "val", "testing", "test"),
@@ -81,8 +82,11 @@ def is_mask_folder(name: str) -> bool:
 
 
 def is_no_truth(name: str) -> bool:
-    """Whether a file or folder is called as computed, or drawn on images: `pred_masks`, `overlays`."""
-    return not words_of(name).isdisjoint(NO_TRUTH)
+    """Whether a file or folder is called as computed, or drawn on images: `pred_masks`, `overlays`.
+
+    One that begins as `prob01` is a person's.
+    """
+    return not words_of(PROBAND.sub("", name) if PROBAND.match(name) else name).isdisjoint(NO_TRUTH)
 
 
 def words_of(name: str) -> set[str]:

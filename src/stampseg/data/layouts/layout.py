@@ -289,7 +289,8 @@ def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry
     label_files, label_doubles = by_stem(labels)
     for named in (label_files, by_plain_name(label_files)):
         if set(grouped) & named.keys():
-            return "nnunet", *_nnunet_entries(grouped, named, label_doubles)
+            entries, told = _nnunet_entries(grouped, named, label_doubles)
+            return "nnunet", entries, [*left_over(COMPUTED, drawn), *told]
     if not files:
         raise DataError(
             f"{images}: no image of a known type found, {_held(images)}; expected {readable()}"

@@ -25,6 +25,13 @@ from .habits import (
     words_of,
 )
 
+# Words of images that say nothing of whose they are: `patient_1` pairs with `tumour_seg_1`.
+NEUTRAL = frozenset(
+    (
+        *("patient", "pat", "subject", "subj", "sub", "person", "case", "exam", "study"),
+        *("frame", "slice", "input", "raw", "orig", "original"),
+    )
+)
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -215,7 +222,7 @@ def _contradict(images: str, labels: str) -> bool:
     """
     numbers, others = (set(map(int, ANY_NUMBER.findall(text))) for text in (images, labels))
     ours, theirs = (words_of(text) for text in (images, labels))
-    apart = ours - theirs - {*IMAGE_WORDS, "orig"}, theirs - ours - LABEL_SET - KIND_WORDS
+    apart = ours - theirs - {*IMAGE_WORDS, *NEUTRAL}, theirs - ours - LABEL_SET - KIND_WORDS
     return bool(numbers - others and others - numbers) or all(apart)
 
 
