@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from stampseg.core.run_folder import MODEL_FILE
 from stampseg.runtime.model import OpenModel
 from tests.cli.command import call, train_quickly
 
@@ -86,6 +87,23 @@ def test_what_does_not_go_with_masks_that_stay_is_refused(run: Path, pictures: P
     assert "--skip-existing keeps masks that are there, and --overwrite replaces them" in both
     sure = call(*words, "--confidence", code=2).output
     assert "confidence.csv tells of all masks together, and those that are there would be missing" in sure
+
+
+def test_images_are_no_masks_that_are_there(run: Path, pictures: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(pictures / "images", images)
+    said = call("predict", run, images, "-o", images, "--skip-existing", code=3).output
+    assert "would replace an image that is to be segmented" in said
+
+
+def test_masks_of_another_model_are_told_of(run: Path, pictures: Path, tmp_path: Path) -> None:
+    scan, out = pictures / "images" / "p0-IM-0.png", tmp_path / "out"
+    words = ("predict", run, scan, "-o", out)
+    assert "older" not in call(*words).output + call(*words, "--skip-existing").output
+    made = (run / MODEL_FILE).stat().st_mtime
+    os.utime(out / scan.name, (made - 60, made - 60))
+    said = call(*words, "--skip-existing").output
+    assert "1 mask passed over and older than the model" in said and scan.name in said
 
 
 def test_what_was_made_with_earlier_masks_is_named(run: Path, pictures: Path, tmp_path: Path) -> None:

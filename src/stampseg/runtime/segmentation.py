@@ -30,7 +30,7 @@ from .notices import (
 )
 from .people import learnt_from, other_scans_of_the_trained, validated_with
 from .stream import FAILURES, stream
-from .targets import check_folder, left_from_before, left_to_do, refuse_overwriting
+from .targets import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
 from .trust import (
     RECORD,
     TABLE,
@@ -115,11 +115,17 @@ def segment(
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = _targets(cases, output, dicom_seg)
-    skipped = len(cases)
-    cases = left_to_do(cases, masks, overlays, probabilities) if skip_existing else cases
-    skipped -= len(cases)
+    skipped = 0
     if skip_existing:
+        # What is there may be an image, in its own folder.
+        refuse_overwriting(cases, masks, overlays, True, confidence, probabilities)
+        cases = left_to_do(cases, masks, overlays, probabilities)
+        left = {masks[case.images] for case in cases}
+        kept = [mask for mask in masks.values() if mask not in left]
+        skipped = len(kept)
         echo(f"passed over {skipped} of {counted(len(masks), 'image')}: their masks are there")
+        for text in older_than(models, kept):
+            tell(text)
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
     for table in (TABLE, RECORD) if confidence else ():
         refuse_existing(output / table, overwrite)
