@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
+from stampseg.data.layouts.case_table import read_rows
 from tests.data.layouts.trees import tree
 
 PERSONS = "cases of a folder are taken as one person's"
@@ -166,3 +168,12 @@ def test_images_called_alike_in_parts_of_the_data(tmp_path: Path) -> None:
 def test_modalities_in_folders(tmp_path: Path) -> None:
     tree(tmp_path, *(f"p{{}}/{kind}/{name}.nii" for kind in ("CT", "MR") for name in ("image", "label")))
     assert warnings(tmp_path).startswith("cases are called in 2 ways (ct: 4, mr: 4), which are learnt as one")
+
+
+def test_tables_of_something_else_are_read_no_further_than_their_header(tmp_path: Path) -> None:
+    """They may be large."""
+    table = tmp_path / "features.csv"
+    table.write_text(f"case,points\n1,{'x' * 200_000}\n")  # more than the csv module takes of a cell
+    assert read_rows(table, lambda _: None) is None
+    with pytest.raises(DataError, match="field larger than field limit"):
+        read_rows(table, lambda names: names)

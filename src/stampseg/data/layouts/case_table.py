@@ -208,14 +208,13 @@ def read_rows(
     for delimiter in sorted((",", ";", "\t"), key=header.count, reverse=True):
         try:
             lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-            rows = [[cell.strip() for cell in row] for row in lines]
+            cells = filter(any, ([cell.strip() for cell in row] for row in lines))
+            names = [_lower(name) for name in next(cells, [])]
+            found = understand(names)
+            if found is not None:  # a table of something else may be large
+                return found, [_row(names, row) for row in cells]
         except csv.Error as error:
             raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
-        cells = [row for row in rows if any(row)]
-        names = [_lower(name) for name in cells[0]] if cells else []
-        found = understand(names)
-        if found is not None:
-            return found, [_row(names, row) for row in cells[1:]]
     return None
 
 
