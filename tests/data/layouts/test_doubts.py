@@ -36,6 +36,8 @@ def test_hospitals_and_parts_of_the_data_may_be_no_persons(tmp_path: Path, names
     [
         ("p{}/v1/t1.nii", "p{}/v1/seg.nii", "p{}/v2/t1.nii", "p{}/v2/seg.nii"),
         ("p{}/images/1.png", "p{}/masks/1.png", "p{}/images/2.png", "p{}/masks/2.png"),
+        tuple(f"{p}/slice_{{}}{end}.png" for p in ("patient1", "patient2") for end in ("", "_mask")),
+        tuple(f"{p}/{kind}/{{}}.png" for p in ("p1", "p2") for kind in ("images", "masks")),
         ("p{0}/p{0}_1.png", "p{0}/p{0}_1_mask.png", "p{0}/p{0}_2.png", "p{0}/p{0}_2_mask.png"),
     ],
 )

@@ -10,7 +10,17 @@ from pathlib import Path
 from ...core.text import some
 from ..io.formats import list_images
 from .case_folders import CaseFolder, beyond_name, folders_in
-from .habits import ANY_NUMBER, image_name, is_label_name, is_mask_folder, is_no_truth, is_nobody, plain_name
+from .case_people import PERSONS
+from .habits import (
+    ANY_NUMBER,
+    image_name,
+    is_label_name,
+    is_mask_folder,
+    is_no_truth,
+    is_nobody,
+    plain_name,
+    words_of,
+)
 from .listing import Entry, left_over
 from .pairing import Pairs, name_of
 
@@ -34,7 +44,7 @@ def kind_of(role: str) -> str:
 
 def doubtful_people(entries: Sequence[Entry], apart: bool) -> tuple[str, ...]:
     """A word about folders taken for persons' that may as well be parts of the data, as of PROMISE12, or
-    hospitals: they have no number, or are fewer than there are cases in one.
+    hospitals: they have no number, or are fewer than there are cases in one and not called as persons.
 
     Args:
         apart: whether an image is a case; else a folder is.
@@ -46,7 +56,8 @@ def doubtful_people(entries: Sequence[Entry], apart: bool) -> tuple[str, ...]:
     named = apart and any(group.casefold() in entry.stem.casefold() for group in several for entry in entries)
     repeated = not apart or len({entry.stem for entry in entries}) < len(entries)
     numbered = all(re.search(r"\d", group) for group in several)
-    few = len(held) < max(held.values())
+    called = all(words_of(group) & {*PERSONS, "sub", "case", "p"} for group in several)  # p1, of many slices
+    few = len(held) < max(held.values()) and not called
     if numbered and (named or (repeated and not few)):
         return ()
     listed = some([f"{group}: {number}" for group, number in held.items()])
