@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.run_folder import MODEL_FILE
 from ..core.text import counted, some
 from ..data.cases import Case
 from ..data.io.formats import stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import twin_of
 from ..data.io.sources import place_in, replaced
-from ..networks.model_file import find_model
 from .trust import RECORD, TABLE, uncertainty_of
 
 
@@ -85,7 +85,8 @@ def left_to_do(
 
 def older_than(models: Sequence[Path], masks: Sequence[Path]) -> list[str]:
     """A warning of masks that were there before one of the models was: another one made them."""
-    made = max(find_model(model).stat().st_mtime for model in models)
+    files = [model / MODEL_FILE if model.is_dir() else model for model in models]
+    made = max(file.stat().st_mtime for file in files)
     found = [mask.name for mask in masks if os.path.lexists(mask) and mask.lstat().st_mtime < made]
     if not found:
         return []
