@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,17 +115,9 @@ def segment(
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = _targets(cases, output, dicom_seg)
-    skipped = 0
     if skip_existing:
-        # What is there may be an image, in its own folder.
-        refuse_overwriting(cases, masks, overlays, True, confidence, probabilities)
-        cases = left_to_do(cases, masks, overlays, probabilities)
-        left = {masks[case.images] for case in cases}
-        kept = [mask for mask in masks.values() if mask not in left]
-        skipped = len(kept)
-        echo(f"passed over {skipped} of {counted(len(masks), 'image')}: their masks are there")
-        for text in older_than(models, kept):
-            tell(text)
+        cases = _not_done(cases, masks, overlays, probabilities, models, echo, tell)
+    skipped = len(masks) - len(cases)
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
     for table in (TABLE, RECORD) if confidence else ():
         refuse_existing(output / table, overwrite)
@@ -187,6 +179,26 @@ def segment(
         for text in summary(rows, opened.plan, output):
             echo(text)
     return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped)
+
+
+def _not_done(
+    cases: Sequence[Case],
+    masks: Mapping[tuple[Path, ...], Path],
+    overlays: Path | None,
+    probabilities: bool,
+    models: Sequence[Path],
+    echo: Callable[[str], None],
+    tell: Callable[[str], None],
+) -> list[Case]:
+    """The cases whose masks are not there; how many are is said, and if another model may have made them."""
+    # what is there may be an image, in its own folder
+    refuse_overwriting(cases, masks, overlays, True, probabilities=probabilities)
+    left = left_to_do(cases, masks, overlays, probabilities)
+    kept = masks.keys() - {case.images for case in left}
+    echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
+    for text in older_than(models, sorted(masks[images] for images in kept)):
+        tell(text)
+    return left
 
 
 def _check_skipping(overwrite: bool, confidence: bool) -> None:

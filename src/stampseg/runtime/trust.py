@@ -345,14 +345,14 @@ def refuse_untrusted(rows: Sequence[Assessed], least: float | None) -> None:
     """
     if least is None:
         return
-    below = [(*worst, row) for row in rows if (worst := row.trust.worst) and worst[0] < least]
-    low = [row for _, _, row in below]
-    others = [row for row in rows if row.trust.unlike and row not in low]
+    worst = [(row.trust.worst, row) for row in rows]
+    below = [(*lowest, row) for lowest, row in worst if lowest and lowest[0] < least]
+    others = [row for low, row in worst if row.trust.unlike and not (low and low[0] < least)]
     if not below and not others:
         return
     strange = f" ({len(others)} of images unlike the training scans)" if below and others else ""
     failed = (
-        f"{counted(len(low) + len(others), 'mask')} of {len(rows)}{strange}; look at them; all are written"
+        f"{counted(len(below) + len(others), 'mask')} of {len(rows)}{strange}; look at them; all are written"
     )
     if not below:
         first = others[0]
