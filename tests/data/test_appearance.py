@@ -63,8 +63,7 @@ def test_another_scan_of_the_same_kind_is_passed_over(seed: int) -> None:
 
 def test_a_scan_that_was_turned_is_told() -> None:
     (found,) = told(np.rot90(scan(20), 2, axes=(1, 2)))
-    assert found.startswith("looks turned, or is of something else: a likeness of -0.9")
-    assert found.endswith(" otherwise")
+    assert found == "looks turned against the training scans, or is of something else"
 
 
 def test_a_scan_of_something_else_is_told() -> None:
@@ -73,15 +72,19 @@ def test_a_scan_of_something_else_is_told() -> None:
 
 
 def test_a_model_of_before_knows_the_likeness_alone() -> None:
-    """Of six cells an axis, without what turning would gain."""
+    """Of six cells an axis, without what turning would gain, and then with it, but not how the scans lie."""
     looks = [look_at(scan(seed), (1, 1), 6) for seed in range(6)]
     new = appearance(looks, [*"abcdef"])
     assert new is not None
-    old = Appearance.model_validate(new.model_dump(exclude={"gains", "people", "lowest"}))
+    old = Appearance.model_validate(new.model_dump(exclude={"gains", "people", "lowest", "pose"}))
     assert old.count(1, 2) == 6
     (found,) = strange(look_at(np.rot90(scan(20), 2, axes=(1, 2)), (1, 1), old.count(1, 2)), old, floors=True)
     assert found.startswith("bright and dark lie elsewhere: a likeness of -0.9")
     assert "(trained on 0." in found and "turned, or of something else?" in found
+    newer = Appearance.model_validate(new.model_dump(exclude={"pose"}))
+    (found,) = strange(look_at(np.rot90(scan(20), 2, axes=(1, 2)), (1, 1), 6), newer, floors=True)
+    assert found.startswith("looks turned, or is of something else: a likeness of -0.9")
+    assert found.endswith(" otherwise")
 
 
 @pytest.mark.parametrize(("dims", "count"), [(2, 3), (3, 23)])
@@ -114,7 +117,7 @@ def test_a_scan_that_shows_less_or_more_is_told(radius: float, word: str) -> Non
     known = appearance([look_at(disc(seed, 13), (1, 1)) for seed in range(12)], [*"abcdefghijkl"])
     assert known is not None and known.people == 12
     said = [strange(look_at(disc(seed, radius), (1, 1)), known, floors=True)[:1] for seed in range(20, 24)]
-    assert all(words and words[0].startswith(f"looks {word}, or is of something else: ") for words in said)
+    assert all(words and words[0].startswith(f"looks {word}") for words in said)
     assert not any(strange(look_at(disc(seed, 13), (1, 1)), known, floors=True) for seed in range(30, 34))
 
 

@@ -50,6 +50,7 @@ CHANGES: Mapping[str, Change] = {
     "as it is": lambda image: image,
     "turned": lambda image: np.rot90(image, 1, axes=(1, 2)),
     "upside down": lambda image: np.rot90(image, 2, axes=(1, 2)),
+    "mirrored": lambda image: image[:, ::-1],
     "offset": lambda image: image + 150,
     "zoomed in": lambda image: middle(image, 0.55),
     "smoothed": lambda image: np.stack([gaussian_filter(channel, 6) for channel in image]),
@@ -106,8 +107,9 @@ def test_what_is_unlike_of_a_scan_is_said_as_by_predict(tmp_path: Path) -> None:
     assert said == expected
     for kind in ("volume", "picture", "channels"):
         assert said[kind, "as it is"] == []
-        assert said[kind, "turned"][0].startswith("looks turned, or is of something else: a likeness of ")
-        assert said[kind, "upside down"][0].startswith("looks turned, ")
+        for change in ("turned", "upside down"):
+            assert said[kind, change][0] == "looks turned against the training scans, or is of something else"
+        assert said[kind, "mirrored"][0].startswith("looks mirrored against the training scans, ")
         assert any("was something added to them?" in words for words in said[kind, "offset"])
         assert any("smoother or rougher" in words for words in said[kind, "smoothed"])
         assert said[kind, "something else"] and said[kind, "zoomed in"]
@@ -116,6 +118,23 @@ def test_what_is_unlike_of_a_scan_is_said_as_by_predict(tmp_path: Path) -> None:
         "only the values 0, 1, as a mask has: is it a label in place of a scan?"
     ]
     assert any(words.startswith("values of ") for words in said["ct", "offset"])
+
+
+def test_a_model_of_before_is_read_by_the_page_as_by_predict(tmp_path: Path) -> None:
+    """Which knows what turning would gain, but not how the training scans lie."""
+    (plan, shape), change = known_plans()["volume"], CHANGES["turned"]
+    assert plan.scans is not None and plan.scans.appearance is not None
+    usual = plan.scans.appearance.model_copy(update={"pose": None})
+    plan = plan.model_copy(update={"scans": plan.scans.model_copy(update={"appearance": usual})})
+    volume = as_volume(np.ascontiguousarray(change(scan(20, shape, 1)), np.float32))
+    case = {
+        "job": "remarks",
+        "plan": plan.model_dump(mode="json"),
+        "volume": as_files(volume, tmp_path / "a"),
+    }
+    (said,) = in_node([case], tmp_path)
+    assert said == remarks(volume, plan)
+    assert said[0].startswith("looks turned, or is of something else: a likeness of ")
 
 
 def test_large_scans_are_sampled_as_by_predict(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.options import Options
-from .pose import Gains, correlation, gains
+from .pose import Gains, Pose, correlation, gains, pose
 
 CELLS = {2: 12, 3: 6}  # per axis of the small picture or volume that scans are compared by
 SAMPLES = 2_000_000  # voxels that neighbours are compared at
@@ -53,6 +53,7 @@ class Appearance(Options):
         likeness: the least rank correlation of a scan's cells with the mean of those of other people.
         lowest: the likeness below which a scan is unlike them; None in models of before.
         gains: by how much a likeness may grow where a scan is laid down otherwise; None in models of before.
+        pose: how they lie and how near they are seen; None in models of before, of which `gains` tells it.
         people: how many; 0 in models of before.
         roughness: least and most of each axis; None where some scan has none.
         floor: least and most.
@@ -62,6 +63,7 @@ class Appearance(Options):
     likeness: float
     lowest: float | None = None
     gains: Gains | None = None
+    pose: Pose | None = None
     people: int = 0
     roughness: tuple[tuple[float, float] | None, ...]
     floor: tuple[float, float]
@@ -140,6 +142,7 @@ def appearance(looks: Sequence[Look], people: Sequence[str]) -> Appearance | Non
         likeness=round(float(likeness.min()), 4),
         lowest=round(float(likeness.min()) - min(MOST_ROOM, max(2 * room, _doubt(likeness, count))), 4),
         gains=Gains(*(round(max(0.0, v.max() + max(room, _doubt(v, count))), 4) for v in gained)),
+        pose=pose([one.cells for one in looks], people),
         people=count,
         roughness=tuple(_range(values) for values in zip(*(one.roughness for one in looks), strict=True)),
         floor=(float(floors.min()), float(floors.max())),
@@ -198,10 +201,12 @@ def _laid_otherwise(cells: np.ndarray, usual: Appearance) -> list[str]:
     """That what it shows lies elsewhere, and what would mend it."""
     mean = np.reshape(usual.cells, cells.shape)
     likeness = correlation(cells, mean)
+    if usual.pose is not None and (word := usual.pose.told(cells)) is not None:
+        return [f"looks {word} against the training scans, or is of something else"]
     if usual.gains is not None:
         found = gains(cells, mean)
         for word, gain, most in zip(found._fields, found, usual.gains, strict=True):
-            if gain > most:
+            if gain > most and (usual.pose is None or word == "reduced"):
                 return [
                     f"looks {word}, or is of something else: a likeness of {likeness:.2f} to the training "
                     f"scans as it is, {likeness + gain:.2f} otherwise"

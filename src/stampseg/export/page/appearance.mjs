@@ -1,6 +1,6 @@
 // What a scan looks like, whatever its scale of values: where it is bright, how rough, where values begin.
 import { percentilesOf } from "./percentiles.mjs";
-import { correlation, gains, standardised } from "./pose.mjs";
+import { correlation, gains, standardised, told } from "./pose.mjs";
 import { eachVoxel, sizeOf } from "./view.mjs";
 import { percent } from "./words.mjs";
 
@@ -45,8 +45,11 @@ export function strange({ channels, view, spacing, real }, usual, floors) {
 function laidOtherwise(cells, usual) {
   const mean = { values: usual.cells, shape: cells.shape };
   const likeness = correlation(cells, mean);
+  const other = usual.pose && told(cells, usual.pose);
+  if (other) return [`looks ${other} against the training scans, or is of something else`];
   if (usual.gains) {
-    const [word, gain] = Object.entries(gains(cells, mean)).find(([, gain], n) => gain > usual.gains[n]) ?? [];
+    const isBeyond = ([word, gain], n) => gain > usual.gains[n] && (!usual.pose || word === "reduced");
+    const [word, gain] = Object.entries(gains(cells, mean)).find(isBeyond) ?? [];
     if (word)
       return [
         `looks ${word}, or is of something else: a likeness of ${likeness.toFixed(2)} to the training scans as it ` +

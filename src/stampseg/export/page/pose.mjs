@@ -1,4 +1,4 @@
-// Whether a scan would be more like the training scans if it were turned or magnified.
+// Whether a scan would be more like the training scans if it were turned, mirrored or magnified.
 // Cells are {values: channels x shape, shape}, three axes; of pictures the first has one cell.
 
 const FACTORS = [1.35, 1.6]; // by which the middle of a scan is magnified
@@ -19,6 +19,21 @@ export function gains(cells, usual) {
     enlarged: most(FACTORS.map((factor) => alike(mine, ranks(magnified(usual, factor))))),
     reduced: most(FACTORS.map((factor) => alike(ranks(magnified(cells, factor)), theirs))),
   };
+}
+
+// "turned", "mirrored" or "enlarged", as a scan is and the training scans are not; undefined of one that is like them.
+export function told(cells, pose) {
+  const mine = ranks(cells.values);
+  const score = (values, template) => values.reduce((sum, value, i) => sum + value * template[i], 0);
+  const gain = (ways) =>
+    Math.max(...ways.map((values) => score(values, pose.template))) - score(mine, pose.template);
+  const beyond = {
+    turned: gain(turns({ ...cells, values: mine })) - pose.turned,
+    mirrored: gain(mirrors({ ...cells, values: mine })) - pose.mirrored,
+    enlarged: score(mine, pose.near) - pose.enlarged,
+  };
+  const [word, most] = Object.entries(beyond).reduce((best, one) => (one[1] > best[1] ? one : best));
+  return most > 0 ? word : undefined;
 }
 
 function alike(one, other) {
@@ -45,19 +60,24 @@ export function standardised(values) {
 
 // All other ways to lay it down by quarter turns: 3 of pictures, 23 of volumes; none is a mirror image.
 function turns({ values, shape }) {
-  return rotationsOf(shape).map(([order, signs]) => laid(values, shape, order, signs));
+  const others = waysOf(shape, 1).filter(([order, signs]) => signs.includes(-1) || order.some((axis, n) => axis !== n));
+  return others.map(([order, signs]) => laid(values, shape, order, signs));
 }
 
-// Orders and signs of the axes, but those that leave all as it is.
-function rotationsOf(shape) {
+// Its mirror image, laid down in every way: 4 of pictures, 24 of volumes.
+function mirrors({ values, shape }) {
+  return waysOf(shape, -1).map(([order, signs]) => laid(values, shape, order, signs));
+}
+
+// Orders and signs of the axes, which turn (1) or mirror (-1).
+function waysOf(shape, determinant) {
   const found = [];
   for (const order of [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
     for (const signs of [0, 1, 2, 3, 4, 5, 6, 7].map((n) => [0, 1, 2].map((axis) => (n >> axis) & 1 ? -1 : 1))) {
       const moved = order.filter((axis, place) => axis !== place).length; // 2: two change places, which mirrors
-      const isRotation = signs[0] * signs[1] * signs[2] === (moved === 2 ? -1 : 1);
+      const isWanted = signs[0] * signs[1] * signs[2] * (moved === 2 ? -1 : 1) === determinant;
       const isPossible = shape[0] > 1 || (order[0] === 0 && signs[0] === 1);
-      const isOther = moved > 0 || signs.includes(-1);
-      if (isRotation && isPossible && isOther) found.push([order, signs]);
+      if (isWanted && isPossible) found.push([order, signs]);
     }
   return found;
 }

@@ -1,0 +1,90 @@
+"""How scans lie: the regression against its oracle, and what is told of turned and mirrored scans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.stats import rankdata
+from sklearn.linear_model import Ridge
+
+from stampseg.data.pose import LEAST_GAIN, PENALTY, Pose, mirrors, pose, turns
+
+
+def cells(seed: int, dims: int, *, mirrored: bool | None = False) -> np.ndarray:
+    """Bright and dark where all have it, and noise; mirrored or not at random if `mirrored` is None."""
+    rng, shape = np.random.default_rng(seed), ({2: 12, 3: 6}[dims],) * dims
+    image = gaussian_filter(np.random.default_rng(1).normal(size=shape), 1.2)
+    image = image / image.std()
+    if mirrored or (mirrored is None and rng.integers(2)):
+        image = image[:, ::-1]
+    return (image + rng.normal(0, 0.5, shape))[None]
+
+
+def known(dims: int, *, mirrored: bool | None = False, count: int = 8) -> Pose:
+    return pose([cells(seed, dims, mirrored=mirrored) for seed in range(count)], [*map(str, range(count))])
+
+
+@pytest.mark.parametrize(("dims", "ways"), [(2, 4), (3, 24)])
+def test_every_mirror_image_comes_once_and_none_is_a_turn(dims: int, ways: int) -> None:
+    image = np.arange(5.0**dims).reshape(1, *(5,) * dims)
+    found = {one.tobytes() for one in mirrors(image)}
+    assert len(found) == ways and image[:, ::-1].tobytes() in found
+    assert not found & {image.tobytes(), *(one.tobytes() for one in turns(image))}
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_template_is_the_ridge_of_scikit_learn(dims: int) -> None:
+    """With two scans of the last person, who weigh as one of the others."""
+    scans = [cells(seed, dims) for seed in range(5)]
+    found = pose(scans, ["a", "b", "c", "d", "d"])
+    rows, targets, weights = [], [], []
+    for scan, of_person in zip(scans, (1, 1, 1, 0.5, 0.5), strict=True):
+        for kind, views in enumerate(([scan], [*turns(scan)], [*mirrors(scan)])):
+            for view in views:
+                ranks = rankdata(view)
+                rows.append((ranks - ranks.mean()) / ranks.std())
+                targets.append(float(kind == 0))
+                weights.append(of_person / len(views))
+    oracle = Ridge(alpha=PENALTY * sum(weights)).fit(rows, targets, sample_weight=weights)
+    np.testing.assert_allclose(found.template, oracle.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_scans_that_lie_otherwise_are_told_and_others_are_not(dims: int) -> None:
+    usual = known(dims)
+    for seed in range(20, 26):
+        scan = cells(seed, dims)
+        assert usual.told(scan) is None
+        assert {usual.told(one) for one in turns(scan)} == {"turned"}
+        assert {usual.told(one) for one in mirrors(scan)} == {"mirrored"}
+
+
+def test_where_training_scans_are_of_both_sides_a_mirror_image_says_nothing() -> None:
+    usual = known(2, mirrored=None, count=16)
+    assert usual.mirrored > LEAST_GAIN
+    told = [usual.told(cells(seed, 2, mirrored=bool(seed % 2))) for seed in range(40, 60)]
+    assert told.count(None) >= 19
+    upside_down = [usual.told(np.rot90(cells(seed, 2), 2, axes=(1, 2))) for seed in range(40, 60)]
+    assert None not in upside_down
+
+
+def test_one_person_who_lies_otherwise_hides_no_other() -> None:
+    scans = [cells(seed, 2) for seed in range(9)]
+    scans[4] = np.rot90(scans[4], axes=(1, 2))
+    usual = pose(scans, [*"abcdefghi"])
+    assert usual.told(cells(30, 2)) is None
+    assert usual.told(np.rot90(cells(30, 2), axes=(1, 2))) == "turned"
+
+
+def test_scans_without_any_order_are_never_told() -> None:
+    rng = np.random.default_rng(5)
+    usual = pose([rng.normal(size=(1, 12, 12)) for _ in range(12)], [*map(str, range(12))])
+    told = [usual.told(rng.normal(size=(1, 12, 12))) for _ in range(40)]
+    assert told.count(None) >= 36
+
+
+def test_a_pose_is_read_back_as_it_was() -> None:
+    usual = known(3)
+    again = Pose.model_validate_json(usual.model_dump_json())
+    assert again == usual and again.told(cells(31, 3)) is None
