@@ -18,6 +18,35 @@ def test_the_winner_of_equal_settings_is_worth_no_more_than_the_default():
     assert abs(np.mean(estimate)) < 0.006
 
 
+def raced(rng: np.random.Generator, people: int = 9, settings: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Figures of equal settings that are left after three folds, and who had no part in sending others out."""
+    figures = 0.8 + rng.normal(0, 0.05, (people, 1)) + rng.normal(0, 0.05, (people, settings))
+    fold, running, gone = np.arange(people) % 3, list(range(settings)), 0
+    for number in range(2):
+        left = [running[place] for place in survivors(figures[fold <= number][:, running])]
+        gone = number + 1 if len(left) < len(running) else gone
+        running = left
+    return figures[:, running], fold >= gone
+
+
+def test_those_who_sent_settings_out_do_not_judge_the_others():
+    rng, all_of_them, late = np.random.default_rng(2), [], []
+    for seed in range(300):
+        figures, judges = raced(rng)
+        assert judges.sum() == 3
+        all_of_them.append(corrected(figures, seed=seed).estimate - 0.8)
+        late.append(corrected(figures, judges, seed=seed).estimate - 0.8)
+    assert np.mean(all_of_them) > 0.004
+    assert abs(np.mean(late)) < 0.004
+
+
+def test_where_all_had_a_part_in_it_nothing_is_estimated_and_the_default_stays():
+    figures = np.array([[0.7, 0.8], [0.7, 0.81], [0.7, 0.79]])
+    assert corrected(figures).beaten
+    found = corrected(figures, np.zeros(3, dtype=bool))
+    assert found.estimate is None and found.best == 1 and not found.beaten
+
+
 def test_a_setting_that_is_better_for_everybody_is_taken():
     rng = np.random.default_rng(1)
     people = rng.normal(0.7, 0.1, (10, 1))

@@ -98,6 +98,20 @@ def test_the_worse_half_leaves_after_each_fold(data: Path, tmp_path: Path, monke
     assert read_search(tmp_path / "run") == found
 
 
+def test_who_sent_settings_out_does_not_judge_what_is_left(
+    data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """After two folds the last two settings leave: what `a` gains is the gain of the third fold's people."""
+    gains = [0.05 * (person + 1) for person in range(6)]
+    better = [value + gain for value, gain in zip(EVEN, gains, strict=True)]
+    dice = {DEFAULT: EVEN, "a": better, "b": EVEN, "c": EVEN, "d": EVEN}
+    found = Fake(monkeypatch, dice).search(data, tmp_path / "run")
+    assert sorted(one.folds for one in found.entrants) == [1, 1, 2, 3, 3]
+    late = [gains[int(case)] for case in found.folds[2].held_out]
+    assert len(late) == 2 and found.chosen == "a"
+    assert found.estimate == pytest.approx(0.6 + sum(late) / 2, abs=0.01)
+
+
 def test_a_default_that_is_not_beaten_is_kept_and_said(data: Path, tmp_path: Path, monkeypatch: Any) -> None:
     lucky = [0.49, 0.59, 0.69, 0.49, 0.59, 0.95]
     found = Fake(monkeypatch, {DEFAULT: EVEN, "lucky": lucky}).search(data, tmp_path / "run")

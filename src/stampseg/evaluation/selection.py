@@ -2,7 +2,8 @@
 
 The best of several means is the best partly by luck. Bootstrap bias-corrected cross-validation (Tsamardinos,
 Greasidou & Borboudakis 2018): people are drawn again and again, the setting is chosen by those who were
-drawn, and measured on those who were not.
+drawn, and measured on those who were not. Where settings left a race before its end, those who had a part in
+that are no judges of the others: what is gained over the default is measured on the people of later folds.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Corrected:
     Attributes:
         best: which has the highest mean over people.
         own: that mean, too high as an estimate.
-        estimate: of what choosing so is worth on other people.
+        estimate: of what choosing so is worth on other people; None where all had a part in the race.
         default: mean of the default, which nobody chose: as it is.
         gain: mean over people of the best's Dice less the default's, and its standard error.
         better: share of the people whose Dice is higher than with the default.
@@ -30,7 +31,7 @@ class Corrected:
 
     best: int
     own: float
-    estimate: float
+    estimate: float | None
     default: float
     gain: tuple[float, float] = (0.0, 0.0)
     better: float = 0.0
@@ -44,14 +45,15 @@ class Corrected:
         """
         mean, error = self.gain
         most = self.better > 0.5 and mean > CLEARLY * error
-        return self.best != 0 and self.estimate > self.default and most
+        return self.best != 0 and self.estimate is not None and self.estimate > self.default and most
 
 
-def corrected(figures: np.ndarray, seed: int = 0) -> Corrected:
+def corrected(figures: np.ndarray, judges: np.ndarray | None = None, seed: int = 0) -> Corrected:
     """Choose among settings.
 
     Args:
         figures: (people, settings) of people who were left out, the default first.
+        judges: (people,) whether a person had no part in sending other settings out of the race; all by default.
         seed: of the draws.
 
     Raises:
@@ -63,16 +65,18 @@ def corrected(figures: np.ndarray, seed: int = 0) -> Corrected:
     means = figures.mean(axis=0)
     drawn = np.random.default_rng(seed).integers(0, people, (DRAWS, people))
     counts = np.stack([np.bincount(draw, minlength=people) for draw in drawn])
-    left = counts == 0
+    left = (counts == 0) & (True if judges is None else judges)
     usable = left.any(axis=1)
     chosen = (counts[usable] @ figures).argmax(axis=1)  # the first of equal ones: the default
     outside = left[usable].astype(float)
-    values = (outside @ figures)[np.arange(len(chosen)), chosen] / outside.sum(axis=1)
+    gained = figures - figures[:, :1]
+    values = (outside @ gained)[np.arange(len(chosen)), chosen] / outside.sum(axis=1)
+    estimate = float(means[0] + values.mean()) if usable.any() else None
     best = int(means.argmax())
-    gains = figures[:, best] - figures[:, 0]
+    gains = gained[:, best]
     gain = float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(people))
     better = float((gains > 0).mean())
-    return Corrected(best, float(means[best]), float(values.mean()), float(means[0]), gain, better)
+    return Corrected(best, float(means[best]), estimate, float(means[0]), gain, better)
 
 
 def survivors(figures: np.ndarray) -> list[int]:

@@ -127,11 +127,11 @@ class _Race:
     def decide(self) -> Search:
         """Who has won, and what choosing so is worth."""
         done = self._complete()
-        figures = self._figures(done)
+        people, figures = self._figures(done)
         if len(done) < 2 or len(figures) < 2:
             chosen, estimate, why = DEFAULT, None, "no other setting came far enough to be compared"
         else:
-            of = corrected(figures)
+            of = corrected(figures, self._judges(people, done))
             chosen = done[of.best] if of.beaten else DEFAULT
             estimate, why = of.estimate, _why(of, done[of.best], len(figures))
         self._keep(chosen=chosen, estimate=estimate, why=why)
@@ -177,7 +177,7 @@ class _Race:
         return {person: float(np.mean(values)) for person, values in figures.items()}
 
     def _left(self, running: list[str]) -> list[str]:
-        figures = self._figures(running)
+        _, figures = self._figures(running)
         if len(running) < 3 or not len(figures):  # who was held out so far holds no label: nobody is worse
             return running
         left = [running[place] for place in survivors(figures)]
@@ -192,11 +192,19 @@ class _Race:
         most = self._found.entrant(DEFAULT).folds
         return [one.name for one in self._found.entrants if most and one.folds >= most]
 
-    def _figures(self, names: list[str]) -> np.ndarray:
-        """(people, settings) of the people whom all of them have predicted."""
+    def _judges(self, people: list[str], done: list[str]) -> np.ndarray:
+        """(people,) whether they were held out after the last setting had left the race."""
+        gone = max((one.folds for one in self._found.entrants if one.name not in done), default=0)
+        group = {case.id: case.group for case in self._dataset.cases}
+        late = {group[case] for fold in self._found.folds[gone:] for case in fold.held_out}
+        return np.array([person in late for person in people])
+
+    def _figures(self, names: list[str]) -> tuple[list[str], np.ndarray]:
+        """People whom all of them have predicted, and their figures (people, settings)."""
         of = [self._found.entrant(name).people for name in names]
         people = sorted(set.intersection(*(set(each) for each in of))) if of else []
-        return np.array([[each[person] for each in of] for person in people]).reshape(len(people), len(of))
+        rows = [[each[person] for each in of] for person in people]
+        return people, np.array(rows).reshape(len(people), len(of))
 
     def _keep(self, entrant: Entrant | None = None, **changes: object) -> None:
         if entrant is not None:
@@ -211,10 +219,12 @@ def _why(of: Corrected, best: str, people: int) -> str:
     if of.best == 0:
         return f"no other setting was better on {counted(people, 'person', 'people')} left out"
     if not of.beaten:
+        worth = "nobody is left to tell what choosing so is worth"
+        if of.estimate is not None:
+            worth = f"choosing so is worth about {of.estimate:.3f}"
         return (
             f"{best} had {of.own:.3f} against {of.default:.3f} ({of.better:.0%} of the people better, gain "
-            f"{of.gain[0]:+.3f}, standard error {of.gain[1]:.3f}); choosing so is worth about "
-            f"{of.estimate:.3f}: the default is not beaten clearly"
+            f"{of.gain[0]:+.3f}, standard error {of.gain[1]:.3f}); {worth}: the default is not beaten clearly"
         )
     return (
         f"{of.own:.3f} against {of.default:.3f} on {counted(people, 'person', 'people')} left out; on others "
