@@ -19,7 +19,7 @@ def test_the_winner_of_equal_settings_is_worth_no_more_than_the_default():
 
 
 def raced(rng: np.random.Generator, people: int = 9, settings: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    """Figures of equal settings that are left after three folds, and who had no part in sending others out."""
+    """Figures of equal settings left after three folds, and who had no part in sending others out."""
     figures = 0.8 + rng.normal(0, 0.05, (people, 1)) + rng.normal(0, 0.05, (people, settings))
     fold, running, gone = np.arange(people) % 3, list(range(settings)), 0
     for number in range(2):

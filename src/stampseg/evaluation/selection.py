@@ -53,7 +53,7 @@ def corrected(figures: np.ndarray, judges: np.ndarray | None = None, seed: int =
 
     Args:
         figures: (people, settings) of people who were left out, the default first.
-        judges: (people,) whether a person had no part in sending other settings out of the race; all by default.
+        judges: (people,) whether a person had no part in sending settings out of the race; all by default.
         seed: of the draws.
 
     Raises:
