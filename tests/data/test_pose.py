@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 from sklearn.linear_model import Ridge
 
-from stampseg.data.pose import LEAST_GAIN, PENALTY, Pose, mirrors, pose, turns
+from stampseg.data.pose import LEAST_GAIN, MOST_PEOPLE, MOST_SCANS, PENALTY, Pose, mirrors, pose, turns
 
 
 def cells(seed: int, dims: int, *, mirrored: bool | None = False) -> np.ndarray:
@@ -88,3 +88,15 @@ def test_a_pose_is_read_back_as_it_was() -> None:
     usual = known(3)
     again = Pose.model_validate_json(usual.model_dump_json())
     assert again == usual and again.told(cells(31, 3)) is None
+
+
+def test_of_very_many_some_are_learnt_from_that_lie_evenly_among_them() -> None:
+    rng = np.random.default_rng(3)
+    scans = [rng.normal(size=(1, 4, 4)) for _ in range(3 * MOST_PEOPLE)]
+    names = [f"{n:04}" for n in range(len(scans))]
+    assert pose(scans, names) == pose(scans[::3], names[::3])
+    assert pose(scans, names) != pose(scans[1::3], names[1::3])
+    of_few = [names[n % 4] for n in range(len(scans))]  # 150 scans of each, of whom 100 are learnt from
+    chosen = [4 * (n * 150 // 100) + person for person in range(4) for n in range(100)]
+    assert len(scans) == 600 and MOST_SCANS == 400
+    assert pose(scans, of_few) == pose([scans[n] for n in chosen], [of_few[n] for n in chosen])

@@ -10,26 +10,26 @@ serves for all of them: a scan is turned as the template is. In the same way is 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, reduce
 from itertools import permutations, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.options import Options
 
 FACTORS = (1.35, 1.6)  # by which the middle of a scan is magnified
-SAME = (
-    6  # decimals: cells that differ by less are equal, else rounding would order what lies outside of a body
-)
+SAME = 6  # decimals: cells that differ by less are equal, else rounding would order what is outside of a body
 
 PENALTY = 1.0  # of the ridge, where the ranks of each cell have deviation 1
 GROUPS = 8  # of people, each of which is left out once
+MOST_PEOPLE, MOST_SCANS = 200, 400  # that are learnt from: more change little and take long
+NEARER = (1.25, 1.5, 1.8)  # by which scans are magnified to learn how near they are seen
+NEAR = 1.5  # the same, to tell whether a scan is farther
 # Chosen, like the penalty, on draws of the people of five sets, by scans that were changed and false alarms.
 LEAST_GAIN, LEAST_NEAR = 0.15, 0.65  # of sums that are learnt to be 0 and 1; less is chance
-ROOM, MORE_ROOM, ROOM_OF_ONE = 0.1, 0.2, 0.5  # beyond people who were left out; the last by their number
-NEARER = (1.25, 1.5, 1.8)  # by which scans are magnified to learn it
+ROOM, MORE_ROOM, ROOM_OF_ONE = 0.1, 0.25, 0.5  # beyond people who were left out; the last by their number
 USUAL = 0.9  # quantile of one person's scans
 ODD, FEW = 0.05, 5  # share of people who may lie otherwise themselves, of more than so many
 FAR = 0.35  # beyond what is learnt, that one of them is left out
@@ -133,6 +133,7 @@ class Pose(Options):
         mirrored: where it is mirrored.
         near: a template as well, of which the sum is the larger the nearer a scan is seen.
         enlarged: that sum at most.
+        reduced: that sum at least, where the middle of a scan is magnified.
     """
 
     template: tuple[float, ...]
@@ -140,21 +141,28 @@ class Pose(Options):
     mirrored: float
     near: tuple[float, ...]
     enlarged: float
+    reduced: float
 
     def told(self, cells: np.ndarray) -> str | None:
-        """`turned`, `mirrored` or `enlarged`, as a scan is and they are not; None of one that is like them.
+        """What a scan is and they are not: `turned`, `mirrored`, `enlarged`, `reduced`; None of others.
 
         Args:
             cells: of the scan, (C, n, n) or (C, n, n, n).
         """
         ranks = _ranks(cells)
-        beyond = {
+        laid = {
             "turned": _gain(ranks, self.template, turns) - self.turned,
             "mirrored": _gain(ranks, self.template, mirrors) - self.mirrored,
-            "enlarged": float(ranks.ravel() @ self.near) - self.enlarged,
         }
-        word = max(beyond, key=lambda name: beyond[name])
-        return word if beyond[word] > 0 else None
+        sizes = {
+            "enlarged": float(ranks.ravel() @ self.near) - self.enlarged,
+            "reduced": self.reduced - float(_ranks(magnified(cells, NEAR)).ravel() @ self.near),
+        }
+        for beyond in (laid, sizes):  # of one that lies otherwise its size cannot be told
+            word = max(beyond, key=beyond.__getitem__)
+            if beyond[word] > 0:
+                return word
+        return None
 
 
 def pose(cells: Sequence[np.ndarray], people: Sequence[str]) -> Pose:
@@ -164,25 +172,28 @@ def pose(cells: Sequence[np.ndarray], people: Sequence[str]) -> Pose:
         cells: of each scan, (C, n, n) or (C, n, n, n).
         people: whose it is; three or more. All weigh alike, however many scans they have.
     """
-    scans: dict[str, list[np.ndarray]] = {person: [] for person in sorted(set(people))}
-    for one, person in zip(cells, people, strict=True):
-        scans[person].append(one)
+    scans = _some(cells, people)
     lying, (turned, mirrored) = _learnt(
         scans,
         _lying,
         lambda cells, of: [_gain(_ranks(cells), of.weights, way) for way in (turns, mirrors)],
         LEAST_GAIN,
     )
-    near, (enlarged,) = _learnt(
-        scans, _near, lambda cells, of: [float(_ranks(cells).ravel() @ of.weights) + of.rest], LEAST_NEAR
+    near, sizes = _learnt(
+        scans,
+        _near,
+        lambda cells, of: [of.of(cells), 1 - of.of(magnified(cells, NEAR))],
+        LEAST_NEAR,
     )
+    enlarged, reduced = np.maximum(LEAST_NEAR, sizes + MORE_ROOM + ROOM_OF_ONE / len(scans))
     room = ROOM_OF_ONE / len(scans)
     return Pose(
         template=tuple(lying.weights.round(4).tolist()),
         turned=round(max(LEAST_GAIN, turned + ROOM + room), 4),
         mirrored=round(max(LEAST_GAIN, mirrored + MORE_ROOM + room), 4),
         near=tuple(near.weights.round(4).tolist()),
-        enlarged=round(max(LEAST_NEAR, enlarged + MORE_ROOM + room) - near.rest, 4),
+        enlarged=round(float(enlarged) - near.rest, 4),
+        reduced=round(1 - float(reduced) - near.rest, 4),
     )
 
 
@@ -191,6 +202,10 @@ class _Ridge(NamedTuple):
 
     weights: np.ndarray
     rest: float
+
+    def of(self, cells: np.ndarray) -> float:
+        """The target that is to be expected of a scan."""
+        return float(_ranks(cells).ravel() @ self.weights) + self.rest
 
 
 class _Views(NamedTuple):
@@ -217,6 +232,19 @@ def _near(cells: np.ndarray) -> _Views:
     return _Views(rows, 1 - np.eye(len(rows))[0], weights)
 
 
+def _some(cells: Sequence[np.ndarray], people: Sequence[str]) -> dict[str, list[np.ndarray]]:
+    """Some scans of some people, where there are very many: those that lie evenly among them."""
+    scans: dict[str, list[np.ndarray]] = {person: [] for person in sorted(set(people))}
+    for one, person in zip(cells, people, strict=True):
+        scans[person].append(one)
+    chosen = _evenly(list(scans), MOST_PEOPLE)
+    return {person: _evenly(scans[person], max(1, MOST_SCANS // len(chosen))) for person in chosen}
+
+
+def _evenly(values: list[Any], most: int) -> list[Any]:
+    return [values[n * len(values) // most] for n in range(most)] if len(values) > most else values
+
+
 def _learnt(
     scans: dict[str, list[np.ndarray]],
     views: Callable[[np.ndarray], _Views],
@@ -228,41 +256,42 @@ def _learnt(
     Among so many some may lie otherwise themselves, which nobody has told: of a share `ODD` nothing is asked,
     and those of them whose figures are far beyond `least` have no part in what is learnt.
     """
-    moments = {
-        person: np.mean([_moments(views(one)) for one in of_person], axis=0)
-        for person, of_person in scans.items()
-    }
-    found = _left_out(scans, moments, figures)
+    total, found = _left_out(scans, views, figures)
     spared = math.ceil(ODD * len(scans)) if len(scans) > FEW else 0
     ranked = sorted(found, key=lambda person: float(found[person].max()), reverse=True)
     odd = [person for person in ranked[:spared] if found[person].max() > least + FAR]
     if odd:
-        moments = {person: part for person, part in moments.items() if person not in odd}
-        found = _left_out(scans, moments, figures)
+        others = {person: of_person for person, of_person in scans.items() if person not in odd}
+        total, found = _left_out(others, views, figures)
     most = np.sort(list(found.values()), axis=0)[len(found) - 1 - (spared - len(odd))]
-    return _ridge(np.sum(list(moments.values()), axis=0)), most
+    return _ridge(total), most
 
 
 def _left_out(
     scans: dict[str, list[np.ndarray]],
-    moments: dict[str, np.ndarray],
+    views: Callable[[np.ndarray], _Views],
     figures: Callable[[np.ndarray, _Ridge], list[float]],
-) -> dict[str, np.ndarray]:
-    """The usual figures of each person's scans, by the ridge of the others."""
-    people, found = list(moments), {}
-    total = np.sum(list(moments.values()), axis=0)
-    for group in (people[number::GROUPS] for number in range(min(GROUPS, len(people)))):
-        others = _ridge(total - np.sum([moments[person] for person in group], axis=0))
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The moments of all people, and the usual figures of each one's scans by the ridge of the others."""
+    people, found = list(scans), {}
+    groups = [people[number::GROUPS] for number in range(min(GROUPS, len(people)))]
+    parts = [reduce(np.add, (_moments(map(views, scans[person])) for person in group)) for group in groups]
+    total = np.sum(parts, axis=0)
+    for group, part in zip(groups, parts, strict=True):
+        others = _ridge(total - part)
         for person in group:
             each = [figures(one, others) for one in scans[person]]
             found[person] = np.quantile(each, USUAL, axis=0)
-    return found
+    return total, found
 
 
-def _moments(views: _Views) -> np.ndarray:
-    """Sums of products of (1, target, ranks)."""
-    rows = np.column_stack([np.ones(len(views.targets)), views.targets, views.ranks])
-    return np.asarray((rows.T * views.weights) @ rows)
+def _moments(views: Iterable[_Views]) -> np.ndarray:
+    """Mean over one person's scans of the sums of products of (1, target, ranks)."""
+    found, count = np.zeros(()), 0
+    for one in views:
+        rows = np.column_stack([np.ones(len(one.targets)), one.targets, one.ranks])
+        found, count = found + (rows.T * one.weights) @ rows, count + 1
+    return found / count
 
 
 def _ridge(moments: np.ndarray) -> _Ridge:

@@ -2,6 +2,7 @@
 // Cells are {values: channels x shape, shape}, three axes; of pictures the first has one cell.
 
 const FACTORS = [1.35, 1.6]; // by which the middle of a scan is magnified
+const NEAR = 1.5; // the same, to tell by what is learnt how near it is
 const SAME = 1e6; // cells that differ by less than one of so many parts of a deviation are equal
 
 // Of the ranks, on which a few cells of padding or metal count no more than others.
@@ -21,19 +22,26 @@ export function gains(cells, usual) {
   };
 }
 
-// "turned", "mirrored" or "enlarged", as a scan is and the training scans are not; undefined of one that is like them.
+// "turned", "mirrored", "enlarged" or "reduced", as a scan is and the training scans are not; undefined of one like them.
 export function told(cells, pose) {
   const mine = ranks(cells.values);
   const score = (values, template) => values.reduce((sum, value, i) => sum + value * template[i], 0);
   const gain = (ways) =>
     Math.max(...ways.map((values) => score(values, pose.template))) - score(mine, pose.template);
-  const beyond = {
+  const laid = {
     turned: gain(turns({ ...cells, values: mine })) - pose.turned,
     mirrored: gain(mirrors({ ...cells, values: mine })) - pose.mirrored,
-    enlarged: score(mine, pose.near) - pose.enlarged,
   };
-  const [word, most] = Object.entries(beyond).reduce((best, one) => (one[1] > best[1] ? one : best));
-  return most > 0 ? word : undefined;
+  const sizes = {
+    enlarged: score(mine, pose.near) - pose.enlarged,
+    reduced: pose.reduced - score(ranks(magnified(cells, NEAR)), pose.near),
+  };
+  for (const beyond of [laid, sizes]) {
+    // of one that lies otherwise its size cannot be told
+    const [word, most] = Object.entries(beyond).reduce((best, one) => (one[1] > best[1] ? one : best));
+    if (most > 0) return word;
+  }
+  return undefined;
 }
 
 function alike(one, other) {
