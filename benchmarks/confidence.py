@@ -49,10 +49,10 @@ from stampseg.data.likeness import look_of, remarks
 from stampseg.data.plan import Plan
 from stampseg.data.splits.split import draw_cases, read_splits
 from stampseg.evaluation.metrics import dice_score
+from stampseg.run.looks import MOST_LOOKS
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
 from stampseg.run.study.plan import RUN, STUDY_FILE, Cell, Study
-from stampseg.run.survey import MOST_LOOKS
 from stampseg.runtime.confidence import Confident
 from stampseg.runtime.model import OpenModel, open_scorer
 from stampseg.runtime.sliding import slide, walking_axis

@@ -30,9 +30,9 @@ from stampseg.data.io.volume import Volume
 from stampseg.data.likeness import look_of
 from stampseg.data.preprocess import find_orientation, orient, oriented_spacing
 from stampseg.data.splits.split import draw_cases
+from stampseg.run.looks import MOST_LOOKS
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
-from stampseg.run.survey import MOST_LOOKS
 
 FIRST_OF_FOLDS = (
     300  # draws of benchmarks/folds.py; below them those of default_runs.py, and below 100 of the study

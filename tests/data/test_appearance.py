@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, zoom
 
 from stampseg.data.appearance import CELLS, Appearance, Look, appearance, look, look_at, strange
-from stampseg.data.pose import correlation, magnified, turns
+from stampseg.data.cells import correlation, magnified, turns
 
 
 def scan(seed: int, shape: tuple[int, ...] = (36, 42)) -> np.ndarray:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
+from PIL import Image
 
 from stampseg.core import threads
 from stampseg.data.cases import Case, find_dataset
@@ -56,3 +57,16 @@ def test_several_threads_measure_what_one_does(
         monkeypatch.setattr(threads, "processors", lambda count=count: count)
         found.append(fingerprint(dataset.cases, table, ()))
     assert found[0] == found[1]
+
+
+def test_pictures_in_grey_and_in_colour_look_like_something_together(tmp_path: Path) -> None:
+    """Grey is repeated for the network, and so it is where scans are compared."""
+    folder = write_pictures(tmp_path, "abcdefg")
+    for name in "ceg":
+        grey = np.asarray(Image.open(folder / "images" / f"{name}.png"))
+        colour = np.stack([grey, grey // 2, grey // 3], axis=-1)
+        Image.fromarray(colour).save(folder / "images" / f"{name}.png")
+    dataset = find_dataset(folder)
+    found = fingerprint(dataset.cases, label_table(dataset.cases, {}), ())
+    assert found.in_channels == 3 and found.appearance is not None
+    assert len(found.appearance.cells) == 3 * 12 * 12 and found.appearance.people == 7

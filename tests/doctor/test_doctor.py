@@ -18,7 +18,7 @@ from stampseg.data.cases import match_group
 from stampseg.doctor.estimates import Estimate, judge
 from stampseg.doctor.finding import CODES, finding
 from stampseg.doctor.people import simplest, suggest_groups
-from tests.cli.command import call
+from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import disc, write_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +53,38 @@ def one(folder: Path, code: str, *options: object) -> dict[str, Any]:
     assert [each["code"] for each in found] == [code], found
     assert found[0]["severity"] == severity
     return found[0]
+
+
+def lying(made: Made) -> Made:
+    """With something bright in one corner, as all of them have it."""
+    image, mask, affine = made
+    image = image.copy()
+    image[:6, :7, :3] += 900
+    image[:3, 12:, :] += 400
+    return image, mask, affine
+
+
+def test_scans_that_lie_otherwise_than_the_others(tmp_path: Path) -> None:
+    def turned(made: Made) -> Made:
+        image, mask, affine = lying(made)
+        return image[::-1, ::-1].copy(), mask[::-1, ::-1].copy(), affine
+
+    def mirrored(made: Made) -> Made:
+        image, mask, affine = lying(made)
+        return image[::-1].copy(), mask[::-1].copy(), affine
+
+    names = {chr(ord("a") + n): lying for n in range(12)}
+    assert findings(dataset(tmp_path / "alike", 12, **names)) == []
+    folder = dataset(tmp_path / "odd", 12, **{**names, "c": turned, "h": mirrored})
+    found = one(folder, "pose")
+    first, second = (str(folder / "images" / f"{name}.nii.gz") for name in "ch")
+    assert found["found"] == (
+        f"1 image looks turned and 1 image looks mirrored against those of other people (first {first})"
+    )
+    assert found["fix"].startswith("look at them: what was stored so by mistake is better put right")
+    assert found["files"] == [first, second]
+    said = call("train", folder, "-o", tmp_path / "run", *QUICK, *FINDING, "--validation", "none").output
+    assert "1 image looks turned and 1 image looks mirrored" in " ".join(said.split())
 
 
 def test_clean_data_have_no_findings(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from itertools import pairwise
 import numpy as np
 
 from ..core.options import Options
-from .pose import Gains, Pose, correlation, gains, pose
+from .cells import correlation
+from .gains import Gains, gains
+from .pose import Pose, pose
 
 CELLS = {2: 12, 3: 6}  # per axis of the small picture or volume that scans are compared by
 SAMPLES = 2_000_000  # voxels that neighbours are compared at

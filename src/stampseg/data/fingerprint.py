@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -166,9 +166,10 @@ def fingerprint(
     due = _due(facts) if coarser else []
     rows = in_threads(lambda number: _ceilings(cases[number], table, coarser), due, threads)
     measured = dict(zip(due, rows, strict=True))
-    if looks is not None:
-        looks.update((case, fact.look) for case, fact in zip(cases, facts, strict=True))
     in_channels, warnings = _common_channels(facts)
+    seen = [replace(fact.look, cells=_same_channels(fact.look.cells, in_channels)) for fact in facts]
+    if looks is not None:
+        looks.update(zip(cases, seen, strict=True))
     # One name for the three colours of a picture is enough.
     enough = in_channels if len(channel_names) != 1 or not pictures else 1
     if channel_names and len(channel_names) != enough:
@@ -195,7 +196,7 @@ def fingerprint(
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(list(measured.values())),
         percentiles=tuple(fact.percentiles for fact in facts),
-        appearance=appearance([fact.look for fact in facts], [case.group for case in cases]),
+        appearance=appearance(seen, [case.group for case in cases]),
         contents=tuple(fact.content for fact in facts),
         labelled_outside=tuple(fact.outside for fact in facts),
         warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.notes)),
@@ -362,7 +363,7 @@ def _common_channels(facts: Sequence[_Facts]) -> tuple[int, tuple[str, ...]]:
 
 
 def _same_channels(sample: np.ndarray, channels: int) -> np.ndarray:
-    """(C, n) -> (channels, n): grey repeated, or one channel of colours that are grey."""
+    """(C, ...) -> (channels, ...): grey repeated, or one channel of colours that are grey."""
     return sample if len(sample) == channels else np.repeat(sample[:1], channels, axis=0)
 
 

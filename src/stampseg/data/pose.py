@@ -1,26 +1,22 @@
-"""Whether a scan would be more like the training scans if it were turned, mirrored or magnified.
+"""How training scans lie and how near they are seen, and what lies or is seen otherwise.
 
-One likeness alone says little where scans of one kind differ much: what counts is how much more alike a scan
-becomes, against how much more alike the training scans become themselves. For how a scan is laid down the
-likeness is learnt: what tells training scans as they are from the same scans turned and mirrored, by ridge
-regression (Hoerl and Kennard, Technometrics 1970). Every way to lie weighs alike in it, so that one template
-serves for all of them: a scan is turned as the template is. In the same way is learnt how near they are seen.
+It is learnt by ridge regression (Hoerl and Kennard, Technometrics 1970): what tells training scans as they
+are from the same scans turned and mirrored, and from the same scans magnified. Every way to lie weighs alike
+in it, so that one template serves for all of them: a scan is turned as the template is. How far a scan may go
+is learnt from people who were left out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache, reduce
-from itertools import permutations, product
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.options import Options
-
-FACTORS = (1.35, 1.6)  # by which the middle of a scan is magnified
-SAME = 6  # decimals: cells that differ by less are equal, else rounding would order what is outside of a body
+from .cells import magnified, mirrors, ranks_of, turns
 
 PENALTY = 1.0  # of the ridge, where the ranks of each cell have deviation 1
 GROUPS = 8  # of people, each of which is left out once
@@ -31,96 +27,10 @@ NEAR = 1.5  # the same, to tell whether a scan is farther
 LEAST_GAIN, LEAST_NEAR = 0.15, 0.65  # of sums that are learnt to be 0 and 1; less is chance
 ROOM, MORE_ROOM, ROOM_OF_ONE = 0.1, 0.25, 0.5  # beyond people who were left out; the last by their number
 USUAL = 0.9  # quantile of one person's scans
+LEARNT = (0.0, -LEAST_GAIN)  # gained by most people when turned and mirrored, if how they lie is known
 ODD, FEW = 0.05, 5  # share of people who may lie otherwise themselves, of more than so many
 FAR = 0.35  # beyond what is learnt, that one of them is left out
-
-
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the ranks, on which a few cells of padding or metal count no more than others."""
-    return float((_ranks(one) * _ranks(other)).mean())
-
-
-class Gains(NamedTuple):
-    """By how much more alike a scan becomes; negative where it is best as it is.
-
-    Attributes:
-        turned: when it is turned by quarters, as it turns out best.
-        enlarged: when it is compared with the middle of the usual one, magnified.
-        reduced: when its own middle is magnified.
-    """
-
-    turned: float
-    enlarged: float
-    reduced: float
-
-
-def gains(cells: np.ndarray, usual: np.ndarray) -> Gains:
-    """For cells (C, n, n) or (C, n, n, n) of both."""
-    mine, theirs = _ranks(cells), _ranks(usual)
-    as_it_is = float((mine * theirs).mean())
-    return Gains(
-        max(float((turned * theirs).mean()) for turned in turns(mine)) - as_it_is,
-        max(float((mine * _ranks(magnified(usual, factor))).mean()) for factor in FACTORS) - as_it_is,
-        max(float((_ranks(magnified(cells, factor)) * theirs).mean()) for factor in FACTORS) - as_it_is,
-    )
-
-
-def turns(cells: np.ndarray) -> Iterator[np.ndarray]:
-    """All other ways to lay it down by quarter turns: 3 in 2D, 23 in 3D; none is a mirror image."""
-    return _laid(cells, _rotations(cells.ndim - 1))
-
-
-def mirrors(cells: np.ndarray) -> Iterator[np.ndarray]:
-    """Its mirror image, laid down in every way: 4 in 2D, 24 in 3D."""
-    return _laid(cells, _reflections(cells.ndim - 1))
-
-
-Way = tuple[tuple[int, ...], tuple[int, ...]]  # order and signs of the axes
-
-
-def _laid(cells: np.ndarray, ways: tuple[Way, ...]) -> Iterator[np.ndarray]:
-    for order, signs in ways:
-        laid = cells.transpose(0, *(axis + 1 for axis in order))
-        yield laid[(slice(None), *(slice(None, None, sign) for sign in signs))]
-
-
-def _ways(dims: int, determinant: int) -> tuple[Way, ...]:
-    return tuple(
-        (order, signs)
-        for order in permutations(range(dims))
-        for signs in product((1, -1), repeat=dims)
-        if round(np.linalg.det(np.eye(dims)[list(order)] * signs)) == determinant
-    )
-
-
-@cache
-def _rotations(dims: int) -> tuple[Way, ...]:
-    """All but the one that leaves all as it is."""
-    return tuple(way for way in _ways(dims, 1) if way != (tuple(range(dims)), (1,) * dims))
-
-
-@cache
-def _reflections(dims: int) -> tuple[Way, ...]:
-    return _ways(dims, -1)
-
-
-def magnified(cells: np.ndarray, factor: float) -> np.ndarray:
-    """Its middle in as many cells, linearly between them."""
-    count = cells.shape[1]
-    middle, places = (count - 1) / 2, np.arange(count)
-    wanted = middle + (places - middle) / factor
-    weights = np.maximum(0, 1 - abs(wanted[:, None] - places))
-    for axis in range(1, cells.ndim):
-        cells = np.moveaxis(np.tensordot(weights, cells, (1, axis)), 0, axis)
-    return cells
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """With mean 0 and deviation 1, or all 0; equal values share the mean of their ranks."""
-    _, places, counts = np.unique(values.round(SAME), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places].reshape(values.shape)
-    spread = ranks.std()
-    return (ranks - ranks.mean()) / (spread if spread > 0 else 1.0)
+CLEAR = 0.45  # gained by a scan among the training scans that is worth a word
 
 
 class Pose(Options):
@@ -129,16 +39,17 @@ class Pose(Options):
     Attributes:
         template: flat; the sum of its products with the ranks of a scan's cells is the larger the more that
             scan lies like them.
-        turned: by how much that sum may grow where a scan is turned by quarters.
-        mirrored: where it is mirrored.
+        turned: by how much that sum may grow where a scan is turned by quarters; None where they do not
+            lie in one way, or nothing in them tells it.
+        mirrored: the same where it is mirrored; None where both sides are alike, or of both are some.
         near: a template as well, of which the sum is the larger the nearer a scan is seen.
         enlarged: that sum at most.
         reduced: that sum at least, where the middle of a scan is magnified.
     """
 
     template: tuple[float, ...]
-    turned: float
-    mirrored: float
+    turned: float | None
+    mirrored: float | None
     near: tuple[float, ...]
     enlarged: float
     reduced: float
@@ -149,18 +60,16 @@ class Pose(Options):
         Args:
             cells: of the scan, (C, n, n) or (C, n, n, n).
         """
-        ranks = _ranks(cells)
-        laid = {
-            "turned": _gain(ranks, self.template, turns) - self.turned,
-            "mirrored": _gain(ranks, self.template, mirrors) - self.mirrored,
-        }
+        ranks = ranks_of(cells)
+        ways = (("turned", turns, self.turned), ("mirrored", mirrors, self.mirrored))
+        laid = {word: _gain(ranks, self.template, way) - most for word, way, most in ways if most is not None}
         sizes = {
             "enlarged": float(ranks.ravel() @ self.near) - self.enlarged,
-            "reduced": self.reduced - float(_ranks(magnified(cells, NEAR)).ravel() @ self.near),
+            "reduced": self.reduced - float(ranks_of(magnified(cells, NEAR)).ravel() @ self.near),
         }
         for beyond in (laid, sizes):  # of one that lies otherwise its size cannot be told
-            word = max(beyond, key=beyond.__getitem__)
-            if beyond[word] > 0:
+            word = max(beyond, key=beyond.__getitem__, default="")
+            if word and beyond[word] > 0:
                 return word
         return None
 
@@ -173,28 +82,52 @@ def pose(cells: Sequence[np.ndarray], people: Sequence[str]) -> Pose:
         people: whose it is; three or more. All weigh alike, however many scans they have.
     """
     scans = _some(cells, people)
-    lying, (turned, mirrored) = _learnt(
-        scans,
-        _lying,
-        lambda cells, of: [_gain(_ranks(cells), of.weights, way) for way in (turns, mirrors)],
-        LEAST_GAIN,
-    )
-    near, sizes = _learnt(
+    lying, most, middle = _learnt(scans, _lying, _gains_of, LEAST_GAIN)
+    near, sizes, _ = _learnt(
         scans,
         _near,
         lambda cells, of: [of.of(cells), 1 - of.of(magnified(cells, NEAR))],
         LEAST_NEAR,
     )
-    enlarged, reduced = np.maximum(LEAST_NEAR, sizes + MORE_ROOM + ROOM_OF_ONE / len(scans))
     room = ROOM_OF_ONE / len(scans)
+    gained = np.maximum(LEAST_GAIN, most + np.array([ROOM, MORE_ROOM]) + room).round(4).tolist()
+    turned, mirrored = (one if clear else None for one, clear in zip(gained, middle < LEARNT, strict=True))
+    enlarged, reduced = np.maximum(LEAST_NEAR, sizes + MORE_ROOM + room)
     return Pose(
         template=tuple(lying.weights.round(4).tolist()),
-        turned=round(max(LEAST_GAIN, turned + ROOM + room), 4),
-        mirrored=round(max(LEAST_GAIN, mirrored + MORE_ROOM + room), 4),
+        turned=turned,
+        mirrored=mirrored,
         near=tuple(near.weights.round(4).tolist()),
         enlarged=round(float(enlarged) - near.rest, 4),
         reduced=round(1 - float(reduced) - near.rest, 4),
     )
+
+
+def laid_otherwise(cells: Sequence[np.ndarray], people: Sequence[str]) -> dict[int, str]:
+    """Which scans lie otherwise than those of other people do: their places, and `turned` or `mirrored`.
+
+    Empty where there are few people, or so many such scans that none of them is unusual.
+
+    Args:
+        cells, people: as `pose`.
+    """
+    places = _some([np.array(place) for place in range(len(cells))], people)
+    if len(places) <= FEW:
+        return {}
+    scans = {person: [cells[int(place)] for place in of_person] for person, of_person in places.items()}
+    _, found = _left_out(scans, _lying, _gains_of)
+    clear = np.median(np.concatenate(list(found.values())), axis=0) < -LEAST_GAIN
+    least, told = CLEAR + ROOM_OF_ONE / len(scans), {}
+    for person, of_person in places.items():
+        for place, gained in zip(of_person, np.where(clear, found[person], -np.inf), strict=True):
+            if gained.max() > least:
+                told[int(place)] = ("turned", "mirrored")[int(gained.argmax())]
+    return told if len(told) <= sum(map(len, scans.values())) / 4 else {}
+
+
+def _gains_of(cells: np.ndarray, of: _Ridge) -> list[float]:
+    """Turned, and mirrored."""
+    return [_gain(ranks_of(cells), of.weights, way) for way in (turns, mirrors)]
 
 
 class _Ridge(NamedTuple):
@@ -205,7 +138,7 @@ class _Ridge(NamedTuple):
 
     def of(self, cells: np.ndarray) -> float:
         """The target that is to be expected of a scan."""
-        return float(_ranks(cells).ravel() @ self.weights) + self.rest
+        return float(ranks_of(cells).ravel() @ self.weights) + self.rest
 
 
 class _Views(NamedTuple):
@@ -218,7 +151,7 @@ class _Views(NamedTuple):
 
 def _lying(cells: np.ndarray) -> _Views:
     """1 as it is, 0 turned and mirrored."""
-    ranks = _ranks(cells)
+    ranks = ranks_of(cells)
     laid = [list(ways(ranks)) for ways in (turns, mirrors)]
     rows = np.stack([one.ravel() for one in (ranks, *laid[0], *laid[1])])
     weights = np.concatenate([[1.0], *(np.full(len(ways), 1 / len(ways)) for ways in laid)])
@@ -227,7 +160,7 @@ def _lying(cells: np.ndarray) -> _Views:
 
 def _near(cells: np.ndarray) -> _Views:
     """0 as it is, 1 magnified."""
-    rows = np.stack([_ranks(one).ravel() for one in (cells, *(magnified(cells, by) for by in NEARER))])
+    rows = np.stack([ranks_of(one).ravel() for one in (cells, *(magnified(cells, by) for by in NEARER))])
     weights = np.concatenate([[1.0], np.full(len(NEARER), 1 / len(NEARER))])
     return _Views(rows, 1 - np.eye(len(rows))[0], weights)
 
@@ -250,21 +183,31 @@ def _learnt(
     views: Callable[[np.ndarray], _Views],
     figures: Callable[[np.ndarray, _Ridge], list[float]],
     least: float,
-) -> tuple[_Ridge, np.ndarray]:
-    """The ridge of all people, and the most of each figure among people who were left out of theirs.
+) -> tuple[_Ridge, np.ndarray, np.ndarray]:
+    """The ridge of all people, and the most and the median of each figure among people left out of theirs.
 
     Among so many some may lie otherwise themselves, which nobody has told: of a share `ODD` nothing is asked,
     and those of them whose figures are far beyond `least` have no part in what is learnt.
     """
-    total, found = _left_out(scans, views, figures)
+    total, found = _usual_left_out(scans, views, figures)
     spared = math.ceil(ODD * len(scans)) if len(scans) > FEW else 0
     ranked = sorted(found, key=lambda person: float(found[person].max()), reverse=True)
     odd = [person for person in ranked[:spared] if found[person].max() > least + FAR]
     if odd:
         others = {person: of_person for person, of_person in scans.items() if person not in odd}
-        total, found = _left_out(others, views, figures)
-    most = np.sort(list(found.values()), axis=0)[len(found) - 1 - (spared - len(odd))]
-    return _ridge(total), most
+        total, found = _usual_left_out(others, views, figures)
+    figured = np.sort(list(found.values()), axis=0)
+    return _ridge(total), figured[len(found) - 1 - (spared - len(odd))], np.median(figured, axis=0)
+
+
+def _usual_left_out(
+    scans: dict[str, list[np.ndarray]],
+    views: Callable[[np.ndarray], _Views],
+    figures: Callable[[np.ndarray, _Ridge], list[float]],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The moments of all people, and of each the figures that nine of ten scans do not pass."""
+    total, found = _left_out(scans, views, figures)
+    return total, {person: np.quantile(each, USUAL, axis=0) for person, each in found.items()}
 
 
 def _left_out(
@@ -272,7 +215,7 @@ def _left_out(
     views: Callable[[np.ndarray], _Views],
     figures: Callable[[np.ndarray, _Ridge], list[float]],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The moments of all people, and the usual figures of each one's scans by the ridge of the others."""
+    """The moments of all people, and the figures (scans, figures) of each by the ridge of the others."""
     people, found = list(scans), {}
     groups = [people[number::GROUPS] for number in range(min(GROUPS, len(people)))]
     parts = [reduce(np.add, (_moments(map(views, scans[person])) for person in group)) for group in groups]
@@ -280,8 +223,7 @@ def _left_out(
     for group, part in zip(groups, parts, strict=True):
         others = _ridge(total - part)
         for person in group:
-            each = [figures(one, others) for one in scans[person]]
-            found[person] = np.quantile(each, USUAL, axis=0)
+            found[person] = np.array([figures(one, others) for one in scans[person]])
     return total, found
 
 

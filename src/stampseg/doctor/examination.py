@@ -11,6 +11,7 @@ from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Dataset
 from ..data.mixups import exchanged
+from ..data.odd_poses import REMEDY as POSES_REMEDY
 from ..data.own_grids import REMEDY as GRIDS_REMEDY
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
@@ -115,6 +116,8 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
         findings += [finding("labels", text) for text in seen.table.warnings]
         if seen.own_grids is not None:
             findings.append(finding("grid", seen.own_grids.said, GRIDS_REMEDY, seen.own_grids.files))
+        if seen.odd_poses is not None:
+            findings.append(finding("pose", seen.odd_poses.said, POSES_REMEDY, seen.odd_poses.files))
         findings += find_rare(facts, seen.table, seen.split)
         findings += find_strangers(facts, seen.split.unlabelled)
         parameters, flops = _sizes(seen, config)

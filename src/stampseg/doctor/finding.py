@@ -35,6 +35,7 @@ CODES: dict[str, tuple[Severity, str]] = {
     "intensity": ("warning", "A CT's values are unlike the other cases'."),
     "spacing": ("warning", "A voxel is twice or half the size of the other cases'."),
     "size": ("warning", "An image covers three times more, or less, than the other cases'."),
+    "pose": ("warning", "Scans look turned or mirrored against those of other people."),
     "kinds": ("warning", "The cases fall apart into two kinds, by size or by where the middle value lies."),
     "stranger": ("warning", "Scans without labels are unlike those with labels."),
     "memory": ("warning", "Training would need more memory than is free."),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,28 +14,29 @@ from ..core.errors import ConfigError, DataError
 from ..core.level import Level
 from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
-from ..data.appearance import Look, appearance
+from ..data.appearance import Look
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.kept import kept_files
-from ..data.io.readers import check_storable, read_header
+from ..data.io.readers import check_storable
 from ..data.labels.label_table import LabelTable, count_values, describe, ignored_value, label_table
 from ..data.labels.organs import LabelFiles, first_of, read_label_files
 from ..data.labels.regions import ValueRegion, regions_of_classes
 from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
 from ..data.labels.values import Counted
-from ..data.likeness import look_of
 from ..data.mixups import telling_exchanged
+from ..data.odd_poses import OddPoses, odd_poses
 from ..data.own_grids import OwnGrids, own_grids
 from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.splits.aside import set_aside
 from ..data.splits.balance import Holds
 from ..data.splits.known import digests_in, trained_on
-from ..data.splits.split import Split, SplitCase, Splits, draw_cases, read_splits, split_cases
+from ..data.splits.split import Split, SplitCase, Splits, read_splits, split_cases
 from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
+from .looks import looks_of_all, with_looks_of_all
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,15 @@ class Survey:
     fingerprint: Fingerprint
     plan: Plan
     own_grids: OwnGrids | None = None
+    odd_poses: OddPoses | None = None
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about the labels, one line each."""
-        return [*self.table.warnings, *([] if self.own_grids is None else [str(self.own_grids)])]
+        """What is odd about the labels, and about how scans lie, one line each."""
+        return [
+            *self.table.warnings,
+            *(str(odd) for odd in (self.own_grids, self.odd_poses) if odd is not None),
+        ]
 
 
 @kept_files()
@@ -130,33 +133,13 @@ def _survey(
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
         split = with_unlabelled(split, dataset, config, seen)
-    seen = _with_looks_of_all(seen, looks, split)
+    looks = looks_of_all(seen, looks, split)
+    seen = with_looks_of_all(seen, looks, split)
     of_these_data = source is None or source.plan is None or bool(dataset.sides)
     if of_these_data and stored_plan is None and plan.scans is not None:
         scans = plan.scans.model_copy(update={"appearance": seen.appearance})
         plan = plan.model_copy(update={"scans": scans})
-    return Survey(dataset, table, split, seen, plan, own_grids((*read, *split.test)))
-
-
-def _with_looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> Fingerprint:
-    """The fingerprint with an appearance that scans without labels have their part in, some of each person.
-
-    Those that cannot be read are found out by whoever learns from them.
-    """
-    if not split.unlabelled:
-        return seen
-    shape, seen_voxels = next(iter(looks.values())).cells.shape, 0
-    looks = dict(looks)
-    for number, case in enumerate(draw_cases(split.unlabelled, min(MOST_LOOKS, len(split.unlabelled)), 0)):
-        if number >= LEAST_LOOKS and seen_voxels > LOOKED_AT:
-            break
-        with suppress(DataError):
-            seen_voxels += math.prod(read_header(case.images).shape)
-            found = look_of(case, seen.in_channels)
-            if found.cells.shape == shape and found.cells.any():  # else it shows nothing
-                looks[case] = found
-    of_all = appearance(list(looks.values()), [case.group for case in looks])
-    return seen.model_copy(update={"appearance": of_all or seen.appearance})
+    return Survey(dataset, table, split, seen, plan, own_grids((*read, *split.test)), odd_poses(looks))
 
 
 def _drawn(
@@ -215,10 +198,6 @@ def _of_no_region(table: LabelTable, chosen: ChosenLabels) -> list[str]:
         f"label {some(lone)} in no region of dataset.json: learnt as what is of none, and no mask will hold "
         "it; add it to a region, or to the background (0)"
     ]
-
-
-MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans without labels that are looked at
-LOOKED_AT = 300_000_000  # voxels of them, about
 
 
 def _known_to(source: Source | None) -> tuple[tuple[SplitCase, ...], tuple[SplitCase, ...]]:

@@ -28,17 +28,16 @@ export function told(cells, pose) {
   const score = (values, template) => values.reduce((sum, value, i) => sum + value * template[i], 0);
   const gain = (ways) =>
     Math.max(...ways.map((values) => score(values, pose.template))) - score(mine, pose.template);
-  const laid = {
-    turned: gain(turns({ ...cells, values: mine })) - pose.turned,
-    mirrored: gain(mirrors({ ...cells, values: mine })) - pose.mirrored,
-  };
+  const laid = {};
+  if (pose.turned !== null) laid.turned = gain(turns({ ...cells, values: mine })) - pose.turned;
+  if (pose.mirrored !== null) laid.mirrored = gain(mirrors({ ...cells, values: mine })) - pose.mirrored;
   const sizes = {
     enlarged: score(mine, pose.near) - pose.enlarged,
     reduced: pose.reduced - score(ranks(magnified(cells, NEAR)), pose.near),
   };
   for (const beyond of [laid, sizes]) {
     // of one that lies otherwise its size cannot be told
-    const [word, most] = Object.entries(beyond).reduce((best, one) => (one[1] > best[1] ? one : best));
+    const [word, most] = Object.entries(beyond).reduce((best, one) => (one[1] > best[1] ? one : best), ["", 0]);
     if (most > 0) return word;
   }
   return undefined;

@@ -1,0 +1,54 @@
+"""Scans that lie otherwise than those of all other people: turned or mirrored, by mistake or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.text import counted
+from .appearance import Look
+from .cases import Case
+from .pose import laid_otherwise
+
+REMEDY = (
+    "look at them: what was stored so by mistake is better put right, with its mask; what truly lies so is "
+    "learnt the worse the fewer there are of its kind"
+)
+
+
+@dataclass(frozen=True)
+class OddPoses:
+    """What is odd about how scans lie, naming the first, and the files of them all."""
+
+    said: str
+    files: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return f"{self.said}; {REMEDY}"
+
+
+def odd_poses(looks: Mapping[Case, Look]) -> OddPoses | None:
+    """Scans that look turned or mirrored against those of other people; None where none does.
+
+    Args:
+        looks: what each scan looks like, with labels or without.
+    """
+    cases = list(looks)
+    found = laid_otherwise([look.cells for look in looks.values()], [case.group for case in cases])
+    if not found:
+        return None
+    said = [
+        _said(word, [cases[place] for place in sorted(found) if found[place] == word])
+        for word in ("turned", "mirrored")
+        if word in found.values()
+    ]
+    files = tuple(cases[place].images[0] for place in sorted(found))
+    return OddPoses(f"{' and '.join(said)} against those of other people (first {files[0]})", files)
+
+
+def _said(word: str, cases: Sequence[Case]) -> str:
+    """`3 images of 1 person look turned`."""
+    people = len({case.group for case in cases})
+    whose = f" of {counted(people, 'person', 'people')}" if people < len(cases) else ""
+    return f"{counted(len(cases), 'image')}{whose} {'looks' if len(cases) == 1 else 'look'} {word}"

@@ -1,0 +1,45 @@
+"""What the scans of a run look like, those without labels too."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+from ..core.errors import DataError
+from ..data.appearance import Look, appearance
+from ..data.cases import Case
+from ..data.fingerprint import Fingerprint
+from ..data.io.readers import read_header
+from ..data.likeness import look_of
+from ..data.splits.split import Split, draw_cases
+
+MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans without labels that are looked at
+LOOKED_AT = 300_000_000  # voxels of them, about
+
+
+def looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> dict[Case, Look]:
+    """The looks of the scans with labels, and of some without, some of each person.
+
+    Those that cannot be read are found out by whoever learns from them.
+    """
+    if not split.unlabelled:
+        return looks
+    shape, seen_voxels = next(iter(looks.values())).cells.shape, 0
+    looks = dict(looks)
+    for number, case in enumerate(draw_cases(split.unlabelled, min(MOST_LOOKS, len(split.unlabelled)), 0)):
+        if number >= LEAST_LOOKS and seen_voxels > LOOKED_AT:
+            break
+        with suppress(DataError):
+            seen_voxels += math.prod(read_header(case.images).shape)
+            found = look_of(case, seen.in_channels)
+            if found.cells.shape == shape and found.cells.any():  # else it shows nothing
+                looks[case] = found
+    return looks
+
+
+def with_looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> Fingerprint:
+    """The fingerprint with an appearance that scans without labels have their part in."""
+    if not split.unlabelled:
+        return seen
+    of_all = appearance(list(looks.values()), [case.group for case in looks])
+    return seen.model_copy(update={"appearance": of_all or seen.appearance})
