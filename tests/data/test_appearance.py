@@ -83,7 +83,9 @@ def test_a_model_of_before_knows_the_likeness_alone() -> None:
     assert "(trained on 0." in found and "turned, or of something else?" in found
     newer = Appearance.model_validate(new.model_dump(exclude={"pose"}))
     (found,) = strange(look_at(np.rot90(scan(20), 2, axes=(1, 2)), (1, 1), 6), newer, floors=True)
-    assert found.startswith("looks turned, or is of something else: a likeness of -0.9")
+    assert found.startswith(
+        "looks turned against the training scans, or is of something else: a likeness of -0.9"
+    )
     assert found.endswith(" otherwise")
 
 
@@ -117,8 +119,16 @@ def test_a_scan_that_shows_less_or_more_is_told(radius: float, word: str) -> Non
     known = appearance([look_at(disc(seed, 13), (1, 1)) for seed in range(12)], [*"abcdefghijkl"])
     assert known is not None and known.people == 12
     said = [strange(look_at(disc(seed, radius), (1, 1)), known, floors=True)[:1] for seed in range(20, 24)]
-    assert all(words and words[0].startswith(f"looks {word}") for words in said)
+    assert all(words and words[0].startswith(f"looks {word} against") for words in said)
     assert not any(strange(look_at(disc(seed, 13), (1, 1)), known, floors=True) for seed in range(30, 34))
+
+
+@pytest.mark.parametrize(("radius", "word"), [(19, "enlarged"), (6, "reduced"), (13, None)])
+def test_of_many_people_it_is_learnt_how_near_scans_are_seen(radius: float, word: str | None) -> None:
+    known = appearance([look_at(disc(seed, 13), (1, 1)) for seed in range(40)], [*map(str, range(40))])
+    assert known is not None and known.pose is not None
+    told = {known.pose.told(look_at(disc(seed, radius), (1, 1)).cells) for seed in range(50, 60)}
+    assert told == {word}
 
 
 def test_the_more_people_are_known_the_less_room_there_is() -> None:

@@ -46,6 +46,13 @@ def middle(image: np.ndarray, share: float) -> np.ndarray:
     return np.stack([zoom(channel[inside], factors, order=1) for channel in image])
 
 
+def farther(image: np.ndarray, share: float) -> np.ndarray:
+    """The whole image on fewer voxels, with a ground around it."""
+    small = np.stack([zoom(channel, share, order=1) for channel in image])
+    sides = [((n - m) // 2, n - m - (n - m) // 2) for n, m in zip(image.shape, small.shape, strict=True)]
+    return np.pad(small, sides)
+
+
 CHANGES: Mapping[str, Change] = {
     "as it is": lambda image: image,
     "turned": lambda image: np.rot90(image, 1, axes=(1, 2)),
@@ -53,6 +60,7 @@ CHANGES: Mapping[str, Change] = {
     "mirrored": lambda image: image[:, ::-1],
     "offset": lambda image: image + 150,
     "zoomed in": lambda image: middle(image, 0.55),
+    "farther": lambda image: farther(image, 0.6),
     "smoothed": lambda image: np.stack([gaussian_filter(channel, 6) for channel in image]),
     "something else": lambda image: np.random.default_rng(3).normal(100, 30, image.shape),
     "one value": lambda image: np.full_like(image, 0.1),
@@ -134,7 +142,52 @@ def test_a_model_of_before_is_read_by_the_page_as_by_predict(tmp_path: Path) -> 
     }
     (said,) = in_node([case], tmp_path)
     assert said == remarks(volume, plan)
-    assert said[0].startswith("looks turned, or is of something else: a likeness of ")
+    assert said[0].startswith(
+        "looks turned against the training scans, or is of something else: a likeness of "
+    )
+
+
+@pytest.mark.parametrize("of", [{"turned": None}, {"mirrored": None}, {"turned": None, "mirrored": None}])
+def test_where_how_scans_lie_is_not_known_the_page_says_as_much_as_predict(
+    of: dict[str, None], tmp_path: Path
+) -> None:
+    plan, shape = known_plans()["picture"]
+    assert (
+        plan.scans is not None
+        and plan.scans.appearance is not None
+        and plan.scans.appearance.pose is not None
+    )
+    usual = plan.scans.appearance
+    usual = usual.model_copy(update={"pose": usual.pose.model_copy(update=of), "gains": None, "lowest": -1.0})
+    plan = plan.model_copy(update={"scans": plan.scans.model_copy(update={"appearance": usual})})
+    cases, expected = [], []
+    for change in ("turned", "mirrored", "farther"):
+        volume = as_volume(np.ascontiguousarray(CHANGES[change](scan(20, shape, 1)), np.float32))
+        files = as_files(volume, tmp_path / change)
+        cases.append({"job": "remarks", "plan": plan.model_dump(mode="json"), "volume": files})
+        expected.append(remarks(volume, plan))
+    assert in_node(cases, tmp_path) == expected
+    assert [bool(words and " mirrored " in words[0]) for words in expected][1] == ("mirrored" not in of)
+
+
+def test_of_many_channels_the_page_looks_at_as_many_as_predict(tmp_path: Path) -> None:
+    plan, shape = plan_of(in_channels=9), (14, 13, 12)
+    known = known_of([as_volume(scan(s, shape, 9)) for s in range(6)])
+    plan = plan.model_copy(update={"scans": known})
+    assert known.appearance is not None and known.appearance.pose is not None
+    assert len(known.appearance.pose.template) == 4 * 6**3
+    cases, expected = [], []
+    for change in ("as it is", "turned", "mirrored"):
+        volume = as_volume(np.ascontiguousarray(CHANGES[change](scan(20, shape, 9)), np.float32))
+        cases.append(
+            {
+                "job": "remarks",
+                "plan": plan.model_dump(mode="json"),
+                "volume": as_files(volume, tmp_path / change),
+            }
+        )
+        expected.append(remarks(volume, plan))
+    assert in_node(cases, tmp_path) == expected and any(expected)
 
 
 def test_large_scans_are_sampled_as_by_predict(tmp_path: Path) -> None:

@@ -210,8 +210,8 @@ def _laid_otherwise(cells: np.ndarray, usual: Appearance) -> list[str]:
         for word, gain, most in zip(found._fields, found, usual.gains, strict=True):
             if gain > most and (usual.pose is None or word == "reduced"):
                 return [
-                    f"looks {word}, or is of something else: a likeness of {likeness:.2f} to the training "
-                    f"scans as it is, {likeness + gain:.2f} otherwise"
+                    f"looks {word} against the training scans, or is of something else: a likeness of "
+                    f"{likeness:.2f} as it is, {likeness + gain:.2f} otherwise"
                 ]
     lowest = usual.likeness - MOST_ROOM if usual.lowest is None else usual.lowest
     if likeness < lowest:

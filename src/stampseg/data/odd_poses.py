@@ -29,22 +29,18 @@ class OddPoses:
 
 
 def odd_poses(looks: Mapping[Case, Look]) -> OddPoses | None:
-    """Scans that look turned or mirrored against those of other people; None where none does.
+    """People whose scans look turned or mirrored against those of others; None where none do.
 
     Args:
         looks: what each scan looks like, with labels or without.
     """
-    cases = list(looks)
-    found = laid_otherwise([look.cells for look in looks.values()], [case.group for case in cases])
-    if not found:
+    found = laid_otherwise([look.cells for look in looks.values()], [case.group for case in looks])
+    odd = {word: [case for case in looks if found.get(case.group) == word] for word in ("turned", "mirrored")}
+    files = tuple(case.images[0] for case in looks if case.group in found)
+    if not files:
         return None
-    said = [
-        _said(word, [cases[place] for place in sorted(found) if found[place] == word])
-        for word in ("turned", "mirrored")
-        if word in found.values()
-    ]
-    files = tuple(cases[place].images[0] for place in sorted(found))
-    return OddPoses(f"{' and '.join(said)} against those of other people (first {files[0]})", files)
+    said = " and ".join(_said(word, cases) for word, cases in odd.items() if cases)
+    return OddPoses(f"{said} against those of other people (first {files[0]})", files)
 
 
 def _said(word: str, cases: Sequence[Case]) -> str:

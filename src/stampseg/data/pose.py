@@ -8,7 +8,6 @@ is learnt from people who were left out.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from .cells import magnified, mirrors, ranks_of, turns
 
 PENALTY = 1.0  # of the ridge, where the ranks of each cell have deviation 1
 GROUPS = 8  # of people, each of which is left out once
-MOST_PEOPLE, MOST_SCANS = 200, 400  # that are learnt from: more change little and take long
+MOST_PEOPLE, MOST_SCANS, MOST_CHANNELS = 200, 400, 4  # that are looked at: more change little and take long
 NEARER = (1.25, 1.5, 1.8)  # by which scans are magnified to learn how near they are seen
 NEAR = 1.5  # the same, to tell whether a scan is farther
 # Chosen, like the penalty, on draws of the people of five sets, by scans that were changed and false alarms.
@@ -28,9 +27,9 @@ LEAST_GAIN, LEAST_NEAR = 0.15, 0.65  # of sums that are learnt to be 0 and 1; le
 ROOM, MORE_ROOM, ROOM_OF_ONE = 0.1, 0.25, 0.5  # beyond people who were left out; the last by their number
 USUAL = 0.9  # quantile of one person's scans
 LEARNT = (0.0, -LEAST_GAIN)  # gained by most people when turned and mirrored, if how they lie is known
-ODD, FEW = 0.05, 5  # share of people who may lie otherwise themselves, of more than so many
+ODD, FEW = 0.05, 5  # share of people who may lie otherwise themselves; one may, of more than so many
 FAR = 0.35  # beyond what is learnt, that one of them is left out
-CLEAR = 0.45  # gained by a scan among the training scans that is worth a word
+CLEAR, CLEAR_OF_FEW = 0.6, 0.7  # gained by half of a person's scans that is worth a word; of one or two scans
 
 
 class Pose(Options):
@@ -60,6 +59,7 @@ class Pose(Options):
         Args:
             cells: of the scan, (C, n, n) or (C, n, n, n).
         """
+        cells = _evenly(cells, MOST_CHANNELS)
         ranks = ranks_of(cells)
         ways = (("turned", turns, self.turned), ("mirrored", mirrors, self.mirrored))
         laid = {word: _gain(ranks, self.template, way) - most for word, way, most in ways if most is not None}
@@ -103,26 +103,25 @@ def pose(cells: Sequence[np.ndarray], people: Sequence[str]) -> Pose:
     )
 
 
-def laid_otherwise(cells: Sequence[np.ndarray], people: Sequence[str]) -> dict[int, str]:
-    """Which scans lie otherwise than those of other people do: their places, and `turned` or `mirrored`.
+def laid_otherwise(cells: Sequence[np.ndarray], people: Sequence[str]) -> dict[str, str]:
+    """Whose scans lie otherwise than those of other people: `turned` or `mirrored`, by person.
 
-    Empty where there are few people, or so many such scans that none of them is unusual.
+    Empty where there are few people. Where many lie otherwise, none stands out.
 
     Args:
         cells, people: as `pose`.
     """
-    places = _some([np.array(place) for place in range(len(cells))], people)
-    if len(places) <= FEW:
+    scans = _some(cells, people)
+    if len(scans) <= FEW:
         return {}
-    scans = {person: [cells[int(place)] for place in of_person] for person, of_person in places.items()}
     _, found = _left_out(scans, _lying, _gains_of)
     clear = np.median(np.concatenate(list(found.values())), axis=0) < -LEAST_GAIN
-    least, told = CLEAR + ROOM_OF_ONE / len(scans), {}
-    for person, of_person in places.items():
-        for place, gained in zip(of_person, np.where(clear, found[person], -np.inf), strict=True):
-            if gained.max() > least:
-                told[int(place)] = ("turned", "mirrored")[int(gained.argmax())]
-    return told if len(told) <= sum(map(len, scans.values())) / 4 else {}
+    told = {}
+    for person, figures in found.items():
+        gained = np.where(clear, np.median(figures, axis=0), -np.inf)
+        if gained.max() > (CLEAR if len(figures) > 2 else CLEAR_OF_FEW):
+            told[person] = ("turned", "mirrored")[int(gained.argmax())]
+    return told
 
 
 def _gains_of(cells: np.ndarray, of: _Ridge) -> list[float]:
@@ -169,13 +168,17 @@ def _some(cells: Sequence[np.ndarray], people: Sequence[str]) -> dict[str, list[
     """Some scans of some people, where there are very many: those that lie evenly among them."""
     scans: dict[str, list[np.ndarray]] = {person: [] for person in sorted(set(people))}
     for one, person in zip(cells, people, strict=True):
-        scans[person].append(one)
+        scans[person].append(_evenly(one, MOST_CHANNELS))
     chosen = _evenly(list(scans), MOST_PEOPLE)
     return {person: _evenly(scans[person], max(1, MOST_SCANS // len(chosen))) for person in chosen}
 
 
-def _evenly(values: list[Any], most: int) -> list[Any]:
-    return [values[n * len(values) // most] for n in range(most)] if len(values) > most else values
+def _evenly(values: Any, most: int) -> Any:
+    """As many of a list, or of an array along its first axis, if there are more."""
+    if len(values) <= most:
+        return values
+    places = [n * len(values) // most for n in range(most)]
+    return values[places] if isinstance(values, np.ndarray) else [values[place] for place in places]
 
 
 def _learnt(
@@ -186,18 +189,17 @@ def _learnt(
 ) -> tuple[_Ridge, np.ndarray, np.ndarray]:
     """The ridge of all people, and the most and the median of each figure among people left out of theirs.
 
-    Among so many some may lie otherwise themselves, which nobody has told: of a share `ODD` nothing is asked,
-    and those of them whose figures are far beyond `least` have no part in what is learnt.
+    Of a share `ODD` nothing is asked. Some may lie otherwise themselves, which nobody has told: where the
+    first figure of few is far beyond `least`, and above their others, they have no part in what is learnt.
     """
     total, found = _usual_left_out(scans, views, figures)
-    spared = math.ceil(ODD * len(scans)) if len(scans) > FEW else 0
-    ranked = sorted(found, key=lambda person: float(found[person].max()), reverse=True)
-    odd = [person for person in ranked[:spared] if found[person].max() > least + FAR]
-    if odd:
-        others = {person: of_person for person, of_person in scans.items() if person not in odd}
+    beyond = [person for person, most in found.items() if most[0] > least + FAR and most[0] == most.max()]
+    if len(scans) > FEW and 0 < len(beyond) <= max(1, ODD * len(scans)):
+        others = {person: of_person for person, of_person in scans.items() if person not in beyond}
         total, found = _usual_left_out(others, views, figures)
     figured = np.sort(list(found.values()), axis=0)
-    return _ridge(total), figured[len(found) - 1 - (spared - len(odd))], np.median(figured, axis=0)
+    spared = int(ODD * len(found))
+    return _ridge(total), figured[len(found) - 1 - spared], np.median(figured, axis=0)
 
 
 def _usual_left_out(
@@ -219,7 +221,7 @@ def _left_out(
     people, found = list(scans), {}
     groups = [people[number::GROUPS] for number in range(min(GROUPS, len(people)))]
     parts = [reduce(np.add, (_moments(map(views, scans[person])) for person in group)) for group in groups]
-    total = np.sum(parts, axis=0)
+    total = reduce(np.add, parts)
     for group, part in zip(groups, parts, strict=True):
         others = _ridge(total - part)
         for person in group:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from ..core.errors import DataError
@@ -13,20 +14,22 @@ from ..data.io.readers import read_header
 from ..data.likeness import look_of
 from ..data.splits.split import Split, draw_cases
 
-MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans without labels that are looked at
+MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans that are looked at beside those learnt from
 LOOKED_AT = 300_000_000  # voxels of them, about
 
 
 def looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> dict[Case, Look]:
-    """The looks of the scans with labels, and of some without, some of each person.
+    """The looks of the scans with labels, and of some without."""
+    return looks | looks_of(split.unlabelled, seen, looks)
 
-    Those that cannot be read are found out by whoever learns from them.
+
+def looks_of(cases: Sequence[Case], seen: Fingerprint, like: Mapping[Case, Look]) -> dict[Case, Look]:
+    """The looks of some scans, some of each person, as many cells and channels as those that are known.
+
+    Those that cannot be read are found out by whoever needs them.
     """
-    if not split.unlabelled:
-        return looks
-    shape, seen_voxels = next(iter(looks.values())).cells.shape, 0
-    looks = dict(looks)
-    for number, case in enumerate(draw_cases(split.unlabelled, min(MOST_LOOKS, len(split.unlabelled)), 0)):
+    shape, seen_voxels, looks = next(iter(like.values())).cells.shape, 0, dict[Case, Look]()
+    for number, case in enumerate(draw_cases(tuple(cases), min(MOST_LOOKS, len(cases)), 0) if cases else ()):
         if number >= LEAST_LOOKS and seen_voxels > LOOKED_AT:
             break
         with suppress(DataError):

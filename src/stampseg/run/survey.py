@@ -36,7 +36,7 @@ from ..data.splits.split import Split, SplitCase, Splits, read_splits, split_cas
 from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
-from .looks import looks_of_all, with_looks_of_all
+from .looks import looks_of, looks_of_all, with_looks_of_all
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,15 @@ def _survey(
     if of_these_data and stored_plan is None and plan.scans is not None:
         scans = plan.scans.model_copy(update={"appearance": seen.appearance})
         plan = plan.model_copy(update={"scans": scans})
-    return Survey(dataset, table, split, seen, plan, own_grids((*read, *split.test)), odd_poses(looks))
+    return Survey(
+        dataset,
+        table,
+        split,
+        seen,
+        plan,
+        own_grids((*read, *split.test)),
+        odd_poses(looks | looks_of((*split.validation, *split.test), seen, looks)),
+    )
 
 
 def _drawn(

@@ -52,8 +52,8 @@ function laidOtherwise(cells, usual) {
     const [word, gain] = Object.entries(gains(cells, mean)).find(isBeyond) ?? [];
     if (word)
       return [
-        `looks ${word}, or is of something else: a likeness of ${likeness.toFixed(2)} to the training scans as it ` +
-          `is, ${(likeness + gain).toFixed(2)} otherwise`,
+        `looks ${word} against the training scans, or is of something else: a likeness of ${likeness.toFixed(2)} as ` +
+          `it is, ${(likeness + gain).toFixed(2)} otherwise`,
       ];
   }
   if (likeness >= (usual.lowest ?? usual.likeness - MOST_ROOM)) return [];

@@ -196,7 +196,7 @@ class _Race:
         """(people,) whether they were held out after the last setting had left the race."""
         gone = max((one.folds for one in self._found.entrants if one.name not in done), default=0)
         group = {case.id: case.group for case in self._dataset.cases}
-        late = {group[case] for fold in self._found.folds[gone:] for case in fold.held_out}
+        late = {group.get(case) for fold in self._found.folds[gone:] for case in fold.held_out}
         return np.array([person in late for person in people])
 
     def _figures(self, names: list[str]) -> tuple[list[str], np.ndarray]:
