@@ -111,13 +111,13 @@ def page(rows: list[dict[str, Any]], study: Path) -> str:
         f"nnU-Net {VERSION} by its own defaults (3d_fullres, no fold left out, mirrored prediction) on the ten labelled scans of a draw of [the study](few-labels.md),",
         "for the seconds that ours took and for four times as many, its rate decayed to the end of that time; other people test both. Its seconds are those of its",
         "process, ours those of the clock beside other work, so that nnU-Net had more than ours did. It sees no scan without a label. Draws are few: what is said is",
-        "about these networks. Ten labels and minutes of one core are not what nnU-Net is made for: 1,000 epochs on a GPU are. Made by",
+        "about these networks. Rows were made on machines that were busy to different degrees, as the seconds of a step show. Ten labels and minutes of one core are not what nnU-Net is made for: 1,000 epochs on a GPU are. Made by",
         "",
         "    STAMPSEG_DATA=DATA python benchmarks/nnunet_few_labels.py STUDY docs/results/nnunet-few-labels.jsonl --nnunet-python PYTHON",
         "    python benchmarks/nnunet_few_labels.py docs/results/few-labels docs/results/nnunet-few-labels.jsonl --page docs/results/nnunet-few-labels.md",
         "",
-        "| draw | time | seconds | steps of two patches | parameters | Dice, nnU-Net | Dice, ours | ours minus nnU-Net, over people |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| draw | time | seconds | steps of two patches | seconds a step | parameters | Dice, nnU-Net | Dice, ours | ours minus nnU-Net, over people |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for line in sorted(rows, key=lambda line: (line["draw"], line["times"])):
         ours = people_of_ours(study, line["draw"])
@@ -126,7 +126,7 @@ def page(rows: list[dict[str, Any]], study: Path) -> str:
         assert estimate is not None
         low, high = estimate.interval()
         said.append(
-            f"| {line['draw']} | x {line['times']:g} | {line['train_seconds']:,.0f} | {line['steps']:,} | {line['parameters']:,} | {line['dice']:.3f} | "
+            f"| {line['draw']} | x {line['times']:g} | {line['train_seconds']:,.0f} | {line['steps']:,} | {line['train_seconds'] / line['steps']:.1f} | {line['parameters']:,} | {line['dice']:.3f} | "
             f"{mean(ours[person] for person in gains):.3f} | {estimate.mean:+.3f} ({low:+.3f} to {high:+.3f}) |"
         )
     return "\n".join(said) + "\n"
