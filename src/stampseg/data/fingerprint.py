@@ -146,7 +146,7 @@ def fingerprint(
         cases: the training cases, each with a label.
         table: which value in the files is which class.
         channel_names: declared names such as ("CT",), or empty.
-        looks: is given what each case looks like.
+        looks: is given what each case looks like; the appearance is then left to whoever knows of more scans.
 
     Raises:
         DataError: no case, a case without a label, pictures mixed with volumes, channels that
@@ -196,7 +196,7 @@ def fingerprint(
         object_radius=tuple(_median([r for r in found if r is not None]) for found in radii),
         grid_ceilings=_grid_ceilings(list(measured.values())),
         percentiles=tuple(fact.percentiles for fact in facts),
-        appearance=appearance(seen, [case.group for case in cases]),
+        appearance=appearance(seen, [case.group for case in cases]) if looks is None else None,
         contents=tuple(fact.content for fact in facts),
         labelled_outside=tuple(fact.outside for fact in facts),
         warnings=(*warnings, *dict.fromkeys(note for fact in facts for note in fact.notes)),

@@ -12,15 +12,10 @@ from ..data.cases import Case
 from ..data.fingerprint import Fingerprint
 from ..data.io.readers import read_header
 from ..data.likeness import look_of
-from ..data.splits.split import Split, draw_cases
+from ..data.splits.split import draw_cases
 
 MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans that are looked at beside those learnt from
 LOOKED_AT = 300_000_000  # voxels of them, about
-
-
-def looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> dict[Case, Look]:
-    """The looks of the scans with labels, and of some without."""
-    return looks | looks_of(split.unlabelled, seen, looks)
 
 
 def looks_of(cases: Sequence[Case], seen: Fingerprint, like: Mapping[Case, Look]) -> dict[Case, Look]:
@@ -40,9 +35,7 @@ def looks_of(cases: Sequence[Case], seen: Fingerprint, like: Mapping[Case, Look]
     return looks
 
 
-def with_looks_of_all(seen: Fingerprint, looks: dict[Case, Look], split: Split) -> Fingerprint:
-    """The fingerprint with an appearance that scans without labels have their part in."""
-    if not split.unlabelled:
-        return seen
-    of_all = appearance(list(looks.values()), [case.group for case in looks])
-    return seen.model_copy(update={"appearance": of_all or seen.appearance})
+def with_appearance(seen: Fingerprint, looks: Mapping[Case, Look]) -> Fingerprint:
+    """The fingerprint with what scans look like, those without labels too."""
+    found = appearance(list(looks.values()), [case.group for case in looks])
+    return seen.model_copy(update={"appearance": found})

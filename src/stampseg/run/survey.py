@@ -36,7 +36,7 @@ from ..data.splits.split import Split, SplitCase, Splits, read_splits, split_cas
 from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
-from .looks import looks_of, looks_of_all, with_looks_of_all
+from .looks import looks_of, with_appearance
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ def _survey(
         split = replace(split, unlabelled=tuple(entry.case for entry in stored.unlabelled))
     else:
         split = with_unlabelled(split, dataset, config, seen)
-    looks = looks_of_all(seen, looks, split)
-    seen = with_looks_of_all(seen, looks, split)
+    looks |= looks_of(split.unlabelled, seen, looks)
+    seen = with_appearance(seen, looks)
     of_these_data = source is None or source.plan is None or bool(dataset.sides)
     if of_these_data and stored_plan is None and plan.scans is not None:
         scans = plan.scans.model_copy(update={"appearance": seen.appearance})
