@@ -79,11 +79,13 @@ def _work_one(found: Study, name: str) -> None:
     from ..run.interruption import ending_on_signals
     from ..run.study.cell import work_cell
     from ..run.study.command import hold_leash
+    from ..run.study.work import WITHOUT_MODEL
 
     with ending_on_signals():
         hold_leash()
         record = work_cell(found, found.cell(name), _train, say)
-    say(f"{name}: Dice {dice_text(record.result.dice)}")
+    refused = "" if record.result.failure is None else f"; {WITHOUT_MODEL}"
+    say(f"{name}: Dice {dice_text(record.result.dice)}{refused}")
 
 
 def _train(spec: RunSpec, output: Path) -> None:

@@ -15,7 +15,7 @@ from ...core.text import counted, some
 from ...core.yaml import read_yaml
 from ...run.study.claim import Claim
 from ...run.study.plan import STUDY_FILE
-from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE
+from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, REFUSED
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 
 _FIGURES = CELL_COLUMNS[4:-1]
@@ -37,7 +37,7 @@ def read_study(folder: Path) -> Study:
     for name in (CELLS_TABLE, CASES_TABLE, STUDY_FILE):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: holds no {name}; expected {_WANTED}, or two run folders")
-    figures = _cells(folder / CELLS_TABLE)
+    figures, refused = _cells(folder / CELLS_TABLE)
     measured = _cases(folder / CASES_TABLE)
     cells = [
         Cell(setting, method, draw, figures.get((setting, method, draw), Figures()), people_of(measures))
@@ -49,7 +49,12 @@ def read_study(folder: Path) -> Study:
             f"{folder / CASES_TABLE}: no case has a Dice; compare when a cell of the study has ended"
         )
     values = _config(folder / STUDY_FILE)
-    remarks = (*_remarks(figures, measured, whole), *_added(values), *_still_to_come(values, len(whole)))
+    remarks = (
+        *_remarks(figures, measured, whole),
+        *_without_model(refused),
+        *_added(values),
+        *_still_to_come(values, len(whole)),
+    )
     remarks += tuple(_of_one_data_set(values))
     tasks = tuple(map(str, _asked(values, "tasks")))
     study = Study(folder.resolve().name, whole, _claims(values, folder / STUDY_FILE), remarks, asked=tasks)
@@ -57,14 +62,18 @@ def read_study(folder: Path) -> Study:
     return study
 
 
-def _cells(path: Path) -> dict[Key, Figures]:
+def _cells(path: Path) -> tuple[dict[Key, Figures], list[Key]]:
+    """What each network is, and which were refused by their own run."""
     found: dict[Key, Figures] = {}
-    for where, row in _rows(path, CELL_COLUMNS):
+    refused: list[Key] = []
+    for where, row in _rows(path, CELL_COLUMNS, REFUSED):
         key = _key(row, where)
         if key in found:
             raise DataError(f"{where}: {_named(key)} is there twice; {_LINES}")
         found[key] = Figures(**{name: _number(row[name], name, where) for name in _FIGURES})
-    return found
+        if row.get(REFUSED) == "1":
+            refused.append(key)
+    return found, refused
 
 
 def _cases(path: Path) -> dict[Key, list[Measure]]:
@@ -92,11 +101,13 @@ def _cases(path: Path) -> dict[Key, list[Measure]]:
     return found
 
 
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Where a line stands, and its values, without the spaces around them."""
+def _rows(path: Path, columns: tuple[str, ...], may: str = "") -> Iterator[tuple[str, dict[str, str]]]:
+    """Where a line stands, and its values, without the spaces around them; `may` may be a column as well."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
+            if may in (reader.fieldnames or ()):
+                columns = (*columns, may)
             _check_header(path, list(reader.fieldnames or ()), columns)
             for row in reader:
                 where = f"{path}: line {reader.line_num}"
@@ -192,6 +203,15 @@ def _of_one_data_set(values: object) -> Iterator[str]:
                 f"{', '.join(names)}: of one data set, so that their people are the same; an interval over "
                 "these tasks together takes them for others and is too narrow"
             )
+
+
+def _without_model(refused: list[Key]) -> Iterator[str]:
+    if refused:
+        yield (
+            f"{counted(len(refused), 'run')} ended without a model, for a label was not found in its own "
+            f"training cases: {some([_named(key) for key in refused])}; the network that was refused is "
+            "counted all the same"
+        )
 
 
 def _added(values: object) -> Iterator[str]:

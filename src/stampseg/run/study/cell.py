@@ -34,6 +34,9 @@ def work_cell(
 ) -> CellRecord:
     """Do what is left of a cell.
 
+    A run that ended without a model, as its network does not find a label in its own training cases, is
+    tested with that network all the same: left out, it would make the others of its method look better.
+
     Args:
         study, cell: which one.
         train: starts the run, or takes it up where it was stopped.
@@ -45,7 +48,7 @@ def work_cell(
     Raises:
         ConfigError: another process has the cell, or it was begun with other options.
         DataError: the data cannot be used.
-        TrainingError: the run ended without a model.
+        TrainingError: the run did not end.
     """
     place = study.place(cell)
     config, task = study.run_options(cell), study.config.tasks[cell.task]
@@ -61,11 +64,10 @@ def work_cell(
         write_pool(place / POOL, drawn, dataset.regions)
         _train(place / RUN, RunSpec("train", place / POOL, options).absolute(), train)
         result = read_result(place / RUN)
-        if result.failure is not None:
-            raise TrainingError(result.failure)
         start = time.monotonic()
         images = [case.images[0] for case in drawn.test]
-        segment(place / RUN, images, place / MASKS, device=config.device, overwrite=True, echo=echo).check()
+        model = _model(place / RUN, result)
+        segment(model, images, place / MASKS, device=config.device, overwrite=True, echo=echo).check()
         seconds = time.monotonic() - start
         plan = PLAN.read(place / RUN)
         names = mask_names(drawn.test, plan.in_channels)
@@ -109,7 +111,17 @@ def _train(run: Path, spec: RunSpec, train: Callable[[RunSpec, Path], None]) -> 
             )
         if folder.ended:
             return
-    train(spec, run)
+    try:
+        train(spec, run)
+    except TrainingError:
+        if not RunFolder(run).ended:
+            raise
+
+
+def _model(run: Path, result: Result) -> Path:
+    """The network to test: the run's own, or the one that it was left without a model for."""
+    folder = RunFolder(run)
+    return folder.model if result.failure is None else folder.round_model(result.chosen_round)
 
 
 def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
@@ -135,14 +147,14 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
     rounds = read_rounds(run)
-    with RunFolder(run).model.open("rb") as file:
+    with _model(run, result).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return CellResult(
         parameters=result.parameters_after, flops=result.flops_after,
         parameters_dense=result.parameters_dense, dice=dice,
         train_seconds=round(result.seconds, 1), predict_seconds=round(seconds, 2),
         spared=sum(bool(turn.spared) for turn in rounds),
-        undone=sum(turn.event == "rolled back" for turn in rounds), sha256=digest,
+        undone=sum(turn.event == "rolled back" for turn in rounds), sha256=digest, failure=result.failure,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class CellResult(FileRecord):
     spared: int = 0  # cuts of which channels were spared
     undone: int = 0  # cuts that were undone
     sha256: str  # of the model file
+    failure: str | None = None  # why the run has no model; what was tested is the network it chose
 
 
 class CellRecord(FileRecord):

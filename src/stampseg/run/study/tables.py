@@ -19,6 +19,7 @@ CELL_COLUMNS = (
     "task", "labels", "method", "draw", "parameters", "flops", "parameters_dense", "train_seconds",
     "predict_seconds", "dice",
 )  # fmt: skip
+REFUSED = "refused"  # a last column, 1 where the run ended without a model; not there where none did
 CASE_COLUMNS = ("task", "labels", "method", "draw", "person", "case", "label", "dice", "hd95")
 
 
@@ -31,13 +32,20 @@ def write_tables(study: Study) -> list[Path]:
     done = [cell for cell in study.cells if study.done(cell)]
     records = [CELL.read(study.place(cell)) for cell in done]
     of_cells = [list(_cases(study, cell, record)) for cell, record in zip(done, records, strict=True)]
+    refused = [record.result.failure is not None for record in records]
     cells = [
-        (*_key(record), *(getattr(record.result, name) for name in CELL_COLUMNS[4:-1]), _dice(rows))
-        for record, rows in zip(records, of_cells, strict=True)
+        (
+            *_key(record),
+            *(getattr(record.result, name) for name in CELL_COLUMNS[4:-1]),
+            _dice(rows),
+            *([int(each)] if any(refused) else []),
+        )
+        for record, rows, each in zip(records, of_cells, refused, strict=True)
     ]
+    columns = (*CELL_COLUMNS, REFUSED) if any(refused) else CELL_COLUMNS
     cases = [row for rows in of_cells for row in rows]
     paths = [study.folder / CELLS_TABLE, study.folder / CASES_TABLE]
-    write_text(paths[0], csv_text([CELL_COLUMNS, *cells]))
+    write_text(paths[0], csv_text([columns, *cells]))
     write_text(paths[1], csv_text([CASE_COLUMNS, *cases]))
     return paths
 

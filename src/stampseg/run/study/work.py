@@ -18,6 +18,7 @@ from .plan import CELL, RUN, Cell, Study
 ATTEMPTS = 3  # without a step forward between them
 # Exit codes by which the program itself says what is wrong: the same command would say it again.
 _FINAL = {2, 3, 4}
+WITHOUT_MODEL = "the run ended without a model; the network that it refused was tested all the same"
 
 
 class Engine(Protocol):
@@ -120,9 +121,10 @@ class Work:
         except DataError as error:
             self._fail(cell, str(error))
             return
+        refused = "" if result.failure is None else f"  {WITHOUT_MODEL}"
         self.echo(
             f"{cell.name}  Dice {dice_text(result.dice)}  {result.parameters:,} parameters  "
-            f"{duration_text(result.train_seconds)}  ({self._left()})"
+            f"{duration_text(result.train_seconds)}{refused}  ({self._left()})"
         )
 
     def _fail(self, cell: Cell, why: str) -> None:
