@@ -510,5 +510,5 @@ def test_of_two_runs_it_is_said_which_is_better(gains: tuple[float, ...], said: 
         Cell(Setting("validation", None), name, "these runs", Figures(), of)
         for name, of in zip(("one", "other"), people, strict=True)
     )
-    told = " | ".join(warnings(compare(Study("runs", cells, runs=True))))
+    told = " | ".join(warnings(compare(Study("runs", cells, kind="runs"))))
     assert said in told if said else "better than" not in told and "is better is not" not in told

@@ -16,10 +16,13 @@ from .options import DeviceOption, ImagesOfDataOption, MasksOfDataOption, TrustO
 @reported
 def compare(
     study: Annotated[
-        Path, typer.Argument(help="Study folder (cells.csv, cases.csv, study.yaml), or a run.", metavar="DIR")
+        Path,
+        typer.Argument(
+            help="Study folder (cells.csv, cases.csv, study.yaml), a run, or metrics of masks.", metavar="DIR"
+        ),
     ],
     other: Annotated[
-        Path | None, typer.Argument(help="A second run, to compare two runs.", metavar="OTHER")
+        Path | None, typer.Argument(help="A second run, or metrics of other masks.", metavar="OTHER")
     ] = None,
     *,
     output: Annotated[
@@ -51,7 +54,7 @@ def compare(
     for number, finding in enumerate(found.findings, 1):
         say(f"{number}. {finding.verdict}: {finding.claim}, {where_text(finding)}")
         say(f"   {verdict_text(finding)}")
-    if found.study.runs:
+    if found.study.two:
         for setting in found.study.settings:
             for line in method_lines(found, setting):
                 say(line)

@@ -63,7 +63,7 @@ def study_of_runs(
         for name, record, of_run in zip(names, records, known, strict=True)
     )
     return Study(
-        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, shared, paired)), runs=True,
+        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, shared, paired)), kind="runs",
         differs=unlike((records[0], records[1]), names),
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Literal
 
 from ...core.text import counted
 from ...evaluation.metrics import UNION
@@ -74,17 +75,22 @@ class Cell:
 class Study:
     """All cells with a Dice, the claims written before it, and what was noticed when it was read.
 
-    `runs` says that it is two run folders and no study; `asked` are the tasks of study.yaml, whose cells may
-    be still to come. `differs` says in what two runs do.
+    `kind` says what it was read from: a study folder, two run folders, or the metrics of two predictions.
+    `asked` are the tasks of study.yaml, whose cells may be still to come. `differs` says in what two runs do.
     """
 
     name: str
     cells: tuple[Cell, ...]
     claims: tuple[Claim, ...] = ()
     remarks: tuple[str, ...] = ()
-    runs: bool = False
+    kind: Literal["study", "runs", "masks"] = "study"
     asked: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
+
+    @property
+    def two(self) -> bool:
+        """Whether it is two networks or predictions, once each, and no study of methods."""
+        return self.kind != "study"
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -62,8 +62,10 @@ def p_text(value: float) -> str:
 def claims_head(comparison: Comparison) -> str:
     """How many claims there are, and what that does to each."""
     count = len(comparison.findings)
-    if comparison.study.runs:
+    if comparison.study.kind == "runs":
         return "Two runs are compared: what is said is about these two networks."
+    if comparison.study.kind == "masks":
+        return "Two predictions are compared: what is said is about these masks."
     if not count:
         return "No claim was written into study.yaml: everything below explores, and shows nothing by itself."
     held = sum(finding.verdict is Verdict.HELD for finding in comparison.findings)
@@ -145,11 +147,11 @@ def designs_text(pairs: Iterable[Pair]) -> Iterator[str]:
 def warnings(comparison: Comparison) -> list[str]:
     """What a reader should know before believing anything, one sentence each."""
     found = [*comparison.study.remarks]
-    if comparison.study.runs:
-        found += [*_better(comparison), *_of_runs()]
+    if comparison.study.two:
+        found += [*_better(comparison), *_of_two(comparison.study)]
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
-    found += [*_few_draws(pairs, comparison.study.runs), *_few_people(pairs)]
+    found += [*_few_draws(pairs, comparison.study.two), *_few_people(pairs)]
     found += [*_unpaired(comparison.study), *_disagreeing(comparison.findings)]
     explored = len(comparison.pairs)
     if comparison.findings and explored > len(comparison.findings):
@@ -191,22 +193,30 @@ def _better(comparison: Comparison) -> Iterator[str]:
             yield f"{better} is better than {other} on people like these, as far as these two networks go"
 
 
-def _of_runs() -> list[str]:
-    return [
+def _of_two(study: Study) -> Iterator[str]:
+    yield (
         "one run of each: a second run of either with another seed may differ as much; run a study of "
-        "several draws before saying that one method is better",
-        "the cases are those that validated: they chose each run's network, so that both Dice are flattered; "
-        "judge on people whom neither run has seen",
-    ]
+        "several draws before saying that one method is better"
+    )
+    if study.kind == "runs":
+        yield (
+            "the cases are those that validated: they chose each run's network, so that both Dice are "
+            "flattered; judge on people whom neither run has seen"
+        )
+    else:
+        yield (
+            "nobody says here whom the networks have learnt from: these figures hold where neither has seen "
+            "these people"
+        )
 
 
-def _few_draws(pairs: Sequence[Pair], runs: bool) -> Iterator[str]:
+def _few_draws(pairs: Sequence[Pair], two: bool) -> Iterator[str]:
     by_count: dict[int, list[Pair]] = {}
     for pair in pairs:
         by_count.setdefault(len(pair.differences), []).append(pair)
     for count, few in sorted(by_count.items()):
         where = f"on {_listed(pair.task for pair in few)}, against {_listed(pair.against for pair in few)}"
-        if count == 1 and not runs:
+        if count == 1 and not two:
             yield (
                 f"a single draw {where}: what differs may be the luck of these runs, and no interval over "
                 "runs can be given"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from .charts import COSTS, charts_of, front_text
 from .comparing import Comparison, compare
 from .forest import forest_of
 from .markdown import markdown_of
+from .masks import SUFFIXES, study_of_masks
 from .reading import read_study
 from .records import csv_of, json_of
 from .tables import method_table, pair_table
@@ -38,13 +39,13 @@ def write_comparison(
     data: Dataset | None = None,
     overwrite: bool = False,
 ) -> Comparison:
-    """Compare the methods of a study, or two runs, and write what was found.
+    """Compare the methods of a study, two runs or the masks of two networks, and write what was found.
 
     Args:
-        study: study folder, or a run folder.
+        study: study folder, a run folder, or a file of metrics that `stampseg evaluate` wrote.
         output: page to write (.html), or Markdown (.md); .json and .csv of the same stem go beside it.
-        other: the second run folder.
-        device, trusted, data: of runs, as `write_report` takes them; a study is not predicted.
+        other: the second run folder, or file.
+        device, trusted, data: of runs, as `write_report` takes them; nothing else is predicted.
         overwrite: replace files that are there.
 
     Raises:
@@ -55,7 +56,11 @@ def write_comparison(
     texts = _texts(output)
     for path in texts:
         refuse_existing(path, overwrite)
-    if other is None:
+    paths = [path for path in (study, other) if path is not None]
+    if any(path.suffix.lower() in SUFFIXES and not path.is_dir() for path in paths):
+        _check_alone("masks are", device, trusted, data)
+        read = study_of_masks(*_two(paths))
+    elif other is None:
         _check_study(study, device, trusted, data)
         read = read_study(study)
     else:
@@ -83,11 +88,31 @@ def _texts(output: Path) -> dict[Path, Callable[[Comparison], str]]:
     return {output.with_suffix(".json"): json_of, output.with_suffix(".csv"): csv_of, output: form}
 
 
-def _check_study(folder: Path, device: str | None, trusted: Collection[str], data: Dataset | None) -> None:
+def _two(paths: Sequence[Path]) -> tuple[Path, Path]:
+    """Both files of metrics.
+
+    Raises:
+        DataError: it is one, or one of them is no such file.
+    """
+    other = next((path for path in paths if path.suffix.lower() not in SUFFIXES), None)
+    if other is not None:
+        raise DataError(
+            f"{other}: is no file of metrics; compare two of them, two run folders, or a study folder alone"
+        )
+    if len(paths) == 1:
+        raise DataError(f"{paths[0]}: is one file of metrics; name a second one, of other masks of the scans")
+    return paths[0], paths[1]
+
+
+def _check_alone(what: str, device: str | None, trusted: Collection[str], data: Dataset | None) -> None:
     given = {"device": device, "trusted": trusted, "data": data}
     named = [f"`{name}`" for name, value in given.items() if value]
     if named:
-        raise ConfigError(f"{', '.join(named)}: of use for two runs alone; a study is not predicted anew")
+        raise ConfigError(f"{', '.join(named)}: of use for two runs alone; {what} not predicted anew")
+
+
+def _check_study(folder: Path, device: str | None, trusted: Collection[str], data: Dataset | None) -> None:
+    _check_alone("a study is", device, trusted, data)
     if (folder / ROUNDS.name).is_file() and not (folder / CELLS_TABLE).exists():
         raise DataError(
             f"{folder}: is one run folder; name a second one to compare it with, or a study folder"

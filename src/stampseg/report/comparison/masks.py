@@ -1,0 +1,208 @@
+"""Two files of `stampseg evaluate` as a study of one draw: masks of any two programs, paired by case."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import DataError
+from ...core.text import counted, some
+from ...evaluation.metrics import UNION
+from .study import Cell, Figures, Measure, Setting, Study, people_of
+
+DRAW = "these masks"
+SUFFIXES = (".csv", ".json")
+COLUMNS = ("case", "label", "dice", "hd95", "reference_volume")
+APART = 0.01  # of a reference volume: as another grid may leave
+_WANTED = "a file that `stampseg evaluate` wrote (.csv or .json)"
+
+Place = tuple[str, str]  # case, label
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What one file holds: the measures by case and label, the volume of their references, the unit."""
+
+    path: Path
+    measures: Mapping[Place, Measure]
+    volumes: Mapping[Place, float | None]
+    unit: str
+    people_known: bool
+
+
+def study_of_masks(first: Path, second: Path) -> Study:
+    """Two predictions of the same cases, each measured against the same labels; the rest is left out.
+
+    Args:
+        first, second: files of metrics.
+
+    Raises:
+        DataError: no such file, the same twice, or no case and label that both have a Dice of.
+    """
+    if first.resolve() == second.resolve():
+        raise DataError(f"{first}: named twice; name the metrics of two predictions")
+    sides = (_read(first), _read(second))
+    if sides[0].unit != sides[1].unit:
+        raise DataError(
+            f"{first}, {second}: distances are in {sides[0].unit} and in {sides[1].unit}; expected masks of "
+            "the same scans"
+        )
+    shared, people = _shared(*sides), _people(*sides)
+    names = _names(first, second)
+    setting = Setting("masks", None)
+    cells = tuple(
+        Cell(
+            setting,
+            name,
+            DRAW,
+            Figures(),
+            people_of(replace(side.measures[place], person=people[place[0]]) for place in shared),
+        )
+        for name, side in zip(names, sides, strict=True)
+    )
+    return Study(f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(sides, shared)), kind="masks")
+
+
+def _names(first: Path, second: Path) -> tuple[str, str]:
+    """The files' names, those of their folders, or their paths: the first that tell them apart."""
+    pairs = ((first.stem, second.stem), (first.resolve().parent.name, second.resolve().parent.name))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (str(first), str(second)))
+
+
+def _shared(first: Masks, second: Masks) -> list[Place]:
+    """Where both have a Dice; the union of all labels is left out beside the labels."""
+    known = [_with_dice(side) for side in (first, second)]
+    other = set(known[1])
+    if shared := [place for place in known[0] if place in other]:
+        return shared
+    cases, labels_of = (
+        [some(sorted({place[part] for place in side}), 3) or "none" for side in known] for part in (0, 1)
+    )
+    raise DataError(
+        f"{first.path}, {second.path}: no case and label has a Dice in both (cases {cases[0]} against "
+        f"{cases[1]}; labels {labels_of[0]} against {labels_of[1]}); measure both with the same labels, of "
+        "the same names"
+    )
+
+
+def _with_dice(side: Masks) -> list[Place]:
+    known = [place for place, each in side.measures.items() if each.dice is not None]
+    return [place for place in known if place[1] != UNION] or known
+
+
+def _people(first: Masks, second: Masks) -> dict[str, str]:
+    """The person of each case, as the side says that knows.
+
+    Raises:
+        DataError: both know, and differ.
+    """
+    said = [
+        {case: each.person for (case, _), each in side.measures.items()}
+        for side in (first, second) if side.people_known or not (first.people_known or second.people_known)
+    ]  # fmt: skip
+    for case in said[0].keys() & said[-1].keys():
+        if said[0][case] != said[-1][case]:
+            raise DataError(
+                f"{first.path}, {second.path}: case {case} is of {said[0][case]} and of {said[-1][case]}; "
+                "say the same when `stampseg evaluate` measures both"
+            )
+    return said[0] | said[-1]
+
+
+def _read(path: Path) -> Masks:
+    """A file of metrics.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; name {_WANTED}")
+    try:
+        rows = _rows(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except (ValueError, csv.Error) as error:  # UnicodeDecodeError and json's among them
+        raise DataError(f"{path}: cannot be read ({error}); expected {_WANTED}") from None
+    lacking = [name for name in COLUMNS if any(name not in row for row in rows)]
+    if lacking or not rows:
+        what = f"has no {', '.join(lacking)}" if lacking else "has no case"
+        raise DataError(f"{path}: {what}; expected {_WANTED}, with {', '.join(COLUMNS)}")
+    measures: dict[Place, Measure] = {}
+    volumes: dict[Place, float | None] = {}
+    for number, row in enumerate(rows, 1):
+        place = str(row["case"]), str(row["label"])
+        where = f"{path}: row {number} ({place[0]}, {place[1]})"
+        if place in measures:
+            raise DataError(f"{where}: is there twice; let `stampseg evaluate` write the file again")
+        dice = _number(row["dice"], "dice", where, most=1)
+        person = str(row.get("person") or place[0])
+        measures[place] = Measure(person, *place, dice, _number(row["hd95"], "hd95", where))
+        volumes[place] = _number(row["reference_volume"], "reference_volume", where)
+    unit = str(rows[0].get("unit") or "mm")
+    return Masks(path, measures, volumes, unit, any(row.get("person") for row in rows))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.DictReader(stream, strict=True))
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = found.get("rows") if isinstance(found, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("it holds no rows")
+    units = found.get("units")
+    unit = units.get("length") if isinstance(units, dict) else None
+    return [{"unit": unit, **row} for row in rows]
+
+
+def _number(value: object, name: str, where: str, most: float = float("inf")) -> float | None:
+    """None where nothing is there, or nan: it is undefined."""
+    if value in (None, ""):
+        return None
+    try:
+        found = float(str(value))
+    except ValueError:
+        found = -1.0
+    if found != found:
+        return None
+    if not 0 <= found <= most:
+        wanted = "0 or more" if most == float("inf") else f"0 to {most:g}"
+        raise DataError(f"{where}: {name} {value!r}: expected a number, {wanted}, or nothing")
+    return found
+
+
+def _remarks(sides: tuple[Masks, Masks], shared: Iterable[Place]) -> list[str]:
+    """What is not whole, and what speaks against the pairs."""
+    shared = list(shared)
+    said = []
+    for side in sides:
+        alone = sorted(set(_with_dice(side)) - set(shared))
+        if alone:
+            listed = some([f"{case} ({label})" for case, label in alone], 3)
+            said.append(
+                f"{counted(len(alone), 'case and label', 'cases and labels')} of {side.path.name} left out, "
+                f"as only one of the two has a Dice there: {listed}"
+            )
+    if others := [place for place in shared if _apart(*(side.volumes[place] for side in sides))]:
+        listed = some([f"{case} ({label})" for case, label in others], 3)
+        said.append(
+            f"{counted(len(others), 'reference')} {'is' if len(others) == 1 else 'are'} not as large in one "
+            f"file as in the other ({listed}): the two were measured against other labels, and a difference "
+            "between them may be that of the labels; measure both again with the same"
+        )
+    if not any(side.people_known for side in sides):
+        said.append(
+            "nobody said who is who, so that each case counts as a person of its own: several scans of one "
+            "person make the interval too narrow; say who is who when `stampseg evaluate` measures"
+        )
+    return said
+
+
+def _apart(first: float | None, second: float | None) -> bool:
+    if first is None or second is None:
+        return False
+    return abs(first - second) > APART * max(first, second)
