@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from ..core.text import counted
 from .appearance import Look
 from .cases import Case
+from .oddity import Oddity
 from .pose import laid_otherwise
 
 REMEDY = (
@@ -17,18 +16,7 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class OddPoses:
-    """What is odd about how scans lie, naming the first, and the files of them all."""
-
-    said: str
-    files: tuple[Path, ...]
-
-    def __str__(self) -> str:
-        return f"{self.said}; {REMEDY}"
-
-
-def odd_poses(looks: Mapping[Case, Look]) -> OddPoses | None:
+def odd_poses(looks: Mapping[Case, Look]) -> Oddity | None:
     """People whose scans look turned or mirrored against those of others; None where none do.
 
     Args:
@@ -40,7 +28,7 @@ def odd_poses(looks: Mapping[Case, Look]) -> OddPoses | None:
     if not files:
         return None
     said = " and ".join(_said(word, cases) for word, cases in odd.items() if cases)
-    return OddPoses(f"{said} against those of other people (first {files[0]})", files)
+    return Oddity("pose", f"{said} against those of other people (first {files[0]})", REMEDY, files)
 
 
 def _said(word: str, cases: Sequence[Case]) -> str:

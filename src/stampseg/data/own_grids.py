@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -12,6 +11,7 @@ from .cases import Case
 from .io.placing import grids_text, is_on_lattice
 from .io.readers import read_header
 from .labels.organs import first_of, read_label_header
+from .oddity import Oddity
 
 REMEDY = (
     "look at the outlines, for thin structures may be lost; better export the segmentation on the geometry "
@@ -19,18 +19,7 @@ REMEDY = (
 )
 
 
-@dataclass(frozen=True)
-class OwnGrids:
-    """What is done to labels with voxels of their own, of which it names the first, and their files."""
-
-    said: str
-    files: tuple[Path, ...]
-
-    def __str__(self) -> str:
-        return f"{self.said}; {REMEDY}"
-
-
-def own_grids(cases: Iterable[Case]) -> OwnGrids | None:
+def own_grids(cases: Iterable[Case]) -> Oddity | None:
     """Labels that are brought to other voxels; None where each voxel is one of its image's."""
     said, files = "", list[Path]()
     for case in cases:
@@ -47,6 +36,5 @@ def own_grids(cases: Iterable[Case]) -> OwnGrids | None:
     if not files:
         return None
     others = f", as of {counted(len(files) - 1, 'other label')}" if len(files) > 1 else ""
-    return OwnGrids(
-        f"{said}; each voxel of the image takes the label nearest to its middle{others}", tuple(files)
-    )
+    said += f"; each voxel of the image takes the label nearest to its middle{others}"
+    return Oddity("grid", said, REMEDY, tuple(files))

@@ -11,8 +11,6 @@ from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Dataset
 from ..data.mixups import exchanged
-from ..data.odd_poses import REMEDY as POSES_REMEDY
-from ..data.own_grids import REMEDY as GRIDS_REMEDY
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
@@ -114,10 +112,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
         findings += [finding("labels", text) for text in seen.table.warnings]
-        if seen.own_grids is not None:
-            findings.append(finding("grid", seen.own_grids.said, GRIDS_REMEDY, seen.own_grids.files))
-        if seen.odd_poses is not None:
-            findings.append(finding("pose", seen.odd_poses.said, POSES_REMEDY, seen.odd_poses.files))
+        findings += [finding(odd.kind, odd.said, odd.remedy, odd.files) for odd in seen.oddities]
         findings += find_rare(facts, seen.table, seen.split)
         findings += find_strangers(facts, seen.split.unlabelled)
         parameters, flops = _sizes(seen, config)

@@ -25,8 +25,9 @@ from ..data.labels.regions import ValueRegion, regions_of_classes
 from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
 from ..data.labels.values import Counted
 from ..data.mixups import telling_exchanged
-from ..data.odd_poses import OddPoses, odd_poses
-from ..data.own_grids import OwnGrids, own_grids
+from ..data.odd_poses import odd_poses
+from ..data.oddity import Oddity
+from ..data.own_grids import own_grids
 from ..data.plan import PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.splits.aside import set_aside
@@ -48,16 +49,12 @@ class Survey:
     split: Split
     fingerprint: Fingerprint
     plan: Plan
-    own_grids: OwnGrids | None = None
-    odd_poses: OddPoses | None = None
+    oddities: tuple[Oddity, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
         """What is odd about the labels, and about how scans lie, one line each."""
-        return [
-            *self.table.warnings,
-            *(str(odd) for odd in (self.own_grids, self.odd_poses) if odd is not None),
-        ]
+        return [*self.table.warnings, *map(str, self.oddities)]
 
 
 @kept_files()
@@ -139,15 +136,11 @@ def _survey(
     if of_these_data and stored_plan is None and plan.scans is not None:
         scans = plan.scans.model_copy(update={"appearance": seen.appearance})
         plan = plan.model_copy(update={"scans": scans})
-    return Survey(
-        dataset,
-        table,
-        split,
-        seen,
-        plan,
+    odd = (
         own_grids((*read, *split.test)),
         odd_poses(looks | looks_of((*split.validation, *split.test), seen, looks)),
     )
+    return Survey(dataset, table, split, seen, plan, tuple(each for each in odd if each is not None))
 
 
 def _drawn(
