@@ -15,6 +15,8 @@ import pytest
 
 from stampseg.core.run_folder import MODEL_FILE
 from stampseg.runtime.model import OpenModel
+from stampseg.runtime.trust import Assessed, LabelTrust, Trust, UntrustedError
+from stampseg.runtime.written import Segmentation
 from tests.cli.command import call, train_quickly
 
 
@@ -40,9 +42,9 @@ def test_folders_beside_images_are_not_taken_and_named(run: Path, pictures: Path
     assert "not read" not in call("predict", run, mixed / "p1", "-o", tmp_path / "again").output
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, how: int) -> None:
+def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, how: int, method: str = "segment") -> None:
     """Send a signal while the n-th image is segmented."""
-    original, calls = OpenModel.segment, list[int]()
+    original, calls = getattr(OpenModel, method), list[int]()
 
     def segment(self: OpenModel, *args: Any, **kwargs: Any) -> Any:
         calls.append(0)
@@ -50,7 +52,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, how: int) -> None:
             os.kill(os.getpid(), how)
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(OpenModel, "segment", segment)
+    monkeypatch.setattr(OpenModel, method, segment)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
@@ -81,12 +83,52 @@ def test_a_stopped_prediction_says_what_is_there_and_goes_on(
     )
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_stopped_prediction_with_confidence_goes_on_as_if_it_had_not_been(
+    run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, out, whole = pictures / "images", tmp_path / "out", tmp_path / "whole" / "out"
+    words = ("predict", run, images, "--confidence", "-o")
+    at_once = call(*words, whole).output
+    with monkeypatch.context() as patch:
+        stop_at(patch, 4, signal.SIGINT, "segment_confidently")
+        said = call(*words, out, code=130).output
+    assert f"3 of 8 masks are written in {out}; go on by saying the same with --skip-existing" in said
+    assert len(json.loads((out / "confidence.json").read_text())["scans"]) == 3
+    again = call(*words, out, "--skip-existing").output
+    assert "passed over 3 of 8 images: their masks are there\n" in again
+    for name in ("confidence.csv", "confidence.json"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+    first = at_once.index("to look at first:")
+    assert again[again.index("to look at first:") :] == at_once[first:].replace(str(whole), str(out)).replace(
+        "8 masks written", "5 masks written"
+    )
+    (out / "confidence.json").rename(tmp_path / "away")
+    told = " ".join(call(*words, out, "--skip-existing", code=3).stderr.split())
+    assert (
+        f"{out}: confidence.json does not tell of p0-IM-0.png, p0-IM-1.png" in told and "and 5 more" in told
+    )
+    (out / "confidence.json").write_text('{"scans": [{"labels": {"liver": {}}}]}')
+    told = " ".join(call(*words, out, "--skip-existing", code=3).stderr.split())
+    assert "confidence.json: cannot be used, or was written by another model or version; leave out" in told
+
+
+def test_masks_that_stay_are_held_to_the_least_dice_as_well(tmp_path: Path) -> None:
+    """Of what was there before, too: a pipeline that goes on must not end well for having been stopped."""
+    rows = tuple(
+        Assessed(
+            tmp_path / name, tmp_path / name, tmp_path / name, Trust((LabelTrust("liver", 1, (d, d, d)),), ())
+        )
+        for name, d in (("a.png", 0.3), ("b.png", 0.9))
+    )
+    with pytest.raises(UntrustedError, match=r"a.png: an expected Dice of 0.30, below the 0.5"):
+        Segmentation((), (), (), ("background", "liver"), 0.5, 2, rows).check()
+
+
 def test_what_does_not_go_with_masks_that_stay_is_refused(run: Path, pictures: Path, tmp_path: Path) -> None:
     words = ("predict", run, pictures / "images", "-o", tmp_path / "out", "--skip-existing")
     both = call(*words, "--overwrite", code=2).output
     assert "--skip-existing keeps masks that are there, and --overwrite replaces them" in both
-    sure = call(*words, "--confidence", code=2).output
-    assert "confidence.csv tells of all masks together, and those that are there would be missing" in sure
 
 
 def test_images_are_no_masks_that_are_there(run: Path, pictures: Path, tmp_path: Path) -> None:

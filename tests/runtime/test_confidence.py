@@ -27,10 +27,9 @@ from stampseg.runtime.trust import (
     UntrustedError,
     check_calibrated,
     refuse_untrusted,
-    summary,
     trust_of,
-    write_trust,
 )  # fmt: skip
+from stampseg.runtime.trust_files import summary, write_trust
 from tests.runtime.bright import CURVE, SHAPE, bright, disc, plan, predict
 
 

@@ -22,8 +22,8 @@ from stampseg.runtime.trust import (
     UntrustedError,
     source_of,
     trust_of,
-    write_trust,
 )  # fmt: skip
+from stampseg.runtime.trust_files import write_trust
 from tests.runtime.bright import CURVE, SHAPE, disc, plan, predict, put
 
 

@@ -11,7 +11,7 @@ from ..data.cases import Case
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.labels.postprocess import Postprocessing, steps_in_words
 from ..data.plan import Plan
-from .trust import SHOWN, TABLE
+from .trust_files import SHOWN
 from .written import Written
 
 
@@ -74,12 +74,10 @@ def not_mirrored(plan: Plan, mirror: bool) -> list[str]:
     ]
 
 
-def stopped_words(there: str, overwrite: bool, confidence: bool) -> str:
+def stopped_words(there: str, overwrite: bool) -> str:
     """How to go on after a stop; `there` says how many masks are written."""
     if overwrite:
         return f"{there}; say the same again to begin anew"
-    if confidence:
-        return f"{there}, without {TABLE}; begin anew with `overwrite`"
     return f"{there}; go on by saying the same with `skip_existing`"
 
 

@@ -31,13 +31,8 @@ from .notices import (
 from .people import learnt_from, other_scans_of_the_trained, validated_with
 from .stream import FAILURES, stream
 from .targets import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
-from .trust import (
-    RECORD,
-    TABLE,
-    check_calibrated,
-    summary,
-    write_trust,
-)  # fmt: skip
+from .trust import Assessed, check_calibrated
+from .trust_files import RECORD, TABLE, TrustFiles, read_trust, summary
 from .written import Segmentation, Written
 
 BATCH = 1  # windows computed at once, where nothing else is said
@@ -100,13 +95,15 @@ def segment(
         DataError: no input can be used, or a mask is there already.
         ModelFileError: the model cannot be loaded.
         ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, scans that
-            are named before the model, or `skip_existing` with `overwrite` or confidence.
+            are named before the model, or `skip_existing` with `overwrite`.
     """
     check_order(model, [path for path in inputs if not isinstance(path, Case)], "predict")
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
     confidence = confidence or fail_below is not None
-    if skip_existing:
-        _check_skipping(overwrite, confidence)
+    if skip_existing and overwrite:
+        raise ConfigError(
+            "`skip_existing` keeps masks that are there, and `overwrite` replaces them; leave out one of them"
+        )
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
     _check_able(opened, confidence, probabilities, fail_below)
     opened = opened.with_all_pieces() if all_pieces else opened
@@ -115,12 +112,15 @@ def segment(
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = _targets(cases, output, dicom_seg)
+    kept = read_trust(output, opened.plan) if skip_existing and confidence else {}
     if skip_existing:
-        cases = _not_done(cases, masks, overlays, probabilities, models, echo, tell)
+        told_of = kept if confidence else None
+        cases = _not_done(cases, masks, overlays, probabilities, told_of, models, echo, tell)
     skipped = len(masks) - len(cases)
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
-    for table in (TABLE, RECORD) if confidence else ():
+    for table in (TABLE, RECORD) if confidence and not skip_existing else ():
         refuse_existing(output / table, overwrite)
+    trust = TrustFiles(output, opened.plan, kept.values())
     if opened.models:
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
 
@@ -145,12 +145,18 @@ def segment(
             chosen_by = not trained and validated.holds(case)
             written.append(replace(result, trained_on=trained, validated_with=chosen_by))
             echo(line(written[-1]))
+            if result.assessed is not None:
+                trust.add(result.assessed)
             for text in result.header.notes:
                 tell(text)
     except (KeyboardInterrupt, StoppedError):
         results.close()
+        for mask in finished:  # one more may have been written than came back
+            if mask.assessed is not None:
+                trust.add(mask.assessed)
+        trust.write()
         there = f"{skipped + len(finished)} of {counted(len(masks), 'mask')}"
-        tell(stopped_words(f"{there} are written in {one_line(str(output))}", overwrite, confidence))
+        tell(stopped_words(f"{there} are written in {one_line(str(output))}", overwrite))
         raise
 
     known = {mask.case for mask in written if mask.trained_on}
@@ -174,11 +180,12 @@ def segment(
         echo(f"pictures of the masks in {one_line(str(overlays))}")
     if probabilities and written:
         echo(probabilities_words(opened.plan))
-    if rows := [mask.assessed for mask in written if mask.assessed is not None]:
-        write_trust(output, rows, opened.plan)
-        for text in summary(rows, opened.plan, output):
-            echo(text)
-    return Segmentation(tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped)
+    trust.write()
+    for text in summary(trust.rows, opened.plan, output) if trust.rows else ():
+        echo(text)
+    return Segmentation(
+        tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped, tuple(trust.rows)
+    )
 
 
 def _not_done(
@@ -186,32 +193,20 @@ def _not_done(
     masks: Mapping[tuple[Path, ...], Path],
     overlays: Path | None,
     probabilities: bool,
+    told: Mapping[str, Assessed] | None,
     models: Sequence[Path],
     echo: Callable[[str], None],
     tell: Callable[[str], None],
 ) -> list[Case]:
     """The cases whose masks are not there; how many are is said, and if another model may have made them."""
     # what is there may be an image, in its own folder
-    refuse_overwriting(cases, masks, overlays, True, probabilities=probabilities)
-    left = left_to_do(cases, masks, overlays, probabilities)
+    refuse_overwriting(cases, masks, overlays, True, told is not None, probabilities)
+    left = left_to_do(cases, masks, overlays, probabilities, told)
     kept = masks.keys() - {case.images for case in left}
     echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
     for text in older_than(models, sorted(masks[images] for images in kept)):
         tell(text)
     return left
-
-
-def _check_skipping(overwrite: bool, confidence: bool) -> None:
-    """Refuse what does not go with masks that stay."""
-    if overwrite:
-        raise ConfigError(
-            "`skip_existing` keeps masks that are there, and `overwrite` replaces them; leave out one of them"
-        )
-    if confidence:
-        raise ConfigError(
-            f"`skip_existing`: {TABLE} tells of all masks together, and those that are there would be "
-            "missing in it; leave out `confidence` and `fail_below`, or replace all masks with `overwrite`"
-        )
 
 
 def _check_able(

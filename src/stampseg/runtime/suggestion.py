@@ -33,8 +33,9 @@ from .segmentation import segment
 from .selection import Chosen, choose
 from .staged import Staged
 from .targets import check_folder, refuse_overwriting
-from .trust import RECORD, trust_of
-from .trust import TABLE as FIGURES
+from .trust import trust_of
+from .trust_files import RECORD
+from .trust_files import TABLE as FIGURES
 
 TABLE = SUGGESTED
 DRAFTS, PICTURES = "drafts", "pictures"  # folders

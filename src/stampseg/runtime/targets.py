@@ -14,7 +14,8 @@ from ..data.io.formats import stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES, SUFFIX
 from ..data.io.readers import twin_of
 from ..data.io.sources import place_in, replaced
-from .trust import RECORD, TABLE, uncertainty_of
+from .trust import uncertainty_of
+from .trust_files import RECORD, TABLE
 
 
 def overlay_of(case: Case, overlays: Path) -> Path:
@@ -61,15 +62,20 @@ def left_to_do(
     masks: Mapping[tuple[Path, ...], Path],
     overlays: Path | None,
     probabilities: bool = False,
+    told: Collection[str] | None = None,
 ) -> list[Case]:
     """The cases of which nothing is there; those of which everything is are done.
+
+    Args:
+        cases, masks, overlays, probabilities: as of `targets_of`.
+        told: names of the masks that the tables of trust tell of, where these are asked for.
 
     Raises:
         DataError: of a case some files are there and some are not.
     """
-    left = []
+    left, untold = list[Case](), list[Path]()
     for case in cases:
-        targets = targets_of(case, masks[case.images], overlays, probabilities=probabilities)
+        targets = targets_of(case, masks[case.images], overlays, told is not None, probabilities)
         there = [target for target in targets if os.path.lexists(target)]
         if not there:
             left.append(case)
@@ -80,6 +86,15 @@ def left_to_do(
                 "untouched; delete what is there of it, leave out what it lacks, or choose another folder "
                 "with `output`"
             )
+        elif told is not None and targets[0].name not in told:
+            untold.append(targets[0])
+    if untold:
+        these, names = "this mask" if len(untold) == 1 else "these masks", [mask.name for mask in untold]
+        raise DataError(
+            f"{untold[0].parent}: {RECORD} does not tell of {some(names, 3)}, and how far {these} can be "
+            f"trusted is not known; delete {these} and what belongs there, leave out `confidence`, or choose "
+            "another folder with `output`"
+        )
     return left
 
 

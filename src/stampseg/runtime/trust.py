@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..core.errors import ConfigError, StampsegError, one_line
-from ..core.files import write_text
-from ..core.text import counted, csv_text, some
+from ..core.text import counted, some
 from ..data.calibration import LEVEL, MEASURE
 from ..data.cases import Case
 from ..data.io.formats import stem_of
@@ -25,9 +22,6 @@ from ..data.labels.shapes import ABSURD, unusual
 from ..data.plan import Plan
 from .confidence import Confident
 
-TABLE = "confidence.csv"
-RECORD = "confidence.json"
-SHOWN = 5  # masks of which least is to be expected, and as many others that are unusual
 STRAY = 0.5  # of a label's voxels in pieces left out: more is unusual
 
 
@@ -167,19 +161,29 @@ def trust_of(found: Confident, plan: Plan, header: Header, remarks: Sequence[str
     if found.stray > STRAY:
         pieces = counted(found.dropped, "stray piece")
         flags.append(f"{pieces} left out, {found.stray:.0%} of what was found of a label")
-    labels = tuple(_of(found, plan, number) for number in range(1, len(found.certainty)))
+    held = [bool(in_classes(found.mask, classes).any()) for _, classes in plan.structures]
+    labels = tuple(
+        label_trust(plan, number, certainty, held[number - 1])
+        for number, certainty in enumerate(found.certainty[1:], 1)
+    )
     return Trust(labels, tuple(flags), tuple(remarks))
 
 
-def _of(found: Confident, plan: Plan, number: int) -> LabelTrust:
-    """Of a structure of the plan, from 1 on."""
+def label_trust(plan: Plan, number: int, certainty: float | None, is_found: bool) -> LabelTrust:
+    """What is known of one label of a mask.
+
+    Args:
+        plan: as of `trust_of`.
+        number: of the structure in the plan, from 1 on.
+        certainty: 0 to 1; None where neither the mask nor the turned views' have the label.
+        is_found: whether the mask holds it.
+    """
     name, classes = plan.structures[number - 1]
     calibration = plan.calibration.labels[number] if plan.calibration is not None else None
     known = plan.scans.labels if plan.scans is not None else ()
     shapes = [shape for value in classes if known and (shape := known[value]) is not None]
     holding, cases = max((shape.cases for shape in shapes), default=0), plan.scans.cases if plan.scans else 0
-    certainty, expected, right = found.certainty[number], None, None
-    is_found = bool(in_classes(found.mask, classes).any())
+    expected, right = None, None
     missing = not is_found and bool(shapes) and holding == cases
     if is_found:
         certainty = certainty or 0.0  # of a speck that the scan's own grid alone shows
@@ -264,77 +268,11 @@ def _why_unknown(plan: Plan) -> str:
     )
 
 
-def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
-    """Write `confidence.csv` and `confidence.json` beside the masks, those of least trust first.
-
-    Args:
-        output: folder of the masks.
-        rows: the masks.
-        plan: of the model.
-    """
-    ranked = sorted(rows, key=lambda row: row.trust.lowest)
-    table: list[list[object]] = [
-        ["image", "mask", "label", "expected_dice", "low", "high", "certainty", "flags"]
-    ]
-    for row in ranked:
-        for label in row.trust.labels:
-            figures = ["" if v is None else f"{v:.4f}" for v in (*_three(label), label.certainty)]
-            flags = "; ".join(row.trust.flags_of(label))
-            table.append([row.image, row.mask.name, label.name, *figures, flags])
-    write_text(output / TABLE, csv_text(table))
-    record = {
-        "source": source_of(plan),
-        "scans": [as_json(row) for row in ranked],
-    }
-    write_text(output / RECORD, json.dumps(record, indent=1) + "\n")
-
-
 def uncertainty_of(mask: Path, case: Case) -> Path:
     """The map beside a mask: `scan.nii.gz` -> `scan_uncertainty.nii.gz`."""
     name = case.mask_name
     stem = stem_of(Path(name))
     return mask.with_name(f"{stem}{UNCERTAINTY}{name[len(stem) :]}")
-
-
-def summary(rows: Sequence[Assessed], plan: Plan, output: Path) -> list[str]:
-    """The last lines: the masks to look at first, why, and what the figures rest on."""
-    ranked = sorted(rows, key=lambda row: row.trust.lowest)
-    lines = ["to look at first:"] if len(ranked) > 1 else []
-    unusual = [row for row in ranked[SHOWN:] if row.trust.flags]  # a network may be sure of what is wrong
-    for row in [*ranked[:SHOWN], *unusual[:SHOWN]] if len(ranked) > 1 else []:
-        why = f"; {'; '.join(row.trust.flags)}" if row.trust.flags else ""
-        lines.append(f"  {one_line(row.mask.name)}  {row.trust.words()}{why}")
-    if len(unusual) > SHOWN:
-        lines.append(f"  and {len(unusual) - SHOWN} more with something unusual: see flags in {TABLE}")
-    flagged = sum(bool(row.trust.flags) for row in rows)
-    lines.append(f"{counted(flagged, 'mask')} of {len(rows)} with something unusual; {source_of(plan)}")
-    lines.append(f"written to {one_line(str(output / TABLE))} and {RECORD}")
-    return lines
-
-
-def _three(label: LabelTrust) -> tuple[float | None, float | None, float | None]:
-    """Dice and the ends of its interval, as far as they are known."""
-    dice, low, high = label.expected or (None, None, None)
-    return (dice, low, high) if label.has_interval else (dice, None, None)
-
-
-def as_json(row: Assessed) -> dict[str, Any]:
-    """One JSON-ready dictionary."""
-    return {
-        "image": str(row.image),
-        "mask": row.mask.name,
-        "uncertainty": row.uncertainty.name,
-        "flags": list(row.trust.flags),
-        "labels": {
-            label.name: {
-                "found": label.found,
-                "certainty": label.certainty,
-                "expected_dice": _three(label)[0],
-                "interval": None if _three(label)[1] is None else list(_three(label)[1:]),
-            }
-            for label in row.trust.labels
-        },
-    }
 
 
 def refuse_untrusted(rows: Sequence[Assessed], least: float | None) -> None:

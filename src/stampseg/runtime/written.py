@@ -9,7 +9,8 @@ from typing import Any
 
 from ..core.errors import DataError
 from ..data.io.volume import Header
-from .trust import Assessed, as_json, refuse_untrusted
+from .trust import Assessed, refuse_untrusted
+from .trust_files import as_json
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Segmentation:
     names: tuple[str, ...]
     fail_below: float | None = None
     skipped: int = 0  # images that were passed over, as their masks were there
+    trust: tuple[Assessed, ...] = ()  # of all masks, those that were there with them, where it was asked for
 
     def check(self) -> None:
         """See that all could be segmented, and that as much Dice is expected of each as was asked for.
@@ -99,8 +101,7 @@ class Segmentation:
         """
         if self.failed:
             raise DataError(self.failure)
-        rows = [mask.assessed for mask in self.masks if mask.assessed is not None]
-        refuse_untrusted(rows, self.fail_below)
+        refuse_untrusted(self.trust, self.fail_below)
 
     @property
     def failure(self) -> str:
