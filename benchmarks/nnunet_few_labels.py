@@ -111,7 +111,7 @@ def page(rows: list[dict[str, Any]], study: Path) -> str:
         f"nnU-Net {VERSION} by its own defaults (3d_fullres, no fold left out, mirrored prediction) on the ten labelled scans of a draw of [the study](few-labels.md),",
         "for the seconds that ours took and for four times as many, its rate decayed to the end of that time; other people test both. Its seconds are those of its",
         "process, ours those of the clock beside other work, so that nnU-Net had more than ours did. It sees no scan without a label. Draws are few: what is said is",
-        "about these networks. Rows were made on machines that were busy to different degrees, as the seconds of a step show. Ten labels and minutes of one core are not what nnU-Net is made for: 1,000 epochs on a GPU are. Made by",
+        "about these networks. Ten labels and minutes of one core are not what nnU-Net is made for: 1,000 epochs on a GPU are. Made by",
         "",
         "    STAMPSEG_DATA=DATA python benchmarks/nnunet_few_labels.py STUDY docs/results/nnunet-few-labels.jsonl --nnunet-python PYTHON",
         "    python benchmarks/nnunet_few_labels.py docs/results/few-labels docs/results/nnunet-few-labels.jsonl --page docs/results/nnunet-few-labels.md",
