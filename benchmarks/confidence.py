@@ -52,7 +52,7 @@ from stampseg.evaluation.metrics import dice_score
 from stampseg.run.looks import MOST_LOOKS
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
-from stampseg.run.study.plan import RUN, STUDY_FILE, Cell, Study
+from stampseg.run.study.plan import CELL, RUN, STUDY_FILE, Cell, Study
 from stampseg.runtime.confidence import Confident
 from stampseg.runtime.model import OpenModel, open_scorer
 from stampseg.runtime.sliding import slide, walking_axis
@@ -86,7 +86,8 @@ def of_study(folder: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:
         if cell.method == METHOD and study.done(cell):
             task = study.config.tasks[cell.task]
             tests = draw(find_task(cell.task, task), task, cell.labels, cell.draw).test
-            yield cell, study.place(cell) / RUN, list(tests)
+            if CELL.read(study.place(cell)).result.failure is None:  # else there is no calibrated model
+                yield cell, study.place(cell) / RUN, list(tests)
 
 
 def of_folds(work: Path, data: Path) -> Iterator[tuple[Cell, Path, list[Case]]]:

@@ -68,11 +68,11 @@ def test_masks_are_paired_over_people(folders: Path, tmp_path: Path, suffix: str
 
 
 def test_of_a_run_the_people_kept_aside_are_compared_as_well(folders: Path, tmp_path: Path) -> None:
-    """test/cases.csv of a run has the same columns; of files of one name the folder tells them apart."""
-    for name in ("good", "poor"):
-        (tmp_path / f"{name}-run").mkdir()
-        measured(folders, name, to=tmp_path).rename(tmp_path / f"{name}-run" / "cases.csv")
-    files = [tmp_path / f"{name}-run" / "cases.csv" for name in ("good", "poor")]
+    """test/cases.csv of a run has the same columns; of files of one name a folder tells them apart."""
+    files = [tmp_path / f"{name}-run" / "test" / "cases.csv" for name in ("good", "poor")]
+    for name, file in zip(("good", "poor"), files, strict=True):
+        file.parent.mkdir(parents=True)
+        measured(folders, name, to=tmp_path).rename(file)
     said = call("compare", *files, "-o", tmp_path / "found.md").output
     assert "good-run: Dice" in said
     assert "nobody said who is who, so that each case counts as a person of its own" in said
@@ -115,16 +115,23 @@ def test_people_who_differ_are_refused(folders: Path, tmp_path: Path) -> None:
     assert "is of p" in said and "say the same when `stampseg evaluate` measures both" in said
 
 
+HEAD = "case,label,dice,hd95,predicted_volume,reference_volume"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("case,label,dice\na,1,0.5\n", "has no hd95, reference_volume; expected a file"),
-        ("case,label,dice,hd95,reference_volume\n", "has no case; expected a file"),
-        ("case,label,dice,hd95,reference_volume\na,1,1.5,2,3\n", "row 1 (a, 1): dice '1.5': expected"),
-        ("case,label,dice,hd95,reference_volume\na,1,.5,x,3\n", "hd95 'x': expected a number, 0 or more"),
-        ("case,label,dice,hd95,reference_volume\na,1,.5,2,3\na,1,.5,2,3\n", "row 2 (a, 1): is there twice"),
+        ("case,label,dice\na,1,0.5\n", "has no hd95, predicted_volume, reference_volume; expected a file"),
+        (f"{HEAD}\n", "has no case; expected a file"),
+        (f"{HEAD}\na,1,1.5,2,3,3\n", "row 1 (a, 1): dice '1.5': expected a number, 0 to 1"),
+        (f"{HEAD}\na,1,.5,x,3,3\n", "hd95 'x': expected a number, 0 or more"),
+        (f"{HEAD}\na,1,.5,inf,3,3\n", "hd95 'inf': expected a number, 0 or more"),
+        (f"{HEAD}\na,1,.5,2,3,3\na,1,.5,2,3,3\n", "row 2 (a, 1): is there twice"),
+        (f"{HEAD}\nscan,0,1,.5,2,3,3\n", "line 2 has not as many values as there are columns"),
+        (f"{HEAD}\na,1,.5,2,3,3\nb,1,0.9", "line 3 has not as many values as there are columns"),
+        (f"{HEAD},person\na,1,.5,2,3,3,p\nb,1,.5,2,3,3,\n", "row 2 has no person, and others have"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_none_is_named(folders: Path, tmp_path: Path, text: str, said: str) -> None:
     first, bad = measured(folders, "good", to=tmp_path), tmp_path / "bad.csv"
     bad.write_text(text)
@@ -136,13 +143,66 @@ def test_a_file_that_is_none_is_named(folders: Path, tmp_path: Path, text: str, 
 def test_what_does_not_go_together_is_refused(folders: Path, tmp_path: Path) -> None:
     first = measured(folders, "good", to=tmp_path)
     (tmp_path / "broken.json").write_text('{"rows": 3}')
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    (tmp_path / "a.csv").mkdir()
     for words, code, said in (
         ((first,), 3, "is one file of metrics; name a second one"),
         ((first, first), 3, "named twice"),
         ((first, tmp_path / "none.csv"), 3, "no such file; name a file that `stampseg evaluate` wrote"),
         ((first, folders), 3, "is no file of metrics; compare two of them"),
         ((first, tmp_path / "broken.json"), 3, "cannot be read (it holds no rows)"),
+        ((first, tmp_path / "deep.json"), 3, "deep.json: cannot be read ("),
+        ((first, tmp_path / "a.csv"), 3, "is a folder; name a file"),
         ((first, tmp_path / "other.csv", "--device", "cpu"), 2, "of use for two runs alone; masks are not"),
     ):
         shown = " ".join(call("compare", *words, "-o", tmp_path / "found.md", code=code).stderr.split())
         assert said in shown, shown
+
+
+def test_what_is_compared_is_never_replaced(folders: Path, tmp_path: Path) -> None:
+    files = [measured(folders, name, to=tmp_path) for name in ("good", "poor")]
+    before = files[0].read_bytes()
+    said = call("compare", *files, "-o", tmp_path / "good.html", "--overwrite", code=3).stderr
+    assert f"{files[0]}: is what is compared, and would be replaced; choose another name with -o" in said
+    assert files[0].read_bytes() == before and not (tmp_path / "good.html").exists()
+
+
+def table(path: Path, *rows: str) -> Path:
+    path.write_text("\n".join([HEAD, *rows, ""]), encoding="utf-8")
+    return path
+
+
+def test_false_positives_are_told_for_no_dice_tells_of_them(tmp_path: Path) -> None:
+    cases = [f"c{number}" for number in range(12)]
+    files = [
+        table(
+            tmp_path / f"{name}.csv",
+            *(f"{case},liver,{dice + number / 100},2,9,9" for number, case in enumerate(cases)),
+            *(f"n{number},liver,,,{volume},0" for number in range(5)),
+        )
+        for name, dice, volume in (("greedy", 0.8, 900), ("careful", 0.7, 0))
+    ]
+    said = call("compare", *files, "-o", tmp_path / "found.md").output
+    assert (
+        "WARNING: of 5 cases and labels that the reference holds nothing of, something was predicted by "
+        "greedy in 5 (4,500 in all) and careful in 0 (0 in all): no Dice here tells of these false positives"
+    ) in said
+    assert (
+        "greedy or careful: which of these networks is better cannot be told" in said
+    )  # no difference varies
+
+
+def test_distances_are_over_the_same_cases(tmp_path: Path) -> None:
+    """With an ignore label a mask may have a Dice and no surface."""
+    first = table(tmp_path / "a.csv", *(f"c{n},liver,0.{n}5,{'' if n < 3 else 40},9,9" for n in range(5)))
+    second = table(tmp_path / "b.csv", *(f"c{n},liver,0.{n}1,{60 if n < 3 else 41},9,9" for n in range(5)))
+    call("compare", first, second, "-o", tmp_path / "found.md")
+    methods = json.loads((tmp_path / "found.json").read_text())["methods"]
+    assert [method["hd95_median"] for method in methods] == [40, 41]
+
+
+def test_only_what_there_is_is_explained(folders: Path, tmp_path: Path) -> None:
+    files = [measured(folders, name, to=tmp_path) for name in ("good", "poor")]
+    call("compare", *files, "-o", tmp_path / "found.md")
+    text = (tmp_path / "found.md").read_text()
+    assert "given these runs" in text and "Holm" not in text and "sign-flip" not in text

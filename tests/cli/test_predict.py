@@ -17,7 +17,7 @@ from stampseg.core.run_folder import MODEL_FILE
 from stampseg.runtime.model import OpenModel
 from stampseg.runtime.trust import Assessed, LabelTrust, Trust, UntrustedError
 from stampseg.runtime.written import Segmentation
-from tests.cli.command import call, train_quickly
+from tests.cli.command import RUNNER, app, call, train_quickly
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +103,52 @@ def test_a_stopped_prediction_with_confidence_goes_on_as_if_it_had_not_been(
     assert again[again.index("to look at first:") :] == at_once[first:].replace(str(whole), str(out)).replace(
         "8 masks written", "5 masks written"
     )
-    (out / "confidence.json").rename(tmp_path / "away")
-    told = " ".join(call(*words, out, "--skip-existing", code=3).stderr.split())
+
+
+def test_after_an_error_or_a_closed_pipe_it_goes_on_as_well(
+    run: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("predict", run, pictures / "images", "--confidence", "-o", tmp_path / "out")
+    original, calls = OpenModel.segment_confidently, list[int]()
+
+    def fail(self: OpenModel, *args: Any, **kwargs: Any) -> Any:
+        calls.append(0)
+        if len(calls) == 6:
+            raise RuntimeError("CUDA out of memory")
+        return original(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenModel, "segment_confidently", fail)
+        assert RUNNER.invoke(app, [str(word) for word in words]).exit_code != 0
+    assert len(json.loads((tmp_path / "out" / "confidence.json").read_text())["scans"]) == 5
+    assert "passed over 5 of 8 images" in call(*words, "--skip-existing").output
+    assert len(json.loads((tmp_path / "out" / "confidence.json").read_text())["scans"]) == 8
+
+
+def test_figures_are_only_taken_for_the_masks_they_are_of(run: Path, pictures: Path, tmp_path: Path) -> None:
+    """Not after another model, other options or a hand has changed them, nor for another image's."""
+    images, out = pictures / "images", tmp_path / "out"
+    words = ("predict", run, images, "--confidence", "--skip-existing", "-o", out)
+    call(*words)
+    other = tmp_path / "other.safetensors"
+    shutil.copyfile(run / "rounds" / "000.safetensors", other)
+    for changed in (("predict", other, *words[2:]), (*words, "--no-postprocess"), (*words, "--all-pieces")):
+        said = " ".join(call(*changed, code=3).stderr.split())
+        assert "confidence.json: tells of masks of another model, of other options or of another" in said
+    call("predict", other, images / "p0-IM-0.png", "-o", out, "--overwrite")
+    said = " ".join(call(*words, code=3).stderr.split())
     assert (
-        f"{out}: confidence.json does not tell of p0-IM-0.png, p0-IM-1.png" in told and "and 5 more" in told
+        f"{out}: confidence.json does not tell of p0-IM-0.png as it is there, and how far this mask can"
+        in said
     )
-    (out / "confidence.json").write_text('{"scans": [{"labels": {"liver": {}}}]}')
-    told = " ".join(call(*words, out, "--skip-existing", code=3).stderr.split())
-    assert "confidence.json: cannot be used, or was written by another model or version; leave out" in told
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(images, elsewhere)
+    call("predict", run, images / "p0-IM-0.png", "-o", out, "--overwrite", "--confidence")
+    assert "passed over 8 of 8 images" in call(*words).output  # the lines of the others were kept
+    said = " ".join(call("predict", run, elsewhere, *words[3:], code=3).stderr.split())
+    assert (
+        f"{out / 'p0-IM-0.png'}: is the mask of {images / 'p0-IM-0.png'}, by confidence.json beside" in said
+    )
 
 
 def test_masks_that_stay_are_held_to_the_least_dice_as_well(tmp_path: Path) -> None:

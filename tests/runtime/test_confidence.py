@@ -374,7 +374,7 @@ def test_a_row_of_the_table_has_the_flags_of_its_label_and_of_the_image(tmp_path
         "liver: cyst: nothing found",
     )
     row = Assessed(Path("a.png"), Path("m.png"), Path("u.png"), Trust(labels, flags))
-    write_trust(tmp_path, [row], settings_of())
+    write_trust(tmp_path, [(row, "")], settings_of(), {})
     with (tmp_path / "confidence.csv").open() as file:
         said = {line["label"]: line["flags"].split("; ") for line in csv.DictReader(file)}
     assert said["liver"] == list(flags[:2])

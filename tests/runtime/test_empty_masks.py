@@ -97,7 +97,8 @@ def test_of_how_many_people_is_said_and_how_often_the_label_was_found_in_vain(tm
     )
     trust = trusted(disc((16, 16), 5), settings, 0.5)
     assert trust.words() == "expected Dice 0.40"
-    write_trust(tmp_path, [Assessed(Path("a.png"), Path("m.png"), Path("u.png"), trust)], settings)
+    mask = Assessed(Path("a.png"), Path("m.png"), Path("u.png"), trust)
+    write_trust(tmp_path, [(mask, "")], settings, {})
     (scan,) = json.loads((tmp_path / "confidence.json").read_text())["scans"]
     of = scan["labels"]["lesion"]
     assert of["interval"] is None and of["expected_dice"] == pytest.approx(0.4)

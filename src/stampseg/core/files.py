@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -166,3 +167,13 @@ def write_text(path: Path, text: str) -> None:
         DataError: as `write_whole`.
     """
     write_whole(path, lambda place: place.write_text(text, encoding="utf-8", newline="\n"))
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of what is in a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

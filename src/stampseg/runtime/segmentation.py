@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import ConfigError, StoppedError, one_line
+from ..core.errors import ConfigError, DataError, StoppedError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
 from ..core.run_folder import caution_of
@@ -32,7 +33,7 @@ from .people import learnt_from, other_scans_of_the_trained, validated_with
 from .stream import FAILURES, stream
 from .targets import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
 from .trust import Assessed, check_calibrated
-from .trust_files import RECORD, TABLE, TrustFiles, read_trust, summary
+from .trust_files import RECORD, TABLE, TrustFiles, made_by, summary
 from .written import Segmentation, Written
 
 BATCH = 1  # windows computed at once, where nothing else is said
@@ -112,15 +113,19 @@ def segment(
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = _targets(cases, output, dicom_seg)
-    kept = read_trust(output, opened.plan) if skip_existing and confidence else {}
+    trust = TrustFiles(
+        output, opened.plan, made_by(models[0], mirror=mirror, postprocess=postprocess, all_pieces=all_pieces)
+    )
+    if confidence:
+        trust.take_up(strict=skip_existing)
     if skip_existing:
-        told_of = kept if confidence else None
-        cases = _not_done(cases, masks, overlays, probabilities, told_of, models, echo, tell)
+        kept = trust.of(masks.values()) if confidence else None
+        cases = _not_done(cases, masks, overlays, probabilities, kept, models, echo, tell)
     skipped = len(masks) - len(cases)
     refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
     for table in (TABLE, RECORD) if confidence and not skip_existing else ():
         refuse_existing(output / table, overwrite)
-    trust = TrustFiles(output, opened.plan, kept.values())
+    trust.forget(masks[case.images] for case in cases)
     if opened.models:
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
 
@@ -133,7 +138,13 @@ def segment(
     written: list[Written] = []
     failures: list[tuple[Path, str]] = []
     finished: list[Written] = []
-    results = stream(cases, opened, steps, masks, overlays, options, finished)
+
+    def keep(mask: Written) -> None:
+        finished.append(mask)
+        if mask.assessed is not None:
+            trust.add(mask.assessed)
+
+    results = stream(cases, opened, steps, masks, overlays, options, keep)
     try:
         for case, result in zip(cases, results, strict=True):
             if isinstance(result, FAILURES):
@@ -145,18 +156,16 @@ def segment(
             chosen_by = not trained and validated.holds(case)
             written.append(replace(result, trained_on=trained, validated_with=chosen_by))
             echo(line(written[-1]))
-            if result.assessed is not None:
-                trust.add(result.assessed)
             for text in result.header.notes:
                 tell(text)
-    except (KeyboardInterrupt, StoppedError):
-        results.close()
-        for mask in finished:  # one more may have been written than came back
-            if mask.assessed is not None:
-                trust.add(mask.assessed)
         trust.write()
-        there = f"{skipped + len(finished)} of {counted(len(masks), 'mask')}"
-        tell(stopped_words(f"{there} are written in {one_line(str(output))}", overwrite))
+    except BaseException as error:
+        results.close()
+        with suppress(OSError, DataError):  # a full disk, which may be the reason
+            trust.write()
+        if isinstance(error, KeyboardInterrupt | StoppedError):
+            there = f"{skipped + len(finished)} of {counted(len(masks), 'mask')}"
+            tell(stopped_words(f"{there} are written in {one_line(str(output))}", overwrite))
         raise
 
     known = {mask.case for mask in written if mask.trained_on}
@@ -180,12 +189,12 @@ def segment(
         echo(f"pictures of the masks in {one_line(str(overlays))}")
     if probabilities and written:
         echo(probabilities_words(opened.plan))
-    trust.write()
     for text in summary(trust.rows, opened.plan, output) if trust.rows else ():
         echo(text)
     return Segmentation(
-        tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped, tuple(trust.rows)
-    )
+        tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped,
+        tuple(trust.of(masks.values()).values()),
+    )  # fmt: skip
 
 
 def _not_done(
@@ -202,11 +211,28 @@ def _not_done(
     # what is there may be an image, in its own folder
     refuse_overwriting(cases, masks, overlays, True, told is not None, probabilities)
     left = left_to_do(cases, masks, overlays, probabilities, told)
+    for case in cases:
+        _check_image(case, masks[case.images], told or {})
     kept = masks.keys() - {case.images for case in left}
     echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
     for text in older_than(models, sorted(masks[images] for images in kept)):
         tell(text)
     return left
+
+
+def _check_image(case: Case, mask: Path, told: Mapping[str, Assessed]) -> None:
+    """See that a mask that stays is that of the image, as far as is known.
+
+    Raises:
+        DataError: it is another image's.
+    """
+    row = told.get(mask.name)
+    if row is None or not row.image.exists() or row.image.samefile(case.images[0]):
+        return
+    raise DataError(
+        f"{mask}: is the mask of {row.image}, by {RECORD} beside it, and not of {case.images[0]}; choose "
+        "another folder with `output`"
+    )
 
 
 def _check_able(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.files import refuse_existing
+from ..core.files import digest_of, refuse_existing
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
 
@@ -51,7 +50,7 @@ class Staged:
         with suppress(DataError):  # nothing was put into place yet
             for name, digest in MOVED.read(self.place).digests.items():
                 path = self.folder / name
-                if path.is_file() and not path.is_symlink() and _digest(path) == digest:
+                if path.is_file() and not path.is_symlink() and digest_of(path) == digest:
                     path.unlink()
         shutil.rmtree(self.place)
 
@@ -69,13 +68,8 @@ class Staged:
         names.sort(key=lambda name: name == last)
         for name in names:
             refuse_existing(self.folder / name)
-        MOVED.write(self.place, Moved(digests={name: _digest(self.place / name) for name in names}))
+        MOVED.write(self.place, Moved(digests={name: digest_of(self.place / name) for name in names}))
         for name in names:
             (self.folder / name).parent.mkdir(exist_ok=True)
             os.replace(self.place / name, self.folder / name)
         shutil.rmtree(self.place, ignore_errors=True)  # all is in its place; what stays is cleared next time
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -69,7 +69,7 @@ def stream(
     masks: Mapping[tuple[Path, ...], Path],
     overlays: Path | None,
     options: dict[str, Any],
-    finished: list[Written],
+    finished: Callable[[Written], object],
 ) -> Generator[Written | Failure, None, None]:
     """The outcome of each case, in their order; closed early, it waits for the mask that is being written.
 
@@ -80,7 +80,7 @@ def stream(
         masks: where each is written.
         overlays: folder for pictures of them.
         options: `confidence`, `probabilities`, `batch_size` and `mirror` of `segment`.
-        finished: is given each mask as soon as it is written.
+        finished: is given each mask as soon as it is written, in the thread that wrote it.
     """
 
     def read(case: Case) -> _Job | Failure:
@@ -94,7 +94,8 @@ def stream(
         if not isinstance(job, _Job):
             return job
         result = _write(job, opened.plan, steps, masks[job.case.images], overlays)
-        finished.extend([result] if isinstance(result, Written) else [])
+        if isinstance(result, Written):
+            finished(result)
         return result
 
     with ThreadPoolExecutor(1, "reading") as reader, ThreadPoolExecutor(1, "writing") as writer:

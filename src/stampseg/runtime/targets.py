@@ -91,9 +91,9 @@ def left_to_do(
     if untold:
         these, names = "this mask" if len(untold) == 1 else "these masks", [mask.name for mask in untold]
         raise DataError(
-            f"{untold[0].parent}: {RECORD} does not tell of {some(names, 3)}, and how far {these} can be "
-            f"trusted is not known; delete {these} and what belongs there, leave out `confidence`, or choose "
-            "another folder with `output`"
+            f"{untold[0].parent}: {RECORD} does not tell of {some(names, 20)} as it is there, and how far "
+            f"{these} can be trusted is not known; delete {these} and what belongs there, leave out "
+            "`confidence`, or choose another folder with `output`"
         )
     return left
 

@@ -1,69 +1,152 @@
-"""confidence.csv and confidence.json: how far each mask of a folder can be trusted."""
+"""confidence.csv and confidence.json: how far each mask of a folder can be trusted.
+
+While masks are made, a line of each is added to a hidden file beside them: what a process that is stopped or
+killed has found is taken up from there, and by another that works on the same folder.
+"""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError, one_line
-from ..core.files import write_text
+from ..core.files import digest_of, write_text
+from ..core.run_folder import MODEL_FILE
 from ..core.text import counted, csv_text
+from ..data.io.readers import twin_of
 from ..data.plan import Plan
 from .trust import Assessed, LabelTrust, Trust, label_trust, source_of
 
 TABLE = "confidence.csv"
 RECORD = "confidence.json"
+LINES = ".confidence.jsonl"  # of masks that the others do not tell of yet
 SHOWN = 5  # masks of which least is to be expected, and as many others that are unusual
-PAUSE_SECONDS = 30.0  # between two times that the files are written while masks are made
-SHARE = 100  # a pause is at least so many times as long as the writing before it
+_BAD = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
+def made_by(model: Path, **options: bool) -> dict[str, object]:
+    """What tells the masks of one model and its options from those of others.
+
+    Args:
+        model: run folder or model file.
+        options: those that change masks, or what is found of them.
+    """
+    file = model / MODEL_FILE if model.is_dir() else model
+    return {"model": digest_of(file) if file.is_file() else "", **options}
+
+
+@dataclass
 class TrustFiles:
-    """Both files of a folder, kept up while its masks are made, for whoever stops or kills that.
+    """Both files of a folder, and what is to come into them.
 
     Args:
         output: folder of the masks.
         plan: of the model.
-        kept: masks that were there before.
+        by: what makes the masks, of `made_by`.
     """
 
-    def __init__(self, output: Path, plan: Plan, kept: Iterable[Assessed] = ()) -> None:
-        self.output, self._plan = output, plan
-        self._rows = {row.mask.name: row for row in kept}
-        self._due = time.monotonic() + PAUSE_SECONDS
+    output: Path
+    plan: Plan
+    by: Mapping[str, object]
+    _known: dict[str, tuple[Assessed, str]] = field(default_factory=dict)  # with the digest of the mask
+
+    def take_up(self, strict: bool) -> None:
+        """Take what is told of masks that are there as they were.
+
+        Args:
+            strict: refuse what is told of masks of another model or other options; else it is left out.
+
+        Raises:
+            DataError: as above, or the file is damaged.
+        """
+        for row, digest in self._told(strict):
+            with suppress(OSError):
+                if row.mask.name not in self._known and mask_digest(row.mask) == digest:
+                    self._known[row.mask.name] = row, digest
+
+    def forget(self, masks: Iterable[Path]) -> None:
+        """Of masks that are made anew."""
+        for mask in masks:
+            self._known.pop(mask.name, None)
+
+    def of(self, masks: Iterable[Path]) -> dict[str, Assessed]:
+        """Those of these masks that are told of, by name."""
+        return {mask.name: self._known[mask.name][0] for mask in masks if mask.name in self._known}
 
     @property
     def rows(self) -> list[Assessed]:
         """All masks that are told of."""
-        return list(self._rows.values())
+        return [row for row, _ in self._known.values()]
 
     def add(self, row: Assessed) -> None:
-        """Another mask was written; now and then the files are."""
-        self._rows[row.mask.name] = row
-        if time.monotonic() >= self._due:
-            self.write()
+        """Another mask was written."""
+        digest = mask_digest(row.mask)
+        self._known[row.mask.name] = row, digest
+        line = json.dumps({"made_by": self.by, "scan": {**as_json(row), "sha256": digest}})
+        with suppress(OSError), (self.output / LINES).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     def write(self) -> None:
         """Write both files, where there is a mask to tell of."""
-        start = time.monotonic()
-        if self._rows:
-            write_trust(self.output, self.rows, self._plan)
-        now = time.monotonic()
-        self._due = now + max(PAUSE_SECONDS, SHARE * (now - start))
+        if not self._known:
+            return
+        self.take_up(strict=False)  # another process may have told of others
+        write_trust(self.output, list(self._known.values()), self.plan, self.by)
+        (self.output / LINES).unlink(missing_ok=True)
+
+    def _told(self, strict: bool) -> Iterator[tuple[Assessed, str]]:
+        """Masks with what their files were, those that were told of last first."""
+        with suppress(OSError):
+            for line in reversed((self.output / LINES).read_text(encoding="utf-8").splitlines()):
+                with suppress(*_BAD):  # half a line of a process that was killed
+                    found = json.loads(line)
+                    if found["made_by"] == self.by:
+                        yield _row(found["scan"], self.output, self.plan)
+        path = self.output / RECORD
+        if not path.is_file():
+            return
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            same = found["made_by"] == self.by
+            rows = [_row(row, self.output, self.plan) for row in found["scans"]] if same else []
+        except _BAD:
+            same, rows = False, []
+        if strict and not same:
+            raise DataError(
+                f"{path}: tells of masks of another model, of other options or of another version, or is "
+                "damaged; leave out `confidence`, replace all masks with `overwrite`, or choose another "
+                "folder with `output`"
+            )
+        yield from rows
 
 
-def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
+def mask_digest(mask: Path) -> str:
+    """Of a mask's file, both where there are two.
+
+    Raises:
+        OSError: it is not there.
+    """
+    twin = twin_of(mask)
+    return " ".join(digest_of(path) for path in (mask, twin) if path is not None)
+
+
+def write_trust(
+    output: Path, masks: Sequence[tuple[Assessed, str]], plan: Plan, by: Mapping[str, object]
+) -> None:
     """Write `confidence.csv` and `confidence.json` beside the masks, those of least trust first.
 
     Args:
         output: folder of the masks.
-        rows: the masks.
+        masks: what is told of each, and the digest of its file.
         plan: of the model.
+        by: what made them, of `made_by`.
     """
-    ranked = _ranked(rows)
+    digests = {row.mask.name: digest for row, digest in masks}
+    ranked = _ranked([row for row, _ in masks])
     table: list[list[object]] = [
         ["image", "mask", "label", "expected_dice", "low", "high", "certainty", "flags"]
     ]
@@ -75,7 +158,8 @@ def write_trust(output: Path, rows: Sequence[Assessed], plan: Plan) -> None:
     write_text(output / TABLE, csv_text(table))
     record = {
         "source": source_of(plan),
-        "scans": [as_json(row) for row in ranked],
+        "made_by": dict(by),
+        "scans": [{**as_json(row), "sha256": digests[row.mask.name]} for row in ranked],
     }
     write_text(output / RECORD, json.dumps(record, indent=1) + "\n")
 
@@ -127,47 +211,34 @@ def _ranked(rows: Iterable[Assessed]) -> list[Assessed]:
     return sorted(rows, key=lambda row: (row.trust.lowest, row.mask.name))
 
 
-def read_trust(output: Path, plan: Plan) -> dict[str, Assessed]:
-    """What confidence.json of a folder tells of masks that are there, by their names; nothing without it.
-
-    Args:
-        output: folder of the masks.
-        plan: of the model that made them.
-
-    Raises:
-        DataError: the file is damaged, or tells of other labels.
-    """
-    path = output / RECORD
-    if not path.is_file():
-        return {}
-    try:
-        rows = [_row(row, output, plan) for row in json.loads(path.read_text(encoding="utf-8"))["scans"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(
-            f"{path}: cannot be used, or was written by another model or version; leave out `confidence`, "
-            "replace all masks with `overwrite`, or choose another folder with `output`"
-        ) from None
-    return {row.mask.name: row for row in rows if row.mask.is_file()}
-
-
-def _row(row: Mapping[str, Any], output: Path, plan: Plan) -> Assessed:
-    """A mask as it was told of; what follows from the plan is found anew.
+def _row(row: Mapping[str, Any], output: Path, plan: Plan) -> tuple[Assessed, str]:
+    """A mask as it was told of, what follows from the plan found anew; and what its file was.
 
     Raises:
         KeyError, TypeError, ValueError: it cannot be understood.
     """
-    said = row["labels"]
-    names = [name for name, _ in plan.structures]
+    said, names = row["labels"], [name for name, _ in plan.structures]
     if list(said) != names:
         raise ValueError(f"labels {list(said)}, and not {names}")
     labels = tuple(
-        label_trust(plan, number, _certainty(said[name]["certainty"]), bool(said[name]["found"]))
+        label_trust(plan, number, _certainty(said[name]["certainty"]), _known(said[name]["found"], bool))
         for number, name in enumerate(names, 1)
     )
-    trust = Trust(labels, tuple(map(str, row["flags"])), tuple(map(str, row["unlike"])))
+    flags, unlike = (tuple(_known(row[name], list)) for name in ("flags", "unlike"))
     mask, uncertainty = (output / Path(row[name]).name for name in ("mask", "uncertainty"))
-    return Assessed(Path(row["image"]), mask, uncertainty, trust)
+    assessed = Assessed(Path(row["image"]), mask, uncertainty, Trust(labels, flags, unlike))
+    return assessed, _known(row["sha256"], str)
 
 
 def _certainty(value: Any) -> float | None:
-    return None if value is None else float(value)
+    if value is None:
+        return None
+    if not 0 <= value <= 1:
+        raise ValueError(f"certainty {value}")
+    return float(value)
+
+
+def _known(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -90,7 +90,7 @@ class Segmentation:
     names: tuple[str, ...]
     fail_below: float | None = None
     skipped: int = 0  # images that were passed over, as their masks were there
-    trust: tuple[Assessed, ...] = ()  # of all masks, those that were there with them, where it was asked for
+    trust: tuple[Assessed, ...] = ()  # of all, and of those passed over, where it was asked for
 
     def check(self) -> None:
         """See that all could be segmented, and that as much Dice is expected of each as was asked for.

@@ -17,6 +17,25 @@ STRICT = {"train": {**OPTIONS["train"], "missed_label": "fail"}}
 DENSE = {"method": "dense", "train": {"missed_label": "warn"}}
 
 
+def test_other_cells_take_its_size_and_its_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A control without them would lack just the draws in which its method was worst."""
+    monkeypatch.setattr("stampseg.run.result.FOUND_DICE", 1.1)
+    like = {"method": "dense", "network": {"widths_of": {"network of": "ours"}}, "train": DENSE["train"]}
+    path = write_study(
+        tmp_path, options={**OPTIONS, **STRICT}, draws=[10],
+        methods={"ours": METHODS["ours"], "like ours": like, "flat": METHODS["flat, equal FLOPs"]},
+        claims=[{"method": "ours", "against": "flat", "kind": "superior"}],
+    )  # fmt: skip
+    results = {}
+    for method in ("ours", "like ours", "flat"):
+        call("study", path, "-o", tmp_path / "study", "--cell", f"discs/{method}/1-10")
+        cell = tmp_path / "study" / "cells" / "discs" / method / "1-10"
+        results[method] = json.loads((cell / "cell.json").read_text())["result"]
+    assert results["ours"]["failure"] is not None
+    assert results["like ours"]["parameters"] == results["ours"]["parameters"]
+    assert results["flat"]["flops"] == pytest.approx(results["ours"]["flops"], rel=0.25)
+
+
 def test_a_run_that_ended_without_a_model_is_tested_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,11 +9,11 @@ from .comparing import Comparison
 from .tables import Table, method_table, pair_table
 from .words import (
     NONE,
-    READING,
     claims_head,
     designs_text,
     flips_text,
     p_text,
+    reading,
     verdict_text,
     warnings,
     where_text,
@@ -32,7 +32,7 @@ def markdown_of(comparison: Comparison) -> str:
         if on_front := front_text(comparison.of(setting)):
             lines += [_plain(on_front), ""]
     lines += [*_table(pair_table(comparison), "##"), "## How to read this", ""]
-    lines += [f"- {text}" for text in (*READING, *_designs(comparison))]
+    lines += [f"- {text}" for text in (*reading(comparison.study), *_designs(comparison))]
     return "\n".join([*lines, ""])
 
 

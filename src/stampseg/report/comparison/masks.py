@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from .study import Cell, Figures, Measure, Setting, Study, people_of
 
 DRAW = "these masks"
 SUFFIXES = (".csv", ".json")
-COLUMNS = ("case", "label", "dice", "hd95", "reference_volume")
+COLUMNS = ("case", "label", "dice", "hd95", "predicted_volume", "reference_volume")
 APART = 0.01  # of a reference volume: as another grid may leave
 _WANTED = "a file that `stampseg evaluate` wrote (.csv or .json)"
 
@@ -25,12 +26,13 @@ Place = tuple[str, str]  # case, label
 
 @dataclass(frozen=True)
 class Masks:
-    """What one file holds: the measures by case and label, the volume of their references, the unit."""
+    """What one file holds, by case and label: measures, and volumes of prediction and reference; the unit."""
 
     path: Path
     measures: Mapping[Place, Measure]
-    volumes: Mapping[Place, float | None]
-    unit: str
+    predicted: Mapping[Place, float | None]
+    reference: Mapping[Place, float | None]
+    unit: str  # of distances; empty where the file does not say
     people_known: bool
 
 
@@ -46,7 +48,7 @@ def study_of_masks(first: Path, second: Path) -> Study:
     if first.resolve() == second.resolve():
         raise DataError(f"{first}: named twice; name the metrics of two predictions")
     sides = (_read(first), _read(second))
-    if sides[0].unit != sides[1].unit:
+    if len({side.unit for side in sides} - {""}) > 1:
         raise DataError(
             f"{first}, {second}: distances are in {sides[0].unit} and in {sides[1].unit}; expected masks of "
             "the same scans"
@@ -60,17 +62,29 @@ def study_of_masks(first: Path, second: Path) -> Study:
             name,
             DRAW,
             Figures(),
-            people_of(replace(side.measures[place], person=people[place[0]]) for place in shared),
+            people_of(
+                replace(mine.measures[place], person=people[place[0]], hd95=_hd95(place, mine, other))
+                for place in shared
+            ),
         )
-        for name, side in zip(names, sides, strict=True)
+        for name, mine, other in zip(names, sides, reversed(sides), strict=True)
     )
-    return Study(f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(sides, shared)), kind="masks")
+    return Study(
+        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(sides, names, shared)), kind="masks"
+    )
 
 
 def _names(first: Path, second: Path) -> tuple[str, str]:
-    """The files' names, those of their folders, or their paths: the first that tell them apart."""
-    pairs = ((first.stem, second.stem), (first.resolve().parent.name, second.resolve().parent.name))
-    return next((pair for pair in pairs if pair[0] != pair[1]), (str(first), str(second)))
+    """The files' names, or those of the nearest folders that tell them apart."""
+    paths = first.resolve(), second.resolve()
+    folders = zip(*([each.name for each in path.parents] for path in paths), strict=False)
+    pairs = ((first.stem, second.stem), *folders)
+    return next((pair for pair in pairs if pair[0] != pair[1] and all(pair)), (str(first), str(second)))
+
+
+def _hd95(place: Place, mine: Masks, other: Masks) -> float | None:
+    """None where the other side has none, so that the medians of both are over the same cases."""
+    return None if other.measures[place].hd95 is None else mine.measures[place].hd95
 
 
 def _shared(first: Masks, second: Masks) -> list[Place]:
@@ -120,19 +134,27 @@ def _read(path: Path) -> Masks:
         DataError: it is none.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; name {_WANTED}")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {what}; name {_WANTED}")
     try:
         rows = _rows(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    except (ValueError, csv.Error) as error:  # UnicodeDecodeError and json's among them
+    except (ValueError, csv.Error, RecursionError) as error:  # UnicodeDecodeError and json's among them
         raise DataError(f"{path}: cannot be read ({error}); expected {_WANTED}") from None
     lacking = [name for name in COLUMNS if any(name not in row for row in rows)]
     if lacking or not rows:
         what = f"has no {', '.join(lacking)}" if lacking else "has no case"
         raise DataError(f"{path}: {what}; expected {_WANTED}, with {', '.join(COLUMNS)}")
+    named = [bool(row.get("person")) for row in rows]
+    if any(named) and not all(named):
+        raise DataError(
+            f"{path}: row {named.index(False) + 1} has no person, and others have; expected all or none "
+            "to have one"
+        )
     measures: dict[Place, Measure] = {}
-    volumes: dict[Place, float | None] = {}
+    predicted: dict[Place, float | None] = {}
+    reference: dict[Place, float | None] = {}
     for number, row in enumerate(rows, 1):
         place = str(row["case"]), str(row["label"])
         where = f"{path}: row {number} ({place[0]}, {place[1]})"
@@ -141,16 +163,22 @@ def _read(path: Path) -> Masks:
         dice = _number(row["dice"], "dice", where, most=1)
         person = str(row.get("person") or place[0])
         measures[place] = Measure(person, *place, dice, _number(row["hd95"], "hd95", where))
-        volumes[place] = _number(row["reference_volume"], "reference_volume", where)
-    unit = str(rows[0].get("unit") or "mm")
-    return Masks(path, measures, volumes, unit, any(row.get("person") for row in rows))
+        predicted[place] = _number(row["predicted_volume"], "predicted_volume", where)
+        reference[place] = _number(row["reference_volume"], "reference_volume", where)
+    return Masks(path, measures, predicted, reference, str(rows[0].get("unit") or ""), any(named))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     if path.suffix.lower() == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.DictReader(stream, strict=True))
-    found = json.loads(path.read_text(encoding="utf-8"))
+            reader = csv.DictReader(stream, strict=True)
+            lines: list[dict[str, Any]] = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError(f"line {reader.line_num} has not as many values as there are columns")
+                lines.append(row)
+            return lines
+    found = json.loads(path.read_text(encoding="utf-8-sig"))
     rows = found.get("rows") if isinstance(found, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError("it holds no rows")
@@ -159,7 +187,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [{"unit": unit, **row} for row in rows]
 
 
-def _number(value: object, name: str, where: str, most: float = float("inf")) -> float | None:
+def _number(value: object, name: str, where: str, most: float = math.inf) -> float | None:
     """None where nothing is there, or nan: it is undefined."""
     if value in (None, ""):
         return None
@@ -167,18 +195,17 @@ def _number(value: object, name: str, where: str, most: float = float("inf")) ->
         found = float(str(value))
     except ValueError:
         found = -1.0
-    if found != found:
+    if math.isnan(found):
         return None
-    if not 0 <= found <= most:
-        wanted = "0 or more" if most == float("inf") else f"0 to {most:g}"
+    if math.isinf(found) or not 0 <= found <= most:
+        wanted = "0 or more" if math.isinf(most) else f"0 to {most:g}"
         raise DataError(f"{where}: {name} {value!r}: expected a number, {wanted}, or nothing")
     return found
 
 
-def _remarks(sides: tuple[Masks, Masks], shared: Iterable[Place]) -> list[str]:
+def _remarks(sides: tuple[Masks, Masks], names: tuple[str, str], shared: Sequence[Place]) -> list[str]:
     """What is not whole, and what speaks against the pairs."""
-    shared = list(shared)
-    said = []
+    said = [*_false_positives(sides, names)]
     for side in sides:
         alone = sorted(set(_with_dice(side)) - set(shared))
         if alone:
@@ -187,7 +214,7 @@ def _remarks(sides: tuple[Masks, Masks], shared: Iterable[Place]) -> list[str]:
                 f"{counted(len(alone), 'case and label', 'cases and labels')} of {side.path.name} left out, "
                 f"as only one of the two has a Dice there: {listed}"
             )
-    if others := [place for place in shared if _apart(*(side.volumes[place] for side in sides))]:
+    if others := [place for place in shared if _apart(*(side.reference[place] for side in sides))]:
         listed = some([f"{case} ({label})" for case, label in others], 3)
         said.append(
             f"{counted(len(others), 'reference')} {'is' if len(others) == 1 else 'are'} not as large in one "
@@ -200,6 +227,25 @@ def _remarks(sides: tuple[Masks, Masks], shared: Iterable[Place]) -> list[str]:
             "person make the interval too narrow; say who is who when `stampseg evaluate` measures"
         )
     return said
+
+
+def _false_positives(sides: tuple[Masks, Masks], names: tuple[str, str]) -> Iterator[str]:
+    """What is predicted where the reference holds nothing: no Dice tells of it."""
+    absent = [
+        place
+        for place in sides[0].reference.keys() & sides[1].reference.keys()
+        if not any(side.reference[place] for side in sides) and place[1] != UNION
+    ]
+    found = [[side.predicted[place] or 0.0 for place in absent] for side in sides]
+    if any(map(any, found)):
+        each = " and ".join(
+            f"{name} in {sum(map(bool, volumes))} ({sum(volumes):,.4g} in all)"
+            for name, volumes in zip(names, found, strict=True)
+        )
+        yield (
+            f"of {counted(len(absent), 'case and label', 'cases and labels')} that the reference holds "
+            f"nothing of, something was predicted by {each}: no Dice here tells of these false positives"
+        )
 
 
 def _apart(first: float | None, second: float | None) -> bool:

@@ -71,7 +71,7 @@ def _cells(path: Path) -> tuple[dict[Key, Figures], list[Key]]:
         if key in found:
             raise DataError(f"{where}: {_named(key)} is there twice; {_LINES}")
         found[key] = Figures(**{name: _number(row[name], name, where) for name in _FIGURES})
-        if row.get(REFUSED) == "1":
+        if _number(row.get(REFUSED, ""), REFUSED, where, most=1):
             refused.append(key)
     return found, refused
 

@@ -22,14 +22,20 @@ HOW = {
     "people have in common is added",
 }
 
-READING = (
+_DIFFERENCES = (
     "A difference is Dice of the first method minus Dice of the second, on the same person in the same draw. "
     "Each person counts once in a draw, however many slices and labels there are; each draw counts alike, "
     "and each task.",
+)
+_METHODS = (
     "The interval over runs and people (95%) is about the methods: other trainings and other people would "
     "do. Verdicts rest on it. It is never narrower than the one over people.",
+)
+_NETWORKS = (
     "The interval over people, given these runs, is about these trained networks alone (t over people: in "
     "simulations it kept its 95% better than bootstraps).",
+)
+_CLAIMS = (
     "A claim is held where P after Holm is below 0.05: the interval lies wholly above 0, or above minus the "
     "margin, with room for the number of claims. It is lost where the whole interval lies below. Else it is "
     "not shown, which does not say that the contrary is true.",
@@ -39,6 +45,13 @@ READING = (
     "Seconds are those of the clock while each run ran. Where other work shared the machine, or machines "
     "differ, they compare nothing: FLOPs do, or runs that are timed in turns.",
 )
+
+
+def reading(study: Study) -> tuple[str, ...]:
+    """How to read what is said; of claims and runs only where there are some."""
+    if study.two:
+        return (*_DIFFERENCES, *_NETWORKS)
+    return (*_DIFFERENCES, *_METHODS, *_NETWORKS, *_CLAIMS)
 
 
 def signed(value: float) -> str:
@@ -181,6 +194,10 @@ def _better(comparison: Comparison) -> Iterator[str]:
     """Which of two networks is better on these people, or that this is not shown."""
     for _, pair in comparison.pairs:
         if pair.given_runs is None:
+            yield (
+                f"{pair.method} or {pair.against}: which of these networks is better cannot be told, as "
+                "there is one person, or nothing varies between people"
+            )
             continue
         low, high = pair.given_runs.interval()
         if low <= 0 <= high:
@@ -190,7 +207,8 @@ def _better(comparison: Comparison) -> Iterator[str]:
             )
         else:
             better, other = (pair.method, pair.against) if low > 0 else (pair.against, pair.method)
-            yield f"{better} is better than {other} on people like these, as far as these two networks go"
+            by = ", by the Dice of labels that are there" if comparison.study.kind == "masks" else ""
+            yield f"{better} is better than {other} on people like these, as far as these two networks go{by}"
 
 
 def _of_two(study: Study) -> Iterator[str]:

@@ -20,7 +20,7 @@ from .masks import SUFFIXES, study_of_masks
 from .reading import read_study
 from .records import csv_of, json_of
 from .tables import method_table, pair_table
-from .words import READING, claims_head, designs_text, flips_text, verdict_text, warnings, where_text
+from .words import claims_head, designs_text, flips_text, reading, verdict_text, warnings, where_text
 
 if TYPE_CHECKING:
     from ...data.cases import Dataset
@@ -54,9 +54,13 @@ def write_comparison(
         MissingPackageError: a package that the page is made with is not installed.
     """
     texts = _texts(output)
-    for path in texts:
-        refuse_existing(path, overwrite)
     paths = [path for path in (study, other) if path is not None]
+    for path in texts:
+        if any(path.resolve() == given.resolve() for given in paths):
+            raise DataError(
+                f"{path}: is what is compared, and would be replaced; choose another name with `output`"
+            )
+        refuse_existing(path, overwrite)
     if any(path.suffix.lower() in SUFFIXES and not path.is_dir() for path in paths):
         _check_alone("masks are", device, trusted, data)
         read = study_of_masks(*_two(paths))
@@ -144,6 +148,7 @@ def page_of(comparison: Comparison) -> str:
         }
         for finding in comparison.findings
     ]
+    designs = [f"{text}." for text in designs_text(pair for _, pair in comparison.pairs)]
     return filled(
         TEMPLATE,
         (library(), own_script(SCRIPTS)),
@@ -155,6 +160,6 @@ def page_of(comparison: Comparison) -> str:
         forest=forest_of(comparison),
         tasks=tasks,
         pairs=pair_table(comparison),
-        reading=[*READING, *(f"{text}." for text in designs_text(pair for _, pair in comparison.pairs))],
+        reading=[*reading(study), *designs],
         shown={"charts": drawn, "rounds": []},
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
+from ...core.files import digest_of
 from ...data.cases import Case, Dataset
 from ...data.inputs import find_inputs
 from ...data.io.formats import list_labels, stem_of
@@ -24,7 +24,7 @@ from ..lock import FolderLock
 from ..records import Result, read_result, read_rounds
 from ..spec import SPEC, RunSpec
 from .draw import draw, find_task, write_pool
-from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study
+from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study, tested_model
 
 WAIT_SECONDS = 60.0  # for a process that was told to end
 
@@ -66,7 +66,7 @@ def work_cell(
         result = read_result(place / RUN)
         start = time.monotonic()
         images = [case.images[0] for case in drawn.test]
-        model = _model(place / RUN, result)
+        model = tested_model(place / RUN)
         segment(model, images, place / MASKS, device=config.device, overwrite=True, echo=echo).check()
         seconds = time.monotonic() - start
         plan = PLAN.read(place / RUN)
@@ -118,12 +118,6 @@ def _train(run: Path, spec: RunSpec, train: Callable[[RunSpec, Path], None]) -> 
             raise
 
 
-def _model(run: Path, result: Result) -> Path:
-    """The network to test: the run's own, or the one that it was left without a model for."""
-    folder = RunFolder(run)
-    return folder.model if result.failure is None else folder.round_model(result.chosen_round)
-
-
 def mask_names(cases: Sequence[Case], channels: int) -> dict[str, Case]:
     """The cases by the names, without ending, that `segment` gives their masks: x of x_0000.nii.gz."""
     given = {case.images[0]: case for case in cases}
@@ -146,15 +140,14 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
 
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
-    rounds = read_rounds(run)
-    with _model(run, result).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    rounds, digest = read_rounds(run), digest_of(tested_model(run))
     return CellResult(
         parameters=result.parameters_after, flops=result.flops_after,
         parameters_dense=result.parameters_dense, dice=dice,
         train_seconds=round(result.seconds, 1), predict_seconds=round(seconds, 2),
         spared=sum(bool(turn.spared) for turn in rounds),
-        undone=sum(turn.event == "rolled back" for turn in rounds), sha256=digest, failure=result.failure,
+        undone=sum(turn.event == "rolled back" for turn in rounds), sha256=digest,
+        failure=result.failure,
     )  # fmt: skip
 
 

@@ -131,11 +131,24 @@ class Study:
                     f"{cell.name} shall have the {same.kind} of {other.name}, which is not done; do that "
                     "first"
                 )
-            widths = same.kind == "widths"
-            given = (
-                self.place(other) / RUN if widths else getattr(CELL.read(self.place(other)).result, same.kind)
-            )
+            result = CELL.read(self.place(other)).result
+            given = self.place(other) / RUN if same.kind == "widths" else getattr(result, same.kind)
+            if same.kind == "widths" and result.failure is not None:  # the run has no model of its own
+                given = tested_model(self.place(other) / RUN)
         return self.config.run_options(cell.task, cell.method, given).merged({"seed": cell.draw})
+
+
+def tested_model(run: Path) -> Path:
+    """The network of a cell's run that is tested: its model, or the one that it was refused as a model.
+
+    Raises:
+        DataError: the run has not ended.
+    """
+    from ..folder import RunFolder  # imports torch, which reading a study does without
+    from ..records import read_result
+
+    folder, result = RunFolder(run), read_result(run)
+    return folder.model if result.failure is None else folder.round_model(result.chosen_round)
 
 
 def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
