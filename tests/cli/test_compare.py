@@ -119,7 +119,7 @@ def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_two_runs_are_paired_by_case(runs: tuple[Path, Path], tmp_path: Path) -> None:
     said = call("compare", *runs, "-o", tmp_path / "runs.html").output
-    assert said.startswith("Two runs are compared: what is said is about these two networks.\n")
+    assert said.startswith("Two runs are compared: what is said is about these two networks. ")
     assert "WARNING: one run of each: a second run of either with another seed may differ as much" in said
     assert "WARNING: the cases are those that validated: they chose each run's network" in said
     found = json.loads((tmp_path / "runs.json").read_text())
@@ -227,3 +227,20 @@ def test_runs_that_cannot_be_predicted_are_refused(
     (moved[0] / "model.safetensors").write_bytes(b"nothing")
     said = call("compare", *moved, "-o", tmp_path / "b.md", "--data", pictures, code=3).output
     assert "the validation cases are not predicted: " in said and said.endswith("name a run that has ended\n")
+
+
+def test_runs_that_kept_people_aside_are_told_how_to_compare_them(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    copies = [tmp_path / run.name for run in runs]
+    for number, (run, copy) in enumerate(zip(runs, copies, strict=True)):
+        shutil.copytree(run, copy)
+        splits = json.loads((copy / "splits.json").read_text())
+        for case in splits["validation"]:
+            case["id"] = f"{number}-{case['id']}"
+        (copy / "splits.json").write_text(json.dumps(splits))
+        (copy / "test").mkdir()
+        (copy / "test" / "cases.csv").write_text("")
+    said = " ".join(call("compare", *copies, "-o", tmp_path / "b.md", code=3).stderr.split())
+    files = [copy / "test" / "cases.csv" for copy in copies]
+    assert f"both kept people aside: compare {files[0]} with {files[1]} in place of the runs; or" in said

@@ -51,8 +51,11 @@ def test_masks_are_paired_over_people(folders: Path, tmp_path: Path, suffix: str
     who = ("--group-regex", r"(p\d)")
     files = [measured(folders, name, *who, to=tmp_path, suffix=suffix) for name in ("good", "poor")]
     said = call("compare", *files, "-o", tmp_path / "out" / "found.html").output
-    assert said.startswith("Two predictions are compared: what is said is about these masks.\ngood: Dice ")
-    assert "good is better than poor on people like these" in said and "counts as a person" not in said
+    assert said.startswith("Two predictions are compared: what is said is about these masks. good is better")
+    assert (
+        "good is better than poor on people like these, as far as these two networks go, by the Dice" in said
+    )
+    assert "\ngood: Dice 0." in said and "counts as a person" not in said
     assert "nobody says here whom the networks have learnt from" in said
     each = json.loads((tmp_path / "out" / "found.json").read_text())["differences"][0]
     table = [list(csv.DictReader(path.open(newline=""))) for path in files] if suffix == "csv" else []

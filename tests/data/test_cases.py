@@ -549,3 +549,15 @@ def test_one_folder_for_images_and_masks_is_told_as_such(tmp_path: Path) -> None
     )
     with pytest.raises(DataError, match=said):
         find_dataset(tmp_path, images=images, masks=images)
+
+
+def test_a_regex_that_names_nobody_is_refused(tmp_path: Path) -> None:
+    """Without brackets the whole match is the person, and `^SC` is that of every name."""
+    for size, name in ((8, "SC-01-IM-1"), (9, "SC-02-IM-1")):
+        for part in ("images", "masks"):
+            (tmp_path / part).mkdir(exist_ok=True)
+            Image.fromarray(np.eye(size, dtype=np.uint8) * 255).save(tmp_path / part / f"{name}.png")
+    with pytest.raises(ConfigError, match=r"'\^SC' finds 'SC' in all 2 case ids, such as 'SC-01-IM-1'; put"):
+        find_dataset(tmp_path, group_regex="^SC")
+    assert {case.group for case in find_dataset(tmp_path, group_regex=r"SC-\d+").cases} == {"SC-01", "SC-02"}
+    assert {case.group for case in find_dataset(tmp_path, group_regex="^(SC)").cases} == {"SC"}  # as is said

@@ -102,6 +102,16 @@ def test_a_mask_of_swapped_values_is_told(tmp_path: Path) -> None:
     assert found["fix"] == "are its values swapped? exchange them, or leave the case out"
 
 
+def test_several_masks_of_swapped_values_are_told(tmp_path: Path) -> None:
+    """Also where they hide one another; of half and half nobody knows which is right."""
+    write_pictures(tmp_path, "abcdefgh")
+    for number, name in enumerate("behg"):
+        path = tmp_path / "masks" / f"{name}.png"
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+        told = {found["files"][0][-5] for found in findings(tmp_path, "labels")}
+        assert told == (set("behg"[: number + 1]) if number < 2 else set())
+
+
 def test_a_slice_that_is_missing_because_it_is_turned_is_named(tmp_path: Path) -> None:
     turned = [0.9999, 0.0141, 0, -0.0141, 0.9999, 0]
     slices(tmp_path, values(), tags=lambda n: {"ImageOrientationPatient": turned} if n == 4 else {})

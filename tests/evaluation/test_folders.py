@@ -572,3 +572,15 @@ def test_one_folder_on_both_sides_is_told(folders: tuple[Path, Path]) -> None:
         told
         == f"{folders[1]}: is given as the predictions and as the reference, which says nothing of either"
     )
+
+
+def test_two_files_of_other_numbers_are_told(tmp_path: Path) -> None:
+    for name in ("005_HC", "060_HC_Annotation", "005_truth", "found"):
+        Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / f"{name}.png")
+
+    def told(*names: str) -> bool:
+        found = evaluate_folder(*(tmp_path / f"{name}.png" for name in names))
+        return any("have other numbers in their names" in text for text in found.warnings)
+
+    assert told("005_HC", "060_HC_Annotation")
+    assert not told("005_HC", "005_truth") and not told("found", "005_truth")

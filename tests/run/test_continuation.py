@@ -193,6 +193,35 @@ def test_a_suggested_scan_of_a_person_who_validates_or_was_kept_aside_does_not_t
     )
 
 
+def test_scans_of_people_whom_a_csv_named_are_known_by_their_names(data: Path, tmp_path: Path) -> None:
+    """Neither `suggest` nor going on has them train beside a validation of the same person."""
+    rows = [(name, name[:2]) for name in OLD]
+    table = tmp_path / "pool.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "label", "group"])
+        for name, person in rows:
+            writer.writerow([*(data / "old" / kind / f"{name}.png" for kind in ("images", "masks")), person])
+    run = tmp_path / "run"
+    call("train", table, "-o", run, "--validation", "25%", *QUICK)
+    before = splits(run)
+    (validates,) = {name[:2] for name in before["validation"]}
+    names = [f"{validates}-other", "q7-other"]
+    for kind in ("images", "masks"):
+        (tmp_path / "new" / kind).mkdir(parents=True)
+        for source, name in zip(NEW, names, strict=False):
+            shutil.copy(data / "new" / kind / f"{source}.png", tmp_path / "new" / kind / f"{name}.png")
+    call("suggest", run, tmp_path / "new" / "images", "-o", tmp_path / "todo", "-n", "2")
+    with (tmp_path / "todo" / "suggested.csv").open() as file:
+        assert {row["group"] for row in csv.DictReader(file)} == {validates, "q7-other"}
+    dataset, _, _ = go_on(RunSpec("train", tmp_path / "new", Config(), model=run))
+    assert [dataset.sides[name] for name in names] == ["validation", "training"]
+    assert (
+        "; q7-other counted as a person each, as nothing says whose they are: say it in a column group"
+        in dataset.warnings[-1]
+    )
+
+
 def test_a_label_that_is_in_pieces_in_an_added_scan_keeps_its_pieces(
     run: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -173,3 +173,16 @@ def test_options_of_the_command_line_are_named_in_messages(pictures: Path, tmp_p
     said = call("train", pictures, "-o", tmp_path / "run", "--test", "many", code=2).output
     assert "--test 'many' is not understood; expected a .csv file of cases, a share such as 0.2" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_those_with_the_lowest_dice_are_named(pictures: Path, tmp_path: Path) -> None:
+    """Of nobody else is a mean of .9 a warning."""
+    said = call(
+        "train", pictures, "-o", tmp_path / "run", *OPTIONS, "--group-regex", "(p.)-IM", "--test", "50%"
+    ).output
+    rows = list(csv.DictReader((tmp_path / "run" / "test" / "cases.csv").open()))
+    own: dict[str, list[float]] = {}
+    for row in rows:
+        own.setdefault(row["person"], []).append(float(row["dice"]))
+    lowest = sorted((float(np.mean(dice)), person) for person, dice in own.items())
+    assert "lowest mean Dice: " + ", ".join(f"{person} {dice:.3f}" for dice, person in lowest) in said

@@ -278,6 +278,9 @@ def print_people(found: AsideRecord, console: Console) -> None:
     """Dice of each label over the people kept aside."""
     title = f"{counted(found.cases, 'case')} of {counted(found.people, 'person', 'people')} kept aside"
     _print_labels(title, found.labels, console)
+    if found.people > 1 and found.lowest:
+        lowest = ", ".join(f"{one_line(person)} {dice:.3f}" for person, dice in found.lowest.items())
+        console.print(f"lowest mean Dice: {lowest}", markup=False, highlight=False)
     for words in found.false_alarms:
         console.print(words, markup=False, highlight=False)
 

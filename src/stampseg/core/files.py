@@ -169,7 +169,7 @@ def write_text(path: Path, text: str) -> None:
     write_whole(path, lambda place: place.write_text(text, encoding="utf-8", newline="\n"))
 
 
-def digest_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
     """SHA-256 of what is in a file.
 
     Raises:

@@ -224,6 +224,11 @@ def cases_of(entries: list[Entry], root: Path, group_regex: str | None) -> list[
     groups = [entry.group or name for entry, name in zip(entries, ids, strict=True)]
     if group_regex is not None:
         groups = [match_group(group_regex, name) for name in ids]
+        if len(ids) > 1 and len(set(groups)) == 1 and not re.compile(group_regex).groups:
+            raise ConfigError(
+                f"`group_regex` {group_regex!r} finds {groups[0]!r} in all {len(ids)} case ids, such as "
+                f"{ids[0]!r}; put brackets around what names the person, as in '(.+)-IM-'"
+            )
     cases = [
         Case(name, group, entry.images, entry.label, entry.organs, entry.channels)
         for name, group, entry in zip(ids, groups, entries, strict=True)

@@ -37,28 +37,28 @@ def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
 
 
 def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:
-    """Masks of two values of which the one has in all others about the share that the other has here."""
+    """Masks of two values of which the one has in most others about the share that the other has here."""
     two = [f for f in facts if len(f.labels) == 2]
     values = {frozenset(f.labels) for f in two}
     if len(values) != 1 or len(two) <= RARE + 1:
         return []
     low, high = sorted(values.pop())
-    shares = [f.labels[high] / (f.labels[low] + f.labels[high]) for f in two]
-    findings = []
-    for f, share in zip(two, shares, strict=True):
-        others = sorted(other for one, other in zip(two, shares, strict=True) if one is not f)
-        inside = min(others) / SWAPPED_ROOM <= 1 - share <= max(others) * SWAPPED_ROOM
-        if inside and share > 1 - SWAPPED_MOST and max(others) < SWAPPED_MOST:
-            findings.append(
-                finding(
-                    "labels",
-                    f"{f.case.label}: {share:.0%} of it is {high}, and {others[0]:.0%} to {others[-1]:.0%} "
-                    "of the others",
-                    "are its values swapped? exchange them, or leave the case out",
-                    [str(f.case.label)],
-                )
-            )
-    return findings
+    shares = [(f, f.labels[high] / (f.labels[low] + f.labels[high])) for f in two]
+    others = sorted(share for _, share in shares if share < SWAPPED_MOST)
+    odd = [(f, share) for f, share in shares if share > 1 - SWAPPED_MOST]
+    if len(odd) + len(others) < len(two) or len(odd) > len(two) * MANY:
+        return []
+    return [
+        finding(
+            "labels",
+            f"{f.case.label}: {share:.0%} of it is {high}, and {others[0]:.0%} to {others[-1]:.0%} of the "
+            "others",
+            "are its values swapped? exchange them, or leave the case out",
+            [str(f.case.label)],
+        )
+        for f, share in odd
+        if others[0] / SWAPPED_ROOM <= 1 - share <= others[-1] * SWAPPED_ROOM
+    ]
 
 
 def find_shown_labels(facts: Sequence[CaseFacts]) -> list[Finding]:

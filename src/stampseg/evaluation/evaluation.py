@@ -15,7 +15,7 @@ from ..core.errors import DataError
 from ..core.files import refuse_existing, write_text
 from ..core.text import counted, csv_text
 from .false_positives import FalsePositives
-from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, Metrics
+from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, WITHIN, Metrics
 from .people import OverPeople, over_people
 
 
@@ -76,7 +76,9 @@ class Evaluation:
         """The same over people: each one's own mean counts once, however many cases there are of him."""
         return {
             label: {
-                metric: over_people([(self.people[row.case], getattr(row, metric)) for row in held])
+                metric: over_people(
+                    [(self.people[row.case], getattr(row, metric)) for row in held], WITHIN[metric]
+                )
                 for metric in METRIC_NAMES
             }
             for label, held in ((label, self._held(label)) for label in self.labels)
@@ -87,8 +89,8 @@ class Evaluation:
         return {
             person: {
                 label: {
-                    metric: over_people([(person, getattr(row, metric)) for row in held])
-                    for metric in METRIC_NAMES
+                    metric: over_people([(person, getattr(row, metric)) for row in held], within)
+                    for metric, within in WITHIN.items()
                 }
                 for label in self.labels
                 if (held := [row for row in self._held(label) if self.people[row.case] == person])

@@ -35,7 +35,13 @@ from ..data.boxes import as_slices, filled_box
 from ..data.labels.regions import Region
 
 UNION = "union"
-METRIC_NAMES = ("dice", "hd95", "surface_dice", "volume_error")
+WITHIN = {  # what each metric can be
+    "dice": (0.0, 1.0),
+    "hd95": (0.0, math.inf),
+    "surface_dice": (0.0, 1.0),
+    "volume_error": (-1.0, math.inf),
+}
+METRIC_NAMES = tuple(WITHIN)
 EMPTY_MASK_RULE = (
     "a label absent from the reference of a case: no metric, left out of the means, and what was predicted "
     "of it is false positive; a label that the prediction misses: dice 0, hd95 the diagonal of the image, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -60,6 +61,12 @@ def pair_files(
         references, more = (one, []) if one else files_by_stem(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
+        numbers = [{*re.findall(r"\d+", path.name)} for path in (predictions, labels)]
+        if all(numbers) and numbers[0].isdisjoint(numbers[1]):
+            warnings.append(
+                f"{predictions.name} and {labels.name} have other numbers in their names, and are compared "
+                "all the same: are they of one scan?"
+            )
         return [(predictions, labels)], [], warnings
     pairs = _pair_stems(predicted, references)
     if not pairs and (predictions.is_file() or labels.is_file()) and _are_labels(predictions, labels):

@@ -46,11 +46,14 @@ class OverPeople(FileRecord):
         return span if self.kind == "interval" else f"{span} (all {self.people} people)"
 
 
-def over_people(figures: Iterable[tuple[str, float]]) -> OverPeople:
+def over_people(
+    figures: Iterable[tuple[str, float]], within: tuple[float, float] = (-math.inf, math.inf)
+) -> OverPeople:
     """The mean of each person's own mean, and how far it can be trusted.
 
     Args:
         figures: (person, figure of a case); figures that are not numbers are left out.
+        within: what a figure can be: an interval ends there.
     """
     own: dict[str, list[float]] = defaultdict(list)
     for person, figure in figures:
@@ -61,7 +64,7 @@ def over_people(figures: Iterable[tuple[str, float]]) -> OverPeople:
     if not means.size:
         return OverPeople()
     kind: Kind = "interval" if len(means) >= FEW_PEOPLE else "range"
-    low, high = _interval(means) if kind == "interval" else (means.min(), means.max())
+    low, high = np.clip(_interval(means), *within) if kind == "interval" else (means.min(), means.max())
     return OverPeople(
         mean=float(means.mean()), low=float(low), high=float(high), kind=kind, people=len(means), cases=cases
     )
@@ -84,10 +87,9 @@ def mean_of_people(figures: Iterable[tuple[str, str, float]]) -> float | None:
 
 
 def _interval(means: np.ndarray) -> tuple[float, float]:
-    """Of the mean, by Student's t, which holds better of few people than a bootstrap; within them."""
+    """Of the mean, by Student's t, which holds better of few people than a bootstrap."""
     rest = float(stdtrit(len(means) - 1, 0.5 + LEVEL / 2)) * means.std(ddof=1) / math.sqrt(len(means))
-    low, high = np.clip((means.mean() - rest, means.mean() + rest), means.min(), means.max())
-    return float(low), float(high)
+    return float(means.mean()) - rest, float(means.mean()) + rest
 
 
 FEW_WORDS = (

@@ -20,6 +20,7 @@ from .records import RESULT, AsideRecord, Result
 from .reporters import Reporter
 
 FIGURES = "cases.csv"  # a row for each case and label
+LOWEST = 5  # people that are named
 MASKS = "masks"
 
 
@@ -85,6 +86,16 @@ def _record(found: Evaluation, problems: dict[str, str], unit: str) -> AsideReco
         false_alarms=tuple(
             each.words(name, unit, "test") for name, each in false if each.cases and name != UNION
         ),
+        lowest=_lowest(found),
         problems=problems,
         warnings=found.missed(),
     )
+
+
+def _lowest(found: Evaluation) -> dict[str, float]:
+    """The people whose mean Dice is lowest, a case's labels first averaged."""
+    of: dict[str, list[float]] = {}
+    for case, dice in found.worst():
+        of.setdefault(found.people[case], []).append(dice)
+    means = sorted((sum(dice) / len(dice), person) for person, dice in of.items())
+    return {person: round(mean, 4) for mean, person in means[:LOWEST]}

@@ -18,7 +18,7 @@ from ..data.cases import Case, Dataset, find_dataset, with_groups
 from ..data.fingerprint import FINGERPRINT
 from ..data.io.formats import is_there
 from ..data.plan import Plan
-from ..data.splits.identity import files_of
+from ..data.splits.identity import files_of, unknown_people, with_known_people
 from ..data.splits.split import SplitCase, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
@@ -156,6 +156,10 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
     _check_there(run, cases.values())
     known = _by_image(splits)
     people = {case.group: sides[name] for name, case in cases.items()}
+    before = [*cases.values(), *(entry.case for entry in splits.unlabelled)]
+    found = with_known_people(added.cases, before)
+    untold = unknown_people(found, before)
+    added = replace(added, cases=tuple(found))
     new, corrected = list[str](), list[str]()
     for case in added.cases:
         entry = known.get(digest_of(case.images))
@@ -186,7 +190,7 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
         root=added.root, layout=added.layout, cases=tuple(cases.values()),
         unlabelled=tuple(unlabelled.values()),
         label_names=names, channel_names=added.channel_names,
-        warnings=(*added.warnings, _words(run, new, corrected, sides)),
+        warnings=(*added.warnings, _words(run, new, corrected, sides) + untold),
         ignored=plan.ignored_value, sides=sides,
     )  # fmt: skip
 

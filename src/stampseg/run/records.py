@@ -103,7 +103,8 @@ class AsideRecord(FileRecord):
     """What came of the people kept aside, predicted with the chosen model when the run had ended.
 
     `cases` and `people` are those with a figure; `dice` is the mean over the labels; `false_alarms` says what
-    was found in those without a label; `problems` are cases that could not be predicted or compared.
+    was found in those without a label; `lowest` are the people with the lowest mean Dice; `problems` are
+    cases that could not be predicted or compared.
     """
 
     cases: int
@@ -111,6 +112,7 @@ class AsideRecord(FileRecord):
     dice: Number = None
     labels: dict[str, OverPeople] = Field(default_factory=dict)
     false_alarms: tuple[str, ...] = ()
+    lowest: dict[str, float] = Field(default_factory=dict)
     problems: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 

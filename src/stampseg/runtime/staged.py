@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.files import digest_of, refuse_existing
+from ..core.files import refuse_existing, sha256_of
 from ..core.json_file import JsonFile
 from ..core.options import FileRecord
 
@@ -50,7 +50,7 @@ class Staged:
         with suppress(DataError):  # nothing was put into place yet
             for name, digest in MOVED.read(self.place).digests.items():
                 path = self.folder / name
-                if path.is_file() and not path.is_symlink() and digest_of(path) == digest:
+                if path.is_file() and not path.is_symlink() and sha256_of(path) == digest:
                     path.unlink()
         shutil.rmtree(self.place)
 
@@ -68,7 +68,7 @@ class Staged:
         names.sort(key=lambda name: name == last)
         for name in names:
             refuse_existing(self.folder / name)
-        MOVED.write(self.place, Moved(digests={name: digest_of(self.place / name) for name in names}))
+        MOVED.write(self.place, Moved(digests={name: sha256_of(self.place / name) for name in names}))
         for name in names:
             (self.folder / name).parent.mkdir(exist_ok=True)
             os.replace(self.place / name, self.folder / name)

@@ -23,6 +23,7 @@ from ..data.layouts.layout import SUGGESTED
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import prepare
+from ..data.splits.identity import with_known_people
 from ..data.splits.known import trained_on
 from ..data.splits.split import SplitCase, read_splits
 from .channels import inputs_of
@@ -121,6 +122,7 @@ def suggest(
     people = regex_of(model) if group_regex is None else group_regex
     cases = with_groups(inputs_of(model, inputs, opened.plan, echo), people)
     labelled, aside = _labelled(model)
+    cases = with_known_people(cases, [entry.case for entry in (*labelled, *aside)])
     known = {case.id for case in trained_on(cases, (*labelled, *aside), opened.trained_on)}
     left = [case for case in cases if case.id not in known]
     if not left:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError, one_line
-from ..core.files import digest_of, write_text
+from ..core.files import sha256_of, write_text
 from ..core.run_folder import MODEL_FILE
 from ..core.text import counted, csv_text
 from ..data.io.readers import twin_of
@@ -36,7 +36,7 @@ def made_by(model: Path, **options: bool) -> dict[str, object]:
         options: those that change masks, or what is found of them.
     """
     file = model / MODEL_FILE if model.is_dir() else model
-    return {"model": digest_of(file) if file.is_file() else "", **options}
+    return {"model": sha256_of(file) if file.is_file() else "", **options}
 
 
 @dataclass
@@ -131,7 +131,7 @@ def mask_digest(mask: Path) -> str:
         OSError: it is not there.
     """
     twin = twin_of(mask)
-    return " ".join(digest_of(path) for path in (mask, twin) if path is not None)
+    return " ".join(sha256_of(path) for path in (mask, twin) if path is not None)
 
 
 def write_trust(

@@ -351,3 +351,15 @@ def test_the_line_that_excel_writes_first_is_no_header(first: str, scans: Path) 
     (scans / "cases.csv").write_text(f"{first}image;label\nt1/s0.png;liver/s0.png\n", encoding="utf-8")
     (case,) = read_case_csv(scans / "cases.csv")
     assert (case.images, case.label) == ((scans / "t1" / "s0.png",), scans / "liver" / "s0.png")
+
+
+def test_folders_of_people_are_not_taken_for_organs(scans: Path, tmp_path: Path) -> None:
+    """An empty mask of every other person would teach that nothing is there."""
+    data = tmp_path / "people"
+    for number, image in enumerate(sorted((scans / "t1").glob("*.png"))[:3]):
+        mask = scans / "liver" / image.name
+        for place, file in ((data / "images", image), (data / "masks" / f"p{number}", mask)):
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, place)
+    with pytest.raises(DataError, match=r"has one in one folder alone; if these are folders of people or"):
+        find_dataset(data)

@@ -157,10 +157,19 @@ def _organ_entries(
     if not files:
         files = {stem: (path,) for stem, path in by_stem(listed)[0].items()}
     entries = []
+    alone = all(sum(stem in found for found in organs.values()) <= 1 for stem in files)
     for stem, paths in files.items():
         masks = {organ: found[stem] for organ, found in organs.items() if stem in found}
         lacking = [organ for organ in organs if organ not in masks]
         if masks and lacking:
+            if alone:
+                (only,) = masks
+                raise DataError(
+                    f"{paths[0]}: has a mask in the folder {only} alone, and none in {some(lacking)}, as "
+                    "every case has one in one folder alone; if these are folders of people or sites and not "
+                    "of organs, put all masks in one folder, or list the pairs in a CSV; if they are of "
+                    "organs, add an empty mask where one is not there"
+                )
             raise DataError(
                 f"{paths[0]}: has a mask of {some(list(masks))}, and none of {some(lacking)}; expected one "
                 "of each organ, as what is not drawn is learnt as not there; add an empty mask where it is "

@@ -22,7 +22,13 @@ from .words import (
 
 def markdown_of(comparison: Comparison) -> str:
     """All but the charts; names from files are text and nothing else."""
-    lines = [f"# {_plain(comparison.study.name)}", "", claims_head(comparison), "", *_claims(comparison)]
+    lines = [
+        f"# {_plain(comparison.study.name)}",
+        "",
+        _plain(claims_head(comparison)),
+        "",
+        *_claims(comparison),
+    ]
     if comparison.study.differs:
         lines += ["## What differs", "", *(f"- {_plain(text)}" for text in comparison.study.differs), ""]
     lines += ["## Warnings", "", *(f"- {_plain(text)}" for text in warnings(comparison)), ""]

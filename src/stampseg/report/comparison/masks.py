@@ -33,7 +33,7 @@ class Masks:
     predicted: Mapping[Place, float | None]
     reference: Mapping[Place, float | None]
     unit: str  # of distances; empty where the file does not say
-    people_known: bool
+    people_known: bool  # whether a person is called otherwise than the case
 
 
 def study_of_masks(first: Path, second: Path) -> Study:
@@ -165,7 +165,8 @@ def _read(path: Path) -> Masks:
         measures[place] = Measure(person, *place, dice, _number(row["hd95"], "hd95", where))
         predicted[place] = _number(row["predicted_volume"], "predicted_volume", where)
         reference[place] = _number(row["reference_volume"], "reference_volume", where)
-    return Masks(path, measures, predicted, reference, str(rows[0].get("unit") or ""), any(named))
+    known = any(each.person != case for (case, _), each in measures.items())
+    return Masks(path, measures, predicted, reference, str(rows[0].get("unit") or ""), known)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from ...data.cases import Dataset
+from ...run.aside import FIGURES
+from ...run.folder import TEST
 from ...run.folds.records import FOLDS
 from ..cases import Finding, Findings, predict_validation
 from ..record import Record, read_record
@@ -81,14 +83,22 @@ def _shared_ids(first: Record, second: Record) -> set[str]:
         if not ids:
             raise DataError(
                 f"{record.path}: no case was held out to validate on, and two runs are compared on the cases "
-                f"that validated both{_folds(record)}; train both with the same `train.validation` cases, "
-                f"{OTHERWISE}"
+                f"that validated both{_folds(record)}; {_tested(first, second)}train both with the same "
+                f"`train.validation` cases, {OTHERWISE}"
             )
     raise DataError(
         f"{first.path}, {second.path}: no case validated both ({some(sorted(sides[0]), 3)} against "
-        f"{some(sorted(sides[1]), 3)}); train both with the same `train.validation` cases (a CSV) and "
-        f"`seed`, {OTHERWISE}"
+        f"{some(sorted(sides[1]), 3)}); {_tested(first, second)}train both with the same "
+        f"`train.validation` cases (a CSV) and `seed`, {OTHERWISE}"
     )
+
+
+def _tested(*records: Record) -> str:
+    """How to compare runs that kept people aside."""
+    files = [record.path / TEST / FIGURES for record in records]
+    if not all(file.is_file() for file in files):
+        return ""
+    return f"both kept people aside: compare {files[0]} with {files[1]} in place of the runs; or "
 
 
 def _folds(record: Record) -> str:

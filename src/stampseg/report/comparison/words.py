@@ -76,9 +76,11 @@ def claims_head(comparison: Comparison) -> str:
     """How many claims there are, and what that does to each."""
     count = len(comparison.findings)
     if comparison.study.kind == "runs":
-        return "Two runs are compared: what is said is about these two networks."
+        what = "Two runs are compared: what is said is about these two networks."
+        return " ".join([what, *_better(comparison)])
     if comparison.study.kind == "masks":
-        return "Two predictions are compared: what is said is about these masks."
+        what = "Two predictions are compared: what is said is about these masks."
+        return " ".join([what, *_better(comparison)])
     if not count:
         return "No claim was written into study.yaml: everything below explores, and shows nothing by itself."
     held = sum(finding.verdict is Verdict.HELD for finding in comparison.findings)
@@ -161,7 +163,7 @@ def warnings(comparison: Comparison) -> list[str]:
     """What a reader should know before believing anything, one sentence each."""
     found = [*comparison.study.remarks]
     if comparison.study.two:
-        found += [*_better(comparison), *_of_two(comparison.study)]
+        found += _of_two(comparison.study)
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
     found += [*_few_draws(pairs, comparison.study.two), *_few_people(pairs)]
@@ -196,19 +198,21 @@ def _better(comparison: Comparison) -> Iterator[str]:
         if pair.given_runs is None:
             yield (
                 f"{pair.method} or {pair.against}: which of these networks is better cannot be told, as "
-                "there is one person, or nothing varies between people"
+                "there is one person, or nothing varies between people."
             )
             continue
         low, high = pair.given_runs.interval()
         if low <= 0 <= high:
             yield (
                 f"{pair.method} or {pair.against}: which of these networks is better is not shown, as the "
-                f"interval over people, {interval_text(pair.given_runs)}, holds 0"
+                f"interval over people, {interval_text(pair.given_runs)}, holds 0."
             )
         else:
             better, other = (pair.method, pair.against) if low > 0 else (pair.against, pair.method)
             by = ", by the Dice of labels that are there" if comparison.study.kind == "masks" else ""
-            yield f"{better} is better than {other} on people like these, as far as these two networks go{by}"
+            yield (
+                f"{better} is better than {other} on people like these, as far as these two networks go{by}."
+            )
 
 
 def _of_two(study: Study) -> Iterator[str]:

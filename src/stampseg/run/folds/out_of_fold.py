@@ -17,7 +17,7 @@ from ...data.labels.postprocess import Postprocessing
 from ...data.plan import PLAN, Plan
 from ...evaluation.evaluation import Evaluation
 from ...evaluation.evidence import Trial, find_steps
-from ...evaluation.metrics import UNION, Metrics, evaluate_case
+from ...evaluation.metrics import UNION, WITHIN, Metrics, evaluate_case
 from ...evaluation.people import how_read, over_people
 from ...evaluation.predicted import Predicted
 from ...runtime.model import open_scorer
@@ -124,7 +124,7 @@ def _labels(rows: Sequence[Metrics], people: dict[str, str], plan: Plan) -> tupl
     figures = {name: [(people[r.case], r.dice) for r in rows if r.label == name] for name in names}
     if len(names) > 1:
         figures[MEAN] = list(_means(rows, people, names))
-    found = {name: over_people(values) for name, values in figures.items()}
+    found = {name: over_people(values, WITHIN["dice"]) for name, values in figures.items()}
     return tuple(LabelDice(label=name, **over.model_dump()) for name, over in found.items())
 
 

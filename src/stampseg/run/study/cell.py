@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...core.config import DataOptions
 from ...core.errors import ConfigError, TrainingError
-from ...core.files import digest_of
+from ...core.files import sha256_of
 from ...data.cases import Case, Dataset
 from ...data.inputs import find_inputs
 from ...data.io.formats import list_labels, stem_of
@@ -140,7 +140,7 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
 
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
-    rounds, digest = read_rounds(run), digest_of(tested_model(run))
+    rounds, digest = read_rounds(run), sha256_of(tested_model(run))
     return CellResult(
         parameters=result.parameters_after, flops=result.flops_after,
         parameters_dense=result.parameters_dense, dice=dice,
