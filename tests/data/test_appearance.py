@@ -83,10 +83,7 @@ def test_a_model_of_before_knows_the_likeness_alone() -> None:
     assert "(trained on 0." in found and "turned, or of something else?" in found
     newer = Appearance.model_validate(new.model_dump(exclude={"pose"}))
     (found,) = strange(look_at(np.rot90(scan(20), 2, axes=(1, 2)), (1, 1), 6), newer, floors=True)
-    assert found.startswith(
-        "looks turned against the training scans, or is of something else: a likeness of -0.9"
-    )
-    assert found.endswith(" otherwise")
+    assert found == "looks turned against the training scans, or is of something else"
 
 
 @pytest.mark.parametrize(("dims", "count"), [(2, 3), (3, 23)])

@@ -209,10 +209,7 @@ def _laid_otherwise(cells: np.ndarray, usual: Appearance) -> list[str]:
         found = gains(cells, mean)
         for word, gain, most in zip(found._fields, found, usual.gains, strict=True):
             if gain > most and (usual.pose is None or word == "reduced"):
-                return [
-                    f"looks {word} against the training scans, or is of something else: a likeness of "
-                    f"{likeness:.2f} as it is, {likeness + gain:.2f} otherwise"
-                ]
+                return [f"looks {word} against the training scans, or is of something else"]
     lowest = usual.likeness - MOST_ROOM if usual.lowest is None else usual.lowest
     if likeness < lowest:
         return [

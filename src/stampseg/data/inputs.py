@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
@@ -69,8 +69,20 @@ def find_inputs(
                 f"{path}: nothing is read of {some(left)}, whose images are called otherwise than those that "
                 "have labels; name them as well if meant"
             )
+        beside = [image.name for folder in found for image in _left_in(folder, read)]
+        if beside:
+            tell(
+                f"{path}: {counted(len(beside), 'file')} in its folders left out, called otherwise than what "
+                f"the model reads: {some(list(dict.fromkeys(beside)))}; name such a file itself to use it"
+            )
     _check_outputs(cases)
     return sorted(cases, key=lambda case: case.id)
+
+
+def _left_in(folder: CaseFolder, read: Collection[Path]) -> list[Path]:
+    """Images of a folder that are not read, where another is."""
+    left = [image for image in folder.images.values() if image not in read]
+    return left if len(left) < len(folder.images) else []
 
 
 def _case_folders_at(path: Path, channels: int | None, names: Sequence[str]) -> list[CaseFolder]:

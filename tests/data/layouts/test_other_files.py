@@ -120,6 +120,10 @@ def test_computed_files_beside_scans_are_not_predicted() -> None:
             ("p1/ct.nii", "p1/ct_seg.nii", "p2/mr.nii"),
             "nothing is read of p2, whose images are called otherwise",
         ),
+        (
+            ("p1/ct.nii", "p1/ct_seg.nii", "p1/warp.nii", "p2/ct.nii"),
+            "1 file in its folders left out, called otherwise than what the model reads: warp.nii; name",
+        ),
         (("p1/ct.nii", "p1/ct_seg.nii", "p2/ct.nii"), ""),
     ],
 )

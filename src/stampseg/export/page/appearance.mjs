@@ -49,12 +49,8 @@ function laidOtherwise(cells, usual) {
   if (other) return [`looks ${other} against the training scans, or is of something else`];
   if (usual.gains) {
     const isBeyond = ([word, gain], n) => gain > usual.gains[n] && (!usual.pose || word === "reduced");
-    const [word, gain] = Object.entries(gains(cells, mean)).find(isBeyond) ?? [];
-    if (word)
-      return [
-        `looks ${word} against the training scans, or is of something else: a likeness of ${likeness.toFixed(2)} as ` +
-          `it is, ${(likeness + gain).toFixed(2)} otherwise`,
-      ];
+    const [word] = Object.entries(gains(cells, mean)).find(isBeyond) ?? [];
+    if (word) return [`looks ${word} against the training scans, or is of something else`];
   }
   if (likeness >= (usual.lowest ?? usual.likeness - MOST_ROOM)) return [];
   return [
