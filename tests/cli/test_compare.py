@@ -123,6 +123,7 @@ def test_two_runs_are_paired_by_case(runs: tuple[Path, Path], tmp_path: Path) ->
     assert "WARNING: one run of each: a second run of either with another seed may differ as much" in said
     assert "WARNING: the cases are those that validated: they chose each run's network" in said
     found = json.loads((tmp_path / "runs.json").read_text())
+    assert found["said"] == said.splitlines()[0]
     each = found["differences"][0]
     assert (each["method"], each["against"], each["design"]) == ("small", "full", "one draw")
     assert len(each["draws"]["these runs"]) == 3 and each["runs_and_people"] is None
@@ -244,3 +245,12 @@ def test_runs_that_kept_people_aside_are_told_how_to_compare_them(
     said = " ".join(call("compare", *copies, "-o", tmp_path / "b.md", code=3).stderr.split())
     files = [copy / "test" / "cases.csv" for copy in copies]
     assert f"both kept people aside: compare {files[0]} with {files[1]} in place of the runs; or" in said
+
+
+@pytest.mark.parametrize("name", ["cells.md", "cases.html"])
+def test_the_tables_of_a_study_are_never_replaced(study: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "study"
+    shutil.copytree(study, copy)
+    said = call("compare", copy, "-o", copy / name, "--overwrite", code=3).stderr
+    assert f"{(copy / name).with_suffix('.csv')}: is what is compared, and would be replaced" in said
+    assert (copy / "cells.csv").read_bytes() == (study / "cells.csv").read_bytes()

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import ConfigError, DataError
-from stampseg.data.cases import find_dataset, read_case_csv
+from stampseg.data.cases import check_people, find_dataset, read_case_csv
 from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import output_name, read_header
 from stampseg.data.io.volume import check_pair
 from stampseg.data.layouts.pairing import pair
+from tests.cli.command import call
 
 
 def make_files(root: Path, *names: str) -> Path:
@@ -558,6 +559,9 @@ def test_a_regex_that_names_nobody_is_refused(tmp_path: Path) -> None:
             (tmp_path / part).mkdir(exist_ok=True)
             Image.fromarray(np.eye(size, dtype=np.uint8) * 255).save(tmp_path / part / f"{name}.png")
     with pytest.raises(ConfigError, match=r"'\^SC' finds 'SC' in all 2 case ids, such as 'SC-01-IM-1'; put"):
-        find_dataset(tmp_path, group_regex="^SC")
-    assert {case.group for case in find_dataset(tmp_path, group_regex=r"SC-\d+").cases} == {"SC-01", "SC-02"}
-    assert {case.group for case in find_dataset(tmp_path, group_regex="^(SC)").cases} == {"SC"}  # as is said
+        check_people(find_dataset(tmp_path, group_regex="^SC"), "^SC")
+    for regex in (r"SC-\d+", "^(SC)", None):  # two people, and what is said to be one
+        check_people(find_dataset(tmp_path, group_regex=regex), regex)
+    call("check", tmp_path, "--group-regex", "^SC", code=2)
+    call("train", tmp_path, "-o", tmp_path / "run", "--group-regex", "^SC", code=2)
+    assert not (tmp_path / "run").exists()

@@ -575,7 +575,7 @@ def test_one_folder_on_both_sides_is_told(folders: tuple[Path, Path]) -> None:
 
 
 def test_two_files_of_other_numbers_are_told(tmp_path: Path) -> None:
-    for name in ("005_HC", "060_HC_Annotation", "005_truth", "found"):
+    for name in ("005_HC", "060_HC_Annotation", "5_truth_0005", "found", "pred_t1", "gt_rater2"):
         Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / f"{name}.png")
 
     def told(*names: str) -> bool:
@@ -583,4 +583,5 @@ def test_two_files_of_other_numbers_are_told(tmp_path: Path) -> None:
         return any("have other numbers in their names" in text for text in found.warnings)
 
     assert told("005_HC", "060_HC_Annotation")
-    assert not told("005_HC", "005_truth") and not told("found", "005_truth")
+    assert not told("005_HC", "5_truth_0005") and not told("found", "060_HC_Annotation")
+    assert not told("pred_t1", "gt_rater2")

@@ -193,33 +193,85 @@ def test_a_suggested_scan_of_a_person_who_validates_or_was_kept_aside_does_not_t
     )
 
 
-def test_scans_of_people_whom_a_csv_named_are_known_by_their_names(data: Path, tmp_path: Path) -> None:
-    """Neither `suggest` nor going on has them train beside a validation of the same person."""
-    rows = [(name, name[:2]) for name in OLD]
-    table = tmp_path / "pool.csv"
-    with table.open("w", newline="") as file:
+@pytest.fixture(scope="module")
+def told(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A run whose CSV names people, and the one who validates."""
+    folder = tmp_path_factory.mktemp("told")
+    with (folder / "pool.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "label", "group"])
-        for name, person in rows:
-            writer.writerow([*(data / "old" / kind / f"{name}.png" for kind in ("images", "masks")), person])
-    run = tmp_path / "run"
-    call("train", table, "-o", run, "--validation", "25%", *QUICK)
-    before = splits(run)
-    (validates,) = {name[:2] for name in before["validation"]}
-    names = [f"{validates}-other", "q7-other"]
+        for name in OLD:
+            files = (data / "old" / kind / f"{name}.png" for kind in ("images", "masks"))
+            writer.writerow([*files, name[:2]])
+    call("train", folder / "pool.csv", "-o", folder / "run", "--validation", "25%", *QUICK)
+    (person,) = {name[:2] for name in splits(folder / "run")["validation"]}
+    return folder / "run", person
+
+
+def more(folder: Path, data: Path, names: list[str], bare: tuple[str, ...] = ()) -> Path:
+    """Other scans under these names, with masks and without."""
     for kind in ("images", "masks"):
-        (tmp_path / "new" / kind).mkdir(parents=True)
-        for source, name in zip(NEW, names, strict=False):
-            shutil.copy(data / "new" / kind / f"{source}.png", tmp_path / "new" / kind / f"{name}.png")
-    call("suggest", run, tmp_path / "new" / "images", "-o", tmp_path / "todo", "-n", "2")
+        (folder / kind).mkdir(parents=True)
+    for source, name in zip(NEW, [*names, *bare], strict=False):
+        for kind in ("images",) if name in bare else ("images", "masks"):
+            shutil.copy(data / "new" / kind / f"{source}.png", folder / kind / f"{name}.png")
+    return folder
+
+
+def test_scans_of_people_whom_a_csv_named_are_known_by_their_names(
+    told: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    """Neither `suggest` nor going on has them learnt from, beside a validation of the same person."""
+    run, validates = told
+    names, bare = [f"{validates}-other", "q7-other"], f"{validates}-third"
+    place = more(tmp_path / "new", data, names, (bare,))
+    call("suggest", run, place / "images", "-o", tmp_path / "todo", "-n", "2")
     with (tmp_path / "todo" / "suggested.csv").open() as file:
         assert {row["group"] for row in csv.DictReader(file)} == {validates, "q7-other"}
-    dataset, _, _ = go_on(RunSpec("train", tmp_path / "new", Config(), model=run))
+    dataset, _, _ = go_on(RunSpec("train", place, Config(), model=run))
     assert [dataset.sides[name] for name in names] == ["validation", "training"]
+    assert [case.group for case in dataset.unlabelled] == [validates]
     assert (
         "; q7-other counted as a person each, as nothing says whose they are: say it in a column group"
         in dataset.warnings[-1]
     )
+
+
+def test_who_is_who_is_as_a_regex_or_a_column_says(
+    told: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    run, validates = told
+    place = more(tmp_path / "new", data, [f"{validates}-twin", "q7-other"])
+    config = Config(group_regex="(.+)")
+    dataset, _, _ = go_on(RunSpec("train", place, config, model=run))
+    assert dataset.sides[f"{validates}-twin"] == "training"
+    table = tmp_path / "more.csv"
+    rows = [
+        f"new/images/{n}.png,new/masks/{n}.png,{g}"
+        for n, g in ((f"{validates}-twin", "z1"), ("q7-other", "z2"))
+    ]
+    table.write_text("\n".join(["image,label,group", *rows, ""]))
+    dataset, _, _ = go_on(RunSpec("train", table, Config(), model=run))
+    assert dataset.sides[f"{validates}-twin"] == "training" and "counted as" not in dataset.warnings[-1]
+
+
+def test_scans_that_are_called_as_one_whose_person_nobody_told_are_named(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    call("train", data / "old", "-o", run, "--validation", "25%", *QUICK)
+    (validates, *_) = sorted(splits(run)["validation"])
+    place = more(tmp_path / "new", data, [f"{validates}_visit2"])
+    dataset, _, _ = go_on(RunSpec("train", place, Config(), model=run))
+    assert (
+        f"called alike: {validates}_visit2 as {validates}; if they are of one person" in dataset.warnings[-1]
+    )
+
+
+def test_two_scans_of_one_person_may_be_added_by_a_regex_without_brackets(
+    told: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    place = more(tmp_path / "new", data, ["p9-IM-0", "p9-IM-1"])
+    dataset, _, _ = go_on(RunSpec("train", place, Config(group_regex=r"p\d+"), model=told[0]))
+    assert {case.group for case in dataset.cases if case.id.startswith("p9")} == {"p9"}
 
 
 def test_a_label_that_is_in_pieces_in_an_added_scan_keeps_its_pieces(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,8 @@ def read(
 def test_what_is_read_is_what_was_written(tmp_path: Path, rows: list[Assessed]) -> None:
     files(tmp_path, *rows).write()
     assert not (tmp_path / LINES).exists()
-    assert read(tmp_path) == sorted(rows, key=lambda row: row.mask.name)
+    whole = [replace(row, image=row.image.absolute()) for row in rows]
+    assert read(tmp_path) == sorted(whole, key=lambda row: row.mask.name)
     assert rows[2].trust.labels[0].missing and not rows[2].trust.labels[1].missing
 
 
@@ -84,6 +86,30 @@ def test_two_processes_on_a_folder_tell_of_the_masks_of_both(tmp_path: Path, row
     other.write()
     told = json.loads((tmp_path / RECORD).read_text())["scans"]
     assert {scan["mask"] for scan in told} == {"sure.png", "odd.png", "empty.png"}
+
+
+def test_what_stands_after_half_a_line_or_is_no_text_is_no_harm(tmp_path: Path, rows: list[Assessed]) -> None:
+    (tmp_path / LINES).write_bytes(b'\xff\xfe{"made_by"')
+    files(tmp_path, *rows)
+    assert len(read(tmp_path)) == 3
+
+
+def test_lines_of_another_model_at_work_stay(tmp_path: Path, rows: list[Assessed]) -> None:
+    other = {**BY, "model": "6f"}
+    files(tmp_path, rows[0], by=other)
+    files(tmp_path, rows[1]).write()
+    found = TrustFiles(tmp_path, settings(), other)
+    found.take_up(strict=False)
+    assert [row.mask.name for row in found.rows] == ["sure.png"]
+    assert sorted(path.name for path in tmp_path.glob(".*")) == [LINES]
+
+
+def test_a_mask_that_went_away_ends_nothing(tmp_path: Path, rows: list[Assessed]) -> None:
+    found = files(tmp_path)
+    rows[0].mask.unlink()
+    found.add(rows[0])
+    found.write()
+    assert read(tmp_path) == [] and len(json.loads((tmp_path / RECORD).read_text())["scans"]) == 1
 
 
 def test_masks_that_are_gone_or_were_changed_are_not_told_of(tmp_path: Path, rows: list[Assessed]) -> None:

@@ -45,13 +45,14 @@ def check(
     """Check a data set and plan a run on it. Says what is there, what is wrong, what the run would take."""
     if not as_json:
         say_at_once(f"reading {data or options.images} ...")
-    from ..data.cases import find_dataset
+    from ..data.cases import check_people, find_dataset
     from ..doctor.check import check as look_at
     from .tables import print_examination
 
     config = options.resolved()
     place, images, masks = options.place(data)
     dataset = find_dataset(place, images=images, masks=masks, group_regex=config.group_regex)
+    check_people(dataset, config.group_regex)
     found = _in_flags(look_at(dataset, config, timing=timing))
     if as_json:
         print_json(found.to_json())

@@ -224,11 +224,6 @@ def cases_of(entries: list[Entry], root: Path, group_regex: str | None) -> list[
     groups = [entry.group or name for entry, name in zip(entries, ids, strict=True)]
     if group_regex is not None:
         groups = [match_group(group_regex, name) for name in ids]
-        if len(ids) > 1 and len(set(groups)) == 1 and not re.compile(group_regex).groups:
-            raise ConfigError(
-                f"`group_regex` {group_regex!r} finds {groups[0]!r} in all {len(ids)} case ids, such as "
-                f"{ids[0]!r}; put brackets around what names the person, as in '(.+)-IM-'"
-            )
     cases = [
         Case(name, group, entry.images, entry.label, entry.organs, entry.channels)
         for name, group, entry in zip(ids, groups, entries, strict=True)
@@ -273,6 +268,23 @@ def match_group(pattern: str, name: str) -> str:
             "to name the person in every id"
         )
     return composed(person)
+
+
+def check_people(dataset: Dataset, group_regex: str | None) -> None:
+    """Refuse a regex without a group that finds the same in every name of a whole data set.
+
+    Raises:
+        ConfigError: it does.
+    """
+    names = [case.id for case in dataset.cases]
+    if group_regex is None or len(names) < 2 or re.compile(group_regex).groups:
+        return
+    found = {match_group(group_regex, name) for name in names}
+    if len(found) == 1:
+        raise ConfigError(
+            f"`group_regex` {group_regex!r} finds {found.pop()!r} in all {len(names)} case ids, such as "
+            f"{names[0]!r}; put brackets around what names the person, as in '(.+)-IM-'"
+        )
 
 
 def _with_shared_images(cases: list[Case]) -> tuple[list[Case], list[str]]:

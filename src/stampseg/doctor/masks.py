@@ -46,7 +46,7 @@ def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:
     shares = [(f, f.labels[high] / (f.labels[low] + f.labels[high])) for f in two]
     others = sorted(share for _, share in shares if share < SWAPPED_MOST)
     odd = [(f, share) for f, share in shares if share > 1 - SWAPPED_MOST]
-    if len(odd) + len(others) < len(two) or len(odd) > len(two) * MANY:
+    if len(others) < len(two) * (1 - MANY):
         return []
     return [
         finding(

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.text import composed, counted, some
 from ..data.cases import cases_of
-from ..data.io.formats import list_labels, readable, series_format, suffix_of
+from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
@@ -61,7 +61,7 @@ def pair_files(
         references, more = (one, []) if one else files_by_stem(labels, "labels")
     warnings += more
     if predictions.is_file() and labels.is_file():
-        numbers = [{*re.findall(r"\d+", path.name)} for path in (predictions, labels)]
+        numbers = [{*map(int, re.findall(r"\d\d+", stem_of(path)))} for path in (predictions, labels)]
         if all(numbers) and numbers[0].isdisjoint(numbers[1]):
             warnings.append(
                 f"{predictions.name} and {labels.name} have other numbers in their names, and are compared "

@@ -6,7 +6,7 @@ was kept aside. What is new: the labels, what is known of the training scans, th
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..data.cases import Case, Dataset, find_dataset, with_groups
 from ..data.fingerprint import FINGERPRINT
 from ..data.io.formats import is_there
 from ..data.plan import Plan
-from ..data.splits.identity import files_of, unknown_people, with_known_people
+from ..data.splits.identity import begins_with, files_of, unknown_people, with_known_people
 from ..data.splits.split import SplitCase, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
@@ -66,7 +66,7 @@ def go_on(spec: RunSpec) -> tuple[Dataset, Config, Source]:
     assert source.plan is not None
     channels = FINGERPRINT.read(run).channel_names
     added = _of_channels(run, channels, _added(spec, config, channels), source.plan)
-    return _with_added(run, splits, added, source.plan), config, source
+    return _with_added(run, splits, added, source.plan, config.group_regex), config, source
 
 
 def _options_of(spec: RunSpec) -> Config:
@@ -146,7 +146,7 @@ def _added(spec: RunSpec, config: Config, channels: tuple[str, ...]) -> Dataset:
     return Dataset(spec.data, "csv", cases, (), {}, channels, tuple(told))
 
 
-def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Dataset:
+def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan, regex: str | None = None) -> Dataset:
     """The cases of the earlier run and those that are added, each with the side that it is on."""
     _check_names(added, plan)
     cases, sides = dict[str, Case](), dict[str, str]()
@@ -157,9 +157,7 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
     known = _by_image(splits)
     people = {case.group: sides[name] for name, case in cases.items()}
     before = [*cases.values(), *(entry.case for entry in splits.unlabelled)]
-    found = with_known_people(added.cases, before)
-    untold = unknown_people(found, before)
-    added = replace(added, cases=tuple(found))
+    added, untold = _of_known_people(added, before, regex)
     new, corrected = list[str](), list[str]()
     for case in added.cases:
         entry = known.get(digest_of(case.images))
@@ -193,6 +191,32 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan) -> Datase
         warnings=(*added.warnings, _words(run, new, corrected, sides) + untold),
         ignored=plan.ignored_value, sides=sides,
     )  # fmt: skip
+
+
+def _of_known_people(added: Dataset, before: Sequence[Case], regex: str | None) -> tuple[Dataset, str]:
+    """What is added with the people of the earlier run, by their names, and of whom that is not known.
+
+    Where a regex or what is added itself says who is who, that counts.
+    """
+    cases = [*added.cases, *added.unlabelled]
+    if regex is not None or any(case.group != case.id for case in cases):
+        return added, ""
+    found = with_known_people(cases, before, called_so=True)
+    count = len(added.cases)
+    alike = [
+        f"{case.id} as {other.id}"
+        for case in found
+        if case.group == case.id
+        for other in before
+        if other.group == other.id != case.id and begins_with(case.id, other.id)
+    ]
+    untold = unknown_people(found, before)
+    if alike:
+        untold += (
+            f"; called alike: {some(alike)}; if they are of one person, say so in a column group or with "
+            "`group_regex`, or that person is on two sides"
+        )
+    return replace(added, cases=tuple(found[:count]), unlabelled=tuple(found[count:])), untold
 
 
 def _words(run: Path, new: list[str], corrected: list[str], sides: Mapping[str, str]) -> str:

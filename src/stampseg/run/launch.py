@@ -15,7 +15,7 @@ from ..core.level import Level
 from ..core.method import methods_that_prune
 from ..core.remarks import REMEDY, gathered
 from ..core.run_folder import SEARCH_FOLDER
-from ..data.cases import Dataset, find_dataset
+from ..data.cases import Dataset, check_people, find_dataset
 from ..data.plan import PLAN
 from ..data.splits.folds import without_held_out
 from ..networks.model_file import load_model
@@ -171,6 +171,7 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
+    check_people(dataset, spec.config.group_regex)
     config, trusted = settled_for_folds(spec.config), spec.trusted_names
     if spec.work == "prune" and spec.model is not None:
         result = prune_trained(spec.model, spec.trusted, dataset, folder, config, reporter)

@@ -122,7 +122,8 @@ def suggest(
     people = regex_of(model) if group_regex is None else group_regex
     cases = with_groups(inputs_of(model, inputs, opened.plan, echo), people)
     labelled, aside = _labelled(model)
-    cases = with_known_people(cases, [entry.case for entry in (*labelled, *aside)])
+    if people is None:
+        cases = with_known_people(cases, [entry.case for entry in (*labelled, *aside)], True)
     known = {case.id for case in trained_on(cases, (*labelled, *aside), opened.trained_on)}
     left = [case for case in cases if case.id not in known]
     if not left:

@@ -7,6 +7,7 @@ killed has found is taken up from there, and by another that works on the same f
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from .trust import Assessed, LabelTrust, Trust, label_trust, source_of
 TABLE = "confidence.csv"
 RECORD = "confidence.json"
 LINES = ".confidence.jsonl"  # of masks that the others do not tell of yet
+TAKEN = ".confidence-{}.jsonl"  # the same, while a process writes the others
 SHOWN = 5  # masks of which least is to be expected, and as many others that are unusual
 _BAD = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
@@ -84,28 +86,35 @@ class TrustFiles:
 
     def add(self, row: Assessed) -> None:
         """Another mask was written."""
-        digest = mask_digest(row.mask)
+        digest = ""
+        with suppress(OSError):  # the masks are what matters
+            digest = mask_digest(row.mask)
+            line = json.dumps({"made_by": self.by, "scan": _recorded(row, digest)})
+            with (self.output / LINES).open("a", encoding="utf-8") as file:
+                file.write(f"\n{line}\n")  # before it may be half a line of a process that was killed
         self._known[row.mask.name] = row, digest
-        line = json.dumps({"made_by": self.by, "scan": {**as_json(row), "sha256": digest}})
-        with suppress(OSError), (self.output / LINES).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
 
     def write(self) -> None:
         """Write both files, where there is a mask to tell of."""
         if not self._known:
             return
+        taken = self.output / TAKEN.format(os.getpid())
+        with suppress(FileNotFoundError):  # what other processes add from now on is in a new file
+            os.replace(self.output / LINES, taken)
         self.take_up(strict=False)  # another process may have told of others
         write_trust(self.output, list(self._known.values()), self.plan, self.by)
-        (self.output / LINES).unlink(missing_ok=True)
+        if others := [line for line, by, _ in self._lines([taken]) if by != self.by]:
+            with (self.output / LINES).open("a", encoding="utf-8") as file:
+                file.write("\n".join(["", *others, ""]))
+        taken.unlink(missing_ok=True)
 
     def _told(self, strict: bool) -> Iterator[tuple[Assessed, str]]:
         """Masks with what their files were, those that were told of last first."""
-        with suppress(OSError):
-            for line in reversed((self.output / LINES).read_text(encoding="utf-8").splitlines()):
-                with suppress(*_BAD):  # half a line of a process that was killed
-                    found = json.loads(line)
-                    if found["made_by"] == self.by:
-                        yield _row(found["scan"], self.output, self.plan)
+        files = sorted(self.output.glob(TAKEN.format("*")))
+        for _, by, scan in reversed(list(self._lines([*files, self.output / LINES]))):
+            with suppress(*_BAD):
+                if by == self.by:
+                    yield _row(scan, self.output, self.plan)
         path = self.output / RECORD
         if not path.is_file():
             return
@@ -122,6 +131,15 @@ class TrustFiles:
                 "folder with `output`"
             )
         yield from rows
+
+    def _lines(self, files: Iterable[Path]) -> Iterator[tuple[str, Any, Any]]:
+        """Each whole line, what made its mask, and what is told of that."""
+        for file in files:
+            with suppress(OSError):
+                for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                    with suppress(*_BAD):  # half a line of a process that was killed
+                        found = json.loads(line)
+                        yield line, found["made_by"], found["scan"]
 
 
 def mask_digest(mask: Path) -> str:
@@ -159,7 +177,7 @@ def write_trust(
     record = {
         "source": source_of(plan),
         "made_by": dict(by),
-        "scans": [{**as_json(row), "sha256": digests[row.mask.name]} for row in ranked],
+        "scans": [_recorded(row, digests[row.mask.name]) for row in ranked],
     }
     write_text(output / RECORD, json.dumps(record, indent=1) + "\n")
 
@@ -209,6 +227,11 @@ def as_json(row: Assessed) -> dict[str, Any]:
 def _ranked(rows: Iterable[Assessed]) -> list[Assessed]:
     """Those of least trust first."""
     return sorted(rows, key=lambda row: (row.trust.lowest, row.mask.name))
+
+
+def _recorded(row: Assessed, digest: str) -> dict[str, Any]:
+    """A mask with what its file is, and its image wherever somebody reads this."""
+    return {**as_json(row), "image": str(row.image.absolute()), "sha256": digest}
 
 
 def _row(row: Mapping[str, Any], output: Path, plan: Plan) -> tuple[Assessed, str]:

@@ -22,13 +22,17 @@ def people_of(named: Sequence[Case], cases: Sequence[Case]) -> set[str]:
     }
 
 
-def with_known_people(named: Sequence[Case], cases: Sequence[Case]) -> list[Case]:
+def with_known_people(named: Sequence[Case], cases: Sequence[Case], called_so: bool = False) -> list[Case]:
     """The named cases, each with a person of `cases` where what names it says of none.
 
     That is the person of the same image or of a copy of it, or the one whose name its own begins with:
-    `p1` of `p1_t7`.
+    `p1` of `p1_t7`. `called_so` asks that this person's known cases are called so too, as `p1_t3`: where who
+    is left out is no loss, but who is taken for another is.
     """
-    people = {case.group for case in cases if case.group != case.id}
+    told = [case for case in cases if case.group != case.id]
+    people = {case.group for case in told}
+    if called_so:
+        people -= {case.group for case in told if not begins_with(case.id, case.group)}
     owners = {file: case.group for case in cases for file in files_of(case.bare)}
     pairs = find_duplicates([case.images for case in (*named, *cases)])
     copied = {a: cases[b - len(named)].group for a, b in pairs if a < len(named) <= b}
@@ -65,10 +69,12 @@ def unknown_people(named: Sequence[Case], cases: Sequence[Case]) -> str:
 
 def _person_in(name: str, people: Collection[str]) -> str | None:
     """The person whose name a case's begins with, and a mark or nothing follows; the longest of several."""
-    fitting = [
-        each for each in people if name.startswith(each) and not name[len(each) : len(each) + 1].isalnum()
-    ]
-    return max(fitting, key=len, default=None)
+    return max((each for each in people if begins_with(name, each)), key=len, default=None)
+
+
+def begins_with(name: str, person: str) -> bool:
+    """Whether a name begins with another, and a mark or nothing follows."""
+    return name.startswith(person) and not name[len(person) : len(person) + 1].isalnum()
 
 
 def copies_among(cases: Sequence[Case], named: Sequence[Case]) -> list[str]:

@@ -12,13 +12,14 @@ from ...core.options import FileRecord
 from ...core.text import csv_text
 from ...evaluation.statistics import Estimate
 from .comparing import Comparison, Finding, Pair, Summary
-from .words import verdict_text, warnings
+from .words import claims_head, verdict_text, warnings
 
 
 class ComparisonRecord(FileRecord):
     """What the JSON beside the page holds."""
 
     study: str
+    said: str = ""  # how many claims held, or which of two is better
     claims: list[dict[str, Any]]
     methods: list[dict[str, Any]]
     differences: list[dict[str, Any]]
@@ -37,6 +38,7 @@ def json_of(comparison: Comparison) -> str:
     """Claims with their verdicts, methods, paired differences and warnings."""
     record = ComparisonRecord(
         study=comparison.study.name,
+        said=claims_head(comparison),
         claims=[_claim(finding) for finding in comparison.findings],
         methods=[_method(summary) for summary in comparison.summaries],
         differences=[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ...core.errors import ConfigError, DataError
 from ...core.files import refuse_existing, write_text
 from ...run.records import ROUNDS
-from ...run.study.tables import CELLS_TABLE
+from ...run.study.tables import CASES_TABLE, CELLS_TABLE
 from ..page_file import filled, own_script
 from ..vega import library
 from .charts import COSTS, charts_of, front_text
@@ -56,7 +56,8 @@ def write_comparison(
     texts = _texts(output)
     paths = [path for path in (study, other) if path is not None]
     for path in texts:
-        if any(path.resolve() == given.resolve() for given in paths):
+        inputs = [*paths, *(given / name for given in paths for name in (CELLS_TABLE, CASES_TABLE))]
+        if any(path.resolve() == given.resolve() for given in inputs):
             raise DataError(
                 f"{path}: is what is compared, and would be replaced; choose another name with `output`"
             )
