@@ -89,7 +89,8 @@ def page(rows: list[dict]) -> str:
     ]
     for task in dict.fromkeys(row["task"] for row in rows):
         table = table_of({row["draw"]: gain(row) for row in rows if row["task"] == task})
-        said.append(f"- {task}: {words(people_given_runs(table))}")
+        found = people_given_runs(table)
+        said.append(f"- {task}: {'none, as the default was kept' if found is None else words(found)}")
     return "\n".join([*said, ""])
 
 
