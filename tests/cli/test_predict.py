@@ -248,3 +248,12 @@ def test_a_run_folder_in_the_one_that_was_given_is_named(run: Path, pictures: Pa
     assert call("evaluate", tmp_path, masks, code=3).output.endswith(
         f"give the folder in it, {tmp_path}/inner\n"
     )
+
+
+@pytest.mark.parametrize("command", ["predict", "suggest", "prune"])
+def test_the_model_comes_first_and_the_scans_after_it(
+    run: Path, pictures: Path, tmp_path: Path, command: str
+) -> None:
+    said = " ".join(call(command, pictures, run, "-o", tmp_path / "out", code=2).stderr.split())
+    assert f"{pictures}: is no model, and {run}, named after it, is one: the model comes first" in said
+    assert f"say `stampseg {command} {run} {pictures}`" in said and not (tmp_path / "out").exists()

@@ -120,6 +120,9 @@ def prune(
     trusted: TrustOption = None,
 ) -> None:
     """Prune a network that is already trained. It recovers by training on labelled scans."""
+    from ..runtime.model import check_order
+
+    check_order(model, [] if data is None else [data], "prune")
     start_run("prune", data, output, options, model, tuple(trusted or ()))
 
 
