@@ -113,9 +113,8 @@ def segment(
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
     masks = _targets(cases, output, dicom_seg)
-    trust = TrustFiles(
-        output, opened.plan, made_by(models[0], mirror=mirror, postprocess=postprocess, all_pieces=all_pieces)
-    )
+    asked = {"mirror": mirror, "postprocess": postprocess, "all_pieces": all_pieces}
+    trust = TrustFiles(output, opened.plan, made_by(models[0], **asked) if confidence else {})
     if confidence:
         trust.take_up(strict=skip_existing)
     if skip_existing:

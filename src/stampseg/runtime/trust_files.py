@@ -244,13 +244,13 @@ def _row(row: Mapping[str, Any], output: Path, plan: Plan) -> tuple[Assessed, st
     if list(said) != names:
         raise ValueError(f"labels {list(said)}, and not {names}")
     labels = tuple(
-        label_trust(plan, number, _certainty(said[name]["certainty"]), _known(said[name]["found"], bool))
+        label_trust(plan, number, _certainty(said[name]["certainty"]), _of_kind(said[name]["found"], bool))
         for number, name in enumerate(names, 1)
     )
-    flags, unlike = (tuple(_known(row[name], list)) for name in ("flags", "unlike"))
+    flags, unlike = (tuple(_of_kind(row[name], list)) for name in ("flags", "unlike"))
     mask, uncertainty = (output / Path(row[name]).name for name in ("mask", "uncertainty"))
     assessed = Assessed(Path(row["image"]), mask, uncertainty, Trust(labels, flags, unlike))
-    return assessed, _known(row["sha256"], str)
+    return assessed, _of_kind(row["sha256"], str)
 
 
 def _certainty(value: Any) -> float | None:
@@ -261,7 +261,7 @@ def _certainty(value: Any) -> float | None:
     return float(value)
 
 
-def _known(value: Any, kind: type) -> Any:
+def _of_kind(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{value!r} is no {kind.__name__}")
     return value

@@ -13,6 +13,7 @@ from typing import Any
 from ...core.errors import DataError
 from ...core.text import counted, some
 from ...evaluation.metrics import UNION
+from .reading import number
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 
 DRAW = "these masks"
@@ -155,16 +156,16 @@ def _read(path: Path) -> Masks:
     measures: dict[Place, Measure] = {}
     predicted: dict[Place, float | None] = {}
     reference: dict[Place, float | None] = {}
-    for number, row in enumerate(rows, 1):
+    for place_in_file, row in enumerate(rows, 1):
         place = str(row["case"]), str(row["label"])
-        where = f"{path}: row {number} ({place[0]}, {place[1]})"
+        where = f"{path}: row {place_in_file} ({place[0]}, {place[1]})"
         if place in measures:
             raise DataError(f"{where}: is there twice; let `stampseg evaluate` write the file again")
-        dice = _number(row["dice"], "dice", where, most=1)
+        dice = _figure(row, "dice", where, most=1)
         person = str(row.get("person") or place[0])
-        measures[place] = Measure(person, *place, dice, _number(row["hd95"], "hd95", where))
-        predicted[place] = _number(row["predicted_volume"], "predicted_volume", where)
-        reference[place] = _number(row["reference_volume"], "reference_volume", where)
+        measures[place] = Measure(person, *place, dice, _figure(row, "hd95", where))
+        predicted[place] = _figure(row, "predicted_volume", where)
+        reference[place] = _figure(row, "reference_volume", where)
     known = any(each.person != case for (case, _), each in measures.items())
     return Masks(path, measures, predicted, reference, str(rows[0].get("unit") or ""), known)
 
@@ -188,20 +189,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [{"unit": unit, **row} for row in rows]
 
 
-def _number(value: object, name: str, where: str, most: float = math.inf) -> float | None:
-    """None where nothing is there, or nan: it is undefined."""
-    if value in (None, ""):
-        return None
-    try:
-        found = float(str(value))
-    except ValueError:
-        found = -1.0
-    if math.isnan(found):
-        return None
-    if math.isinf(found) or not 0 <= found <= most:
-        wanted = "0 or more" if math.isinf(most) else f"0 to {most:g}"
-        raise DataError(f"{where}: {name} {value!r}: expected a number, {wanted}, or nothing")
-    return found
+def _figure(row: Mapping[str, Any], name: str, where: str, most: float = math.inf) -> float | None:
+    value = row[name]
+    return number("" if value is None else str(value), name, where, most)
 
 
 def _remarks(sides: tuple[Masks, Masks], names: tuple[str, str], shared: Sequence[Place]) -> list[str]:

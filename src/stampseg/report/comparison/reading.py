@@ -70,8 +70,8 @@ def _cells(path: Path) -> tuple[dict[Key, Figures], list[Key]]:
         key = _key(row, where)
         if key in found:
             raise DataError(f"{where}: {_named(key)} is there twice; {_LINES}")
-        found[key] = Figures(**{name: _number(row[name], name, where) for name in _FIGURES})
-        if _number(row.get(REFUSED, ""), REFUSED, where, most=1):
+        found[key] = Figures(**{name: number(row[name], name, where) for name in _FIGURES})
+        if number(row.get(REFUSED, ""), REFUSED, where, most=1):
             refused.append(key)
     return found, refused
 
@@ -95,8 +95,8 @@ def _cases(path: Path) -> dict[Key, list[Measure]]:
             what = f"label {label} of case {case}" if case else person
             raise DataError(f"{where}: {what} is there twice for {_named(key)}; {_LINES}")
         seen.add((key, person, case, label))
-        dice = _number(row["dice"], "dice", where, most=1)
-        measure = Measure(person, case, label, dice, _number(row["hd95"], "hd95", where))
+        dice = number(row["dice"], "dice", where, most=1)
+        measure = Measure(person, case, label, dice, number(row["hd95"], "hd95", where))
         found.setdefault(key, []).append(measure)
     return found
 
@@ -148,7 +148,7 @@ def _named(key: Key) -> str:
     return f"{method} ({setting}, draw {draw})"
 
 
-def _number(text: str, name: str, where: str, most: float = math.inf) -> float | None:
+def number(text: str, name: str, where: str, most: float = math.inf) -> float | None:
     """None where nothing is there, or what is not a number: it is undefined."""
     try:
         value = float(text) if text else math.nan

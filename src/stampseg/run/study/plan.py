@@ -139,7 +139,7 @@ class Study:
 
 
 def tested_model(run: Path) -> Path:
-    """The network of a cell's run that is tested: its model, or the one that it was refused as a model.
+    """The network of a cell's run that is tested: its model, or what was refused as one.
 
     Raises:
         DataError: the run has not ended.
