@@ -78,7 +78,9 @@ def verdicts(figures: dict[str, Any]) -> str:
     held = [CONTROLS[claim["against"]] for claim in claims if claim["verdict"] == "held"]
     if not held:
         return "What was claimed of these before the study began is not shown."
-    return f"Shown of what was claimed of these: that about {' and '.join(held)}."
+    unfinished = any("The study is not whole" in text for text in figures["warnings"])
+    when = ", by a look before the study's end, which later cells may undo" if unfinished else ""
+    return f"Shown of what was claimed of these: that about {' and '.join(held)}{when}."
 
 
 def flops(figures: dict[str, Any], pair: dict[str, Any], name: str) -> float:
