@@ -4,7 +4,8 @@
 
 Steps of both take turns in one process, loading and augmentation included, on pictures of 128 x 128 and volumes of
 40 x 48 x 40; medians of the ratios are given. Memory is the peak of a process that takes 30 steps with 10 and with
-1,000 images without labels (links to the same few files), each read as a file of its own.
+1,000 images without labels (links to the same few files), each read as a file of its own. Freed memory is kept for the
+next step, as in a run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from PIL import Image
 
 from stampseg.core.config import DataOptions, TrainOptions
 from stampseg.core.machine import processor
+from stampseg.core.memory import keeping_freed_memory
 from stampseg.core.teacher_options import TeacherOptions
 from stampseg.data.cases import Case
 from stampseg.data.loaders import TrainingBatches
@@ -74,6 +76,7 @@ def trainer_of(cases: list[Case], unlabelled: list[Case], plan: Plan, steps: int
     return Trainer(network, batches, options, steps, torch.device("cpu"), teacher)
 
 
+@keeping_freed_memory()
 def step_ratio(kind: str, repeats: int) -> dict[str, float]:
     shape = SHAPES[kind]
     with tempfile.TemporaryDirectory() as place:
@@ -96,6 +99,7 @@ def step_ratio(kind: str, repeats: int) -> dict[str, float]:
         return {"ratio": statistics.median(ratios), "supervised_seconds": statistics.median(seconds)}
 
 
+@keeping_freed_memory()
 def peak(count: int) -> int:
     """Bytes of a process that trains beside `count` images without labels."""
     shape = SHAPES["3d"]

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 
 from ..core.config import Config
+from ..core.memory import keeping_freed_memory
 from ..run.survey import Survey
 from .finding import Finding, finding
 
@@ -50,11 +51,13 @@ def estimate(seen: Survey, config: Config, parameters: int, measured: bool = Tru
         parameters: of the dense network.
         measured: False leaves the steps out.
     """
-    step = None
+    step = peak = None
     if measured:
         from .steps import step_seconds  # training takes longer to import than small data to check
 
-        step = step_seconds(seen, config)
+        with keeping_freed_memory():  # as in a run; what is resident then is the most that was
+            step = step_seconds(seen, config)
+            peak = psutil.Process().memory_info().rss / 1e6
     rounds = config.prune.rounds + 10
     averages = bool(seen.split.unlabelled) * (1 + (config.teacher.dense_self > 0))  # of the teacher
     copies = CHECKPOINTS * (1 + MOMENTS + averages)
@@ -62,7 +65,7 @@ def estimate(seen: Survey, config: Config, parameters: int, measured: bool = Tru
     return Estimate(
         step_seconds=step,
         run_minutes=None if step is None else step * config.train.steps / 60,
-        peak_megabytes=None if step is None else psutil.Process().memory_info().rss / 1e6,
+        peak_megabytes=peak,
         free_megabytes=psutil.virtual_memory().available / 1e6,
         disk_megabytes=disk,
         free_disk_megabytes=shutil.disk_usage(Path.cwd()).free / 1e6,

@@ -18,6 +18,7 @@ from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.config import Config
 from ..core.level import Level
+from ..core.memory import keeping_freed_memory
 from ..core.text import counted
 from ..core.version import __version__
 from ..data.cases import Dataset
@@ -184,6 +185,7 @@ def _announce(
         )
 
 
+@keeping_freed_memory()
 def _train(
     network: nn.Module, graph: ChannelGraph, task: Task, kept: _Kept, team: Team, is_given: bool
 ) -> tuple[Round, list[Round], list[str]]:
