@@ -21,7 +21,7 @@ def keeping_freed_memory() -> Iterator[None]:
 
     glibc gives each block of over 32 MB back as it is freed. Tensors of a training step are as large, so that
     every step has their pages made anew and filled with zeros by the system: up to 30% of its time on
-    a CPU. What is computed stays the same; the peak of memory rises by up to a fifth, as a gap is not always
+    a CPU. What is computed stays the same; the peak of memory rises by up to 27%, as a gap is not always
     filled by what comes next (docs/results/freed-memory.md).
 
     Nothing happens under another C library, or where the environment says how glibc does this. The setting is
