@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError, StoppedError, one_line
@@ -14,7 +15,9 @@ from ..core.run_folder import caution_of
 from ..core.text import counted
 from ..data.cases import Case
 from ..data.io.readers import segmentation_name
+from ..data.labels.postprocess import Postprocessing
 from ..data.splits.known import Known
+from ..data.splits.split import SplitCase
 from .channels import inputs_of
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel, check_order
@@ -30,7 +33,7 @@ from .notices import (
     unlike,
 )
 from .people import learnt_from, other_scans_of_the_trained, validated_with
-from .stream import FAILURES, stream
+from .stream import FAILURES, Failure, stream
 from .targets import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
 from .trust import Assessed, check_calibrated
 from .trust_files import RECORD, TABLE, TrustFiles, made_by, summary
@@ -99,124 +102,177 @@ def segment(
             are named before the model, or `skip_existing` with `overwrite`.
     """
     check_order(model, [path for path in inputs if not isinstance(path, Case)], "predict")
-    tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
-    confidence = confidence or fail_below is not None
     if skip_existing and overwrite:
         raise ConfigError(
             "`skip_existing` keeps masks that are there, and `overwrite` replaces them; leave out one of them"
         )
+    tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
+    confidence = confidence or fail_below is not None
     opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
     _check_able(opened, confidence, probabilities, fail_below)
     opened = opened.with_all_pieces() if all_pieces else opened
-    steps, models = opened.steps if postprocess else (), opened.models or (model,)
+    models = opened.models or (model,)
     cases = inputs_of(models[0], inputs, opened.plan, tell)
     for folder in (output, *([] if overlays is None else [overlays])):
         check_folder(folder)
-    masks = _targets(cases, output, dicom_seg)
-    asked = {"mirror": mirror, "postprocess": postprocess, "all_pieces": all_pieces}
-    trust = TrustFiles(output, opened.plan, made_by(models[0], **asked) if confidence else {})
-    if confidence:
-        trust.take_up(strict=skip_existing)
-    if skip_existing:
-        kept = trust.of(masks.values()) if confidence else None
-        cases = _not_done(cases, masks, overlays, probabilities, kept, models, echo, tell)
-    skipped = len(masks) - len(cases)
-    refuse_overwriting(cases, masks, overlays, overwrite, confidence, probabilities)
-    for table in (TABLE, RECORD) if confidence and not skip_existing else ():
-        refuse_existing(output / table, overwrite)
-    trust.forget(masks[case.images] for case in cases)
+    changing = {"mirror": mirror, "postprocess": postprocess, "all_pieces": all_pieces}
+    trust = TrustFiles(output, opened.plan, made_by(models[0], **changing) if confidence else {})
+    asked = _Asked(output, overlays, confidence, probabilities, echo, tell)
+    work = _Work(asked, opened, models, _targets(cases, output, dicom_seg), trust)
+    left = work.to_do(cases, skip_existing=skip_existing, overwrite=overwrite)
     if opened.models:
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
+    steps = opened.steps if postprocess else ()
+    written, failures = work.done(left, steps, batch_size or BATCH, mirror=mirror, overwrite=overwrite)
+    told = (*caution_of(model), *not_mirrored(opened.plan, mirror), *work.remarks(left, written))
+    work.conclude(written, steps, told)
+    return Segmentation(
+        written, failures, told, opened.plan.label_names, fail_below,
+        len(work.masks) - len(left), tuple(trust.of(work.masks.values()).values()),
+    )  # fmt: skip
 
-    options = {
-        "batch_size": batch_size or BATCH, "mirror": mirror, "confidence": confidence,
-        "probabilities": probabilities,
-    }  # fmt: skip
-    entries = learnt_from(models)
-    learnt, validated = Known(entries, opened.trained_on), Known(validated_with(models))
-    written: list[Written] = []
-    failures: list[tuple[Path, str]] = []
-    finished: list[Written] = []
 
-    def keep(mask: Written) -> None:
-        finished.append(mask)
-        if mask.assessed is not None:
-            trust.add(mask.assessed)
+@dataclass(frozen=True)
+class _Asked:
+    """What is to come of the images, as in `segment`."""
 
-    results = stream(cases, opened, steps, masks, overlays, options, keep)
-    try:
+    output: Path
+    overlays: Path | None
+    confidence: bool
+    probabilities: bool
+    echo: Callable[[str], None]
+    tell: Callable[[str], None]
+
+
+@dataclass
+class _Work:
+    """One call of `segment`, from the images that were found to the last line."""
+
+    asked: _Asked
+    opened: OpenModel | Ensemble
+    models: Sequence[Path]
+    masks: Mapping[tuple[Path, ...], Path]
+    trust: TrustFiles
+
+    @cached_property
+    def _entries(self) -> list[SplitCase]:
+        return learnt_from(self.models)
+
+    def to_do(self, cases: Sequence[Case], *, skip_existing: bool, overwrite: bool) -> Sequence[Case]:
+        """The cases whose masks are to be made.
+
+        Raises:
+            DataError: something that would be written is there already.
+        """
+        asked = self.asked
+        if asked.confidence:
+            self.trust.take_up(strict=skip_existing)
+        if skip_existing:
+            cases = self._not_done(cases)
+        refuse_overwriting(
+            cases, self.masks, asked.overlays, overwrite, asked.confidence, asked.probabilities
+        )
+        for table in (TABLE, RECORD) if asked.confidence and not skip_existing else ():
+            refuse_existing(asked.output / table, overwrite)
+        self.trust.forget(self.masks[case.images] for case in cases)
+        return cases
+
+    def _not_done(self, cases: Sequence[Case]) -> list[Case]:
+        """Those whose masks are not there; how many are is said, and if another model may have made them."""
+        asked, masks = self.asked, self.masks
+        told = self.trust.of(masks.values()) if asked.confidence else None
+        # what is there may be an image, in its own folder
+        refuse_overwriting(cases, masks, asked.overlays, True, asked.confidence, asked.probabilities)
+        left = left_to_do(cases, masks, asked.overlays, asked.probabilities, told)
+        for case in cases:
+            _check_image(case, masks[case.images], told or {})
+        kept = masks.keys() - {case.images for case in left}
+        asked.echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
+        for text in older_than(self.models, sorted(masks[images] for images in kept)):
+            asked.tell(text)
+        return left
+
+    def done(
+        self, cases: Sequence[Case], steps: Postprocessing, batch_size: int, *, mirror: bool, overwrite: bool
+    ) -> tuple[tuple[Written, ...], tuple[tuple[Path, str], ...]]:
+        """The masks that were made, and the images that could not be segmented, with the reason."""
+        finished: list[Written] = []
+
+        def keep(mask: Written) -> None:
+            finished.append(mask)
+            if mask.assessed is not None:
+                self.trust.add(mask.assessed)
+
+        asked = self.asked
+        options = {
+            "batch_size": batch_size, "mirror": mirror, "confidence": asked.confidence,
+            "probabilities": asked.probabilities,
+        }  # fmt: skip
+        results = stream(cases, self.opened, steps, self.masks, asked.overlays, options, keep)
+        try:
+            made = self._told_one_by_one(cases, results)
+            self.trust.write()
+        except BaseException as error:
+            results.close()
+            with suppress(OSError, DataError):  # a full disk, which may be the reason
+                self.trust.write()
+            if isinstance(error, KeyboardInterrupt | StoppedError):
+                there = len(self.masks) - len(cases) + len(finished)
+                of = f"{there} of {counted(len(self.masks), 'mask')}"
+                asked.tell(stopped_words(f"{of} are written in {one_line(str(asked.output))}", overwrite))
+            raise
+        return made
+
+    def _told_one_by_one(
+        self, cases: Sequence[Case], results: Iterable[Written | Failure]
+    ) -> tuple[tuple[Written, ...], tuple[tuple[Path, str], ...]]:
+        """What comes of each case is said as soon as it is known."""
+        learnt = Known(self._entries, self.opened.trained_on)
+        validated = Known(validated_with(self.models))
+        written: list[Written] = []
+        failures: list[tuple[Path, str]] = []
         for case, result in zip(cases, results, strict=True):
             if isinstance(result, FAILURES):
                 failures.append((case.images[0], str(result)))
-                echo(f"failed: {result}")
+                self.asked.echo(f"failed: {result}")
                 continue
             # asked of images that could be read
             trained = learnt.holds(case, result.content)
             chosen_by = not trained and validated.holds(case)
             written.append(replace(result, trained_on=trained, validated_with=chosen_by))
-            echo(line(written[-1]))
+            self.asked.echo(line(written[-1]))
             for text in result.header.notes:
-                tell(text)
-        trust.write()
-    except BaseException as error:
-        results.close()
-        with suppress(OSError, DataError):  # a full disk, which may be the reason
-            trust.write()
-        if isinstance(error, KeyboardInterrupt | StoppedError):
-            there = f"{skipped + len(finished)} of {counted(len(masks), 'mask')}"
-            tell(stopped_words(f"{there} are written in {one_line(str(output))}", overwrite))
-        raise
+                self.asked.tell(text)
+        return tuple(written), tuple(failures)
 
-    known = {mask.case for mask in written if mask.trained_on}
-    by_id = {case.id: case for case in cases}
-    new = {mask.path: by_id[mask.case] for mask in written}
-    told = (
-        *caution_of(model),
-        *not_mirrored(opened.plan, mirror),
-        *unlike(written),
-        *absurd(written),
-        *not_found(written, opened.plan.label_names),
-        *too_good(cases, known),
-        *other_scans_of_the_trained(cases, known, models, entries),
-        *left_from_before(new, output, confidence, probabilities),
-    )
-    if steps and written:
-        echo(changed_words(written, steps, opened.plan))
-    for text in told:
-        tell(text)
-    if overlays is not None and written:
-        echo(f"pictures of the masks in {one_line(str(overlays))}")
-    if probabilities and written:
-        echo(probabilities_words(opened.plan))
-    for text in summary(trust.rows, opened.plan, output) if trust.rows else ():
-        echo(text)
-    return Segmentation(
-        tuple(written), tuple(failures), told, opened.plan.label_names, fail_below, skipped,
-        tuple(trust.of(masks.values()).values()),
-    )  # fmt: skip
+    def remarks(self, cases: Sequence[Case], written: Sequence[Written]) -> tuple[str, ...]:
+        """What is unusual about the images and their masks, taken together."""
+        asked = self.asked
+        known = {mask.case for mask in written if mask.trained_on}
+        by_id = {case.id: case for case in cases}
+        new = {mask.path: by_id[mask.case] for mask in written}
+        return (
+            *unlike(written),
+            *absurd(written),
+            *not_found(written, self.opened.plan.label_names),
+            *too_good(cases, known),
+            *other_scans_of_the_trained(cases, known, self.models, self._entries),
+            *left_from_before(new, asked.output, asked.confidence, asked.probabilities),
+        )
 
-
-def _not_done(
-    cases: Sequence[Case],
-    masks: Mapping[tuple[Path, ...], Path],
-    overlays: Path | None,
-    probabilities: bool,
-    told: Mapping[str, Assessed] | None,
-    models: Sequence[Path],
-    echo: Callable[[str], None],
-    tell: Callable[[str], None],
-) -> list[Case]:
-    """The cases whose masks are not there; how many are is said, and if another model may have made them."""
-    # what is there may be an image, in its own folder
-    refuse_overwriting(cases, masks, overlays, True, told is not None, probabilities)
-    left = left_to_do(cases, masks, overlays, probabilities, told)
-    for case in cases:
-        _check_image(case, masks[case.images], told or {})
-    kept = masks.keys() - {case.images for case in left}
-    echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
-    for text in older_than(models, sorted(masks[images] for images in kept)):
-        tell(text)
-    return left
+    def conclude(self, written: Sequence[Written], steps: Postprocessing, told: Iterable[str]) -> None:
+        """Say what holds of all masks, and where all is."""
+        asked, plan = self.asked, self.opened.plan
+        if steps and written:
+            asked.echo(changed_words(written, steps, plan))
+        for text in told:
+            asked.tell(text)
+        if asked.overlays is not None and written:
+            asked.echo(f"pictures of the masks in {one_line(str(asked.overlays))}")
+        if asked.probabilities and written:
+            asked.echo(probabilities_words(plan))
+        for text in summary(self.trust.rows, plan, asked.output) if self.trust.rows else ():
+            asked.echo(text)
 
 
 def _check_image(case: Case, mask: Path, told: Mapping[str, Assessed]) -> None:
