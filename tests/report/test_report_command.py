@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -32,6 +33,11 @@ def shown_of(page: Path) -> dict[str, Any]:
     found = re.search(r'id="run">(.*?)</script>', page.read_text(encoding="utf-8"), re.DOTALL)
     assert found
     return dict(json.loads(found[1]))
+
+
+def outlines_of(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All that is drawn on all slices of these cases."""
+    return [lines for case in cases for each in case["view"]["slices"] for lines in each["outlines"]]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +71,76 @@ def test_training_leaves_a_page_with_every_case(run: Path) -> None:
     assert shown["chosen"] == json.loads((run / "result.json").read_text())["chosen_round"]
     assert max(layer["level"] for layer in shown["drawing"]["layers"]) >= 1
     assert f"report: {run / 'report.html'}" in (run / "log.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def tested(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with two people kept aside, and nobody to validate."""
+    folder = tmp_path_factory.mktemp("tested") / "run"
+    call("train", scans, "-o", folder, *QUICK, "--test", "34%", "--set", "train.validation=none")
+    return folder
+
+
+def test_people_kept_aside_are_pictured_with_the_masks_that_were_made_of_them(tested: Path) -> None:
+    shown = shown_of(tested / "report.html")["cases"]
+    with (tested / "test" / "cases.csv").open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["value"]]
+    dice: dict[str, list[float]] = {}
+    for row in rows:
+        dice.setdefault(row["case"], []).append(float(row["dice"]))
+    means = {name: sum(each) / len(each) for name, each in dice.items()}
+    assert len(means) == 2 and {case["of"] for case in shown} == {"aside"}
+    assert [case["dice"] for case in shown] == pytest.approx(sorted(means.values()))
+    assert {case["id"] for case in shown} == set(means)
+    assert any(lines["reference"] for lines in outlines_of(shown))
+    assert "The masks of test/masks, lowest Dice first." in (tested / "report.html").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_the_mask_that_is_shown_is_the_one_on_the_disk(tested: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(tested, copy)
+    masks = sorted((copy / "test" / "masks").iterdir())
+    image = nib.load(masks[0])
+    drawn = np.zeros(image.shape, np.uint8)
+    drawn[3:5, 2:4, 2:4] = 2
+    nib.Nifti1Image(drawn, image.affine).to_filename(masks[0])
+    masks[1].unlink()
+    call("report", copy, "--overwrite")
+    (case,) = shown_of(copy / "report.html")["cases"]
+    assert case["id"] == masks[0].name.removesuffix(".nii.gz"), "without its mask nothing is shown of a case"
+    found = [lines for lines in outlines_of([case]) if lines["prediction"]]
+    assert found and {lines["label"] for lines in found} == {2}
+
+
+@pytest.mark.parametrize("text", ["", "case,label\n1,2\n", "\x00"])
+def test_damaged_figures_of_people_kept_aside_cost_their_pictures_alone(
+    tested: Path, tmp_path: Path, text: str
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(tested, copy)
+    (copy / "test" / "cases.csv").write_text(text)
+    call("report", copy, "--overwrite")
+    assert not shown_of(copy / "report.html")["cases"]
+    assert "People kept aside" in (copy / "report.html").read_text(encoding="utf-8")
+
+
+def test_where_nobody_is_held_out_scans_without_labels_are_pictured(scans: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(scans, data)
+    for name in ("v4", "v5"):
+        (data / "labels" / f"{name}.nii.gz").unlink()
+    call("train", data, "-o", tmp_path / "run", *QUICK, "--set", "train.validation=none")
+    page = tmp_path / "run" / "report.html"
+    shown = shown_of(page)["cases"]
+    assert [(case["id"], case["of"], case["dice"]) for case in shown] == [
+        ("v4", "unlabelled", None), ("v5", "unlabelled", None),
+    ]  # fmt: skip
+    assert not any(lines["reference"] for lines in outlines_of(shown))
+    assert "These are 2 of the 2 scans without labels that" in page.read_text(encoding="utf-8")
+    call("train", data, "-o", tmp_path / "held", *QUICK, "--set", "train.validation=25%")
+    assert {case["of"] for case in shown_of(tmp_path / "held" / "report.html")["cases"]} == {"validation"}
 
 
 def test_thick_slices_are_shown_in_plane_and_in_proportion(run: Path) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stampseg.report.cases import Findings
+from stampseg.report.pictures import Pictures
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
 from tests.report.browser import Opener, Seen, opened
@@ -146,6 +149,33 @@ def test_slices_are_scrolled_and_outlines_hidden(own_page: Seen) -> None:
     own_page.page.locator("#show-reference").uncheck()
     assert not own_page.page.locator("#canvas path.reference").first.is_visible()
     assert own_page.page.locator("#canvas path.prediction").first.is_visible()
+
+
+def test_people_kept_aside_have_a_gallery_of_their_own(tmp_path: Path, open_page: Opener) -> None:
+    others = (Pictures("aside", "People kept aside", "Two of them.", make_findings(prefix="test").cases[:2]),)
+    place = tmp_path / "page.html"
+    record = read_record(make_run(tmp_path / "run"))
+    place.write_text(render(record, make_drawing(), make_findings(), others), encoding="utf-8")
+    seen = open_page(place)
+    assert seen.complaints == []
+    of = {name: seen.page.locator(f'.gallery[data-of="{name}"] button') for name in ("validation", "aside")}
+    assert (of["validation"].count(), of["aside"].count()) == (3, 2)
+    of["aside"].nth(1).click()
+    assert "test1 · Dice 0.700" in seen.page.locator("#stage-title").inner_text()
+    assert of["aside"].nth(1).get_attribute("aria-current") == "true"
+    assert of["validation"].first.get_attribute("aria-current") == "false"
+
+
+def test_scans_without_labels_need_no_table_and_have_no_reference(tmp_path: Path, open_page: Opener) -> None:
+    cases = tuple(replace(case, dice=None) for case in make_findings(prefix="scan").cases[:2])
+    others = (Pictures("unlabelled", "Scans without labels", "Two of them.", cases),)
+    place = tmp_path / "page.html"
+    record = read_record(make_run(tmp_path / "run"))
+    place.write_text(render(record, make_drawing(), Findings(()), others), encoding="utf-8")
+    seen = open_page(place)
+    assert seen.complaints == [] and seen.page.locator("#show-reference").count() == 0
+    assert "scan0 · without a label" in seen.page.locator("#stage-title").inner_text()
+    assert "reference" not in seen.page.locator("#pictures").inner_text()
 
 
 def test_everything_is_reached_by_tab(own_page: Seen) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 
 from ..core.errors import StampsegError
 from ..data.cases import Case, Dataset
+from ..data.io.volume import Volume
 from ..data.labels.regions import in_classes
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits.split import SplitCase
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import UNION, volume_text
-from ..runtime.compared import Compared, compare
+from ..runtime.compared import compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .record import Record
 from .slices import View, view_of
@@ -140,8 +141,13 @@ def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:
     pictured = [rank for rank, case in enumerate(cases) if case.view is not None]
     if len(pictured) <= MOST_VIEWS:
         return tuple(cases)
-    chosen = {pictured[i] for i in np.linspace(0, len(pictured) - 1, MOST_VIEWS).round().astype(int)}
+    chosen = {pictured[i] for i in evenly(len(pictured), MOST_VIEWS)}
     return tuple(case if rank in chosen else replace(case, view=None) for rank, case in enumerate(cases))
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Places from 0 to `count` - 1, all or `most` of them, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
 AGAIN = "name their data set when this report is written again"
@@ -182,19 +188,26 @@ def _finding(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: 
             name: (certainty or 0.0) if in_classes(pair.prediction, classes).any() else None
             for (name, classes), certainty in zip(plan.structures, pair.certainty[1:], strict=True)
         },
-        view=_view(pair, len(plan.label_values), most),
+        view=upright(pair.image, pair.prediction, pair.reference, len(plan.label_values), most),
     )
 
 
-def _view(pair: Compared, classes: int, most: int) -> View:
-    """Upright for a person to look at, however the file lies."""
-    header = pair.image.header
-    turn = find_orientation(header)
+def upright(image: Volume, prediction: np.ndarray, reference: np.ndarray, classes: int, most: int) -> View:
+    """Upright for a person to look at, however the file lies.
+
+    Args:
+        image: of the case.
+        prediction: class indices (*S).
+        reference: class indices (*S), `classes` where nobody said what is there.
+        classes: how many there are, background included.
+        most: slices at most.
+    """
+    turn = find_orientation(image.header)
     return view_of(
-        orient(pair.image.array, turn),
-        orient(pair.prediction, turn),
-        orient(np.where(pair.reference < classes, pair.reference, 0), turn),
-        oriented_spacing(header.spacing, turn),
+        orient(image.array, turn),
+        orient(prediction, turn),
+        orient(np.where(reference < classes, reference, 0), turn),
+        oriented_spacing(image.header.spacing, turn),
         classes,
         most,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .facts import command_of, data_facts, headline, machine_facts, plan_facts
 from .methods import NAME as METHODS
 from .methods import methods_of
 from .page_file import filled, own_script
+from .pictures import Pictures, pictures_aside, pictures_unlabelled
 from .record import Record, read_record
 
 NAME = "report.html"
@@ -57,11 +58,28 @@ def write_report(
         raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
     refuse_existing(target, overwrite)
     findings = with_expected(predict_validation(record, device, trusted, data))
-    write_text(target, render(record, draw(record, trusted), findings))
+    others = _others(record, findings, device, trusted, data)
+    write_text(target, render(record, draw(record, trusted), findings, others))
     methods = methods_of(record, findings) if output is None else ""
     if methods:
         write_text(run / METHODS, methods)
     return target
+
+
+def _others(
+    record: Record, findings: Findings, device: str, trusted: Collection[str], data: Dataset | None
+) -> tuple[Pictures, ...]:
+    """What is shown beside the validation cases; where nobody was held out, scans that have no label."""
+    aside = pictures_aside(record, data)
+    if aside is None and not findings.cases:
+        aside = pictures_unlabelled(record, device, trusted)
+    return () if aside is None else (aside,)
+
+
+def title_of(record: Record) -> str:
+    """What those cases are called that nothing was learnt from and that are predicted for the page."""
+    splits = record.splits
+    return "Cases held out" if splits and splits.held_out and not splits.validation else "Validation cases"
 
 
 def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ()) -> str:
@@ -76,8 +94,18 @@ def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ())
         return f"no report was written: {what}; try again with `write_report` {run}"
 
 
-def render(record: Record, drawing: Drawing, findings: Findings) -> str:
-    """The page as HTML; whatever comes from files is escaped."""
+def render(record: Record, drawing: Drawing, findings: Findings, others: Sequence[Pictures] = ()) -> str:
+    """The page as HTML; whatever comes from files is escaped.
+
+    Args:
+        record: the run.
+        drawing: of its network.
+        findings: the validation cases.
+        others: shown in pictures beside them.
+    """
+    held = tuple(case for case in findings.cases if case.view is not None)
+    own = (Pictures("validation", title_of(record), "Worst to best.", held),) if held else ()
+    pictures = (*own, *others)
     drawn, expected = charts.charts_of(record), chart_of(findings)
     if expected is not None:
         drawn["expected"] = expected
@@ -94,15 +122,21 @@ def render(record: Record, drawing: Drawing, findings: Findings) -> str:
         charts=sorted(drawn),
         drawing=drawing,
         findings=findings,
+        cases_title=title_of(record),
+        pictures=pictures,
         expected_words=words_of(findings),
         least_expected=least_expected(findings),
-        shown=_shown(record, drawing, findings, drawn),
+        shown=_shown(record, drawing, findings, pictures, drawn),
         how_read=lambda test: how_read(each.kind for each in test.labels.values()),
     )
 
 
 def _shown(
-    record: Record, drawing: Drawing, findings: Findings, drawn: dict[str, dict[str, Any]]
+    record: Record,
+    drawing: Drawing,
+    findings: Findings,
+    pictures: Sequence[Pictures],
+    drawn: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """What the page's script reads."""
     return {
@@ -110,10 +144,11 @@ def _shown(
         "chosen": record.chosen,
         "drawing": drawing.to_json(),
         "charts": drawn,
-        "labels": list(findings.labels),
+        "labels": [name for name, _ in record.plan.structures] if record.plan else list(findings.labels),
         "cases": [
-            {"id": case.id, "dice": case.dice, "view": case.view.to_json()}
-            for case in findings.cases
+            {"id": case.id, "dice": case.dice, "of": each.kind, "view": case.view.to_json()}
+            for each in pictures
+            for case in each.cases
             if case.view is not None
         ],
     }

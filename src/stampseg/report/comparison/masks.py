@@ -48,7 +48,7 @@ def study_of_masks(first: Path, second: Path) -> Study:
     """
     if first.resolve() == second.resolve():
         raise DataError(f"{first}: named twice; name the metrics of two predictions")
-    sides = (_read(first), _read(second))
+    sides = (read_masks(first), read_masks(second))
     if len({side.unit for side in sides} - {""}) > 1:
         raise DataError(
             f"{first}, {second}: distances are in {sides[0].unit} and in {sides[1].unit}; expected masks of "
@@ -128,7 +128,7 @@ def _people(first: Masks, second: Masks) -> dict[str, str]:
     return said[0] | said[-1]
 
 
-def _read(path: Path) -> Masks:
+def read_masks(path: Path) -> Masks:
     """A file of metrics.
 
     Raises:

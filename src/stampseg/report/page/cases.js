@@ -1,4 +1,4 @@
-// The table of cases, their gallery, and the slices of one.
+// The table of cases, the galleries, and the slices of one case.
 const COLOURS = ["#56b4e9", "#e69f00", "#2fd19f", "#f0e442", "#e48fc0", "#ff7a3c", "#5aa9ff"];
 let openCase = 0;
 
@@ -48,11 +48,12 @@ function showSlice(place) {
 function showCase(place) {
   openCase = place;
   const found = run.cases[place], view = found.view;
-  byId("stage-title").textContent = `${found.id} · ${found.dice === null ? "no label in this case" : `Dice ${fixed(found.dice, 3)}`}`;
+  const without = found.of === "unlabelled" ? "without a label" : "no label in this case";
+  byId("stage-title").textContent = `${found.id} · ${found.dice === null ? without : `Dice ${fixed(found.dice, 3)}`}`;
   byId("slice").max = view.slices.length - 1;
   byId("slice-controls").hidden = view.slices.length < 2;
   byId("slice-controls").style.display = view.slices.length < 2 ? "none" : "";
-  document.querySelectorAll("#gallery button").forEach((button, i) => {
+  document.querySelectorAll(".gallery button").forEach((button, i) => {
     button.setAttribute("aria-current", String(i === place));
   });
   byId("planes").replaceChildren(...(view.others || []).map((plane) => {
@@ -71,16 +72,22 @@ function fillGallery() {
     const frame = make("span", { class: "frame" });
     frame.append(sliceSvg(view, view.slices[view.start], ""));
     frame.firstChild.setAttribute("aria-hidden", "true");
-    button.append(frame, make("strong", {}, fixed(found.dice, 3)), make("span", {}, found.id));
-    button.addEventListener("click", () => showCase(place));
+    button.append(frame);
+    if (found.of !== "unlabelled") button.append(make("strong", {}, fixed(found.dice, 3)));
+    button.append(make("span", {}, found.id));
+    button.addEventListener("click", () => {
+      showCase(place);
+      byId("stage").scrollIntoView({ block: "nearest" });
+    });
     entry.append(button);
-    byId("gallery").append(entry);
+    document.querySelector(`.gallery[data-of="${found.of}"]`).append(entry);
   });
 }
 
 function fillLegend() {
   const dashes = "background: repeating-linear-gradient(90deg, var(--quiet) 0 5px, transparent 5px 8px)";
   for (const [words, style] of [["reference", dashes], ["prediction", "background: var(--quiet)"]]) {
+    if (!byId(`show-${words}`)) continue;
     const entry = make("li", {}, words);
     entry.prepend(make("i", { style }));
     byId("legend").append(entry);
@@ -115,8 +122,7 @@ function sortTable(table, header) {
 
 function startCases() {
   const table = byId("case-table");
-  if (!table) return;
-  for (const header of table.tHead.rows[0].cells) {
+  for (const header of table ? table.tHead.rows[0].cells : []) {
     header.querySelector("button").addEventListener("click", () => sortTable(table, header));
   }
   if (!run.cases.length) return;
@@ -126,6 +132,7 @@ function startCases() {
   byId("slice").addEventListener("input", () => showSlice(Number(byId("slice").value)));
   for (const part of ["reference", "prediction"]) {
     const box = byId(`show-${part}`);
+    if (!box) continue; // scans without labels have no reference
     box.addEventListener("change", () => byId("viewer").classList.toggle(`hide-${part}`, !box.checked));
   }
   for (const button of document.querySelectorAll("[data-case]")) {
