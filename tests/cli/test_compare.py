@@ -53,6 +53,19 @@ def test_markdown_for_a_page_of_results(study: Path, tmp_path: Path) -> None:
     assert (tmp_path / "few.json").exists() and (tmp_path / "few.csv").exists()
 
 
+def test_both_forms_of_one_comparison_stand_side_by_side(study: Path, tmp_path: Path) -> None:
+    call("compare", study, "-o", tmp_path / "few.html")
+    call("compare", study, "-o", tmp_path / "few.md")
+    assert {path.suffix for path in tmp_path.iterdir()} == {".html", ".md", ".json", ".csv"}
+    (tmp_path / "few.md").unlink()
+    (tmp_path / "few.json").write_text("of another comparison")
+    said = call("compare", study, "-o", tmp_path / "few.md", code=3).stderr
+    assert f"{tmp_path / 'few.json'}: exists already; choose another file with -o" in said
+    assert (tmp_path / "few.json").read_text() == "of another comparison" and not (
+        tmp_path / "few.md"
+    ).exists()
+
+
 def test_nothing_is_replaced_unless_told(study: Path, tmp_path: Path) -> None:
     (tmp_path / "compare.csv").write_text("mine")
     said = call("compare", study, "-o", tmp_path / "compare.md", code=3).output

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGUSR1: the step ends, a checkpoint is written, and the run goes on from there bit for bit."""
+"""SIGTERM, SIGUSR1, Ctrl-C: the step ends, a checkpoint is written, and the run goes on bit for bit."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from stampseg.run import launch
 from stampseg.run.checkpoint import Checkpointer
+from stampseg.run.interruption import ending_on_signals
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
@@ -64,6 +65,50 @@ def test_a_run_in_a_queue_of_short_jobs_advances_and_ends_the_same(
     assert len(steps) == 12, "no step was taken twice"
     assert outcome(run) | {"inputs": []} == outcome(whole) | {"inputs": []}
     assert signal.getsignal(number) == before
+
+
+def test_ctrl_c_ends_the_step_and_keeps_it(
+    pictures: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        steps = signal_at(patch, Trainer, "_step", signal.SIGINT, 4)
+        said = call("train", pictures, "-o", run, *SELDOM, code=130)
+    assert len(steps) == 4 and "stopped by the user" in said.stderr and (run / "checkpoint").is_dir()
+    assert "Ctrl-C again stops at once" in capfd.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    call("train", "--resume", run)
+    assert outcome(run) | {"inputs": []} == outcome(whole) | {"inputs": []}
+
+
+def test_a_second_ctrl_c_waits_for_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, reached = Trainer._step, list[int]()
+
+    def twice(*args: Any, **kwargs: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(2)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "_step", twice)
+    call("train", pictures, "-o", tmp_path / "run", *SELDOM, code=130)
+    assert reached == [1]
+
+
+def test_ctrl_c_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with ending_on_signals():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_between_two_rounds_the_run_ends_as_well(

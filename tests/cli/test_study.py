@@ -15,6 +15,7 @@ from PIL import Image
 
 from stampseg.networks.model_file import read_description
 from stampseg.run.study import cell as cells
+from stampseg.run.study.work import Work
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.run.stopping import killed_run
@@ -137,6 +138,32 @@ def test_a_run_of_other_options_is_not_taken_for_the_cells(
 def test_the_cells_are_listed_with_what_they_need(tmp_path: Path) -> None:
     said = call("study", write_study(tmp_path), "-o", tmp_path / "out", "--list").output.splitlines()
     assert len(said) == 8 and said[:2] == [OURS, f"{FLAT}\t{OURS}"]
+    assert not (tmp_path / "out").exists(), "who only looks leaves nothing behind"
+
+
+def test_names_that_look_like_one_persons_are_said_before_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Work, "all", lambda _: None)
+    path = write_study(tmp_path)
+    assert "WARNING" not in call("study", path, "-o", tmp_path / "out").stderr
+    path.write_text(path.read_text().replace("people: (p.)-IM", "people: null"))
+    said = call("study", path, "-o", tmp_path / "other").stderr
+    assert "WARNING: tasks.discs: names look like several time points or slices of one person" in said
+    assert "those who are labelled and those who test may share people; if they are, say `people` of" in said
+    assert "of tasks.discs '^([^-]+)', whose brackets are the person" in said
+
+
+def test_a_cell_that_is_done_alone_is_in_the_tables(tmp_path: Path) -> None:
+    config, out = write_study(tmp_path), tmp_path / "out"
+    (out / "cells").mkdir(parents=True)
+    (out / "study.yaml").write_text(config.read_text())
+    said = call("compare", out, "-o", tmp_path / "x.md", code=3).stderr
+    assert f"{out}: holds no cells.csv yet, which a study writes when its first cell has ended" in said
+    call("study", config, "-o", out, "--cell", OURS)
+    with (out / "cells.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["method"] for row in csv.DictReader(file)] == ["ours"]
+    assert (out / "cases.csv").is_file()
 
 
 @pytest.mark.parametrize(

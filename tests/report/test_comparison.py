@@ -382,6 +382,29 @@ def test_charts_of_every_cost_and_of_several_numbers_of_labels(tmp_path: Path, c
     assert "labels-0" in charts_of(found)
 
 
+def test_a_claim_of_which_some_tasks_have_no_pair_yet_does_not_say_all(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    lines = (folder / "cases.csv").read_text().splitlines(keepends=True)
+    (folder / "cases.csv").write_text(
+        "".join(line for line in lines if not line.startswith("spleen,10,usual"))
+    )
+    names = [line.name for _, group in forest_of(compared(folder)).groups for line in group]
+    assert "claim 1, liver of its 2 tasks" in names and "claim 1, all its tasks" not in names
+
+
+@pytest.mark.parametrize(
+    ("train", "said"),
+    [
+        ("{}", None),
+        ("{train: {steps: 5}}", "Methods take unlike numbers of steps: usual takes 5 steps, the others as"),
+    ],
+)
+def test_methods_of_other_steps_are_said(train: str, said: str | None, tmp_path: Path) -> None:
+    claims = f"methods: {{ours: {{}}, usual: {train}, flat: {{}}}}\n{CLAIMS}"
+    remarks = read_study(make_study(tmp_path / "study", claims=claims)).remarks
+    assert any(text.startswith(said or "Methods take") for text in remarks) == (said is not None)
+
+
 def test_the_forest_puts_everything_on_one_scale(crossed: Comparison) -> None:
     forest = forest_of(crossed)
     assert [heading for heading, _ in forest.groups] == [

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import ConfigError, StoppedError
-from ..core.text import dice_text, some
+from ..core.level import Level
+from ..core.text import counted, dice_text, some
 from .app import app, reported, say
 
 if TYPE_CHECKING:
+    from ..data.cases import Dataset
     from ..run.spec import RunSpec
     from ..run.study.plan import Study
     from ..run.study.work import Engine
@@ -64,7 +66,7 @@ def study(
     ]  # fmt: skip
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)}: give one of them")
-    found = open_study(config, output, cell)
+    found = open_study(config, output, cell, written=not names)
     if names:
         for each in found.cells:
             needed = found.needs(each)
@@ -79,11 +81,14 @@ def _work_one(found: Study, name: str) -> None:
     from ..run.interruption import ending_on_signals
     from ..run.study.cell import work_cell
     from ..run.study.command import hold_leash
+    from ..run.study.tables import write_tables
     from ..run.study.work import WITHOUT_MODEL
 
     with ending_on_signals():
-        hold_leash()
+        led = hold_leash()
         record = work_cell(found, found.cell(name), _train, say)
+        if not led:  # else whoever gave the cell away writes them
+            write_tables(found)
     refused = "" if record.result.failure is None else f"; {WITHOUT_MODEL}"
     say(f"{name}: Dice {dice_text(record.result.dice)}{refused}")
 
@@ -108,9 +113,11 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
         if found.config.added:
             say(f"added after the first result: {some(list(found.config.added))}")
         for name, task in found.config.tasks.items():  # what is wrong with them is said before the first run
-            find_task(name, task)
+            _warn_of_people(name, find_task(name, task), task.people is not None)
         with ending_on_signals():
             work = Work(found, _engine(found, workers, slurm, ray), say)
+            left = sum(not found.done(each) for each in found.cells)
+            say(f"{counted(left, 'cell')} to do, in {found.folder}; each has a log of its own")
             try:
                 work.all()
             except (KeyboardInterrupt, StoppedError):
@@ -124,6 +131,16 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
         lock.release()
     if (error := failure(work)) is not None:
         raise error
+
+
+def _warn_of_people(name: str, dataset: Dataset, given: bool) -> None:
+    """Where cases look as if several were of one person: some may be labelled while others test."""
+    from ..doctor.people import find_people
+
+    for found in find_people(dataset, given):
+        said = found.found.replace("training and validation", "those who are labelled and those who test")
+        fix = found.fix.replace("`group_regex`", f"`people` of tasks.{name}")
+        say(Level.WARNING.shown(f"tasks.{name}: {said}; {fix}"), err=True)
 
 
 def _engine(found: Study, workers: int | None, slurm: str | None, ray: str | None) -> Engine:

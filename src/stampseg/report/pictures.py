@@ -18,7 +18,7 @@ from ..data.plan import Plan
 from ..data.splits.split import SplitCase
 from ..evaluation.metrics import UNION
 from ..evaluation.predicted import reference_of
-from ..run.aside import FIGURES, MASKS
+from ..run.aside import FIGURES, LOWEST, MASKS
 from ..run.folder import TEST
 from ..runtime.torch_scorer import open_network, predict_case
 from .cases import Finding, case_of, evenly, upright
@@ -56,14 +56,14 @@ def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | No
     with suppress(StampsegError):
         dice = _mean_dice(record)
         ranked = sorted(dice.keys() & entries.keys(), key=lambda name: (dice[name], name))
-        shown = [ranked[i] for i in evenly(len(ranked), MOST_ASIDE)]
+        rest = ranked[LOWEST:]
+        shown = ranked[:LOWEST] + [rest[i] for i in evenly(len(rest), MOST_ASIDE - LOWEST)]
         found = [_aside(entries[name], dice[name], record, plan, data) for name in shown]
         cases = tuple(case for case in found if case is not None)
         words = "The masks of test/masks, lowest Dice first"
-        words += (
-            f"; {len(cases)} of {len(ranked)}, evenly spaced in rank." if len(cases) < len(ranked) else "."
-        )
-        return Pictures("aside", "People kept aside", words, cases) if cases else None
+        if len(cases) < len(ranked):
+            words += f"; {len(cases)} of {len(ranked)}, the lowest and some of the others"
+        return Pictures("aside", "People kept aside", f"{words}.", cases) if cases else None
     return None
 
 

@@ -144,6 +144,10 @@ def _check_options(spec: RunSpec, begun: bool) -> None:
             f"`network.widths_of` with `method` {spec.config.method}, which has widths of its own; give "
             "`method` dense, or leave out `network.widths_of`"
         )
+    if train.distil and spec.model is None and not wants_folds(spec.config) and not train.search:
+        raise ConfigError(
+            "`train.distil`: the networks of folds teach, and there are none; give `train.folds`"
+        )
     for name in ("search", "distil"):
         if spec.model is not None and getattr(train, name):
             raise ConfigError(
@@ -181,10 +185,6 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     if config.train.search:
         return _searched(folder, spec, dataset, reporter, carry_out_fold)
     if not wants_folds(config):
-        if config.train.distil:
-            raise ConfigError(
-                "`train.distil`: the networks of folds teach, and there are none; give `train.folds`"
-            )
         result = run_training(dataset, folder, config, reporter)
         return settle_on_validation(folder, result, config.device, trusted, reporter)
     found = cross_validate(folder, spec, dataset, reporter, carry_out_fold)

@@ -181,6 +181,8 @@ def test_slices_of_many_people_validate_and_of_each_as_many(people: int, each: i
     for case in found.validation:
         by_person[case.group] += 1
     assert len(by_person) == held and len(found.validation) == AUTO_CASES
+    unused = held * each - AUTO_CASES
+    assert f"; {unused} more cases of those who validate not used, to save time" in found.note
     assert max(by_person.values()) - min(by_person.values()) <= 1
     assert len(found.training) == (people - held) * each
 

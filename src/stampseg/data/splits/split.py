@@ -171,7 +171,10 @@ def _hold_out_share(
         training, validation = balanced(training, validation, holds, seed, known)
     if share is None:
         validation = _some_of_each(validation, seed)
-    return Split(tuple(training), tuple(validation), _words(training, validation, "held out"))
+    words = _words(training, validation, "held out")
+    if unused := len(cases) - len(training) - len(validation):
+        words += f"; {counted(unused, 'more case')} of those who validate not used, to save time"
+    return Split(tuple(training), tuple(validation), words)
 
 
 def _some_of_each(cases: Sequence[Case], seed: int) -> list[Case]:

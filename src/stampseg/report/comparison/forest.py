@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...evaluation.statistics import Estimate
-from .comparing import Comparison
+from .comparing import Comparison, Finding
 from .words import interval_text, signed
 
 REACH = 3.0  # longest interval over runs that is drawn whole, beside the largest of the others
@@ -101,11 +101,19 @@ def _groups(comparison: Comparison) -> Iterator[tuple[str, list[_Row]]]:
         for number, finding in enumerate(comparison.findings, 1):
             claim = finding.claim
             if (claim.method, claim.against) == (method, against) and finding.mean is not None:
-                name = f"claim {number}, {'all its tasks' if len(finding.tasks) > 1 else finding.tasks[0]}"
+                name = f"claim {number}, {_of_tasks(finding)}"
                 bound = claim.bound or None
                 rows.append(_Row(name, finding.mean, finding.two_way, finding.given_runs, bound, True))
         if rows:
             yield f"{method} minus {against}", rows
+
+
+def _of_tasks(finding: Finding) -> str:
+    """The tasks of a claim that its figures are of, for some may have no pair yet."""
+    had = [pair.task for pair in finding.pairs]
+    if len(had) < len(finding.tasks):
+        return f"{had[0] if len(had) == 1 else len(had)} of its {len(finding.tasks)} tasks"
+    return "all its tasks" if len(had) > 1 else had[0]
 
 
 def _scale(rows: Sequence[_Row]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from ...core.errors import ConfigError, DataError
 from ...core.text import counted, some
 from ...core.yaml import read_yaml
 from ...run.study.claim import Claim
-from ...run.study.plan import STUDY_FILE
+from ...run.study.plan import CELLS, STUDY_FILE
 from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, REFUSED
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 
@@ -34,6 +34,11 @@ def read_study(folder: Path) -> Study:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; name {_WANTED}")
+    if (folder / CELLS).is_dir() and not (folder / CELLS_TABLE).is_file():
+        raise DataError(
+            f"{folder}: holds no {CELLS_TABLE} yet, which a study writes when its first cell has ended; "
+            "wait for that, or go on with the study"
+        )
     for name in (CELLS_TABLE, CASES_TABLE, STUDY_FILE):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: holds no {name}; expected {_WANTED}, or two run folders")
@@ -53,6 +58,7 @@ def read_study(folder: Path) -> Study:
         *_remarks(figures, measured, whole),
         *_without_model(refused),
         *_added(values),
+        *_other_steps(values),
         *_still_to_come(values, len(whole)),
     )
     remarks += tuple(_of_one_data_set(values))
@@ -219,6 +225,20 @@ def _added(values: object) -> Iterator[str]:
     added = values.get("added") if isinstance(values, dict) else None
     if isinstance(added, list) and added:
         yield f"Added to the study after its first result: {some(list(map(str, added)))}"
+
+
+def _other_steps(values: object) -> Iterator[str]:
+    """That methods take steps of their own number."""
+    methods = {name: each for name, each in _asked(values, "methods").items() if isinstance(each, Mapping)}
+    own = {
+        name: train["steps"]
+        for name, each in methods.items()
+        if isinstance(train := each.get("train"), Mapping) and "steps" in train
+    }
+    if own and (len(own) < len(_asked(values, "methods")) or len(set(map(str, own.values()))) > 1):
+        said = some([f"{name} takes {steps} steps" for name, steps in own.items()])
+        others = ", the others as many as their task says" if len(own) < len(methods) else ""
+        yield f"Methods take unlike numbers of steps: {said}{others}"
 
 
 def _asked(values: object, name: str) -> Mapping[Any, Any]:

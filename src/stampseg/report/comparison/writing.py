@@ -25,6 +25,7 @@ from .words import claims_head, designs_text, flips_text, reading, verdict_text,
 if TYPE_CHECKING:
     from ...data.cases import Dataset
 
+FORMS = (".html", ".md")
 TEMPLATE = "compare.html.j2"
 SCRIPTS = ("page.js", "look.js", "compare.js")
 
@@ -61,7 +62,8 @@ def write_comparison(
             raise DataError(
                 f"{path}: is what is compared, and would be replaced; choose another name with `output`"
             )
-        refuse_existing(path, overwrite)
+        if path == output or not _has_page(output):  # the figures of a page may be those found now
+            refuse_existing(path, overwrite)
     if any(path.suffix.lower() in SUFFIXES and not path.is_dir() for path in paths):
         _check_alone("masks are", device, trusted, data)
         read = study_of_masks(*_two(paths))
@@ -75,13 +77,16 @@ def write_comparison(
     comparison = compare(read)
     written = {path: text(comparison) for path, text in texts.items()}
     for path, text in written.items():
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text:
+            refuse_existing(path, overwrite)
+    for path, text in written.items():
         write_text(path, text)
     return comparison
 
 
 def _texts(output: Path) -> dict[Path, Callable[[Comparison], str]]:
     """What is written where; the page last, so that it never stands without its figures."""
-    forms = {".html": page_of, ".md": markdown_of}
+    forms = dict(zip(FORMS, (page_of, markdown_of), strict=True))
     form = forms.get(output.suffix.lower())
     if form is None:
         raise ConfigError(
@@ -91,6 +96,11 @@ def _texts(output: Path) -> dict[Path, Callable[[Comparison], str]]:
     if output.is_dir():
         raise DataError(f"{output}: is a folder; name a file to write, such as {output / 'compare.html'}")
     return {output.with_suffix(".json"): json_of, output.with_suffix(".csv"): csv_of, output: form}
+
+
+def _has_page(output: Path) -> bool:
+    """Whether a comparison of this name was written already, be it in the other form."""
+    return any(output.with_suffix(suffix).is_file() for suffix in FORMS)
 
 
 def _two(paths: Sequence[Path]) -> tuple[Path, Path]:

@@ -55,10 +55,12 @@ def process_cell(folder: str, name: str) -> int:
             raise
 
 
-def hold_leash() -> None:
-    """End this process as by SIGTERM when its standard input ends, if that is asked for."""
-    if os.environ.pop(LEASH, None):
-        threading.Thread(target=_wait_for_the_end, daemon=True).start()
+def hold_leash() -> bool:
+    """End this process as by SIGTERM when its standard input ends, if that is asked for; whether it is."""
+    if not os.environ.pop(LEASH, None):
+        return False
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+    return True
 
 
 def _wait_for_the_end() -> None:

@@ -151,7 +151,7 @@ def tested_model(run: Path) -> Path:
     return folder.model if result.failure is None else folder.round_model(result.chosen_round)
 
 
-def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
+def open_study(config: Path, folder: Path, only: str | None = None, *, written: bool = True) -> Study:
     """Take up a study, or begin one: what is asked is written to its folder.
 
     Methods and draws may be added to a study that has begun, and tasks where no claim is over all; what came
@@ -162,6 +162,7 @@ def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
         config: YAML file.
         folder: of the study.
         only: the one cell that will be worked on; None: all are looked at.
+        written: False leaves the folder as it is.
 
     Raises:
         ConfigError: the file cannot be used, the folder holds something else, the claims or what they are
@@ -181,7 +182,7 @@ def open_study(config: Path, folder: Path, only: str | None = None) -> Study:
         other = study.needs(cell)
         if study.done(cell) and (other is None or study.done(other)):
             _check_options(study, cell)
-    if not stored.is_file() or stored.read_text(encoding="utf-8") != dump_study(study.config):
+    if written and (not stored.is_file() or stored.read_text(encoding="utf-8") != dump_study(study.config)):
         write_text(stored, dump_study(study.config))
     return study
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from ...core.text import counted, dice_text, duration_text, some
 from ..records import ROUNDS
 from .command import LOG
 from .plan import CELL, RUN, Cell, Study
+from .tables import write_tables
 
 ATTEMPTS = 3  # without a step forward between them
 # Exit codes by which the program itself says what is wrong: the same command would say it again.
@@ -121,6 +123,8 @@ class Work:
         except DataError as error:
             self._fail(cell, str(error))
             return
+        with suppress(DataError, OSError):  # said when the study ends
+            write_tables(self.study)
         refused = "" if result.failure is None else f"  {WITHOUT_MODEL}"
         self.echo(
             f"{cell.name}  Dice {dice_text(result.dice)}  {result.parameters:,} parameters  "
