@@ -73,6 +73,25 @@ def test_one_table_is_printed_and_the_page_shows_it(ended: tuple[Path, str]) -> 
     assert "People kept aside" in page and "one person alone" in page
 
 
+def test_images_unlike_those_of_training_are_said(pictures: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(pictures, tmp_path / "data")
+    strange = sorted(path for path in (data / "images").iterdir() if path.name.startswith("p0"))
+    for path in strange:
+        large = Image.open(path).convert("L").resize((400, 400))
+        large.save(path)
+        mask = data / "masks" / path.name
+        Image.open(mask).resize((400, 400), Image.Resampling.NEAREST).save(mask)
+    rows = [f"{data / 'images' / path.name},{data / 'masks' / path.name},p0" for path in strange]
+    (tmp_path / "test.csv").write_text("\n".join(["image,label,group", *rows, ""]))
+    aside = ("--group-regex", "(p.)-IM", "--test", tmp_path / "test.csv")
+    said = call("train", data, "-o", tmp_path / "run", *OPTIONS, *aside).output
+    names = ", ".join(path.stem for path in strange)
+    warning = f"of the people kept aside: 2 images unlike those the model was trained on ({names}): 400 x 400"
+    assert f"WARNING: {warning}" in said
+    record = read_result(tmp_path / "run").test
+    assert record is not None and any(text.startswith("2 images unlike") for text in record.warnings)
+
+
 def test_a_run_that_was_killed_while_it_predicts_them_ends_the_same(
     ended: tuple[Path, str], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

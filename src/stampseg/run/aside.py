@@ -6,14 +6,15 @@ from collections.abc import Collection
 
 from ..core.errors import StampsegError
 from ..core.level import Level
-from ..core.text import counted
+from ..core.text import counted, some
 from ..data.cases import Case
 from ..data.io.readers import write_label
 from ..data.labels.label_table import to_values
+from ..data.likeness import remarks
 from ..data.splits.split import read_splits
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.metrics import UNION, Metrics
-from ..runtime.compared import compare
+from ..runtime.compared import Compared, compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .folder import RunFolder
 from .records import RESULT, AsideRecord, Result
@@ -49,31 +50,40 @@ def with_people_aside(
     opened = open_network(folder.model, device, trusted=trusted)
     rows: list[Metrics] = []
     problems: dict[str, str] = {}
+    unlike: dict[str, list[str]] = {}  # case ids by what is unusual about their images
     for case in cases:
         try:
-            rows += _predicted(case, opened, folder)
+            pair = _predicted(case, opened, folder)
+            rows += [row.in_files(opened.plan.label_values) for row in pair.rows]
+            if said := remarks(pair.image, opened.plan):
+                unlike.setdefault("; ".join(said), []).append(case.id)
         except (StampsegError, OSError) as error:
             problems[case.id] = str(error)
             reporter.note(f"kept aside, not compared: {error}", Level.WARNING)
     people = {case.id: case.group for case in cases}
     found = Evaluation(tuple(rows), 1.0, opened.plan.unit, people=people)
     found.write(folder.test / FIGURES, overwrite=True)
-    result = result.model_copy(update={"test": _record(found, problems, opened.plan.volume_unit)})
+    strange = [
+        f"{counted(len(ids), 'image')} unlike those the model was trained on ({some(ids, 3)}): {words}"
+        for words, ids in unlike.items()
+    ]
+    warnings = (*found.missed(), *strange)
+    result = result.model_copy(update={"test": _record(found, problems, warnings, opened.plan.volume_unit)})
     RESULT.write(folder.path, result)
-    for text in found.missed():
+    for text in warnings:
         reporter.note(f"of the people kept aside: {text}", Level.WARNING)
     return result
 
 
-def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> tuple[Metrics, ...]:
-    """The case's metrics; its mask is called as that of `predict`."""
+def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> Compared:
+    """The case beside its label; its mask is written, and called as that of `predict`."""
     pair, values = compare(case, opened), opened.plan.label_values
     place = folder.test / MASKS / case.mask_name
     write_label(place, to_values(pair.prediction, values), case.images)
-    return tuple(row.in_files(values) for row in pair.rows)
+    return pair
 
 
-def _record(found: Evaluation, problems: dict[str, str], unit: str) -> AsideRecord:
+def _record(found: Evaluation, problems: dict[str, str], warnings: tuple[str, ...], unit: str) -> AsideRecord:
     labels = {name: metrics["dice"] for name, metrics in found.over_people().items()}
     known = [each.mean for name, each in labels.items() if each.mean is not None and name != UNION]
     measured = {case for case, _ in found.worst()}
@@ -88,7 +98,7 @@ def _record(found: Evaluation, problems: dict[str, str], unit: str) -> AsideReco
         ),
         lowest=_lowest(found),
         problems=problems,
-        warnings=found.missed(),
+        warnings=warnings,
     )
 
 
