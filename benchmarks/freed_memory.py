@@ -119,7 +119,8 @@ def page(found: dict, repeats: int) -> str:
         f"On {found['machine']}, one thread, torch {found['torch']}, shared with other work: read the ratios. "
         "The default network of width 8, four windows with labels and, with the teacher, four without. Blocks of steps "
         "that keep freed memory, as training on Linux does by default, and blocks that give it back take turns in one "
-        "process. What is computed is the same. Made with", "",
+        "process. What is computed is the same. Where memory is short, MALLOC_TRIM_THRESHOLD_=67108864 in the "
+        "environment leaves it to glibc. Made with", "",
         f"    python benchmarks/freed_memory.py docs/results/freed-memory.json --repeats {repeats}", "",
         "| windows | step | seconds | time, kept / given back | of the system, kept | given back | peak, kept | given back |",
         "|---|---|---:|---:|---:|---:|---:|---:|",

@@ -17,6 +17,8 @@ from PIL import Image
 
 import stampseg.report
 from stampseg.core.errors import MissingPackageError, StoppedError
+from stampseg.data.labels.postprocess import LabelSteps
+from stampseg.networks.model_file import store_steps
 from stampseg.report import cases, writing
 from stampseg.report.comparison import writing as comparing
 from stampseg.report.record import read_record
@@ -93,7 +95,7 @@ def test_people_kept_aside_are_pictured_with_the_masks_that_were_made_of_them(te
     assert [case["dice"] for case in shown] == pytest.approx(sorted(means.values()))
     assert {case["id"] for case in shown} == set(means)
     assert any(lines["reference"] for lines in outlines_of(shown))
-    assert "The masks of test/masks, lowest Dice first." in (tested / "report.html").read_text(
+    assert "Masks of test/masks, lowest Dice first: 2 of 2 cases." in (tested / "report.html").read_text(
         encoding="utf-8"
     )
 
@@ -112,6 +114,23 @@ def test_the_mask_that_is_shown_is_the_one_on_the_disk(tested: Path, tmp_path: P
     assert case["id"] == masks[0].name.removesuffix(".nii.gz"), "without its mask nothing is shown of a case"
     found = [lines for lines in outlines_of([case]) if lines["prediction"]]
     assert found and {lines["label"] for lines in found} == {2}
+    words = "1 of 2 cases; of 1 more the files are not there any more, or have changed."
+    assert words in (copy / "report.html").read_text(encoding="utf-8")
+
+
+def test_other_scans_of_the_same_names_are_not_shown_under_these_masks(
+    tested: Path, scans: Path, tmp_path: Path
+) -> None:
+    copy, moved, other = tmp_path / "run", tmp_path / "moved", tmp_path / "other"
+    shutil.copytree(tested, copy)
+    shutil.copytree(scans, moved)
+    shutil.copytree(scans, other)
+    for path in (other / "images").iterdir():
+        image = nib.load(path)
+        nib.Nifti1Image(np.asanyarray(image.dataobj)[::-1], image.affine).to_filename(path)
+    for data, count in ((moved, 2), (other, 0)):
+        call("report", copy, "--overwrite", "--data", data)
+        assert len(shown_of(copy / "report.html")["cases"]) == count
 
 
 @pytest.mark.parametrize("text", ["", "case,label\n1,2\n", "\x00"])
@@ -138,7 +157,17 @@ def test_where_nobody_is_held_out_scans_without_labels_are_pictured(scans: Path,
         ("v4", "unlabelled", None), ("v5", "unlabelled", None),
     ]  # fmt: skip
     assert not any(lines["reference"] for lines in outlines_of(shown))
-    assert "These are 2 of the 2 scans without labels that" in page.read_text(encoding="utf-8")
+    assert (
+        "2 of the 2 scans without labels that were learnt from, and what the network finds"
+        in page.read_text(encoding="utf-8")
+    )
+    steps = tuple(LabelSteps(label=label, least=10**6) for label in (1, 2))
+    store_steps(tmp_path / "run" / "model.safetensors", steps)
+    call("report", tmp_path / "run", "--overwrite")
+    assert not outlines_of(shown_of(page)["cases"]), "they are the masks that predict writes"
+    call("train", data, "-o", tmp_path / "folds", *QUICK, "--folds", "2")
+    folds = tmp_path / "folds" / "report.html"
+    assert not shown_of(folds)["cases"] and "nobody was held out" not in folds.read_text(encoding="utf-8")
     call("train", data, "-o", tmp_path / "held", *QUICK, "--set", "train.validation=25%")
     assert {case["of"] for case in shown_of(tmp_path / "held" / "report.html")["cases"]} == {"validation"}
 
@@ -280,4 +309,4 @@ def test_a_wheel_holds_the_templates() -> None:
     folder = Path(stampseg.report.__file__).parent
     held = {path.name for pattern in patterns for path in folder.glob(pattern)}
     comparison = {comparing.TEMPLATE, *comparing.SCRIPTS}
-    assert {"page.html.j2", "page.css", *writing.SCRIPTS} | comparison == held
+    assert {"page.html.j2", "pictures.html.j2", "page.css", *writing.SCRIPTS} | comparison == held

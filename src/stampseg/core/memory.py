@@ -8,11 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Of glibc's malloc.h: what mallopt takes, and what it does by itself for large blocks on 64 bit.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_OWN = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
-_KEPT = {_MMAP_THRESHOLD: 1 << 30, _TRIM_THRESHOLD: (1 << 31) - 1}  # bytes; mallopt takes an int
+# Of glibc's malloc.h: what mallopt takes, and what holds by itself; the threshold grows to as much.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
+_OWN = {_MMAP_MAX: 1 << 16, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
+_KEPT = {
+    _MMAP_MAX: 0,
+    _TRIM_THRESHOLD: (1 << 31) - 1,
+}  # no block is mapped alone; bytes, for mallopt takes an int
 _SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
+_TUNABLES = tuple(
+    f"glibc.malloc.{name}" for name in ("mmap_threshold", "trim_threshold", "mmap_max", "top_pad")
+)
 
 
 @contextmanager
@@ -24,8 +30,9 @@ def keeping_freed_memory() -> Iterator[None]:
     a CPU. What is computed stays the same; the peak of memory rises by up to 27%, as a gap is not always
     filled by what comes next (docs/results/freed-memory.md).
 
-    Nothing happens under another C library, or where the environment says how glibc does this. The setting is
-    the process's: other threads have it too, and uses do not nest.
+    Nothing happens under another C library, or where the environment says how glibc does this: with
+    MALLOC_TRIM_THRESHOLD_=67108864 all is given back as it is freed. The setting is the process's: other
+    threads have it too, and uses do not nest.
     """
     libc = _glibc()
     if libc is None or _set_by_user():
@@ -55,4 +62,4 @@ def _glibc() -> ctypes.CDLL | None:
 
 def _set_by_user() -> bool:
     tunables = os.environ.get("GLIBC_TUNABLES", "")
-    return "glibc.malloc" in tunables or any(name in os.environ for name in _SETTINGS)
+    return any(name in tunables for name in _TUNABLES) or any(name in os.environ for name in _SETTINGS)

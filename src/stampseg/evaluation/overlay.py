@@ -118,8 +118,7 @@ def contact_sheet(
     if not scores:
         raise DataError(f"{path}: no overlays to put on a contact sheet; expected at least one picture")
     ranked = sorted(scores, key=lambda overlay: (math.isnan(scores[overlay]), scores[overlay], str(overlay)))
-    chosen = np.unique(np.linspace(0, len(ranked) - 1, min(maximum, len(ranked))).round().astype(int))
-    tiles = [_tile(ranked[i], tile_width) for i in chosen]
+    tiles = [_tile(ranked[i], tile_width) for i in evenly(len(ranked), maximum)]
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     heights = [max(tile.height for tile in row) for row in rows]
     width = min(columns, len(tiles)) * (tile_width + _MARGIN) + _MARGIN
@@ -131,6 +130,11 @@ def contact_sheet(
         top += height + _MARGIN
     write_whole(path, sheet.save)
     return path
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Places from 0 to `count` - 1, all or `most` of them, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
 
 
 def _tile(path: Path, width: int) -> Image.Image:

@@ -16,6 +16,7 @@ from ..data.preprocess import find_orientation, orient, oriented_spacing
 from ..data.splits.split import SplitCase
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import UNION, volume_text
+from ..evaluation.overlay import evenly
 from ..runtime.compared import compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .record import Record
@@ -145,11 +146,6 @@ def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(case if rank in chosen else replace(case, view=None) for rank, case in enumerate(cases))
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """Places from 0 to `count` - 1, all or `most` of them, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
-
-
 AGAIN = "name their data set when this report is written again"
 
 
@@ -188,11 +184,13 @@ def _finding(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: 
             name: (certainty or 0.0) if in_classes(pair.prediction, classes).any() else None
             for (name, classes), certainty in zip(plan.structures, pair.certainty[1:], strict=True)
         },
-        view=upright(pair.image, pair.prediction, pair.reference, len(plan.label_values), most),
+        view=view_upright(pair.image, pair.prediction, pair.reference, len(plan.label_values), most),
     )
 
 
-def upright(image: Volume, prediction: np.ndarray, reference: np.ndarray, classes: int, most: int) -> View:
+def view_upright(
+    image: Volume, prediction: np.ndarray, reference: np.ndarray, classes: int, most: int
+) -> View:
     """Upright for a person to look at, however the file lies.
 
     Args:

@@ -10,29 +10,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.errors import StampsegError
+from ..core.text import counted
 from ..data.cases import Case, Dataset
 from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_header, read_image, read_label
 from ..data.labels.label_table import to_classes
+from ..data.labels.postprocess import postprocessed
 from ..data.plan import Plan
-from ..data.splits.split import SplitCase
+from ..data.splits.split import SplitCase, digest_of
 from ..evaluation.metrics import UNION
+from ..evaluation.overlay import evenly
 from ..evaluation.predicted import reference_of
 from ..run.aside import FIGURES, LOWEST, MASKS
 from ..run.folder import TEST
-from ..runtime.torch_scorer import open_network, predict_case
-from .cases import Finding, case_of, evenly, upright
+from ..runtime.torch_scorer import OpenNetwork, open_network, predict_case
+from .cases import Finding, case_of, view_upright
 from .comparison.masks import read_masks
 from .record import Record
 
 MOST_ASIDE, MOST_UNLABELLED = 12, 8  # cases in pictures
 SLICES = 24  # of each
-PREDICTED = 30_000_000  # voxels of scans without labels that are predicted for the page, and one scan more
+PREDICTED = 30_000_000  # voxels of scans without labels that are predicted for the page
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Cases of one kind, in the order in which they are shown, and what is said above and below that."""
+    """Cases of one kind, in the order in which they are shown, and what is said above them."""
 
     kind: str
     title: str
@@ -43,7 +46,8 @@ class Pictures:
 def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | None:
     """The masks that the run made of the people kept aside, beside their labels, lowest Dice first.
 
-    Cases whose files are not there any more are left out; None where there are none.
+    Left out are cases whose files are not there, or are others than those that the masks and the Dice are of.
+    None where there are none.
 
     Args:
         record: the run.
@@ -54,38 +58,45 @@ def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | No
     if plan is None or not entries or not (place / FIGURES).is_file():
         return None
     with suppress(StampsegError):
-        dice = _mean_dice(record)
-        ranked = sorted(dice.keys() & entries.keys(), key=lambda name: (dice[name], name))
+        dice = {name: mean for name, mean in _mean_dice(record).items() if name in entries}
+        ranked = sorted(dice, key=lambda name: (dice[name] is None, dice[name] or 0.0, name))
         rest = ranked[LOWEST:]
         shown = ranked[:LOWEST] + [rest[i] for i in evenly(len(rest), MOST_ASIDE - LOWEST)]
         found = [_aside(entries[name], dice[name], record, plan, data) for name in shown]
         cases = tuple(case for case in found if case is not None)
-        words = "The masks of test/masks, lowest Dice first"
-        if len(cases) < len(ranked):
-            words += f"; {len(cases)} of {len(ranked)}, the lowest and some of the others"
+        words = f"Masks of test/masks, lowest Dice first: {len(cases)} of {counted(len(ranked), 'case')}"
+        if len(shown) < len(ranked):
+            words += ", the lowest and some of the others"
+        if len(cases) < len(shown):
+            words += f"; of {len(shown) - len(cases)} more the files are not there any more, or have changed"
         return Pictures("aside", "People kept aside", f"{words}.", cases) if cases else None
     return None
 
 
-def _mean_dice(record: Record) -> dict[str, float]:
-    """Of each case the mean Dice of the labels that it holds."""
+def _mean_dice(record: Record) -> dict[str, float | None]:
+    """Of each case the mean Dice of the labels that it holds; None where it holds none."""
     of: dict[str, list[float]] = {}
     for (case, label), each in read_masks(record.path / TEST / FIGURES).measures.items():
+        known = of.setdefault(case, [])
         if each.dice is not None and label != UNION:
-            of.setdefault(case, []).append(each.dice)
-    return {case: sum(dice) / len(dice) for case, dice in of.items()}
+            known.append(each.dice)
+    return {case: sum(dice) / len(dice) if dice else None for case, dice in of.items()}
 
 
-def _aside(entry: SplitCase, dice: float, record: Record, plan: Plan, data: Dataset | None) -> Finding | None:
+def _aside(
+    entry: SplitCase, dice: float | None, record: Record, plan: Plan, data: Dataset | None
+) -> Finding | None:
     case = case_of(entry, data)
     if isinstance(case, str):
         return None
     with suppress(StampsegError, OSError):
+        if entry.digest is None or digest_of(case.files) != entry.digest:
+            return None  # the mask on the disk, and its Dice, are of other files
         image = read_image(case.images, plan.in_channels)
         mask = on_grid_of(read_label(record.path / TEST / MASKS / entry.case.mask_name), image.header)
         found = to_classes(mask.array, plan.label_values, mask.header.path)
         reference = reference_of(case, image.header, plan)
-        view = upright(image, found, reference, len(plan.label_values), SLICES)
+        view = view_upright(image, found, reference, len(plan.label_values), SLICES)
         return Finding(entry.id, entry.group or "", dice, view=view)
     return None
 
@@ -103,29 +114,34 @@ def pictures_unlabelled(record: Record, device: str, trusted: Collection[str]) -
         return None
     with suppress(StampsegError, ImportError):
         opened = open_network(record.model, device, trusted=trusted)
-        cases = []
+        cases = list[Finding]()
         for case in _within_reach(entries):
             with suppress(StampsegError, OSError):
-                image = read_image(case.images, opened.plan.in_channels)
-                found = predict_case(opened.network, case, opened.plan, opened.device)
-                nothing = np.zeros_like(found)
-                view = upright(image, found, nothing, len(opened.plan.label_values), SLICES)
-                cases.append(Finding(case.id, case.group, view=view))
+                cases.append(_found_in(case, opened))
         words = (
-            f"Nobody was held out, so there is no Dice to show. These are {len(cases)} of the {len(entries)} "
-            "scans without labels that were learnt from, and what the network finds in them."
+            f"{len(cases)} of the {len(entries)} scans without labels that were learnt from, and what the "
+            "network finds in them: nobody was held out, so there is no Dice to show."
         )
         return Pictures("unlabelled", "Scans without labels", words, tuple(cases)) if cases else None
     return None
 
 
+def _found_in(case: Case, opened: OpenNetwork) -> Finding:
+    plan = opened.plan
+    image = read_image(case.images, plan.in_channels)
+    found = predict_case(opened.network, case, plan, opened.device)
+    mask = postprocessed(found, opened.steps, image.header.spacing)  # as `predict` writes it
+    view = view_upright(image, mask, np.zeros_like(mask), len(plan.label_values), SLICES)
+    return Finding(case.id, case.group, view=view)
+
+
 def _within_reach(entries: Sequence[SplitCase]) -> Iterator[Case]:
-    """Some of them, evenly spaced, fewer where they are large."""
-    voxels = 0
+    """Some of them, evenly spaced, as long as they are not too large together."""
+    left = PREDICTED
     for place in evenly(len(entries), MOST_UNLABELLED):
         case = entries[place].case
-        if voxels > PREDICTED:
-            return
         with suppress(StampsegError, OSError):
-            voxels += math.prod(read_header(case.images).shape)
-            yield case
+            voxels = math.prod(read_header(case.images).shape)
+            if voxels <= left:
+                left -= voxels
+                yield case

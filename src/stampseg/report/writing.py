@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def write_report(
         raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
     refuse_existing(target, overwrite)
     findings = with_expected(predict_validation(record, device, trusted, data))
-    others = _others(record, findings, device, trusted, data)
+    others = _others(record, device, trusted, data)
     write_text(target, render(record, draw(record, trusted), findings, others))
     methods = methods_of(record, findings) if output is None else ""
     if methods:
@@ -67,13 +68,17 @@ def write_report(
 
 
 def _others(
-    record: Record, findings: Findings, device: str, trusted: Collection[str], data: Dataset | None
+    record: Record, device: str, trusted: Collection[str], data: Dataset | None
 ) -> tuple[Pictures, ...]:
     """What is shown beside the validation cases; where nobody was held out, scans that have no label."""
-    aside = pictures_aside(record, data)
-    if aside is None and not findings.cases:
-        aside = pictures_unlabelled(record, device, trusted)
-    return () if aside is None else (aside,)
+    splits = record.splits
+    if splits is None:
+        return ()
+    held = splits.validation or splits.held_out or splits.test or record.folds or record.search
+    with suppress(Exception):  # as too little memory: the rest of the page is worth more than these
+        found = pictures_aside(record, data) if held else pictures_unlabelled(record, device, trusted)
+        return () if found is None else (found,)
+    return ()
 
 
 def title_of(record: Record) -> str:
@@ -144,7 +149,7 @@ def _shown(
         "chosen": record.chosen,
         "drawing": drawing.to_json(),
         "charts": drawn,
-        "labels": [name for name, _ in record.plan.structures] if record.plan else list(findings.labels),
+        "labels": list(record.plan.label_names[1:] if record.plan else findings.labels),
         "cases": [
             {"id": case.id, "dice": case.dice, "of": each.kind, "view": case.view.to_json()}
             for each in pictures

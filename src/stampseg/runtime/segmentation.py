@@ -208,9 +208,10 @@ class _Work:
             "batch_size": batch_size, "mirror": mirror, "confidence": asked.confidence,
             "probabilities": asked.probabilities,
         }  # fmt: skip
+        known = Known(self._entries, self.opened.trained_on), Known(validated_with(self.models))
         results = stream(cases, self.opened, steps, self.masks, asked.overlays, options, keep)
         try:
-            made = self._told_one_by_one(cases, results)
+            made = self._told_one_by_one(cases, results, *known)
             self.trust.write()
         except BaseException as error:
             results.close()
@@ -224,11 +225,9 @@ class _Work:
         return made
 
     def _told_one_by_one(
-        self, cases: Sequence[Case], results: Iterable[Written | Failure]
+        self, cases: Sequence[Case], results: Iterable[Written | Failure], learnt: Known, validated: Known
     ) -> tuple[tuple[Written, ...], tuple[tuple[Path, str], ...]]:
         """What comes of each case is said as soon as it is known."""
-        learnt = Known(self._entries, self.opened.trained_on)
-        validated = Known(validated_with(self.models))
         written: list[Written] = []
         failures: list[tuple[Path, str]] = []
         for case, result in zip(cases, results, strict=True):

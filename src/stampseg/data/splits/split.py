@@ -151,11 +151,8 @@ def _hold_out_share(
     people = _people(cases)
     able = [case for case in cases if case.group not in known]
     if share == 0 or (share is None and people < AUTO_GROUPS):
-        why = (
-            "validation none was asked for"
-            if share == 0
-            else f"auto asks for {AUTO_GROUPS} labelled people; found {people}"
-        )
+        auto = f"auto asks for {AUTO_GROUPS} labelled people; found {people}"
+        why = "validation none was asked for" if share == 0 else auto
         return Split(tuple(cases), (), _all_train(cases, why))
     if not able:
         return Split(tuple(cases), (), f"{_all_train(cases, _KNOWN)}; {_NAME_OTHERS}", level=Level.WARNING)

@@ -35,7 +35,7 @@ function unitsAcross(view) {
 function showSlice(place) {
   const found = run.cases[openCase], view = found.view, slice = view.slices[place];
   const words = view.slices.length > 1 ? `${view.plane} slice ${slice.index + 1} of ${view.depth}` : "";
-  const svg = sliceSvg(view, slice, `${found.id} ${words}: reference and prediction outlined`);
+  const svg = sliceSvg(view, slice, `${found.id} ${words}: ${found.of === "unlabelled" ? "" : "reference and "}prediction outlined`);
   const compass = ["left", "right", "above", "below"].map((side, i) =>
     make("span", { class: `compass ${side}`, "aria-hidden": "true" }, view.compass[i] || ""));
   byId("canvas").replaceChildren(svg, ...compass);
