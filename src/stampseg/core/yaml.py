@@ -34,6 +34,9 @@ def read_yaml(text: str) -> Any:
     """
     try:
         return yaml.load(text, _PlainLoader)
+    except yaml.MarkedYAMLError as error:
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark is not None else ""
+        raise ValueError(f"{place}{error.problem or error.context or 'it cannot be read'}") from None
     except yaml.YAMLError as error:
         raise ValueError(str(error).splitlines()[0]) from None
     except RecursionError:
