@@ -25,6 +25,7 @@ from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.people import over_people
 from stampseg.networks.model_file import load_model, read_description
 from stampseg.report.writing import write_report
+from stampseg.run import launch
 from stampseg.run.folder import RunFolder
 from stampseg.run.folds import cross_validation
 from stampseg.run.folds.out_of_fold import _held as held_out
@@ -309,6 +310,16 @@ def test_folds_teach_one_network(pictures: Path, tmp_path: Path, monkeypatch: py
     killed_run(monkeypatch, ("train", pictures, "-o", again, *options), Trainer, "_step", 6, True)
     assert "2 networks teach it, on all 9 scans" in call("train", "--resume", again).output
     assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def test_networks_that_find_nothing_and_shall_teach_are_said(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "FOUND_DICE", 1.01)
+    options = ("--folds", "2", *QUICK)
+    said = call("train", pictures, "-o", tmp_path / "taught", *options, "--distil").output
+    assert "WARNING: the networks that teach find next to nothing of foreground in people held out" in said
+    assert "networks that teach" not in call("train", pictures, "-o", tmp_path / "folds", *options).output
 
 
 def test_without_folds_nobody_teaches(pictures: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ..core.level import Level
 from ..core.method import methods_that_prune
 from ..core.remarks import REMEDY, gathered
 from ..core.run_folder import SEARCH_FOLDER
+from ..core.text import some
 from ..data.cases import Dataset, check_people, find_dataset
 from ..data.plan import PLAN
 from ..data.splits.folds import without_held_out
@@ -22,6 +23,7 @@ from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
+from ..train.round import FOUND_DICE
 from .aside import with_people_aside
 from .calibration import calibrate_by_folds, keep
 from .continuation import go_on
@@ -190,6 +192,13 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     found = cross_validate(folder, spec, dataset, reporter, carry_out_fold)
     reporter.note("the network of the run: it learns from all of them")
     teachers = models_of(folder, found) if config.train.distil else []
+    lost = [one.label for one in found.labels if one.label != "mean" and (one.mean or 0) < FOUND_DICE]
+    if teachers and lost:
+        reporter.note(
+            f"the networks that teach find next to nothing of {some(lost)} in people held out of them: what "
+            "they teach of that is worth nothing; give all of them more `train.steps`",
+            Level.WARNING,
+        )
     result = run_training(dataset, folder, config, reporter, teachers=teachers)
     # a network that was taught by those of the folds is of another kind than they are
     if found.calibration is not None and result.failure is None and not config.train.distil:
