@@ -392,6 +392,19 @@ def test_a_claim_of_which_some_tasks_have_no_pair_yet_does_not_say_all(tmp_path:
     assert "claim 1, liver of its 2 tasks" in names and "claim 1, all its tasks" not in names
 
 
+def test_networks_that_were_to_be_pruned_and_were_not_are_said(tmp_path: Path) -> None:
+    claims = (
+        f"methods: {{ours: {{method: stamp+}}, usual: {{method: dense}}, flat: {{method: flat}}}}\n{CLAIMS}"
+    )
+    folder = make_study(tmp_path / "study", claims=claims)
+    assert not any("without a cut" in text for text in read_study(folder).remarks)
+    text = (folder / "cells.csv").read_text()
+    first = next(line for line in text.splitlines() if ",ours," in line)
+    (folder / "cells.csv").write_text(text.replace(first, first.replace(",70000,", ",490000,")))
+    (said,) = (text for text in read_study(folder).remarks if "without a cut" in text)
+    assert said.startswith("1 run of methods that prune ended without a cut: ours")
+
+
 @pytest.mark.parametrize(
     ("train", "said"),
     [

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...core.errors import ConfigError, DataError
+from ...core.method import methods_that_prune
 from ...core.text import counted, some
 from ...core.yaml import read_yaml
 from ...run.study.claim import Claim
@@ -18,6 +19,7 @@ from ...run.study.plan import CELLS, STUDY_FILE
 from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, REFUSED
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 
+PRUNING = methods_that_prune()
 _FIGURES = CELL_COLUMNS[4:-1]
 _WANTED = f"a study folder, with {CELLS_TABLE}, {CASES_TABLE} and {STUDY_FILE}"
 _LINES = "let the study write it again, or correct the line"
@@ -57,6 +59,7 @@ def read_study(folder: Path) -> Study:
     remarks = (
         *_remarks(figures, measured, whole),
         *_without_model(refused),
+        *_uncut(figures, values),
         *_added(values),
         *_other_steps(values),
         *_still_to_come(values, len(whole)),
@@ -217,6 +220,22 @@ def _without_model(refused: list[Key]) -> Iterator[str]:
             f"{counted(len(refused), 'run')} ended without a model, for a label was not found in its own "
             f"training cases: {some([_named(key) for key in refused])}; the network that was refused is "
             "counted all the same"
+        )
+
+
+def _uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
+    """That networks of methods which prune kept all they had."""
+    asked = _asked(values, "methods").items()
+    prunes = {name for name, each in asked if isinstance(each, Mapping) and each.get("method") in PRUNING}
+    whole = [
+        key
+        for key, each in figures.items()
+        if key[1] in prunes and each.parameters is not None and each.parameters == each.parameters_dense
+    ]
+    if whole:
+        yield (
+            f"{counted(len(whole), 'run')} of methods that prune ended without a cut: "
+            f"{some([_named(key) for key in whole])}; networks of their size are as large as the dense one"
         )
 
 
