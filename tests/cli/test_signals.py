@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from stampseg.run import launch
+from stampseg.run import interruption, launch
 from stampseg.run.checkpoint import Checkpointer
 from stampseg.run.interruption import ending_on_signals
 from stampseg.train.trainer import Trainer
@@ -100,6 +100,26 @@ def test_a_second_ctrl_c_waits_for_nothing(
     monkeypatch.setattr(Trainer, "_step", twice)
     call("train", pictures, "-o", tmp_path / "run", *SELDOM, code=130)
     assert reached == [1]
+
+
+def test_ctrl_c_beside_a_signal_of_a_queue_and_without_a_reader_loses_nothing(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, reached = Trainer._step, list[int]()
+
+    def both(*args: Any, **kwargs: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append(1)
+        return original(*args, **kwargs)
+
+    def unread(*_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(Trainer, "_step", both)
+    monkeypatch.setattr(interruption.os, "write", unread)
+    call("train", pictures, "-o", tmp_path / "run", *SELDOM, code=130)
+    assert reached == [1] and (tmp_path / "run" / "checkpoint").is_dir()
 
 
 def test_ctrl_c_that_is_ignored_stays_so() -> None:

@@ -145,6 +145,19 @@ def test_damaged_figures_of_people_kept_aside_cost_their_pictures_alone(
     assert "People kept aside" in (copy / "report.html").read_text(encoding="utf-8")
 
 
+def test_pictures_that_fail_cost_no_page(
+    tested: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(writing, "pictures_aside", fails)
+    call("report", tested, "-o", tmp_path / "page.html")
+    said = "no pictures of people kept aside or of scans without labels: MemoryError: too large"
+    assert said in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert shown_of(tmp_path / "page.html")["rounds"]
+
+
 def test_where_nobody_is_held_out_scans_without_labels_are_pictured(scans: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(scans, data)

@@ -11,7 +11,7 @@ import typer
 
 from ..core.errors import ConfigError, StoppedError
 from ..core.level import Level
-from ..core.text import counted, dice_text, some
+from ..core.text import dice_text, some
 from .app import app, reported, say
 
 if TYPE_CHECKING:
@@ -116,8 +116,6 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
             _warn_of_people(name, find_task(name, task), task.people is not None)
         with ending_on_signals():
             work = Work(found, _engine(found, workers, slurm, ray), say)
-            left = sum(not found.done(each) for each in found.cells)
-            say(f"{counted(left, 'cell')} to do, in {found.folder}; each has a log of its own")
             try:
                 work.all()
             except (KeyboardInterrupt, StoppedError):

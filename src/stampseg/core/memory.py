@@ -14,7 +14,7 @@ _OWN = {_MMAP_MAX: 1 << 16, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20
 _KEPT = {
     _MMAP_MAX: 0,
     _TRIM_THRESHOLD: (1 << 31) - 1,
-}  # no block is mapped alone; bytes, for mallopt takes an int
+}  # no block by itself; the most bytes that mallopt takes
 _SETTINGS = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
 _TUNABLES = tuple(
     f"glibc.malloc.{name}" for name in ("mmap_threshold", "trim_threshold", "mmap_max", "top_pad")
@@ -26,8 +26,8 @@ def keeping_freed_memory() -> Iterator[None]:
     """Keep freed memory in this process for what it asks for next; afterwards give it back to the system.
 
     glibc gives each block of over 32 MB back as it is freed. Tensors of a training step are as large, so that
-    every step has their pages made anew and filled with zeros by the system: up to 30% of its time on
-    a CPU. What is computed stays the same; the peak of memory rises by up to 27%, as a gap is not always
+    every step has their pages made anew and filled with zeros by the system: up to 30% of its time on a
+    CPU. What is computed stays the same; the peak of memory rises by up to 27%, as a gap is not always
     filled by what comes next (docs/results/freed-memory.md).
 
     Nothing happens under another C library, or where the environment says how glibc does this: with

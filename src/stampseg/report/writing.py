@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,12 @@ def write_report(
         raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
     refuse_existing(target, overwrite)
     findings = with_expected(predict_validation(record, device, trusted, data))
-    others = _others(record, device, trusted, data)
+    others: tuple[Pictures, ...] = ()
+    try:
+        others = _others(record, device, trusted, data)
+    except Exception as error:  # as too little memory: the rest of the page is worth more than these
+        gap = f"no pictures of people kept aside or of scans without labels: {type(error).__name__}: {error}"
+        record = replace(record, gaps=(*record.gaps, gap))
     write_text(target, render(record, draw(record, trusted), findings, others))
     methods = methods_of(record, findings) if output is None else ""
     if methods:
@@ -75,10 +80,8 @@ def _others(
     if splits is None:
         return ()
     held = splits.validation or splits.held_out or splits.test or record.folds or record.search
-    with suppress(Exception):  # as too little memory: the rest of the page is worth more than these
-        found = pictures_aside(record, data) if held else pictures_unlabelled(record, device, trusted)
-        return () if found is None else (found,)
-    return ()
+    found = pictures_aside(record, data) if held else pictures_unlabelled(record, device, trusted)
+    return () if found is None else (found,)
 
 
 def title_of(record: Record) -> str:

@@ -6,15 +6,29 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 
 from ..core.errors import StoppedError
 
 WAITING = "\nstops when this step has ended, to go on from there; Ctrl-C again stops at once\n"
-_ASKED = threading.Event()
-_BY_USER = threading.Event()  # by Ctrl-C
-_IN_STEPS = threading.Event()
+
+
+@dataclass
+class _State:
+    """Without locks: a handler may come while another one is at work, and would wait for itself."""
+
+    asked: bool = False  # a signal has come
+    by_user: bool = False  # Ctrl-C among them
+    in_steps: bool = False
+
+    def forget(self) -> None:
+        """What has come is dealt with."""
+        self.asked = self.by_user = False
+
+
+_STATE = _State()
 
 
 @contextmanager
@@ -39,39 +53,37 @@ def ending_on_signals() -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
-        _ASKED.clear()  # of what came too late
-        _BY_USER.clear()
+        _STATE.forget()  # of what came too late
 
 
 def _come(number: int, frame: FrameType | None) -> None:
-    _ASKED.set()
-    if not _IN_STEPS.is_set():
+    _STATE.asked = True
+    if not _STATE.in_steps:
         end_if_asked()
 
 
 def _interrupted(number: int, frame: FrameType | None) -> None:
-    if _ASKED.is_set() or not _IN_STEPS.is_set():
-        _ASKED.clear()
-        _BY_USER.clear()
+    if _STATE.by_user or not _STATE.in_steps:
+        _STATE.forget()
         raise KeyboardInterrupt
-    _BY_USER.set()
-    _ASKED.set()
-    os.write(2, WAITING.encode())  # a stream may be in the middle of a line
+    _STATE.asked = _STATE.by_user = True
+    with suppress(OSError):  # nobody reads; and a stream may be in the middle of a line
+        os.write(2, WAITING.encode())
 
 
 @contextmanager
 def between_steps() -> Iterator[None]:
     """Meanwhile a signal is only noted: whoever takes steps calls `end_if_asked` when it can go on later."""
-    _IN_STEPS.set()
+    _STATE.in_steps = True
     try:
         yield
     finally:
-        _IN_STEPS.clear()
+        _STATE.in_steps = False
 
 
 def asked_to_end() -> bool:
     """Whether a signal has come."""
-    return _ASKED.is_set()
+    return _STATE.asked
 
 
 def end_if_asked() -> None:
@@ -81,9 +93,7 @@ def end_if_asked() -> None:
         StoppedError: it has.
         KeyboardInterrupt: it was Ctrl-C.
     """
-    if _ASKED.is_set():
-        _ASKED.clear()
-        if _BY_USER.is_set():
-            _BY_USER.clear()
-            raise KeyboardInterrupt
-        raise StoppedError("stopped by a signal (SIGTERM or SIGUSR1)")
+    if _STATE.asked:
+        by_user = _STATE.by_user
+        _STATE.forget()
+        raise KeyboardInterrupt if by_user else StoppedError("stopped by a signal (SIGTERM or SIGUSR1)")

@@ -97,7 +97,8 @@ def test_cells_that_need_the_size_of_others_come_after_them(study: Study) -> Non
         if (other := study.needs(cell)) is not None:
             assert engine.given.index(other.name) < engine.given.index(cell.name)
             assert study.run_options(cell).prune.target.amount == 5e6
-    assert said[0].startswith("discs/ours/1-10  Dice 0.500  1,010 parameters  2 s  (1 of 8; about ")
+    assert said[0] == "8 cells to do, each with a log in its folder"
+    assert said[1].startswith("discs/ours/1-10  Dice 0.500  1,010 parameters  2 s  (1 of 8; about ")
     assert said[-1].endswith("(8 of 8)")
 
 
@@ -109,7 +110,9 @@ def test_with_little_room_draws_become_whole_one_by_one(study: Study) -> None:
 def test_what_is_done_is_not_done_again(study: Study) -> None:
     succeed(study, "discs/ours/1-10")
     _, engine, said = worked(study, succeed)
-    assert len(engine.given) == 7 and said[0] == "1 cell of 8 done already"
+    assert len(engine.given) == 7 and said[0] == (
+        "1 cell of 8 done already; 7 cells to do, each with a log in its folder"
+    )
     assert worked(study, succeed)[1].given == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from .command import LOG
 from .plan import CELL, RUN, Cell, Study
 from .tables import write_tables
 
+TABLES_SECONDS = 60.0  # between two writings of the tables while cells go on
 ATTEMPTS = 3  # without a step forward between them
 # Exit codes by which the program itself says what is wrong: the same command would say it again.
 _FINAL = {2, 3, 4}
@@ -63,13 +65,16 @@ class Work:
     _far: dict[str, object] = field(default_factory=dict)  # how far a cell was when it was submitted
     _start: float = field(default_factory=time.monotonic)
     _ended: int = 0
+    _told: float = -math.inf  # when the tables were written
 
     def all(self) -> None:
         """Do every cell that is not done."""
         cells = self.study.cells
         self._waiting = [cell for cell in cells if not self.study.done(cell)]
-        if self._waiting and (already := len(cells) - len(self._waiting)):
-            self.echo(f"{counted(already, 'cell')} of {len(cells)} done already")
+        if self._waiting:
+            already = len(cells) - len(self._waiting)
+            done = f"{counted(already, 'cell')} of {len(cells)} done already; " if already else ""
+            self.echo(f"{done}{counted(len(self._waiting), 'cell')} to do, each with a log in its folder")
         names = {cell.name for cell in self._waiting}
         for name in self.engine.begun():
             if name in names:
@@ -123,13 +128,20 @@ class Work:
         except DataError as error:
             self._fail(cell, str(error))
             return
-        with suppress(DataError, OSError):  # said when the study ends
-            write_tables(self.study)
+        self._tell_so_far()
         refused = "" if result.failure is None else f"  {WITHOUT_MODEL}"
         self.echo(
             f"{cell.name}  Dice {dice_text(result.dice)}  {result.parameters:,} parameters  "
             f"{duration_text(result.train_seconds)}{refused}  ({self._left()})"
         )
+
+    def _tell_so_far(self) -> None:
+        """Write the tables, not too often: all cells are read for them."""
+        if time.monotonic() - self._told < TABLES_SECONDS:
+            return
+        with suppress(DataError, OSError):  # said when the study ends
+            write_tables(self.study)
+        self._told = time.monotonic()
 
     def _fail(self, cell: Cell, why: str) -> None:
         self.failed[cell.name] = why
