@@ -252,7 +252,7 @@ def test_a_dice_floor_names_no_size() -> None:
         ({"train": {"momentum": 1}}, "`train.momentum` 1: expected less than 1$"),
         ({"train": {"learning_rate": 0}}, "`train.learning_rate` 0: expected more than 0$"),
         ({"prune": {"per_round": "x"}}, "`prune.per_round` 'x': expected a whole number or a number$"),
-        ({"data": {"spacing": 2}}, r"`data.spacing` 2: expected a list, such as \[1, 1, 3\]$"),
+        ({"data": {"spacing": 2}}, r"`data.spacing` 2: expected a list, such as \[4, 8\]$"),
         ({"data": {"spacing": [1, "a"]}}, "`data.spacing` 'a': expected a number$"),
         ({"network": {"arguments": 3}}, "`network.arguments` 3: expected names with values$"),
         ({"network": {"name": None}}, "`network.name` None: expected a text$"),

@@ -15,7 +15,7 @@ _WORDS = {
     "finite_number": "a finite number",
     "bool": "true or false",
     "string": "a text",
-    "tuple": "a list, such as [1, 1, 3]",
+    "tuple": "a list, such as [4, 8]",
     "list": "a list, such as [a, b]",
     "dict": "names with values",
     "literal_error": "{expected}",
@@ -61,6 +61,8 @@ def _clause(error: Mapping[str, Any], known: Sequence[str], in_file: bool, page:
     if error["type"] == "extra_forbidden":
         hint = _hint(path, error["input"], known, in_file, page)
         return f"{_quoted(path, in_file)}: ", f"no such option; {hint}"
+    if error["type"] == "missing":  # its input is all that stands beside it
+        return f"{_quoted(path, in_file)}: ", "missing; it has no default"
     option = _option(path)
     name, text = _quoted(option, in_file), _words(error)
     if text.startswith(found):

@@ -252,7 +252,7 @@ def _understand_values(
         held = f"every label holds {_listed(labelled.voxels)} alone"
         if labelled.found - set(labelled.voxels):
             held = f"no label holds a value that was asked for, but {_listed(sorted(labelled.found))}"
-        warnings.append(f"{held}; empty masks: {EMPTY_MASK_RULE}")
+        warnings.append(held)
     by_name = _values_by_name(predictions, set(predicted.voxels), table) if relabel is None else None
     if by_name is not None:
         if by_name != table.values:

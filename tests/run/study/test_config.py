@@ -109,6 +109,18 @@ def test_files_that_are_no_study(text: str, message: str, tmp_path: Path) -> Non
         load_study(tmp_path / "none.yaml")
 
 
+def test_what_is_missing_is_named_and_what_was_meant_by_its_typing_error(tmp_path: Path) -> None:
+    values = study_values()
+    discs = values["tasks"]["discs"]
+    discs["labeled_people"] = discs.pop("labelled_people")
+    with pytest.raises(ConfigError) as caught:
+        load_study(written(tmp_path, values))
+    message = str(caught.value)
+    assert "tasks.discs.labelled_people: missing; it has no default" in message
+    assert "tasks.discs.labeled_people: no such option; did you mean" in message
+    assert "pictures" not in message  # the values beside it are no part of it
+
+
 def test_it_is_written_as_it_is_read_and_good_from_anywhere(tmp_path: Path) -> None:
     config = load_study(written(tmp_path, study_values()))
     (tmp_path / "copy").mkdir()
