@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from stampseg.core.text import counted
@@ -20,6 +21,7 @@ CONTROLS = {
     "flat, equal parameters": "a network with as few parameters from the start",
     "flat, equal FLOPs": "one with as few operations from the start",
 }
+VERDICTS = {"held": "shown", "not shown": "**not shown**", "lost": "**refuted**"}
 NAMES = {
     "cardiac": "heart chamber, MRI; {} people, five slices each",
     "fetal": "fetal head, ultrasound; {} pictures",
@@ -37,12 +39,17 @@ def row(pair: dict[str, Any], methods: list[dict[str, Any]]) -> str:
         for name in (OURS, USUAL)
     )
     dice = [sum(m["dice_of_draws"][draw] for draw in draws) / len(draws) for m in (usual, ours)]
-    low, high = pair["people_given_runs"]["low"], pair["people_given_runs"]["high"]
     share = ours["parameters"] / usual["parameters"]
     return (
         f"| {NAMES[pair['task']].format(pair['labels'])} | {len(draws)} | {dice[0]:.3f} | {dice[1]:.3f} | "
-        f"{pair['difference']:+.3f} ({low:+.3f} to {high:+.3f}) | {share:.0%} |"
+        f"{pair['difference']:+.3f} ({interval(pair)}) | {share:.0%} |"
     )
+
+
+def interval(pair: dict[str, Any]) -> str:
+    """Over runs and people: what another draw and other people would give."""
+    found = pair["runs_and_people"]
+    return f"{found['low']:+.3f} to {found['high']:+.3f}" if found else "one draw: no interval"
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -58,29 +65,44 @@ def table(figures: dict[str, Any]) -> str:
 
 
 def controls(figures: dict[str, Any]) -> str:
-    """Of ours against networks that learnt by the same recipe: means over the sets that have both."""
-    said = []
-    for name, words in CONTROLS.items():
-        pairs = [p for p in figures["differences"] if (p["method"], p["against"]) == (OURS, name)]
-        if pairs:
-            mean = sum(pair["difference"] for pair in pairs) / len(pairs)
-            draws = sum(len(pair["draws"]) for pair in pairs)
-            cost = sum(flops(figures, pair, name) / flops(figures, pair, OURS) for pair in pairs) / len(pairs)
-            sets = counted(len(pairs), "set")
-            said.append(f"{mean:+.3f} from {words} ({cost:.1f} times the operations; {sets}, {draws} draws)")
-    listed = f"{', '.join(said[:-1])} and by {said[-1]}" if len(said) > 1 else "".join(said)
-    return f"With the same recipe, stampseg's Dice differs so far by {listed}. {verdicts(figures)}"
+    """Ours against networks that learnt by the same recipe, a line for each, with what became of its claim."""
+    pairs = {
+        name: [p for p in figures["differences"] if (p["method"], p["against"]) == (OURS, name)]
+        for name in CONTROLS
+    }
+    lines = [control(figures, name, pairs[name]) for name in CONTROLS if pairs[name]]
+    usual = next(claim for claim in figures["claims"] if (claim["method"], claim["against"]) == (OURS, USUAL))
+    over_all = f"Over the sets stampseg gains {usual['difference']:+.3f}: {verdict(usual, figures)}."
+    return "\n".join(
+        [over_all, "", "From networks that learn by the same recipe, its Dice differs", "", *lines]
+    )
 
 
-def verdicts(figures: dict[str, Any]) -> str:
-    """Which claims about these networks the study has shown."""
-    claims = [claim for claim in figures["claims"] if claim["against"] in CONTROLS]
-    held = [CONTROLS[claim["against"]] for claim in claims if claim["verdict"] == "held"]
-    if not held:
-        return "What was claimed of these before the study began is not shown."
+def control(figures: dict[str, Any], name: str, pairs: list[dict[str, Any]]) -> str:
+    """Of one method: the mean over the sets that have both, each of which counts once."""
+    tasks = list(dict.fromkeys(pair["task"] for pair in pairs))
+    of_task = [fmean([pair["difference"] for pair in pairs if pair["task"] == task]) for task in tasks]
+    claim = next((c for c in figures["claims"] if (c["method"], c["against"]) == (OURS, name)), None)
+    said = "nothing was claimed of it" if claim is None else verdict(claim, figures)
+    cost = fmean([flops(figures, pair, name) / flops(figures, pair, OURS) for pair in pairs])
+    times = "as many operations" if f"{cost:.1f}" == "1.0" else f"{cost:.1f} times the operations"
+    draws = sum(len(pair["draws"]) for pair in pairs)
+    difference = fmean(of_task) if claim is None else claim["difference"]
+    return (
+        f"- by {difference:+.3f} from {CONTROLS[name]} ({times}; {counted(len(tasks), 'set')}, "
+        f"{draws} draws): {said}."
+    )
+
+
+def verdict(claim: dict[str, Any], figures: dict[str, Any]) -> str:
+    """What was claimed before the study began, and what became of it."""
+    claimed = "better" if claim["kind"] == "superior" else f"not worse by more than {claim['margin']:g}"
     unfinished = any("The study is not whole" in text for text in figures["warnings"])
-    when = ", by a look before the study's end, which later cells may undo" if unfinished else ""
-    return f"Shown of what was claimed of these: that about {' and '.join(held)}{when}."
+    return (
+        f'claimed was "{claimed}", and that is {VERDICTS[claim["verdict"]]}'
+        + (" so far" if unfinished else "")
+        + f" ({interval(claim)} over runs and people)"
+    )
 
 
 def flops(figures: dict[str, Any], pair: dict[str, Any], name: str) -> float:
