@@ -82,7 +82,7 @@ def write_page(found: dict[str, Any], page: Path, source: Path) -> None:
         "",
         f"On {found['processor']}, one thread, the median of {found['repeats']} turns; seconds by the clock, the "
         "start of Python and of torch included. Reading is every image and label read once. `check` reads "
-        "each once to look for faults and the training cases once more to plan; by default it also takes some "
+        "each once; training cases beyond 512 MiB of voxels are read again to plan. By default it also takes some "
         f"training steps to tell how long a run takes. Made with",
         "",
         f"    {found['command']}",

@@ -1,6 +1,6 @@
 """docs/results/few-labels-before.md from the rows that `few_labels.py` wrote.
 
-python benchmarks/few_labels_page.py docs/results/few-labels.jsonl docs/results/few-labels-before.md
+python benchmarks/few_labels_page.py docs/results/few-labels-before.jsonl docs/results/few-labels-before.md
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ exact sign-flip test over all draws of all sets (one-sided, Holm over the three 
 bootstrap over draws within the sets, then over people. With four draws a set a single set proves little: read the
 last table.
 
-    python benchmarks/few_labels.py DATA WORK docs/results/few-labels.jsonl --tasks ... --draws 10 11 12 13 --variants ...
-    python benchmarks/few_labels_page.py docs/results/few-labels.jsonl docs/results/few-labels-before.md
+    python benchmarks/few_labels.py DATA WORK docs/results/few-labels-before.jsonl --tasks ... --draws 10 11 12 13 --variants ...
+    python benchmarks/few_labels_page.py docs/results/few-labels-before.jsonl docs/results/few-labels-before.md
 
 **Not whole yet**: the table holds what has been run. The rows of ours on cardiac and fetal were made before the guard took the
 better of average and network (no cut was undone in them, so that it decided nothing), those of nerve after it.

@@ -259,7 +259,7 @@ def page(results: dict) -> str:
         lines.append("")
     lines.append(
         "Score is of a pass over three batches, as ten cases in batches of four; a run gathers it from training steps by default. The share of a whole run that scoring and "
-        "cutting take stands in [first-runs.md](first-runs.md)."
+        "cutting take stands in [whole-runs.md](whole-runs.md)."
     )
     return "\n".join(lines) + "\n"
 

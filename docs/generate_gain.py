@@ -13,7 +13,7 @@ from typing import Any
 from stampseg.core.text import counted
 
 ROOT = Path(__file__).parent.parent
-FIGURES = ROOT / "docs" / "results" / "few-labels" / "few-labels.json"
+FIGURES = ROOT / "docs" / "results" / "few-labels.json"
 BEGIN, END = "<!-- made by docs/generate_gain.py -->\n", "<!-- end -->"
 OURS, USUAL = "ours", "dense as usual"
 CONTROLS = {

@@ -33,7 +33,7 @@ from ..data.layouts.declared import DeclaredLabels, declared_labels
 from ..data.layouts.description import read_description
 from ..data.splits.people import people_of_names
 from .evaluation import Evaluation
-from .metrics import EMPTY_MASK_RULE, Metrics, evaluate_case
+from .metrics import Metrics, evaluate_case
 from .pairs import files_by_stem, label_files, labels_in_case_folders, pair_files
 from .pictures import Pictures
 from .sides import odd_sides

@@ -99,7 +99,7 @@ def suggest(
         output: folder to write.
         count: how many to suggest, each of another person.
         group_regex: its first group in a file's name is the person; None: that of the run whose network it
-            is; without one every file is another person.
+            is; without one, people whom the run knows by name; else every file is another person.
         device: where to compute.
         trusted: `package.module:Class` names whose code the model may use.
         threads: to compute with.

@@ -144,7 +144,7 @@ def test_the_people_of_docs_results_are_drawn_again(
     """So that cells that were done by the script of before count."""
     monkeypatch.setenv("STAMPSEG_DATA", str(shared_data))
     config, sets = load_study(ROOT / "studies" / "few-labels.yaml"), dict[str, Dataset]()
-    rows = (ROOT / "docs" / "results" / "few-labels.jsonl").read_text().splitlines()
+    rows = (ROOT / "docs" / "results" / "few-labels-before.jsonl").read_text().splitlines()
     for row in map(json.loads, rows):
         name = row["task"].removesuffix("5")
         if name not in sets:
