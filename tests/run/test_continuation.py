@@ -255,6 +255,22 @@ def test_who_is_who_is_as_a_regex_or_a_column_says(
     assert dataset.sides[f"{validates}-twin"] == "training" and "counted as" not in dataset.warnings[-1]
 
 
+@pytest.mark.parametrize("its_own", [True, False])
+def test_a_copy_among_what_is_added_hides_no_person(
+    its_own: bool, told: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    """A scan of a person who validates trained, where another scan beside it had a copy."""
+    run, validates = told
+    place = more(tmp_path / "new", data, [f"{validates}-other", "q7-other"])
+    twin = f"{validates}-other" if its_own else "q7-other"
+    for kind in ("images", "masks"):
+        shutil.copy(place / kind / f"{twin}.png", place / kind / "q8-other.png")
+    dataset, _, _ = go_on(RunSpec("train", place, Config(), model=run))
+    assert dataset.sides[f"{validates}-other"] == "validation"
+    assert dataset.sides["q8-other"] == ("validation" if its_own else "training")
+    assert "; q7-other" in dataset.warnings[-1] and "counted as a person each" in dataset.warnings[-1]
+
+
 def test_scans_that_are_called_as_one_whose_person_nobody_told_are_named(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     call("train", data / "old", "-o", run, "--validation", "25%", *QUICK)

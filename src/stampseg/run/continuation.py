@@ -196,10 +196,10 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan, regex: st
 def _of_known_people(added: Dataset, before: Sequence[Case], regex: str | None) -> tuple[Dataset, str]:
     """What is added with the people of the earlier run, by their names, and of whom that is not known.
 
-    Where a regex or what is added itself says who is who, that counts.
+    Where a regex or what is added itself says who one is, that counts.
     """
     cases = [*added.cases, *added.unlabelled]
-    if regex is not None or any(case.group != case.id for case in cases):
+    if regex is not None:
         return added, ""
     found = with_known_people(cases, before, called_so=True)
     count = len(added.cases)

@@ -44,7 +44,10 @@ def with_known_people(named: Sequence[Case], cases: Sequence[Case], called_so: b
         known = next((owners[file] for file in files_of(case.bare) if file in owners), None)
         return known or copied.get(number) or _person_in(case.id, people) or case.group
 
-    return [replace(case, group=person(number, case)) for number, case in enumerate(named)]
+    people_of = [person(number, case) for number, case in enumerate(named)]
+    # a copy of another of the named is of that one's person, under the name that it had before
+    moved = {case.id: of for case, of in zip(named, people_of, strict=True) if case.group == case.id}
+    return [replace(case, group=moved.get(of, of)) for case, of in zip(named, people_of, strict=True)]
 
 
 def unknown_people(named: Sequence[Case], cases: Sequence[Case]) -> str:
