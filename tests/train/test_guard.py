@@ -17,7 +17,7 @@ from stampseg.channels.trace import trace
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.networks.unet import UNet
-from stampseg.train.guard import HARMED, Guard, Look
+from stampseg.train.guard import HARMED, ForeseenCut, Guard
 from stampseg.train.learner import Learner
 from stampseg.train.round import Fit, Round, Validation
 from stampseg.train.stamp import stamp
@@ -50,7 +50,7 @@ class Ranking:
                 dice = {k: v * self.harm.get((name, i), {}).get(k, 1.0) for k, v in dice.items()}
         return Fit(1.0, dice)
 
-    def choose(self, protected: Set[Channel] = frozenset()) -> Look:
+    def choose(self, protected: Set[Channel] = frozenset()) -> ForeseenCut:
         guard = Guard(0.2, self.foresee)
         guard.remember(NOW)
         return guard.choose(self.pick, GRAPH, protected)

@@ -16,7 +16,7 @@ TRIES = 4  # choices that are looked at before the best of them is taken
 
 
 @dataclass(frozen=True)
-class Look:
+class ForeseenCut:
     """A cut that was looked at before it is made."""
 
     cut: Cut
@@ -57,7 +57,7 @@ class Guard:
             if max(dice, student.get(name, 0.0)) < self.best.get(name, 0.0) - self.max_drop
         ]
 
-    def choose(self, pick: Callable[..., Cut], graph: ChannelGraph, protected: Set[Channel]) -> Look:
+    def choose(self, pick: Callable[..., Cut], graph: ChannelGraph, protected: Set[Channel]) -> ForeseenCut:
         """The cut, what was ranked for it but spared, and what is to come of it.
 
         The channels that were picked are silenced together. Where a label suffers, the channels of each layer
@@ -69,14 +69,14 @@ class Guard:
             graph: of the network as it is now.
             protected: not to be picked in any case.
         """
-        spared, looks = frozenset[Channel](), list[Look]()
+        spared, looks = frozenset[Channel](), list[ForeseenCut]()
         while True:
             fewer = {"most": max(1, looks[-1].cut.count // 2)} if len(looks) > 1 else {}
             cut = pick(protected=protected | spared, **fewer)
             if self.foresee is None or self.now is None or not cut.removed:
-                looks.append(Look(cut))
+                looks.append(ForeseenCut(cut))
                 break
-            looks.append(Look(cut, _as_cut(graph, spared), self.foresee(graph, cut)))
+            looks.append(ForeseenCut(cut, _as_cut(graph, spared), self.foresee(graph, cut)))
             if self.kept(looks[-1].fit) >= HARMED or len(looks) == TRIES:
                 break
             spared |= self._harmful(graph, cut)

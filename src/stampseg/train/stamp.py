@@ -12,6 +12,10 @@ regimes in medical image segmentation", Medical Image Analysis 81:102583 (2022),
         recover    by training on
     train to the end
 
+Ours, beside it: the network is looked at with the chosen channels silenced, and those that hurt a structure
+are spared (guard.py); a cut that does not heal is undone; after the last cut there is no dropout. What else
+the defaults do otherwise, and what `--preset published` sets back: docs/explanation/algorithm.md.
+
 Nothing is pretrained. This file knows no files, no printing and no data: it is given functions
 that train, score and validate, and yields one `Round` per turn.
 """
@@ -29,16 +33,17 @@ from ..channels.criteria import CRITERIA
 from ..channels.dropout import dropped_groups, set_uniform_rate
 from ..channels.graph import ChannelGraph, Cut, Scores
 from ..core.prune_options import PruneOptions
+from .guard import ForeseenCut
 from .learner import Learner, as_given
 from .round import Event, Round
 from .schedule import Schedule, make_schedule
-from .training_run import TrainingRun
+from .training_run import BeforeCut, TrainingRun
 
-WITHOUT_DROPOUT = 0.4  # share of the steps at the end, where dropout is uniform
-PIECE = 20  # a network that has not learnt enough is looked at again after one part in so many of the steps
-LATEST_START = 0.5  # share of the steps after which pruning starts, ready or not
-LEAST_FINISH = 0.5  # of the finish, that is kept from rounds beyond those that were planned
-LAST_START = 0.75  # the same where next to nothing of some label is found by then
+LOOKS = 20  # a network that has not learnt enough is looked at again after one part in so many of the steps
+START_BY = 0.5  # share of the steps after which pruning starts, ready or not
+START_BY_IF_BLIND = 0.75  # the same where next to nothing of some label is found by then
+FINISH_KEPT = 0.5  # share of the finish that rounds beyond those that were planned must leave
+UNIFORM_DROPOUT_UNTIL = 0.6  # share of the steps: where STAMP+'s own dropout ends, by its default final_share
 
 
 def stamp(
@@ -75,8 +80,7 @@ def stamp(
     if dropout:
         set_uniform_rate(learner.network, options.dropout_initial)
     yield from warm_up(run, options, schedule())
-    # of a network that finds nothing, no channel can be told from another: nothing is cut
-    if not (options.ready_dice and run.blind()):
+    if run.can_rank(options):
         yield from prune(run, options, bounds, schedule(spent=run.steps), dropout)
     if dropout and not options.dropout_in_finish:
         run.rates = {}
@@ -91,9 +95,9 @@ def warm_up(run: TrainingRun, options: PruneOptions, schedule: Schedule) -> Iter
     floor = options.target.floor
     while floor is not None and run.below(floor) and run.left > schedule.finish:
         yield run.turn("warm-up", min(schedule.recovery(0), run.left - schedule.finish))
-    piece = max(1, run.total // PIECE)
+    piece = max(1, run.total // LOOKS)
     while run.unready(options):
-        if run.steps + piece > run.total * (LAST_START if run.blind() else LATEST_START):
+        if run.steps + piece > run.total * (START_BY_IF_BLIND if run.blind() else START_BY):
             break
         yield run.turn("warm-up", piece)
 
@@ -102,51 +106,74 @@ def prune(
     run: TrainingRun, options: PruneOptions, bounds: Bounds, schedule: Schedule, dropout: bool
 ) -> Iterator[Round]:
     """Cut in rounds until the network is small enough; a cut that does not heal is undone."""
-    learner, (target, groups, least) = run.learner, bounds
-    cost = options.cost if CRITERIA[options.criterion].normalised else None
-    number, undone = 0, Undone()
-    if run.size(target.kind) > target.amount and run.left and learner.before_first_cut is not None:
-        learner.before_first_cut()
-    while run.size(target.kind) > target.amount and run.left:
-        if undone.too_many and run.left <= schedule.finish:
-            break  # what is left is for the finish
-        if number >= schedule.rounds and run.left <= schedule.finish * LEAST_FINISH:
-            break  # cuts that were made smaller, for they hurt, have taken their share of the finish
-        rankable = removable(run.graph, options.minimum_width, groups, least)
-        most, limit = schedule.amount(number, rankable, target)
+    target, number, undone = bounds.limit, 0, Undone()
+    droppable = bounds.groups & dropped_groups(run.learner.network, run.graph) if dropout else frozenset()
+    if run.size(target.kind) > target.amount and run.left and run.learner.before_first_cut is not None:
+        run.learner.before_first_cut()
+    while run.size(target.kind) > target.amount and not out_of_steps(run, schedule, number, undone):
         before = run.moment()
         scores = run.score()
-        pick = partial(
-            learner.choose, learner.network, run.graph, scores,
-            limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
-            groups=groups, cost=cost, times=learner.times,
-        )  # fmt: skip
-        cut = run.choose(pick, undone.spared)
-        if not cut.removed and limit.amount <= target.amount:
+        seen = next_cut(run, scores, options, bounds, schedule, number, undone)
+        if seen is None:
             break  # every layer is at its minimum width
-        run.cut(cut)
-        if dropout and (able := groups & dropped_groups(learner.network, run.graph)):
-            run.target_dropout({name: scores[name] for name in scores if name in able}, cut, options)
-        steps = min(schedule.recovery(number), run.left)
-        turn = yield from recover(run, cut, scores, steps, options)
+        run.cut(seen.cut)
+        if droppable:
+            run.target_dropout(scores, seen.cut, options, droppable)
+        turn = yield from recover(run, seen, scores, schedule.recovery(number), options)
         if run.hurt(turn, options):
-            run.restore(before)
-            yield run.rolled_back(turn, cut)
-            undone.add(cut, run.graph)
+            yield from undo(run, before, turn, seen.cut, undone)
             if undone.count > options.rollbacks:
-                steps = min(schedule.recovery(number), run.left - schedule.finish)
-                yield from learn_more(run, undone, steps)
+                yield from learn_more(run, undone, schedule, number)
             continue  # other channels instead
         run.remember(turn.validation, turn.fit)
         yield turn
         number += 1
 
 
+def out_of_steps(run: TrainingRun, schedule: Schedule, number: int, undone: Undone) -> bool:
+    """Whether what is left belongs to the finish.
+
+    Rounds beyond the plan, of cuts that were made smaller because they hurt, may take their share of the
+    finish; where too many cuts were undone they may not.
+    """
+    if undone.too_many and run.left <= schedule.finish:
+        return True
+    return not run.left or (number >= schedule.rounds and run.left <= schedule.finish * FINISH_KEPT)
+
+
+def next_cut(
+    run: TrainingRun,
+    scores: Scores,
+    options: PruneOptions,
+    bounds: Bounds,
+    schedule: Schedule,
+    number: int,
+    undone: Undone,
+) -> ForeseenCut | None:
+    """The channels of least score that cut `number` (from 0) takes, after a look at what goes with them.
+
+    Returns:
+        None where no channel is left that may go.
+    """
+    learner, (target, groups, least) = run.learner, bounds
+    rankable = removable(run.graph, options.minimum_width, groups, least)
+    most, limit = schedule.amount(number, rankable, target)
+    pick = partial(
+        learner.choose, learner.network, run.graph, scores,
+        limit=run.counted(limit), most=most, minimum_width=options.minimum_width, least=least,
+        groups=groups, cost=options.cost if CRITERIA[options.criterion].normalised else None,
+        times=learner.times,
+    )  # fmt: skip
+    seen = run.choose(pick, undone.spared)
+    return seen if seen.cut.removed or limit.amount > target.amount else None
+
+
 def recover(
-    run: TrainingRun, cut: Cut, scores: Scores, steps: int, options: PruneOptions
+    run: TrainingRun, seen: ForeseenCut, scores: Scores, steps: int, options: PruneOptions
 ) -> Generator[Round, None, Round]:
     """Train on after a cut, and once more before giving up; returns the last turn, not yielded yet."""
-    turn = run.turn("cut", steps, cut, scores)
+    steps = min(steps, run.left)
+    turn = run.turn("cut", steps, seen, scores)
     if run.hurt(turn, options) and run.left > steps:
         yield turn
         turn = run.turn("recover", steps)
@@ -167,9 +194,20 @@ class Undone:
         self.count += 1
 
 
-def learn_more(run: TrainingRun, undone: Undone, steps: int) -> Iterator[Round]:
-    """Where too many cuts did not heal: train on, then rank all channels anew."""
+def undo(run: TrainingRun, before: BeforeCut, turn: Round, cut: Cut, undone: Undone) -> Iterator[Round]:
+    """Go back to before a cut; `turn` is the round that showed that it has not healed."""
+    run.restore(before)
+    yield run.rolled_back(turn, cut)
+    undone.add(cut, run.graph)
+
+
+def learn_more(run: TrainingRun, undone: Undone, schedule: Schedule, number: int) -> Iterator[Round]:
+    """Where too many cuts did not heal: train on, then rank all channels anew.
+
+    Where no steps are left for it, nothing more is cut.
+    """
     undone.too_many = True
+    steps = min(schedule.recovery(number), run.left - schedule.finish)
     if steps > 0:
         undone.spared, undone.count = set(), 0
         turn = run.turn("recover", steps)
@@ -198,7 +236,7 @@ def train_only(
         yield from finish(run, steps, _stages(steps, every, 10), patience, event="train")
         return
     set_uniform_rate(learner.network, dropout)
-    last = round(steps * WITHOUT_DROPOUT)
+    last = steps - round(steps * UNIFORM_DROPOUT_UNTIL)
     yield from finish(run, steps - last, _stages(steps - last, every, 5), None, event="train")
     set_uniform_rate(learner.network, 0.0)
     yield from finish(run, last, _stages(last, every, 5), patience, event="train")

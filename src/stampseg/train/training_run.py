@@ -18,12 +18,12 @@ from ..channels.snapshot import Snapshot, restore, snapshot
 from ..channels.surgery import apply_cut
 from ..core.prune_options import PruneOptions
 from ..core.target import Cost
-from .guard import Guard, Look
+from .guard import ForeseenCut, Guard
 from .learner import Learner
 from .round import FOUND_DICE, Event, Fit, Round, Validation
 
 
-class Moment(NamedTuple):
+class BeforeCut(NamedTuple):
     """What a cut that did not heal is undone to."""
 
     snapshot: Snapshot
@@ -60,7 +60,6 @@ class TrainingRun:
         )
         self.rates: dict[str, float] = {}
         self.seconds: dict[str, float] = dict(before.seconds)
-        self.look = Look(Cut({}))
         self.remember(before.validation, before.fit)
 
     @property
@@ -95,13 +94,13 @@ class TrainingRun:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     def score(self) -> Scores:
+        """Importance of every channel of the network as it is now."""
         with self._timed("score"):
             return self.learner.score(self.graph)
 
-    def choose(self, pick: Callable[..., Cut], protected: Set[tuple[str, int]]) -> Cut:
-        """The channels that go, after a look at what goes with them."""
-        self.look = self.guard.choose(pick, self.graph, protected)
-        return self.look.cut
+    def choose(self, pick: Callable[..., Cut], protected: Set[tuple[str, int]]) -> ForeseenCut:
+        """The channels that go, after a look at what goes with them; see `Guard.choose`."""
+        return self.guard.choose(pick, self.graph, protected)
 
     def _foresee(self, graph: ChannelGraph, cut: Cut) -> Fit:
         assert self.learner.foresee is not None
@@ -116,17 +115,18 @@ class TrainingRun:
             return self.learner.fit()
 
     def cut(self, cut: Cut) -> None:
+        """Take the channels out of network, optimiser and copies, in place."""
         who = self.learner
         with self._timed("cut"):
             self.graph = apply_cut(who.network, self.graph, cut, who.optimizer, copies=who.copies)
         self._count()
 
-    def moment(self) -> Moment:
+    def moment(self) -> BeforeCut:
         """Everything as it is before a cut."""
         who = self.learner
-        return Moment(snapshot(who.network, self.graph, who.optimizer, who.copies), self.rates)
+        return BeforeCut(snapshot(who.network, self.graph, who.optimizer, who.copies), self.rates)
 
-    def restore(self, then: Moment) -> None:
+    def restore(self, then: BeforeCut) -> None:
         """Undo a cut and the training since."""
         who = self.learner
         self.graph = restore(who.network, who.optimizer, then.snapshot, who.copies)
@@ -135,15 +135,21 @@ class TrainingRun:
             who.settle()
         self._count()
 
-    def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions) -> None:
-        """Rates from the ranks of the rankable channels that are left; other layers keep theirs."""
-        left = {name: np.delete(values, list(cut.removed.get(name, ()))) for name, values in scores.items()}
+    def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions, groups: Set[str]) -> None:
+        """Rates for the layers of `groups` from the ranks of the channels left; others keep theirs."""
+        left = {
+            name: np.delete(values, list(cut.removed.get(name, ())))
+            for name, values in scores.items()
+            if name in groups
+        }
         rates = targeted_rates(left, options.dropout_base, options.dropout)
         set_rates(self.learner.network, self.graph, rates)
         self.rates = {name: float(rate.mean()) for name, rate in rates.items()}
 
-    def turn(self, event: Event, steps: int, cut: Cut | None = None, scores: Scores | None = None) -> Round:
-        """Train, validate, and describe the round."""
+    def turn(
+        self, event: Event, steps: int, seen: ForeseenCut | None = None, scores: Scores | None = None
+    ) -> Round:
+        """Train, validate, and describe the round; `seen` and `scores` are of the cut that it begins with."""
         with self._timed("train"):
             loss = self.learner.train(steps)
         self.steps += steps
@@ -152,7 +158,7 @@ class TrainingRun:
         fit = self.fit() if self.watched else None
         if event not in ("cut", "recover"):
             self.remember(self.last, fit)
-        return self._round(event, loss, fit, cut, scores)
+        return self._round(event, loss, fit, seen, scores)
 
     def ended(self, last: Round) -> Round:
         """The last round once more, as the network is when it is told that the run has ended."""
@@ -165,7 +171,7 @@ class TrainingRun:
         return self._round(last.event, last.loss, fit, None, None)
 
     def _round(
-        self, event: Event, loss: float, fit: Fit | None, cut: Cut | None, scores: Scores | None
+        self, event: Event, loss: float, fit: Fit | None, seen: ForeseenCut | None, scores: Scores | None
     ) -> Round:
         turn = Round(
             number=self.rounds,
@@ -179,9 +185,9 @@ class TrainingRun:
             loss=loss,
             validation=self.last,
             fit=fit,
-            removed=dict(cut.removed) if cut else {},
-            foreseen=self.look.fit if event == "cut" else None,
-            spared=dict(self.look.spared.removed) if event == "cut" else {},
+            removed=dict(seen.cut.removed) if seen else {},
+            foreseen=seen.fit if seen else None,
+            spared=dict(seen.spared.removed) if seen else {},
             dropout=dict(self.rates),
             scores={name: float(values.mean()) for name, values in (scores or {}).items()},
             seconds={name: round(value, 4) for name, value in self.seconds.items()},
@@ -196,7 +202,7 @@ class TrainingRun:
         self.rounds, self.seconds = failed.number, dict(failed.seconds)
         with self._timed("validate"):
             self.last = self.learner.validate()
-        return self._round("rolled back", failed.loss, self.guard.now, cut, None)
+        return self._round("rolled back", failed.loss, self.guard.now, ForeseenCut(cut), None)
 
     def unready(self, options: PruneOptions) -> bool:
         """Whether the network has not learnt enough of some label for its channels to be told apart.
@@ -207,6 +213,10 @@ class TrainingRun:
         if self.watched:
             self.guard.remember(fit)  # what the first cut is measured by, if there was no round before
         return fit is not None and fit.lowest < options.ready_dice
+
+    def can_rank(self, options: PruneOptions) -> bool:
+        """False where next to nothing of some label is found: no channel can be told from another then."""
+        return not (options.ready_dice and self.blind())
 
     def blind(self) -> bool:
         """Whether next to nothing of some label is found."""
