@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from stampseg.core.errors import StoppedError
 from stampseg.run import interruption, launch
 from stampseg.run.checkpoint import Checkpointer
-from stampseg.run.interruption import ending_on_signals
+from stampseg.run.interruption import between_steps, end_if_asked, ending_on_signals
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.data.scans import write_pictures
@@ -120,6 +121,15 @@ def test_ctrl_c_beside_a_signal_of_a_queue_and_without_a_reader_loses_nothing(
     monkeypatch.setattr(interruption.os, "write", unread)
     call("train", pictures, "-o", tmp_path / "run", *SELDOM, code=130)
     assert reached == [1] and (tmp_path / "run" / "checkpoint").is_dir()
+
+
+def test_a_signal_after_the_last_look_ends_the_work_with_the_steps() -> None:
+    """It was noted, and the run went on through its result, calibration and test."""
+    with ending_on_signals(), pytest.raises(StoppedError):
+        with between_steps():
+            end_if_asked()
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
 
 
 def test_ctrl_c_that_is_ignored_stays_so() -> None:

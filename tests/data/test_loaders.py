@@ -146,6 +146,20 @@ def test_watched_windows_hold_every_label_and_are_the_same_each_time(tmp_path):
             assert all(equal(one, other) for one, other in zip(windows, again, strict=True))
 
 
+def test_windows_of_all_cases_leave_none_out_where_one_alone_holds_several_labels(tmp_path):
+    cases = make_cases(tmp_path, 4)
+    for case in cases[1:]:
+        label = np.asarray(Image.open(case.label)).copy()
+        label[label == 2] = 0
+        Image.fromarray(label).save(case.label)
+    with batches_of(cases[:1], batch_size=9) as alone, batches_of(cases, batch_size=9) as batches:
+        (few,), (whole,) = alone.watch_batches(), batches.watch_batches()
+        assert len(few["label"]) == 2  # of the one case, which holds two labels
+        assert len(whole["label"]) == 4
+        seen = {index for index, _ in batches._watched(None)}
+        assert seen == {0, 1, 2, 3}
+
+
 def test_cases_that_cannot_be_trained_on(tmp_path):
     cases = make_cases(tmp_path, 2)
     with pytest.raises(DataError, match="training cases: found no case, expected images"):

@@ -120,13 +120,23 @@ def test_a_default_that_is_not_beaten_is_kept_and_said(data: Path, tmp_path: Pat
     assert chosen_config(Config(), found) == Config()
 
 
-def test_a_budget_ends_the_race_and_what_is_whole_is_compared(
+def test_where_a_budget_ends_within_a_fold_those_before_it_are_compared(
     data: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     better = [value + 0.1 for value in EVEN]
     fake = Fake(monkeypatch, {DEFAULT: EVEN, "a": better, "b": better})
     found = fake.search(data, tmp_path / "run", budget="4m")
     assert fake.ran == [(DEFAULT, 0), ("a", 0), ("b", 0), (DEFAULT, 1)]
+    assert found.chosen in ("a", "b") and "0.650 against 0.550 on 2 people left out" in found.why
+
+
+def test_a_budget_that_ends_before_others_ran_compares_nothing(
+    data: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    better = [value + 0.1 for value in EVEN]
+    fake = Fake(monkeypatch, {DEFAULT: EVEN, "a": better})
+    found = fake.search(data, tmp_path / "run", budget="1m")
+    assert fake.ran == [(DEFAULT, 0)]
     assert found.chosen == DEFAULT and "no other setting came far enough" in found.why
 
 

@@ -244,6 +244,8 @@ def _once() -> Iterator[dict[str, Tensor]]:
         ({"target": "dice:0.8"}, "a Dice floor as target needs `validate`"),
         ({"roundz": 3}, "`prune.roundz`: no such option; did you mean `prune.rounds`"),
         ({"target": "many"}, "stampseg.stamp: `prune.target` 'many' is not understood"),
+        ({"choose": "smallest"}, "stampseg.stamp: `prune.choose` is of the commands, .* leave it out"),
+        ({"scoring": "pass"}, "stampseg.stamp: `prune.scoring` is of the commands, .* leave it out"),
     ],
 )
 def test_wrong_requests_are_refused(options: dict[str, Any], message: str) -> None:
@@ -251,6 +253,26 @@ def test_wrong_requests_are_refused(options: dict[str, Any], message: str) -> No
     given = {"batches": discs(), "loss": loss, **options}
     with pytest.raises(ConfigError, match=message):
         next(stampseg.stamp(network, EXAMPLE, optimizer, Training(network, optimizer), **given))
+
+
+def test_as_many_batches_rank_as_are_asked_for() -> None:
+    network, optimizer = make()
+    taken: list[int] = []
+
+    class Counted(list[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            taken.append(0)
+            for batch in list.__iter__(self):
+                taken[-1] += 1
+                yield batch
+
+    batches = Counted(discs() * 4)
+    rounds = stampseg.stamp(
+        network, EXAMPLE, optimizer, Training(network, optimizer), batches=batches, loss=loss, steps=8,
+        target="60%", rounds=1, guard=False, ready_dice=0, score_batches=3,
+    )  # fmt: skip
+    assert len([turn for turn in rounds if turn.event == "cut"]) == 1
+    assert taken[-1] == 3 < len(batches)
 
 
 def test_a_batch_of_images_alone_is_refused() -> None:

@@ -190,13 +190,13 @@ class TrainingBatches:
                 [self._sample(self._scoring, index, (self.seed, SCORING, index)) for index in chosen]
             )
 
-    def watch_batches(self, count: int) -> Iterator[Sample]:
+    def watch_batches(self, count: int | None = None) -> Iterator[Sample]:
         """The same few windows of training cases each time, without augmentation, to see what is found.
 
         Each label that a case holds is in one of them at least; else they are spread over the cases.
 
         Args:
-            count: windows; more where there are more labels.
+            count: windows; more where there are more labels. None: one of every case at the least.
         """
         windows = self._watched(count)
         for first in range(0, len(windows), self.batch_size):
@@ -216,7 +216,7 @@ class TrainingBatches:
             ]
             yield torch.stack(windows)
 
-    def _watched(self, count: int) -> list[tuple[int, int]]:
+    def _watched(self, count: int | None) -> list[tuple[int, int]]:
         """(case index, label at the window's middle) of each window; the rarest label chooses first."""
         if self._windows is None:
             free = self._order(0)
@@ -230,7 +230,7 @@ class TrainingBatches:
             rest = [(index, min(held[index], default=0)) for index in free]
             self._windows = first, rest
         first, rest = self._windows
-        return first + rest[: max(0, count - len(first))]
+        return first + (rest if count is None else rest[: max(0, count - len(first))])
 
     def _watch(self, index: int, label: int) -> Sample:
         prepared, locations = self.cache.sample_source(self.cases[index])

@@ -73,12 +73,17 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def between_steps() -> Iterator[None]:
-    """Meanwhile a signal is only noted: whoever takes steps calls `end_if_asked` when it can go on later."""
+    """Meanwhile a signal is only noted: whoever takes steps calls `end_if_asked` when it can go on later.
+
+    Raises:
+        StoppedError, KeyboardInterrupt: one came after the last time that was asked.
+    """
     _STATE.in_steps = True
     try:
         yield
     finally:
         _STATE.in_steps = False
+    end_if_asked()
 
 
 def asked_to_end() -> bool:

@@ -214,9 +214,6 @@ def watched_windows(task: Task) -> int:
 def fit_on_training(network: nn.Module, task: Task) -> Fit:
     """Loss, and Dice of each label, over windows of all training cases, each label in the middle of one."""
     with training_batches(task) as batches:
-        layout = (
-            {n: t.to(task.device) for n, t in batch.items()}
-            for batch in batches.watch_batches(len(batches.cases))
-        )
+        layout = ({n: t.to(task.device) for n, t in batch.items()} for batch in batches.watch_batches())
         plan = task.plan
         return training_fit(network, layout, plan.label_names[1:], _criterion(task), plan.regions)

@@ -179,9 +179,10 @@ def _remarks(
         )
     undone = sum(turn.event == "rolled back" for turn in rounds)
     if undone:
+        floor = "" if config.prune.target.floor is None else f", prune.target {config.prune.target}"
         remarks.append(
-            f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}) and were rolled back; "
-            "their channels were spared"
+            f"{undone} cut(s) did not heal (prune.max_drop {config.prune.max_drop:g}{floor}) and were rolled "
+            "back; their channels were spared"
         )
     if better is not None and better.validation and chosen.validation:
         remarks.append(

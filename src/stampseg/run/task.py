@@ -104,6 +104,12 @@ def settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
         f"`train.patience` {config.train.patience}": config.train.patience is not None,
         "`prune.choose` smallest": config.traits.prunes and config.prune.choose == "smallest",
     }
+    if config.train.mixing and seen.split.unlabelled and not config.train.distil:
+        reporter.note(
+            f"`train.mixing` {config.train.mixing:g} is for runs without scans without labels; here "
+            "`teacher.mixing` mixes, and it does nothing",
+            Level.WARNING,
+        )
     for what in (what for what, given in asked.items() if given and not seen.split.validation):
         reporter.note(
             f"{what} goes by validation cases, of which there is none: it does nothing", Level.WARNING

@@ -11,6 +11,7 @@ for turn in stampseg.stamp(network, example, optimizer, train, batches=batches, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from .network_file import save as save
 from .round import Round, Validation
 from .stamp import stamp as rounds_of
 from .watched import Watched
+
+_OF_COMMANDS = {"choose", "tolerance", "scoring", "score_round"}  # options of pruning
 
 Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
 
@@ -233,13 +236,19 @@ def stamp(
         copies: averages of the weights, as for `Graph.cut`.
         teacher: an average that teaches; `train` takes its loss from it and tells it of each step. It is cut
             with the network; its `average` is what to validate and to keep.
-        options: any of `PruneOptions`, such as criterion="l1" or rounds=10.
+        options: any of `PruneOptions`, such as criterion="l1" or rounds=10, but those of the commands:
+            `choose` and `tolerance`, `scoring` and `score_round`.
 
     Raises:
         ConfigError: an option that does not exist or does not fit.
         WiringError: the network cannot be traced.
     """
     prune = parse_config({"prune": {"target": target, **options}}, "stampseg.stamp").prune
+    if idle := sorted(_OF_COMMANDS & options.keys()):
+        raise ConfigError(
+            f"stampseg.stamp: `prune.{idle[0]}` is of the commands, which choose a round and gather scores "
+            "from their own training; here `batches` rank, and you choose; leave it out"
+        )
     if iter(batches) is batches:
         raise ConfigError(
             "stampseg.stamp: batches can be gone through only once, and every round needs them; give a list "
@@ -268,12 +277,12 @@ def stamp(
             optimizer=optimizer,
             train=lambda count: _number(train(count)),
             score=lambda channels: importance(
-                network, channels, _batches(batches, network), loss,
+                network, channels, islice(_batches(batches, network), prune.score_batches), loss,
                 criterion=prune.criterion, normalizer=prune.scaling,
                 generator=randomness, times=times,
             ),
             validate=lambda: None if validate is None else Validation(float(validate()), {}),
-            fit=watched.fit if prune.guard else None,
+            fit=watched.fit,
             foresee=watched.foresee if prune.guard else None,
             copies=copies,
             before_first_cut=teacher.before_first_cut if teacher is not None else None,

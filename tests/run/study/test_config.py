@@ -73,6 +73,7 @@ def claim(**parts: Any) -> dict[str, Any]:
             "methods.other: network.widths_of",
         ),
         (method(prune={"target": {"flops in": "ours"}}), "prune.target.flops in: no such option"),
+        ({"options": {"device": "cuda:1"}}, "options.device 'cuda:1': expected cuda; a study shares"),
         ({"options": {"labels": 3}}, "options.labels: the task says who is labelled"),
         (claim(method="his"), "claim 1, method 'his': no such method; expected one of 'ours', 'flat, equal"),
         (claim(against="ours"), "claims: compares ours with itself; name another method"),

@@ -98,7 +98,7 @@ def test_the_study_is_asked_to_end_and_started_again(whole: dict[str, str], tmp_
     study.send_signal(signal.SIGTERM)
     assert study.wait(LIMIT) == 143
     assert not cells_at_work(tmp_path)
-    assert "stopped at a checkpoint; the same command goes on" in (tmp_path / "said.txt").read_text()
+    assert "asked to stop; the same command goes on" in (tmp_path / "said.txt").read_text()
     assert finish(start(tmp_path, "--workers", "2"), tmp_path) == whole
 
 

@@ -67,7 +67,7 @@ def test_stopping_lets_cells_end_and_takes_no_more(tmp_path: Path, monkeypatch: 
     while not ((tmp_path / "cells" / "a" / "log.txt").exists() and "on" in log(tmp_path, "a")):
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert engine.stop() == "1 cell stopped at a checkpoint"
+    assert engine.stop() == "1 cell asked to stop"
     assert "kept" in log(tmp_path, "a") and not (tmp_path / "cells" / "b").exists()
 
 
@@ -110,5 +110,5 @@ def test_on_windows_a_cell_is_asked_by_its_leash(tmp_path: Path, monkeypatch: py
     while not ((tmp_path / "cells" / "a" / "log.txt").exists() and "on" in log(tmp_path, "a")):
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert engine.stop() == "1 cell stopped at a checkpoint"
+    assert engine.stop() == "1 cell asked to stop"
     assert "kept" in log(tmp_path, "a") and all_ended(engine, 1) == {"a": 143}

@@ -272,6 +272,30 @@ def test_cells_of_other_options_are_refused(study: Study, tmp_path: Path) -> Non
     )
 
 
+def test_cells_that_take_a_network_are_known_again_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers name the folder of the study in full, its user as it is typed; and it may be moved."""
+    same = {"method": "dense", "network": {"widths_of": {"network of": "ours"}}}
+    config = write_study(tmp_path, methods={**study_values()["methods"], "same": same})
+    for name in ("discs/ours/1-10", "discs/same/1-10"):
+        succeed(open_study(config, tmp_path / "out", name), name)
+    monkeypatch.chdir(tmp_path)
+    study = open_study(config, Path("out"))
+    assert study.folder.is_absolute() and sum(map(study.done, study.cells)) == 2
+    (tmp_path / "out").rename(tmp_path / "moved")
+    study = open_study(config, Path("moved"))
+    assert sum(map(study.done, study.cells)) == 2
+    record = CELL.read(tmp_path / "moved" / "cells" / "discs" / "same" / "1-10")
+    other = {**record.options, "network": {"widths_of": "/elsewhere/run"}}
+    CELL.write(
+        tmp_path / "moved" / "cells" / "discs" / "same" / "1-10",
+        record.model_copy(update={"options": other}),
+    )
+    with pytest.raises(ConfigError, match=r"network.widths_of '/elsewhere/run', now 'cells/discs/ours/1-10"):
+        open_study(config, Path("moved"))
+
+
 def test_the_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     config = write_study(tmp_path)
     with pytest.raises(ConfigError, match=r"is not the folder of a study .* holds pictures; choose another"):

@@ -183,14 +183,18 @@ class _Race:
         left = [running[place] for place in survivors(figures)]
         for name in running:
             if name not in left:
-                mean = self._found.entrant(name).mean
-                self._reporter.note(f"search: {name} is out, Dice {mean:.3f} so far")
+                one = self._found.entrant(name)
+                self._keep(one.model_copy(update={"out": True}))
+                self._reporter.note(f"search: {name} is out, Dice {one.mean:.3f} so far")
         return left
 
     def _complete(self) -> list[str]:
-        """Settings that ran as many folds as the default, which comes first."""
-        most = self._found.entrant(DEFAULT).folds
-        return [one.name for one in self._found.entrants if most and one.folds >= most]
+        """Settings that ran as many folds as those that are still in the race all have.
+
+        A budget may end within a fold, and within the first some have none.
+        """
+        still = [one.folds for one in self._found.entrants if one.folds and not one.out]
+        return [one.name for one in self._found.entrants if one.folds >= min(still, default=1)]
 
     def _judges(self, people: list[str], done: list[str]) -> np.ndarray:
         """(people,) whether they were held out after the last setting had left the race."""

@@ -24,6 +24,7 @@ class Entrant(FileRecord):
         folds: how many it ran.
         people: Dice of each person who was held out in them, mean over their cases and labels.
         mean: over these people.
+        out: it has left the race, being worse.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Entrant(FileRecord):
     folds: int = 0
     people: Mapping[str, float] = Field(default_factory=dict)
     mean: Number = None
+    out: bool = False
 
 
 class Search(FileRecord):

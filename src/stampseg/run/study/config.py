@@ -243,6 +243,11 @@ def _check_own(options: dict[str, Any], where: str) -> None:
     for name, why in _OURS.items():
         if name in config.model_fields_set:
             raise ConfigError(f"{where}.{name}: {why}; leave it out")
+    if config.device.startswith("cuda:"):
+        raise ConfigError(
+            f"{where}.device {config.device!r}: expected cuda; a study shares the devices out, one a cell "
+            "(CUDA_VISIBLE_DEVICES says which)"
+        )
     if config.unlabelled.strip() not in ("auto", "none"):
         raise ConfigError(
             f"{where}.unlabelled {config.unlabelled!r}: expected auto (the people who are neither labelled "

@@ -65,9 +65,7 @@ class LocalEngine:
         for process in running:
             ask_to_end(process)
         self._pool.shutdown(wait=True, cancel_futures=True)
-        return (
-            f"{counted(len(running), 'cell')} stopped at a checkpoint" if running else "no cell was at work"
-        )
+        return f"{counted(len(running), 'cell')} asked to stop" if running else "no cell was at work"
 
     def _do(self, name: str) -> None:
         """One cell, to its end."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ...core.config import Config
 from ...core.errors import ConfigError
@@ -169,6 +170,8 @@ def open_study(config: Path, folder: Path, only: str | None = None, *, written: 
             over are no longer what was written down before the first result, or cells that are done have
             other options.
     """
+    # cells name networks of other cells, and may be done by processes that start elsewhere
+    folder = folder.absolute()
     study = Study(load_study(config).model_copy(update={"added": ()}), folder)
     stored = folder / STUDY_FILE
     if stored.is_file():
@@ -232,13 +235,25 @@ def _added(before: StudyConfig, now: StudyConfig) -> Iterator[str]:
 
 
 def _check_options(study: Study, cell: Cell) -> None:
-    place = study.place(cell)
-    stored, asked = CELL.read(place).options, study.run_options(cell).as_given()
+    place, other = study.place(cell), study.needs(cell)
+    stored, asked = (
+        _wherever(options, other)
+        for options in (CELL.read(place).options, study.run_options(cell).as_given())
+    )
     if stored != asked:
         raise ConfigError(
             f"{place}: was done with other options ({_differences(stored, asked)}); put them back, choose "
             "another `output`, or delete that folder to do the cell anew"
         )
+
+
+def _wherever(options: Mapping[str, Any], other: Cell | None) -> dict[str, Any]:
+    """The options, another cell's network named from the study's folder on: that may have been moved."""
+    network = options.get("network")
+    if other is None or not isinstance(network, Mapping) or "widths_of" not in network:
+        return dict(options)
+    _, name, rest = Path(network["widths_of"]).as_posix().rpartition(f"{CELLS}/{other.name}/")
+    return {**options, "network": {**network, "widths_of": f"{name}{rest}"}}
 
 
 def _differences(one: object, other: object, name: str = "") -> str:

@@ -103,7 +103,7 @@ class RayEngine:
         if tasks:
             self._ray.wait(tasks, num_returns=len(tasks), timeout=_END_SECONDS)
         self._ray.shutdown()
-        return f"{counted(len(tasks), 'cell')} stopped at a checkpoint" if tasks else "no cell was at work"
+        return f"{counted(len(tasks), 'cell')} asked to stop" if tasks else "no cell was at work"
 
     def _code(self, task: Any) -> int | None:
         try:
