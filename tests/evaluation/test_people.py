@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stampseg.evaluation.metrics import WITHIN
+from stampseg.evaluation.evaluation import Evaluation
+from stampseg.evaluation.metrics import WITHIN, Metrics
 from stampseg.evaluation.people import FEW_PEOPLE, how_read, over_people
 
 
@@ -53,3 +54,18 @@ def test_it_is_the_same_each_time_and_the_interval_of_scipy() -> None:
 def test_what_the_figures_are_is_said_once_each() -> None:
     assert how_read([]) == []
     assert [words.split()[0] for words in how_read(["range", "interval", "range"])] == ["interval:", "of"]
+
+
+def test_who_has_the_lowest_dice_goes_by_what_each_case_holds() -> None:
+    """A label that one case lacks weighs no more for that; the same people are named in every table."""
+
+    def row(case: str, label: str, dice: float) -> Metrics:
+        return Metrics(case, label, 1, dice, 0.0, 1.0, 0.0, 1.0, 0.0 if math.isnan(dice) else 1.0)
+
+    rows = (
+        *(row("a1", name, dice) for name, dice in (("one", 0.9), ("two", 0.1))),
+        *(row("a2", name, dice) for name, dice in (("one", 0.5), ("two", math.nan))),
+        *(row("b1", name, dice) for name, dice in (("one", 0.45), ("two", 0.45))),
+    )
+    found = Evaluation(rows, 1.0, "mm", people={"a1": "a", "a2": "a", "b1": "b"})
+    assert found.worst_people() == [("b", 0.45), ("a", 0.5)]  # by label first, a would have 0.4

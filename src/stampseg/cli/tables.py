@@ -15,7 +15,7 @@ from rich.table import Table
 from ..core.errors import one_line
 from ..core.level import Level
 from ..core.text import counted, dice_text, shape_text, size_text, some
-from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, UNION, volume_text
+from ..evaluation.metrics import EMPTY_MASK_RULE, METRIC_NAMES, volume_text
 from ..evaluation.people import how_read
 from ..evaluation.sides import sides_text
 from .flags import in_flags
@@ -253,21 +253,15 @@ SHOWN_PEOPLE = 10
 
 def _print_over_people(evaluation: Evaluation, console: Console) -> None:
     """Dice over people, then of those whose Dice is lowest."""
-    own = {person: found for person, found in evaluation.by_person().items() if found}
+    ranked = evaluation.worst_people()
     dice = {label: metrics["dice"] for label, metrics in evaluation.over_people().items()}
-    _print_labels(f"over {counted(len(own), 'person', 'people')}, each counts once", dice, console)
-    means = {
-        person: [m.mean for label in found if (m := found[label]["dice"]).mean is not None and label != UNION]
-        for person, found in own.items()
-    }
-    ranked = sorted(own, key=lambda person: (sum(means[person]) / len(means[person]), person))
+    _print_labels(f"over {counted(len(ranked), 'person', 'people')}, each counts once", dice, console)
     table = Table(title="lowest mean Dice first", title_justify="left")
     table.add_column("person", overflow="fold")
     for column in ("cases", "mean Dice"):
         table.add_column(column, justify="right", no_wrap=True)
     cases = Counter(evaluation.people.values())
-    for person in ranked[:SHOWN_PEOPLE]:
-        mean = sum(means[person]) / len(means[person])
+    for person, mean in ranked[:SHOWN_PEOPLE]:
         table.add_row(escape(person), str(cases[person]), f"{mean:.3f}")
     console.print(table)
     if len(ranked) > SHOWN_PEOPLE:

@@ -132,6 +132,14 @@ class Evaluation:
         means = {case: sum(values) / len(values) for case, values in dice.items()}
         return sorted(means.items(), key=lambda item: (item[1], item[0]))
 
+    def worst_people(self) -> list[tuple[str, float]]:
+        """People with the mean over their cases of the mean over a case's labels, the lowest first."""
+        dice: dict[str, list[float]] = {}
+        for case, mean in self.worst():
+            dice.setdefault(self.people[case], []).append(mean)
+        means = {person: sum(values) / len(values) for person, values in dice.items()}
+        return sorted(means.items(), key=lambda item: (item[1], item[0]))
+
     def most_false(self, label: str | None = None) -> list[tuple[str, float]]:
         """Cases with what was predicted of labels that they do not hold, or of one; the most first."""
         volumes: dict[str, float] = defaultdict(float)

@@ -70,6 +70,12 @@ def over_people(
     )
 
 
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Mean of the figures there are, such as Dice of the labels that a case holds; None without any."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def mean_of_people(figures: Iterable[tuple[str, str, float]]) -> float | None:
     """Mean over people of the mean over each one's cases of the mean over a case's labels.
 

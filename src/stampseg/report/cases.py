@@ -17,6 +17,7 @@ from ..data.splits.split import SplitCase
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import UNION, volume_text
 from ..evaluation.overlay import evenly
+from ..evaluation.people import mean_of_known
 from ..runtime.compared import compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .record import Record
@@ -172,11 +173,10 @@ def _finding(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: 
         pair = compare(replace(case, id=entry.id), opened, confidence=True)
     except (StampsegError, OSError) as error:
         return Finding(entry.id, group, problem=str(error))
-    present = [row.dice for row in pair.rows if row.value is not None and not row.absent]
     return Finding(
         id=entry.id,
         group=group,
-        dice=sum(present) / len(present) if present else None,
+        dice=mean_of_known(row.dice for row in pair.rows if row.value is not None and not row.absent),
         per_label={row.label: None if row.absent else row.dice for row in pair.rows},
         hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in pair.rows},
         false_positive={row.label: row.predicted_volume for row in pair.rows if row.absent},

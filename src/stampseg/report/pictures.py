@@ -20,6 +20,7 @@ from ..data.plan import Plan
 from ..data.splits.split import SplitCase, digest_of
 from ..evaluation.metrics import UNION
 from ..evaluation.overlay import evenly
+from ..evaluation.people import mean_of_known
 from ..evaluation.predicted import reference_of
 from ..run.aside import FIGURES, LOWEST, MASKS
 from ..run.folder import TEST
@@ -75,12 +76,12 @@ def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | No
 
 def _mean_dice(record: Record) -> dict[str, float | None]:
     """Of each case the mean Dice of the labels that it holds; None where it holds none."""
-    of: dict[str, list[float]] = {}
+    of: dict[str, list[float | None]] = {}
     for (case, label), each in read_masks(record.path / TEST / FIGURES).measures.items():
         known = of.setdefault(case, [])
-        if each.dice is not None and label != UNION:
+        if label != UNION:
             known.append(each.dice)
-    return {case: sum(dice) / len(dice) if dice else None for case, dice in of.items()}
+    return {case: mean_of_known(dice) for case, dice in of.items()}
 
 
 def _aside(

@@ -14,6 +14,7 @@ from ..data.likeness import remarks
 from ..data.splits.split import read_splits
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.metrics import UNION, Metrics
+from ..evaluation.people import mean_of_known
 from ..runtime.compared import Compared, compare
 from ..runtime.torch_scorer import OpenNetwork, open_network
 from .folder import RunFolder
@@ -85,27 +86,17 @@ def _predicted(case: Case, opened: OpenNetwork, folder: RunFolder) -> Compared:
 
 def _record(found: Evaluation, problems: dict[str, str], warnings: tuple[str, ...], unit: str) -> AsideRecord:
     labels = {name: metrics["dice"] for name, metrics in found.over_people().items()}
-    known = [each.mean for name, each in labels.items() if each.mean is not None and name != UNION]
     measured = {case for case, _ in found.worst()}
     false = found.false_positives().items()
     return AsideRecord(
         cases=len(measured),
         people=len({found.people[case] for case in measured}),
-        dice=sum(known) / len(known) if known else None,
+        dice=mean_of_known(each.mean for name, each in labels.items() if name != UNION),
         labels=labels,
         false_alarms=tuple(
             each.words(name, unit, "test") for name, each in false if each.cases and name != UNION
         ),
-        lowest=_lowest(found),
+        lowest={person: round(mean, 4) for person, mean in found.worst_people()[:LOWEST]},
         problems=problems,
         warnings=warnings,
     )
-
-
-def _lowest(found: Evaluation) -> dict[str, float]:
-    """The people whose mean Dice is lowest, a case's labels first averaged."""
-    of: dict[str, list[float]] = {}
-    for case, dice in found.worst():
-        of.setdefault(found.people[case], []).append(dice)
-    means = sorted((sum(dice) / len(dice), person) for person, dice in of.items())
-    return {person: round(mean, 4) for mean, person in means[:LOWEST]}

@@ -6,7 +6,6 @@ defaults, so that they can still be read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +19,10 @@ from ..core.options import FileRecord, Number
 from ..core.run_folder import RESULT_FILE
 from ..evaluation.evidence import Trial
 from ..evaluation.false_positives import FalsePositives
-from ..evaluation.people import OverPeople
+from ..evaluation.people import OverPeople, mean_of_known
 
 if TYPE_CHECKING:
     from ..train.round import Round
-
-
-def _mean(dice: Mapping[str, float | None]) -> float | None:
-    known = [value for value in dice.values() if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 class ValidationRecord(FileRecord):
@@ -51,12 +45,12 @@ class FitRecord(FileRecord):
     @property
     def dice(self) -> float | None:
         """Mean over the labels."""
-        return _mean(self.per_label)
+        return mean_of_known(self.per_label.values())
 
     @property
     def student_dice(self) -> float | None:
         """Mean over the labels, of the network that is taught."""
-        return _mean(self.student)
+        return mean_of_known(self.student.values())
 
 
 class RoundRecord(FileRecord):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Literal
 
 from ...core.text import counted
 from ...evaluation.metrics import UNION
+from ...evaluation.people import mean_of_known
 from ...run.study.claim import Claim
 
 
@@ -135,8 +135,8 @@ def people_of(measures: Iterable[Measure]) -> dict[str, Score]:
         cases.setdefault(measure.person, {}).setdefault(measure.case, []).append(measure)
     return {
         person: Score(
-            _mean(_mean(m.dice for m in _labels(case)) for case in of_person.values()),
-            _mean(_mean(m.hd95 for m in _labels(case)) for case in of_person.values()),
+            mean_of_known(mean_of_known(m.dice for m in _labels(case)) for case in of_person.values()),
+            mean_of_known(mean_of_known(m.hd95 for m in _labels(case)) for case in of_person.values()),
         )
         for person, of_person in cases.items()
     }
@@ -144,8 +144,3 @@ def people_of(measures: Iterable[Measure]) -> dict[str, Score]:
 
 def _labels(case: list[Measure]) -> list[Measure]:
     return [measure for measure in case if measure.label != UNION] or case
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return fmean(known) if known else None

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Case, Dataset
@@ -131,7 +129,9 @@ def _labels(rows: Sequence[Metrics], people: dict[str, str], plan: Plan) -> tupl
 def _means(
     rows: Sequence[Metrics], people: dict[str, str], names: Sequence[str]
 ) -> Iterator[tuple[str, float]]:
-    for case in dict.fromkeys(row.case for row in rows):
-        dice = [r.dice for r in rows if r.case == case and r.label in names and not r.absent]
-        if dice:
-            yield people[case], float(np.mean(dice))
+    of: dict[str, list[float]] = {}
+    for row in rows:
+        if row.label in names and not row.absent:
+            of.setdefault(row.case, []).append(row.dice)
+    for case, dice in of.items():
+        yield people[case], sum(dice) / len(dice)

@@ -12,7 +12,7 @@ from ...data.calibration import Calibration
 from ...data.labels.postprocess import Postprocessing
 from ...data.splits.folds import Fold
 from ...evaluation.evidence import Trial
-from ...evaluation.people import OverPeople, over_people
+from ...evaluation.people import OverPeople, mean_of_known, over_people
 
 
 class FoldCase(FileRecord):
@@ -34,8 +34,7 @@ class FoldCase(FileRecord):
     @property
     def mean(self) -> float | None:
         """Over the labels that the case holds."""
-        known = [value for value in self.dice.values() if value is not None]
-        return sum(known) / len(known) if known else None
+        return mean_of_known(self.dice.values())
 
 
 class LabelDice(OverPeople):
