@@ -49,7 +49,7 @@ from stampseg.data.likeness import look_of, remarks
 from stampseg.data.plan import Plan
 from stampseg.data.splits.split import draw_cases, read_splits
 from stampseg.evaluation.metrics import dice_score
-from stampseg.run.looks import MOST_LOOKS
+from stampseg.run.appearance import MOST_LOOKS
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
 from stampseg.run.study.plan import CELL, RUN, STUDY_FILE, Cell, Study

@@ -30,7 +30,7 @@ from stampseg.data.io.volume import Volume
 from stampseg.data.likeness import look_of
 from stampseg.data.preprocess import find_orientation, orient, oriented_spacing
 from stampseg.data.splits.split import draw_cases
-from stampseg.run.looks import MOST_LOOKS
+from stampseg.run.appearance import MOST_LOOKS
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stampseg.evaluation import selection
-from stampseg.evaluation.selection import corrected, survivors
+from stampseg.evaluation import corrected_estimate
+from stampseg.evaluation.corrected_estimate import corrected, survivors
 
 RACES, SETTINGS, FOLDS = 1_000, 6, 3
 OF_PEOPLE, OF_SETTINGS = 0.10, 0.04  # deviations
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("results", type=Path)
     given = parser.parse_args()
-    selection.DRAWS = 500
+    corrected_estimate.DRAWS = 500
     rows = [simulated(people, gain) for gain in GAINS for people in PEOPLE]
     for row in rows:
         print(row, flush=True)

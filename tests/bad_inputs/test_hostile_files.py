@@ -19,7 +19,7 @@ from stampseg.data.inputs import find_inputs
 from stampseg.data.io import sources
 from stampseg.data.io.readers import output_name, read_image, write_label
 from stampseg.evaluation.overlay import save_overlay
-from stampseg.runtime.targets import refuse_overwriting
+from stampseg.runtime.output_files import refuse_overwriting
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "stampseg"
 FILES = sorted(SOURCE.rglob("*.py"))

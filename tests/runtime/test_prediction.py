@@ -16,7 +16,8 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.readers import read_image
 from stampseg.data.plan import Plan
-from stampseg.runtime.torch_scorer import predict_case, predict_scores
+from stampseg.runtime.sliding import slide
+from stampseg.runtime.torch_scorer import predict_case, scoring
 
 DATA = Path(os.environ.get("STAMPSEG_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -36,6 +37,12 @@ def plan(dims, patch, **changes):
         "strides": ((2,) * dims,),
     }
     return Plan(**{**values, **changes})
+
+
+def predict_scores(network, image, plan, device, *, batch_size=1):
+    """Class scores (K, *S) of a prepared image (C, *S), all in memory."""
+    with scoring(network, device) as scorer:
+        return np.concatenate(list(slide(image, plan, scorer, 0, batch_size=batch_size)), axis=1)
 
 
 def noise(*shape, seed=0):

@@ -22,7 +22,7 @@ from stampseg.channels.dropout import TargetedDropout
 from stampseg.core.errors import ConfigError, StampsegError, WiringError
 from stampseg.data.plan import Plan
 from stampseg.runtime.segmentation import segment
-from stampseg.train.watched import Watched
+from stampseg.train.watched_batches import Watched
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 ARGUMENTS = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": [4, 4, 8, 8, 8, 4]}

@@ -28,7 +28,7 @@ from stampseg.evaluation.false_positives import FalsePositives
 from stampseg.networks.unet import UNet
 from stampseg.train.learner import Learner, as_given
 from stampseg.train.round import Fit, Round, Validation
-from stampseg.train.selection import select
+from stampseg.train.round_choice import select
 from stampseg.train.stamp import stamp, train_only
 
 

@@ -28,7 +28,7 @@ from stampseg.run.result import _false_alarms as false_alarms
 from stampseg.run.result import _missed as missed
 from stampseg.train.learner import Learner
 from stampseg.train.round import Event, Fit, Round, Validation
-from stampseg.train.selection import select
+from stampseg.train.round_choice import select
 from stampseg.train.validation import validate
 
 PLAN = Plan(

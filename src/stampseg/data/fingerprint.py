@@ -21,6 +21,7 @@ from .appearance import Appearance, Look, appearance, look_at
 from .boxes import as_slices, nonzero_box
 from .cases import Case
 from .content import content_of
+from .exchanged_labels import refuse_copy
 from .grid import ceilings, factors
 from .io.placing import on_grid_of
 from .io.readers import read_header, read_image
@@ -29,7 +30,6 @@ from .labels.label_table import LabelTable, to_classes
 from .labels.organs import read_label_files
 from .labels.shapes import LabelShape, joined_shapes, measure_shapes, with_thickness
 from .likeness import percentiles, ranges
-from .mixups import refuse_copy
 from .plan import Intensity, TrainingScans
 from .preprocess import Orientation, find_orientation, orient, oriented_spacing
 

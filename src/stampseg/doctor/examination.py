@@ -10,7 +10,7 @@ from ..channels.cost import Tally
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Dataset
-from ..data.mixups import exchanged
+from ..data.exchanged_labels import exchanged
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey

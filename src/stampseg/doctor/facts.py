@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ..data.cases import Case
+from ..data.exchanged_labels import refuse_copy, shows_label
 from ..data.io.placing import on_grid_of
 from ..data.io.readers import read_image
 from ..data.labels.organs import read_label_files
 from ..data.labels.relabelling import Relabelling
 from ..data.labels.values import Counted, values_of, voxels_by_value
 from ..data.likeness import percentiles
-from ..data.mixups import refuse_copy, shows_label
 
 
 @dataclass(frozen=True)

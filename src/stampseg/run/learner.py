@@ -32,7 +32,7 @@ from ..train.state import take_training
 from ..train.trainer import Trainer
 from ..train.validation import training_fit, validate
 from .task import Task
-from .training_look import COMPARED, TrainingLook
+from .watched_windows import COMPARED, TrainingLook
 
 T = TypeVar("T")
 VETOED = 2  # labelled scans up to which a teacher may run wild

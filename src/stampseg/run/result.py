@@ -11,7 +11,7 @@ from ..core.config import Config
 from ..core.machine import this_machine
 from ..data.plan import Plan
 from ..train.round import FOUND_DICE, Fit, Round, Validation
-from ..train.selection import select, smallest_within, standing
+from ..train.round_choice import select, smallest_within, standing
 from .folder import RunFolder
 from .records import READING, RESULT, Result
 from .survey import Survey

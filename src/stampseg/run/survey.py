@@ -16,6 +16,7 @@ from ..core.run_folder import run_folder_of
 from ..core.text import counted, some
 from ..data.appearance import Look
 from ..data.cases import Case, Dataset
+from ..data.exchanged_labels import telling_exchanged
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.kept import kept_files
 from ..data.io.readers import check_storable
@@ -24,7 +25,6 @@ from ..data.labels.organs import LabelFiles, first_of, read_label_files
 from ..data.labels.regions import ValueRegion, regions_of_classes
 from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
 from ..data.labels.values import Counted
-from ..data.mixups import telling_exchanged
 from ..data.odd_poses import odd_poses
 from ..data.oddity import Oddity
 from ..data.own_grids import own_grids
@@ -37,7 +37,7 @@ from ..data.splits.split import Split, SplitCase, Splits, read_splits, split_cas
 from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
-from .looks import looks_of, with_appearance
+from .appearance import looks_of, with_appearance
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,9 @@ from .notices import (
     too_good,
     unlike,
 )
+from .output_files import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
 from .people import learnt_from, other_scans_of_the_trained, validated_with
 from .stream import FAILURES, Failure, stream
-from .targets import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
 from .trust import Assessed, check_calibrated
 from .trust_files import RECORD, TABLE, TrustFiles, made_by, summary
 from .written import Segmentation, Written

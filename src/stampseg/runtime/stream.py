@@ -29,7 +29,7 @@ from ..data.preprocess import Prepared, find_orientation, orient, oriented_spaci
 from .confidence import Confident
 from .ensemble import Ensemble, Ensembled
 from .model import OpenModel
-from .targets import overlay_of, probabilities_of
+from .output_files import overlay_of, probabilities_of
 from .trust import (
     Assessed,
     absurdities,

@@ -29,11 +29,11 @@ from ..data.splits.split import SplitCase, read_splits
 from .channels import inputs_of
 from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer
+from .output_files import check_folder, refuse_overwriting
 from .people import regex_of
+from .scan_choice import Chosen, choose
 from .segmentation import segment
-from .selection import Chosen, choose
 from .staged import Staged
-from .targets import check_folder, refuse_overwriting
 from .trust import trust_of
 from .trust_files import RECORD
 from .trust_files import TABLE as FIGURES

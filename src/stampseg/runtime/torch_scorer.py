@@ -24,7 +24,7 @@ from ..networks.folding import fold_norms
 from ..networks.model_file import Model, example_of, find_model, load_model
 from ..networks.narrow_layers import narrow_layers
 from ..networks.outputs import main_map
-from .sliding import Scorer, segment_windows, slide
+from .sliding import Scorer, segment_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,17 +102,6 @@ def predict_working(
     prepared = Prepared(image, None, Geometry.working(image.shape[1:]))
     with scoring(network, device) as scorer:
         return segment_windows(prepared, plan, scorer, batch_size=batch_size)
-
-
-def predict_scores(
-    network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device, *, batch_size: int = 1
-) -> np.ndarray:
-    """Class scores (K, *S) float32 of a prepared image (C, *S), all in memory.
-
-    Probabilities, or logits in nnU-Net's convention.
-    """
-    with scoring(network, device) as scorer:
-        return np.concatenate(list(slide(image, plan, scorer, 0, batch_size=batch_size)), axis=1)
 
 
 @contextmanager

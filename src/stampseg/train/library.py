@@ -41,7 +41,7 @@ from .network_file import load as load
 from .network_file import save as save
 from .round import Round, Validation
 from .stamp import stamp as rounds_of
-from .watched import Watched
+from .watched_batches import Watched
 
 _OF_COMMANDS = {"choose", "tolerance", "scoring", "score_round"}  # options of pruning
 

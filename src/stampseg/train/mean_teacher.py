@@ -25,9 +25,9 @@ from ..core.teacher_options import TeacherOptions
 from ..networks.outputs import main_map, score_maps
 from .loss import one_hot
 from .mixing import box, generator
+from .norm_statistics import batch_statistics, estimate_statistics
 from .objective import Batch, Forward
 from .state import State
-from .statistics import batch_statistics, estimate_statistics
 
 SMOOTH = 1e-5  # as in MONAI's Dice loss
 REMEMBERED = 0.9  # of the mean share of foreground, per step

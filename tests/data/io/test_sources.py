@@ -15,8 +15,8 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.readers import write_label, write_percent
 from stampseg.data.io.sources import replaced
+from stampseg.runtime.output_files import refuse_overwriting
 from stampseg.runtime.predictor import Predictor
-from stampseg.runtime.targets import refuse_overwriting
 
 VALUES = np.arange(1, 61, dtype=np.int16).reshape(3, 4, 5)
 MASK = np.zeros(VALUES.shape, np.uint8)

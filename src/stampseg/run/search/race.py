@@ -1,7 +1,7 @@
 """The race: every setting runs the same folds, the worse half leaves after each, within a budget of time.
 
 The setting with the best mean over the people of all folds is taken if choosing so is worth more than the
-default on people who had no part in the choice (`evaluation/selection.py`); else the default is.
+default on people who had no part in the choice (`evaluation/corrected_estimate.py`); else the default is.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...core.run_folder import FOLDS_FOLDER, SEARCH_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
 from ...data.splits.folds import without_held_out
-from ...evaluation.selection import Corrected, corrected, survivors
+from ...evaluation.corrected_estimate import Corrected, corrected, survivors
 from ..folder import RunFolder
 from ..folds.cross_validation import CarryOut, fold_spec, folds_of, opened
 from ..folds.out_of_fold import measured

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from stampseg.networks.unet import UNet
-from stampseg.train.statistics import estimate_statistics
+from stampseg.train.norm_statistics import estimate_statistics
 
 
 def test_the_statistics_are_the_mean_over_the_batches_and_no_weight_changes() -> None:

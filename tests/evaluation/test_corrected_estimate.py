@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stampseg.evaluation.selection import corrected, survivors
+from stampseg.evaluation.corrected_estimate import corrected, survivors
 
 
 def test_the_winner_of_equal_settings_is_worth_no_more_than_the_default():
@@ -30,7 +30,7 @@ def raced(rng: np.random.Generator, people: int = 9, settings: int = 6) -> tuple
 
 
 def test_those_who_sent_settings_out_do_not_judge_the_others(monkeypatch):
-    monkeypatch.setattr("stampseg.evaluation.selection.DRAWS", 200)
+    monkeypatch.setattr("stampseg.evaluation.corrected_estimate.DRAWS", 200)
     rng, all_of_them, late = np.random.default_rng(2), [], []
     for seed in range(300):
         figures, judges = raced(rng)

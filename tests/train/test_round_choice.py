@@ -7,7 +7,7 @@ import pytest
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.train.round import Event, Round, Validation
-from stampseg.train.selection import select, smallest_within
+from stampseg.train.round_choice import select, smallest_within
 
 
 def rounds(*turns: tuple[Event, int, float | None]) -> list[Round]:

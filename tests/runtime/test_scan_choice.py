@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stampseg.runtime import selection
-from stampseg.runtime.selection import choose
+from stampseg.runtime import scan_choice
+from stampseg.runtime.scan_choice import choose
 
 
 def places(*arguments: object) -> list[int]:
@@ -38,7 +38,7 @@ def slow_twin(
 @pytest.mark.parametrize("block", [1, 7, 512])
 @pytest.mark.parametrize("seed", range(4))
 def test_as_a_slow_twin(seed: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selection, "BLOCK", block)
+    monkeypatch.setattr(scan_choice, "BLOCK", block)
     rng = np.random.default_rng(seed)
     looks, labelled, doubts = rng.normal(size=(24, 5)), rng.normal(size=(3, 5)), rng.random(24)
     people = [f"p{number // 2}" for number in range(24)]

@@ -39,10 +39,10 @@ def test_scans_without_labels_have_their_part(pictures: Path) -> None:
 
 
 def test_of_many_some_of_each_person_are_read(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stampseg.run.looks.LEAST_LOOKS", 2)
-    monkeypatch.setattr("stampseg.run.looks.LOOKED_AT", 3 * 24 * 32 - 1)
+    monkeypatch.setattr("stampseg.run.appearance.LEAST_LOOKS", 2)
+    monkeypatch.setattr("stampseg.run.appearance.LOOKED_AT", 3 * 24 * 32 - 1)
     assert found_in(pictures).people == 4 + 3
-    monkeypatch.setattr("stampseg.run.looks.LOOKED_AT", 1)
+    monkeypatch.setattr("stampseg.run.appearance.LOOKED_AT", 1)
     assert found_in(pictures).people == 4 + 2
 
 
