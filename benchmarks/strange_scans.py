@@ -84,13 +84,13 @@ def told(volumes: list[Volume], change: Callable[[Volume], Volume], usual: Appea
 def page(rows: list[dict]) -> str:
     """The table: shares told, the draws of a set together."""
     said = [
-        "# Scans that lie otherwise",
+        "# Rotated, mirrored and rescaled scans",
         "",
-        "How many scans are told as unlike the training scans by their image alone, now and before how training scans lie was learnt (`data/pose.py`). Of each draw",
+        "How many scans are recognised as unlike the training scans by their image alone, now and before the usual orientation was learnt (`data/pose.py`). Of each draw",
         "those who are labelled and those without labels are what the model knows of; up to thirty scans of other people are shown as they are (false alarms), turned by",
         "a quarter, mirrored left for right, nearer (half as large again in the same field) and farther (two thirds of the size), while the header says nothing of it.",
         "Rules were chosen on other draws of the same people. The vessels of retinas and the nerves of the neck are of both sides in the training scans: a mirror image",
-        "cannot be told there, nor need it be. One of the 15 people of cardiac lies otherwise: where that person is shown, the scans are told. Made by",
+        "cannot be recognised there, nor need it be. One of the 15 people of cardiac is rotated: where that person is shown, the scans are recognised. Made by",
         "",
         "    STAMPSEG_DATA=DATA python benchmarks/strange_scans.py docs/results/strange-scans.jsonl",
         "    python benchmarks/strange_scans.py docs/results/strange-scans.jsonl --page docs/results/strange-scans.md",

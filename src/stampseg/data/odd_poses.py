@@ -1,4 +1,4 @@
-"""Scans that lie otherwise than those of all other people: turned or mirrored, by mistake or not."""
+"""Scans that are rotated or mirrored against those of all other people, by mistake or not."""
 
 from __future__ import annotations
 
