@@ -11,10 +11,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
+import tifffile
 from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
+from stampseg.data.io.placing import on_grid_of
 from stampseg.data.io.readers import read_header, read_image, read_label
 from stampseg.data.io.scans import scans_of
 from stampseg.data.io.volume import check_pair
@@ -90,6 +93,123 @@ def test_two_sizes_of_voxels_in_one_header_are_told(tmp_path: Path) -> None:
     )
     for name in ("same", "uncoded"):
         assert read_header([tmp_path / f"{name}.nii.gz"]).notes == ()
+
+
+@pytest.mark.parametrize("code", [1, 2, 4])
+def test_a_label_drawn_by_the_other_of_two_places_is_paired_voxel_by_voxel(code: int, tmp_path: Path) -> None:
+    """ITK takes the qform by some codes: a label that was drawn there was mirrored, and learnt so."""
+    voxels = np.zeros((12, 9, 7), np.int16)
+    voxels[:3] = 300
+    image = nib.Nifti1Image(voxels, None)
+    mirrored = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirrored[0, 3] = 11
+    image.set_sform(np.eye(4), code)
+    image.set_qform(mirrored, 1)
+    image.to_filename(tmp_path / "image.nii.gz")
+    drawn = sitk.ReadImage(str(tmp_path / "image.nii.gz"))
+    mask = sitk.GetImageFromArray((sitk.GetArrayFromImage(drawn) > 250).astype(np.uint8))
+    mask.CopyInformation(drawn)
+    sitk.WriteImage(mask, str(tmp_path / "label.nii.gz"))
+    header, label = read_header([tmp_path / "image.nii.gz"]), read_label(tmp_path / "label.nii.gz")
+    assert header.notes == (
+        f"{tmp_path}/image.nii.gz: axes run to LAS by its qform, to RAS by its sform, which is taken; "
+        "programs that take the other (ITK's, by some codes) see another side: correct the header",
+    )
+    assert np.array_equal(on_grid_of(label, header).array > 0, voxels > 0)
+    # a label that lies as the sform says, stored the other way round, is turned as ever
+    turned = nib.Nifti1Image((voxels[::-1] > 0).astype(np.uint8), mirrored)
+    turned.to_filename(tmp_path / "turned.nii.gz")
+    image.set_qform(np.eye(4), 1)
+    image.to_filename(tmp_path / "image.nii.gz")
+    found = on_grid_of(read_label(tmp_path / "turned.nii.gz"), read_header([tmp_path / "image.nii.gz"]))
+    assert np.array_equal(found.array > 0, voxels > 0)
+
+
+def test_a_prediction_mirrored_against_its_label_has_no_dice(tmp_path: Path) -> None:
+    """Dice was 1.000, voxel by voxel, of masks on two sides of the body."""
+    voxels = np.zeros((8, 8, 8), np.uint8)
+    voxels[:3] = 1
+    for folder, affine in (("p", np.eye(4)), ("l", np.diag([-1.0, 1.0, 1.0, 1.0]))):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(voxels, affine), tmp_path / folder / "a.nii.gz")
+    said = call("evaluate", tmp_path / "p", tmp_path / "l", code=3).stderr
+    assert "a.nii.gz runs to RAS," in said and "to LAS; which of them is right cannot be known" in said
+
+
+def test_one_of_the_files_of_an_ome_set_is_refused(tmp_path: Path) -> None:
+    """Each stood for the whole set, and slices whose files were not there were zero."""
+    names = ["z0.ome.tif", "z1.ome.tif"]
+    uuids = [f"urn:uuid:00000000-0000-0000-0000-00000000000{number}" for number in range(2)]
+    planes = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+        for z, (name, uuid) in enumerate(zip(names, uuids, strict=True))
+    )
+    for z, (name, uuid) in enumerate(zip(names, uuids, strict=True)):
+        xml = (
+            '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="{uuid}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+            f'SizeX="6" SizeY="5" SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0:0"/>'
+            f"{planes}</Pixels></Image></OME>"
+        )
+        tifffile.imwrite(tmp_path / name, np.full((5, 6), z + 1, np.uint8), description=xml, metadata=None)
+    message = r"z0\.ome\.tif: is one of 2 files of an OME set \(z0.ome.tif, z1.ome.tif\); .*save it"
+    for read in (read_header, read_image):
+        with pytest.raises(DataError, match=message):
+            read([tmp_path / "z0.ome.tif"])
+    tifffile.imwrite(tmp_path / "own.ome.tif", np.ones((3, 5, 6), np.uint8), metadata={"axes": "ZYX"})
+    assert read_header([tmp_path / "own.ome.tif"]).shape == (6, 5, 3)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_tiff_that_is_cut_short_is_said_to_be(share: float, tmp_path: Path) -> None:
+    Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(
+        tmp_path / "a.tif", compression="tiff_lzw"
+    )
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(DataError, match=r"a\.tif: .*cut short"):
+        read_header([tmp_path / "a.tif"])
+
+
+def test_endings_in_capital_letters_are_read_or_named(tmp_path: Path) -> None:
+    voxels = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    image = sitk.GetImageFromArray(voxels)
+    for small, capital in (("a.mha", "A.MHA"), ("b.nrrd", "B.Nrrd")):
+        sitk.WriteImage(image, str(tmp_path / small))
+        (tmp_path / small).rename(tmp_path / capital)
+        assert np.array_equal(read_image([tmp_path / capital]).array[0], voxels.T)
+    nib.Nifti1Image(voxels, np.eye(4)).to_filename(tmp_path / "c.nii.gz")
+    (tmp_path / "c.nii.gz").rename(tmp_path / "C.Nii.gz")
+    with pytest.raises(DataError, match=r"C\.Nii\.gz: its ending mixes .*rename the file to c\.nii\.gz"):
+        read_header([tmp_path / "C.Nii.gz"])
+
+
+def test_a_nrrd_whose_slices_are_numbered_downwards_is_read(tmp_path: Path) -> None:
+    voxels = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    for number, plane in enumerate(voxels):
+        (tmp_path / f"s{number:02d}.raw").write_bytes(plane.tobytes())
+    lines = [
+        "NRRD0004", "type: uint8", "dimension: 3", "sizes: 5 4 3", "spacings: 1 1 2", "encoding: raw",
+        "data file: s%02d.raw 2 0 -1", "", "",
+    ]  # fmt: skip
+    (tmp_path / "a.nhdr").write_text("\n".join(lines))
+    assert np.array_equal(read_image([tmp_path / "a.nhdr"]).array[0], voxels[::-1].T)
+    lines[4] = "axis maxs: 4 3 4"
+    (tmp_path / "b.nhdr").write_text("\n".join(lines))
+    with pytest.raises(
+        DataError, match=r"b\.nhdr: its header says .* by axis mins and axis maxs alone, .*write"
+    ):
+        read_header([tmp_path / "b.nhdr"])
+
+
+def test_names_that_are_no_text_are_written_in_tables(tmp_path: Path) -> None:
+    """A ZIP of Windows gives such names; all was computed, and the table ended in a traceback."""
+    for folder in ("p", "l"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / folder / "a.png")
+        (tmp_path / folder / "a.png").rename(tmp_path / folder / "caf\udce9.png")
+    call("evaluate", tmp_path / "p", tmp_path / "l", "-o", tmp_path / "m.csv")
+    assert "caf\\udce9" in (tmp_path / "m.csv").read_text(encoding="utf-8")
 
 
 def test_a_mask_of_swapped_values_is_told(tmp_path: Path) -> None:

@@ -163,10 +163,13 @@ def is_leftover(path: Path) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text whole, with the same bytes on every system.
 
+    What is no text, as bytes of a file name that are no UTF-8, is written as on the screen: `caf\\udce9`.
+
     Raises:
         DataError: as `write_whole`.
     """
-    write_whole(path, lambda place: place.write_text(text, encoding="utf-8", newline="\n"))
+    data = text.encode("utf-8", errors="backslashreplace")
+    write_whole(path, lambda place: place.write_bytes(data))
 
 
 def sha256_of(path: Path) -> str:

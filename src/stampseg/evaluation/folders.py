@@ -198,6 +198,11 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
                 f"{ours.path}: shape {ours.shape}, but its label {theirs.path} has {theirs.shape}; expected "
                 "one grid; predict on the image that this label was drawn on"
             ) from None
+        if ours.orientation != theirs.orientation:
+            raise DataError(
+                f"{error}: {ours.path} runs to {ours.orientation}, {theirs.path} to {theirs.orientation}; "
+                "which of them is right cannot be known"
+            ) from None
         return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
 
 

@@ -363,3 +363,27 @@ def test_folders_of_people_are_not_taken_for_organs(scans: Path, tmp_path: Path)
             shutil.copy(file, place)
     with pytest.raises(DataError, match=r"has one in one folder alone; if these are folders of people or"):
         find_dataset(data)
+
+
+def test_a_row_of_more_cells_than_columns_is_refused(scans: Path) -> None:
+    """`Smith, Ann` without quotes was `Smith`, as was every other of that name."""
+    rows = [f't1/s{i}.png,liver/s{i}.png,"Smith, {name}"' for i, name in enumerate(("Ann", "Bob", "Cid"))]
+    table = scans / "cases.csv"
+    table.write_text("\n".join(["image,label,group", *rows, ""]))
+    assert {case.group for case in find_dataset(table).cases} == {"Smith, Ann", "Smith, Bob", "Smith, Cid"}
+    table.write_text("\n".join(["image,label,group", *rows[:1], rows[1].replace('"', ""), ""]))
+    with pytest.raises(DataError) as caught:
+        find_dataset(table)
+    assert str(caught.value) == (
+        f"{table}: line 3 has 4 cells (t1/s1.png, liver/s1.png, Smith, Bob), and the header names 3 columns; "
+        'put a cell that holds a comma in quotes, as "Smith, Ann", or name the column'
+    )
+    table.write_text("\n".join(["image,label,group", *(f"{row},,," for row in rows), ""]))  # as Excel writes
+    assert len(find_dataset(table).cases) == 3
+
+
+def test_an_image_that_is_listed_twice_is_named_with_its_labels(scans: Path) -> None:
+    table = scans / "cases.csv"
+    table.write_text("image,label\nt1/s0.png,liver/s0.png\nt1/s0.png,spleen/s0.png\n")
+    with pytest.raises(DataError, match=r"t1/s0\.png is listed 2 times, with other labels; .*keep one row"):
+        find_dataset(table)

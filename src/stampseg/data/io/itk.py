@@ -25,11 +25,12 @@ SLICER = (".seg.nrrd", ".seg.nhdr")  # segmentations that Slicer cuts to their s
 DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.I | re.M)
 UNITS = re.compile(rb"^space units:\s*(.+?)\s*$", re.I | re.M)  # of a NRRD; ITK takes all for mm
 # Files of slices by a pattern: `s%03d.raw 1 20 1` is the first and the last number, and the step.
-NUMBERED = re.compile(r"(.*%.*?)\s+(\d+)\s+(\d+)(?:\s+(\d+))?(?:\s+\d+)?")
+NUMBERED = re.compile(r"(.*%.*?)\s+(\d+)\s+(\d+)(?:\s+(-?\d+))?(?:\s+\d+)?")
 REASON = "Reason: "  # before which a MetaImage's error says that the file cannot be read
 MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "none")
 DIRECTIONS = re.compile(rb"^space directions:\s*(.+?)\s*$", re.I | re.M)
 SPACINGS = re.compile(rb"^spacings:\s*(.+?)\s*$", re.I | re.M)
+RANGES = re.compile(rb"^axis ?m(?:in|ax)s:\s*\S", re.I | re.M)
 SPACE = re.compile(rb"^space:\s*\S", re.I | re.M)  # of a NRRD: which way its axes run
 SIZES = re.compile(rb"^Element(?:Spacing|Size)\s*=", re.I | re.M)  # of voxels of a MetaImage
 TEXT = re.compile(rb"^(?:BinaryData\s*=\s*F|encoding\s*:\s*(?:ascii|te?xt))", re.I | re.M)
@@ -88,11 +89,16 @@ def write_label(path: Path, labels: np.ndarray, like: Header) -> None:
         raise OSError(str(error).strip().splitlines()[-1]) from None
 
 
+def _kind(path: Path) -> str:
+    """ITK's reader, which it would choose by an ending in small letters alone."""
+    return "MetaImageIO" if path.suffix.lower() in METAIMAGE else "NrrdImageIO"
+
+
 def _read(path: Path) -> sitk.Image:
     if path.suffix.lower() in METAIMAGE and len(files := data_files(path)) <= 2:
         check_packed(path, files[-1], _promised(_information(path)))
     try:
-        return _sitk().ReadImage(str(path))
+        return _sitk().ReadImage(str(path), imageIO=_kind(path))
     except RuntimeError as error:
         if REASON not in str(error):
             raise
@@ -149,6 +155,7 @@ def _value_bytes(pixel: int) -> int:
 def _information(path: Path) -> sitk.ImageFileReader:
     reader = _sitk().ImageFileReader()
     reader.SetFileName(str(path))
+    reader.SetImageIO(_kind(path))
     reader.ReadImageInformation()
     if not 2 <= reader.GetDimension() <= 4:
         raise DataError(f"{path}: {reader.GetDimension()} axes; expected three, or four with channels last")
@@ -183,7 +190,7 @@ def _named_data(start: bytes) -> list[str]:
         return [line.strip() for line in lines if line.strip()]
     if numbered := NUMBERED.fullmatch(place):
         first, last, step = (int(number) for number in numbered.groups(default="1")[1:])
-        return [numbered[1] % number for number in range(first, last + 1, step or 1)]
+        return [numbered[1] % number for number in range(first, last + (1 if step >= 0 else -1), step or 1)]
     return [place]
 
 
@@ -206,6 +213,11 @@ def _check_nrrd(path: Path, dimension: int) -> None:
             "as they are; save it anew with encoding gzip"
         )
     sizes = _sizes_said(header)
+    if sizes is None and RANGES.search(header):
+        raise DataError(
+            f"{path}: its header says how large its voxels are by axis mins and axis maxs alone, which ITK "
+            "does not read; write it anew with spacings or space directions"
+        )
     if sizes is not None and sizes < min(dimension, 3):
         raise DataError(
             f"{path}: its header says the size of a voxel along {sizes} of {min(dimension, 3)} axes (none or "

@@ -6,6 +6,7 @@ import gzip
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from ...core.errors import DataError
 from ...core.text import size_text
 from .format import Format
 from .limits import MOST_BEFORE_VOXELS, check_promise
-from .volume import Header, as_image, as_label, volume_header
+from .volume import (
+    GRID_TOLERANCE,
+    Header,
+    as_image,
+    as_label,
+    axis_codes,
+    corner_distance,
+    volume_header,
+)
 
 PAIR = (".hdr", ".img")  # header and voxels in files of their own
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # in the units that a header may have instead: metre, micrometre
@@ -31,27 +40,45 @@ def read_header(path: Path) -> Header:
     channels = (shape[3] if len(shape) > 3 else 1) * (3 if dtype.names else 1)
     affine, placed = _place(source)
     kind = "rgb" if dtype.names else dtype.name
-    header = volume_header(path, shape[:3], affine, channels, kind, _two_sizes(source, path), placed)
+    qform = _qform(source)
+    notes = () if qform is None else _two_forms(path, qform, affine)
+    header = volume_header(path, shape[:3], affine, channels, kind, notes, placed)
     _check_data_present(source, path)
+    if qform is not None and corner_distance(header.shape, affine, qform) > GRID_TOLERANCE:
+        return replace(header, other_affine=qform)
     return header
 
 
-def _two_sizes(source: Any, path: Path) -> tuple[str, ...]:
-    """A word where qform and sform have voxels of different sizes: programs take the one or the other."""
+def _qform(source: Any) -> np.ndarray | None:
+    """Voxel to RAS+ mm by its qform, where it has a sform as well, which is taken; else None."""
     import nibabel as nib
 
     if not isinstance(source.header, nib.Nifti1Header):
-        return ()
+        return None
     forms = source.header.get_qform(coded=True)[0], source.header.get_sform(coded=True)[0]
-    if any(form is None for form in forms):
-        return ()
-    ours, theirs = (np.linalg.norm(form[:3, :3], axis=0) for form in forms)
-    if np.allclose(ours, theirs, rtol=ONE_SIZE, atol=0):
-        return ()
-    return (
-        f"{path}: voxels of {size_text(ours, 4)} by its qform, of {size_text(theirs, 4)} by its sform, which "
-        "is taken; programs that take the other see another size: correct the header",
-    )
+    return None if any(form is None for form in forms) else _in_mm(source.header, forms[0])
+
+
+def _two_forms(path: Path, qform: np.ndarray, sform: np.ndarray) -> tuple[str, ...]:
+    """A word where both have voxels of other sizes or directions: programs take the one or the other."""
+    theirs, ours = (np.linalg.norm(form[:3, :3], axis=0) for form in (qform, sform))
+    if not np.allclose(theirs, ours, rtol=ONE_SIZE, atol=0):
+        return (
+            f"{path}: voxels of {size_text(theirs, 4)} by its qform, of {size_text(ours, 4)} by its sform, "
+            "which is taken; programs that take the other see another size: correct the header",
+        )
+    if (other := axis_codes(qform)) != (own := axis_codes(sform)):
+        return (
+            f"{path}: axes run to {other} by its qform, to {own} by its sform, which is taken; programs that "
+            "take the other (ITK's, by some codes) see another side: correct the header",
+        )
+    return ()
+
+
+def _in_mm(header: Any, affine: np.ndarray) -> np.ndarray:
+    """An affine in mm, whatever unit the file has."""
+    unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    return np.diag([unit, unit, unit, 1.0]) @ affine
 
 
 def _place(source: Any) -> tuple[np.ndarray, bool]:
@@ -61,9 +88,7 @@ def _place(source: Any) -> tuple[np.ndarray, bool]:
     header = source.header
     if not isinstance(header, nib.Nifti1Header):
         return source.affine, _is_placed(source)
-    unit = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    placed = bool(header["qform_code"] or header["sform_code"])
-    return np.diag([unit, unit, unit, 1.0]) @ source.affine, placed
+    return _in_mm(header, source.affine), bool(header["qform_code"] or header["sform_code"])
 
 
 def _is_placed(source: Any) -> bool:
@@ -203,7 +228,15 @@ def _open(path: Path) -> Any:
     if path.name.lower().endswith(".img") and not (header.exists() or path.with_suffix(".HDR").exists()):
         raise DataError(f"{path}: its header {header.name} is missing; put it beside the data")
     _check_start(path)
-    source: Any = nib.load(path, mmap=False)  # a mapped file could change under the array
+    try:
+        source: Any = nib.load(path, mmap=False)  # a mapped file could change under the array
+    except FileNotFoundError:
+        if not path.exists():
+            raise
+        raise DataError(  # which it looks for in small letters
+            f"{path}: its ending mixes capital and small letters, which nibabel does not read; rename the "
+            f"file to {path.name.lower()}"
+        ) from None
     if source.affine is None:
         raise DataError(f"{path}: has no affine; expected a header that places voxels in space")
     return source

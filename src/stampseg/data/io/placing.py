@@ -10,7 +10,7 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.text import counted, number_text, size_text
 from .stacks import OFF_GRID
-from .volume import Header, Volume, check_pair, check_size
+from .volume import GRID_TOLERANCE, Header, Volume, check_pair, check_size, corner_distance
 
 BEYOND = 0.05  # of the segments may lie beyond the image
 COARSE = 0.75  # of the distance of a label's slices, below which its image has slices between them
@@ -36,11 +36,32 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
         if label.header.covers != "all":
             _check_placed(label.header, image)
             return _resampled(label, image)
+        if (same := _by_other_form(label, image)) is not None:
+            return same
         turned = _turned(label, image.affine)
         if turned is None:
             raise
     check_pair(image, turned.header)
     return turned
+
+
+def _by_other_form(label: Volume, image: Header) -> Volume | None:
+    """The label voxel by voxel, where one file says twice where it lies and the other agrees with the second.
+
+    So it is of a label from a program that takes the qform of its image, which is turned against its sform.
+    """
+    pairs = ((image.other_affine, label.header.affine), (image.affine, label.header.other_affine))
+    for ours, theirs in pairs:
+        if ours is None or theirs is None or image.shape != label.header.shape:
+            continue
+        if corner_distance(image.shape, ours, theirs) <= GRID_TOLERANCE:
+            note = (
+                f"{label.header.path}: lies as its image {image.path} does by one of a qform and sform that "
+                "contradict each other, and is taken voxel by voxel"
+            )
+            notes = (*label.header.notes, note)
+            return Volume(label.array, replace(label.header, affine=image.affine, notes=notes))
+    return None
 
 
 def spanned(one: Header, other: Header) -> Header:

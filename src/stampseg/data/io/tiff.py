@@ -7,6 +7,7 @@ third axis.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +93,7 @@ def _opened(path: Path) -> Iterator[_Stored]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        _refuse_part(path, file)
         # tifffile notes the shape of all that it is given to write, also where it is given page by page.
         pages = [one.shape for one in file.series if one.shape == one.keyframe.shape]
         if not file.is_shaped or len(set(pages)) == len(pages):
@@ -99,6 +101,16 @@ def _opened(path: Path) -> Iterator[_Stored]:
             return
     with tifffile.TiffFile(path, is_shaped=False) as file:
         yield _Stored(path, file)
+
+
+def _refuse_part(path: Path, file: tifffile.TiffFile) -> None:
+    """A file of an OME set stands for all of it: its pages are its own slices, and missing ones become 0."""
+    named = set(re.findall(r'FileName="([^"]*)"', file.ome_metadata or ""))
+    if len(named) > 1:
+        raise DataError(
+            f"{path}: is one of {len(named)} files of an OME set ({some(sorted(named), 3)}); expected the "
+            "whole volume in one file; save it as one TIFF"
+        )
 
 
 class _Stored:
@@ -151,6 +163,11 @@ class _Stored:
 
     def _largest(self) -> tifffile.TiffPageSeries:
         pixels = [math.prod(one.keyframe.shape[:2]) for one in self.file.series]
+        if not pixels:
+            raise DataError(
+                f"{self.path}: holds no picture, as its list of pages is not there; the file is cut short or "
+                "damaged; copy it again"
+            )
         best = max(pixels)
         if pixels.count(best) > 1:
             shapes = some([size_text(one.shape) for one in self.file.series])

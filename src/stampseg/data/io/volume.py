@@ -41,6 +41,8 @@ class Header:
         covers: of a label map, what its file may hold of its image: all, or a box with voxels of its own
             around the segments, or the slices with segments alone.
         turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.
+        other_affine: where the file puts it by a second statement that contradicts `affine`, as the qform of
+            a NIfTI may; other programs take that one. None where there is none.
     """
 
     shape: tuple[int, ...]
@@ -54,15 +56,19 @@ class Header:
     turned: int = UPRIGHT
     placed: bool = True
     covers: Covers = "all"
+    other_affine: np.ndarray | None = None
 
     @property
     def orientation(self) -> str:
         """Axis codes such as "LPS"; "" for pictures."""
-        if self.affine is None:
-            return ""
-        from nibabel.orientations import aff2axcodes
+        return "" if self.affine is None else axis_codes(self.affine)
 
-        return "".join(map(str, aff2axcodes(self.affine)))
+
+def axis_codes(affine: np.ndarray) -> str:
+    """Such as "LPS": where the axes of an array run to."""
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(map(str, aff2axcodes(affine)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,9 +150,14 @@ def _grid_distance(first: Header, second: Header) -> float:
     """Largest distance between the same corners of two grids of one shape, in voxels of the first."""
     if first.affine is None or second.affine is None or not (first.placed and second.placed):
         return 0.0
-    corners = np.array([(*c, 1.0) for c in itertools.product(*((0, size - 1) for size in first.shape))])
-    apart = corners @ (first.affine - second.affine).T
-    return float(np.linalg.norm(apart[:, :3], axis=1).max() / min(first.spacing))
+    return corner_distance(first.shape, first.affine, second.affine)
+
+
+def corner_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarray) -> float:
+    """Largest distance between corners of an array that two affines place, in voxels of the first."""
+    corners = np.array([(*c, 1.0) for c in itertools.product(*((0, size - 1) for size in shape))])
+    apart = corners @ (affine - other).T
+    return float(np.linalg.norm(apart[:, :3], axis=1).max() / np.linalg.norm(affine[:3, :3], axis=0).min())
 
 
 def as_image(array: np.ndarray, path: Path) -> np.ndarray:

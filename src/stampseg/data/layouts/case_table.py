@@ -212,14 +212,21 @@ def read_rows(
             names = [_lower(name) for name in next(cells, [])]
             found = understand(names)
             if found is not None:  # a table of something else may be large
-                return found, [_row(names, row) for row in cells]
+                return found, [_row(names, row, f"{table}: line {lines.line_num}") for row in cells]
         except csv.Error as error:
             raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
     return None
 
 
-def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+def _row(names: Sequence[str], cells: Sequence[str], where: str) -> dict[str, str]:
     """Cells by column; a person is one, however a system composes the letters of a name."""
+    # what stands apart from the columns is a remark; what follows them may be half of a cell
+    if len(cells) > len(names) and cells[len(names)]:
+        raise DataError(
+            f"{where} has {len(cells)} cells ({some(list(cells), 6)}), and the header names "
+            f"{len(names)} columns; "
+            'put a cell that holds a comma in quotes, as "Smith, Ann", or name the column'
+        )
     row = dict(zip(names, [*cells, *[""] * len(names)], strict=False))
     if "group" in row:
         row["group"] = composed(row["group"])
