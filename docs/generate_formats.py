@@ -29,6 +29,9 @@ MEANING = """\
 - Values go up to 4294967295, as far as the masks' file type holds them: PNG to 65535. Floats may have rounded what is
   above 16777216 (32 bits), which is refused.
 - Of a TIFF with pictures of several sizes the largest is read.
+- One file of an OME set (a file for each slice) is refused: save the volume as one TIFF.
+- Of a NIfTI with qform and sform the sform is taken, and a warning says where the two name other sides or sizes. A label
+  that lies as the other of the two says, as one drawn in an ITK program may, is paired voxel by voxel.
 - A value that `--ignore-label` names, or that dataset.json calls `ignore` as nnU-Net does, marks voxels of which nobody
   said what they are: they are left out of the loss, of channel scores, of every Dice and of `stampseg evaluate`.
 - Layers of a `.seg.nrrd` are one map where its segments do not overlap (numbered from 1 where two layers use one number);
