@@ -47,7 +47,7 @@ def page(found: dict[str, Any], command: str) -> str:
         "# Exported files: how large, how far from the network",
         "",
         f"Networks of hippocampus scans, each tried on {CASES} cases that it was trained on, on {found['machine']}; bytes and",
-        "differences, no times. Made with",
+        "differences, no times. Where a difference is 0, PyTorch and that runtime compute alike to the last bit there. Made with",
         "",
         f"    {command}",
         "",
