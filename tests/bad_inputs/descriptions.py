@@ -65,7 +65,7 @@ CONTENTS: dict[str, tuple[str | bytes, Refused | Same | Works]] = {
     ),
     "that names a case twice": (
         json.dumps({**whole(), "training": [entry(0), entry(1), entry(0)]}),
-        Refused(3, r"v0\.nii\.gz is listed 2 times, with one label; expected every image once; keep one row"),
+        Refused(3, r"v0\.nii\.gz is listed 2 times; expected every image once; keep one row"),
     ),
     "that names a path with a null byte": (
         json.dumps({**whole(), "training": [{"image": "images/\0.nii.gz", "label": "labels/v0.nii.gz"}]}),

@@ -323,7 +323,7 @@ class TestCsv:
             (["image,label", "a.png,z.png"], r"t.csv: 1 of the 2 files it names are missing: .*z.png"),
             (
                 ["image,label", "a.png,b.png", "a.png,b.png"],
-                "a.png is listed 2 times, with one label; expected every image once",
+                "a.png is listed 2 times; expected every image once",
             ),
             (["image,label,group", "a.png,b.png,p", "b.png,a.png"], "t.csv: no group for b; fill the column"),
         ],

@@ -115,8 +115,11 @@ def test_a_label_drawn_by_the_other_of_two_places_is_paired_voxel_by_voxel(code:
         f"{tmp_path}/image.nii.gz: axes run to LAS by its qform, to RAS by its sform, which is taken; "
         "programs that take the other (ITK's, by some codes) see another side: correct the header",
     )
-    assert np.array_equal(on_grid_of(label, header).array > 0, voxels > 0)
-    # a label that lies as the sform says, stored the other way round, is turned as ever
+    found = on_grid_of(label, header)
+    assert np.array_equal(found.array > 0, voxels > 0)
+    said = " ".join(found.header.notes)
+    assert ("taken voxel by voxel" in said and "made otherwise it is wrong now" in said) == (code != 1)
+    # where the image says one place alone, a label that is stored the other way round is turned
     turned = nib.Nifti1Image((voxels[::-1] > 0).astype(np.uint8), mirrored)
     turned.to_filename(tmp_path / "turned.nii.gz")
     image.set_qform(np.eye(4), 1)
@@ -125,15 +128,51 @@ def test_a_label_drawn_by_the_other_of_two_places_is_paired_voxel_by_voxel(code:
     assert np.array_equal(found.array > 0, voxels > 0)
 
 
+@pytest.mark.parametrize("cut", [False, True])
+def test_so_is_a_segmentation_of_slicer(cut: bool, tmp_path: Path) -> None:
+    """It may be cut to a box, of either form; one that runs as neither is refused."""
+    voxels = np.zeros((12, 9, 7), np.int16)
+    voxels[1:4, 2:5, 2:6] = 300
+    image = nib.Nifti1Image(voxels, None)
+    mirrored = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirrored[0, 3] = 11
+    image.set_sform(np.eye(4), 2)
+    image.set_qform(mirrored, 1)
+    image.to_filename(tmp_path / "image.nii.gz")
+    drawn = sitk.ReadImage(str(tmp_path / "image.nii.gz"))
+    mask = sitk.GetImageFromArray((sitk.GetArrayFromImage(drawn) > 250).astype(np.uint8))
+    mask.CopyInformation(drawn)
+    header = read_header([tmp_path / "image.nii.gz"])
+    for name, flip in (("qform", False), ("sform", True)):
+        if flip:  # as a program draws that takes the sform
+            mask.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
+            mask.SetOrigin([0, 0, 0])
+        part = mask[1:4, 2:5, 2:6] if cut else mask
+        sitk.WriteImage(part, str(tmp_path / f"{name}.seg.nrrd"))
+        found = on_grid_of(read_label(tmp_path / f"{name}.seg.nrrd"), header)
+        assert np.array_equal(found.array > 0, voxels > 0)
+        assert np.array_equal(found.header.affine, header.affine)  # type: ignore[arg-type]
+        said = any("taken voxel by voxel" in note for note in found.header.notes)
+        assert said == (name == "qform")
+    mask.SetDirection([1, 0, 0, 0, 1, 0, 0, 0, 1])
+    sitk.WriteImage(mask[1:4, 2:5, 2:6], str(tmp_path / "other.seg.nrrd"))
+    message = r"other\.seg\.nrrd: runs to LPS, and its image .* to RAS by its sform, to LAS by its qform"
+    with pytest.raises(DataError, match=message):
+        on_grid_of(read_label(tmp_path / "other.seg.nrrd"), header)
+
+
 def test_a_prediction_mirrored_against_its_label_has_no_dice(tmp_path: Path) -> None:
     """Dice was 1.000, voxel by voxel, of masks on two sides of the body."""
     voxels = np.zeros((8, 8, 8), np.uint8)
     voxels[:3] = 1
-    for folder, affine in (("p", np.eye(4)), ("l", np.diag([-1.0, 1.0, 1.0, 1.0]))):
+    for folder, affine in (("p", np.diag([2.0, 2, 2, 1])), ("l", np.diag([-2.0, 2, 2, 1]))):
         (tmp_path / folder).mkdir()
         nib.save(nib.Nifti1Image(voxels, affine), tmp_path / folder / "a.nii.gz")
     said = call("evaluate", tmp_path / "p", tmp_path / "l", code=3).stderr
     assert "a.nii.gz runs to RAS," in said and "to LAS; which of them is right cannot be known" in said
+    nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "p" / "a.nii.gz")  # as many scripts do
+    said = call("evaluate", tmp_path / "p", tmp_path / "l").stdout
+    assert "compared voxel by voxel all the same" in " ".join(said.split())
 
 
 def test_one_of_the_files_of_an_ome_set_is_refused(tmp_path: Path) -> None:
@@ -152,6 +191,12 @@ def test_one_of_the_files_of_an_ome_set_is_refused(tmp_path: Path) -> None:
             f"{planes}</Pixels></Image></OME>"
         )
         tifffile.imwrite(tmp_path / name, np.full((5, 6), z + 1, np.uint8), description=xml, metadata=None)
+        attached = '<StructuredAnnotations><FileAnnotation><BinaryFile FileName="notes.pdf" Size="1"/>'
+        alone = xml.replace(planes, "").replace('SizeZ="2"', 'SizeZ="1"')
+        alone = alone.replace("</OME>", f"{attached}</FileAnnotation></StructuredAnnotations></OME>")
+        whole = tmp_path / f"whole{z}.ome.tif"
+        tifffile.imwrite(whole, np.full((5, 6), z + 1, np.uint8), description=alone, metadata=None)
+        assert read_header([whole]).shape == (5, 6)
     message = r"z0\.ome\.tif: is one of 2 files of an OME set \(z0.ome.tif, z1.ome.tif\); .*save it"
     for read in (read_header, read_image):
         with pytest.raises(DataError, match=message):
@@ -180,7 +225,7 @@ def test_endings_in_capital_letters_are_read_or_named(tmp_path: Path) -> None:
         assert np.array_equal(read_image([tmp_path / capital]).array[0], voxels.T)
     nib.Nifti1Image(voxels, np.eye(4)).to_filename(tmp_path / "c.nii.gz")
     (tmp_path / "c.nii.gz").rename(tmp_path / "C.Nii.gz")
-    with pytest.raises(DataError, match=r"C\.Nii\.gz: its ending mixes .*rename the file to c\.nii\.gz"):
+    with pytest.raises(DataError, match=r"C\.Nii\.gz: its ending mixes .*rename the file to C\.nii\.gz"):
         read_header([tmp_path / "C.Nii.gz"])
 
 
@@ -194,7 +239,10 @@ def test_a_nrrd_whose_slices_are_numbered_downwards_is_read(tmp_path: Path) -> N
     ]  # fmt: skip
     (tmp_path / "a.nhdr").write_text("\n".join(lines))
     assert np.array_equal(read_image([tmp_path / "a.nhdr"]).array[0], voxels[::-1].T)
-    lines[4] = "axis maxs: 4 3 4"
+    lines[4] = "axis mins: nan nan nan"  # says nothing
+    (tmp_path / "c.nhdr").write_text("\n".join(lines))
+    assert "does not say how large its voxels are" in read_header([tmp_path / "c.nhdr"]).notes[0]
+    lines[4] = "axis mins: 0 0 0\naxis maxs: 4 3 4"
     (tmp_path / "b.nhdr").write_text("\n".join(lines))
     with pytest.raises(
         DataError, match=r"b\.nhdr: its header says .* by axis mins and axis maxs alone, .*write"

@@ -206,14 +206,15 @@ def test_the_first_cut_waits_for_the_worst_label_not_for_the_mean() -> None:
         assert rounds[cut - 1].steps == first_cut
 
 
-def test_where_a_label_is_not_found_at_all_nothing_is_cut() -> None:
+@pytest.mark.parametrize("guard", [True, False])
+def test_where_a_label_is_not_found_at_all_nothing_is_cut(guard: bool) -> None:
     """Its channels cannot be told from others, and a smaller network would not find it either."""
     bench = Bench()
     learner = Learner(
         bench.network, bench.optimizer, bench.train, bench.wrong_scores, lambda: None,
         fit=lambda: Fit(0.1, {"liver": 0.95, "tumour": 0.05}),
     )  # fmt: skip
-    options = PruneOptions(target=Target(share=0.5), rounds=2, warmup_share=0.3)
+    options = PruneOptions(target=Target(share=0.5), rounds=2, warmup_share=0.3, guard=guard)
     rounds = list(stamp(learner, bench.graph, options, 60, dropout=False))
     assert {turn.event for turn in rounds} == {"warm-up", "finish"} and rounds[-1].steps == 60
     assert len({turn.parameters for turn in rounds}) == 1

@@ -74,8 +74,9 @@ class PruneOptions(Options):
     )  # fmt: skip
     ready_dice: float = Field(
         0.5, ge=0, le=1,
-        description="Dice on the training set that the first cut waits for, until half of the steps, or "
-        "three quarters where next to nothing of a label is found; if it still is not, nothing is cut.",
+        description="Dice on the training set that the first cut waits for, until half of the steps at "
+        "most. Where next to nothing of a label is found by then it waits until three quarters, and if that "
+        "has not changed nothing is cut.",
     )  # fmt: skip
     final_share: float | None = Field(
         None, ge=0, lt=1,

@@ -240,12 +240,10 @@ def _ids(entries: list[Entry], root: Path) -> list[str]:
         if count > 1:
             same = [entry for entry, own in zip(entries, ids, strict=True) if own == name]
             if len({entry.images for entry in same}) == 1:
-                labels = (
-                    "with one label" if len({entry.label for entry in same}) == 1 else "with other labels"
-                )
+                others = len({(entry.label, entry.organs) for entry in same}) > 1
                 raise DataError(
-                    f"{root}: {same[0].images[0]} is listed {count} times, {labels}; expected every image "
-                    "once; keep one row"
+                    f"{root}: {same[0].images[0]} is listed {count} times{', with other labels' * others}; "
+                    "expected every image once; keep one row"
                 )
             raise DataError(
                 f"{root}: {count} cases are called {name}; expected every image once; remove the repeats"

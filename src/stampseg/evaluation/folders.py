@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import some
@@ -198,12 +200,17 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
                 f"{ours.path}: shape {ours.shape}, but its label {theirs.path} has {theirs.shape}; expected "
                 "one grid; predict on the image that this label was drawn on"
             ) from None
-        if ours.orientation != theirs.orientation:
+        if ours.orientation != theirs.orientation and not (_says_nothing(ours) or _says_nothing(theirs)):
             raise DataError(
                 f"{error}: {ours.path} runs to {ours.orientation}, {theirs.path} to {theirs.orientation}; "
                 "which of them is right cannot be known"
             ) from None
         return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
+
+
+def _says_nothing(header: Header) -> bool:
+    """An affine of ones is what a script writes that knows of no place."""
+    return header.affine is not None and np.array_equal(header.affine, np.eye(4))
 
 
 def _check_parts(ours: Header, theirs: Header) -> None:

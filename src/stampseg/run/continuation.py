@@ -196,10 +196,11 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan, regex: st
 def _of_known_people(added: Dataset, before: Sequence[Case], regex: str | None) -> tuple[Dataset, str]:
     """What is added with the people of the earlier run, by their names, and of whom that is not known.
 
-    Where a regex or what is added itself says who one is, that counts.
+    Where a regex or what is added itself says who is who, that counts.
     """
     cases = [*added.cases, *added.unlabelled]
-    if regex is not None:
+    ids = {case.id for case in cases}  # a copy is of the person of the other, who has its name
+    if regex is not None or any(case.group not in ids for case in cases):
         return added, ""
     found = with_known_people(cases, before, called_so=True)
     count = len(added.cases)

@@ -106,8 +106,8 @@ def settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
     }
     if config.train.mixing and seen.split.unlabelled and not config.train.distil:
         reporter.note(
-            f"`train.mixing` {config.train.mixing:g} is for runs without scans without labels; here "
-            "`teacher.mixing` mixes, and it does nothing",
+            f"`train.mixing` {config.train.mixing:g} is for runs that learn from labelled scans alone, and "
+            "does nothing here; `teacher.mixing` is for those that learn from others as well",
             Level.WARNING,
         )
     for what in (what for what, given in asked.items() if given and not seen.split.validation):

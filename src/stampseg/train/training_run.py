@@ -58,6 +58,7 @@ class TrainingRun:
         self.guard = Guard(
             options.max_drop if options else math.inf, self._foresee if learner.foresee is not None else None
         )
+        self.seen: Fit | None = None  # when it was last asked whether the network is ready
         self.rates: dict[str, float] = {}
         self.seconds: dict[str, float] = dict(before.seconds)
         self.remember(before.validation, before.fit)
@@ -209,7 +210,7 @@ class TrainingRun:
 
         A Dice that is not a number, of training cases without any label, is nothing to wait for.
         """
-        fit = self.guard.now or self.fit()
+        fit = self.seen = self.guard.now or self.fit()
         if self.watched:
             self.guard.remember(fit)  # what the first cut is measured by, if there was no round before
         return fit is not None and fit.lowest < options.ready_dice
@@ -220,7 +221,8 @@ class TrainingRun:
 
     def blind(self) -> bool:
         """Whether next to nothing of some label is found."""
-        return self.guard.now is not None and self.guard.now.lowest < FOUND_DICE
+        fit = self.guard.now or self.seen
+        return fit is not None and fit.lowest < FOUND_DICE
 
     def below(self, floor: float) -> bool:
         """Whether validation has not reached the floor yet; without validation there is no floor."""

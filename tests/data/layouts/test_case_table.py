@@ -376,8 +376,13 @@ def test_a_row_of_more_cells_than_columns_is_refused(scans: Path) -> None:
         find_dataset(table)
     assert str(caught.value) == (
         f"{table}: line 3 has 4 cells (t1/s1.png, liver/s1.png, Smith, Bob), and the header names 3 columns; "
-        'put a cell that holds a comma in quotes, as "Smith, Ann", or name the column'
+        "put a cell that holds a comma in quotes, or name the column"
     )
+    with pytest.raises(DataError, match="line 3 has 4 cells"):  # the table counts, and what is wrong is said
+        find_dataset(scans)
+    table.write_text("sep=;\n" + table.read_text().replace(",", ";"))
+    with pytest.raises(DataError, match=r"line 4 has 4 cells .* a cell that holds a semicolon in quotes"):
+        find_dataset(table)
     table.write_text("\n".join(["image,label,group", *(f"{row},,," for row in rows), ""]))  # as Excel writes
     assert len(find_dataset(table).cases) == 3
 
@@ -385,5 +390,11 @@ def test_a_row_of_more_cells_than_columns_is_refused(scans: Path) -> None:
 def test_an_image_that_is_listed_twice_is_named_with_its_labels(scans: Path) -> None:
     table = scans / "cases.csv"
     table.write_text("image,label\nt1/s0.png,liver/s0.png\nt1/s0.png,spleen/s0.png\n")
+    with pytest.raises(DataError, match=r"t1/s0\.png is listed 2 times, with other labels; .*keep one row"):
+        find_dataset(table)
+    table.write_text(
+        "image,label:liver,label:spleen\nt1/s0.png,liver/s0.png,spleen/s0.png\n"
+        "t1/s0.png,liver/s1.png,spleen/s0.png\n"
+    )
     with pytest.raises(DataError, match=r"t1/s0\.png is listed 2 times, with other labels; .*keep one row"):
         find_dataset(table)

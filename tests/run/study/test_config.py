@@ -122,6 +122,11 @@ def test_what_is_missing_is_named_and_what_was_meant_by_its_typing_error(tmp_pat
     assert "pictures" not in message  # the values beside it are no part of it
 
 
+def test_the_first_device_that_a_cell_sees_may_be_named(tmp_path: Path) -> None:
+    options = {**study_values()["options"], "device": "cuda:0"}
+    assert load_study(written(tmp_path, study_values(options=options))).options["device"] == "cuda:0"
+
+
 def test_it_is_written_as_it_is_read_and_good_from_anywhere(tmp_path: Path) -> None:
     config = load_study(written(tmp_path, study_values()))
     (tmp_path / "copy").mkdir()

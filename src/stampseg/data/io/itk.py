@@ -30,7 +30,7 @@ REASON = "Reason: "  # before which a MetaImage's error says that the file canno
 MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "none")
 DIRECTIONS = re.compile(rb"^space directions:\s*(.+?)\s*$", re.I | re.M)
 SPACINGS = re.compile(rb"^spacings:\s*(.+?)\s*$", re.I | re.M)
-RANGES = re.compile(rb"^axis ?m(?:in|ax)s:\s*\S", re.I | re.M)
+RANGES = re.compile(rb"^axis ?(min|max)s:[^\n]*\d", re.I | re.M)  # between which the voxels of an axis lie
 SPACE = re.compile(rb"^space:\s*\S", re.I | re.M)  # of a NRRD: which way its axes run
 SIZES = re.compile(rb"^Element(?:Spacing|Size)\s*=", re.I | re.M)  # of voxels of a MetaImage
 TEXT = re.compile(rb"^(?:BinaryData\s*=\s*F|encoding\s*:\s*(?:ascii|te?xt))", re.I | re.M)
@@ -213,7 +213,7 @@ def _check_nrrd(path: Path, dimension: int) -> None:
             "as they are; save it anew with encoding gzip"
         )
     sizes = _sizes_said(header)
-    if sizes is None and RANGES.search(header):
+    if sizes is None and len(set(map(bytes.lower, RANGES.findall(header)))) == 2:
         raise DataError(
             f"{path}: its header says how large its voxels are by axis mins and axis maxs alone, which ITK "
             "does not read; write it anew with spacings or space directions"

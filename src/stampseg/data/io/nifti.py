@@ -233,9 +233,12 @@ def _open(path: Path) -> Any:
     except FileNotFoundError:
         if not path.exists():
             raise
+        ending = next(
+            end for end in (*NIFTI.suffixes, *FREESURFER.suffixes) if path.name.lower().endswith(end)
+        )
         raise DataError(  # which it looks for in small letters
             f"{path}: its ending mixes capital and small letters, which nibabel does not read; rename the "
-            f"file to {path.name.lower()}"
+            f"file to {path.name[: -len(ending)]}{ending}"
         ) from None
     if source.affine is None:
         raise DataError(f"{path}: has no affine; expected a header that places voxels in space")

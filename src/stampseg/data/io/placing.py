@@ -35,7 +35,7 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
             raise
         if label.header.covers != "all":
             _check_placed(label.header, image)
-            return _resampled(label, image)
+            return _on_form(label, image)
         if (same := _by_other_form(label, image)) is not None:
             return same
         turned = _turned(label, image.affine)
@@ -55,13 +55,41 @@ def _by_other_form(label: Volume, image: Header) -> Volume | None:
         if ours is None or theirs is None or image.shape != label.header.shape:
             continue
         if corner_distance(image.shape, ours, theirs) <= GRID_TOLERANCE:
-            note = (
-                f"{label.header.path}: lies as its image {image.path} does by one of a qform and sform that "
-                "contradict each other, and is taken voxel by voxel"
-            )
-            notes = (*label.header.notes, note)
+            notes = (*label.header.notes, _two_places(label.header, image))
             return Volume(label.array, replace(label.header, affine=image.affine, notes=notes))
     return None
+
+
+def _on_form(label: Volume, image: Header) -> Volume:
+    """A label that covers a part of its image, on its grid, by the form of it that the label follows.
+
+    Raises:
+        DataError: the image has two, to different sides, and the label runs as neither.
+    """
+    if image.other_affine is None:
+        return _resampled(label, image)
+    forms = image, replace(image, affine=image.other_affine, other_affine=None)
+    alike = [form for form in forms if form.orientation == label.header.orientation]
+    if len(alike) != 1 and forms[0].orientation != forms[1].orientation:
+        raise DataError(
+            f"{label.header.path}: runs to {label.header.orientation}, and its image {image.path} to "
+            f"{forms[0].orientation} by its sform, to {forms[1].orientation} by its qform; which of "
+            "them is meant cannot be known; correct the header of the image"
+        )
+    form = alike[0] if len(alike) == 1 else next((f for f in forms if is_on_lattice(label.header, f)), image)
+    found = _resampled(label, form)
+    if form is image:
+        return found
+    notes = (*found.header.notes, _two_places(label.header, image))
+    return Volume(found.array, replace(found.header, affine=image.affine, notes=notes))
+
+
+def _two_places(label: Header, image: Header) -> str:
+    return (
+        f"{label.path}: lies as its image {image.path} does by one of a qform and sform that contradict each "
+        "other, and is taken voxel by voxel, as programs draw that take that one; if it was made otherwise "
+        "it is wrong now: correct the header of the image"
+    )
 
 
 def spanned(one: Header, other: Header) -> Header:

@@ -105,7 +105,8 @@ def _opened(path: Path) -> Iterator[_Stored]:
 
 def _refuse_part(path: Path, file: tifffile.TiffFile) -> None:
     """A file of an OME set stands for all of it: its pages are its own slices, and missing ones become 0."""
-    named = set(re.findall(r'FileName="([^"]*)"', file.ome_metadata or ""))
+    # in other places the XML names what is attached to it
+    named = set(re.findall(r'<(?:\w+:)?UUID\b[^>]*\bFileName="([^"]*)"', file.ome_metadata or ""))
     if len(named) > 1:
         raise DataError(
             f"{path}: is one of {len(named)} files of an OME set ({some(sorted(named), 3)}); expected the "

@@ -111,7 +111,7 @@ def unread_groups(folder: Path) -> list[str]:
     found = []
     for path in sorted(folder.glob("*.csv")):
         with suppress(DataError):
-            if not is_hidden(path) and read_rows(path, says_who):
+            if not is_hidden(path) and read_rows(path, says_who, surplus=True):
                 found.append(path.name)
     return list(left_over("not read, as it has no column label beside image and group", found))
 
@@ -188,21 +188,22 @@ def _read(table: Path, *, bare: bool = False) -> tuple[_Columns, list[dict[str, 
 
 
 def read_rows(
-    table: Path, understand: Callable[[list[str]], T | None]
+    table: Path, understand: Callable[[list[str]], T | None], *, surplus: bool = False
 ) -> tuple[T, list[dict[str, str]]] | None:
     """What the header of a CSV says, and the stripped cells of each row by column.
 
     Args:
         table: with commas, semicolons or tabs, and the line `sep=` that Excel writes in front or without.
         understand: is given the names of the columns, and says what they are, or None.
+        surplus: rows may have more cells than there are columns.
 
     Returns:
         None where no header is understood.
 
     Raises:
-        DataError: it is no CSV.
+        DataError: it is no CSV, or a row has more cells than there are columns.
     """
-    text = DELIMITER.sub("", read_text_file(table), count=1)
+    text, above = DELIMITER.subn("", read_text_file(table), count=1)
     header = text.lstrip().partition("\n")[0]
     # Spreadsheets of some countries write semicolons.
     for delimiter in sorted((",", ";", "\t"), key=header.count, reverse=True):
@@ -212,21 +213,29 @@ def read_rows(
             names = [_lower(name) for name in next(cells, [])]
             found = understand(names)
             if found is not None:  # a table of something else may be large
-                return found, [_row(names, row, f"{table}: line {lines.line_num}") for row in cells]
+                rows = []
+                for row in cells:
+                    if not surplus:
+                        _check_cells(row, names, f"{table}: line {lines.line_num + above}", delimiter)
+                    rows.append(_row(names, row))
+                return found, rows
         except csv.Error as error:
             raise DataError(f"{table}: cannot be read ({error}); expected a CSV in UTF-8") from None
     return None
 
 
-def _row(names: Sequence[str], cells: Sequence[str], where: str) -> dict[str, str]:
-    """Cells by column; a person is one, however a system composes the letters of a name."""
-    # what stands apart from the columns is a remark; what follows them may be half of a cell
+def _check_cells(cells: Sequence[str], names: Sequence[str], where: str, delimiter: str) -> None:
+    """What stands apart from the columns is a remark; what follows them may be half of a cell."""
     if len(cells) > len(names) and cells[len(names)]:
+        what = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
         raise DataError(
-            f"{where} has {len(cells)} cells ({some(list(cells), 6)}), and the header names "
-            f"{len(names)} columns; "
-            'put a cell that holds a comma in quotes, as "Smith, Ann", or name the column'
+            f"{where} has {len(cells)} cells ({some(list(cells), 6)}), and the header names {len(names)} "
+            f"columns; put a cell that holds a {what} in quotes, or name the column"
         )
+
+
+def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """Cells by column; a person is one, however a system composes the letters of a name."""
     row = dict(zip(names, [*cells, *[""] * len(names)], strict=False))
     if "group" in row:
         row["group"] = composed(row["group"])
@@ -285,7 +294,7 @@ def _columns(names: list[str], table: Path, *, bare: bool = False) -> _Columns |
 
 
 def _lists_cases(table: Path) -> bool:
-    try:
-        return _read(table) is not None
+    try:  # what is wrong with its rows is said when they are read
+        return read_rows(table, lambda names: _columns(names, table), surplus=True) is not None
     except DataError:
         return False

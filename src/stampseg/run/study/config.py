@@ -243,7 +243,7 @@ def _check_own(options: dict[str, Any], where: str) -> None:
     for name, why in _OURS.items():
         if name in config.model_fields_set:
             raise ConfigError(f"{where}.{name}: {why}; leave it out")
-    if config.device.startswith("cuda:"):
+    if config.device.startswith("cuda:") and config.device != "cuda:0":  # the first of those that a cell sees
         raise ConfigError(
             f"{where}.device {config.device!r}: expected cuda; a study shares the devices out, one a cell "
             "(CUDA_VISIBLE_DEVICES says which)"
