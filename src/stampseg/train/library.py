@@ -247,7 +247,7 @@ def stamp(
     if idle := sorted(_OF_COMMANDS & options.keys()):
         raise ConfigError(
             f"stampseg.stamp: `prune.{idle[0]}` is of the commands, which choose a round and gather scores "
-            "from their own training; here `batches` rank, and you choose; leave it out"
+            "from their own training; here the given batches rank, and you choose; leave it out"
         )
     if iter(batches) is batches:
         raise ConfigError(

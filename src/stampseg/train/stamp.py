@@ -14,7 +14,7 @@ regimes in medical image segmentation", Medical Image Analysis 81:102583 (2022),
 
 Ours, beside it: the network is looked at with the chosen channels silenced, and those that hurt a structure
 are spared (guard.py); a cut that does not heal is undone; after the last cut there is no dropout. What else
-the defaults do otherwise, and what `--preset published` sets back: docs/explanation/algorithm.md.
+the defaults do otherwise, and what the preset `published` sets back: docs/explanation/algorithm.md.
 
 Nothing is pretrained. This file knows no files, no printing and no data: it is given functions
 that train, score and validate, and yields one `Round` per turn.
