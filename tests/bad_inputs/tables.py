@@ -23,7 +23,7 @@ CONTENTS: dict[str, tuple[str | bytes, Refused | Same | Works]] = {
         text(*ROWS, "images/gone.nii.gz,labels/v0.nii.gz"),
         Refused(3, CSV + r"1 of the 8 files it names are missing: .*gone\.nii\.gz; correct the paths"),
     ),
-    "a case twice": (text(*ROWS, ROWS[0]), Refused(3, r"2 cases are called .*v0; expected every image once; remove")),
+    "a case twice": (text(*ROWS, ROWS[0]), Refused(3, r"v0\.nii\.gz is listed 2 times; expected every image once; keep one row")),
     "a group in some rows": (
         text(f"{ROWS[0]},a", ROWS[1], header="image,label,group"),
         Refused(3, CSV + "no group for v1; fill the column in every row or in none"),
