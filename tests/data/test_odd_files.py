@@ -170,6 +170,7 @@ def test_a_prediction_mirrored_against_its_label_has_no_dice(tmp_path: Path) -> 
         nib.save(nib.Nifti1Image(voxels, affine), tmp_path / folder / "a.nii.gz")
     said = call("evaluate", tmp_path / "p", tmp_path / "l", code=3).stderr
     assert "a.nii.gz runs to RAS," in said and "to LAS; which of them is right cannot be known" in said
+    assert "save the prediction with the affine of its image" in said
     nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / "p" / "a.nii.gz")  # as many scripts do
     said = call("evaluate", tmp_path / "p", tmp_path / "l").stdout
     assert "compared voxel by voxel all the same" in " ".join(said.split())

@@ -203,7 +203,8 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
         if ours.orientation != theirs.orientation and not (_says_nothing(ours) or _says_nothing(theirs)):
             raise DataError(
                 f"{error}: {ours.path} runs to {ours.orientation}, {theirs.path} to {theirs.orientation}; "
-                "which of them is right cannot be known"
+                "which of them is right cannot be known; save the prediction with the affine of its image, "
+                "or correct the label's"
             ) from None
         return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
 

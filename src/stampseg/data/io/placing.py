@@ -181,7 +181,8 @@ def _turned(label: Volume, affine: np.ndarray) -> Volume | None:
     array = np.ascontiguousarray(apply_orientation(label.array, turn))
     placed = label.header.affine @ inv_ornt_aff(turn, label.header.shape)
     spacing = tuple(float(size) for size in np.linalg.norm(placed[:3, :3], axis=0))
-    return Volume(array, replace(label.header, shape=array.shape, affine=placed, spacing=spacing))
+    header = replace(label.header, shape=array.shape, affine=placed, spacing=spacing, other_affine=None)
+    return Volume(array, header)
 
 
 def _resampled(label: Volume, image: Header) -> Volume:
