@@ -1,4 +1,4 @@
-"""Run folders and findings made by hand, so that reports can be tested without training."""
+"""Run folders and predicted made by hand, so that reports can be tested without training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stampseg.report.cases import Finding, Findings
+from stampseg.report.cases import PredictedCase, PredictedCases
 from stampseg.report.drawing import Drawing, Layer
 from stampseg.report.slices import view_of
 
@@ -97,7 +97,7 @@ def make_drawing(names: tuple[str, ...] = LAYERS) -> Drawing:
     return Drawing(layers, ((0, 1), (1, 2), (0, 2)))
 
 
-def make_findings(labels: tuple[str, ...] = ("liver", "tumour"), prefix: str = "case") -> Findings:
+def make_predicted(labels: tuple[str, ...] = ("liver", "tumour"), prefix: str = "case") -> PredictedCases:
     """Three volumes of unlike Dice, and a case that could not be read."""
     cases = []
     for number in range(3):
@@ -110,7 +110,9 @@ def make_findings(labels: tuple[str, ...] = ("liver", "tumour"), prefix: str = "
         dice = 0.5 + 0.2 * number
         values = dict.fromkeys((*labels, "union"), dice)
         cases.append(
-            Finding(f"{prefix}{number}", "anna", dice, values, dict.fromkeys(values, 9.0 - number), view=view)
+            PredictedCase(
+                f"{prefix}{number}", "anna", dice, values, dict.fromkeys(values, 9.0 - number), view=view
+            )
         )
-    broken = Finding(f"{prefix}-lost", "ben", problem="gone.png is not there any more")
-    return Findings((*cases, broken), labels)
+    broken = PredictedCase(f"{prefix}-lost", "ben", problem="gone.png is not there any more")
+    return PredictedCases((*cases, broken), labels)

@@ -236,8 +236,8 @@ def test_without_a_pair_there_is_nothing_to_compare(tmp_path: Path) -> None:
 
 
 def test_verdicts(crossed: Comparison) -> None:
-    better, near, worse = crossed.findings
-    assert [each.verdict for each in crossed.findings] == [Verdict.HELD, Verdict.HELD, Verdict.LOST]
+    better, near, worse = crossed.claims
+    assert [each.verdict for each in crossed.claims] == [Verdict.HELD, Verdict.HELD, Verdict.LOST]
     assert better.mean == pytest.approx(0.1, abs=0.01) and near.claim.bound == -0.02
     assert [pair.design for pair in better.pairs] == [Design.CROSSED] * 2 and len(near.pairs) == 1
     assert near.two_way == runs_and_people(near.pairs[0].table)
@@ -256,7 +256,7 @@ def test_verdicts(crossed: Comparison) -> None:
 
 def test_an_interval_that_holds_the_bound_shows_nothing(tmp_path: Path) -> None:
     claims = "claims: [{method: ours, against: flat, kind: noninferior, margin: 0.003}]"
-    finding = compared(make_study(tmp_path, claims=claims)).findings[0]
+    finding = compared(make_study(tmp_path, claims=claims)).claims[0]
     assert finding.verdict is Verdict.NOT_SHOWN
     assert "it holds -0.003, so that neither this nor the contrary is shown" in verdict_text(finding)
 
@@ -267,15 +267,15 @@ def test_a_claim_needs_every_task_and_more_than_one_draw(tmp_path: Path) -> None
     lines = (folder / "cases.csv").read_text().splitlines(keepends=True)
     few = [x for x in lines if not x.startswith("spleen,10,usual") or x.startswith("spleen,10,usual,0")]
     (folder / "cases.csv").write_text("".join(few))
-    finding = compared(folder).findings[0]
+    finding = compared(folder).claims[0]
     assert finding.verdict is Verdict.NOT_SHOWN and finding.p_holm == 1 and finding.mean is not None
     assert "so far, but spleen has one draw, and the luck of one run cannot be told" in verdict_text(finding)
     (folder / "cases.csv").write_text("".join(x for x in lines if not x.startswith("spleen,10,usual")))
     found = compared(folder)
-    assert "so far, but spleen has no pair yet" in verdict_text(found.findings[0])
+    assert "so far, but spleen has no pair yet" in verdict_text(found.claims[0])
     few = [x for x in lines if ",usual," not in x or ",usual,0" in x]
     (folder / "cases.csv").write_text("".join(few))
-    said = verdict_text(compared(folder).findings[0])
+    said = verdict_text(compared(folder).claims[0])
     assert "so far, but liver, spleen have one draw each, and the luck of one run cannot be told" in said
     assert (
         "4 cells without any Dice left out: usual (spleen, 10 labelled people, draw 0)" in warnings(found)[0]
@@ -284,18 +284,18 @@ def test_a_claim_needs_every_task_and_more_than_one_draw(tmp_path: Path) -> None
 
 def test_nested_people_make_the_draws_the_units(tmp_path: Path) -> None:
     found = compared(make_study(tmp_path, nested=True))
-    pair = found.findings[0].pairs[0]
+    pair = found.claims[0].pairs[0]
     assert pair.design is Design.NESTED and pair.people == 32
     means = np.nanmean(pair.table, axis=1)
     assert pair.mean == pytest.approx(means.mean())
     assert "nested, other people in each draw: draws are the units." in markdown_of(found)
-    assert flips_text(found.findings[0]).endswith("P 0.008.")
+    assert flips_text(found.claims[0]).endswith("P 0.008.")
 
 
 def test_numbers_of_labels_are_one_task_of_a_claim(tmp_path: Path) -> None:
     found = compared(make_study(tmp_path, tasks={"liver": (5, 10, 20)}))
-    pair, single = found.findings[0].pairs[0], [pair for _, pair in found.pairs if pair.against == "usual"]
-    assert len(found.findings[0].pairs) == 1 and len(single) == 3
+    pair, single = found.claims[0].pairs[0], [pair for _, pair in found.pairs if pair.against == "usual"]
+    assert len(found.claims[0].pairs) == 1 and len(single) == 3
     assert pair.mean == pytest.approx(np.mean([each.mean for each in single]))
     assert pair.table.shape == single[0].table.shape
 
@@ -337,7 +337,7 @@ def test_two_tests_that_disagree_are_told(tmp_path: Path) -> None:
             rows += [case_row(person, 0.7 + shift + own, draw=draw), case_row(person, 0.7, "usual", draw)]
     text = "claims: [{method: ours, against: usual, kind: superior}]"
     found = compared(write_study(tmp_path, PAIR, rows, text))
-    finding = found.findings[0]
+    finding = found.claims[0]
     assert finding.flips is not None
     disagree = [each for each in warnings(found) if each.startswith("claim 1 is held by the interval")]
     assert bool(disagree) == (finding.verdict is Verdict.HELD and finding.flips.p >= 0.05)
@@ -498,7 +498,7 @@ claims:
 def test_a_study_that_is_not_whole_is_read_and_nothing_is_held_without_its_tasks(tmp_path: Path) -> None:
     study = read_study(make_study(tmp_path / "study", claims=ASKED))
     found = compare(study)
-    over_all, on_liver, on_thin = found.findings
+    over_all, on_liver, on_thin = found.claims
     assert over_all.missing == ("heart",) and over_all.verdict is not Verdict.HELD
     assert on_liver.verdict is Verdict.HELD
     assert on_thin.mean is None and verdict_text(on_thin).startswith("No person was tested with both")

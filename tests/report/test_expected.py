@@ -10,32 +10,32 @@ from pathlib import Path
 import pytest
 
 from stampseg.evaluation.calibration import calibrate
-from stampseg.report.cases import Finding, Findings
+from stampseg.report.cases import PredictedCase, PredictedCases
 from stampseg.report.drawing import draw
 from stampseg.report.expected import chart_of, least_expected, with_expected, words_of
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
 from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import write_pictures
-from tests.report.runs import make_findings, make_run
+from tests.report.runs import make_predicted, make_run
 
 
-def findings(count: int, labels: tuple[str, ...] = ("liver",)) -> Findings:
+def predicted(count: int, labels: tuple[str, ...] = ("liver",)) -> PredictedCases:
     """The surer, the better; case 0 is missed altogether."""
     cases = []
     for number in range(count):
         certainty = dict.fromkeys(labels, 0.5 + 0.05 * number)
         dice = dict.fromkeys(labels, 0.4 + 0.06 * number)
-        case = Finding(f"c{number}", f"p{number}", dice["liver"], dice, certainty=certainty)
+        case = PredictedCase(f"c{number}", f"p{number}", dice["liver"], dice, certainty=certainty)
         cases.append(
             case if number else replace(case, certainty={"liver": None}, dice=0.0, per_label={"liver": 0.0})
         )
-    return Findings(tuple(cases), labels)
+    return PredictedCases(tuple(cases), labels)
 
 
 def test_each_case_is_calibrated_on_other_people_alone() -> None:
     """Oracle: the calibration of the others, by hand."""
-    given = findings(8)
+    given = predicted(8)
     found = with_expected(given)
     assert found.expected_as == "expected Dice" and "chose the model" in words_of(found)
     for case in found.cases:
@@ -53,9 +53,9 @@ def test_each_case_is_calibrated_on_other_people_alone() -> None:
 
 def test_a_mask_of_nothing_counts_what_such_masks_of_the_others_were_worth() -> None:
     """Six people whose other slice rightly shows nothing: that of a seventh is missed."""
-    given = findings(8)
+    given = predicted(8)
     empty = [
-        Finding(f"e{number}", f"p{number}", None, {"liver": None}, certainty={"liver": None})
+        PredictedCase(f"e{number}", f"p{number}", None, {"liver": None}, certainty={"liver": None})
         for number in range(1, 7)
     ]
     missed = replace(empty[0], id="missed", group="p7", dice=0.0, per_label={"liver": 0.0})
@@ -66,14 +66,14 @@ def test_a_mask_of_nothing_counts_what_such_masks_of_the_others_were_worth() -> 
 
 
 def test_of_few_people_it_is_certainty() -> None:
-    found = with_expected(findings(5))
+    found = with_expected(predicted(5))
     assert found.expected_as == "certainty" and "ranks masks and is no Dice" in words_of(found)
     assert [case.expected for case in found.cases] == pytest.approx([0, 0.55, 0.6, 0.65, 0.7])
     assert [case.id for case in least_expected(found)] == ["c0", "c1", "c2", "c3", "c4"]
 
 
 def test_scans_of_one_person_are_left_out_together() -> None:
-    given = findings(8)
+    given = predicted(8)
     twice = replace(
         given, cases=(*given.cases, replace(given.cases[7], id="again", dice=0.1, per_label={"liver": 0.1}))
     )
@@ -82,12 +82,12 @@ def test_scans_of_one_person_are_left_out_together() -> None:
 
 
 def test_without_certainty_nothing_is_drawn() -> None:
-    given = Findings((Finding("a", "", 0.5, {"liver": 0.5}),), ("liver",))
+    given = PredictedCases((PredictedCase("a", "", 0.5, {"liver": 0.5}),), ("liver",))
     assert with_expected(given) == given and chart_of(given) is None and least_expected(given) == []
 
 
 def test_the_page_shows_table_chart_and_the_least_expected(tmp_path: Path) -> None:
-    given = make_findings()
+    given = make_predicted()
     cases = [
         replace(case, certainty={"liver": 0.9 - 0.1 * place, "tumour": 0.8})
         for place, case in enumerate(given.cases[:3])

@@ -11,7 +11,7 @@ import pytest
 from stampseg.core.machine import this_machine
 from stampseg.data.splits.folds import Fold
 from stampseg.data.transforms import augmentation_in_words
-from stampseg.report.cases import Finding, Findings
+from stampseg.report.cases import PredictedCase, PredictedCases
 from stampseg.report.methods import methods_of
 from stampseg.report.record import read_record
 from stampseg.run.folds.records import FoldCase, Folds, LabelDice
@@ -37,8 +37,8 @@ def test_a_run_leaves_it(run: Path) -> None:
 
 def test_mean_and_deviation_over_the_cases_that_hold_the_label(run: Path) -> None:
     known = enumerate((0.5, 0.7, None))
-    cases = tuple(Finding(str(i), "", per_label={"liver": dice, "cyst": None}) for i, dice in known)
-    text = methods_of(read_record(run), Findings(cases, ("liver", "cyst")))
+    cases = tuple(PredictedCase(str(i), "", per_label={"liver": dice, "cyst": None}) for i, dice in known)
+    text = methods_of(read_record(run), PredictedCases(cases, ("liver", "cyst")))
     assert "- liver: mean Dice 0.600 (SD 0.141) in 2 cases" in text and "cyst: mean" not in text
 
 
@@ -62,16 +62,16 @@ def test_a_page_elsewhere_leaves_it_alone_and_a_run_without_end_has_none(run: Pa
     assert (run / "methods.md").read_text().startswith("# Methods of run")
     record = read_record(run)
     (run / "result.json").rename(tmp_path / "result.json")
-    assert methods_of(read_record(run), Findings(())) == ""
+    assert methods_of(read_record(run), PredictedCases(())) == ""
     (tmp_path / "result.json").rename(run / "result.json")
-    assert methods_of(record, Findings(())) != ""
+    assert methods_of(record, PredictedCases(())) != ""
 
 
 def test_a_run_that_cut_nothing_says_so(run: Path) -> None:
     record = read_record(run)
     assert record.result is not None
     uncut = record.result.model_copy(update={"parameters_after": record.result.parameters_before})
-    text = methods_of(replace(record, result=uncut), Findings(()))
+    text = methods_of(replace(record, result=uncut), PredictedCases(()))
     assert "; no channel was removed, towards a target of" in text and "Whole channels" not in text
 
 
@@ -93,7 +93,7 @@ def test_folds_teachers_and_steps_are_told(run: Path) -> None:
     )
     plan = record.plan.model_copy(update={"one_piece": (1,)})
     of = replace(record, folds=FOLDS, result=result, plan=plan)
-    text = methods_of(of, Findings(()))
+    text = methods_of(of, PredictedCases(()))
     for words in (
         "## Cross-validation\n\n3 folds of 6 cases. Each case was predicted by a network that had not seen",
         "Few people.\n\n- liver: mean Dice 0.800, 0.700 to 0.900 (all 3 people), 6 cases of 3 people",
@@ -105,7 +105,7 @@ def test_folds_teachers_and_steps_are_told(run: Path) -> None:
         assert words in text, words
     assert "distillation" not in text and "## Search" not in text
     taught = methods_of(
-        replace(of, config=f"{of.config}\n".replace("distil: false", "distil: true")), Findings(())
+        replace(of, config=f"{of.config}\n".replace("distil: false", "distil: true")), PredictedCases(())
     )
     assert "4 scans without labels were learnt from with the networks of the folds as teachers." in taught
     assert "The 3 networks of the cross-validation taught it" in taught and "mean teacher" not in taught
@@ -118,7 +118,7 @@ def test_a_search_is_told(run: Path) -> None:
         Entrant(name="wider", words="twice the channels", changes={}, folds=1),
     )
     search = Search(words="2 folds", folds=(), entrants=entrants, chosen="default", why="not beaten")
-    text = methods_of(replace(read_record(run), search=search), Findings(()))
+    text = methods_of(replace(read_record(run), search=search), PredictedCases(()))
     assert (
         "Settings were compared by people held out (2 folds): default (as given; 2 folds); wider (twice the "
         "channels; 1 fold). default was taken: not beaten."
@@ -129,7 +129,7 @@ def test_people_held_out_of_a_fold_have_chosen_nothing(run: Path) -> None:
     record = read_record(run)
     assert record.splits is not None
     splits = record.splits.model_copy(update={"validation": (), "held_out": record.splits.validation})
-    found = Findings((Finding("a", "", per_label={"liver": 0.5}),), ("liver",))
+    found = PredictedCases((PredictedCase("a", "", per_label={"liver": 0.5}),), ("liver",))
     text = methods_of(replace(record, splits=splits), found)
     assert (
         "6 cases of 3 people trained the network; 2 cases of 1 person were held out of this fold; no" in text
@@ -140,13 +140,13 @@ def test_people_held_out_of_a_fold_have_chosen_nothing(run: Path) -> None:
 
 
 def test_what_a_network_began_with_is_said(run: Path) -> None:
-    record, findings = read_record(run), Findings((), ())
-    assert record.given is None and "began with" not in methods_of(record, findings)
-    text = methods_of(replace(record, given="run1"), findings)
+    record, predicted = read_record(run), PredictedCases((), ())
+    assert record.given is None and "began with" not in methods_of(record, predicted)
+    text = methods_of(replace(record, given="run1"), predicted)
     assert "It began with the trained network of run1, whose own training" in text
     config = record.config.replace("network:", "network:\n  widths_of: /runs/ours", 1)
     assert "widths_of" in config
-    text = methods_of(replace(record, config=config), findings)
+    text = methods_of(replace(record, config=config), predicted)
     assert (
         "have the widths that the pruned network of ours had come to; its weights were drawn by chance"
         in text

@@ -19,7 +19,7 @@ from stampseg.channels.trace import trace
 from stampseg.core.errors import DataError
 from stampseg.data.fingerprint import Fingerprint
 from stampseg.networks.unet import UNet
-from stampseg.report.cases import MOST_VIEWS, Finding, Findings, predict_validation
+from stampseg.report.cases import MOST_VIEWS, PredictedCase, PredictedCases, predict_validation
 from stampseg.report.cases import _thinned as thinned
 from stampseg.report.charts import charts_of
 from stampseg.report.drawing import draw, drawing_of
@@ -28,7 +28,7 @@ from stampseg.report.outlines import outline
 from stampseg.report.record import NO_RESULT, read_record
 from stampseg.report.slices import slicing_axis, view_of
 from stampseg.report.writing import render, write_report
-from tests.report.runs import LAYERS, make_drawing, make_findings, make_run, note_line, round_line, spec_of
+from tests.report.runs import LAYERS, make_drawing, make_predicted, make_run, note_line, round_line, spec_of
 
 
 def page_of(run: Path) -> str:
@@ -157,7 +157,7 @@ def test_what_files_hold_is_never_markup(tmp_path: Path) -> None:
         ),
     )
     record = read_record(run)
-    page = render(record, make_drawing((EVIL, "b", "c")), make_findings((EVIL, "x"), EVIL))
+    page = render(record, make_drawing((EVIL, "b", "c")), make_predicted((EVIL, "x"), EVIL))
     assert "<script>window" not in page and "<img src=x" not in page
     assert page.count("<script") == 3 and page.count("</script>") == 3
     assert shown_of(page)["rounds"][0]["event"] == EVIL
@@ -288,15 +288,15 @@ def test_large_pictures_are_shrunk_and_slices_thinned() -> None:
 def test_many_cases_are_shown_by_the_worst_the_best_and_some_between() -> None:
     image, labels = volume()
     view = view_of(image, labels, labels, (1, 1, 1), 2, 1)
-    shown = thinned([Finding(str(n), "", n / 60, view=view) for n in range(60)])
+    shown = thinned([PredictedCase(str(n), "", n / 60, view=view) for n in range(60)])
     seen = [case.id for case in shown if case.view]
     assert len(shown) == 60 and len(seen) == MOST_VIEWS and {"0", "59"} <= set(seen)
 
 
 def test_cases_that_have_vanished_are_said() -> None:
-    findings = make_findings()
-    assert findings.mean == pytest.approx(0.7)
-    assert findings.columns == ("liver", "tumour", "union")
+    predicted = make_predicted()
+    assert predicted.mean == pytest.approx(0.7)
+    assert predicted.columns == ("liver", "tumour", "union")
 
 
 def test_a_label_that_a_case_does_not_hold_is_said_and_not_scored(tmp_path: Path) -> None:
@@ -305,16 +305,16 @@ def test_a_label_that_a_case_does_not_hold_is_said_and_not_scored(tmp_path: Path
     prediction[2:4, 2:4, 2:4] = 2
     view = view_of(image, prediction, prediction * 0, (1.0, 1.0, 3.0), 3, 48)
     nothing = dict.fromkeys(("liver", "tumour", "union"))
-    empty = Finding(
+    empty = PredictedCase(
         "e", "", None, nothing, nothing, {"liver": 0.0, "tumour": 0.024, "union": 0.024}, view=view
     )
-    half = Finding(
+    half = PredictedCase(
         "h", "", 0.7, {**nothing, "liver": 0.7, "union": 0.6}, {**nothing, "liver": 1.0, "union": 2.0}
     )
     record = read_record(make_run(tmp_path / "run"))
-    findings = Findings((half, empty), ("liver", "tumour"))
-    assert findings.mean == 0.7
-    page = render(record, draw(record), findings)
+    predicted = PredictedCases((half, empty), ("liver", "tumour"))
+    assert predicted.mean == 0.7
+    page = render(record, draw(record), predicted)
     assert "<p>1 case without liver: none is found there</p>" in page
     assert "<p>1 case without tumour: some is found in 1 of them, median 0.024 ml</p>" in page
     rows = [
@@ -327,7 +327,9 @@ def test_a_label_that_a_case_does_not_hold_is_said_and_not_scored(tmp_path: Path
         "not in this case, 0.024 ml predicted", "–",
     ]  # fmt: skip
     assert shown_of(page)["cases"][0]["dice"] is None
-    alone = Findings((Finding("e", "", None, {"liver": None}, {"liver": None}, {"liver": 0.5}),), ("liver",))
+    alone = PredictedCases(
+        (PredictedCase("e", "", None, {"liver": None}, {"liver": None}, {"liver": 0.5}),), ("liver",)
+    )
     assert "not in this case, 0.5 ml predicted" in " ".join(render(record, draw(record), alone).split())
 
 

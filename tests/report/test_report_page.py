@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from stampseg.report.cases import Findings
+from stampseg.report.cases import PredictedCases
 from stampseg.report.pictures import Pictures
 from stampseg.report.record import read_record
 from stampseg.report.writing import render
 from tests.report.browser import Opener, Seen, opened
-from tests.report.runs import make_drawing, make_findings, make_run, round_line, spec_of
+from tests.report.runs import make_drawing, make_predicted, make_run, round_line, spec_of
 
 EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2'>{{7*7}}"
 
@@ -24,7 +24,7 @@ EVIL = "</script><script>window.evil=1</script><img src=x onerror='window.evil=2
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = make_run(tmp_path_factory.mktemp("runs") / "run")
     page = run / "report.html"
-    page.write_text(render(read_record(run), make_drawing(), make_findings()), encoding="utf-8")
+    page.write_text(render(read_record(run), make_drawing(), make_predicted()), encoding="utf-8")
     return page
 
 
@@ -152,10 +152,12 @@ def test_slices_are_scrolled_and_outlines_hidden(own_page: Seen) -> None:
 
 
 def test_people_kept_aside_have_a_gallery_of_their_own(tmp_path: Path, open_page: Opener) -> None:
-    others = (Pictures("aside", "People kept aside", "Two of them.", make_findings(prefix="test").cases[:2]),)
+    others = (
+        Pictures("aside", "People kept aside", "Two of them.", make_predicted(prefix="test").cases[:2]),
+    )
     place = tmp_path / "page.html"
     record = read_record(make_run(tmp_path / "run"))
-    place.write_text(render(record, make_drawing(), make_findings(), others), encoding="utf-8")
+    place.write_text(render(record, make_drawing(), make_predicted(), others), encoding="utf-8")
     seen = open_page(place)
     assert seen.complaints == []
     of = {name: seen.page.locator(f'.gallery[data-of="{name}"] button') for name in ("validation", "aside")}
@@ -167,11 +169,11 @@ def test_people_kept_aside_have_a_gallery_of_their_own(tmp_path: Path, open_page
 
 
 def test_scans_without_labels_need_no_table_and_have_no_reference(tmp_path: Path, open_page: Opener) -> None:
-    cases = tuple(replace(case, dice=None) for case in make_findings(prefix="scan").cases[:2])
+    cases = tuple(replace(case, dice=None) for case in make_predicted(prefix="scan").cases[:2])
     others = (Pictures("unlabelled", "Scans without labels", "Two of them.", cases),)
     place = tmp_path / "page.html"
     record = read_record(make_run(tmp_path / "run"))
-    place.write_text(render(record, make_drawing(), Findings(()), others), encoding="utf-8")
+    place.write_text(render(record, make_drawing(), PredictedCases(()), others), encoding="utf-8")
     seen = open_page(place)
     assert seen.complaints == [] and seen.page.locator("#show-reference").count() == 0
     assert "scan0 · without a label" in seen.page.locator("#stage-title").inner_text()
@@ -241,8 +243,8 @@ def test_hostile_names_do_nothing(tmp_path: Path, open_page: Opener) -> None:
     turn = round_line(0, event=EVIL, widths={EVIL: 3}, validation={"dice": 0.5, "per_label": {EVIL: 1}})
     run = make_run(tmp_path / "run", config_yaml=EVIL, rounds_jsonl=json.dumps(turn), run_json=spec_of(EVIL))
     file = run / "report.html"
-    drawing, findings = make_drawing((EVIL, "b", "c")), make_findings((EVIL, "x"), EVIL)
-    file.write_text(render(read_record(run), drawing, findings), encoding="utf-8")
+    drawing, predicted = make_drawing((EVIL, "b", "c")), make_predicted((EVIL, "x"), EVIL)
+    file.write_text(render(read_record(run), drawing, predicted), encoding="utf-8")
     seen = open_page(file)
     assert seen.complaints == []
     assert [url for url in seen.requests if not url.startswith("data:")] == [file.as_uri()]
@@ -256,7 +258,7 @@ def test_hostile_names_do_nothing(tmp_path: Path, open_page: Opener) -> None:
 def test_a_run_without_rounds_still_opens(tmp_path: Path, open_page: Opener) -> None:
     run = make_run(tmp_path / "run", rounds_jsonl=None, result_json=None)
     file = run / "report.html"
-    file.write_text(render(read_record(run), make_drawing(), make_findings()), encoding="utf-8")
+    file.write_text(render(read_record(run), make_drawing(), make_predicted()), encoding="utf-8")
     seen = open_page(file)
     assert seen.complaints == [] and "No round has ended yet" in seen.page.inner_text("main")
     assert seen.page.locator("#canvas svg").count() == 1

@@ -51,9 +51,9 @@ def compare(
         study, output, other, device=device, trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite
     )
     say(claims_head(found))
-    for number, finding in enumerate(found.findings, 1):
-        say(f"{number}. {finding.verdict}: {finding.claim}, {where_text(finding)}")
-        say(f"   {verdict_text(finding)}")
+    for number, result in enumerate(found.claims, 1):
+        say(f"{number}. {result.verdict}: {result.claim}, {where_text(result)}")
+        say(f"   {verdict_text(result)}")
     if found.study.two:
         for setting in found.study.settings:
             for line in method_lines(found, setting):

@@ -29,7 +29,7 @@ PER_CASE = 48
 
 
 @dataclass(frozen=True)
-class Finding:
+class PredictedCase:
     """One validation case.
 
     Attributes:
@@ -40,7 +40,7 @@ class Finding:
         hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels, or None.
         false_positive: volume predicted of the labels that the case does not hold, in ml or pixels.
         certainty: of the network, by label name; None where its mask holds nothing of the label.
-        expected: what was to be expected of the mask (see `Findings.expected_as`), or None.
+        expected: what was to be expected of the mask (see `PredictedCases.expected_as`), or None.
         problem: why there is no Dice, or "".
         view: pictures, or None.
     """
@@ -58,14 +58,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Findings:
+class PredictedCases:
     """All validation cases, worst Dice first, those without one at the end.
 
     `labels` are the classes but the background; `note` says why there are no cases; `unit` is of the
     distances, `volume_unit` of what is found; `expected_as` is what a case's `expected` is, or "".
     """
 
-    cases: tuple[Finding, ...]
+    cases: tuple[PredictedCase, ...]
     labels: tuple[str, ...] = ()
     unit: str = "mm"
     note: str = ""
@@ -78,7 +78,7 @@ class Findings:
         united = any(UNION in (case.per_label or {}) for case in self.cases)
         return (*self.labels, UNION) if united else self.labels
 
-    def absence(self, case: Finding, label: str) -> str:
+    def absence(self, case: PredictedCase, label: str) -> str:
         """What a cell says of a label that the case does not hold, and of what was predicted of it."""
         volume = case.false_positive.get(label, 0.0)
         predicted = volume_text(volume, self.volume_unit)
@@ -104,7 +104,7 @@ class Findings:
 
 def predict_validation(
     record: Record, device: str = "cpu", trusted: Collection[str] = (), data: Dataset | None = None
-) -> Findings:
+) -> PredictedCases:
     """Predict and compare the validation cases of a run, or those held out of a fold.
 
     What cannot be read is said, case by case.
@@ -118,27 +118,27 @@ def predict_validation(
     splits = record.splits
     entries = (splits.validation or splits.held_out) if splits else ()
     if not entries and record.folds is not None:
-        return Findings(
+        return PredictedCases(
             (), note="all cases trained; who was held out of a fold is in the report of that fold"
         )
     if not entries:
-        return Findings((), note="no case was held out to validate on")
+        return PredictedCases((), note="no case was held out to validate on")
     if record.model is None:
-        return Findings((), note="there is no model yet to predict the validation cases with")
+        return PredictedCases((), note="there is no model yet to predict the validation cases with")
     try:
         opened = open_network(record.model, device, trusted=trusted)
     except (StampsegError, ImportError) as error:
-        return Findings((), note=f"the validation cases are not predicted: {error}")
+        return PredictedCases((), note=f"the validation cases are not predicted: {error}")
     most = min(PER_CASE, max(1, MOST_SLICES // min(len(entries), MOST_VIEWS)))
-    cases = [_finding(entry, opened, data, most) for entry in entries]
+    cases = [_predicted(entry, opened, data, most) for entry in entries]
     cases.sort(key=lambda case: (case.dice is None, case.dice or 0.0, case.id))
     plan = opened.plan
-    return Findings(
+    return PredictedCases(
         _thinned(cases), tuple(name for name, _ in plan.structures), plan.unit, volume_unit=plan.volume_unit
     )
 
 
-def _thinned(cases: Sequence[Finding]) -> tuple[Finding, ...]:
+def _thinned(cases: Sequence[PredictedCase]) -> tuple[PredictedCase, ...]:
     """Pictures of `MOST_VIEWS` cases at most, evenly spaced in rank."""
     pictured = [rank for rank, case in enumerate(cases) if case.view is not None]
     if len(pictured) <= MOST_VIEWS:
@@ -163,17 +163,17 @@ def case_of(entry: SplitCase, data: Dataset | None = None) -> Case | str:
     return entry.case
 
 
-def _finding(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: int) -> Finding:
+def _predicted(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most: int) -> PredictedCase:
     plan = opened.plan
     group = entry.group or ""
     case = case_of(entry, data)
     if isinstance(case, str):
-        return Finding(entry.id, group, problem=case)
+        return PredictedCase(entry.id, group, problem=case)
     try:
         pair = compare(replace(case, id=entry.id), opened, confidence=True)
     except (StampsegError, OSError) as error:
-        return Finding(entry.id, group, problem=str(error))
-    return Finding(
+        return PredictedCase(entry.id, group, problem=str(error))
+    return PredictedCase(
         id=entry.id,
         group=group,
         dice=mean_of_known(row.dice for row in pair.rows if row.value is not None and not row.absent),

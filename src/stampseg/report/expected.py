@@ -8,37 +8,39 @@ from typing import Any
 
 from ..data.calibration import LEAST_PEOPLE, LabelCalibration
 from ..evaluation.calibration import calibrate
-from .cases import Finding, Findings
+from .cases import PredictedCase, PredictedCases
 from .vega import COLOURS, compiled
 
 SHOWN = 5  # cases of which least is expected
 DICE, CERTAINTY = "expected Dice", "certainty"
 
 
-def with_expected(findings: Findings) -> Findings:
-    """The findings with what was to be expected of each case, its mean over labels.
+def with_expected(predicted: PredictedCases) -> PredictedCases:
+    """The cases with what was to be expected of each case, its mean over labels.
 
     The calibration of a case is made of the cases of other people, so that its own Dice has no part in it.
     Where these are fewer than `LEAST_PEOPLE` for some label, what is given is the certainty.
     """
-    known = [case for case in findings.cases if case.certainty]
+    known = [case for case in predicted.cases if case.certainty]
     if not known:
-        return findings
+        return predicted
     fits = {
         (label, person): calibrate(_points(known, label, person))
-        for label in findings.labels
+        for label in predicted.labels
         for person in {_person(case) for case in known}
     }
     calibrated = all(fits.values())
-    cases = [replace(c, expected=_expected(c, fits if calibrated else {})) for c in findings.cases]
-    return replace(findings, cases=tuple(cases), expected_as=DICE if calibrated else CERTAINTY)
+    cases = [replace(c, expected=_expected(c, fits if calibrated else {})) for c in predicted.cases]
+    return replace(predicted, cases=tuple(cases), expected_as=DICE if calibrated else CERTAINTY)
 
 
-def _person(case: Finding) -> str:
+def _person(case: PredictedCase) -> str:
     return case.group or case.id
 
 
-def _points(cases: Sequence[Finding], label: str, but: str) -> dict[str, list[tuple[float | None, float]]]:
+def _points(
+    cases: Sequence[PredictedCase], label: str, but: str
+) -> dict[str, list[tuple[float | None, float]]]:
     """Certainty and Dice of a label, of all people but one; 1 where it is in neither mask nor case."""
     points: dict[str, list[tuple[float | None, float]]] = {}
     for case in cases:
@@ -49,7 +51,7 @@ def _points(cases: Sequence[Finding], label: str, but: str) -> dict[str, list[tu
     return points
 
 
-def _expected(case: Finding, fits: dict[tuple[str, str], LabelCalibration | None]) -> float | None:
+def _expected(case: PredictedCase, fits: dict[tuple[str, str], LabelCalibration | None]) -> float | None:
     """Mean over the labels that the case holds or the network finds.
 
     One that it does not find counts what such masks of the others were worth, or 0.
@@ -66,15 +68,15 @@ def _expected(case: Finding, fits: dict[tuple[str, str], LabelCalibration | None
     return sum(values) / len(values) if values else None
 
 
-def least_expected(findings: Findings) -> list[Finding]:
+def least_expected(predicted: PredictedCases) -> list[PredictedCase]:
     """The cases of which least was to be expected, the least first."""
-    known = [case for case in findings.cases if case.expected is not None]
+    known = [case for case in predicted.cases if case.expected is not None]
     return sorted(known, key=lambda case: case.expected or 0.0)[:SHOWN]
 
 
-def words_of(findings: Findings) -> str:
+def words_of(predicted: PredictedCases) -> str:
     """What the figures are."""
-    if findings.expected_as == DICE:
+    if predicted.expected_as == DICE:
         return (
             "Expected Dice: by the certainty of a mask and what it was worth in the cases of the other "
             "people here. Where they chose the model, as by validation, both are a little high."
@@ -86,17 +88,17 @@ def words_of(findings: Findings) -> str:
     )
 
 
-def chart_of(findings: Findings) -> dict[str, Any] | None:
+def chart_of(predicted: PredictedCases) -> dict[str, Any] | None:
     """Vega specification: a point for each case, and the line of equal values; None without points."""
     points = [
         {"case": case.id, "person": case.group, "expected": case.expected, "Dice": case.dice}
-        for case in findings.cases
+        for case in predicted.cases
         if case.expected is not None and case.dice is not None
     ]
     if not points:
         return None
     axes = {
-        "x": {"field": "expected", "type": "quantitative", "title": findings.expected_as, "scale": _UNIT},
+        "x": {"field": "expected", "type": "quantitative", "title": predicted.expected_as, "scale": _UNIT},
         "y": {"field": "Dice", "type": "quantitative", "title": "true Dice", "scale": _UNIT},
     }
     equal = {"values": [{"expected": 0, "Dice": 0}, {"expected": 1, "Dice": 1}]}
@@ -106,7 +108,7 @@ def chart_of(findings: Findings) -> dict[str, Any] | None:
     tooltip += [{"field": name, "format": ".3f"} for name in ("expected", "Dice")]
     return compiled(
         {
-            "description": f"True Dice against {findings.expected_as}, one point per validation case",
+            "description": f"True Dice against {predicted.expected_as}, one point per validation case",
             "height": 320,
             "data": {"values": points},
             "layer": [

@@ -18,7 +18,7 @@ from ..evaluation.people import how_read
 from ..run.folds.records import Folds
 from ..run.records import AsideRecord, Result
 from ..run.search.records import Search
-from .cases import Findings
+from .cases import PredictedCases
 from .record import Record
 
 NAME = "methods.md"
@@ -29,7 +29,7 @@ CITATION = (
 )
 
 
-def methods_of(record: Record, findings: Findings) -> str:
+def methods_of(record: Record, predicted: PredictedCases) -> str:
     """The page; what the run does not say is left out. "" for a run without a result."""
     config = _config(record)
     if record.result is None or config is None:
@@ -42,7 +42,7 @@ def methods_of(record: Record, findings: Findings) -> str:
         ("Training", f"{_training(record.result, config)}{_distillation(record.folds, config)}"),
         ("Augmentation", _augmentation(record.plan) if config.train.augment else "None."),
         ("Post-processing", _postprocessing(record)),
-        _compared(findings, record),
+        _compared(predicted, record),
         ("Cross-validation", _cross_validation(record.folds, config) if record.folds else ""),
         ("Test", _test(record.result.test) if record.result.test else ""),
         ("Software and machine", _software(record.result)),
@@ -209,9 +209,9 @@ def _cross_validation(folds: Folds, config: Config) -> str:
     return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences if text) + "\n\n" + "\n".join(lines)
 
 
-def _compared(findings: Findings, record: Record) -> tuple[str, str]:
+def _compared(predicted: PredictedCases, record: Record) -> tuple[str, str]:
     """The cases that were compared, by what they are: held out of a fold, or those that validated."""
-    lines = _dice(findings)
+    lines = _dice(predicted)
     grid = "On each scan's own grid, over the cases that hold the label; "
     splits, result = record.splits, record.result
     if splits is not None and splits.held_out and not splits.validation:
@@ -224,11 +224,11 @@ def _compared(findings: Findings, record: Record) -> tuple[str, str]:
     return name, f"{grid}{words}\n\n" + "\n".join(lines) if lines else ""
 
 
-def _dice(findings: Findings) -> list[str]:
+def _dice(predicted: PredictedCases) -> list[str]:
     """A line for each label."""
     lines = []
-    for label in findings.labels:
-        dice = [d for case in findings.cases if (d := (case.per_label or {}).get(label)) is not None]
+    for label in predicted.labels:
+        dice = [d for case in predicted.cases if (d := (case.per_label or {}).get(label)) is not None]
         if dice:
             spread = f" (SD {statistics.stdev(dice):.3f})" if len(dice) > 1 else ""
             lines.append(

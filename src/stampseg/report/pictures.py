@@ -25,7 +25,7 @@ from ..evaluation.predicted import reference_of
 from ..run.aside import FIGURES, LOWEST, MASKS
 from ..run.folder import TEST
 from ..runtime.torch_scorer import OpenNetwork, open_network, predict_case
-from .cases import Finding, case_of, view_upright
+from .cases import PredictedCase, case_of, view_upright
 from .comparison.masks import read_masks
 from .record import Record
 
@@ -41,7 +41,7 @@ class Pictures:
     kind: str
     title: str
     words: str
-    cases: tuple[Finding, ...]
+    cases: tuple[PredictedCase, ...]
 
 
 def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | None:
@@ -86,7 +86,7 @@ def _mean_dice(record: Record) -> dict[str, float | None]:
 
 def _aside(
     entry: SplitCase, dice: float | None, record: Record, plan: Plan, data: Dataset | None
-) -> Finding | None:
+) -> PredictedCase | None:
     case = case_of(entry, data)
     if isinstance(case, str):
         return None
@@ -98,7 +98,7 @@ def _aside(
         found = to_classes(mask.array, plan.label_values, mask.header.path)
         reference = reference_of(case, image.header, plan)
         view = view_upright(image, found, reference, len(plan.label_values), SLICES)
-        return Finding(entry.id, entry.group or "", dice, view=view)
+        return PredictedCase(entry.id, entry.group or "", dice, view=view)
     return None
 
 
@@ -115,7 +115,7 @@ def pictures_unlabelled(record: Record, device: str, trusted: Collection[str]) -
         return None
     with suppress(StampsegError, ImportError):
         opened = open_network(record.model, device, trusted=trusted)
-        cases = list[Finding]()
+        cases = list[PredictedCase]()
         for case in _within_reach(entries):
             with suppress(StampsegError, OSError):
                 cases.append(_found_in(case, opened))
@@ -127,13 +127,13 @@ def pictures_unlabelled(record: Record, device: str, trusted: Collection[str]) -
     return None
 
 
-def _found_in(case: Case, opened: OpenNetwork) -> Finding:
+def _found_in(case: Case, opened: OpenNetwork) -> PredictedCase:
     plan = opened.plan
     image = read_image(case.images, plan.in_channels)
     found = predict_case(opened.network, case, plan, opened.device)
     mask = postprocessed(found, opened.steps, image.header.spacing)  # as `predict` writes it
     view = view_upright(image, mask, np.zeros_like(mask), len(plan.label_values), SLICES)
-    return Finding(case.id, case.group, view=view)
+    return PredictedCase(case.id, case.group, view=view)
 
 
 def _within_reach(entries: Sequence[SplitCase]) -> Iterator[Case]:

@@ -13,7 +13,7 @@ from ..data.cases import Dataset
 from ..evaluation.people import how_read
 from ..run.records import RoundRecord
 from . import charts, vega
-from .cases import Findings, predict_validation
+from .cases import PredictedCases, predict_validation
 from .drawing import Drawing, draw
 from .expected import chart_of, least_expected, with_expected, words_of
 from .facts import command_of, data_facts, headline, machine_facts, plan_facts
@@ -58,15 +58,15 @@ def write_report(
     if target.is_dir():
         raise DataError(f"{target}: is a folder; name a file to write, such as {target / NAME}")
     refuse_existing(target, overwrite)
-    findings = with_expected(predict_validation(record, device, trusted, data))
+    predicted = with_expected(predict_validation(record, device, trusted, data))
     others: tuple[Pictures, ...] = ()
     try:
         others = _others(record, device, trusted, data)
     except Exception as error:  # as too little memory: the rest of the page is worth more than these
         gap = f"no pictures of people kept aside or of scans without labels: {type(error).__name__}: {error}"
         record = replace(record, gaps=(*record.gaps, gap))
-    write_text(target, render(record, draw(record, trusted), findings, others))
-    methods = methods_of(record, findings) if output is None else ""
+    write_text(target, render(record, draw(record, trusted), predicted, others))
+    methods = methods_of(record, predicted) if output is None else ""
     if methods:
         write_text(run / METHODS, methods)
     return target
@@ -102,19 +102,21 @@ def report_of_run(run: Path, device: str = "cpu", trusted: Collection[str] = ())
         return f"no report was written: {what}; try again with `write_report` {run}"
 
 
-def render(record: Record, drawing: Drawing, findings: Findings, others: Sequence[Pictures] = ()) -> str:
+def render(
+    record: Record, drawing: Drawing, predicted: PredictedCases, others: Sequence[Pictures] = ()
+) -> str:
     """The page as HTML; whatever comes from files is escaped.
 
     Args:
         record: the run.
         drawing: of its network.
-        findings: the validation cases.
+        predicted: the validation cases.
         others: shown in pictures beside them.
     """
-    held = tuple(case for case in findings.cases if case.view is not None)
+    held = tuple(case for case in predicted.cases if case.view is not None)
     own = (Pictures("validation", title_of(record), "Worst to best.", held),) if held else ()
     pictures = (*own, *others)
-    drawn, expected = charts.charts_of(record), chart_of(findings)
+    drawn, expected = charts.charts_of(record), chart_of(predicted)
     if expected is not None:
         drawn["expected"] = expected
     return filled(
@@ -129,12 +131,12 @@ def render(record: Record, drawing: Drawing, findings: Findings, others: Sequenc
         command=command_of(record),
         charts=sorted(drawn),
         drawing=drawing,
-        findings=findings,
+        predicted=predicted,
         cases_title=title_of(record),
         pictures=pictures,
-        expected_words=words_of(findings),
-        least_expected=least_expected(findings),
-        shown=_shown(record, drawing, findings, pictures, drawn),
+        expected_words=words_of(predicted),
+        least_expected=least_expected(predicted),
+        shown=_shown(record, drawing, predicted, pictures, drawn),
         how_read=lambda test: how_read(each.kind for each in test.labels.values()),
     )
 
@@ -142,7 +144,7 @@ def render(record: Record, drawing: Drawing, findings: Findings, others: Sequenc
 def _shown(
     record: Record,
     drawing: Drawing,
-    findings: Findings,
+    predicted: PredictedCases,
     pictures: Sequence[Pictures],
     drawn: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def _shown(
         "chosen": record.chosen,
         "drawing": drawing.to_json(),
         "charts": drawn,
-        "labels": list(record.plan.label_names[1:] if record.plan else findings.labels),
+        "labels": list(record.plan.label_names[1:] if record.plan else predicted.labels),
         "cases": [
             {"id": case.id, "dice": case.dice, "of": each.kind, "view": case.view.to_json()}
             for each in pictures

@@ -130,7 +130,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClaimResult:
     """What was found on a claim.
 
     Attributes:
@@ -179,7 +179,7 @@ class Comparison:
     """A study and all that follows from it."""
 
     study: Study
-    findings: tuple[Finding, ...]
+    claims: tuple[ClaimResult, ...]
     summaries: tuple[Summary, ...]
     pairs: tuple[tuple[Setting, Pair], ...]
 
@@ -223,10 +223,10 @@ def compare(study: Study) -> Comparison:
             f"{study.name}: no two methods share a person in a draw of a task, so nothing can be paired; "
             f"there are {', '.join(study.methods)}; compare when a second method has ended in one draw"
         )
-    tested = [_finding(study, claim) for claim in study.claims]
+    tested = [_claim_result(study, claim) for claim in study.claims]
     adjusted = holm([each.p for each in tested])
-    findings = [replace(each, p_holm=p_holm) for each, p_holm in zip(tested, adjusted, strict=True)]
-    return Comparison(study, tuple(findings), tuple(summaries), tuple(pairs))
+    claims = [replace(each, p_holm=p_holm) for each, p_holm in zip(tested, adjusted, strict=True)]
+    return Comparison(study, tuple(claims), tuple(summaries), tuple(pairs))
 
 
 def differences(first: Mapping[str, Cell], second: Mapping[str, Cell]) -> Differences:
@@ -255,7 +255,7 @@ def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summar
     )
 
 
-def _finding(study: Study, claim: Claim) -> Finding:
+def _claim_result(study: Study, claim: Claim) -> ClaimResult:
     tasks = study.all_tasks if claim.tasks == "all" else claim.tasks
     pairs = tuple(
         Pair(task, task, claim.method, claim.against, found)
@@ -263,13 +263,13 @@ def _finding(study: Study, claim: Claim) -> Finding:
         if (found := _over_labels(study, task, claim))
     )
     if not pairs:
-        return Finding(claim, tasks, (), None, None, None, None, 1.0)
+        return ClaimResult(claim, tasks, (), None, None, None, None, 1.0)
     whole = len(pairs) == len(tasks)
     able = whole and all(pair.two_way is not None for pair in pairs)
     runs = _together([of_runs_and_people(pair.table) for pair in pairs]) if able else None
     people = _together([pair.given_runs for pair in pairs])
     two_way = wider(runs, people)
-    return Finding(
+    return ClaimResult(
         claim,
         tasks,
         pairs,

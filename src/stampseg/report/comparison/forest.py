@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...evaluation.statistics import Estimate
-from .comparing import Comparison, Finding
+from .comparing import ClaimResult, Comparison
 from .words import interval_text, signed
 
 REACH = 3.0  # longest interval over runs that is drawn whole, beside the largest of the others
@@ -91,28 +91,28 @@ def _said(row: _Row) -> str:
 
 
 def _groups(comparison: Comparison) -> Iterator[tuple[str, list[_Row]]]:
-    claimed = [(f.claim.method, f.claim.against) for f in comparison.findings]
+    claimed = [(f.claim.method, f.claim.against) for f in comparison.claims]
     of_reference = [(p.method, p.against) for _, p in comparison.pairs if p.method == comparison.reference]
     for method, against in dict.fromkeys([*claimed, *of_reference]):
         rows = []
         for _, pair in comparison.pairs:
             if (pair.method, pair.against) == (method, against):
                 rows.append(_Row(pair.place, pair.mean, pair.two_way, pair.given_runs))
-        for number, finding in enumerate(comparison.findings, 1):
-            claim = finding.claim
-            if (claim.method, claim.against) == (method, against) and finding.mean is not None:
-                name = f"claim {number}, {_of_tasks(finding)}"
+        for number, result in enumerate(comparison.claims, 1):
+            claim = result.claim
+            if (claim.method, claim.against) == (method, against) and result.mean is not None:
+                name = f"claim {number}, {_of_tasks(result)}"
                 bound = claim.bound or None
-                rows.append(_Row(name, finding.mean, finding.two_way, finding.given_runs, bound, True))
+                rows.append(_Row(name, result.mean, result.two_way, result.given_runs, bound, True))
         if rows:
             yield f"{method} minus {against}", rows
 
 
-def _of_tasks(finding: Finding) -> str:
+def _of_tasks(result: ClaimResult) -> str:
     """The tasks of a claim that its figures are of, for some may have no pair yet."""
-    had = [pair.task for pair in finding.pairs]
-    if len(had) < len(finding.tasks):
-        return f"{had[0] if len(had) == 1 else len(had)} of its {len(finding.tasks)} tasks"
+    had = [pair.task for pair in result.pairs]
+    if len(had) < len(result.tasks):
+        return f"{had[0] if len(had) == 1 else len(had)} of its {len(result.tasks)} tasks"
     return "all its tasks" if len(had) > 1 else had[0]
 
 

@@ -47,14 +47,14 @@ def _designs(comparison: Comparison) -> list[str]:
 
 
 def _claims(comparison: Comparison) -> list[str]:
-    if not comparison.findings:
+    if not comparison.claims:
         return []
     lines = ["| claim | verdict | P (Holm) | why |", "|---|---|---:|---|"]
-    for number, finding in enumerate(comparison.findings, 1):
-        claim = f"{number}. {finding.claim}, {where_text(finding)}"
-        why = f"{verdict_text(finding)} {flips_text(finding)}".strip()
-        p = NONE if finding.two_way is None else p_text(finding.p_holm)
-        lines.append(f"| {_plain(claim)} | **{finding.verdict}** | {p} | {_plain(why)} |")
+    for number, result in enumerate(comparison.claims, 1):
+        claim = f"{number}. {result.claim}, {where_text(result)}"
+        why = f"{verdict_text(result)} {flips_text(result)}".strip()
+        p = NONE if result.two_way is None else p_text(result.p_holm)
+        lines.append(f"| {_plain(claim)} | **{result.verdict}** | {p} | {_plain(why)} |")
     return [*lines, ""]
 
 

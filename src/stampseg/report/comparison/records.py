@@ -11,7 +11,7 @@ from ...core.json_file import JsonFile
 from ...core.options import FileRecord
 from ...core.text import csv_text
 from ...evaluation.statistics import Estimate
-from .comparing import Comparison, Finding, Pair, Summary
+from .comparing import ClaimResult, Comparison, Pair, Summary
 from .words import claims_head, verdict_text, warnings
 
 
@@ -39,7 +39,7 @@ def json_of(comparison: Comparison) -> str:
     record = ComparisonRecord(
         study=comparison.study.name,
         said=claims_head(comparison),
-        claims=[_claim(finding) for finding in comparison.findings],
+        claims=[_claim(result) for result in comparison.claims],
         methods=[_method(summary) for summary in comparison.summaries],
         differences=[
             {"task": setting.task, "labels": setting.labels, **_pair(pair)}
@@ -66,20 +66,20 @@ def _rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
         )  # fmt: skip
 
 
-def _claim(finding: Finding) -> dict[str, Any]:
-    flips = finding.flips
+def _claim(result: ClaimResult) -> dict[str, Any]:
+    flips = result.flips
     return {
-        **finding.claim.model_dump(mode="json"),
-        "tested_on": list(finding.tasks),
-        "verdict": finding.verdict.value,
-        "why": verdict_text(finding),
-        "difference": finding.mean,
-        "runs_and_people": _estimate(finding.two_way),
-        "people_given_runs": _estimate(finding.given_runs),
-        "p": finding.p,
-        "p_holm": finding.p_holm,
+        **result.claim.model_dump(mode="json"),
+        "tested_on": list(result.tasks),
+        "verdict": result.verdict.value,
+        "why": verdict_text(result),
+        "difference": result.mean,
+        "runs_and_people": _estimate(result.two_way),
+        "people_given_runs": _estimate(result.given_runs),
+        "p": result.p,
+        "p_holm": result.p_holm,
         "sign_flip": None if flips is None else vars(flips),
-        "per_task": [{"task": pair.place, **_pair(pair)} for pair in finding.pairs],
+        "per_task": [{"task": pair.place, **_pair(pair)} for pair in result.pairs],
     }
 
 

@@ -11,7 +11,7 @@ from ...data.cases import Dataset
 from ...run.aside import FIGURES
 from ...run.folder import TEST
 from ...run.folds.records import FOLDS
-from ..cases import Finding, Findings, predict_validation
+from ..cases import PredictedCase, PredictedCases, predict_validation
 from ..record import Record, read_record
 from .study import Cell, Figures, Measure, Setting, Study, people_of
 from .unlike import unlike
@@ -109,14 +109,14 @@ def _folds(record: Record) -> str:
     )
 
 
-def _dice(record: Record, findings: Findings) -> dict[str, Finding]:
+def _dice(record: Record, predicted: PredictedCases) -> dict[str, PredictedCase]:
     """Cases with a Dice, by id."""
-    if findings.note:
-        raise DataError(f"{record.path}: {findings.note}; name a run that has ended")
-    return {case.id: case for case in findings.cases if case.dice is not None}
+    if predicted.note:
+        raise DataError(f"{record.path}: {predicted.note}; name a run that has ended")
+    return {case.id: case for case in predicted.cases if case.dice is not None}
 
 
-def _people(known: Mapping[str, Finding], paired: set[str]) -> dict:
+def _people(known: Mapping[str, PredictedCase], paired: set[str]) -> dict:
     return people_of(
         Measure(case.group or case.id, case.id, label, dice, (case.hd95 or {}).get(label))
         for case in known.values()

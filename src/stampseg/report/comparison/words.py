@@ -8,7 +8,7 @@ from statistics import fmean
 from ...core.text import counted, some
 from ...evaluation.people import FEW_PEOPLE
 from ...evaluation.statistics import ALPHA, Design, Estimate
-from .comparing import Comparison, Finding, Pair, Verdict
+from .comparing import ClaimResult, Comparison, Pair, Verdict
 from .study import Study
 
 NONE = "–"
@@ -74,7 +74,7 @@ def p_text(value: float) -> str:
 
 def claims_head(comparison: Comparison) -> str:
     """How many claims there are, and what that does to each."""
-    count = len(comparison.findings)
+    count = len(comparison.claims)
     if comparison.study.kind == "runs":
         what = "Two runs are compared: what is said is about these two networks."
         return " ".join([what, *_better(comparison)])
@@ -83,48 +83,48 @@ def claims_head(comparison: Comparison) -> str:
         return " ".join([what, *_better(comparison)])
     if not count:
         return "No claim was written into study.yaml: everything below explores, and shows nothing by itself."
-    held = sum(finding.verdict is Verdict.HELD for finding in comparison.findings)
+    held = sum(result.verdict is Verdict.HELD for result in comparison.claims)
     return (
         f"{counted(count, 'comparison')} {'was' if count == 1 else 'were'} claimed in study.yaml; P is after "
         f"Holm for {'this one' if count == 1 else f'these {count}'}. {held} of {count} held."
     )
 
 
-def where_text(finding: Finding) -> str:
+def where_text(result: ClaimResult) -> str:
     """`on cardiac`, `over cardiac, nerve`."""
-    return f"{'on' if len(finding.tasks) == 1 else 'over'} {some(list(finding.tasks), 8)}"
+    return f"{'on' if len(result.tasks) == 1 else 'over'} {some(list(result.tasks), 8)}"
 
 
-def verdict_text(finding: Finding) -> str:
+def verdict_text(result: ClaimResult) -> str:
     """Why the verdict is what it is."""
-    if finding.mean is None:
+    if result.mean is None:
         return "No person was tested with both methods in one draw yet."
-    said = f"The difference is {signed(finding.mean)} Dice"
-    if finding.two_way is None:
-        return f"{said} so far, but {_why_unsure(finding)}."
-    said += f", interval over runs and people {interval_text(finding.two_way)}"
-    low = finding.two_way.interval()[0]
-    bound = f"{finding.claim.bound:+g}" if finding.claim.bound else "0"
-    if finding.verdict is Verdict.HELD:
-        return f"{said}: it lies above {bound}, P {p_text(finding.p_holm)} after Holm."
-    if finding.verdict is Verdict.LOST:
+    said = f"The difference is {signed(result.mean)} Dice"
+    if result.two_way is None:
+        return f"{said} so far, but {_why_unsure(result)}."
+    said += f", interval over runs and people {interval_text(result.two_way)}"
+    low = result.two_way.interval()[0]
+    bound = f"{result.claim.bound:+g}" if result.claim.bound else "0"
+    if result.verdict is Verdict.HELD:
+        return f"{said}: it lies above {bound}, P {p_text(result.p_holm)} after Holm."
+    if result.verdict is Verdict.LOST:
         return f"{said}: it lies below {bound}, the contrary is shown."
-    if low > finding.claim.bound:
-        return f"{said}: it lies above {bound}, but P is {p_text(finding.p_holm)} after Holm for all claims."
+    if low > result.claim.bound:
+        return f"{said}: it lies above {bound}, but P is {p_text(result.p_holm)} after Holm for all claims."
     return f"{said}: it holds {bound}, so that neither this nor the contrary is shown."
 
 
-def _why_unsure(finding: Finding) -> str:
+def _why_unsure(result: ClaimResult) -> str:
     parts = []
-    if finding.missing:
-        parts.append(f"{some(list(finding.missing))} {_have(finding.missing)} no pair yet")
-    one = [pair.place for pair in finding.pairs if pair.design is Design.ONE]
+    if result.missing:
+        parts.append(f"{some(list(result.missing))} {_have(result.missing)} no pair yet")
+    one = [pair.place for pair in result.pairs if pair.design is Design.ONE]
     if one:
         draws = "one draw" if len(one) == 1 else "one draw each"
         parts.append(
             f"{some(one)} {_have(one)} {draws}, and the luck of one run cannot be told from the method"
         )
-    still = [place for place in finding.unsure if place not in one]
+    still = [place for place in result.unsure if place not in one]
     if still:
         parts.append(f"on {some(still)} there is one person, or nothing varies")
     return "; ".join(parts)
@@ -134,16 +134,16 @@ def _have(names: Sequence[str]) -> str:
     return "has" if len(names) == 1 else "have"
 
 
-def flips_text(finding: Finding) -> str:
+def flips_text(result: ClaimResult) -> str:
     """The sign-flip over draws, and what it can say."""
-    flips = finding.flips
+    flips = result.flips
     if flips is None:
         return ""
-    tasks = f" of {len(finding.pairs)} tasks together" if len(finding.pairs) > 1 else ""
+    tasks = f" of {len(result.pairs)} tasks together" if len(result.pairs) > 1 else ""
     said = f"Sign-flip over {counted(flips.draws, 'draw')}{tasks}: P {p_text(flips.p)}"
     if flips.smallest >= ALPHA:
         said += f" (so few draws cannot have less than {flips.smallest:g})"
-    if any(pair.design in (Design.CROSSED, Design.PARTLY) for pair in finding.pairs):
+    if any(pair.design in (Design.CROSSED, Design.PARTLY) for pair in result.pairs):
         said += "; it takes the people who are in several draws as given"
     return f"{said}."
 
@@ -167,9 +167,9 @@ def warnings(comparison: Comparison) -> list[str]:
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
     found += [*_few_draws(pairs, comparison.study.two), *_few_people(pairs)]
-    found += [*_unpaired(comparison.study), *_disagreeing(comparison.findings)]
+    found += [*_unpaired(comparison.study), *_disagreeing(comparison.claims)]
     explored = len(comparison.pairs)
-    if comparison.findings and explored > len(comparison.findings):
+    if comparison.claims and explored > len(comparison.claims):
         found.append(
             f"{counted(explored, 'paired difference')} of single settings are shown below beside the claims: "
             f"they explore; of {explored} intervals of 95% some miss by chance"
@@ -288,10 +288,10 @@ def _unpaired(study: Study) -> Iterator[str]:
         yield f"pairs leave {people} out who were not tested with every method of their draw"
 
 
-def _disagreeing(findings: Sequence[Finding]) -> Iterator[str]:
-    for number, finding in enumerate(findings, 1):
-        flips = finding.flips
-        if finding.verdict is Verdict.HELD and flips and flips.smallest < ALPHA <= flips.p:
+def _disagreeing(claims: Sequence[ClaimResult]) -> Iterator[str]:
+    for number, result in enumerate(claims, 1):
+        flips = result.flips
+        if result.verdict is Verdict.HELD and flips and flips.smallest < ALPHA <= flips.p:
             yield (
                 f"claim {number} is held by the interval over runs and people, but not by the sign-flip over "
                 f"{flips.draws} draws (P {p_text(flips.p)}): look at its draws before relying on it"

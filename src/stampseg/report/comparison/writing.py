@@ -152,12 +152,12 @@ def page_of(comparison: Comparison) -> str:
     ]
     claims = [
         {
-            "finding": finding,
-            "where": where_text(finding),
-            "why": verdict_text(finding),
-            "flips": flips_text(finding),
+            "result": result,
+            "where": where_text(result),
+            "why": verdict_text(result),
+            "flips": flips_text(result),
         }
-        for finding in comparison.findings
+        for result in comparison.claims
     ]
     designs = [f"{text}." for text in designs_text(pair for _, pair in comparison.pairs)]
     return filled(
