@@ -196,11 +196,7 @@ def run_and_report(
 
 def _outcome(result: Result, folder: RunFolder, folds: Folds | None) -> str:
     before = result.validation_dice_before
-    missed = (
-        f"; the target ({result.target}) was missed: give it more `train.steps`, or a target that leaves more"
-        if result.target_reached is False
-        else ""
-    )
+    missed = f"; the target ({result.target}) was not reached" if result.target_reached is False else ""
     was = f" (as given {before:.3f})" if before is not None else ""
     return (
         f"{result.parameters_before:,} -> {result.parameters_after:,} parameters in "

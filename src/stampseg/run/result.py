@@ -9,6 +9,7 @@ import torch
 
 from ..core.config import Config
 from ..core.machine import this_machine
+from ..core.prune_options import PruneOptions
 from ..data.plan import Plan
 from ..train.round import FOUND_DICE, Fit, Round, Validation
 from ..train.round_choice import select, smallest_within, standing
@@ -16,7 +17,6 @@ from .folder import RunFolder
 from .records import READING, RESULT, Result
 from .survey import Survey
 
-UNCUT = "; no cut was made, for labels were not found in time for channels to be told apart"
 USELESS_DICE = 0.1  # of all labels together
 LEARNT_DICE = 0.5  # of the worst label on the training cases
 
@@ -172,10 +172,10 @@ def _remarks(
     """What a reader should know about the choice."""
     remarks = []
     if pruned and not reached:
+        why = _why_not_reached(rounds, chosen, config.prune)
         remarks.append(
             f"the target ({config.prune.target}) was not reached: "
-            f"the network has {chosen.parameters:,} parameters"
-            + ("" if any(turn.event == "cut" for turn in rounds) else UNCUT)
+            f"the network has {chosen.parameters:,} parameters; {why}"
         )
     undone = sum(turn.event == "rolled back" for turn in rounds)
     if undone:
@@ -191,6 +191,23 @@ def _remarks(
             f"network, name rounds/{better.number:03d}.safetensors where a model is asked for"
         )
     return remarks
+
+
+def _why_not_reached(rounds: Sequence[Round], chosen: Round, options: PruneOptions) -> str:
+    """What kept a run from its target, and what to do."""
+    events = {turn.event for turn in rounds}
+    if options.target.floor is not None:
+        return "give it more `train.steps`, label scans of more people, or ask for less"
+    if any(turn.parameters < chosen.parameters for turn in standing(rounds)):
+        return "smaller ones are worse by more than `prune.tolerance`"
+    if "cut" not in events:
+        return (
+            "no cut was made, for labels were not found in time for channels to be told apart; give it more "
+            "`train.steps`, or label scans of more people"
+        )
+    if "rolled back" in events:
+        return "cuts did not heal; take a target that leaves more, or allow a larger `prune.max_drop`"
+    return "steps ran out; give it more `train.steps`, or take a target that leaves more"
 
 
 def _false_alarms(validation: Validation | None, plan: Plan) -> list[str]:
