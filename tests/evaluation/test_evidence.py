@@ -12,9 +12,9 @@ from stampseg.evaluation.evidence import (
     LEAST_GAIN,
     LEAST_PEOPLE,
     Trial,
-    _trial,
     find_steps,
     passes,
+    trial_of,
 )
 from stampseg.evaluation.predicted import Predicted
 
@@ -86,7 +86,7 @@ def test_luck_passes_few_steps_that_help_nobody(people: int, most: float) -> Non
     step = LabelSteps(label=1, largest=True)
     names = {f"{place:02d}": place for place in range(people)}
     found = [
-        _trial({name: [row[place]] for name, place in names.items()}, step, NAMES, "px") for row in gains
+        trial_of({name: [row[place]] for name, place in names.items()}, step, NAMES, "px") for row in gains
     ]
     assert np.mean([passes(trial) for trial in found]) <= most
 

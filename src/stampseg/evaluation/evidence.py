@@ -7,8 +7,8 @@ A step is tried for each label alone: what it changes of one label changes no Di
 * without the person who gains the most, the mean of the others is still above 0,
 * and more than twice as many people gain as lose.
 
-Of steps that help nobody in truth luck passes a quarter with four people, a tenth with six, a twentieth with
-twenty; what it passes changes little.
+Of steps that help nobody in truth luck passes up to a quarter with four people, a sixth with ten, a ninth
+with twenty (benchmarks/postprocess_luck.py); what it passes changes little.
 
 Of the steps that drop pieces the best is kept, at most one; holes are tried first.
 """
@@ -117,7 +117,7 @@ def _best(
                     gains[label, place][case.person].append(gain)
     best, trials = {}, []
     for label, steps in candidates.items():
-        found = [_trial(gains[label, place], step, names, unit) for place, step in enumerate(steps)]
+        found = [trial_of(gains[label, place], step, names, unit) for place, step in enumerate(steps)]
         passing = [place for place, trial in enumerate(found) if passes(trial)]
         chosen = max(passing, key=lambda place: (found[place].gain, -place), default=None)
         if chosen is not None:
@@ -134,7 +134,8 @@ def _dice(case: Predicted, steps: Sequence[LabelSteps], label: int) -> float:
     return dice_score(found, case.reference == label)
 
 
-def _trial(gains: dict[str, list[float]], step: LabelSteps, names: Sequence[str], unit: str) -> Trial:
+def trial_of(gains: dict[str, list[float]], step: LabelSteps, names: Sequence[str], unit: str) -> Trial:
+    """What a step gained, from the changes in Dice of each person's cases; not kept yet."""
     means = np.array([np.mean(gains[person]) for person in sorted(gains)])
     others = np.delete(means, means.argmax()) if len(means) > 1 else np.zeros(1)
     return Trial(
