@@ -151,6 +151,18 @@ def test_figures_are_only_taken_for_the_masks_they_are_of(run: Path, pictures: P
     )
 
 
+def test_masks_that_the_new_table_leaves_out_are_named(run: Path, pictures: Path, tmp_path: Path) -> None:
+    first, second = (pictures / "images" / f"p0-IM-{number}.png" for number in (0, 1))
+    out = tmp_path / "out"
+    call("predict", run, first, second, "-o", out, "--confidence")
+    words = ("predict", run, first, "-o", out, "--confidence", "--overwrite")
+    assert "also told of" not in call(*words).output  # made alike: the line of the other is kept
+    said = " ".join(call(*words, "--all-pieces").output.split())
+    assert "also told of p0-IM-1.png, by another model or with other options; it stays, and the new" in said
+    assert "also told of" not in call("predict", run, first, second, *words[3:]).output  # both made anew
+    assert len(json.loads((out / "confidence.json").read_text())["scans"]) == 2
+
+
 def test_masks_that_stay_are_held_to_the_least_dice_as_well(tmp_path: Path) -> None:
     """Of what was there before, too: a pipeline that goes on must not end well for having been stopped."""
     rows = tuple(

@@ -12,7 +12,7 @@ from ..core.errors import ConfigError, DataError, StoppedError, one_line
 from ..core.files import refuse_existing
 from ..core.level import Level
 from ..core.run_folder import caution_of
-from ..core.text import counted
+from ..core.text import counted, some
 from ..data.cases import Case
 from ..data.io.readers import segmentation_name
 from ..data.labels.postprocess import Postprocessing
@@ -174,8 +174,20 @@ class _Work:
         )
         for table in (TABLE, RECORD) if asked.confidence and not skip_existing else ():
             refuse_existing(asked.output / table, overwrite)
+        if asked.confidence:
+            self._tell_of_others(cases)
         self.trust.forget(self.masks[case.images] for case in cases)
         return cases
+
+    def _tell_of_others(self, cases: Sequence[Case]) -> None:
+        """Say which masks stay here that the new tables of trust will not tell of."""
+        made = {self.masks[case.images].name for case in cases}
+        if stay := [name for name in self.trust.of_others() if name not in made]:
+            self.asked.tell(
+                f"{self.asked.output / TABLE}: also told of {some(stay)}, by another model or with other "
+                f"options; {'it stays' if len(stay) == 1 else 'they stay'}, and the new table tells "
+                "only of masks that are made alike"
+            )
 
     def _not_done(self, cases: Sequence[Case]) -> list[Case]:
         """Those whose masks are not there; how many are is said, and if another model may have made them."""

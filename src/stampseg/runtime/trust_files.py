@@ -75,6 +75,16 @@ class TrustFiles:
         for mask in masks:
             self._known.pop(mask.name, None)
 
+    def of_others(self) -> list[str]:
+        """Masks here that are told of as another model's, or of other options; `write` leaves them out."""
+        path = self.output / RECORD
+        with suppress(*_BAD):
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found["made_by"] != self.by:
+                names = sorted(Path(scan["mask"]).name for scan in found["scans"])
+                return [name for name in names if (self.output / name).is_file()]
+        return []
+
     def of(self, masks: Iterable[Path]) -> dict[str, Assessed]:
         """Those of these masks that are told of, by name."""
         return {mask.name: self._known[mask.name][0] for mask in masks if mask.name in self._known}
