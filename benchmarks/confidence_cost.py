@@ -29,6 +29,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from stampseg.runtime.ensemble import open_segmenter
+from stampseg.runtime.segment_options import SegmentOptions
 from stampseg.runtime.segmentation import segment
 model, images, output, confidence = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4] == "True"
 open_segmenter(model)
@@ -36,7 +37,7 @@ start = time.process_time()
 open_segmenter(model)
 opening = time.process_time() - start
 start = time.process_time()
-found = segment(model, [images], output, threads=1, confidence=confidence, echo=lambda text: None)
+found = segment(model, [images], output, SegmentOptions(threads=1, confidence=confidence), echo=lambda text: None)
 seconds = time.process_time() - start - opening
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"seconds": seconds, "megabytes": peak / 1024, "masks": len(found.masks)}))

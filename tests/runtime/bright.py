@@ -16,6 +16,7 @@ from stampseg.data.labels.shapes import LabelShape
 from stampseg.data.plan import Plan
 from stampseg.runtime import segmentation, suggestion
 from stampseg.runtime.model import OpenModel
+from stampseg.runtime.segment_options import SegmentOptions
 
 SHAPE = LabelShape(cases=9, size=(60.0, 90.0), pieces=1, at_border=False)
 CURVE = LabelCalibration(certainty=(0.0, 1.0), dice=(0.0, 0.8), margin=0.1, people=9)
@@ -69,5 +70,6 @@ def predict(
     """What is said of them by `predict`, into `out/`."""
     place = put(folder, monkeypatch, settings, images)
     said: list[str] = []
-    segmentation.segment(folder / "m", [place], folder / "out", echo=said.append, **options).check()
+    asked = SegmentOptions(**options)
+    segmentation.segment(folder / "m", [place], folder / "out", asked, echo=said.append).check()
     return said

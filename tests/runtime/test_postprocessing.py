@@ -18,6 +18,7 @@ from stampseg.data.labels.postprocess import LabelSteps, postprocessed
 from stampseg.export import export_model
 from stampseg.networks.model_file import load_model, read_description, save_model, store_steps
 from stampseg.runtime import Predictor, open_session
+from stampseg.runtime.segment_options import SegmentOptions
 from stampseg.runtime.segmentation import segment
 from tests.cli.command import call
 from tests.networks.small_model import make_model
@@ -95,5 +96,11 @@ def test_steps_of_labels_that_the_model_has_not_are_refused(place: Path, tmp_pat
 
 def test_from_python_it_is_left_out_too(place: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    segment(place / "model.safetensors", [place / "image.png"], tmp_path, postprocess=False, echo=said.append)
+    segment(
+        place / "model.safetensors",
+        [place / "image.png"],
+        tmp_path,
+        SegmentOptions(postprocess=False),
+        echo=said.append,
+    )
     assert not any("post-processing" in line for line in said)

@@ -22,6 +22,7 @@ from stampseg.data.preprocess import Geometry
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.runtime import segmentation
 from stampseg.runtime.model import OpenModel
+from stampseg.runtime.segment_options import SegmentOptions
 from stampseg.runtime.sliding import softmax
 from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import write_pictures
@@ -50,9 +51,8 @@ def predict(
     opened = OpenModel(settings, lambda: nullcontext(logits_of))
     monkeypatch.setattr(segmentation, "open_segmenter", lambda *a, **k: opened)
     said: list[str] = []
-    found = segmentation.segment(
-        folder / "m", [folder / "in"], folder / "out", probabilities=True, echo=said.append, **options
-    )  # type: ignore[arg-type]
+    asked = SegmentOptions(probabilities=True, **options)  # type: ignore[arg-type]
+    found = segmentation.segment(folder / "m", [folder / "in"], folder / "out", asked, echo=said.append)
     found.check()
     return said, [mask.path for mask in found.masks]
 
@@ -134,7 +134,9 @@ def test_nothing_is_replaced_and_ensembles_have_none(tmp_path: Path, monkeypatch
     several = OpenModel(plan(2), lambda: nullcontext(logits_of), models=(Path("a"), Path("b")))
     monkeypatch.setattr(segmentation, "open_segmenter", lambda *a, **k: several)
     with pytest.raises(ConfigError, match="`probabilities` are of one network, and an ensemble has several"):
-        segmentation.segment(tmp_path / "m", [tmp_path / "in"], tmp_path / "new", probabilities=True)
+        segmentation.segment(
+            tmp_path / "m", [tmp_path / "in"], tmp_path / "new", SegmentOptions(probabilities=True)
+        )
 
 
 def test_another_shape_than_the_image_is_an_error(tmp_path: Path) -> None:

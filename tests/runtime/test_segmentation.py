@@ -14,6 +14,7 @@ from stampseg.data.plan import Plan
 from stampseg.data.splits.split import digest_of
 from stampseg.runtime import segmentation
 from stampseg.runtime.model import OpenModel
+from stampseg.runtime.segment_options import SegmentOptions
 
 PLAN = Plan(
     spatial_dims=2, in_channels=1, label_values=(0, 1, 2), label_names=("background", "liver", "tumour"),
@@ -103,7 +104,11 @@ def test_stray_pieces_are_left_out_and_counted(
     Image.fromarray(image).save(tmp_path / "scan.png")
     said: list[str] = []
     (written,) = segmentation.segment(
-        tmp_path / "m", [tmp_path / "scan.png"], tmp_path / "out", echo=said.append, all_pieces=everything
+        tmp_path / "m",
+        [tmp_path / "scan.png"],
+        tmp_path / "out",
+        SegmentOptions(all_pieces=everything),
+        echo=said.append,
     ).masks
     mask = np.asarray(Image.open(written.path))
     assert (mask[:3] == 7).all()

@@ -66,9 +66,7 @@ def predict(
             "nnU-Net's do. Masks of others get worse by it where left and right differ.",
         ),
     ] = False,
-    batch: Annotated[
-        int | None, typer.Option("--batch", min=1, help="Windows computed at once; more memory.")
-    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Windows computed at once; more memory.")] = 1,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: all cores.")
     ] = None,
@@ -117,15 +115,18 @@ def predict(
 ) -> None:
     """Segment images with a model. Each mask lies on its image's own grid and has its file type."""
     from ..run.interruption import ending_on_signals
+    from ..runtime.segment_options import SegmentOptions
     from ..runtime.segmentation import segment
 
     with ending_on_signals():
+        options = SegmentOptions(
+            overlays=overlays, device=device or "cpu", overwrite=overwrite, skip_existing=skip_existing,
+            mirror=mirror, batch_size=batch, threads=threads, dicom_seg=dicom_seg, ensemble=ensemble,
+            postprocess=postprocess, all_pieces=all_pieces, confidence=confidence,
+            probabilities=probabilities, fail_below=fail_below, trusted=tuple(trusted or ()),
+        )  # fmt: skip
         found = segment(
-            model, inputs, output, overlays=overlays, device=device or "cpu", overwrite=overwrite,
-            skip_existing=skip_existing, mirror=mirror, batch_size=batch, threads=threads,
-            dicom_seg=dicom_seg, ensemble=ensemble, postprocess=postprocess, all_pieces=all_pieces,
-            confidence=confidence, probabilities=probabilities, fail_below=fail_below,
-            trusted=tuple(trusted or ()),
+            model, inputs, output, options,
             echo=(lambda _: None) if as_json else say,
             warn=(lambda text: say(Level.WARNING.shown(text), err=True)) if as_json else None,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,40 +34,27 @@ from .notices import (
 )
 from .output_files import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
 from .people import learnt_from, other_scans_of_the_trained, validated_with
+from .segment_options import SegmentOptions
 from .stream import FAILURES, Failure, stream
 from .trust import Assessed, check_calibrated
 from .trust_files import RECORD, TABLE, TrustFiles, made_by, summary
 from .written import Segmentation, Written
 
-BATCH = 1  # windows computed at once, where nothing else is said
+DEFAULT = SegmentOptions()
 
 
 def segment(
     model: Path,
     inputs: Sequence[Path | Case],
     output: Path,
+    options: SegmentOptions = DEFAULT,
     *,
-    overlays: Path | None = None,
-    device: str = "cpu",
-    overwrite: bool = False,
-    trusted: Collection[str] = (),
-    batch_size: int | None = None,
-    mirror: bool = False,
-    threads: int | None = None,
-    dicom_seg: bool = False,
-    ensemble: bool = False,
-    postprocess: bool = True,
-    all_pieces: bool = False,
-    confidence: bool = False,
-    probabilities: bool = False,
-    fail_below: float | None = None,
-    skip_existing: bool = False,
     echo: Callable[[str], None] = print,
     warn: Callable[[str], None] | None = None,
 ) -> Segmentation:
     """Write one mask per image into `output`, with the values the training labels had.
 
-    Files of those names are refused unless `overwrite`. A file that cannot be segmented does not
+    Files of those names are refused unless they may be overwritten. A file that cannot be segmented does not
     stop the others: `check` of what is returned tells of it.
 
     Args:
@@ -75,106 +62,83 @@ def segment(
             are averaged.
         inputs: image files, folders of them, DICOM series, or cases that were found.
         output: folder for the masks.
-        overlays: folder for pictures of them.
-        device: where to compute.
-        overwrite: replace masks that are there.
-        trusted: `package.module:Class` names whose code the model may use, or the `.pt2` file.
-        batch_size: windows computed at once.
-        mirror: average over all mirrored views: of networks that learnt from mirrored images.
-        threads: to compute with.
-        dicom_seg: write masks of DICOM series as DICOM-SEG, a segment for each label.
-        ensemble: average the networks of the folds of a run folder, in place of its own network.
-        postprocess: do to each mask what the model says: fill holes, drop pieces.
-        all_pieces: keep all pieces of labels that are one piece by the plan.
-        confidence: also say how far each mask can be trusted: `confidence.csv` and `.json`, and a map of the
-            uncertain voxels beside each mask; three times the work.
-        probabilities: also write the probabilities of all labels of each mask, NAME_probabilities.nii.gz:
-            calibrated where the model has a calibration.
-        fail_below: Dice that must be expected of every mask; asks for confidence.
-        skip_existing: pass over images whose masks, and whatever else is asked for of them, are there.
+        options: how, and what else is written.
         echo: is told of every mask.
         warn: is told of what was left out or not found; None: `echo` is, after the word WARNING.
 
     Raises:
         DataError: no input can be used, or a mask is there already.
         ModelFileError: the model cannot be loaded.
-        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, scans that
-            are named before the model, or `skip_existing` with `overwrite`.
+        ConfigError: `fail_below` without a calibration in the model, confidence of an ensemble, or scans that
+            are named before the model.
     """
     check_order(model, [path for path in inputs if not isinstance(path, Case)], "predict")
-    if skip_existing and overwrite:
-        raise ConfigError(
-            "`skip_existing` keeps masks that are there, and `overwrite` replaces them; leave out one of them"
-        )
     tell = warn if warn is not None else lambda text: echo(Level.WARNING.shown(text))
-    confidence = confidence or fail_below is not None
-    opened = open_segmenter(model, device=device, trusted=trusted, threads=threads, ensemble=ensemble)
-    _check_able(opened, confidence, probabilities, fail_below)
-    opened = opened.with_all_pieces() if all_pieces else opened
+    opened = open_segmenter(
+        model, device=options.device, trusted=options.trusted, threads=options.threads,
+        ensemble=options.ensemble,
+    )  # fmt: skip
+    _check_able(opened, options)
+    opened = opened.with_all_pieces() if options.all_pieces else opened
     models = opened.models or (model,)
     cases = inputs_of(models[0], inputs, opened.plan, tell)
-    for folder in (output, *([] if overlays is None else [overlays])):
+    for folder in (output, *([] if options.overlays is None else [options.overlays])):
         check_folder(folder)
-    changing = {"mirror": mirror, "postprocess": postprocess, "all_pieces": all_pieces}
-    trust = TrustFiles(output, opened.plan, made_by(models[0], **changing) if confidence else {})
-    asked = _Asked(output, overlays, confidence, probabilities, echo, tell)
-    work = _Work(asked, opened, models, _targets(cases, output, dicom_seg), trust)
-    left = work.to_do(cases, skip_existing=skip_existing, overwrite=overwrite)
+    changing = {name: getattr(options, name) for name in ("mirror", "postprocess", "all_pieces")}
+    trust = TrustFiles(output, opened.plan, made_by(models[0], **changing) if options.assesses else {})
+    masks = _targets(cases, output, options.dicom_seg)
+    work = _Work(output, options, echo, tell, opened, models, masks, trust)
+    left = work.to_do(cases)
     if opened.models:
         echo(f"{model}: the mean of the probabilities of {len(opened.models)} networks")
-    steps = opened.steps if postprocess else ()
-    written, failures = work.done(left, steps, batch_size or BATCH, mirror=mirror, overwrite=overwrite)
-    told = (*caution_of(model), *not_mirrored(opened.plan, mirror), *work.remarks(left, written))
-    work.conclude(written, steps, told)
+    written, failures = work.done(left)
+    told = (*caution_of(model), *not_mirrored(opened.plan, options.mirror), *work.remarks(left, written))
+    work.conclude(written, told)
     return Segmentation(
-        written, failures, told, opened.plan.label_names, fail_below,
+        written, failures, told, opened.plan.label_names, options.fail_below,
         len(work.masks) - len(left), tuple(trust.of(work.masks.values()).values()),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is to come of the images, as in `segment`."""
-
-    output: Path
-    overlays: Path | None
-    confidence: bool
-    probabilities: bool
-    echo: Callable[[str], None]
-    tell: Callable[[str], None]
 
 
 @dataclass
 class _Work:
     """One call of `segment`, from the images that were found to the last line."""
 
-    asked: _Asked
+    output: Path
+    asked: SegmentOptions
+    echo: Callable[[str], None]
+    tell: Callable[[str], None]
     opened: OpenModel | Ensemble
     models: Sequence[Path]
     masks: Mapping[tuple[Path, ...], Path]
     trust: TrustFiles
 
+    @property
+    def _steps(self) -> Postprocessing:
+        """What is done to each mask."""
+        return self.opened.steps if self.asked.postprocess else ()
+
     @cached_property
     def _entries(self) -> list[SplitCase]:
         return learnt_from(self.models)
 
-    def to_do(self, cases: Sequence[Case], *, skip_existing: bool, overwrite: bool) -> Sequence[Case]:
+    def to_do(self, cases: Sequence[Case]) -> Sequence[Case]:
         """The cases whose masks are to be made.
 
         Raises:
             DataError: something that would be written is there already.
         """
         asked = self.asked
-        if asked.confidence:
-            self.trust.take_up(strict=skip_existing)
-        if skip_existing:
+        if asked.assesses:
+            self.trust.take_up(strict=asked.skip_existing)
+        if asked.skip_existing:
             cases = self._not_done(cases)
         refuse_overwriting(
-            cases, self.masks, asked.overlays, overwrite, asked.confidence, asked.probabilities
+            cases, self.masks, asked.overlays, asked.overwrite, asked.assesses, asked.probabilities
         )
-        for table in (TABLE, RECORD) if asked.confidence and not skip_existing else ():
-            refuse_existing(asked.output / table, overwrite)
-        if asked.confidence:
+        for table in (TABLE, RECORD) if asked.assesses and not asked.skip_existing else ():
+            refuse_existing(self.output / table, asked.overwrite)
+        if asked.assesses:
             self._tell_of_others(cases)
         self.trust.forget(self.masks[case.images] for case in cases)
         return cases
@@ -183,8 +147,8 @@ class _Work:
         """Say which masks stay here that the new tables of trust will not tell of."""
         made = {self.masks[case.images].name for case in cases}
         if stay := [name for name in self.trust.of_others() if name not in made]:
-            self.asked.tell(
-                f"{self.asked.output / TABLE}: also told of {some(stay)}, by another model or with other "
+            self.tell(
+                f"{self.output / TABLE}: also told of {some(stay)}, by another model or with other "
                 f"options; {'it stays' if len(stay) == 1 else 'they stay'}, and the new table tells "
                 "only of masks that are made alike"
             )
@@ -192,21 +156,19 @@ class _Work:
     def _not_done(self, cases: Sequence[Case]) -> list[Case]:
         """Those whose masks are not there; how many are is said, and if another model may have made them."""
         asked, masks = self.asked, self.masks
-        told = self.trust.of(masks.values()) if asked.confidence else None
+        told = self.trust.of(masks.values()) if asked.assesses else None
         # what is there may be an image, in its own folder
-        refuse_overwriting(cases, masks, asked.overlays, True, asked.confidence, asked.probabilities)
+        refuse_overwriting(cases, masks, asked.overlays, True, asked.assesses, asked.probabilities)
         left = left_to_do(cases, masks, asked.overlays, asked.probabilities, told)
         for case in cases:
             _check_image(case, masks[case.images], told or {})
         kept = masks.keys() - {case.images for case in left}
-        asked.echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
+        self.echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
         for text in older_than(self.models, sorted(masks[images] for images in kept)):
-            asked.tell(text)
+            self.tell(text)
         return left
 
-    def done(
-        self, cases: Sequence[Case], steps: Postprocessing, batch_size: int, *, mirror: bool, overwrite: bool
-    ) -> tuple[tuple[Written, ...], tuple[tuple[Path, str], ...]]:
+    def done(self, cases: Sequence[Case]) -> tuple[tuple[Written, ...], tuple[tuple[Path, str], ...]]:
         """The masks that were made, and the images that could not be segmented, with the reason."""
         finished: list[Written] = []
 
@@ -217,11 +179,11 @@ class _Work:
 
         asked = self.asked
         options = {
-            "batch_size": batch_size, "mirror": mirror, "confidence": asked.confidence,
+            "batch_size": asked.batch_size, "mirror": asked.mirror, "confidence": asked.assesses,
             "probabilities": asked.probabilities,
         }  # fmt: skip
         known = Known(self._entries, self.opened.trained_on), Known(validated_with(self.models))
-        results = stream(cases, self.opened, steps, self.masks, asked.overlays, options, keep)
+        results = stream(cases, self.opened, self._steps, self.masks, asked.overlays, options, keep)
         try:
             made = self._told_one_by_one(cases, results, *known)
             self.trust.write()
@@ -232,7 +194,8 @@ class _Work:
             if isinstance(error, KeyboardInterrupt | StoppedError):
                 there = len(self.masks) - len(cases) + len(finished)
                 of = f"{there} of {counted(len(self.masks), 'mask')}"
-                asked.tell(stopped_words(f"{of} are written in {one_line(str(asked.output))}", overwrite))
+                where = f"{of} are written in {one_line(str(self.output))}"
+                self.tell(stopped_words(where, asked.overwrite))
             raise
         return made
 
@@ -245,15 +208,15 @@ class _Work:
         for case, result in zip(cases, results, strict=True):
             if isinstance(result, FAILURES):
                 failures.append((case.images[0], str(result)))
-                self.asked.echo(f"failed: {result}")
+                self.echo(f"failed: {result}")
                 continue
             # asked of images that could be read
             trained = learnt.holds(case, result.content)
             chosen_by = not trained and validated.holds(case)
             written.append(replace(result, trained_on=trained, validated_with=chosen_by))
-            self.asked.echo(line(written[-1]))
+            self.echo(line(written[-1]))
             for text in result.header.notes:
-                self.asked.tell(text)
+                self.tell(text)
         return tuple(written), tuple(failures)
 
     def remarks(self, cases: Sequence[Case], written: Sequence[Written]) -> tuple[str, ...]:
@@ -268,22 +231,22 @@ class _Work:
             *not_found(written, self.opened.plan.label_names),
             *too_good(cases, known),
             *other_scans_of_the_trained(cases, known, self.models, self._entries),
-            *left_from_before(new, asked.output, asked.confidence, asked.probabilities),
+            *left_from_before(new, self.output, asked.assesses, asked.probabilities),
         )
 
-    def conclude(self, written: Sequence[Written], steps: Postprocessing, told: Iterable[str]) -> None:
+    def conclude(self, written: Sequence[Written], told: Iterable[str]) -> None:
         """Say what holds of all masks, and where all is."""
         asked, plan = self.asked, self.opened.plan
-        if steps and written:
-            asked.echo(changed_words(written, steps, plan))
+        if self._steps and written:
+            self.echo(changed_words(written, self._steps, plan))
         for text in told:
-            asked.tell(text)
+            self.tell(text)
         if asked.overlays is not None and written:
-            asked.echo(f"pictures of the masks in {one_line(str(asked.overlays))}")
+            self.echo(f"pictures of the masks in {one_line(str(asked.overlays))}")
         if asked.probabilities and written:
-            asked.echo(probabilities_words(plan))
-        for text in summary(self.trust.rows, plan, asked.output) if self.trust.rows else ():
-            asked.echo(text)
+            self.echo(probabilities_words(plan))
+        for text in summary(self.trust.rows, plan, self.output) if self.trust.rows else ():
+            self.echo(text)
 
 
 def _check_image(case: Case, mask: Path, told: Mapping[str, Assessed]) -> None:
@@ -301,17 +264,15 @@ def _check_image(case: Case, mask: Path, told: Mapping[str, Assessed]) -> None:
     )
 
 
-def _check_able(
-    opened: OpenModel | Ensemble, confidence: bool, probabilities: bool, fail_below: float | None
-) -> None:
+def _check_able(opened: OpenModel | Ensemble, options: SegmentOptions) -> None:
     """Refuse what only one network, or a calibrated one, can say."""
-    if confidence and opened.models:
+    if options.assesses and opened.models:
         raise ConfigError(
             "`confidence` is measured on one network, and an ensemble has several; leave out `confidence` "
             "and `fail_below`, or predict with one of its networks"
         )
-    check_calibrated(opened.plan, fail_below)
-    if probabilities and opened.models:
+    check_calibrated(opened.plan, options.fail_below)
+    if options.probabilities and opened.models:
         raise ConfigError(
             "`probabilities` are of one network, and an ensemble has several; leave out `probabilities`, or "
             "predict with one of its networks"

@@ -32,6 +32,7 @@ from .model import OpenModel, check_order, open_scorer
 from .output_files import check_folder, refuse_overwriting
 from .people import regex_of
 from .scan_choice import Chosen, choose
+from .segment_options import SegmentOptions
 from .segmentation import segment
 from .staged import Staged
 from .trust import trust_of
@@ -151,10 +152,11 @@ def suggest(
     ]  # fmt: skip
 
     def draw(place: Path) -> None:
-        segment(
-            model, [one.case for one in chosen], place / DRAFTS, overlays=place / PICTURES, device=device,
-            trusted=trusted, threads=threads, confidence=True, echo=lambda text: None,
-        ).check()  # fmt: skip
+        options = SegmentOptions(
+            overlays=place / PICTURES, device=device, trusted=tuple(trusted), threads=threads, confidence=True
+        )
+        cases = [one.case for one in chosen]
+        segment(model, cases, place / DRAFTS, options, echo=lambda text: None).check()
 
     _write(output, found, draw)
     return found

@@ -153,12 +153,14 @@ def peak_megabytes() -> float:
 
 
 def _whole(job: Job, image: Path) -> float:
+    from ..runtime.segment_options import SegmentOptions
     from ..runtime.segmentation import segment
 
     with tempfile.TemporaryDirectory() as folder:
         timing = measure(
             lambda: segment(
-                job.file, [image], Path(folder), overwrite=True, trusted=job.trusted, threads=job.threads,
+                job.file, [image], Path(folder),
+                SegmentOptions(overwrite=True, trusted=tuple(job.trusted), threads=job.threads),
                 echo=lambda text: None,
             ).check(),
             seconds=0, least=2, warm_up=1,

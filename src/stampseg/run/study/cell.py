@@ -18,6 +18,7 @@ from ...evaluation.evaluation import Evaluation
 from ...evaluation.folders import evaluate_pairs
 from ...evaluation.metrics import UNION, Metrics
 from ...evaluation.people import mean_of_people
+from ...runtime.segment_options import SegmentOptions
 from ...runtime.segmentation import segment
 from ..folder import RunFolder
 from ..lock import FolderLock
@@ -67,7 +68,8 @@ def work_cell(
         start = time.monotonic()
         images = [case.images[0] for case in drawn.test]
         model = tested_model(place / RUN)
-        segment(model, images, place / MASKS, device=config.device, overwrite=True, echo=echo).check()
+        how = SegmentOptions(device=config.device, overwrite=True)
+        segment(model, images, place / MASKS, how, echo=echo).check()
         seconds = time.monotonic() - start
         plan = PLAN.read(place / RUN)
         names = mask_names(drawn.test, plan.in_channels)
