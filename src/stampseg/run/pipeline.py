@@ -54,7 +54,7 @@ from .learner import (
 from .processes import working_together
 from .records import Result
 from .reporters import Reporter, Reporters
-from .result import write_result
+from .result import Trained, write_result
 from .task import Task, task_of, taught_by
 
 
@@ -102,7 +102,7 @@ def run_training(
         prove_shared(network, spec, team)
         with between_steps():
             kept = _Kept(folder, checkpointer, reporter, lambda turn: _describe(spec, task, turn, source))
-            before, rounds, remarks = _train(network, graph, task, kept, team, source is not None)
+            trained = _train(network, graph, task, kept, team, source is not None)
 
     def trained_fit(number: int) -> Fit:
         chosen = load_model(folder.round_model(number), task.device, trusted=(*trusted, spec.name)).network
@@ -110,17 +110,9 @@ def run_training(
 
     dense = count(network_spec(task.plan, task.config) if task.config.traits.sized else spec)
     result = write_result(
-        folder,
-        rounds,
-        before,
-        dense,
-        task.seen,
-        task.config,
-        checkpointer.seconds,
-        trained_fit,
+        folder, task, trained, dense, checkpointer.seconds, trained_fit,
         lambda model: calibrate_by_validation(model, task, (*trusted, spec.name)),
-        remarks,
-    )
+    )  # fmt: skip
     for text in result.warnings:
         reporter.note(text, Level.WARNING)
     for text in result.remarks:
@@ -188,8 +180,8 @@ def _announce(
 @keeping_freed_memory()
 def _train(
     network: nn.Module, graph: ChannelGraph, task: Task, kept: _Kept, team: Team, is_given: bool
-) -> tuple[Round, list[Round], list[str]]:
-    """The network before its first round, as round -1; all rounds, each kept in the folder; remarks."""
+) -> Trained:
+    """What came of all rounds, each of which is kept in the folder."""
     config, rounds = task.config, list[Round]()
     checkpointer, reporter = kept.checkpointer, kept.reporter
     cache = CaseCache(task.plan, config.data.cache_megabytes)
@@ -223,7 +215,7 @@ def _train(
                 continue
             kept.round(turn, trainer.objective.trained(network))
         remarks = trainer.objective.remarks()
-    return before, rounds, remarks
+    return Trained(before, rounds, remarks)
 
 
 def _unready(rounds: list[Round], config: Config) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,41 +16,51 @@ from ..train.round import FOUND_DICE, Fit, Round, Validation
 from ..train.round_choice import select, smallest_within, standing
 from .folder import RunFolder
 from .records import READING, RESULT, Result
-from .survey import Survey
+from .task import Task
 
 USELESS_DICE = 0.1  # of all labels together
 LEARNT_DICE = 0.5  # of the worst label on the training cases
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What a training came to.
+
+    Attributes:
+        before: the network as it was before the first step, as round -1.
+        rounds: all of them.
+        remarks: of the training method.
+    """
+
+    before: Round
+    rounds: list[Round]
+    remarks: Sequence[str] = ()
+
+
 def write_result(
     folder: RunFolder,
-    rounds: list[Round],
-    before: Round,
+    task: Task,
+    trained: Trained,
     dense: tuple[int, int],
-    seen: Survey,
-    config: Config,
     seconds: float,
     training_fit: Callable[[int], Fit],
     calibrate: Callable[[Path], object],
-    remarks: Sequence[str] = (),
 ) -> Result:
     """Choose the model and write result.json.
 
     Args:
         folder: of the run, with a model for every round.
-        rounds: all of them.
-        before: the network as it was before the first step.
+        task: what was to be done, with what was known of the data.
+        trained: what came of it.
         dense: parameters and FLOPs of the dense network.
-        seen: what the run knew of its data.
-        config: its options.
         seconds: how long it took.
         training_fit: of the network of a round, over all training cases.
         calibrate: gives the model file its calibration.
-        remarks: of the training method.
 
     Returns:
         What result.json holds.
     """
+    seen, config, before, rounds = task.seen, task.config, trained.before, trained.rounds
     pruned = config.traits.prunes
     choice = select(rounds, config.prune, before, pruned)
     chosen, fit = rounds[choice.number], training_fit(choice.number)
@@ -99,7 +110,7 @@ def write_result(
         remarks=(
             *_remarks(rounds, chosen, better, choice.target_reached, config, pruned),
             *_false_alarms(validation, seen.plan),
-            *remarks,
+            *trained.remarks,
         ),
         postprocess=None,  # tried when all else has ended
         trials=(),
