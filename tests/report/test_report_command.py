@@ -100,6 +100,23 @@ def test_people_kept_aside_are_pictured_with_the_masks_that_were_made_of_them(te
     )
 
 
+def test_every_case_kept_aside_has_a_row_lowest_dice_first(tested: Path) -> None:
+    page = (tested / "report.html").read_text(encoding="utf-8")
+    table = page.partition("Every case, lowest Dice first")[2].partition("</table>")[0]
+    rows = re.findall(
+        r'<th scope="row">(.+?)</th><td>(.+?)</td>\s*<td class="number" data-value="(.+?)"', table
+    )
+    with (tested / "test" / "cases.csv").open(encoding="utf-8", newline="") as stream:
+        people = {row["case"]: row["person"] for row in csv.DictReader(stream)}
+    assert {(case, person) for case, person, _ in rows} == set(people.items()) and len(rows) == 2
+    means = [float(dice) for *_, dice in rows]
+    assert (
+        means
+        == sorted(means)
+        == pytest.approx([c["dice"] for c in shown_of(tested / "report.html")["cases"]])
+    )
+
+
 def test_the_mask_that_is_shown_is_the_one_on_the_disk(tested: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(tested, copy)

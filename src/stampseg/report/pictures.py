@@ -18,15 +18,13 @@ from ..data.labels.label_table import to_classes
 from ..data.labels.postprocess import postprocessed
 from ..data.plan import Plan
 from ..data.splits.split import SplitCase, digest_of
-from ..evaluation.metrics import UNION
 from ..evaluation.overlay import evenly
-from ..evaluation.people import mean_of_known
 from ..evaluation.predicted import reference_of
 from ..run.aside import FIGURES, LOWEST, MASKS
 from ..run.folder import TEST
 from ..runtime.torch_scorer import OpenNetwork, open_network, predict_case
+from .aside import cases_aside
 from .cases import PredictedCase, case_of, view_upright
-from .comparison.masks import read_masks
 from .record import Record
 
 MOST_ASIDE, MOST_UNLABELLED = 12, 8  # cases in pictures
@@ -59,8 +57,8 @@ def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | No
     if plan is None or not entries or not (place / FIGURES).is_file():
         return None
     with suppress(StampsegError):
-        dice = {name: mean for name, mean in _mean_dice(record).items() if name in entries}
-        ranked = sorted(dice, key=lambda name: (dice[name] is None, dice[name] or 0.0, name))
+        dice = {case.id: case.dice for case in cases_aside(record.path) if case.id in entries}
+        ranked = list(dice)  # lowest first
         rest = ranked[LOWEST:]
         shown = ranked[:LOWEST] + [rest[i] for i in evenly(len(rest), MOST_ASIDE - LOWEST)]
         found = [_aside(entries[name], dice[name], record, plan, data) for name in shown]
@@ -72,16 +70,6 @@ def pictures_aside(record: Record, data: Dataset | None = None) -> Pictures | No
             words += f"; of {len(shown) - len(cases)} more the files are not there any more, or have changed"
         return Pictures("aside", "People kept aside", f"{words}.", cases) if cases else None
     return None
-
-
-def _mean_dice(record: Record) -> dict[str, float | None]:
-    """Of each case the mean Dice of the labels that it holds; None where it holds none."""
-    of: dict[str, list[float | None]] = {}
-    for (case, label), each in read_masks(record.path / TEST / FIGURES).measures.items():
-        known = of.setdefault(case, [])
-        if label != UNION:
-            known.append(each.dice)
-    return {case: mean_of_known(dice) for case, dice in of.items()}
 
 
 def _aside(

@@ -13,6 +13,7 @@ from ..data.cases import Dataset
 from ..evaluation.people import how_read
 from ..run.records import RoundRecord
 from . import charts, vega
+from .aside import cases_aside
 from .cases import PredictedCases, predict_validation
 from .drawing import Drawing, draw
 from .expected import chart_of, least_expected, with_expected, words_of
@@ -132,6 +133,7 @@ def render(
         charts=sorted(drawn),
         drawing=drawing,
         predicted=predicted,
+        aside=cases_aside(record.path) if record.result and record.result.test else (),
         cases_title=title_of(record),
         pictures=pictures,
         expected_words=words_of(predicted),

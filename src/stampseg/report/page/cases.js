@@ -121,9 +121,10 @@ function sortTable(table, header) {
 }
 
 function startCases() {
-  const table = byId("case-table");
-  for (const header of table ? table.tHead.rows[0].cells : []) {
-    header.querySelector("button").addEventListener("click", () => sortTable(table, header));
+  for (const table of document.querySelectorAll("table.sortable")) {
+    for (const header of table.tHead.rows[0].cells) {
+      header.querySelector("button").addEventListener("click", () => sortTable(table, header));
+    }
   }
   if (!run.cases.length) return;
   byId("viewer").hidden = false;
