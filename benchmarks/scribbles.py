@@ -122,7 +122,9 @@ def page(results: Path) -> str:
         "",
         "Hippocampus MRI, ten labelled cases of ten people; of each, all voxels or a share of them, drawn at random, keep their "
         "label, and the others are ignored (`--ignore-label 9`). Scans without labels are not learnt from. The people who test "
-        "have whole masks and are the same for both. Asked: within 5 points.",
+        "have whole masks and are the same for both. Asked: within 5 points. Made by",
+        "",
+        "    python benchmarks/scribbles.py DATA WORK docs/results/scribbles.jsonl --draws 0 --steps 400 --page docs/results/scribbles.md",
         "",
         "| draw | voxels labelled | steps | Dice of each label | mean | people who test | seconds |",
         "|---|---:|---:|---|---:|---:|---:|",
