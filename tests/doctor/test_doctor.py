@@ -105,6 +105,10 @@ def empty(made: Made) -> Made:
     return made[0], np.zeros_like(made[1]), made[2]
 
 
+def full(made: Made) -> Made:
+    return made[0], np.ones_like(made[1]), made[2]
+
+
 def extra(made: Made) -> Made:
     made[1][5:9, 5:9, 5:9] = 2
     return made
@@ -133,6 +137,7 @@ def large(made: Made) -> Made:
         (flat, "constant", "every voxel has the value 7"),
         (scaled, "scale", "1 image of another scale of values"),
         (empty, "empty-mask", "holds background only"),
+        (full, "labels", "holds one value everywhere, which is not background"),
         (coarse, "spacing", "mm voxels, in most cases 1 x 1 x 1.5"),
         (flipped, "orientation", "5 RAS, 1 LAS"),
         (turned, "oblique", "up to 17 degrees"),

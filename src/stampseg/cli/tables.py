@@ -181,7 +181,7 @@ def _words(found: Estimate) -> str:
 
 
 def _plan_table(seen: Survey) -> Table:
-    from ..data.labels.label_table import describe
+    from ..data.io.colours import describe
 
     plan = seen.plan
     classes = zip(map(describe, plan.label_values), plan.label_names, strict=True)

@@ -19,7 +19,7 @@ from .estimates import Estimate, estimate, judge
 from .finding import CODES, Finding, finding, messages
 from .kinds import find_kinds
 from .masks import (
-    find_empty,
+    find_one_valued,
     find_rare,
     find_same_masks,
     find_shown_labels,
@@ -87,7 +87,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     findings += [
         *find_outliers(facts),
         *find_kinds(facts),
-        *find_empty(facts),
+        *find_one_valued(facts),
         *find_swapped(facts),
         *find_same_masks(facts),
     ]

@@ -19,21 +19,30 @@ SWAPPED_MOST = 0.4  # share of a mask that the structure of all others has at mo
 SWAPPED_ROOM = 1.5  # beyond the others' range
 
 
-def find_empty(facts: Sequence[CaseFacts]) -> list[Finding]:
-    """Masks of one value, where other masks hold more; one finding where they are many."""
+def find_one_valued(facts: Sequence[CaseFacts]) -> list[Finding]:
+    """Masks of one value, where others hold more: the background, or what fills the image."""
     labelled = [f for f in facts if f.labels]
     usual = Counter(value for f in labelled for value in f.labels)
     if len(usual) < 2:
         return []
-    background = max(usual, key=lambda value: (usual[value], -abs(value)))
-    empty = [str(f.case.label) for f in labelled if set(f.labels) == {background}]
-    if len(empty) > MANY * len(labelled):
-        words = [f"{len(empty)} of {len(labelled)} masks hold background only ({some(empty, 3)})"]
-        files = [empty]
-    else:
-        words, files = [f"{name}: holds background only" for name in empty], [[name] for name in empty]
+    background = 0 if 0 in usual else max(usual, key=lambda value: (usual[value], -abs(value)))
+    alone = [f for f in labelled if len(f.labels) == 1]
+    empty = [str(f.case.label) for f in alone if background in f.labels]
+    full = [str(f.case.label) for f in alone if background not in f.labels]
     fix = "right where the structure is absent; else label the case, or leave it out"
-    return [finding("empty-mask", text, fix, of) for text, of in zip(words, files, strict=True)]
+    filled = "right where the structure fills the image; else label the case, or leave it out"
+    return [
+        *_of_masks(empty, len(labelled), "empty-mask", "background only", fix),
+        *_of_masks(full, len(labelled), "labels", "one value everywhere, which is not background", filled),
+    ]
+
+
+def _of_masks(files: Sequence[str], count: int, code: str, what: str, fix: str) -> list[Finding]:
+    """One finding for each file, or for all together where they are many of `count` masks."""
+    if len(files) > MANY * count:
+        words = f"{len(files)} of {count} masks hold {what} ({some(list(files), 3)})"
+        return [finding(code, words, fix, files)]
+    return [finding(code, f"{name}: holds {what}", fix, [name]) for name in files]
 
 
 def find_swapped(facts: Sequence[CaseFacts]) -> list[Finding]:

@@ -12,16 +12,16 @@ import numpy as np
 from ..core.config import DataOptions
 from ..core.errors import DataError
 from ..core.text import some
-from ..data.io.colours import is_colour
+from ..data.io.colours import describe, is_colour
 from ..data.io.formats import stem_of
 from ..data.io.placing import grids_text, is_on_lattice, is_part_of, on_grid_of, spanned
 from ..data.io.readers import read_label, read_names
 from ..data.io.volume import Header, Volume
+from ..data.labels.background import around
 from ..data.labels.label_table import (
     WHITE,
     LabelTable,
     count_values,
-    describe,
     ignored_value,
     leave_out,
     number_values,
@@ -257,7 +257,9 @@ def _understand_values(
         )
     if relabel is None:
         names = {**{value: name for value, (name, _) in labelled.names.items()}, **names}
-    table = number_values(_class_voxels(labelled.voxels, predicted.voxels, names), names)
+    voxels = _class_voxels(labelled.voxels, predicted.voxels, names)
+    filling = around(labelled.voxels, labels) if relabel is None and ignored is None else None
+    table = number_values(voxels, names, filling if 0 not in voxels else None)
     table = replace(table, notes=(*table.notes, *left_out))
     strays = stray_values(labelled, names)
     warnings = [strays] if strays else []

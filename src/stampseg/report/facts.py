@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..core.run_folder import CONFIG_FILE
 from ..core.text import counted, dice_text, number_text, range_text, size_text
 from ..data.fingerprint import Fingerprint
-from ..data.labels.label_table import describe
+from ..data.io.colours import describe
 from ..data.plan import Plan
 from .record import Record
 

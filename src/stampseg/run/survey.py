@@ -18,9 +18,10 @@ from ..data.appearance import Look
 from ..data.cases import Case, Dataset
 from ..data.exchanged_labels import telling_exchanged
 from ..data.fingerprint import Fingerprint, fingerprint
+from ..data.io.colours import describe
 from ..data.io.kept import kept_files
 from ..data.io.readers import check_storable
-from ..data.labels.label_table import LabelTable, count_values, describe, ignored_value, label_table
+from ..data.labels.label_table import LabelTable, count_values, ignored_value, label_table
 from ..data.labels.organs import LabelFiles, first_of, read_label_files
 from ..data.labels.regions import ValueRegion, regions_of_classes
 from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled

@@ -27,6 +27,7 @@ from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.data.io import pixels
 from stampseg.data.io.readers import output_name, read_header, read_image, write_label
+from stampseg.data.io.scans import scan_paths
 from tests.data.dicom_files import AXIAL, SAGITTAL, affine_of, enhanced, image, slices, values
 
 
@@ -41,6 +42,37 @@ def check(path: Path, expected: np.ndarray, affine: np.ndarray) -> tuple[str, ..
 
 def _placed(seen: sitk.Image) -> tuple[object, ...]:
     return seen.GetOrigin(), seen.GetSpacing(), seen.GetDirection()
+
+
+class TestOfWhom:
+    """Slices of two people, or measured from two points, make no scan."""
+
+    @pytest.mark.parametrize("series", ["1.2.840.9", ""])
+    def test_slices_of_two_patients_are_two_scans(self, series: str, tmp_path: Path) -> None:
+        place = tmp_path / "s"
+        for number, patient in enumerate("AB"):
+            slices(
+                place, values()[:, :, 4 * number : 4 * number + 4], name=patient + "{}.dcm", series=series,
+                origin=(-30, 5, 100 + 8 * number), PatientID=patient,
+            )  # fmt: skip
+        with pytest.raises(
+            DataError, match=r"s: 2 DICOM scans found \(.*A0.dcm .*B0.dcm .*; put each in a f"
+        ):
+            read_image([place])
+        assert [case.channels for case in (read_header([path]) for path in scan_paths(place))] == [1, 1]
+
+    def test_a_name_that_some_slices_lack_parts_nothing(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), tags=lambda number: {"PatientID": "" if number % 3 else "A"})
+        check(tmp_path / "s", values(), affine_of())
+
+    def test_positions_from_two_points_are_refused(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), tags=lambda n: {"FrameOfReferenceUID": f"1.2.3.{5 + n // 4}"})
+        with pytest.raises(DataError, match=r"00.dcm and 04.dcm are of one series, .* 1.2.3.5 and 1.2.3.6\)"):
+            read_image([tmp_path / "s"])
+
+    def test_a_point_for_each_slice_was_made_up(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), tags=lambda number: {"FrameOfReferenceUID": f"1.2.3.{number}"})
+        check(tmp_path / "s", values(), affine_of())
 
 
 class TestGeometry:

@@ -168,3 +168,13 @@ def test_a_metaimage_without_the_size_of_voxels_is_told(tmp_path: Path) -> None:
     assert "1 mm is assumed" in read_header([path]).notes[0]
     path.write_bytes(path.read_bytes().replace(b"NDims = 3\n", b"NDims = 3\nElementSize = 1 1 2\n"))
     assert not read_header([path]).notes and read_header([path]).spacing == (1, 1, 2)
+
+
+@pytest.mark.parametrize("sizes", ["1 1 -1", "1 -2.5 1", "1 1 0"])
+def test_sizes_that_are_not_above_zero_are_refused(sizes: str, tmp_path: Path) -> None:
+    """ITK would write no mask beside such an image, after all the work."""
+    path = meta(tmp_path / "a.mha", VOXELS, raw(VOXELS), [f"ElementSpacing = {sizes}"])
+    said = rf"a\.mha: its header has voxels of {sizes.replace(' ', ' x ')} mm; expected sizes above 0; write"
+    for read in (lambda: read_header([path]), lambda: read_image([path]), lambda: read_label(path)):
+        with pytest.raises(DataError, match=said):
+            read()

@@ -13,7 +13,8 @@ from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Case, find_dataset
-from stampseg.data.labels.label_table import describe, label_table, to_classes, to_values
+from stampseg.data.io.colours import describe
+from stampseg.data.labels.label_table import label_table, to_classes, to_values
 
 
 def cases_of(folder: Path, *masks: np.ndarray) -> list[Case]:

@@ -11,8 +11,8 @@ import pytest
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.inverse import restore
-from stampseg.data.io.colours import COLOUR
-from stampseg.data.labels.label_table import describe, label_table, to_classes, to_values
+from stampseg.data.io.colours import COLOUR, describe
+from stampseg.data.labels.label_table import label_table, to_classes, to_values
 from stampseg.data.preprocess import Geometry
 
 

@@ -50,6 +50,16 @@ def counts_of(*files: Sequence[int]) -> ValueCounts:
             {},
             "value 255 beside 1 in 1 label(s), trained as a class: where it marks what nob",
         ),
+        (
+            ((0, 1), (0, 1), (0, 2), (0, 2), (0,)),
+            {},
+            "no label holds two of the values 1 in 2, 2 in 2 label(s) (such as 0.png and 2.png); each is ",
+        ),
+        (
+            ((0, 128), (0, 255)) * 2,
+            {},
+            "no label holds two of the values 128 in 2, 255 in 2 label(s)",
+        ),
         (((0, 1, 2, 255),), {1: "cup"}, "value 255 beside 1, 2 in 1 label(s), trained as a class"),
         (
             ((0, 1, 2), (0, 127, 255), (0, 255)),
@@ -77,6 +87,9 @@ def test_what_is_told(files: Sequence[Sequence[int]], declared: dict[int, str], 
         (((0, 128, 255), (0, 255)), {}),  # greys
         (((0, 85, 170, 255),), {}),
         (((0, 255),), {}),
+        (((0, 1), (0, 1), (0, 2)), {}),  # a slip, or a structure that is seldom there
+        (((0, 1), (0, 2)) * 2, {1: "benign", 2: "malignant"}),
+        (((0, 1), (0, 2)) * 2 + ((0, 1, 2),), {}),
         (((0, 1, 255),), {255: "void"}),
     ],
 )

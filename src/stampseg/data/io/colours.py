@@ -41,6 +41,11 @@ def is_colour(label: int) -> bool:
     return COLOUR <= label < COLOUR + (1 << 24)
 
 
+def describe(value: int) -> str:
+    """A label value for people: the number, or #rrggbb for the code of a colour."""
+    return f"#{value - COLOUR:06x}" if is_colour(value) else str(value)
+
+
 def is_label(value: int) -> bool:
     """Whether a label map may hold the value: a number of four bytes, or the code of a colour."""
     return 0 <= value <= HIGHEST_LABEL or is_colour(value)

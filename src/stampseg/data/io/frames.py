@@ -32,7 +32,7 @@ _GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", 
 _TAGS = [
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality", "NumberOfFrames"),
     *("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"),
-    *("PhotometricInterpretation", "PatientID"),
+    *("PhotometricInterpretation", "PatientID", "FrameOfReferenceUID"),
     *("RescaleSlope", "RescaleIntercept", "SpacingBetweenSlices"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY, *TRAITS),
 ]
@@ -70,6 +70,7 @@ class Frame:
         sop_class: UID of the kind of object.
         modality: such as CT.
         patient: PatientID; "" where the header has none.
+        reference: UID of the frame of reference of its position; "" where the header has none.
         size: columns and rows.
         channels: 1 of grey, 3 of colour.
         position: of the centre of its first pixel, LPS in mm (3,); None where the header has none.
@@ -88,6 +89,7 @@ class Frame:
     sop_class: str
     modality: str
     patient: str
+    reference: str
     size: tuple[int, int]
     channels: int
     position: np.ndarray | None
@@ -275,6 +277,7 @@ def _frame(path: Path, number: int, values: Mapping[str, Any]) -> Frame:
         sop_class=str(values.get("SOPClassUID", "")),
         modality=str(values.get("Modality", "")),
         patient=_text(values.get("PatientID") or ""),
+        reference=str(values.get("FrameOfReferenceUID") or ""),
         size=(int(values["Columns"]), int(values["Rows"])),
         channels=_channels(values),
         position=position,

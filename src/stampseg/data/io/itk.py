@@ -118,6 +118,7 @@ def _header_of(path: Path, source: sitk.ImageFileReader) -> Header:
     size, channels = source.GetSize(), source.GetNumberOfComponents()
     if len(size) == 4:
         channels *= size[3]
+    _check_spacing(path, source.GetSpacing()[:3])
     affine = _affine(source.GetSpacing(), source.GetDirection(), source.GetOrigin())
     dtype = _sitk().GetPixelIDValueAsString(source.GetPixelID())
     covers: Covers = "box" if path.name.lower().endswith(SLICER) else "all"
@@ -125,6 +126,16 @@ def _header_of(path: Path, source: sitk.ImageFileReader) -> Header:
     return volume_header(
         path, (*size, 1)[:3], affine, channels, dtype, notes=notes, placed=placed, covers=covers
     )
+
+
+def _check_spacing(path: Path, spacing: tuple[float, ...]) -> None:
+    """ITK reads a negative size of voxels, and writes none."""
+    if min(spacing) <= 0:
+        raise DataError(
+            f"{path}: its header has voxels of {' x '.join(f'{size:g}' for size in spacing)} mm; expected "
+            "sizes above 0; write which way an axis runs into its direction (TransformMatrix, or space "
+            "directions), and the size without a sign"
+        )
 
 
 def _unsaid(path: Path) -> tuple[tuple[str, ...], bool]:

@@ -227,6 +227,8 @@ def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], li
             stacks.append([frame])
         else:
             home.append(frame)
+    for stack in stacks:
+        _check_reference(place, stack)
     whole = [stack for stack in stacks if len(stack) >= LEAST]
     if not whole and len(stacks) > MOST_ALONE:
         raise DataError(
@@ -248,7 +250,27 @@ def _stacks(place: Path, frames: Sequence[Frame]) -> tuple[list[list[Frame]], li
 
 
 def _belongs(frame: Frame, other: Frame) -> bool:
+    if frame.patient and other.patient and frame.patient != other.patient:
+        return False  # whose series were given one number, or none, when names were taken away
     return (frame.series, frame.channels) == (other.series, other.channels) and on_one_grid(frame, other)
+
+
+def _check_reference(place: Path, stack: Sequence[Frame]) -> None:
+    """Positions in several frames of reference are measured from different points.
+
+    Where each slice has one of its own, a program that takes names away has made them up.
+    """
+    first: dict[str, Frame] = {}
+    for frame in stack:
+        first.setdefault(frame.reference, frame)
+    first.pop("", None)
+    if 1 < len(first) < len(stack):
+        one, other = list(first.values())[:2]
+        raise DataError(
+            f"{place}: {one.file.name} and {other.file.name} are of one series, and lie in different "
+            f"frames of reference (FrameOfReferenceUID {one.reference} and {other.reference}), so that their "
+            "positions do not belong together; put the slices of each in a folder of its own"
+        )
 
 
 def _size(frame: Frame) -> str:

@@ -12,10 +12,12 @@ import numpy as np
 
 from ...core.errors import ConfigError, DataError
 from ...core.text import counted, some
-from ..io.colours import COLOUR, is_colour, numbers_classes
+from ..io.colours import describe, is_colour, numbers_classes
 from ..io.limits import HIGHEST_LABEL
 from ..io.readers import read_header, read_label, read_names, read_palette
 from ..plan import MOST_CLASSES
+from .background import around, background_of, told_around
+from .instances import told_numbers
 from .organs import LabelFiles, first_of, read_label_files
 from .relabelling import BACKGROUND, Relabelling, relabelled
 from .suspects import blends, suspects, told_blends
@@ -71,8 +73,8 @@ def label_table(
         DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
-    labels = (case.label_files for case in cases)
-    counts = count_values((files for files in labels if files is not None), ignored, relabel, known)
+    labels = [files for case in cases if (files := case.label_files) is not None]
+    counts = count_values(labels, ignored, relabel, known)
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         first = cases[0].label if cases else "labels"
@@ -92,10 +94,16 @@ def label_table(
     strays = stray_values(counts, declared)
     if strays:
         raise DataError(strays)
-    table = number_values(counts.voxels, declared)
+    filling = around(counts.voxels, labels) if relabel is None and ignored is None else None
+    table = number_values(counts.voxels, declared, filling if 0 not in counts.voxels else None)
     notes = (*table.notes, *left_out, *_lone_values(counts, declared))
     notes = (*notes, *_changes(counts, relabel, table))
-    told = (*suspects(counts, declared), *_blends(counts, declared, relabel))
+    told = (
+        *told_around(filling, table.values),
+        *suspects(counts, declared),
+        *told_numbers(counts, declared, labels),
+    )
+    told = (*told, *_blends(counts, declared, relabel))
     return replace(table, notes=notes, ignored=ignored, warnings=told, relabel=relabel)
 
 
@@ -125,13 +133,15 @@ def ignored_value(given: int | None, declared: int | None) -> int | None:
     return declared if given is None else given
 
 
-def number_values(voxels: Mapping[int, int], declared: Mapping[int, str]) -> LabelTable:
+def number_values(
+    voxels: Mapping[int, int], declared: Mapping[int, str], background: int | None = None
+) -> LabelTable:
     """Number values as classes, given how many voxels have each.
 
-    Background is value 0 where there is one, else the darker of two values, else the most frequent
-    value. The others follow in rising order, so that 0, 1, 2, ... stay as they are.
+    The first is the background, `background_of` where nothing else is given. The others follow in rising
+    order, so that 0, 1, 2, ... stay as they are.
     """
-    background = _background(voxels)
+    background = background_of(voxels) if background is None else background
     values = (background, *sorted(value for value in voxels if value != background))
     names = ("background", *_names(values[1:], declared))
     return LabelTable(values, names, tuple(_notes(values, names, declared)))
@@ -145,7 +155,7 @@ def stray_values(counts: ValueCounts, declared: Mapping[int, str]) -> str | None
     among hundreds that are all small.
     """
     strays = [] if max(counts.voxels) < FEW else _rare(counts.voxels, declared)
-    background = _background(counts.voxels)
+    background = background_of(counts.voxels)
     large = [count for value, count in counts.voxels.items() if value not in (background, *strays)]
     stray = sum(counts.voxels[value] for value in strays)
     if not strays or len(large) >= ATLAS or stray > sum(large):
@@ -192,11 +202,6 @@ def to_values(classes: np.ndarray, values: Sequence[int]) -> np.ndarray:
     if tuple(values) == tuple(range(len(values))):
         return classes.astype(np.min_scalar_type(max(values)), copy=False)
     return np.asarray(values, dtype=np.min_scalar_type(max(values)))[classes]
-
-
-def describe(value: int) -> str:
-    """A label value for people: the number, or #rrggbb for the code of a colour."""
-    return f"#{value - COLOUR:06x}" if is_colour(value) else str(value)
 
 
 def count_values(
@@ -335,17 +340,9 @@ def _amount(counts: ValueCounts, value: int) -> str:
     return counted(counts.voxels[value], unit)
 
 
-def _background(voxels: Mapping[int, int]) -> int:
-    if 0 in voxels:
-        return 0
-    if len(voxels) == 2:
-        return min(voxels, key=_brightness)
-    return max(voxels, key=lambda value: (voxels[value], -value))
-
-
 def _rare(voxels: Mapping[int, int], declared: Mapping[int, str]) -> list[int]:
     """Undeclared values with a small share of the voxels that are not background."""
-    background = _background(voxels)
+    background = background_of(voxels)
     labelled = {value: count for value, count in voxels.items() if value != background}
     limit = STRAY_SHARE * sum(labelled.values())
     return sorted(value for value, count in labelled.items() if value not in declared and count < limit)
@@ -360,13 +357,6 @@ def _lone_values(counts: ValueCounts, declared: Mapping[int, str]) -> list[str]:
         for value in lone
         if max(counts.files.values()) > 1
     ]
-
-
-def _brightness(value: int) -> float:
-    if not is_colour(value):
-        return value
-    red, green, blue = (value >> shift & 255 for shift in (16, 8, 0))
-    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def _names(values: Sequence[int], declared: Mapping[int, str]) -> list[str]:
@@ -384,7 +374,9 @@ def _notes(values: Sequence[int], names: Sequence[str], declared: Mapping[int, s
         mapping = ", ".join(f"{number} {name}" for number, name in enumerate(names))
         notes.append(f"mask values {', '.join(map(describe, values))} -> {mapping}")
     if values[0] != 0:
-        why = "the darker of two values" if len(values) == 2 else "the most frequent value"
+        darker = values[0] == background_of(dict.fromkeys(values, 1))
+        two = "the darker of two values" if darker else "the value that fills their borders"
+        why = two if len(values) == 2 else "the most frequent value"
         notes.append(f"no mask value is 0, so {why}, {describe(values[0])}, is taken as background")
     unseen = [f"{name} ({value})" for value, name in sorted(declared.items()) if value not in values]
     if unseen:

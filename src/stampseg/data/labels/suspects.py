@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...core.text import some
+from ..io.colours import describe
 from .values import ValueCounts
 
 VOID = 255  # Pascal VOC's mark of what is not labelled
 FEW = 64  # up to which values beside it number classes, rather than being greys
 SMALL = 0.05  # of the labelled voxels; blends of two values at their border have less
+OFTEN = 2  # labels that a value is in, for it to be no slip
 BLENDS = 6  # small values from which they look like blends
 
 
@@ -17,6 +19,7 @@ def suspects(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...
     """What to look at, one line each; `declared` are the values that have a name."""
     return (
         *_two_scales(counts),
+        *_never_together(counts, declared),
         *_two_scales_of_several(counts),
         *_numbered_higher(counts),
         *_void(counts, declared),
@@ -56,6 +59,22 @@ def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
         f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
         f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
         "with one value",
+    )
+
+
+def _never_together(counts: ValueCounts, declared: Mapping[int, str]) -> tuple[str, ...]:
+    """Values without a name, of which each label holds one alone, may be one structure."""
+    alone = {min(values - {0}): number for values, number in counts.sets.items() if len(values - {0}) == 1}
+    several = any(len(values - {0}) > 1 for values in counts.sets)
+    if several or len(alone) < 2 or alone.keys() == {1, VOID} or alone.keys() & declared.keys():
+        return ()
+    if min(alone.values()) < OFTEN:
+        return ()
+    listed = some([f"{describe(value)} in {number}" for value, number in sorted(alone.items())])
+    examples = " and ".join(counts.first[value].name for value in sorted(alone)[:2])
+    return (
+        f"no label holds two of the values {listed} label(s) (such as {examples}); each is trained as a "
+        "class of its own: if they are one structure, save it with one value, or use `data.merge`",
     )
 
 
