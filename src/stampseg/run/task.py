@@ -23,6 +23,7 @@ from ..networks.device import lay_out
 from ..networks.model_file import load_model
 from ..networks.pretrained.trained_network import Source
 from ..train.loss import class_weights
+from .copies import told_copies
 from .folder import RunFolder
 from .rare_labels import rare_labels
 from .reporters import Reporter
@@ -72,7 +73,7 @@ def task_of(
         reporter.note(text)
     for text, level in rare_labels(seen, config):
         reporter.note(text, level)
-    for text in seen.warnings:
+    for text in (*seen.warnings, *(told_copies(seen) if stored is None else ())):
         reporter.note(text, Level.WARNING)
     reporter.note(seen.split.note, seen.split.level)
     digests = {entry.image_digest for entry in splits.learnt_from}
