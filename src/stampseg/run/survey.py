@@ -39,6 +39,7 @@ from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
 from .appearance import looks_of, with_appearance
+from .labels_as_begun import check_labels_as_begun
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,8 @@ def _survey(
     looks: dict[Case, Look] = {}
     seen = fingerprint(split.training, table, dataset.channel_names, looks)
     plan = stored_plan or _planned(seen, table, config, source, chosen.regions)
+    if stored_plan is not None and source is None:
+        check_labels_as_begun(dataset, stored_plan, table, chosen.regions)
     if source is not None:
         check_plan(plan, seen, table, source.path, read)
         if dataset.sides and stored_plan is None:
