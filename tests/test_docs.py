@@ -8,6 +8,7 @@ import pkgutil
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,31 @@ def documented_commands() -> list[list[str]]:
     """Every command line of ours in the README and the documentation."""
     found = {}
     for page in PAGES:
-        for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        text = page.read_text(encoding="utf-8")
+        indented = re.findall(r"^    (stampseg .*)", text, re.MULTILINE)
+        for block in (*re.findall(r"```bash\n(.*?)```", text, re.DOTALL), *indented):
             lines = block.replace("\\\n", " ").splitlines()
             found |= {line: None for line in lines if line.startswith("stampseg ")}
     return [shlex.split(line, comments=True) for line in found]
+
+
+def test_the_page_of_installation_knows_every_extra() -> None:
+    page = (ROOT / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
+    rows = page.partition("| extra | for |")[2].partition("\n\n")[0].splitlines()
+    told = {name for row in rows for name in re.findall(r"`([a-z0-9]+)`", row.split("|")[1] if row else "")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert told == set(extras["optional-dependencies"])
+
+
+def test_what_contributors_are_sent_to_is_there() -> None:
+    """`Name` in `file.py` of the package."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    pairs = re.findall(r"`(\w+)` (?:in|of)\s`([a-z_/]+\.py)`", page)
+    assert len(pairs) > 3
+    for name, file in pairs:
+        place = ROOT / "src" / "stampseg" / file
+        text = (place if place.is_file() else ROOT / file).read_text(encoding="utf-8")
+        assert re.search(rf"^(class |def )?{name}\b", text, re.MULTILINE), f"{name} is not in {file}"
 
 
 @pytest.mark.parametrize("words", documented_commands(), ids=" ".join)

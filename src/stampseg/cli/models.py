@@ -292,7 +292,10 @@ def evaluate(
     ] = None,
     groups: Annotated[
         Path | None,
-        typer.Option("--groups", help="Who is who instead: a run folder, or a CSV with columns case,group."),
+        typer.Option(
+            "--groups",
+            help="Who is who instead: a run folder, or a CSV with columns group and case, image or label.",
+        ),
     ] = None,
     overlays: Annotated[
         Path | None,

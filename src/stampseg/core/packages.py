@@ -33,13 +33,15 @@ EXTRAS = {
 }
 
 
-def require(module: str, purpose: str, install: str = "") -> Any:
+def require(module: str, purpose: str, install: str = "", *, extra: str = "", quiet: bool = False) -> Any:
     """Import a module that a file or a plan turns out to need.
 
     Args:
         module: dotted name.
         purpose: what needs it, the subject of a sentence.
         install: the package as pip calls it, where that is another name than the module's.
+        extra: of stampseg, where what needs the module needs more of it.
+        quiet: import it by `import_quietly`.
 
     Raises:
         MissingPackageError: its package is not installed; says what to install.
@@ -47,12 +49,13 @@ def require(module: str, purpose: str, install: str = "") -> Any:
     package = module.split(".")[0]
     install = install or package
     try:
-        return importlib.import_module(module)
+        return import_quietly(module) if quiet else importlib.import_module(module)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != package:
             raise
+        brought = f'"stampseg[{extra}]"' if extra else install
         raise MissingPackageError(
-            f"{purpose} needs {install}, which is not installed; pip install {install}"
+            f"{purpose} needs {install}, which is not installed; pip install {brought}"
         ) from None
 
 

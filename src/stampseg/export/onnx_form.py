@@ -33,7 +33,7 @@ class OnnxForm:
 
     def write(self, path: Path, details: Details) -> None:
         """One file, the details under the key "stampseg" of its metadata."""
-        onnx = require("onnx", "exporting")
+        onnx = require("onnx", "exporting", extra="export")
         whole = onnx.ModelProto()
         whole.CopyFrom(self.proto)
         onnx.helper.set_model_props(whole, {KEY: DETAILS.line(details)})
@@ -60,7 +60,7 @@ def onnx_of(scorer: ScoreNetwork, example: torch.Tensor) -> OnnxForm:
     Raises:
         ExportError: the network holds something that ONNX has no operation for.
     """
-    onnx = require("onnx", "exporting")
+    onnx = require("onnx", "exporting", extra="export")
     axes = {0: "batch"} | {axis: f"size_{axis - 2}" for axis in range(2, example.ndim)}
     place = io.BytesIO()
     try:
@@ -92,7 +92,7 @@ def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> tuple[OnnxF
     Raises:
         ExportError: it has no wide convolution.
     """
-    onnx = require("onnx", "exporting")
+    onnx = require("onnx", "exporting", extra="export")
     tools = require("onnxruntime.quantization", "int8")
     prepare = require("onnxruntime.quantization.shape_inference", "int8").quant_pre_process
 

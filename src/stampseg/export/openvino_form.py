@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ExportError, MissingPackageError
-from ..core.packages import import_quietly
+from ..core.errors import ExportError
+from ..core.packages import require
 from ..runtime.details import DETAILS, Details
 from .onnx_form import OnnxForm
 
@@ -43,7 +43,7 @@ def openvino() -> Any:
     Raises:
         MissingPackageError: it is not installed.
     """
-    return _needed("openvino", "`format` openvino", "openvino")
+    return require("openvino", "`format` openvino", extra="openvino", quiet=True)
 
 
 def openvino_of(form: OnnxForm) -> OpenvinoForm:
@@ -69,7 +69,7 @@ def quantised_openvino(form: OpenvinoForm, windows: Sequence[np.ndarray]) -> Ope
         MissingPackageError: NNCF is not installed.
     """
     openvino()
-    nncf = _needed("nncf", "`precision` int8 with `format` openvino", "int8")
+    nncf = require("nncf", "`precision` int8 with `format` openvino", extra="int8", quiet=True)
     nncf.set_log_level(40)  # errors
     with redirect_stdout(io.StringIO()):  # its bars of progress
         model = nncf.quantize(
@@ -79,14 +79,3 @@ def quantised_openvino(form: OpenvinoForm, windows: Sequence[np.ndarray]) -> Ope
             target_device=nncf.TargetDevice.CPU,
         )
     return OpenvinoForm(model)
-
-
-def _needed(name: str, purpose: str, extra: str) -> Any:
-    try:
-        return import_quietly(name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != name:
-            raise
-        raise MissingPackageError(
-            f'{purpose} needs {name}, which is not installed; pip install "stampseg[{extra}]"'
-        ) from None

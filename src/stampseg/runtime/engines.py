@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import MissingPackageError, ModelFileError
-from ..core.packages import import_quietly, require
+from ..core.errors import ModelFileError
+from ..core.packages import require
 from .details import KEY
 from .onnx_file import look_into
 
@@ -101,7 +101,7 @@ def openvino_run(
         MissingPackageError: openvino is not installed.
         ModelFileError: OpenVINO refuses the file.
     """
-    ov = _openvino(path)
+    ov = require("openvino", f"{path}: predicting from .openvino", quiet=True)
     settings: dict[str, Any] = {
         # On many processors OpenVINO computes in half precision unless told otherwise.
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
@@ -119,15 +119,6 @@ def openvino_run(
         raise ModelFileError(f"{path}: OpenVINO refuses the file ({_line(error)}); {AGAIN}") from None
     request = compiled.create_infer_request()
     return lambda windows: request.infer({"image": windows})[0].copy(), inputs, outputs
-
-
-def _openvino(path: Path) -> Any:
-    try:
-        return import_quietly("openvino")
-    except ModuleNotFoundError:
-        raise MissingPackageError(
-            f"{path}: predicting from .openvino needs openvino, which is not installed; pip install openvino"
-        ) from None
 
 
 def _sizes(port: Any) -> list[int | None]:
