@@ -242,7 +242,9 @@ def test_the_networks_of_the_defaults_reach_what_is_usual(dims: int, poolings: i
     with torch.device("meta"):
         network = UNet(dims, 1, 3, 8, [(2,) * dims] * poolings)
         graph = trace(network, torch.empty(1, 1, *[64] * dims), rehearse=False)
-    reach(network, graph, options)
+    limit, kind = reach(network, graph, options), options.target.kind
+    assert limit is not None and limit.kind == kind
+    assert limit.amount == options.target.limit(Tally(network, graph).total(kind))
 
 
 def reach(network: nn.Module, graph: ChannelGraph, options: PruneOptions) -> Limit | None:

@@ -153,7 +153,7 @@ def test_mlflow_stays_in_the_run_folder_and_reports_nothing(pictures: Path, tmp_
 
 def test_an_unknown_tracker_is_named(pictures: Path, tmp_path: Path) -> None:
     said = call("train", pictures, "-o", tmp_path / "run", "--track", "wandb", code=2).stderr
-    assert "wandb" in said or "tensorboard" in said
+    assert "--track 'wandb': expected tensorboard or mlflow" in " ".join(said.split())
 
 
 def test_a_missing_package_is_named(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
