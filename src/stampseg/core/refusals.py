@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -24,6 +25,7 @@ _WORDS = {
     "less_than_equal": "{le} or less",
     "less_than": "less than {lt}",
 }
+_TYPE = re.compile(r"int|float|str|bool|constrained-\w+|(?:literal|tuple)\[.*")  # as pydantic calls them
 
 
 def refusals(
@@ -57,15 +59,15 @@ def refusals(
 def _clause(error: Mapping[str, Any], known: Sequence[str], in_file: bool, page: str) -> tuple[str, str]:
     """Which option with which value, which is the same for all of its errors, and what is wrong with it."""
     path = ".".join(str(part) for part in error["loc"])
-    found = _short(error["input"])
+    found = _found(error["input"])
     if error["type"] == "extra_forbidden":
         hint = _hint(path, error["input"], known, in_file, page)
         return f"{_quoted(path, in_file)}: ", f"no such option; {hint}"
     if error["type"] == "missing":  # its input is all that stands beside it
         return f"{_quoted(path, in_file)}: ", "missing; it has no default"
-    option = _option(path)
+    option = _option(error["loc"])
     name, text = _quoted(option, in_file), _words(error)
-    if text.startswith(found):
+    if text.startswith(_short(error["input"])):
         return f"{name} ", text
     if any(other.startswith(f"{option}.") for other in known):  # of a set of options together
         if isinstance(error["input"], Mapping):
@@ -75,13 +77,12 @@ def _clause(error: Mapping[str, Any], known: Sequence[str], in_file: bool, page:
     return f"{name} {found}: ", text
 
 
-def _option(path: str) -> str:
-    """The path without the place in a list, or the type among several, that the error is of."""
-    while (last := path.rpartition(".")[2]).isdigit() or last in ("int", "float", "str", "bool"):
-        if last == path:
-            return path
-        path = path.rpartition(".")[0]
-    return path
+def _option(location: Sequence[int | str]) -> str:
+    """The option, without the place in a list, or the type among several, that the error is of."""
+    parts = [str(part) for part in location]
+    while len(parts) > 1 and (parts[-1].isdigit() or _TYPE.fullmatch(parts[-1])):
+        parts.pop()
+    return ".".join(parts)
 
 
 def _words(error: Mapping[str, Any]) -> str:
@@ -120,6 +121,13 @@ def as_yaml(name: str, value: object) -> str:
 
 def _quoted(name: str, in_file: bool) -> str:
     return name if in_file else f"`{name}`"
+
+
+def _found(value: object) -> str:
+    """The value as it is written; of true and false also how YAML comes to them, as nobody wrote True."""
+    if isinstance(value, bool):
+        return "true (as YAML reads yes and on)" if value else "false (as YAML reads no and off)"
+    return _short(value)
 
 
 def _short(value: object) -> str:
