@@ -170,8 +170,10 @@ def _value(setting: str, text: str) -> Any:
 
     try:
         return read_yaml(text)
-    except ValueError:
-        raise ConfigError(f"--set {setting!r}: {text!r} is not a YAML value; quote or close it") from None
+    except ValueError as error:
+        raise ConfigError(
+            f"--set {setting!r}: {text!r} is not a YAML value ({error}); quote or close it"
+        ) from None
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
