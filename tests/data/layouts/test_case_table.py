@@ -17,6 +17,7 @@ from stampseg.data.cases import find_dataset, read_case_csv
 from stampseg.data.inputs import find_inputs
 from stampseg.data.io.readers import read_image
 from stampseg.data.labels.organs import read_label_files
+from stampseg.data.layouts.case_table import read_column
 from stampseg.data.plan import Plan
 from stampseg.data.splits.people import people_of_names
 from stampseg.data.splits.split import read_splits
@@ -152,6 +153,28 @@ def test_columns_that_are_not_read_are_told_in_one_line(scans: Path) -> None:
             r"label, label:spleen contradict each other",
         ),
         ("image:t1,image:t1,label", "t1/{},t2/{},liver/{}", r"the column image:t1 is there twice"),
+        ("image,label,group,Group", "t1/{},liver/{},a,b", r"t\.csv: the column group is there twice"),
+        (
+            "image:t1,image:T1,label",
+            "t1/{},t2/{},liver/{}",
+            r"t\.csv: the columns image:t1 and image:T1 differ in upper and lower case alone; expected every",
+        ),
+        ("image,label:liver,label:Liver", "t1/{},liver/{},spleen/{}", r"label:liver and label:Liver differ"),
+        (
+            "image:t1,image:t2,label",
+            "t1/{},t2/../t1/{},liver/{}",
+            r"t2/\.\./t1/s0\.png is image:t1 and image:t2 of one row; expected a file of its own for each",
+        ),
+        (
+            "image,label",
+            "t1/{},t1/{}",
+            r"t\.csv: in the row of t1/s0\.png the label is the image itself; expected the file of a mask",
+        ),
+        (
+            "image,image_2,label:liver,label:spleen",
+            "t1/{},t2/{},liver/{},t2/{}",
+            r"in the row of t1/s0\.png the label:spleen is the image_2 itself",
+        ),
         (
             "image,image_2,label",
             "t1/{},,liver/{}",
@@ -172,6 +195,36 @@ def test_columns_that_are_not_read_are_told_in_one_line(scans: Path) -> None:
 def test_tables_that_contradict_themselves_are_refused(scans: Path, header: str, row: str, said: str) -> None:
     with pytest.raises(DataError, match=said):
         read_case_csv(table(scans, header, row))
+
+
+def test_a_table_in_a_folder_that_contradicts_itself_is_not_passed_over(scans: Path) -> None:
+    (scans / "t1").rename(scans / "images")
+    (scans / "liver").rename(scans / "masks")
+    table(scans, "image,label,group,group", "images/{},masks/{},a,b")
+    with pytest.raises(DataError, match=r"t\.csv: the column group is there twice"):
+        find_dataset(scans)
+
+
+@pytest.mark.parametrize("nobody", ["", "NA", "n/a", "nan", "NaN", "None", "null", "-", "?"])
+def test_a_cell_that_names_nobody_is_as_an_empty_one(scans: Path, nobody: str) -> None:
+    """People who are not known were one person, and those of some rows alone a large one."""
+    path = table(scans, "image,label,group", f"t1/{{}},liver/{{}},{nobody}")
+    assert [case.group for case in find_dataset(path).cases] == [f"s{i}" for i in range(5)]
+    assert people_of_names(["s0", "s1"], None, path) == {"s0": "s0", "s1": "s1"}
+    path.write_text(path.read_text() + "t2/s0.png,spleen/s0.png,anna\n")
+    with pytest.raises(
+        DataError, match=r"t\.csv: no group for s0; fill the column in every row or in none \(c"
+    ):
+        find_dataset(path)
+
+
+def test_columns_of_people_and_folds_are_there_once(scans: Path) -> None:
+    path = table(scans, "image,label,site,site", "t1/{},liver/{},x,y")
+    assert find_dataset(path).warnings, "a column that is not read may be there twice"
+    with pytest.raises(DataError, match=r"the column site is there twice"):
+        read_column(path, "site")
+    with pytest.raises(DataError, match=r"people\.csv: the column group is there twice"):
+        people_of_names(["s0"], None, table(scans, "case,group,group", "{},a,b", "people.csv"))
 
 
 def test_masks_that_overlap_or_hold_more_are_refused(scans: Path) -> None:

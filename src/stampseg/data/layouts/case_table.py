@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -27,6 +28,7 @@ MEANT = {
     **dict.fromkeys(("mask", "masks", "segmentation", "seg", "annotation", "gt"), "label"),
     **dict.fromkeys(("patient", "person", "subject", "patient_id", "subject_id", "person_id"), "group"),
 }  # other names that people give to the columns
+NOBODY = {"na", "n/a", "#n/a", "<na>", "nan", "none", "null", "-", "--", "?"}  # in a cell that names nobody
 COLUMNS = (
     "columns image,label and optionally group; several channels are image,image_2,... or image:t1,image:t2, "
     "a mask of each organ label:liver,label:spleen"
@@ -91,7 +93,10 @@ def read_table(table: Path, root: Path, *, bare: bool = False) -> CaseTable:
     check_exist(table, entries)
     if 0 < sum(entry.group is None for entry in entries) < len(entries):
         nameless = next(entry for entry in entries if entry.group is None)
-        raise DataError(f"{table}: no group for {nameless.stem}; fill the column in every row or in none")
+        raise DataError(
+            f"{table}: no group for {nameless.stem}; fill the column in every row or in none (cells such as "
+            "NA, nan, - and ? name nobody)"
+        )
     warnings = []
     if columns.others:
         used = ", ".join((*columns.images, *columns.labels, "group"))
@@ -136,6 +141,7 @@ def read_column(data: Path, column: str) -> dict[Path, str]:
     name, image = _lower(column.strip()), columns.images[0]
     if name not in rows[0]:
         raise DataError(f"{table}: has no column {column}, only {', '.join(rows[0])}; name one of these")
+    check_once(table, columns.others, {name})
     empty = next((row[image] for row in rows if not row[name]), None)
     if empty is not None:
         raise DataError(f"{table}: nothing in column {column} for {empty}; fill it in every row")
@@ -168,6 +174,7 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
             "or leave the case out"
         )
     paths, group = tuple(root / image for image in images), row.get("group") or None
+    _check_own_files(columns, row, table, root)
     if not columns.organs:
         label = root / labels[0] if any(labels) else None
         return Entry(stem_of(paths[0]), paths, label, group, channels=columns.channels)
@@ -180,6 +187,43 @@ def _entry(row: dict[str, str], columns: _Columns, table: Path, root: Path) -> E
         )
     organs = dict(zip(columns.organs, (root / label for label in labels), strict=True)) if all(labels) else {}
     return Entry.of(paths, organs, group, columns.channels)
+
+
+def _check_own_files(columns: _Columns, row: Mapping[str, str], table: Path, root: Path) -> None:
+    """Refuse one file as two channels of a row, and as its image and its label."""
+    seen: dict[str, str] = {}
+    for name in (*columns.images, *columns.labels):
+        file = os.path.realpath(root / row[name]) if row[name] else ""
+        other = seen.get(file)
+        if file and other is not None and name in columns.images:
+            raise DataError(
+                f"{table}: {row[name]} is {other} and {name} of one row; expected a file of its own for each "
+                "channel; correct the row"
+            )
+        if file and other in columns.images:
+            raise DataError(
+                f"{table}: in the row of {row[columns.images[0]]} the {name} is the {other} itself; expected "
+                "the file of a mask; correct the row"
+            )
+        seen[file] = name
+
+
+def check_once(table: Path, names: Sequence[str], used: Collection[str]) -> None:
+    """See that no column that is read is there twice, were it in other letters: the last would count.
+
+    Raises:
+        DataError: one is.
+    """
+    seen: dict[str, str] = {}
+    for name in filter(used.__contains__, names):
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            raise DataError(
+                f"{table}: the columns {other} and {name} differ in upper and lower case alone; expected "
+                "every column once; rename or remove one"
+            )
+        if names.count(name) > 1:
+            raise DataError(f"{table}: the column {name} is there twice; expected every column once")
 
 
 def _read(table: Path, *, bare: bool = False) -> tuple[_Columns, list[dict[str, str]]] | None:
@@ -235,10 +279,10 @@ def _check_cells(cells: Sequence[str], names: Sequence[str], where: str, delimit
 
 
 def _row(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """Cells by column; a person is one, however a system composes the letters of a name."""
+    """Cells by column; a person is one, however a system composes the letters of a name, and NA is nobody."""
     row = dict(zip(names, [*cells, *[""] * len(names)], strict=False))
     if "group" in row:
-        row["group"] = composed(row["group"])
+        row["group"] = "" if row["group"].casefold() in NOBODY else composed(row["group"])
     return row
 
 
@@ -285,16 +329,19 @@ def _columns(names: list[str], table: Path, *, bare: bool = False) -> _Columns |
             f"{table}: columns {', '.join(plain)}; expected image,image_2,image_3,... without a gap; rename "
             "them"
         )
-    twice = [name for name in (*plain, *named, *organs, *whole) if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{table}: the column {twice[0]} is there twice; expected every column once")
     used = {*plain, *named, *organs, *whole, "group"}
+    check_once(table, names, used)
     others = tuple(name for name in names if name and name not in used)
     return _Columns(tuple(named or plain), tuple(organs or whole), others)
 
 
 def _lists_cases(table: Path) -> bool:
-    try:  # what is wrong with its rows is said when they are read
-        return read_rows(table, lambda names: _columns(names, table), surplus=True) is not None
-    except DataError:
-        return False
+    def lists(names: list[str]) -> bool | None:
+        try:
+            return _columns(names, table) is not None or None
+        except DataError:  # what is wrong with its columns and rows is said when they are read
+            return True
+
+    with suppress(DataError):
+        return read_rows(table, lists, surplus=True) is not None
+    return False

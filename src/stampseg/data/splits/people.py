@@ -12,7 +12,7 @@ from ...core.text import some
 from ..cases import cases_of, match_group
 from ..io.formats import stem_of
 from ..layouts.case_table import CHANNEL as IMAGE_OF
-from ..layouts.case_table import NUMBERED, read_rows
+from ..layouts.case_table import NUMBERED, check_once, read_rows
 from ..layouts.case_table import ORGAN as LABEL_OF
 from ..layouts.listing import Entry
 from ..layouts.pairing import CHANNEL
@@ -73,7 +73,7 @@ def _of_run(place: Path) -> dict[str, set[str]]:
 def _of_csv(table: Path) -> dict[str, set[str]]:
     if not table.is_file():
         raise DataError(f"{table}: file not found; {EXPECTED}")
-    found = read_rows(table, _naming)
+    found = read_rows(table, lambda names: _naming(names, table))
     if found is None:
         raise DataError(f"{table}: no column group beside one of case, image, label; {EXPECTED}")
     columns, rows = found
@@ -86,14 +86,21 @@ def _of_csv(table: Path) -> dict[str, set[str]]:
     return dict(known)
 
 
-def _naming(names: Sequence[str]) -> list[str] | None:
-    """The columns that name a case; None where there is none, or nobody says who it is."""
+def _naming(names: Sequence[str], table: Path) -> list[str] | None:
+    """The columns that name a case; None where there is none, or nobody says who it is.
+
+    Raises:
+        DataError: one of them is there twice.
+    """
     naming = [
         name
         for name in names
         if name in NAMING or NUMBERED.fullmatch(name) or name.startswith((IMAGE_OF, LABEL_OF))
     ]
-    return naming if naming and "group" in names else None
+    if not naming or "group" not in names:
+        return None
+    check_once(table, names, {*naming, "group"})
+    return naming
 
 
 def _in_folders(
