@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +10,25 @@ from typing import Any
 from ...core.errors import DataError
 from ..labels.regions import NO_REGIONS, DeclaredRegions
 
+UNREAD = 'of "labels" in dataset.json not read, as neither "1": "liver" nor "liver": 1'
 IGNORE = "ignore"  # nnU-Net's name for voxels of which nobody said what they are
 
 
 @dataclass(frozen=True)
 class DeclaredLabels:
-    """Names by value in the files, the value to ignore if there is one, and regions of several values."""
+    """What is declared.
+
+    Attributes:
+        names: by value in the files.
+        ignored: the value to ignore, if there is one.
+        regions: of several values.
+        unread: what says neither a value and its name nor a region, as it is written.
+    """
 
     names: Mapping[int, str]
     ignored: int | None = None
     regions: DeclaredRegions = NO_REGIONS
+    unread: tuple[str, ...] = ()
 
 
 def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
@@ -33,16 +43,16 @@ def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
     labels = description.get("labels")
     names: dict[int, str] = {}
     listed: dict[str, frozenset[int]] = {}
+    unread = [str(labels)[:60]] if labels and not isinstance(labels, dict) else []
     for key, value in labels.items() if isinstance(labels, dict) else ():
         if isinstance(value, list):
             listed[str(key)] = frozenset(_values(value, f"the label {key}"))
             continue
-        if isinstance(value, int):
-            number, name = value, str(key)
-        elif isinstance(value, str) and (_is_number(key) or _is_number(value)):
-            number, name = (int(key), value) if _is_number(key) else (int(value), key)
-        else:
+        named = _named(key, value)
+        if named is None:
+            unread.append(f"{key}: {str(value)[:60]}")
             continue
+        number, name = named
         _check_own(names, number, name)
         names[number] = name
         listed[name] = frozenset([number])
@@ -53,10 +63,23 @@ def declared_labels(description: Mapping[str, Any]) -> DeclaredLabels:
     if len(names) < len(listed):
         names |= {value: _name_of(value, regions) for value in frozenset().union(*regions.values())}
     if all(len(values) == 1 for values in regions.values()):
-        return DeclaredLabels(names, ignored)
+        return DeclaredLabels(names, ignored, unread=tuple(unread))
     order = description.get("regions_class_order")
     written = tuple(_values(order, "regions_class_order")) if order else None
-    return DeclaredLabels(names, ignored, DeclaredRegions(regions, written))
+    return DeclaredLabels(names, ignored, DeclaredRegions(regions, written), tuple(unread))
+
+
+def _named(key: str, value: Any) -> tuple[int, str] | None:
+    """Value and name of `"1": "liver"`, `"liver": 1` or `"1": {"name": "liver"}`; None of anything else."""
+    if isinstance(value, dict):
+        value = value.get("name")
+    if isinstance(value, str) and _is_number(key):
+        return int(float(key)), value
+    if isinstance(value, str) and _is_number(value):
+        return int(float(value)), key
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value // 1:
+        return int(value), key
+    return None
 
 
 def _check_own(names: Mapping[int, str], number: int, name: str) -> None:
@@ -76,7 +99,7 @@ def _check_own(names: Mapping[int, str], number: int, name: str) -> None:
 def _values(found: Any, what: str) -> list[int]:
     """Whole numbers, which may be written as text."""
     listed = found if isinstance(found, list) else [found]
-    values = [int(part) if isinstance(part, str) and _is_number(part) else part for part in listed]
+    values = [int(float(part)) if isinstance(part, str) and _is_number(part) else part for part in listed]
     wrong = [part for part in values if not isinstance(part, int | float) or part != int(part)]
     if wrong or not values:
         raise DataError(
@@ -94,4 +117,5 @@ def _name_of(value: int, regions: Mapping[str, frozenset[int]]) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 10
+    """Whether it is a whole number, which may be written as 1.0."""
+    return re.fullmatch(r"[0-9]{1,9}(\.0+)?", text) is not None

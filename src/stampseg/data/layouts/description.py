@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,49 @@ from ..io.formats import list_images, stem_of
 from ..io.limits import read_text_file
 from .listing import Entry, check_exist, left_over
 
+NAMING = ("labels", "channel_names", "modality")  # parts that are names with values
+USED = (*NAMING, "training", "regions_class_order")
+
+
+class _Names(dict[str, Any]):
+    """Names with values, and which name is there twice, if one is: JSON says nothing of it."""
+
+    twice: str | None = None
+
+
+def _names_of(pairs: list[tuple[str, Any]]) -> _Names:
+    found = _Names(pairs)
+    counts = Counter(name for name, _ in pairs)
+    found.twice = next((name for name, count in counts.items() if count > 1), None)
+    return found
+
 
 def read_description(folder: Path) -> dict[str, Any]:
     """What a folder's dataset.json holds, nothing without one.
 
     Raises:
-        DataError: it cannot be understood.
+        DataError: it cannot be understood, or says something twice.
     """
     path = folder / "dataset.json"
     if not path.is_file():
         return {}
     try:
-        description = json.loads(read_text_file(path))
+        description = json.loads(read_text_file(path), object_pairs_hook=_names_of)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not readable JSON ({error}); correct it or remove it") from None
-    if not isinstance(description, dict):
+    if not isinstance(description, _Names):
         raise DataError(f"{path}: holds a {type(description).__name__}; expected names with values")
+    parts = {name: part for name in NAMING if isinstance(part := description.get(name), _Names)}
+    for name, part in parts.items():
+        _check_once(part, f'{path}: "{part.twice}" is there twice in "{name}"')
+    if description.twice in USED:
+        _check_once(description, f'{path}: "{description.twice}" is there twice')
     return description
+
+
+def _check_once(part: _Names, found: str) -> None:
+    if part.twice is not None:
+        raise DataError(f"{found}, and the last would count; expected it once; correct the file")
 
 
 def channel_names(description: dict[str, Any]) -> tuple[str, ...]:

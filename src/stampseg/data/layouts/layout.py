@@ -16,6 +16,7 @@ from ..labels.regions import NO_REGIONS
 from .case_folders import find_case_folders, folders_in
 from .case_roles import Roles, labelled_entries
 from .case_table import CaseTable, own_table, read_table
+from .declared import UNREAD as UNREAD_LABELS
 from .declared import declared_labels
 from .description import (
     channel_names,
@@ -187,7 +188,8 @@ def _listing(
     layout: str, entries: list[Entry], warnings: Sequence[str], description: dict[str, Any]
 ) -> Listing:
     labels = declared_labels(description)
-    channels, told = channel_names(description), tuple(warnings)
+    channels = channel_names(description)
+    told = (*warnings, *left_over(UNREAD_LABELS, labels.unread))
     return Listing(layout, entries, labels.names, channels, told, labels.ignored, labels.regions)
 
 
