@@ -88,6 +88,8 @@ def labels_from(names: str | None, merge: list[str] | None, only: str | None) ->
         if not all(value.isascii() and value.isdigit() for value, _ in pairs):
             raise ConfigError(f"--names {names!r}: expected values with names, as in 1=liver,2=spleen")
         changes["data.names"] = {int(value): name for value, name in pairs}
+        if len(changes["data.names"]) < len(pairs):
+            raise ConfigError(f"--names {names!r}: one value twice; expected one name for each value")
     if merge:
         parts = [_pair(text, "--merge", text, "cord=1,2") for text in merge]
         changes["data.merge"] = {name: parts_of(labels) for name, labels in parts}

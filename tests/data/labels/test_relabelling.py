@@ -176,6 +176,7 @@ def test_evaluate_without_a_data_set_names_by_option(abdomen: Path, tmp_path: Pa
         (("--merge", "kidney"), "--merge 'kidney': expected cord=1,2"),
         (("--names", "a=liver"), "--names 'a=liver': expected values with names, as in 1=liver,2=spleen"),
         (("--names", "1"), "--names '1': expected 1=liver,2=spleen"),
+        (("--names", "1=a,01=b"), "--names '1=a,01=b': one value twice; expected one name for each value"),
         (
             ("--merge", "a=1,2", "--merge", "a=3,4"),
             "--merge a: one name twice; list all of its",
