@@ -10,10 +10,10 @@ from typing import Any
 
 from ...core.errors import DataError
 from ...core.text import some
-from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable
+from ..io.formats import is_hidden, list_images, list_labels
 from ..labels.organs import names_of, organ_folders
 from ..labels.regions import NO_REGIONS
-from .case_folders import find_case_folders, folders_in
+from .case_folders import find_case_folders
 from .case_roles import Roles, labelled_entries
 from .case_table import CaseTable, own_table, read_table
 from .declared import UNREAD as UNREAD_LABELS
@@ -25,7 +25,7 @@ from .description import (
     listed_entries,
     read_description,
 )
-from .doubts import crossed, inner_folders, other_ends, other_folders
+from .doubts import crossed, other_folders
 from .habits import (
     ANY_NUMBER,
     IMAGE_FOLDERS,
@@ -37,25 +37,16 @@ from .habits import (
     is_no_truth,
 )
 from .kind_folders import roles_by_kind
-from .listing import COMPUTED, Entry, Listing, labels_without_image, left_over
+from .listing import Entry, Listing, left_over
 from .pairing import (
-    by_plain_name,
     by_stem,
-    by_what_differs,
     group_channels,
     in_order,
-    labels_beside,
     name_of,
-    pair,
-    with_usual_names,
-    without_computed,
 )
+from .two_folders import LIST, files_of, pair_folders
 
 MANUAL = "manual"
-LIST = (
-    "list them in a CSV and give that as DATA: a line image,label and below it, for each case, the paths of "
-    "its image and its label with a comma between"
-)
 SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
@@ -102,13 +93,13 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         return replace(listing, channel_names=roles.channels) if roles.channels else listing
     else:
         pictures, labels = _find_pair_of_folders(folder, images, masks)
-        files = _files(pictures)
+        files = files_of(pictures)
         organs = organ_folders(labels, by_stem(files)[0]) if files else {}
         if organs:
             entries, warnings = _organ_entries(pictures, organs)
             listing = _listing("folders", entries, warnings, description)
             return replace(listing, label_names=names_of(organs), regions=NO_REGIONS)
-        layout, entries, warnings = _pair_folders(pictures, labels)
+        layout, entries, warnings = pair_folders(pictures, labels)
         if masks is None:
             warnings += other_folders(folder, labels, by_stem(list_labels(labels))[0])
     return _listing(layout, entries, warnings, description)
@@ -144,15 +135,11 @@ def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, 
     return replace(listing, channel_names=table.channels) if table.channels else listing
 
 
-def _files(folders: Sequence[Path]) -> list[Path]:
-    return [path for folder in folders for path in list_images(folder)]
-
-
 def _organ_entries(
     images: Sequence[Path], organs: Mapping[str, dict[str, Path]]
 ) -> tuple[list[Entry], list[str]]:
     """Entries of images with a mask file of each organ; one that lacks some is refused."""
-    listed = _files(images)
+    listed = files_of(images)
     grouped = group_channels(path for path in listed if path.is_file())
     files = {base: in_order(found) for base, found in grouped.items()}
     if not files:
@@ -237,7 +224,7 @@ def _folders(data: Path, given: Path | None, kind: str) -> tuple[Path, ...]:
         return (data / given,)
     fitting = _called(data, seen, kind)
     parts = kind == "images" and len({ANY_NUMBER.sub("#", name) for name in fitting}) == 1
-    parts = parts and not by_stem(_files([data / name for name in fitting]))[1]  # else echoes or visits
+    parts = parts and not by_stem(files_of([data / name for name in fitting]))[1]  # else echoes or visits
     if len(fitting) > 1 and not parts:
         raise DataError(f"{data}: {' and '.join(fitting)} could all be meant; name one with `{kind}`")
     if not fitting and (data / SUGGESTED).is_file():
@@ -264,7 +251,7 @@ def _way_to_images(data: Path) -> str:
     """What to do with files in the folder itself, or in folders of cases none of which has a label."""
     if any(path.is_file() for path in list_images(data)):
         with suppress(DataError):
-            _pair_folders([data], data)
+            pair_folders([data], data)
             return "where its own files are images and labels, give . as `images` and as `masks`; "
         return f"where its own files are images and labels, {LIST}; "
     cases = [case for case in find_case_folders(data) if case.images]
@@ -286,106 +273,3 @@ def _holds_pair(folder: Path) -> bool:
     """Whether a folder is a data set of its own, as train/ and val/ often are."""
     inner = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
     return bool(inner & {*IMAGE_FOLDERS}) and bool(inner & {*MASK_FOLDERS})
-
-
-def _pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry], list[str]]:
-    """Layout, entries and warnings of folders of images and masks, or of one that holds both."""
-    images, (files, drawn) = folders[0], without_computed(_files(folders))
-    labels, predicted = without_computed(list_labels(masks))
-    if masks not in folders:
-        drawn += predicted
-    for folder in folders:
-        check_one_series(folder, [path for path in files if path.parent == folder])
-    grouped = group_channels(path for path in files if path.is_file())
-    label_files, label_doubles = by_stem(labels)
-    for named in (label_files, by_plain_name(label_files)):
-        if set(grouped) & named.keys():
-            entries, told = _nnunet_entries(grouped, named, label_doubles)
-            return "nnunet", entries, [*left_over(COMPUTED, drawn), *told]
-    if not files:
-        raise DataError(
-            f"{images}: no image of a known type found, {_held(images)}; expected {readable()}"
-            f"{_way_to_part(images, masks)}"
-        )
-    if not labels:
-        raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
-    image_files, image_doubles = by_stem(files)
-    same_folder = images.resolve() == masks.resolve()
-    pairs = pair(image_files, label_files, same_folder=same_folder)
-    pairs = with_usual_names(pairs, image_files, label_files, same_folder)
-    if not pairs.labels:
-        marks = {stem: path for stem, path in label_files.items() if not same_folder or is_label_name(stem)}
-        rest = [stem for stem in image_files if not same_folder or stem not in marks]
-        pairs = by_what_differs(rest, marks)
-    if not pairs.labels and same_folder:
-        raise DataError(
-            f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
-            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label; "
-            f"name the folder of the labels with `masks`, or {LIST}"
-        )
-    if not pairs.labels:
-        raise DataError(
-            f"{images}: none of its {len(image_files)} images ({some(list(image_files), 3)}) pairs with the "
-            f"{len(label_files)} labels of {masks} ({some(list(label_files), 3)}); expected equal names, or "
-            "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
-            "image,label"
-        )
-    entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
-    marked = {name_of(path) for path in labels_beside(files)}
-    bare = [stem for stem in pairs.images_left if stem not in marked]
-    entries += [Entry(stem, (image_files[stem],), None) for stem in bare]
-    return (
-        "folders",
-        entries,
-        [
-            *left_over("images without a label", bare),
-            *left_over(
-                "images left out, called as labels of others beside them",
-                [stem for stem in pairs.images_left if stem in marked],
-            ),
-            *left_over(COMPUTED, drawn),
-            *other_ends(pairs),
-            *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
-            *left_over(
-                "labels that are called as predicted",
-                [path.name for path in labels if is_no_truth(name_of(path))],
-            ),
-            *labels_without_image(pairs.labels_left, folders),
-            *left_over("images skipped because their name is taken", image_doubles),
-            *left_over("labels skipped because their name is taken", label_doubles),
-        ],
-    )
-
-
-def _way_to_part(images: Path, masks: Path) -> str:
-    """What to name where both folders hold the same parts of the data: images/train/ and masks/train/."""
-    parts = [path for path in folders_in(images) if list_images(path) and (masks / path.name).is_dir()]
-    parts.sort(key=lambda path: not path.name.lower().startswith("train"))
-    return (
-        f"; name {images.name}/{parts[0].name} with `images` and {masks.name}/{parts[0].name} with `masks`"
-        if parts
-        else ""
-    )
-
-
-def _held(folder: Path) -> str:
-    names = [path.name for path in sorted(folder.iterdir()) if not is_hidden(path)]
-    return f"it holds {some(names, 3)}" if names else "it is empty"
-
-
-def _nnunet_entries(
-    grouped: dict[str, dict[int, Path]], labels: dict[str, Path], doubles: list[str]
-) -> tuple[list[Entry], list[str]]:
-    entries = [Entry(base, in_order(channels), labels.get(base)) for base, channels in grouped.items()]
-    most = max(len(entry.images) for entry in entries)
-    short = [entry for entry in entries if len(entry.images) < most]
-    if short:
-        raise DataError(
-            f"{short[0].images[0]}: case {short[0].stem} has {len(short[0].images)} channel file(s), others "
-            f"have {most}; expected as many for every case; add the missing channels or remove the case"
-        )
-    return entries, [
-        *left_over("images without a label", [entry.stem for entry in entries if entry.label is None]),
-        *left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
-        *left_over("labels skipped because their name is taken", doubles),
-    ]

@@ -1,0 +1,138 @@
+"""Images in one folder and labels in another, or both in one: pairs by names, and channels of nnU-Net."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.text import some
+from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable
+from .case_folders import folders_in
+from .doubts import inner_folders, other_ends
+from .habits import is_label_name, is_no_truth
+from .listing import COMPUTED, Entry, labels_without_image, left_over
+from .pairing import (
+    by_plain_name,
+    by_stem,
+    by_what_differs,
+    group_channels,
+    in_order,
+    labels_beside,
+    name_of,
+    pair,
+    with_usual_names,
+    without_computed,
+)
+
+LIST = (
+    "list them in a CSV and give that as DATA: a line image,label and below it, for each case, the paths of "
+    "its image and its label with a comma between"
+)
+
+
+def files_of(folders: Sequence[Path]) -> list[Path]:
+    return [path for folder in folders for path in list_images(folder)]
+
+
+def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry], list[str]]:
+    """Layout, entries and warnings of folders of images and masks, or of one that holds both."""
+    images, (files, drawn) = folders[0], without_computed(files_of(folders))
+    labels, predicted = without_computed(list_labels(masks))
+    if masks not in folders:
+        drawn += predicted
+    for folder in folders:
+        check_one_series(folder, [path for path in files if path.parent == folder])
+    grouped = group_channels(path for path in files if path.is_file())
+    label_files, label_doubles = by_stem(labels)
+    for named in (label_files, by_plain_name(label_files)):
+        if set(grouped) & named.keys():
+            entries, told = _nnunet_entries(grouped, named, label_doubles)
+            return "nnunet", entries, [*left_over(COMPUTED, drawn), *told]
+    if not files:
+        raise DataError(
+            f"{images}: no image of a known type found, {_held(images)}; expected {readable()}"
+            f"{_way_to_part(images, masks)}"
+        )
+    if not labels:
+        raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
+    image_files, image_doubles = by_stem(files)
+    same_folder = images.resolve() == masks.resolve()
+    pairs = pair(image_files, label_files, same_folder=same_folder)
+    pairs = with_usual_names(pairs, image_files, label_files, same_folder)
+    if not pairs.labels:
+        marks = {stem: path for stem, path in label_files.items() if not same_folder or is_label_name(stem)}
+        rest = [stem for stem in image_files if not same_folder or stem not in marks]
+        pairs = by_what_differs(rest, marks)
+    if not pairs.labels and same_folder:
+        raise DataError(
+            f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
+            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label; "
+            f"name the folder of the labels with `masks`, or {LIST}"
+        )
+    if not pairs.labels:
+        raise DataError(
+            f"{images}: none of its {len(image_files)} images ({some(list(image_files), 3)}) pairs with the "
+            f"{len(label_files)} labels of {masks} ({some(list(label_files), 3)}); expected equal names, or "
+            "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
+            "image,label"
+        )
+    entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
+    marked = {name_of(path) for path in labels_beside(files)}
+    bare = [stem for stem in pairs.images_left if stem not in marked]
+    entries += [Entry(stem, (image_files[stem],), None) for stem in bare]
+    return (
+        "folders",
+        entries,
+        [
+            *left_over("images without a label", bare),
+            *left_over(
+                "images left out, called as labels of others beside them",
+                [stem for stem in pairs.images_left if stem in marked],
+            ),
+            *left_over(COMPUTED, drawn),
+            *other_ends(pairs),
+            *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
+            *left_over(
+                "labels that are called as predicted",
+                [path.name for path in labels if is_no_truth(name_of(path))],
+            ),
+            *labels_without_image(pairs.labels_left, folders),
+            *left_over("images skipped because their name is taken", image_doubles),
+            *left_over("labels skipped because their name is taken", label_doubles),
+        ],
+    )
+
+
+def _way_to_part(images: Path, masks: Path) -> str:
+    """What to name where both folders hold the same parts of the data: images/train/ and masks/train/."""
+    parts = [path for path in folders_in(images) if list_images(path) and (masks / path.name).is_dir()]
+    parts.sort(key=lambda path: not path.name.lower().startswith("train"))
+    return (
+        f"; name {images.name}/{parts[0].name} with `images` and {masks.name}/{parts[0].name} with `masks`"
+        if parts
+        else ""
+    )
+
+
+def _held(folder: Path) -> str:
+    names = [path.name for path in sorted(folder.iterdir()) if not is_hidden(path)]
+    return f"it holds {some(names, 3)}" if names else "it is empty"
+
+
+def _nnunet_entries(
+    grouped: dict[str, dict[int, Path]], labels: dict[str, Path], doubles: list[str]
+) -> tuple[list[Entry], list[str]]:
+    entries = [Entry(base, in_order(channels), labels.get(base)) for base, channels in grouped.items()]
+    most = max(len(entry.images) for entry in entries)
+    short = [entry for entry in entries if len(entry.images) < most]
+    if short:
+        raise DataError(
+            f"{short[0].images[0]}: case {short[0].stem} has {len(short[0].images)} channel file(s), others "
+            f"have {most}; expected as many for every case; add the missing channels or remove the case"
+        )
+    return entries, [
+        *left_over("images without a label", [entry.stem for entry in entries if entry.label is None]),
+        *left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
+        *left_over("labels skipped because their name is taken", doubles),
+    ]
