@@ -9,7 +9,16 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder, beyond_name
-from .doubts import REMEDY, copies, doubtful_people, kind_of, mixed, mixed_labels, unread_cases
+from .doubts import (
+    REMEDY,
+    copies,
+    doubtful_people,
+    kind_of,
+    mixed,
+    mixed_labels,
+    other_modalities,
+    unread_cases,
+)
 from .habits import FILMS, SEPARATORS, image_name, plain_name, words_of
 from .listing import COMPUTED, Entry, left_over
 from .pairing import name_of
@@ -56,6 +65,7 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     else:
         found = _channels_together(folders, labelled)
     told += mixed_labels(folders, found.entries) + copies(folders) + unread_cases(folders)
+    told += other_modalities(found.entries)
     told += left_over("labels without an image", [path.name for folder in folders for path in folder.strays])
     return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
 

@@ -22,6 +22,7 @@ from .habits import (
     words_of,
 )
 from .listing import Entry, left_over
+from .modalities import of_others
 from .pairing import Pairs, name_of
 
 LEADING = re.compile(r"(?<!\d)0+(?=\d)")  # zeros of a number
@@ -105,6 +106,23 @@ def mixed_labels(folders: Sequence[CaseFolder], entries: Sequence[Entry]) -> tup
         if entry.label in roles and len(entry.organs) < 2
     ]
     return mixed("labels", labels)
+
+
+def other_modalities(entries: Iterable[Entry]) -> tuple[str, ...]:
+    """A word about labels in the folder of one image that are called as of another: `ct` and `mr_seg`."""
+    single = [(entry.images[0], entry.label) for entry in entries if entry.label and len(entry.images) == 1]
+    others = [f"{label.name} of {image.name}" for image, label in of_others(single)]
+    return left_over("labels that are called as of another modality than their image", others)
+
+
+def folders_of_modalities(images: Iterable[Path], masks: Path) -> tuple[str, ...]:
+    """The same of the folders of images and of masks: `CT` and `MR_labels`."""
+    others = of_others((folder, masks) for folder in images)
+    return tuple(
+        f"{folder.name} and {masks.name} are called as of two modalities, and are paired by the names of "
+        "their files; if these are not of the same images, name others with `images` and `masks`"
+        for folder, masks in others
+    )
 
 
 def copies(folders: Sequence[CaseFolder]) -> tuple[str, ...]:

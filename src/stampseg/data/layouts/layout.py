@@ -25,7 +25,7 @@ from .description import (
     listed_entries,
     read_description,
 )
-from .doubts import crossed, other_folders
+from .doubts import crossed, folders_of_modalities, other_folders
 from .habits import (
     ANY_NUMBER,
     IMAGE_FOLDERS,
@@ -102,6 +102,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         layout, entries, warnings = pair_folders(pictures, labels)
         if masks is None:
             warnings += other_folders(folder, labels, by_stem(list_labels(labels))[0])
+            warnings += folders_of_modalities(pictures, labels)
     return _listing(layout, entries, warnings, description)
 
 

@@ -24,6 +24,7 @@ from .habits import (
     plain_name,
     words_of,
 )
+from .modalities import without_modalities
 
 # Words of images that say nothing of whose they are: `patient_1` pairs with `tumour_seg_1`.
 NEUTRAL = frozenset(
@@ -218,10 +219,10 @@ def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
 
 def _contradict(images: str, labels: str) -> bool:
     """Whether what all images share and what all labels share name two persons, or train and test: each has
-    a number, or a word that says no kind, that the other has not.
+    a number, or a word that says no kind, that the other has not. Modalities are compared on their own.
     """
     numbers, others = (set(map(int, ANY_NUMBER.findall(text))) for text in (images, labels))
-    ours, theirs = (words_of(text) for text in (images, labels))
+    ours, theirs = (words_of(without_modalities(text)) for text in (images, labels))
     apart = ours - theirs - {*IMAGE_WORDS, *NEUTRAL}, theirs - ours - LABEL_SET - KIND_WORDS
     return bool(numbers - others and others - numbers) or all(apart)
 

@@ -12,6 +12,7 @@ from .case_folders import folders_in
 from .doubts import inner_folders, other_ends
 from .habits import is_label_name, is_no_truth
 from .listing import COMPUTED, Entry, labels_without_image, left_over
+from .modalities import check_modalities
 from .pairing import (
     by_plain_name,
     by_stem,
@@ -77,6 +78,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
             "image,label"
         )
+    check_modalities({image_files[stem]: label for stem, label in pairs.labels.items()})
     entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
     marked = {name_of(path) for path in labels_beside(files)}
     bare = [stem for stem in pairs.images_left if stem not in marked]
