@@ -156,7 +156,7 @@ def _images_in(entry: Path) -> list[Path]:
 
 def _join_channels(files: list[Path], channels: int | None) -> list[tuple[str, tuple[Path, ...]]]:
     """(id, image files) per case."""
-    grouped = group_channels(path for path in files if path.is_file())
+    grouped = group_channels(path for path in files if path.is_file()).groups
     counts = {len(numbered) for numbered in grouped.values()}
     # Numbered images such as slice_0017 have gaps, or another count than the model's, and stay apart.
     whole = all(sorted(numbered) == list(range(len(numbered))) for numbered in grouped.values())

@@ -38,10 +38,9 @@ from .habits import (
 )
 from .kind_folders import roles_by_kind
 from .listing import Entry, Listing, left_over
+from .numbered import LABELS_TAKEN, TAKEN, cases_of_channels
 from .pairing import (
     by_stem,
-    group_channels,
-    in_order,
     name_of,
 )
 from .two_folders import LIST, files_of, pair_folders
@@ -141,10 +140,13 @@ def _organ_entries(
 ) -> tuple[list[Entry], list[str]]:
     """Entries of images with a mask file of each organ; one that lacks some is refused."""
     listed = files_of(images)
-    grouped = group_channels(path for path in listed if path.is_file())
-    files = {base: in_order(found) for base, found in grouped.items()}
+    files, told = cases_of_channels(listed, {stem for found in organs.values() for stem in found})
     if not files:
-        files = {stem: (path,) for stem, path in by_stem(listed)[0].items()}
+        first, doubles = by_stem(listed)
+        files = {stem: (path,) for stem, path in first.items()}
+        told = [*left_over(TAKEN, doubles)]
+    folders = sorted({path.parent for found in organs.values() for path in found.values()})
+    told += left_over(LABELS_TAKEN, [name for each in folders for name in by_stem(list_images(each))[1]])
     entries = []
     alone = all(sum(stem in found for found in organs.values()) <= 1 for stem in files)
     for stem, paths in files.items():
@@ -168,6 +170,7 @@ def _organ_entries(
     bare = [entry.stem for entry in entries if entry.label is None]
     left = sorted({stem for found in organs.values() for stem in found} - set(files))
     return entries, [
+        *told,
         *left_over("images without a label", bare), *left_over("labels without an image", left)
     ]  # fmt: skip
 

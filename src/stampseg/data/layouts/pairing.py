@@ -68,7 +68,7 @@ def pair(images: Iterable[str], labels: dict[str, Path], *, same_folder: bool = 
     """Pair image stems with label stems: equal ones, or label = image + one suffix common to all.
 
     The suffix that pairs most images is taken, an equal stem (no suffix) first. In one folder for
-    both, labels are the files with a suffix and the rest are images.
+    both, labels are the files with a suffix, which a number alone is not, and the rest are images.
 
     Raises:
         DataError: two suffixes fit about equally well.
@@ -76,7 +76,7 @@ def pair(images: Iterable[str], labels: dict[str, Path], *, same_folder: bool = 
     images = sorted(images)
     by_suffix = _suffixes(images, labels)
     if same_folder:
-        by_suffix.pop("", None)
+        by_suffix = {end: stems for end, stems in by_suffix.items() if re.search("[^\\W\\d_]", end)}
     suffix = _choose(by_suffix)
     stems = by_suffix.get(suffix, [])
     matched = {stem: labels[stem + suffix] for stem in stems}
@@ -282,15 +282,32 @@ def by_plain_name(labels: dict[str, Path]) -> dict[str, Path]:
     return found if len(found) == len(labels) else {}
 
 
-def group_channels(paths: Iterable[Path]) -> dict[str, dict[int, Path]]:
-    """`x_0000`, `x_0001`, ... -> {x: {0: first, 1: second, ...}}; {} unless every name is of that kind."""
+@dataclass(frozen=True)
+class Numbered:
+    """Files `x_0000`, `x_0001`, ... as {x: {0: first, 1: second, ...}}.
+
+    Attributes:
+        groups: these.
+        others: files of other names.
+        doubles: names of files whose stem was taken already.
+    """
+
+    groups: dict[str, dict[int, Path]]
+    others: tuple[Path, ...]
+    doubles: tuple[str, ...]
+
+
+def group_channels(paths: Iterable[Path]) -> Numbered:
+    """Files by the number behind their names."""
+    first, doubles = by_stem(paths)
     groups: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in paths:
-        match = CHANNEL.fullmatch(name_of(path))
-        if match is None:
-            return {}
-        groups[match[1]].setdefault(int(match[2]), path)
-    return dict(groups)
+    others = []
+    for stem, path in first.items():
+        if match := CHANNEL.fullmatch(stem):
+            groups[match[1]][int(match[2])] = path
+        else:
+            others.append(path)
+    return Numbered(dict(groups), tuple(others), tuple(doubles))
 
 
 def in_order(channels: dict[int, Path]) -> tuple[Path, ...]:

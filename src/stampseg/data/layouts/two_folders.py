@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ...core.errors import DataError
@@ -13,12 +13,11 @@ from .doubts import inner_folders, other_ends
 from .habits import is_label_name, is_no_truth
 from .listing import COMPUTED, Entry, labels_without_image, left_over
 from .modalities import check_modalities
+from .numbered import DRAWN, LABELS_TAKEN, TAKEN, cases_of_channels
 from .pairing import (
     by_plain_name,
     by_stem,
     by_what_differs,
-    group_channels,
-    in_order,
     labels_beside,
     name_of,
     pair,
@@ -44,12 +43,15 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
         drawn += predicted
     for folder in folders:
         check_one_series(folder, [path for path in files if path.parent == folder])
-    grouped = group_channels(path for path in files if path.is_file())
     label_files, label_doubles = by_stem(labels)
+    same_folder = images.resolve() == masks.resolve()
     for named in (label_files, by_plain_name(label_files)):
-        if set(grouped) & named.keys():
-            entries, told = _nnunet_entries(grouped, named, label_doubles)
-            return "nnunet", entries, [*left_over(COMPUTED, drawn), *told]
+        cases, told = cases_of_channels(files, named, same_folder)
+        if cases:
+            entries = [Entry(base, paths, named.get(base)) for base, paths in cases.items()]
+            told = [*left_over(COMPUTED, drawn), *told, *_left_of_channels(entries, named, label_doubles)]
+            told += inner_folders(folders, [path for paths in cases.values() for path in paths])
+            return "nnunet", entries, told
     if not files:
         raise DataError(
             f"{images}: no image of a known type found, {_held(images)}; expected {readable()}"
@@ -58,7 +60,6 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
     if not labels:
         raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
     image_files, image_doubles = by_stem(files)
-    same_folder = images.resolve() == masks.resolve()
     pairs = pair(image_files, label_files, same_folder=same_folder)
     pairs = with_usual_names(pairs, image_files, label_files, same_folder)
     if not pairs.labels:
@@ -88,10 +89,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
         entries,
         [
             *left_over("images without a label", bare),
-            *left_over(
-                "images left out, called as labels of others beside them",
-                [stem for stem in pairs.images_left if stem in marked],
-            ),
+            *left_over(DRAWN, [stem for stem in pairs.images_left if stem in marked]),
             *left_over(COMPUTED, drawn),
             *other_ends(pairs),
             *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
@@ -100,8 +98,8 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
                 [path.name for path in labels if is_no_truth(name_of(path))],
             ),
             *labels_without_image(pairs.labels_left, folders),
-            *left_over("images skipped because their name is taken", image_doubles),
-            *left_over("labels skipped because their name is taken", label_doubles),
+            *left_over(TAKEN, image_doubles),
+            *left_over(LABELS_TAKEN, label_doubles),
         ],
     )
 
@@ -122,19 +120,10 @@ def _held(folder: Path) -> str:
     return f"it holds {some(names, 3)}" if names else "it is empty"
 
 
-def _nnunet_entries(
-    grouped: dict[str, dict[int, Path]], labels: dict[str, Path], doubles: list[str]
-) -> tuple[list[Entry], list[str]]:
-    entries = [Entry(base, in_order(channels), labels.get(base)) for base, channels in grouped.items()]
-    most = max(len(entry.images) for entry in entries)
-    short = [entry for entry in entries if len(entry.images) < most]
-    if short:
-        raise DataError(
-            f"{short[0].images[0]}: case {short[0].stem} has {len(short[0].images)} channel file(s), others "
-            f"have {most}; expected as many for every case; add the missing channels or remove the case"
-        )
-    return entries, [
+def _left_of_channels(entries: Sequence[Entry], labels: Iterable[str], doubles: list[str]) -> list[str]:
+    cases = {entry.stem for entry in entries}
+    return [
         *left_over("images without a label", [entry.stem for entry in entries if entry.label is None]),
-        *left_over("labels without an image", [stem for stem in labels if stem not in grouped]),
-        *left_over("labels skipped because their name is taken", doubles),
+        *left_over("labels without an image", [stem for stem in labels if stem not in cases]),
+        *left_over(LABELS_TAKEN, doubles),
     ]
