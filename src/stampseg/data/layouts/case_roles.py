@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder, beyond_name
+from .derived import check_derived, names_of_doubles, several_derived
 from .doubts import (
     REMEDY,
     copies,
@@ -51,13 +52,15 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     folder is a person's, with a case for each image. Else all images of a folder are channels of one case.
 
     Raises:
-        DataError: several labels fit one image, or folders hold different images.
+        DataError: several labels fit one image, or folders hold different images; labels of one name lie in
+            several folders of derivatives.
     """
     folders, told = agreed(folders)
     labelled = [folder for folder in folders if folder.labels or folder.organs]
     if not labelled:
         return None
-    doubles = [path.name for folder in folders for path in folder.doubles]
+    check_derived(folders)
+    doubles = [name for folder in folders for name in names_of_doubles(folder)]
     told += left_over("files left out because another has the same name", doubles)
     told += left_over(COMPUTED, [path.name for folder in folders for path in folder.computed])
     if any(owner_of(label, folder.images) for folder in labelled for label in folder.labels):
@@ -65,7 +68,7 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     else:
         found = _channels_together(folders, labelled)
     told += mixed_labels(folders, found.entries) + copies(folders) + unread_cases(folders)
-    told += other_modalities(found.entries)
+    told += other_modalities(found.entries) + several_derived(found.entries)
     told += left_over("labels without an image", [path.name for folder in folders for path in folder.strays])
     return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
 
