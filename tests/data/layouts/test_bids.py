@@ -1,4 +1,4 @@
-"""What BIDS holds several times: labels of one name in two folders of derivatives."""
+"""What BIDS holds several times: labels of one name in two folders of derivatives, images taken again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
-from tests.data.layouts.trees import tree
+from tests.data.layouts.trees import pairs, tree
 
 KINDS = ("auto", "manual")
 T1W = "sub-{0}/anat/sub-{0}_T1w.nii"
@@ -58,3 +58,78 @@ def test_labels_that_lie_in_one_folder_or_another(tmp_path: Path) -> None:
     tree(tmp_path, *(f"derivatives/manual/sub-{n}_T1w_seg.nii" for n in (2, 3)))
     (warning,) = find_dataset(tmp_path).warnings
     assert "in 2 folders of derivatives (derivatives/auto: 1, derivatives/manual: 2), which" in warning
+
+
+def subjects(root: Path, images: str, labels: str, count: int = 4) -> Path:
+    """Images and labels of each subject, by what their names say beyond it."""
+    anat, manual = "sub-{0}/anat/sub-{0}", "derivatives/man/sub-{0}/anat/sub-{0}"
+    names = [f"{anat}_{name}.nii" for name in images.split()]
+    return tree(root, *names, *(f"{manual}_{name}.nii" for name in labels.split()), count=count)
+
+
+@pytest.mark.parametrize(
+    ("images", "label", "what"),
+    [
+        ("run-1_T1w run-2_T1w", "T1w_seg", "run-"),
+        ("run-1_T1w run-2_T1w", "dseg", "run-"),
+        ("run-1_T1w run-2_T1w FLAIR", "label-lesion_mask", "run-"),
+        ("run-1_T1w run-2_T1w run-1_FLAIR run-2_FLAIR", "mask", "run-"),
+        ("T1w run-2_T1w", "mask", "run-"),
+        ("acq-ax_T2w acq-sag_T2w", "dseg", "acq-"),
+        ("echo-1_MEGRE echo-2_MEGRE", "mask", "echo-"),
+        ("rec-a_ct rec-b_ct", "seg", "rec-"),
+        ("acq-a_run-1_T1w acq-b_run-2_T1w", "mask", "acq- and run-"),
+    ],
+)
+def test_one_label_of_images_that_were_taken_again(
+    tmp_path: Path, images: str, label: str, what: str
+) -> None:
+    """Before, these were channels of one case."""
+    said = rf"sub-1_{label}.nii: is a label of sub-1_.*, sub-1_.* alike, which differ by {what} alone; exp"
+    with pytest.raises(DataError, match=said):
+        find_dataset(subjects(tmp_path, images, label))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        ("run-1_T1w run-2_T1w", "run-1_T1w_seg run-2_T1w_seg"),
+        ("run-1_T1w run-2_T1w", "run-1_mask run-2_mask"),
+        ("run-1_T1w run-2_T1w", "space-T1w_run-1_mask space-T1w_run-2_mask"),
+        ("acq-a_run-1_T1w acq-a_run-2_T1w", "run-1_mask run-2_mask"),
+        ("acq-ax_T2w acq-sag_T2w", "acq-ax_T2w_seg acq-sag_T2w_seg"),
+    ],
+)
+def test_a_label_of_each_makes_cases_of_one_person(tmp_path: Path, images: str, labels: str) -> None:
+    found = find_dataset(subjects(tmp_path, images, labels))
+    one, two = images.split()
+    assert not found.channel_names and not found.unlabelled
+    assert [(case.id, case.group) for case in found.cases[:2]] == [
+        (f"sub-1_{one}", "sub-1"), (f"sub-1_{two}", "sub-1")
+    ]  # fmt: skip
+    assert [Path(name).stem[6:] for (name,) in list(pairs(found).values())[:2]] == labels.split()
+    assert [case.id for case in find_inputs([tmp_path], 1)] == [case.id for case in found.cases]
+
+
+def test_several_contrasts_of_each_repeat(tmp_path: Path) -> None:
+    images = "run-1_T1w run-2_T1w run-1_FLAIR run-2_FLAIR"
+    subjects(tmp_path, images, "run-1_mask run-2_mask", count=1)
+    tree(tmp_path, *(f"sub-3/sub-3_{name}.nii" for name in images.split()))
+    tree(tmp_path, *(f"sub-4/sub-4_run-2_{name}.nii" for name in ("T1w", "FLAIR")))
+    tree(
+        tmp_path, *(f"sub-5/sub-5_{name}.nii" for name in ("T1w", "FLAIR")), "derivatives/man/sub-5_mask.nii"
+    )
+    found = find_dataset(tmp_path)
+    assert found.channel_names == ("FLAIR", "T1w") and not found.warnings
+    assert {case.id: case.group for case in found.cases} == {
+        "sub-1_run-1": "sub-1", "sub-1_run-2": "sub-1", "sub-5": "sub-5"
+    }  # fmt: skip
+    assert [case.id for case in found.unlabelled] == ["sub-3_run-1", "sub-3_run-2", "sub-4_run-2"]
+    scans = find_inputs([tmp_path], 2, ["FLAIR", "T1w"])
+    assert sorted(case.id for case in scans) == sorted(case.id for case in (*found.cases, *found.unlabelled))
+
+
+@pytest.mark.parametrize("images", ["acq-highres_T1w acq-lowres_FLAIR", "run-1_T1w run-1_FLAIR", "T1w T2w"])
+def test_other_images_are_channels(tmp_path: Path, images: str) -> None:
+    found = find_dataset(subjects(tmp_path, images, "mask"))
+    assert set(found.channel_names) == set(images.split()) and len(found.cases) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 from ...core.errors import DataError
@@ -23,6 +24,7 @@ from .doubts import (
 from .habits import FILMS, SEPARATORS, image_name, plain_name, words_of
 from .listing import COMPUTED, Entry, left_over
 from .pairing import name_of
+from .repeats import by_plain_roles, named_repeats, repeats_apart
 from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
 
 ORGANS = "segmentations"
@@ -63,6 +65,8 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     doubles = [name for folder in folders for name in names_of_doubles(folder)]
     told += left_over("files left out because another has the same name", doubles)
     told += left_over(COMPUTED, [path.name for folder in folders for path in folder.computed])
+    folders = _by_repeats(folders)
+    labelled = [folder for folder in folders if folder.labels or folder.organs]
     if any(owner_of(label, folder.images) for folder in labelled for label in folder.labels):
         found = _images_apart(folders, labelled)
     else:
@@ -71,6 +75,17 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     told += other_modalities(found.entries) + several_derived(found.entries)
     told += left_over("labels without an image", [path.name for folder in folders for path in folder.strays])
     return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
+
+
+def _by_repeats(folders: Sequence[CaseFolder]) -> list[CaseFolder]:
+    """A folder for each repeat, where labels are of several images, as of two contrasts of a run."""
+    loose = [not any(owner_of(label, folder.images) for label in folder.labels) for folder in folders]
+    names = {name for folder in compress(folders, loose) for name in named_repeats(folder)}
+    return [
+        part
+        for folder, apart in zip(folders, loose, strict=True)
+        for part in (repeats_apart(folder, names) if apart else [folder])
+    ]
 
 
 def bare_entries(
@@ -96,6 +111,8 @@ def bare_entries(
     wanted = [name.casefold() for name in names]
     if wanted and all(set(wanted) <= set(_by_fold(folder.images)) for folder in folders):
         return [_together(folder, [_by_fold(folder.images)[name] for name in wanted]) for folder in folders]
+    if wanted and (parts := by_plain_roles(folders)):
+        return bare_entries(parts, channels, names)
     same = len({frozenset(_by_fold(folder.images)) for folder in folders}) == 1
     if same and channels in (None, len(folders[0].images)):
         return [_together(folder, sorted(folder.images, key=str.casefold)) for folder in folders]

@@ -1,0 +1,116 @@
+"""Images that BIDS says were taken again: runs, echoes, acquisitions and reconstructions are no channels."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ...core.errors import DataError
+from ...core.text import some
+from .case_folders import CaseFolder
+from .doubts import REMEDY
+from .pairing import name_of
+
+REPEATS = ("run", "echo", "acq", "rec")
+ENTITY = re.compile(rf"(?:(?<=_)|^)({'|'.join(REPEATS)})-([A-Za-z0-9+]+)(?:_|$)")
+Key = tuple[str, ...]  # of each entity that labels name, what it is: ("1",) of run-1
+
+
+def entities(role: str) -> dict[str, str]:
+    """Which repeat a name says it is of: {"run": "1"} of `run-1_T1w`."""
+    return dict(ENTITY.findall(role))
+
+
+def plain_role(role: str, names: Collection[str] = REPEATS) -> str:
+    """A name without these entities: `T1w` of `run-1_T1w`."""
+    return ENTITY.sub(lambda found: "" if found[1] in names else found[0], role).rstrip("_")
+
+
+def repeated(images: Iterable[str]) -> list[str]:
+    """The first images that differ by such entities alone; none where all are of different kinds."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for role in images:
+        alike[plain_role(role).casefold()].append(role)
+    return next((roles for roles in alike.values() if len(roles) > 1), [])
+
+
+def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
+    """A folder of each repeat, by entities of these names: with the images and labels of it, and the images
+    that say nothing of them, which are of all.
+    """
+    parts: dict[Key, CaseFolder] = {}
+    for images, files in ((True, folder.images), (False, folder.labels)):
+        for role, path in files.items():
+            if key := _key(role, names):
+                part = parts.setdefault(key, CaseFolder(folder.name, folder.person))
+                (part.images if images else part.labels)[plain_role(role, names)] = path
+    shared = {role: path for role, path in folder.images.items() if not _key(role, names)}
+    for key, part in parts.items():
+        part.images |= shared
+        said = "_".join(f"{name}-{value}" for name, value in zip(names, key, strict=True) if value)
+        part.name = _name(part.images) or f"{folder.name}_{said}"
+    first = next(iter(parts.values()))
+    first.organs, first.inner = folder.organs, folder.inner
+    first.doubles, first.computed, first.strays = folder.doubles, folder.computed, folder.strays
+    return [parts[key] for key in sorted(parts)]
+
+
+def _key(role: str, names: Sequence[str]) -> Key:
+    """What a name says of these entities; nothing where it has none of them."""
+    own = entities(role)
+    return tuple(own.get(name, "") for name in names) if own.keys() & {*names} else ()
+
+
+def _name(images: Mapping[str, Path]) -> str:
+    """What a case of one image is called; nothing of others."""
+    return name_of(next(iter(images.values()))) if len(images) == 1 else ""
+
+
+def named_repeats(folder: CaseFolder) -> list[str]:
+    """The entities by which labels say of which of several repeats they are; none where some do not."""
+    if folder.organs or not repeated(folder.images) or not all(map(entities, folder.labels)):
+        return []
+    return sorted({name for role in folder.labels for name in entities(role)})
+
+
+def repeats_apart(folder: CaseFolder, others: Collection[str]) -> list[CaseFolder]:
+    """A folder whose labels are of no one image as a folder of each repeat, where labels say of which they
+    are; itself where no image is one of several.
+
+    Args:
+        others: entities by which labels of other folders say so, and images of this one may.
+
+    Raises:
+        DataError: one label is of several repeats.
+    """
+    seen = {name for role in folder.images for name in entities(role)}
+    names = named_repeats(folder) or sorted(seen & {*others})
+    parts = split(folder, names) if names else [folder]
+    for part in parts:
+        again = repeated(part.images) if len(part.labels) == 1 or part.organs else []
+        if again:
+            raise _several(next(iter((*part.labels.values(), *part.organs.values()))), part.images, again)
+    return parts
+
+
+def _several(label: Path, images: Mapping[str, Path], again: Sequence[str]) -> DataError:
+    apart = sorted({name for role in again for name in entities(role)})
+    return DataError(
+        f"{label}: is a label of {some([images[role].name for role in again])} alike, which differ by "
+        f"{' and '.join(f'{name}-' for name in apart)} alone; expected a label of each, called as it, as "
+        f"images that were taken again are cases of their own and no channels; leave one in, or {REMEDY}"
+    )
+
+
+def by_plain_roles(folders: Sequence[CaseFolder]) -> list[CaseFolder]:
+    """Folders of scans as a folder of each repeat; none where their images name no repeats."""
+    names = [sorted({name for role in folder.images for name in entities(role)}) for folder in folders]
+    if not any(names):
+        return []
+    return [
+        part
+        for folder, own in zip(folders, names, strict=True)
+        for part in (split(folder, own) if own else [folder])
+    ]
