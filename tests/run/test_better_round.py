@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from stampseg.core.config import Config
-from stampseg.run.result import _better as better_round
+from stampseg.run.verdict import better_round
 from stampseg.train.round import Event, Round, Validation
 from tests.cli.command import call
 from tests.data.scans import write_pictures

@@ -10,7 +10,7 @@ import pytest
 from torch import nn
 
 from stampseg.core.prune_options import PruneOptions
-from stampseg.run.result import _why_not_reached as why
+from stampseg.run.verdict import why_not_reached as why
 from stampseg.train.round import Event, Round, Validation
 from tests.cli.command import call
 from tests.data.scans import write_pictures

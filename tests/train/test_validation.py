@@ -22,10 +22,10 @@ from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.evaluation.false_positives import FalsePositives
 from stampseg.run.records import Result
 from stampseg.run.replay import Answer, Replay
-from stampseg.run.result import _below as below
-from stampseg.run.result import _failure as failure
-from stampseg.run.result import _false_alarms as false_alarms
-from stampseg.run.result import _missed as missed
+from stampseg.run.verdict import failure_of as failure
+from stampseg.run.verdict import false_alarms
+from stampseg.run.verdict import labels_below as below
+from stampseg.run.verdict import labels_missed as missed
 from stampseg.train.learner import Learner
 from stampseg.train.round import Event, Fit, Round, Validation
 from stampseg.train.round_choice import select

@@ -19,7 +19,7 @@ DENSE = {"method": "dense", "train": {"missed_label": "warn"}}
 
 def test_other_cells_take_its_size_and_its_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A control without them would lack just the draws in which its method was worst."""
-    monkeypatch.setattr("stampseg.run.result.FOUND_DICE", 1.1)
+    monkeypatch.setattr("stampseg.run.verdict.FOUND_DICE", 1.1)
     like = {"method": "dense", "network": {"widths_of": {"network of": "ours"}}, "train": DENSE["train"]}
     path = write_study(
         tmp_path, options={**OPTIONS, **STRICT}, draws=[10],
@@ -39,7 +39,7 @@ def test_other_cells_take_its_size_and_its_widths(tmp_path: Path, monkeypatch: p
 def test_a_run_that_ended_without_a_model_is_tested_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stampseg.run.result.FOUND_DICE", 1.1)  # no network is good enough
+    monkeypatch.setattr("stampseg.run.verdict.FOUND_DICE", 1.1)  # no network is good enough
     path = write_study(
         tmp_path, options={**OPTIONS, **STRICT}, methods={"ours": METHODS["ours"], "dense": DENSE},
         draws=[10], claims=[{"method": "ours", "against": "dense", "kind": "superior"}],
