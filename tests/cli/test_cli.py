@@ -20,7 +20,7 @@ from typer.main import get_command
 from stampseg.cli.app import print_json
 from stampseg.cli.commands import app
 from stampseg.cli.options import config_from
-from stampseg.cli.run_options import RunOptions
+from stampseg.cli.run_options import RunFlags
 from stampseg.core.machine import processor
 from stampseg.core.version import __version__
 from stampseg.networks.model_file import load_model
@@ -401,7 +401,7 @@ def test_train_and_prune_take_the_same_options() -> None:
         for name, command in commands.items()
     }
     shared = declared["train"].items() & declared["prune"].items()
-    assert {field.name.replace("_", "-").replace("settings", "set") for field in fields(RunOptions)} <= {
+    assert {field.name.replace("_", "-").replace("settings", "set") for field in fields(RunFlags)} <= {
         flag.strip("-") for flag, _ in shared
     }
     alone = {"--resume", "--from", "--folds", "--fold-column", "--distil", "--search", "--budget"}

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from stampseg.data.cases import match_group
-from stampseg.doctor.estimates import Estimate, judge
+from stampseg.doctor.estimates import RunEstimate, judge
 from stampseg.doctor.finding import CODES, finding
 from stampseg.doctor.people import simplest, suggest_groups
 from tests.cli.command import FINDING, QUICK, call
@@ -390,13 +390,13 @@ def test_time_and_space_are_estimated(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_said() -> None:
-    found = judge(Estimate(0.1, 1.0, 5000.0, 100.0, 900.0, 800.0))
+    found = judge(RunEstimate(0.1, 1.0, 5000.0, 100.0, 900.0, 800.0))
     assert [each.code for each in found] == ["disk", "memory"]
     assert "900 MB and 800 MB are free" in str(found[0]) and "choose `output` on another disk" in str(
         found[0]
     )
     assert "lower train.batch_size" in str(found[1])
-    assert judge(Estimate(0.1, 1.0, 5000.0, 9000.0, 900.0, 8000.0)) == []
+    assert judge(RunEstimate(0.1, 1.0, 5000.0, 9000.0, 900.0, 8000.0)) == []
 
 
 def test_pictures_are_examined_too(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.evaluation.evidence import (
     LEAST_GAIN,
     LEAST_PEOPLE,
-    Trial,
+    StepTrial,
     find_steps,
     passes,
     trial_of,
@@ -94,7 +94,7 @@ def test_luck_passes_few_steps_that_help_nobody(people: int, most: float) -> Non
 def test_the_rule() -> None:
     def trial(gain: float, rest: float, better: int, worse: int, people: int) -> bool:
         values = {"gain": gain, "without_best": rest, "better": better, "worse": worse, "people": people}
-        return passes(Trial(label="a", step="b", kept=False, **values))
+        return passes(StepTrial(label="a", step="b", kept=False, **values))
 
     assert trial(LEAST_GAIN, 1e-6, 3, 1, LEAST_PEOPLE)
     assert not trial(LEAST_GAIN * 0.9, 1e-6, 3, 1, LEAST_PEOPLE)

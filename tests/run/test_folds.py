@@ -20,7 +20,7 @@ from stampseg.data.labels.shapes import one_piece_classes
 from stampseg.data.plan import PLAN
 from stampseg.data.splits.folds import Fold
 from stampseg.data.splits.split import SPLITS
-from stampseg.evaluation.evidence import Trial
+from stampseg.evaluation.evidence import StepTrial
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.people import over_people
 from stampseg.networks.model_file import load_model, read_description
@@ -272,7 +272,7 @@ def test_steps_that_helped_go_into_the_model_and_the_result(whole: tuple[Path, s
     run = RunFolder(Path(shutil.copytree(whole[0], tmp_path / "run")))
     steps = (LabelSteps(label=1, largest=True),)
     values = {"gain": 0.1, "without_best": 0.1, "better": 4, "worse": 0, "people": 4}
-    trials = (Trial(label="foreground", step="largest piece kept", kept=True, **values),)
+    trials = (StepTrial(label="foreground", step="largest piece kept", kept=True, **values),)
     said: list[str] = []
 
     class Ears:

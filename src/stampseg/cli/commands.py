@@ -22,7 +22,7 @@ from .options import (
     config_from,
     shape_from,
 )
-from .run_options import PlanOptions, RunOptions, TrainOptions, as_option, with_options
+from .run_options import PlanFlags, RunFlags, TrainFlags, as_option, with_options
 from .train import refuse_ended, resume_run, start_run
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def check(
     *,
     data: OptionalDataArgument = None,
-    options: PlanOptions,
+    options: PlanFlags,
     timing: Annotated[
         bool,
         typer.Option("--timing/--no-timing", help="Take a few steps to tell how long a run takes."),
@@ -84,7 +84,7 @@ def train(
             metavar="RUN",
         ),
     ] = None,
-    options: TrainOptions,
+    options: TrainFlags,
 ) -> None:
     """Train and prune a network; everything is left in the run folder. A stopped run can be resumed."""
     if resume is not None:
@@ -116,7 +116,7 @@ def prune(
     data: OptionalDataArgument = None,
     *,
     output: OutputOption,
-    options: RunOptions,
+    options: RunFlags,
     trusted: TrustOption = None,
 ) -> None:
     """Prune a network that is already trained. It recovers by training on labelled scans."""

@@ -44,7 +44,7 @@ TARGETS: dict[str, Cost | None] = {
 
 
 @dataclass(frozen=True)
-class PlanOptions:
+class PlanFlags:
     """What a plan is made by: of `check`, `train` and `prune`."""
 
     images: ImagesOption = None
@@ -154,7 +154,7 @@ def _spacing(text: str) -> list[float]:
 
 
 @dataclass(frozen=True)
-class RunOptions(PlanOptions):
+class RunFlags(PlanFlags):
     """What a run is told: of `train` and `prune`."""
 
     method: Annotated[
@@ -216,7 +216,7 @@ class RunOptions(PlanOptions):
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunOptions):
+class TrainFlags(RunFlags):
     """What a training is told beside: of `train`."""
 
     folds: Annotated[
@@ -254,7 +254,7 @@ def as_option(parameter: str) -> str:
     return f"`{library_name(parameter)}`"
 
 
-def _declared(options: type[PlanOptions]) -> dict[str, Any]:
+def _declared(options: type[PlanFlags]) -> dict[str, Any]:
     """Fields with what declares them."""
     types = get_type_hints(options, include_extras=True)
     return {field.name: types[field.name] for field in fields(options)}
@@ -266,7 +266,7 @@ def with_options(command: Callable[..., R]) -> Callable[..., R]:
     typer reads a command's signature: there, the fields stand in the parameter's place.
     """
     own = inspect.signature(command, eval_str=True).parameters
-    kind: type[PlanOptions] = own["options"].annotation
+    kind: type[PlanFlags] = own["options"].annotation
     declared = _declared(kind)
     spliced: list[Parameter] = []
     for parameter in own.values():

@@ -21,10 +21,10 @@ from ..evaluation.sides import sides_text
 from .flags import in_flags
 
 if TYPE_CHECKING:  # their rooms import PyTorch, which `evaluate` does without
-    from ..doctor.estimates import Estimate
+    from ..doctor.estimates import RunEstimate
     from ..doctor.examination import Examination
     from ..doctor.finding import Finding
-    from ..doctor.network import GroupFinding, Inspection
+    from ..doctor.network import GroupCost, Inspection
     from ..evaluation.evaluation import Evaluation, Statistics
     from ..evaluation.people import OverPeople
     from ..evaluation.pictures import Pictures
@@ -114,9 +114,9 @@ def print_inspection(findings: Inspection, console: Console) -> None:
     )
 
 
-def _by_reason(groups: tuple[GroupFinding, ...]) -> dict[str, list[GroupFinding]]:
+def _by_reason(groups: tuple[GroupCost, ...]) -> dict[str, list[GroupCost]]:
     """Frozen groups under the reason why."""
-    found: dict[str, list[GroupFinding]] = {}
+    found: dict[str, list[GroupCost]] = {}
     for group in groups:
         if group.frozen is not None:
             found.setdefault(group.frozen, []).append(group)
@@ -169,7 +169,7 @@ def _print_code(code: str, several: list[Finding], console: Console) -> None:
         console.print(f"        and {len(several) - SHOWN} more like these; --json lists all")
 
 
-def _words(found: Estimate) -> str:
+def _words(found: RunEstimate) -> str:
     disk = f"at most {found.disk_megabytes:,.0f} MB on the disk ({found.free_disk_megabytes:,.0f} free)"
     if found.step_seconds is None or found.run_minutes is None or found.peak_megabytes is None:
         return f"estimate: {disk}"

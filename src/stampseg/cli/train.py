@@ -15,7 +15,7 @@ from ..core.level import Level
 from ..core.run_folder import SEARCH_FOLDER
 from ..core.text import counted, dice_text
 from .app import console, say_at_once
-from .run_options import RunOptions
+from .run_options import RunFlags
 
 if TYPE_CHECKING:
     from ..run.folder import RunFolder
@@ -31,7 +31,7 @@ def start_run(
     work: Literal["train", "prune"],
     data: Path | None,
     output: Path,
-    options: RunOptions,
+    options: RunFlags,
     model: Path | None = None,
     trusted: tuple[str, ...] = (),
 ) -> None:

@@ -18,7 +18,7 @@ CHECKPOINTS, MOMENTS = 3, 2  # at a time at most; of the optimiser, beside the w
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunEstimate:
     """Of a run as it is planned.
 
     Attributes:
@@ -42,7 +42,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(seen: Survey, config: Config, parameters: int, measured: bool = True) -> Estimate:
+def estimate(seen: Survey, config: Config, parameters: int, measured: bool = True) -> RunEstimate:
     """Measure a few steps and calculate the rest.
 
     Args:
@@ -62,7 +62,7 @@ def estimate(seen: Survey, config: Config, parameters: int, measured: bool = Tru
     averages = bool(seen.split.unlabelled) * (1 + (config.teacher.dense_self > 0))  # of the teacher
     copies = CHECKPOINTS * (1 + MOMENTS + averages)
     disk = 4 * parameters * (rounds + copies + 1) / 1e6
-    return Estimate(
+    return RunEstimate(
         step_seconds=step,
         run_minutes=None if step is None else step * config.train.steps / 60,
         peak_megabytes=peak,
@@ -72,7 +72,7 @@ def estimate(seen: Survey, config: Config, parameters: int, measured: bool = Tru
     )
 
 
-def judge(costs: Estimate) -> list[Finding]:
+def judge(costs: RunEstimate) -> list[Finding]:
     """What does not fit on this machine."""
     findings = []
     if costs.disk_megabytes > costs.free_disk_megabytes:

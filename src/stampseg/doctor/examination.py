@@ -15,7 +15,7 @@ from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
 from .cases import ReadCases
-from .estimates import Estimate, estimate, judge
+from .estimates import RunEstimate, estimate, judge
 from .finding import CODES, Finding, finding, messages
 from .kinds import find_kinds
 from .masks import (
@@ -40,7 +40,7 @@ class Examination:
     survey: Survey | None  # None when the run cannot be planned
     parameters: int | None
     flops: int | None
-    estimate: Estimate | None
+    estimate: RunEstimate | None
 
     @property
     def errors(self) -> list[str]:
@@ -97,7 +97,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
         findings, broken = [finding("no-plan", swapped)], {}
     seen: Survey | None = None
     parameters = flops = None
-    taken: Estimate | None = None
+    taken: RunEstimate | None = None
     try:
         seen = survey(dataset, config, counted=read.counted)
     except DataError as error:
@@ -142,7 +142,9 @@ def _sizes(seen: Survey, config: Config) -> tuple[int, int]:
     return tally.parameters, tally.flops
 
 
-def _estimated(seen: Survey, config: Config, parameters: int, timing: bool) -> tuple[Estimate, list[Finding]]:
+def _estimated(
+    seen: Survey, config: Config, parameters: int, timing: bool
+) -> tuple[RunEstimate, list[Finding]]:
     """The estimate; without time where a step fails, which is an error of its own."""
     try:
         return estimate(seen, config, parameters, timing), []

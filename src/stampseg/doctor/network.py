@@ -41,7 +41,7 @@ class _NamedTask:
 
 
 @dataclass(frozen=True)
-class GroupFinding:
+class GroupCost:
     """Channels that live and die together."""
 
     name: str
@@ -60,7 +60,7 @@ class Inspection:
     network: str
     arguments: dict[str, Any]
     shape: tuple[int, ...]  # (1, C, *S) of the input the FLOPs are for
-    groups: tuple[GroupFinding, ...]
+    groups: tuple[GroupCost, ...]
     unknown: tuple[str, ...]  # operations that were not understood, and where
     unreached: tuple[str, ...]  # parameters that no pass used, such as of a head switched on later
     parameters: int
@@ -94,7 +94,7 @@ def inspect_network(
     groups = []
     for group in graph.groups:
         parameters, flops = (None, None) if group.frozen is not None else tally.cost(group.start)[:2]
-        groups.append(GroupFinding(group.name, group.size, group.producers, parameters, flops, group.frozen))
+        groups.append(GroupCost(group.name, group.size, group.producers, parameters, flops, group.frozen))
     return Inspection(
         target=target or spec.name,
         network=spec.name,

@@ -30,7 +30,7 @@ LEAST_GAIN = 0.001
 SHARES = (0.02, 0.1)  # of the median size of the label in the references, that pieces may be dropped below
 
 
-class Trial(FileRecord):
+class StepTrial(FileRecord):
     """What a step gained for one label.
 
     Attributes:
@@ -56,7 +56,7 @@ class Trial(FileRecord):
 Cases = Callable[[], Iterable[Predicted]]  # once more from the start at every call, one case in memory
 
 
-def find_steps(cases: Cases, names: Sequence[str], unit: str) -> tuple[Postprocessing, tuple[Trial, ...]]:
+def find_steps(cases: Cases, names: Sequence[str], unit: str) -> tuple[Postprocessing, tuple[StepTrial, ...]]:
     """The steps that help, and all that was tried.
 
     Args:
@@ -104,7 +104,7 @@ def _best(
     before: dict[int, LabelSteps],
     names: Sequence[str],
     unit: str,
-) -> tuple[dict[int, LabelSteps], list[Trial]]:
+) -> tuple[dict[int, LabelSteps], list[StepTrial]]:
     """The best step of each label, on top of those before, where one passes; and all trials."""
     gains: dict[tuple[int, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for case in cases():
@@ -134,11 +134,11 @@ def _dice(case: Predicted, steps: Sequence[LabelSteps], label: int) -> float:
     return dice_score(found, case.reference == label)
 
 
-def trial_of(gains: dict[str, list[float]], step: LabelSteps, names: Sequence[str], unit: str) -> Trial:
+def trial_of(gains: dict[str, list[float]], step: LabelSteps, names: Sequence[str], unit: str) -> StepTrial:
     """What a step gained, from the changes in Dice of each person's cases; not kept yet."""
     means = np.array([np.mean(gains[person]) for person in sorted(gains)])
     others = np.delete(means, means.argmax()) if len(means) > 1 else np.zeros(1)
-    return Trial(
+    return StepTrial(
         label=names[step.label],
         step=step.words("", unit).removeprefix(": "),
         gain=float(means.mean()),
@@ -150,7 +150,7 @@ def trial_of(gains: dict[str, list[float]], step: LabelSteps, names: Sequence[st
     )
 
 
-def passes(trial: Trial) -> bool:
+def passes(trial: StepTrial) -> bool:
     """Whether a step helps by the rule above."""
     return (
         trial.people >= LEAST_PEOPLE

@@ -15,7 +15,7 @@ from ..data.io.readers import read_image
 from ..data.labels.postprocess import Postprocessing, steps_in_words
 from ..data.plan import Plan
 from ..data.splits.split import read_splits
-from ..evaluation.evidence import LEAST_PEOPLE, Trial, find_steps
+from ..evaluation.evidence import LEAST_PEOPLE, StepTrial, find_steps
 from ..evaluation.predicted import Predicted
 from ..networks.model_file import store_steps
 from ..runtime.model import open_scorer
@@ -64,7 +64,7 @@ def settle(
     result: Result,
     plan: Plan,
     steps: Postprocessing,
-    trials: tuple[Trial, ...],
+    trials: tuple[StepTrial, ...],
     trusted: Collection[str],
     where: str,
     reporter: Reporter,

@@ -17,7 +17,7 @@ from ..core.level import Level
 from ..core.machine import Machine
 from ..core.options import FileRecord, Number
 from ..core.run_folder import RESULT_FILE
-from ..evaluation.evidence import Trial
+from ..evaluation.evidence import StepTrial
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.people import OverPeople, mean_of_known
 
@@ -157,7 +157,7 @@ class Result(FileRecord):
     remarks: tuple[str, ...] = ()  # what else a reader should know
     widths: dict[str, int] = Field(default_factory=dict)
     postprocess: str | None = None  # what is done to masks, or "none"; None where nothing was measured
-    trials: tuple[Trial, ...] = ()  # of post-processing
+    trials: tuple[StepTrial, ...] = ()  # of post-processing
     machine: Machine = Machine()
     reading: str = ""  # what the names in warnings and remarks are
 

@@ -14,7 +14,7 @@ from ...data.labels.label_table import to_classes, to_values
 from ...data.labels.postprocess import Postprocessing
 from ...data.plan import PLAN, Plan
 from ...evaluation.evaluation import Evaluation
-from ...evaluation.evidence import Trial, find_steps
+from ...evaluation.evidence import StepTrial, find_steps
 from ...evaluation.metrics import UNION, WITHIN, Metrics, evaluate_case
 from ...evaluation.people import how_read, over_people
 from ...evaluation.predicted import Predicted
@@ -57,7 +57,7 @@ def measured(folder: RunFolder, folds: Folds, dataset: Dataset, spec: RunSpec, r
     Evaluation(tuple(rows), 1.0, plan.unit).write(folder.path / METRICS_FILE, overwrite=True)
     labels = _labels(rows, {each.case.id: each.case.group for each in held}, plan)
     steps: Postprocessing = ()
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[StepTrial, ...] = ()
     if not plan.regions:  # a piece of a part of a region is no piece of the region
         steps, trials = find_steps(
             lambda: (_pair(each, plan) for each in held), plan.label_names, plan.size_unit

@@ -11,7 +11,7 @@ from ...core.run_folder import FOLDS_FILE
 from ...data.calibration import Calibration
 from ...data.labels.postprocess import Postprocessing
 from ...data.splits.folds import Fold
-from ...evaluation.evidence import Trial
+from ...evaluation.evidence import StepTrial
 from ...evaluation.people import OverPeople, mean_of_known, over_people
 
 
@@ -72,7 +72,7 @@ class Folds(FileRecord):
     cases: tuple[FoldCase, ...] = ()
     labels: tuple[LabelDice, ...] = ()
     how: tuple[str, ...] = ()
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[StepTrial, ...] = ()
     steps: Postprocessing = ()
     calibration: Calibration | None = None
 
