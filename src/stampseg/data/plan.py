@@ -189,6 +189,10 @@ class Plan(Options):
         """Classes, background included."""
         return len(self.label_values)
 
+    def with_all_pieces(self) -> Plan:
+        """The same, by which masks keep all pieces of every label."""
+        return self.model_copy(update={"one_piece": ()})
+
     @property
     def structures(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """What is measured, with the classes that each is made of: the regions, or every class."""

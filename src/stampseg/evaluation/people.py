@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
 
 from ..core.options import FileRecord, Number
+from .statistics import Estimate
 
 FEW_PEOPLE = 10  # of fewer, an interval would claim more than is known
-LEVEL = 0.95
 
 Kind = Literal["interval", "range"]
 
@@ -94,8 +93,8 @@ def mean_of_people(figures: Iterable[tuple[str, str, float]]) -> float | None:
 
 def _interval(means: np.ndarray) -> tuple[float, float]:
     """Of the mean, by Student's t, which holds better of few people than a bootstrap."""
-    rest = float(stdtrit(len(means) - 1, 0.5 + LEVEL / 2)) * means.std(ddof=1) / math.sqrt(len(means))
-    return float(means.mean()) - rest, float(means.mean()) + rest
+    error = float(means.std(ddof=1)) / math.sqrt(len(means))
+    return Estimate(float(means.mean()), error, len(means) - 1).interval()
 
 
 FEW_WORDS = (

@@ -76,7 +76,7 @@ class OpenModel:
 
     def with_all_pieces(self) -> OpenModel:
         """The same, which leaves out no piece of labels that are one piece."""
-        return replace(self, plan=self.plan.model_copy(update={"one_piece": ()}))
+        return replace(self, plan=self.plan.with_all_pieces())
 
 
 def open_scorer(

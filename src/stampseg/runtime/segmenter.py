@@ -133,7 +133,7 @@ class Segmenter:
             if isinstance(image, np.ndarray)
             else read_image(paths_of(image), self.plan.in_channels)
         )
-        plan = self.plan.model_copy(update={"one_piece": ()}) if all_pieces else self.plan
+        plan = self.plan.with_all_pieces() if all_pieces else self.plan
         prepared, unlike = prepare(volume, plan), remarks(volume, plan)
         batch, mirror = self._batch_size, self._mirror
         steps, spacing = self._opened.steps if postprocess else (), volume.header.spacing
