@@ -60,6 +60,20 @@ def test_labels_that_lie_in_one_folder_or_another(tmp_path: Path) -> None:
     assert "in 2 folders of derivatives (derivatives/auto: 1, derivatives/manual: 2), which" in warning
 
 
+def test_labels_beside_the_images_and_below_derivatives(tmp_path: Path) -> None:
+    """Before, those beside the images were passed over, whatever derivatives/ held."""
+    beside = "sub-{0}/anat/sub-{0}_T1w_seg.nii"
+    found = find_dataset(tree(tmp_path, T1W, beside, "derivatives/x/sub-{0}_desc-preproc_T1w.nii"))
+    assert pairs(found)["sub-1/anat/sub-1_T1w.nii"] == ["sub-1/anat/sub-1_T1w_seg.nii"]
+    assert not found.warnings
+    tree(tmp_path, "derivatives/x/sub-{0}_desc-brain_mask.nii")
+    found = find_dataset(tmp_path)
+    assert pairs(found)["sub-1/anat/sub-1_T1w.nii"] == ["derivatives/x/sub-1_desc-brain_mask.nii"]
+    said = "labels beside the images left out, as there are some below derivatives/ (4): sub-1_T1w_seg.nii, "
+    assert found.warnings[0].startswith(said)
+    assert not find_dataset(tmp_path, masks=Path("derivatives/x")).warnings
+
+
 def subjects(root: Path, images: str, labels: str, count: int = 4) -> Path:
     """Images and labels of each subject, by what their names say beyond it."""
     anat, manual = "sub-{0}/anat/sub-{0}", "derivatives/man/sub-{0}/anat/sub-{0}"

@@ -88,6 +88,12 @@ def test_folders_that_are_called_so_are_told(tmp_path: Path) -> None:
     assert not find_dataset(tmp_path, images=Path("CT"), masks=Path("MR_labels")).warnings
 
 
+@pytest.mark.parametrize("labels", ["masks/p{}_ct.nii", "masks/p{}_ct.nii masks/p{}_mr.nii"])
+def test_images_of_two_modalities_are_told(tmp_path: Path, labels: str) -> None:
+    found = find_dataset(tree(tmp_path, "images/p{}_ct.nii", "images/p{}_mr.nii", *labels.split()))
+    assert "several modalities (ct: 4, mr: 4), which are learnt as one kind; if" in found.warnings[-1]
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("T1w_07", "t1w"), ("us7", "us"), ("CTMask", "ct"), ("t1Mask", "t1"), ("bus_photo", "photo"),

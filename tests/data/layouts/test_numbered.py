@@ -46,6 +46,12 @@ def test_masks_among_the_channels_are_none(tmp_path: Path) -> None:
     found = find_dataset(tree(tmp_path, *TWO, "imagesTr/c{}_seg.nii"))
     assert len(found.cases) == 4 and not found.unlabelled
     assert found.warnings[0].startswith("images left out, called as labels of others beside them (4): c1_seg")
+    tree(tmp_path / "numbered", *ONE, "imagesTr/c{}_seg_0000.nii")
+    found = find_dataset(tmp_path / "numbered")
+    assert len(found.cases) == 4 and not found.unlabelled
+    assert found.warnings[0].startswith(
+        "images left out, called as labels of others beside them (4): c1_seg_"
+    )
 
 
 @pytest.mark.parametrize("files", [ONE, TWO])

@@ -140,6 +140,23 @@ def test_the_series_that_a_volume_was_made_of_is_no_channel(tmp_path: Path) -> N
     assert not found.channel_names and pairs(found)["p1/ct.nii"] == ["p1/seg.nii"]
 
 
+@pytest.mark.parametrize("names", [("auto", "manual"), ("reader1", "reader2")])
+def test_folders_of_observers_are_no_organs(tmp_path: Path, names: tuple[str, str]) -> None:
+    tree(tmp_path, "images/p{}.nii", *(f"labels/{name}/p{{}}.nii" for name in names))
+    said = f"{names[0]}, {names[1]} are called as of those who drew the masks, .* as labels/{names[1]}"
+    with pytest.raises(DataError, match=said):
+        find_dataset(tmp_path)
+    found = find_dataset(tmp_path, masks=Path("labels", names[1]))
+    assert pairs(found)["images/p1.nii"] == [f"labels/{names[1]}/p1.nii"]
+
+
+def test_a_mask_in_a_folder_of_its_own_is_no_image(tmp_path: Path) -> None:
+    """Before, ct was passed over, and auto/ct_seg was the image of manual/ct_seg."""
+    tree(tmp_path, "p{}/ct.nii", "p{}/auto/ct_seg.nii", "p{}/manual/ct_seg.nii")
+    with pytest.raises(DataError, match=r"ct.nii lies beside auto, manual with files called as labels: put"):
+        find_dataset(tmp_path)
+
+
 def test_folders_of_organs_hold_masks_alone(tmp_path: Path) -> None:
     names = ("liver.nii", "liver_pred.nii", "preview.png")
     found = find_dataset(tree(tmp_path, "p{}/ct.nii", *(f"p{{}}/segmentations/{name}" for name in names)))

@@ -68,6 +68,21 @@ def test_masks_of_another_person_or_part_are_not_paired_by_numbers(
     assert len(find_dataset(tmp_path / "same").cases) == 4
 
 
+@pytest.mark.parametrize("one", ["t2_1", "frame1", "visit1_ct"])
+def test_channels_that_a_number_tells_apart_are_told(tmp_path: Path, one: str) -> None:
+    other = f"{one[:-1]}2" if one != "visit1_ct" else "visit2_ct"
+    found = find_dataset(tree(tmp_path, *(f"p{{}}/{name}.nii" for name in (one, other, "seg"))))
+    assert f"called alike but for a number ({one}, {other}); if they are visits" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "names", ["t1 t2", "b0 b800", "echo1 echo2", "0000 0001", "inv-1_MP2RAGE inv-2_MP2RAGE"]
+)
+def test_contrasts_that_a_number_tells_apart_are_not(tmp_path: Path, names: str) -> None:
+    found = find_dataset(tree(tmp_path, *(f"p{{0}}/p{{0}}_{name}.nii" for name in (*names.split(), "seg"))))
+    assert found.channel_names == tuple(names.split()) and not found.warnings
+
+
 @pytest.mark.parametrize("image", ["patient_{}", "case{}", "frame_{}", "us_slice_{}"])
 def test_words_of_images_name_nobody(tmp_path: Path, image: str) -> None:
     tree(tmp_path, f"images/{image}.png", "masks/tumour_seg_{}.png")

@@ -51,6 +51,7 @@ class CaseFolder:
         doubles: files left out, as another has the same name but for its ending.
         computed: files left out, as they are called as predictions or overlays.
         strays: labels among those of all cases that are of none; with the first case.
+        beside: labels beside the images, where those of derivatives are taken.
         inner: folders in it with images of which nothing is read.
     """
 
@@ -62,6 +63,7 @@ class CaseFolder:
     doubles: list[Path] = field(default_factory=list)
     computed: list[Path] = field(default_factory=list)
     strays: list[Path] = field(default_factory=list)
+    beside: list[Path] = field(default_factory=list)
     inner: list[Path] = field(default_factory=list)
 
 
@@ -231,7 +233,9 @@ def _of_bids(root: Path, subjects: Sequence[Path], masks: Path | None) -> list[C
     found: list[tuple[Path, CaseFolder]] = []
     for parent in sorted({subject.parent for subject in subjects}):
         own = [subject for subject in subjects if subject.parent == parent]
-        found += [(parent, case) for case in _of_data_set(own, _labels_for(root, parent, masks))]
+        found += [
+            (parent, case) for case in _of_data_set(own, _labels_for(root, parent, masks), masks is not None)
+        ]
     count = Counter(case.name for _, case in found)
     for parent, case in found:
         if count[case.name] > 1:
@@ -247,8 +251,12 @@ def _labels_for(root: Path, parent: Path, masks: Path | None) -> Path | None:
     return next((path / DERIVATIVES for path in above if (path / DERIVATIVES).is_dir()), None)
 
 
-def _of_data_set(subjects: Iterable[Path], labels: Path | None) -> list[CaseFolder]:
-    """Cases of subjects with the labels of a folder, or those beside the images where it is None."""
+def _of_data_set(subjects: Iterable[Path], labels: Path | None, named: bool) -> list[CaseFolder]:
+    """Cases of subjects with the labels of a folder, or those beside the images where it holds none.
+
+    Args:
+        named: whether the folder of the labels is one that was asked for.
+    """
     found: dict[str, CaseFolder] = {}
     beside = []
     for subject in subjects:
@@ -257,11 +265,16 @@ def _of_data_set(subjects: Iterable[Path], labels: Path | None) -> list[CaseFold
                 beside.append((path, name, role))
             else:
                 _add(found.setdefault(name, CaseFolder(name, subject.name)), role, path)
-    for path, name, role in beside if labels is None else _named(labels):
-        if name in found and is_label_name(role):
+    derived = [] if labels is None else [each for each in _named(labels) if is_label_name(each[2])]
+    told = any(name in found and not is_no_truth(role) for _, name, role in derived)
+    for path, name, role in derived if told or named else beside:
+        if name in found:
             _add(found[name], role, path)
-        elif found and is_label_name(role) and not is_no_truth(role):
+        elif found and not is_no_truth(role):
             next(iter(found.values())).strays.append(path)
+    for path, name, role in beside if told and not named else ():
+        if name in found and not is_no_truth(role):
+            found[name].beside.append(path)
     return list(found.values())
 
 

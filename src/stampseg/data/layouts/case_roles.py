@@ -18,6 +18,7 @@ from .doubts import (
     kind_of,
     mixed,
     mixed_labels,
+    numbered_channels,
     other_modalities,
     unread_cases,
 )
@@ -27,6 +28,7 @@ from .pairing import name_of
 from .repeats import by_plain_roles, named_repeats, repeats_apart
 from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
 
+BESIDE = f"labels beside the images left out, as there are some below {DERIVATIVES}/"
 ORGANS = "segmentations"
 
 
@@ -73,6 +75,7 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
         found = _channels_together(folders, labelled)
     told += mixed_labels(folders, found.entries) + copies(folders) + unread_cases(folders)
     told += other_modalities(found.entries) + several_derived(found.entries)
+    told += left_over(BESIDE, [path.name for folder in folders for path in folder.beside])
     told += left_over("labels without an image", [path.name for folder in folders for path in folder.strays])
     return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
 
@@ -210,7 +213,7 @@ def _channels_together(folders: Sequence[CaseFolder], labelled: Sequence[CaseFol
         first = labels[0] if labels else None
         entries.append(Entry(folder.name, images, first, folder.person, organs, channels))
     told = left_over("folders left out, whose images are not those of the labelled ones", left)
-    told += doubtful_people(entries, apart=False)
+    told += doubtful_people(entries, apart=False) + numbered_channels(channels)
     if single:
         told += mixed("images", [role for folder in labelled for role in folder.images])
         inner = [folder for folder in labelled if folder.name.startswith(f"{folder.person}_")]

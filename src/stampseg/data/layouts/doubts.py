@@ -22,10 +22,11 @@ from .habits import (
     words_of,
 )
 from .listing import Entry, left_over
-from .modalities import of_others
+from .modalities import differ, modalities, of_others
 from .pairing import Pairs, name_of
 
 LEADING = re.compile(r"(?<!\d)0+(?=\d)")  # zeros of a number
+NUMBERED = frozenset(("b", "bval", "inv", "te", "ti", "echo", "phase"))  # with a number, contrasts
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
 
 
@@ -92,6 +93,33 @@ def mixed(what: str, roles: Sequence[str]) -> tuple[str, ...]:
     return (
         f"{what} are called in {len(kinds)} ways ({listed}), which are learnt as one kind; if they are not, "
         f"{REMEDY}",
+    )
+
+
+def numbered_channels(channels: Sequence[str]) -> tuple[str, ...]:
+    """A word about channels that are called alike but for a number, as `ct_1` and `ct_2`."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in channels:
+        if words_of(name) and words_of(name).isdisjoint(NUMBERED):
+            alike[kind_of(name)].append(name)
+    return tuple(
+        f"channels are called alike but for a number ({some(names)}); if they are visits, or were taken "
+        f"again, {REMEDY}"
+        for names in alike.values()
+        if len(names) > 1
+    )
+
+
+def mixed_modalities(stems: Iterable[str]) -> tuple[str, ...]:
+    """A word about images of one channel that are called as of several modalities."""
+    count = Counter(" ".join(sorted(modalities(stem))) for stem in stems)
+    named = [said for said in count if said]
+    if not any(differ({*one.split()}, {*other.split()}) for one in named for other in named):
+        return ()
+    listed = some([f"{said}: {count[said]}" for said in sorted(named)])
+    return (
+        f"images are called as of several modalities ({listed}), which are learnt as one kind; if they are "
+        f"not, leave one kind in, or {REMEDY}",
     )
 
 

@@ -26,6 +26,9 @@ KIND_WORDS = frozenset(
     )
 )
 AGREED = frozenset(("consensus", "staple", "majority"))  # of several observers
+OBSERVERS = frozenset(
+    ("auto", "automatic", "manual", "rater", "reader", "observer", "expert", "annotator", "corrected")
+)
 FILMS = frozenset(("sequence", "cine"))
 PREDICTED = frozenset(("predictions", "prediction", "preds", "pred"))
 NO_TRUTH = PREDICTED | {

@@ -147,7 +147,9 @@ def _images(
     """
     folders = {**case.images, **case.others} if images is not None else case.images
     if images is None and not folders and labelled:
-        folders = case.others
+        folders = {
+            name: files for name, files in case.others.items() if not (case.own and _are_labels(files))
+        }
     folders = {name: files for name, files in folders.items() if images in (None, name)}
     if len(folders) > 1 and all([name] == [*map(name_of, files)] for name, files in folders.items()):
         return [(NUMBER.sub("", name), files[0]) for name, files in folders.items()]
@@ -159,6 +161,11 @@ def _images(
     files = next(iter(folders.values()), [])
     scans = [path for path in without_computed(files)[0] if not is_label_name(name_of(path))] or files
     return [(beyond_name(name_of(path), parts[-1]), path) for path in scans]
+
+
+def _are_labels(files: Iterable[Path]) -> bool:
+    """Whether all are called as labels: `auto/ct_seg`, beside `ct` and `manual/ct_seg`, is no image."""
+    return all(is_label_name(name_of(path)) for path in files)
 
 
 def _folder(case: CaseFolder, scans: list[tuple[str, Path]], labels: list[Path]) -> CaseFolder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +30,13 @@ from .habits import (
     ANY_NUMBER,
     IMAGE_FOLDERS,
     MASK_FOLDERS,
+    OBSERVERS,
     is_image_folder,
     is_kind_folder,
     is_label_name,
     is_mask_folder,
     is_no_truth,
+    words_of,
 )
 from .kind_folders import roles_by_kind
 from .listing import Entry, Listing, left_over
@@ -95,6 +97,7 @@ def list_folder(folder: Path, images: Path | None = None, masks: Path | None = N
         files = files_of(pictures)
         organs = organ_folders(labels, by_stem(files)[0]) if files else {}
         if organs:
+            _check_organs(labels, organs)
             entries, warnings = _organ_entries(pictures, organs)
             listing = _listing("folders", entries, warnings, description)
             return replace(listing, label_names=names_of(organs), regions=NO_REGIONS)
@@ -133,6 +136,17 @@ def _of_table(table: CaseTable, warnings: Sequence[str], description: dict[str, 
     if table.organs:
         listing = replace(listing, label_names=names_of(table.organs), regions=NO_REGIONS)
     return replace(listing, channel_names=table.channels) if table.channels else listing
+
+
+def _check_organs(masks: Path, organs: Iterable[str]) -> None:
+    """Refuse folders of masks that are called as those who drew them: `auto` and `manual`."""
+    names = sorted(organs)
+    if len(names) > 1 and not any(words_of(name).isdisjoint(OBSERVERS) for name in names):
+        raise DataError(
+            f"{masks}: {some(names)} are called as of those who drew the masks, and no organs; expected one "
+            "label for each image, or a folder of masks for each organ; name one with `masks`, as "
+            f"{masks.name}/{names[-1]}"
+        )
 
 
 def _organ_entries(
@@ -262,6 +276,12 @@ def _way_to_images(data: Path) -> str:
     if not cases:
         return ""
     files, inner = [path.name for path in cases[0].images.values()], [path.name for path in cases[0].inner]
+    inside = [path for folder in cases[0].inner for path in list_images(folder)]
+    if inside and all(is_label_name(name_of(path)) for path in inside):
+        return (
+            f"{some(files)} lies beside {some(inner, 9)} with files called as labels: put one label of each "
+            "image beside it, or list all in a CSV; "
+        )
     if len(files) == 1 and inner:
         return (
             f"{files[0]} lies beside {some(inner, 9)} with more images: where it is the label, name the "

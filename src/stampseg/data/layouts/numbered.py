@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import counted, some
+from .habits import plain_name
 from .listing import left_over
 from .pairing import CHANNEL, Numbered, group_channels, in_order, labels_beside, name_of
 
@@ -38,17 +39,31 @@ def cases_of_channels(
     if not known or (found.others and (same_folder or not _are_channels(found, labels, known))):
         return {}, []
     cases = {base: in_order(numbered) for base, numbered in found.groups.items()}
-    _check_count(cases)
     series = [path for path in files if path.is_dir() and name_of(path) in labels]
+    cases, masks = _without_masks(cases, labels)
     drawn = {path for path in labels_beside(files) if name_of(path) not in labels}
     strays = {name_of(path): path for path in (*found.others, *series) if path not in drawn}
+    _check_count(cases)
     _check_strays(strays, cases)
     told = (
         *left_over("images without the number of a channel, taken as cases of one", _names(strays.values())),
-        *left_over(DRAWN, _names(path for path in found.others if path in drawn)),
+        *left_over(DRAWN, _names((*masks, *(path for path in found.others if path in drawn)))),
         *left_over(TAKEN, found.doubles),
     )
     return cases | {stem: (path,) for stem, path in strays.items()}, [*told]
+
+
+def _without_masks(
+    cases: Mapping[str, tuple[Path, ...]], labels: Collection[str]
+) -> tuple[dict[str, tuple[Path, ...]], list[Path]]:
+    """Cases without those that are called as labels of others, `c_seg_0000` of `c_0000`, and their files."""
+    drawn = [
+        base
+        for base in cases
+        if base not in labels and plain_name(base) != base and plain_name(base) in cases
+    ]
+    kept = {base: paths for base, paths in cases.items() if base not in drawn}
+    return kept, [path for base in drawn for path in cases[base]]
 
 
 def _names(paths: Iterable[Path]) -> list[str]:

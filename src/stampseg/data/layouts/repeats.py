@@ -52,7 +52,7 @@ def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
         said = "_".join(f"{name}-{value}" for name, value in zip(names, key, strict=True) if value)
         part.name = _name(part.images) or f"{folder.name}_{said}"
     first = next(iter(parts.values()))
-    first.organs, first.inner = folder.organs, folder.inner
+    first.organs, first.inner, first.beside = folder.organs, folder.inner, folder.beside
     first.doubles, first.computed, first.strays = folder.doubles, folder.computed, folder.strays
     return [parts[key] for key in sorted(parts)]
 

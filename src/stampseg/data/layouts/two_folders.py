@@ -9,7 +9,7 @@ from ...core.errors import DataError
 from ...core.text import some
 from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable
 from .case_folders import folders_in
-from .doubts import inner_folders, other_ends
+from .doubts import inner_folders, mixed_modalities, other_ends
 from .habits import is_label_name, is_no_truth
 from .listing import COMPUTED, Entry, labels_without_image, left_over
 from .modalities import check_modalities
@@ -92,6 +92,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             *left_over(DRAWN, [stem for stem in pairs.images_left if stem in marked]),
             *left_over(COMPUTED, drawn),
             *other_ends(pairs),
+            *mixed_modalities(entry.stem for entry in entries),
             *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
             *left_over(
                 "labels that are called as predicted",
