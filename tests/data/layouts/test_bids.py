@@ -74,6 +74,13 @@ def test_labels_beside_the_images_and_below_derivatives(tmp_path: Path) -> None:
     assert not find_dataset(tmp_path, masks=Path("derivatives/x")).warnings
 
 
+def test_labels_of_other_sessions(tmp_path: Path) -> None:
+    tree(tmp_path, "sub-{0}/ses-1/sub-{0}_ses-1_T1w.nii", "derivatives/m/sub-{0}_T1w_seg.nii")
+    said = r"sub-1_T1w_seg.nii: is a label of no image .4 such labels.; images are called as sub-1_ses-1_T1w"
+    with pytest.raises(DataError, match=said):
+        find_dataset(tmp_path)
+
+
 def subjects(root: Path, images: str, labels: str, count: int = 4) -> Path:
     """Images and labels of each subject, by what their names say beyond it."""
     anat, manual = "sub-{0}/anat/sub-{0}", "derivatives/man/sub-{0}/anat/sub-{0}"
@@ -141,6 +148,20 @@ def test_several_contrasts_of_each_repeat(tmp_path: Path) -> None:
     assert [case.id for case in found.unlabelled] == ["sub-3_run-1", "sub-3_run-2", "sub-4_run-2"]
     scans = find_inputs([tmp_path], 2, ["FLAIR", "T1w"])
     assert sorted(case.id for case in scans) == sorted(case.id for case in (*found.cases, *found.unlabelled))
+
+
+@pytest.mark.parametrize("images", ["run-1_T1w run-1_FLAIR T1w", "run-1_T1w acq-a_T1w"])
+def test_a_label_of_a_run_without_an_image(tmp_path: Path, images: str) -> None:
+    with pytest.raises(DataError, match=r"sub-1_run-2_mask.nii: says of .* none is called so"):
+        find_dataset(subjects(tmp_path, images, "run-2_mask"))
+
+
+def test_a_label_of_another_contrast_of_the_run(tmp_path: Path) -> None:
+    """Before, FLAIR was learnt with it, as the only image of the run, without a word."""
+    subjects(tmp_path, "run-1_FLAIR run-2_FLAIR", "run-1_T1w_seg run-2_T1w_seg")
+    assert "labels that are called as of another modality than" in find_dataset(tmp_path).warnings[0]
+    with pytest.raises(DataError, match=r"alike, which differ by acq- alone"):
+        find_dataset(subjects(tmp_path / "b", "T1w acq-b_T1w run-2_FLAIR", "run-2_T1w_seg"))
 
 
 @pytest.mark.parametrize("images", ["acq-highres_T1w acq-lowres_FLAIR", "run-1_T1w run-1_FLAIR", "T1w T2w"])

@@ -20,6 +20,7 @@ from tests.data.layouts.trees import pairs, tree
         ("scan_us_{}.nii", "ct_mask_{}.nii", "us", "ct"),
         ("photo{}.jpg", "us{}_mask.png", "photo", "us"),
         ("p{}_CT.nii", "p{}_PET_seg.nii", "ct", "pet"),
+        ("MR_T1_{}.nii", "MR_T2_{}_seg.nii", "t1", "t2"),
         ("p{}_T1w.nii", "p{}_T2Mask.nii", "t1w", "t2"),
         ("p{}_t1.nii", "p{}_t1ce_seg.nii", "t1", "t1ce"),
     ],
@@ -43,6 +44,8 @@ def test_labels_of_another_modality_are_refused(
     [
         ("t1_{}", "t1w_seg_{}"),
         ("t1_{}", "mr_seg_{}"),
+        ("MR_T1_{}", "mr_seg_{}"),
+        ("T1_{}", "MR_T1_{}_seg"),
         ("p{}_T1", "p{}_mri_seg"),
         ("p{}_mr", "p{}_MRI_seg"),
         ("p{}_adc", "p{}_dwi_seg"),

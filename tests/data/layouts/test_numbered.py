@@ -34,6 +34,20 @@ def test_beside_cases_of_several_it_is_refused(tmp_path: Path, stray: tuple[str,
         find_dataset(tree(tmp_path, *TWO, *stray))
 
 
+@pytest.mark.parametrize("name", ["c1_1", "c1_flair", "c1-0001"])
+def test_a_file_that_may_be_another_channel_is_refused(tmp_path: Path, name: str) -> None:
+    said = f"{name}.nii: is called as the case c1 and something beyond, and has no number of a channel; exp"
+    with pytest.raises(DataError, match=said):
+        find_dataset(tree(tmp_path, *ONE, f"imagesTr/{name}.nii"))
+
+
+def test_one_name_with_a_number_makes_no_channels_of_others(tmp_path: Path) -> None:
+    tree(tmp_path, "images/img_{}_mr.png", "images/x_0000.png", "images/x_0001.png")
+    found = find_dataset(tree(tmp_path, "labels/seg_{}_mask.png", "labels/x.png"))
+    assert found.layout == "folders" and len(found.cases) == 4
+    assert pairs(found)["images/img_1_mr.png"] == ["labels/seg_1_mask.png"]
+
+
 def test_a_case_in_two_ways(tmp_path: Path) -> None:
     tree(tmp_path, *ONE, "imagesTr/c2.nii")
     with pytest.raises(DataError, match=r"c2.nii: is called as the case of c2_0000.nii is; exp"):

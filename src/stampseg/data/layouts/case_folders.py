@@ -267,10 +267,11 @@ def _of_data_set(subjects: Iterable[Path], labels: Path | None, named: bool) -> 
                 _add(found.setdefault(name, CaseFolder(name, subject.name)), role, path)
     derived = [] if labels is None else [each for each in _named(labels) if is_label_name(each[2])]
     told = any(name in found and not is_no_truth(role) for _, name, role in derived)
-    for path, name, role in derived if told or named else beside:
+    for path, name, role in derived if told or named or not beside else beside:
         if name in found:
             _add(found[name], role, path)
-        elif found and not is_no_truth(role):
+    for path, name, role in (*derived, *beside) if found else ():
+        if name not in found and not is_no_truth(role):
             next(iter(found.values())).strays.append(path)
     for path, name, role in beside if told and not named else ():
         if name in found and not is_no_truth(role):

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import counted, some
 from .case_folders import DERIVATIVES, CaseFolder, beyond_name
-from .derived import check_derived, names_of_doubles, several_derived
+from .derived import check_derived, check_strays, names_of_doubles, several_derived
 from .doubts import (
     REMEDY,
     copies,
@@ -24,6 +24,7 @@ from .doubts import (
 )
 from .habits import FILMS, SEPARATORS, image_name, plain_name, words_of
 from .listing import COMPUTED, Entry, left_over
+from .modalities import differ, modalities
 from .pairing import name_of
 from .repeats import by_plain_roles, named_repeats, repeats_apart
 from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
@@ -57,11 +58,12 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
 
     Raises:
         DataError: several labels fit one image, or folders hold different images; labels of one name lie in
-            several folders of derivatives.
+            several folders of derivatives, or all are called as of other subjects or sessions.
     """
     folders, told = agreed(folders)
     labelled = [folder for folder in folders if folder.labels or folder.organs]
     if not labelled:
+        check_strays(folders)
         return None
     check_derived(folders)
     doubles = [name for folder in folders for name in names_of_doubles(folder)]
@@ -282,7 +284,8 @@ def _image_of(label: str, images: Mapping[str, Path]) -> str | None:
 
 def _owner_by_entities(label: str, images: Mapping[str, Path]) -> str | None:
     """Of BIDS, the one image with the entities of a label: `dir-ax_ct` of `dir-ax_seg-vert_msk`."""
-    entities = {role: role.rpartition("_")[0] for role in images}
+    said = modalities(label)
+    entities = {role: role.rpartition("_")[0] for role in images if not differ(said, modalities(role))}
     fitting = [role for role, own in entities.items() if "-" in own and label.startswith(f"{own}_")]
     return fitting[0] if len(fitting) == 1 < len(images) else None
 

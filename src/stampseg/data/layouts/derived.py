@@ -33,6 +33,22 @@ def check_derived(folders: Sequence[CaseFolder]) -> None:
     )
 
 
+def check_strays(folders: Sequence[CaseFolder]) -> None:
+    """Refuse labels none of which is of a subject and session that there are images of.
+
+    Raises:
+        DataError: there are some.
+    """
+    strays = [path for folder in folders for path in folder.strays if BIDS.fullmatch(name_of(path))]
+    images = [path for folder in folders for path in folder.images.values()]
+    if strays and images:
+        raise DataError(
+            f"{strays[0]}: is a label of no image ({counted(len(strays), 'such label')}); images are called "
+            f"as {images[0].name}; expected the same subject and session in both names; rename the labels, "
+            "or list the pairs in a CSV with columns image,label"
+        )
+
+
 def _doubled(folder: CaseFolder) -> list[tuple[Path, Path]]:
     """Labels and their doubles in other folders; not those that differ by their type alone."""
     labels = {name_of(path).casefold(): path for path in folder.labels.values()}

@@ -44,6 +44,7 @@ from .numbered import LABELS_TAKEN, TAKEN, cases_of_channels
 from .pairing import (
     by_stem,
     name_of,
+    pair,
 )
 from .two_folders import LIST, files_of, pair_folders
 
@@ -154,9 +155,10 @@ def _organ_entries(
 ) -> tuple[list[Entry], list[str]]:
     """Entries of images with a mask file of each organ; one that lacks some is refused."""
     listed = files_of(images)
-    files, told = cases_of_channels(listed, {stem for found in organs.values() for stem in found})
+    first, doubles = by_stem(listed)
+    marks = {stem: path for found in organs.values() for stem, path in found.items()}
+    files, told = cases_of_channels(listed, marks, lambda: pair(first, marks))
     if not files:
-        first, doubles = by_stem(listed)
         files = {stem: (path,) for stem, path in first.items()}
         told = [*left_over(TAKEN, doubles)]
     folders = sorted({path.parent for found in organs.values() for path in found.values()})

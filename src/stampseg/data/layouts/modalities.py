@@ -54,7 +54,13 @@ def differ(one: set[str], other: set[str]) -> bool:
 
 
 def _alone(words: set[str], others: set[str]) -> set[str]:
-    return {word for word in words if not any(_agree(WORDS[word], WORDS[other]) for other in others)}
+    ours, theirs = _exact(words), _exact(others)
+    return {word for word in ours if not any(_agree(WORDS[word], WORDS[other]) for other in theirs)}
+
+
+def _exact(words: set[str]) -> set[str]:
+    """Words without those that another one says more exactly: T1 of an MR_T1."""
+    return {word for word in words if not any(WORDS[other].startswith(f"{WORDS[word]}/") for other in words)}
 
 
 def _agree(one: str, other: str) -> bool:

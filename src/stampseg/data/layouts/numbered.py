@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import counted, some
-from .habits import plain_name
+from .habits import SEPARATORS, plain_name
 from .listing import left_over
-from .pairing import CHANNEL, Numbered, group_channels, in_order, labels_beside, name_of
+from .pairing import CHANNEL, Numbered, Pairs, group_channels, in_order, labels_beside, name_of
 
 TAKEN = "images skipped because their name is taken"
 LABELS_TAKEN = "labels skipped because their name is taken"
@@ -19,14 +19,15 @@ MOST = 16  # channels of a case: where names are numbered further they are slice
 
 
 def cases_of_channels(
-    files: Sequence[Path], labels: Collection[str], same_folder: bool = False
+    files: Sequence[Path], labels: Collection[str], pairs_of_names: Callable[[], Pairs] | None
 ) -> tuple[dict[str, tuple[Path, ...]], list[str]]:
     """Images of each case in the order of their channels, and warnings; nothing where they are no channels.
 
     Args:
         files: the images.
         labels: stems of the labels, which are those of cases.
-        same_folder: whether the labels are among the files.
+        pairs_of_names: by the names of all files, of which there are more where numbers are of no channels,
+            and some files have none; None: no file is without.
 
     Raises:
         DataError: channels are missing, or a file without the number of one may be of any case; labels have
@@ -36,7 +37,7 @@ def cases_of_channels(
     known = found.groups.keys() & labels
     if not known:
         _check_labels(found.groups, labels)
-    if not known or (found.others and (same_folder or not _are_channels(found, labels, known))):
+    if not known or (found.others and not _are_channels(found, labels, known, pairs_of_names)):
         return {}, []
     cases = {base: in_order(numbered) for base, numbered in found.groups.items()}
     series = [path for path in files if path.is_dir() and name_of(path) in labels]
@@ -44,7 +45,7 @@ def cases_of_channels(
     drawn = {path for path in labels_beside(files) if name_of(path) not in labels}
     strays = {name_of(path): path for path in (*found.others, *series) if path not in drawn}
     _check_count(cases)
-    _check_strays(strays, cases)
+    _check_strays(strays, cases, labels)
     told = (
         *left_over("images without the number of a channel, taken as cases of one", _names(strays.values())),
         *left_over(DRAWN, _names((*masks, *(path for path in found.others if path in drawn)))),
@@ -70,17 +71,23 @@ def _names(paths: Iterable[Path]) -> list[str]:
     return [path.name for path in paths]
 
 
-def _are_channels(found: Numbered, labels: Collection[str], known: Set[str]) -> bool:
-    """Whether numbers are of channels where some names have none: most labels are called as cases whose
-    numbers begin at 0, and not as the files.
+def _are_channels(
+    found: Numbered,
+    labels: Collection[str],
+    known: Set[str],
+    pairs_of_names: Callable[[], Pairs] | None,
+) -> bool:
+    """Whether numbers are of channels where some names have none: more labels are called as cases, whose
+    numbers begin at 0, or as files without a number, than pair with files by their names.
 
     Raises:
         DataError: a file is called as a case of numbered files.
     """
-    own = {name_of(path) for numbered in found.groups.values() for path in numbered.values()} & set(labels)
     begun = [base for base in known if 0 in found.groups[base]]
     plain = {name_of(path): path for path in found.others}
-    if len(known) <= len(own) or 2 * len(begun) <= len(known) or known <= plain.keys():
+    if pairs_of_names is None or 2 * len(begun) <= len(known):
+        return False
+    if len(known | (plain.keys() & labels)) <= len(pairs_of_names().labels):
         return False
     for base in sorted(known & plain.keys()):
         numbered = found.groups[base]
@@ -101,14 +108,25 @@ def _check_count(cases: Mapping[str, tuple[Path, ...]]) -> None:
             )
 
 
-def _check_strays(strays: Mapping[str, Path], cases: Mapping[str, tuple[Path, ...]]) -> None:
-    """Refuse files without the number of a channel where cases have several.
+def _check_strays(
+    strays: Mapping[str, Path], cases: Mapping[str, tuple[Path, ...]], labels: Collection[str]
+) -> None:
+    """Refuse files without the number of a channel where cases have several, or that may be one of them.
 
     Raises:
         DataError: there is one.
     """
     most = max(map(len, cases.values()))
-    for stem, path in strays.items() if most > 1 else ():
+    for stem, path in strays.items():
+        bases = (stem[:place] for place, letter in enumerate(stem) if letter in SEPARATORS)
+        base = next((base for base in bases if base in cases), None)
+        if base and stem not in labels:
+            raise DataError(
+                f"{path}: is called as the case {base} and something beyond, and has no number of a channel; "
+                f"expected {base}_0000, {base}_0001, ...; rename it, or take it out"
+            )
+        if most == 1:
+            continue
         raise DataError(
             f"{path}: has no number of a channel, and other cases have {most} channels, called as "
             f"{next(iter(cases.values()))[0].name}; expected {stem}_0000, {stem}_0001, ...; rename it and "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...core.errors import DataError
@@ -39,6 +40,9 @@ def repeated(images: Iterable[str]) -> list[str]:
 def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
     """A folder of each repeat, by entities of these names: with the images and labels of it, and the images
     that say nothing of them, which are of all.
+
+    Raises:
+        DataError: a label is of a repeat of which there is no image.
     """
     parts: dict[Key, CaseFolder] = {}
     for images, files in ((True, folder.images), (False, folder.labels)):
@@ -48,6 +52,13 @@ def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
                 (part.images if images else part.labels)[plain_role(role, names)] = path
     shared = {role: path for role, path in folder.images.items() if not _key(role, names)}
     for key, part in parts.items():
+        if part.labels and not part.images:
+            label = next(iter(part.labels.values()))
+            raise DataError(
+                f"{label}: says of which of several images that were taken again it is, and none is called "
+                f"so; there are {some([path.name for path in folder.images.values()], 9)}; expected a label "
+                f"of each, called as it; rename it, or {REMEDY}"
+            )
         part.images |= shared
         said = "_".join(f"{name}-{value}" for name, value in zip(names, key, strict=True) if value)
         part.name = _name(part.images) or f"{folder.name}_{said}"
@@ -83,7 +94,7 @@ def repeats_apart(folder: CaseFolder, others: Collection[str]) -> list[CaseFolde
         others: entities by which labels of other folders say so, and images of this one may.
 
     Raises:
-        DataError: one label is of several repeats.
+        DataError: one label is of several repeats, or of none that there is.
     """
     seen = {name for role in folder.images for name in entities(role)}
     names = named_repeats(folder) or sorted(seen & {*others})
@@ -105,12 +116,12 @@ def _several(label: Path, images: Mapping[str, Path], again: Sequence[str]) -> D
 
 
 def by_plain_roles(folders: Sequence[CaseFolder]) -> list[CaseFolder]:
-    """Folders of scans as a folder of each repeat; none where their images name no repeats."""
+    """Folders of scans, without labels, as a folder of each repeat; none where images name no repeats."""
     names = [sorted({name for role in folder.images for name in entities(role)}) for folder in folders]
     if not any(names):
         return []
     return [
         part
         for folder, own in zip(folders, names, strict=True)
-        for part in (split(folder, own) if own else [folder])
+        for part in (split(replace(folder, labels={}), own) if own else [folder])
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from ...core.errors import DataError
@@ -15,6 +16,7 @@ from .listing import COMPUTED, Entry, labels_without_image, left_over
 from .modalities import check_modalities
 from .numbered import DRAWN, LABELS_TAKEN, TAKEN, cases_of_channels
 from .pairing import (
+    Pairs,
     by_plain_name,
     by_stem,
     by_what_differs,
@@ -45,8 +47,10 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
         check_one_series(folder, [path for path in files if path.parent == folder])
     label_files, label_doubles = by_stem(labels)
     same_folder = images.resolve() == masks.resolve()
+    image_files, image_doubles = by_stem(files)
+    pairs_of_names = partial(_by_names, image_files, label_files, same_folder)
     for named in (label_files, by_plain_name(label_files)):
-        cases, told = cases_of_channels(files, named, same_folder)
+        cases, told = cases_of_channels(files, named, None if same_folder else pairs_of_names)
         if cases:
             entries = [Entry(base, paths, named.get(base)) for base, paths in cases.items()]
             told = [*left_over(COMPUTED, drawn), *told, *_left_of_channels(entries, named, label_doubles)]
@@ -59,13 +63,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
         )
     if not labels:
         raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
-    image_files, image_doubles = by_stem(files)
-    pairs = pair(image_files, label_files, same_folder=same_folder)
-    pairs = with_usual_names(pairs, image_files, label_files, same_folder)
-    if not pairs.labels:
-        marks = {stem: path for stem, path in label_files.items() if not same_folder or is_label_name(stem)}
-        rest = [stem for stem in image_files if not same_folder or stem not in marks]
-        pairs = by_what_differs(rest, marks)
+    pairs = pairs_of_names()
     if not pairs.labels and same_folder:
         raise DataError(
             f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
@@ -103,6 +101,15 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             *left_over(LABELS_TAKEN, label_doubles),
         ],
     )
+
+
+def _by_names(images: dict[str, Path], labels: dict[str, Path], same_folder: bool) -> Pairs:
+    """Pairs by equal names or an ending, by usual words, or else by what differs."""
+    pairs = with_usual_names(pair(images, labels, same_folder=same_folder), images, labels, same_folder)
+    if pairs.labels:
+        return pairs
+    marks = {stem: path for stem, path in labels.items() if not same_folder or is_label_name(stem)}
+    return by_what_differs([stem for stem in images if not same_folder or stem not in marks], marks)
 
 
 def _way_to_part(images: Path, masks: Path) -> str:
