@@ -319,7 +319,10 @@ def test_what_is_not_paired_is_told(tmp_path: Path) -> None:
     rows = [case_row(person, 0.5, method) for person in ("anna", "ben") for method in ("ours", "usual")]
     rows += [case_row("cleo", 0.5), case_row("anna", 0.5, draw=2)]
     said = warnings(compared(write_study(tmp_path, PAIR, rows)))
-    assert "pairs leave 1 person out who were not tested with every method of their draw" in said
+    assert (
+        "pairs leave 1 person out who were not tested with every method of their draw: usual has no Dice for "
+        "cleo where ours has"
+    ) in said
     assert (
         "not every method has every draw, and what is missing is in no pair: usual lacks draw 2 on liver"
         in said
@@ -327,6 +330,45 @@ def test_what_is_not_paired_is_told(tmp_path: Path) -> None:
     assert any(
         text.startswith("cells.csv does not name ours (liver, 10 labelled people, draw 2)") for text in said
     )
+
+
+def cases_of(method: str, dice: dict[tuple[str, str], float], draw: int = 1) -> list[dict[str, object]]:
+    """Rows of two people with these cases and labels."""
+    return [
+        case_row(person, value, method, draw, case=f"{person}-{case}", label=label)
+        for person in ("anna", "ben")
+        for (case, label), value in dice.items()
+    ]
+
+
+def test_methods_are_paired_over_the_cases_and_labels_that_both_have(tmp_path: Path) -> None:
+    """A label or a slice that one method lacks makes no difference between the methods."""
+    rows = cases_of("ours", {("1", "left"): 0.8, ("2", "left"): 0.6})
+    rows += cases_of("usual", {("1", "left"): 0.7, ("1", "right"): 0.1, ("2", "left"): 0.5})
+    rows += cases_of("usual", {("3", "left"): 0.0})
+    found = compared(write_study(tmp_path, PAIR, rows))
+    ((_, pair),) = found.pairs
+    assert pair.differences == {"1": {"anna": pytest.approx(0.1), "ben": pytest.approx(0.1)}}
+    dice = {summary.method: summary.dice for summary in found.summaries}  # each over all that it has
+    assert dice == {"ours": pytest.approx(0.7), "usual": pytest.approx((0.4 + 0.5 + 0) / 3)}
+    assert (
+        "pairs leave 4 cases and labels out that not every method of their draw has a Dice of, such as label "
+        "right of case anna-1 of anna (liver, 10 labelled people, draw 1): usual has it, ours not"
+    ) in warnings(found)
+
+
+def test_people_without_a_case_in_common_are_in_no_pair(tmp_path: Path) -> None:
+    rows = [*cases_of("ours", {("1", "left"): 0.8}), *cases_of("usual", {("2", "left"): 0.7})]
+    with pytest.raises(DataError, match="no two methods share a case and label of a person in a draw of a t"):
+        compared(write_study(tmp_path, PAIR, rows))
+
+
+def test_a_mean_alone_against_cases_is_told(tmp_path: Path) -> None:
+    rows = [*cases_of("ours", {("1", "left"): 0.8}), case_row("anna", 0.7, "usual")]
+    found = compared(write_study(tmp_path, PAIR, rows))
+    assert found.pairs[0][1].differences == {"1": {"anna": pytest.approx(0.1)}}
+    said = "1 person with a mean alone from one method and cases from another, such as anna from ours and us"
+    assert any(text.startswith(said) for text in warnings(found))
 
 
 def test_two_tests_that_disagree_are_told(tmp_path: Path) -> None:

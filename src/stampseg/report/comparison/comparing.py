@@ -29,6 +29,7 @@ from ...evaluation.statistics import (
     wider,
 )
 from ...run.study.claim import Claim
+from .pairing import differences_of
 from .study import Cell, Setting, Study
 
 FAILED = 0.5  # Dice below which a person counts as failed
@@ -219,23 +220,25 @@ def compare(study: Study) -> Comparison:
         if (found := differences(study.of(setting, method), study.of(setting, against)))
     ]
     if not pairs:
+        tested = [(c.setting, c.draw, person) for c in study.cells for person in c.dice]
+        what = "a person" if len(set(tested)) == len(tested) else "a case and label of a person"
         raise DataError(
-            f"{study.name}: no two methods share a person in a draw of a task, so nothing can be paired; "
+            f"{study.name}: no two methods share {what} in a draw of a task, so nothing can be paired; "
             f"there are {', '.join(study.methods)}; compare when a second method has ended in one draw"
         )
-    tested = [_claim_result(study, claim) for claim in study.claims]
-    adjusted = holm([each.p for each in tested])
-    claims = [replace(each, p_holm=p_holm) for each, p_holm in zip(tested, adjusted, strict=True)]
+    results = [_claim_result(study, claim) for claim in study.claims]
+    adjusted = holm([each.p for each in results])
+    claims = [replace(each, p_holm=p_holm) for each, p_holm in zip(results, adjusted, strict=True)]
     return Comparison(study, tuple(claims), tuple(summaries), tuple(pairs))
 
 
 def differences(first: Mapping[str, Cell], second: Mapping[str, Cell]) -> Differences:
-    """First minus second, for each draw that both have, of the people who have a Dice in both."""
-    found = {}
-    for draw in first.keys() & second.keys():
-        ours, theirs = first[draw].dice, second[draw].dice
-        if shared := ours.keys() & theirs.keys():
-            found[draw] = {person: ours[person] - theirs[person] for person in sorted(shared)}
+    """First minus second, for each draw that both have, of the people who can be paired."""
+    found = {
+        draw: people
+        for draw in first.keys() & second.keys()
+        if (people := differences_of(first[draw], second[draw]))
+    }
     return dict(sorted(found.items()))
 
 

@@ -47,8 +47,8 @@ def read_study(folder: Path) -> Study:
     figures, refused = _cells(folder / CELLS_TABLE)
     measured = _cases(folder / CASES_TABLE)
     cells = [
-        Cell(setting, method, draw, figures.get((setting, method, draw), Figures()), people_of(measures))
-        for (setting, method, draw), measures in measured.items()
+        Cell(*key, figures.get(key, Figures()), people_of(measures), tuple(measures))
+        for key, measures in measured.items()
     ]
     whole = tuple(cell for cell in cells if cell.dice)
     if not whole:

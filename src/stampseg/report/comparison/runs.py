@@ -61,8 +61,10 @@ def study_of_runs(
         )
     names = _names(first, second)
     cells = tuple(
-        Cell(Setting("validation", None), name, DRAW, _figures(record), _people(of_run, paired))
-        for name, record, of_run in zip(names, records, known, strict=True)
+        Cell(Setting("validation", None), name, DRAW, _figures(record), people_of(measures), measures)
+        for name, record, measures in zip(
+            names, records, [_measures(each, paired) for each in known], strict=True
+        )
     )
     return Study(
         f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, shared, paired)), kind="runs",
@@ -116,8 +118,8 @@ def _dice(record: Record, predicted: PredictedCases) -> dict[str, PredictedCase]
     return {case.id: case for case in predicted.cases if case.dice is not None}
 
 
-def _people(known: Mapping[str, PredictedCase], paired: set[str]) -> dict:
-    return people_of(
+def _measures(known: Mapping[str, PredictedCase], paired: set[str]) -> tuple[Measure, ...]:
+    return tuple(
         Measure(case.group or case.id, case.id, label, dice, (case.hd95 or {}).get(label))
         for case in known.values()
         if case.id in paired

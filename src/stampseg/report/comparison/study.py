@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
 from typing import Literal
 
 from ...core.text import counted
 from ...evaluation.metrics import UNION
 from ...evaluation.people import mean_of_known
 from ...run.study.claim import Claim
+
+Place = tuple[str, str]  # case and label
+MEAN: Place = ("", "")  # a person's mean, whose cases are not known
 
 
 @dataclass(frozen=True, order=True)
@@ -57,18 +62,35 @@ class Figures:
 
 @dataclass(frozen=True)
 class Cell:
-    """One method, trained once in one draw; `people` has a score for each whom it was tested on."""
+    """One method, trained once in one draw; `people` has a score for each whom it was tested on.
+
+    `measures` are what these scores are means of; none where the scores are all that is known.
+    """
 
     setting: Setting
     method: str
     draw: str
     figures: Figures
     people: dict[str, Score]
+    measures: tuple[Measure, ...] = ()
 
-    @property
+    @cached_property
     def dice(self) -> dict[str, float]:
         """Dice of the people who have one."""
         return {person: score.dice for person, score in self.people.items() if score.dice is not None}
+
+    @cached_property
+    def places(self) -> dict[str, dict[Place, float]]:
+        """Every Dice behind the scores, by person, case and label."""
+        if not self.measures:
+            return {person: {MEAN: dice} for person, dice in self.dice.items()}
+        found: dict[str, dict[Place, float]] = {}
+        for person, cases in _cases_of(self.measures).items():
+            for case in cases.values():
+                for each in _labels(case):
+                    if each.dice is not None:
+                        found.setdefault(person, {})[each.case, each.label] = each.dice
+        return found
 
 
 @dataclass(frozen=True)
@@ -130,16 +152,30 @@ def people_of(measures: Iterable[Measure]) -> dict[str, Score]:
 
     The union of all labels is left out beside the labels.
     """
-    cases: dict[str, dict[str, list[Measure]]] = {}
-    for measure in measures:
-        cases.setdefault(measure.person, {}).setdefault(measure.case, []).append(measure)
     return {
         person: Score(
             mean_of_known(mean_of_known(m.dice for m in _labels(case)) for case in of_person.values()),
             mean_of_known(mean_of_known(m.hd95 for m in _labels(case)) for case in of_person.values()),
         )
-        for person, of_person in cases.items()
+        for person, of_person in _cases_of(measures).items()
     }
+
+
+def mean_over(dice: Mapping[Place, float], places: Collection[Place]) -> float:
+    """Of a person: mean over these labels of each case, then over the cases."""
+    cases: dict[str, list[float]] = {}
+    for (case, label), value in dice.items():
+        if (case, label) in places:
+            cases.setdefault(case, []).append(value)
+    return fmean(fmean(labels) for labels in cases.values())
+
+
+def _cases_of(measures: Iterable[Measure]) -> dict[str, dict[str, list[Measure]]]:
+    """Measures by person and case."""
+    cases: dict[str, dict[str, list[Measure]]] = {}
+    for measure in measures:
+        cases.setdefault(measure.person, {}).setdefault(measure.case, []).append(measure)
+    return cases
 
 
 def _labels(case: list[Measure]) -> list[Measure]:

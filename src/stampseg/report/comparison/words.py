@@ -9,6 +9,7 @@ from ...core.text import counted, some
 from ...evaluation.people import FEW_PEOPLE
 from ...evaluation.statistics import ALPHA, Design, Estimate
 from .comparing import ClaimResult, Comparison, Pair, Verdict
+from .missing import listed, what_is_missing
 from .study import Study
 
 NONE = "–"
@@ -167,7 +168,7 @@ def warnings(comparison: Comparison) -> list[str]:
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
     found += [*_few_draws(pairs, comparison.study.two), *_few_people(pairs)]
-    found += [*_unpaired(comparison.study), *_disagreeing(comparison.claims)]
+    found += [*what_is_missing(comparison.study), *_disagreeing(comparison.claims)]
     explored = len(comparison.pairs)
     if comparison.claims and explored > len(comparison.claims):
         found.append(
@@ -237,7 +238,7 @@ def _few_draws(pairs: Sequence[Pair], two: bool) -> Iterator[str]:
     for pair in pairs:
         by_count.setdefault(len(pair.differences), []).append(pair)
     for count, few in sorted(by_count.items()):
-        where = f"on {_listed(pair.task for pair in few)}, against {_listed(pair.against for pair in few)}"
+        where = f"on {listed(pair.task for pair in few)}, against {listed(pair.against for pair in few)}"
         if count == 1 and not two:
             yield (
                 f"a single draw {where}: what differs may be the luck of these runs, and no interval over "
@@ -251,11 +252,6 @@ def _few_draws(pairs: Sequence[Pair], two: bool) -> Iterator[str]:
             )
 
 
-def _listed(names: Iterable[str]) -> str:
-    """Names, which may hold commas, each once."""
-    return some([f"“{name}”" if "," in name else name for name in dict.fromkeys(names)])
-
-
 def _few_people(pairs: Sequence[Pair]) -> Iterator[str]:
     few = {pair.task: pair.people for pair in pairs if pair.people < FEW_PEOPLE}
     if few:
@@ -264,28 +260,6 @@ def _few_people(pairs: Sequence[Pair]) -> Iterator[str]:
             f"few people: {listed}; intervals over fewer than {FEW_PEOPLE} people are too narrow where one "
             "in ten fails altogether"
         )
-
-
-def _unpaired(study: Study) -> Iterator[str]:
-    """Draws that a method lacks, and people who have no Dice in one of two cells."""
-    lacking: dict[str, list[str]] = {}
-    alone = 0
-    for setting in study.settings:
-        cells = {method: study.of(setting, method) for method in study.methods}
-        draws = {draw for of_method in cells.values() for draw in of_method}
-        for method, of_method in cells.items():
-            gone = sorted(draws - of_method.keys())
-            if gone and of_method:
-                lacking.setdefault(f"{method} lacks draw {', '.join(gone)}", []).append(setting.task)
-        for draw in draws:
-            tested = [set(c[draw].dice) for c in cells.values() if draw in c]
-            alone += len(set[str]().union(*tested) - tested[0].intersection(*tested))
-    if lacking:
-        listed = [f"{what} on {_listed(tasks)}" for what, tasks in lacking.items()]
-        yield f"not every method has every draw, and what is missing is in no pair: {some(listed)}"
-    if alone:
-        people = counted(alone, "person", "people")
-        yield f"pairs leave {people} out who were not tested with every method of their draw"
 
 
 def _disagreeing(claims: Sequence[ClaimResult]) -> Iterator[str]:
