@@ -81,17 +81,23 @@ def controls(figures: dict[str, Any]) -> str:
 def control(figures: dict[str, Any], name: str, pairs: list[dict[str, Any]]) -> str:
     """Of one method: the mean over the sets that have both, each of which counts once."""
     tasks = list(dict.fromkeys(pair["task"] for pair in pairs))
-    of_task = [fmean([pair["difference"] for pair in pairs if pair["task"] == task]) for task in tasks]
+    of_task = [[pair for pair in pairs if pair["task"] == task] for task in tasks]
     claim = next((c for c in figures["claims"] if (c["method"], c["against"]) == (OURS, name)), None)
     said = "nothing was claimed of it" if claim is None else verdict(claim, figures)
-    cost = fmean([flops(figures, pair, name) / flops(figures, pair, OURS) for pair in pairs])
+    cost = over_sets([[flops(figures, p, name) / flops(figures, p, OURS) for p in of] for of in of_task])
     times = "as many operations" if f"{cost:.1f}" == "1.0" else f"{cost:.1f} times the operations"
-    draws = sum(len(pair["draws"]) for pair in pairs)
-    difference = fmean(of_task) if claim is None else claim["difference"]
+    draws = sum(len({draw for pair in of for draw in pair["draws"]}) for of in of_task)
+    mean = over_sets([[pair["difference"] for pair in of] for of in of_task])
+    difference = mean if claim is None else claim["difference"]
     return (
         f"- by {difference:+.3f} from {CONTROLS[name]} ({times}; {counted(len(tasks), 'set')}, "
         f"{draws} draws): {said}."
     )
+
+
+def over_sets(values: list[list[float]]) -> float:
+    """Each set counts once, whatever its numbers of labels."""
+    return fmean(map(fmean, values))
 
 
 def verdict(claim: dict[str, Any], figures: dict[str, Any]) -> str:

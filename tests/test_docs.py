@@ -104,6 +104,11 @@ def test_what_a_few_labels_give_is_what_the_study_found() -> None:
     readme = (ROOT / "README.md").read_text()
     assert generator.page(readme) == readme, "run python docs/generate_gain.py"
     assert readme.count("| +") + readme.count("| -0.") >= 5
+    figures = json.loads(generator.FIGURES.read_text())
+    for claim in figures["claims"]:  # draws of a set count once, for whatever numbers of labels
+        if said := generator.CONTROLS.get(claim["against"]):
+            (line,) = [line for line in readme.splitlines() if line.startswith("- by") and said in line]
+            assert f"{claim['sign_flip']['draws']} draws)" in line
 
 
 def test_the_readme_names_every_format() -> None:
