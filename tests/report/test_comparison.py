@@ -332,6 +332,83 @@ def test_what_is_not_paired_is_told(tmp_path: Path) -> None:
     )
 
 
+def shortened(folder: Path, *starts: str) -> Path:
+    """The study without lines of cases.csv and cells.csv that begin so."""
+    for name in ("cases.csv", "cells.csv"):
+        lines = (folder / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(line for line in lines if not line.startswith(starts)))
+    return folder
+
+
+def test_few_draws_are_named_with_their_own_task_and_methods(tmp_path: Path) -> None:
+    """Nothing is said of a task against a method that has other draws there, or none."""
+    folder = make_study(tmp_path, tasks={"liver": (5, 10), "spleen": (10,)})
+    said = warnings(compared(shortened(folder, "spleen,10,usual,3", "spleen,10,flat", "liver,5,flat,2")))
+    (three,) = [text for text in said if text.startswith("3 draws ")]
+    assert three.startswith(
+        "3 draws on liver with 5 labelled, against flat; on spleen, against usual: a sign"
+    )
+    (four,) = [text for text in said if text.startswith("4 draws ")]
+    assert four.startswith(
+        "4 draws on liver with 5 labelled, against usual; on liver with 10 labelled, against usual, flat: a "
+    )
+
+
+def test_cells_that_were_planned_and_are_not_there_are_all_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, claims=ASKED)
+    said = warnings(compared(shortened(folder, "spleen,10,flat", "liver,10,usual,3")))
+    assert (
+        "not every method has every draw, and what is missing is in no pair: no method has a cell on heart; "
+        "thin has no cell on liver, spleen; flat has no cell on spleen; usual lacks draw 3 on liver"
+    ) in said
+
+
+def test_cells_that_nobody_planned_do_not_make_a_study_whole(tmp_path: Path) -> None:
+    asked = """
+        tasks: {liver: {labelled_people: [5, 10]}}
+        methods: {ours: {}, usual: {}}
+        draws: [0, 1, 2, 3]
+        claims: [{method: ours, against: usual, kind: superior}]
+    """
+    folder = make_study(tmp_path, tasks={"liver": (10,), "lung": (10,)}, claims=asked)
+    found = compared(folder)
+    assert any(
+        text.startswith("The study is not whole: 8 of 16 cells have ended") for text in warnings(found)
+    )
+    assert any(text.startswith("study.yaml does not plan 16 cells that are comp") for text in warnings(found))
+    assert verdict_text(found.claims[0]).endswith(" liver: of 5 and 10 labelled, 10 alone.")
+
+
+def test_a_claim_takes_the_draws_that_have_all_numbers_of_labels(tmp_path: Path) -> None:
+    """A draw with one of them weighs it as the mean of all, so that a claim turns with what has ended."""
+    folder = make_study(tmp_path, tasks={"liver": (5, 10)})
+    whole = compared(folder).claims[0].pairs[0]
+    found = compared(shortened(folder, "liver,10,usual,3", "liver,5,ours,2")).claims[0]
+    assert found.pairs[0].differences == {draw: whole.differences[draw] for draw in ("0", "1")}
+    assert verdict_text(found).endswith(
+        " liver: draws 2, 3 left out, as not both methods have 5 and 10 labelled there."
+    )
+    starts = [f"liver,{labels},usual,{draw}" for labels, draws in ((5, "01"), (10, "23")) for draw in draws]
+    none = compared(shortened(folder, *starts)).claims[0]
+    assert none.mean is None
+    assert verdict_text(none).startswith(
+        "No draw has all numbers of labels with both methods yet. liver: dra"
+    )
+
+
+def test_people_without_a_dice_are_counted_once_and_why_is_said(tmp_path: Path) -> None:
+    rows = [
+        case_row(person, dice, method, draw)
+        for method in ("ours", "usual")
+        for draw in (1, 2)
+        for person, dice in (("anna", 0.5), ("ben", ""), ("cleo", "" if method == "ours" else 0.4))
+    ]
+    cells = [cell_row(method=method, draw=draw) for method in ("ours", "usual") for draw in (1, 2)]
+    said = warnings(compared(write_study(tmp_path, cells, rows)))
+    assert said[0] == "1 person without a Dice left out (none of their cases holds a label)"
+    assert any(text.endswith(": ours has no Dice for cleo where usual has") for text in said)
+
+
 def cases_of(method: str, dice: dict[tuple[str, str], float], draw: int = 1) -> list[dict[str, object]]:
     """Rows of two people with these cases and labels."""
     return [

@@ -30,7 +30,7 @@ from ...evaluation.statistics import (
 )
 from ...run.study.claim import Claim
 from .pairing import differences_of
-from .study import Cell, Setting, Study
+from .study import Cell, Setting, Study, in_order
 
 FAILED = 0.5  # Dice below which a person counts as failed
 FIGURES = ("parameters", "flops", "train_seconds", "predict_seconds")
@@ -131,6 +131,25 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a claim rests on in one task.
+
+    Attributes:
+        task: its name.
+        differences: means over the numbers of labelled people.
+        numbers: of labelled people, which both methods have a pair of.
+        planned: all that the task has, or shall have.
+        left: draws that not each of these numbers has in both methods, and that are left out.
+    """
+
+    task: str
+    differences: Differences
+    numbers: tuple[int | None, ...]
+    planned: tuple[int | None, ...]
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ClaimResult:
     """What was found on a claim.
 
@@ -143,6 +162,7 @@ class ClaimResult:
         flips: sign-flip over all draws of all tasks, at the claim's bound; None without any pair.
         p: of the two-way estimate lying above the bound; 1 where it cannot be told.
         p_holm: after Holm, for all claims of the study.
+        parts: what it rests on, for each of these tasks.
     """
 
     claim: Claim
@@ -154,6 +174,7 @@ class ClaimResult:
     flips: SignFlip | None
     p: float
     p_holm: float = 1.0
+    parts: tuple[Part, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -234,12 +255,11 @@ def compare(study: Study) -> Comparison:
 
 def differences(first: Mapping[str, Cell], second: Mapping[str, Cell]) -> Differences:
     """First minus second, for each draw that both have, of the people who can be paired."""
-    found = {
+    return {
         draw: people
-        for draw in first.keys() & second.keys()
+        for draw in in_order(first.keys() & second.keys())
         if (people := differences_of(first[draw], second[draw]))
     }
-    return dict(sorted(found.items()))
 
 
 def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summary:
@@ -251,7 +271,7 @@ def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summar
     return Summary(
         setting,
         method,
-        {draw: fmean(cell.dice.values()) for draw, cell in sorted(cells.items())},
+        {draw: fmean(cells[draw].dice.values()) for draw in in_order(cells)},
         tuple(dice for cell in cells.values() for dice in cell.dice.values()),
         median(surfaces) if surfaces else None,
         {name: fmean(values) for name, values in known.items() if values},
@@ -260,13 +280,13 @@ def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summar
 
 def _claim_result(study: Study, claim: Claim) -> ClaimResult:
     tasks = study.all_tasks if claim.tasks == "all" else claim.tasks
+    parts = tuple(_over_labels(study, task, claim) for task in tasks)
     pairs = tuple(
-        Pair(task, task, claim.method, claim.against, found)
-        for task in tasks
-        if (found := _over_labels(study, task, claim))
-    )
+        Pair(part.task, part.task, claim.method, claim.against, part.differences)
+        for part in parts if part.differences
+    )  # fmt: skip
     if not pairs:
-        return ClaimResult(claim, tasks, (), None, None, None, None, 1.0)
+        return ClaimResult(claim, tasks, (), None, None, None, None, 1.0, parts=parts)
     whole = len(pairs) == len(tasks)
     able = whole and all(pair.two_way is not None for pair in pairs)
     runs = _together([of_runs_and_people(pair.table) for pair in pairs]) if able else None
@@ -281,6 +301,7 @@ def _claim_result(study: Study, claim: Claim) -> ClaimResult:
         people,
         sign_flip([pair.draws for pair in pairs], claim.bound),
         _p_above(claim.bound, runs, people),
+        parts=parts,
     )
 
 
@@ -296,16 +317,25 @@ def _together(estimates: list[Estimate | None]) -> Estimate | None:
     return averaged(known) if len(known) == len(estimates) else None
 
 
-def _over_labels(study: Study, task: str, claim: Claim) -> Differences:
-    """Differences of a task, each the mean over numbers of labels: these share people and draws."""
-    gathered: dict[str, dict[str, list[float]]] = {}
-    for setting in study.settings:
-        if setting.task == task:
-            found = differences(study.of(setting, claim.method), study.of(setting, claim.against))
-            for draw, people in found.items():
-                for person, value in people.items():
-                    gathered.setdefault(draw, {}).setdefault(person, []).append(value)
-    return {
-        draw: {person: fmean(values) for person, values in people.items()}
-        for draw, people in gathered.items()
+def _over_labels(study: Study, task: str, claim: Claim) -> Part:
+    """Differences of a task, each the mean over numbers of labels: these share people and draws.
+
+    A draw that lacks one of them would be of other numbers than the rest, and counts for none.
+    """
+    found = {
+        setting.labels: pairs
+        for setting in study.settings
+        if setting.task == task
+        and (pairs := differences(study.of(setting, claim.method), study.of(setting, claim.against)))
     }
+    draws = in_order({draw for pairs in found.values() for draw in pairs})
+    whole = [draw for draw in draws if all(draw in pairs for pairs in found.values())]
+    gathered: Differences = {}
+    for draw in whole:
+        people: dict[str, list[float]] = {}
+        for pairs in found.values():
+            for person, value in pairs[draw].items():
+                people.setdefault(person, []).append(value)
+        gathered[draw] = {person: fmean(values) for person, values in people.items()}
+    left = tuple(draw for draw in draws if draw not in whole)
+    return Part(task, gathered, tuple(found), study.numbers_of(task), left)

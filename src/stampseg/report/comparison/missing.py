@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
 from ...core.text import counted, some
 from .pairing import of_unknown_cases
-from .study import MEAN, Cell, Setting, Study
+from .study import MEAN, Cell, Key, Setting, Study, in_order
+
+MOST = 8  # that are listed
 
 Cells = Mapping[str, Cell]  # of one draw of a setting, by method
 
 
 def listed(names: Iterable[str]) -> str:
     """Names, which may hold commas, each once."""
-    return some([f"“{name}”" if "," in name else name for name in dict.fromkeys(names)])
+    return some([_quoted(name) for name in dict.fromkeys(names)], MOST)
+
+
+def _quoted(name: str) -> str:
+    return f"“{name}”" if "," in name else name
+
+
+def places_text(study: Study, settings: Sequence[Setting]) -> str:
+    """Names of tasks, with the numbers of labels where it is not all that the task has."""
+    said = []
+    for task in dict.fromkeys(setting.task for setting in settings):
+        numbers = [setting.labels for setting in settings if setting.task == task]
+        whole = len(numbers) == len(study.numbers_of(task))
+        of = " and ".join("all" if each is None else str(each) for each in numbers)
+        said.append(_quoted(task) if whole else f"{_quoted(task)} with {of} labelled")
+    return some(said, MOST)
 
 
 def what_is_missing(study: Study) -> Iterator[str]:
@@ -38,18 +55,55 @@ def _together(study: Study) -> Iterator[tuple[Setting, str, Cells]]:
 
 
 def _draws(study: Study) -> Iterator[str]:
-    """Draws that a method lacks."""
-    lacking: dict[str, list[str]] = {}
+    """Cells that are planned, or that other methods have, and are not there."""
+    there = {cell.key for cell in study.cells}
+    gone: dict[tuple[Setting, str], list[str]] = {}
+    for key in _expected(study):
+        if key not in there:
+            gone.setdefault(key[:2], []).append(key[2])
+    if not gone:
+        return
+    found = {(cell.setting, cell.method) for cell in study.cells}
+    used = {setting for setting, _ in found}
+    none, wholly, partly = _Places(), _Places(), _Places()
+    for (setting, method), draws in gone.items():
+        if setting not in used:
+            none.add("no method has a cell", setting)
+        elif (setting, method) not in found:
+            wholly.add(f"{_quoted(method)} has no cell", setting)
+        else:
+            word = "draw" if len(draws) == 1 else "draws"
+            partly.add(f"{_quoted(method)} lacks {word} {some(draws)}", setting)
+    said = [text for each in (none, wholly, partly) for text in each.texts(study)]
+    more = f"; and {len(said) - MOST} more" if len(said) > MOST else ""
+    yield (
+        f"not every method has every draw, and what is missing is in no pair: {'; '.join(said[:MOST])}{more}"
+    )
+
+
+def _expected(study: Study) -> Iterator[Key]:
+    """What is planned, and every draw of a setting for each of its methods."""
+    yield from study.planned
+    planned = set(study.planned)
     for setting in study.settings:
         cells = {method: study.of(setting, method) for method in study.methods}
-        draws = {draw for of_method in cells.values() for draw in of_method}
-        for method, of_method in cells.items():
-            gone = sorted(draws - of_method.keys())
-            if gone and of_method:
-                lacking.setdefault(f"{method} lacks draw {', '.join(gone)}", []).append(setting.task)
-    if lacking:
-        said = [f"{what} on {listed(tasks)}" for what, tasks in lacking.items()]
-        yield f"not every method has every draw, and what is missing is in no pair: {some(said)}"
+        draws = in_order({draw for of_method in cells.values() for draw in of_method})
+        for method in (method for method, of_method in cells.items() if of_method):
+            yield from ((setting, method, d) for d in draws if (setting, method, d) not in planned)
+
+
+class _Places(dict[str, list[Setting]]):
+    """Where something holds, by what holds."""
+
+    def add(self, what: str, setting: Setting) -> None:
+        """Once for each setting."""
+        settings = self.setdefault(what, [])
+        if setting not in settings:
+            settings.append(setting)
+
+    def texts(self, study: Study) -> list[str]:
+        """`usual has no cell on liver`."""
+        return [f"{what} on {places_text(study, settings)}" for what, settings in self.items()]
 
 
 def _people(together: Iterable[tuple[Setting, str, Cells]]) -> Iterator[str]:

@@ -11,20 +11,27 @@ from typing import Any
 from pydantic import ValidationError
 
 from ...core.errors import ConfigError, DataError
-from ...core.method import methods_that_prune
-from ...core.text import counted, some
 from ...core.yaml import read_yaml
 from ...run.study.claim import Claim
 from ...run.study.plan import CELLS, STUDY_FILE
 from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, REFUSED
-from .study import Cell, Figures, Measure, Setting, Study, people_of
+from .remarks import (
+    added,
+    asked,
+    named,
+    not_whole,
+    of_one_data_set,
+    other_steps,
+    planned_cells,
+    still_to_come,
+    uncut,
+    without_model,
+)
+from .study import Cell, Figures, Key, Measure, Setting, Study, people_of
 
-PRUNING = methods_that_prune()
 _FIGURES = CELL_COLUMNS[4:-1]
 _WANTED = f"a study folder, with {CELLS_TABLE}, {CASES_TABLE} and {STUDY_FILE}"
 _LINES = "let the study write it again, or correct the line"
-
-Key = tuple[Setting, str, str]
 
 
 def read_study(folder: Path) -> Study:
@@ -56,18 +63,20 @@ def read_study(folder: Path) -> Study:
             f"{folder / CASES_TABLE}: no case has a Dice; compare when a cell of the study has ended"
         )
     values = _config(folder / STUDY_FILE)
+    planned = planned_cells(values)
     remarks = (
-        *_remarks(figures, measured, whole),
-        *_without_model(refused),
-        *_uncut(figures, values),
-        *_added(values),
-        *_other_steps(values),
-        *_still_to_come(values, len(whole)),
+        *not_whole(figures, measured, whole),
+        *without_model(refused),
+        *uncut(figures, values),
+        *added(values),
+        *other_steps(values),
+        *still_to_come(planned, whole),
     )
-    remarks += tuple(_of_one_data_set(values))
-    tasks = tuple(map(str, _asked(values, "tasks")))
-    study = Study(folder.resolve().name, whole, _claims(values, folder / STUDY_FILE), remarks, asked=tasks)
-    _check_claims(study, tuple(map(str, _asked(values, "methods"))), folder / STUDY_FILE)
+    remarks += tuple(of_one_data_set(values))
+    tasks = tuple(map(str, asked(values, "tasks")))
+    claims = _claims(values, folder / STUDY_FILE)
+    study = Study(folder.resolve().name, whole, claims, remarks, asked=tasks, planned=planned)
+    _check_claims(study, tuple(map(str, asked(values, "methods"))), folder / STUDY_FILE)
     return study
 
 
@@ -78,7 +87,7 @@ def _cells(path: Path) -> tuple[dict[Key, Figures], list[Key]]:
     for where, row in _rows(path, CELL_COLUMNS, REFUSED):
         key = _key(row, where)
         if key in found:
-            raise DataError(f"{where}: {_named(key)} is there twice; {_LINES}")
+            raise DataError(f"{where}: {named(key)} is there twice; {_LINES}")
         found[key] = Figures(**{name: number(row[name], name, where) for name in _FIGURES})
         if number(row.get(REFUSED, ""), REFUSED, where, most=1):
             refused.append(key)
@@ -99,10 +108,10 @@ def _cases(path: Path) -> dict[Key, list[Measure]]:
                 "a row that is a person's mean"
             )
         if means.setdefault((key, person), not case) != (not case):
-            raise DataError(f"{where}: {person} of {_named(key)} has both cases and a mean; leave one out")
+            raise DataError(f"{where}: {person} of {named(key)} has both cases and a mean; leave one out")
         if (key, person, case, label) in seen:
             what = f"label {label} of case {case}" if case else person
-            raise DataError(f"{where}: {what} is there twice for {_named(key)}; {_LINES}")
+            raise DataError(f"{where}: {what} is there twice for {named(key)}; {_LINES}")
         seen.add((key, person, case, label))
         dice = number(row["dice"], "dice", where, most=1)
         measure = Measure(person, case, label, dice, number(row["hd95"], "hd95", where))
@@ -152,11 +161,6 @@ def _key(row: Mapping[str, str], where: str) -> Key:
     return Setting(row["task"], int(labels) if labels else None), row["method"], row["draw"]
 
 
-def _named(key: Key) -> str:
-    setting, method, draw = key
-    return f"{method} ({setting}, draw {draw})"
-
-
 def number(text: str, name: str, where: str, most: float = math.inf) -> float | None:
     """None where nothing is there, or what is not a number: it is undefined."""
     try:
@@ -200,89 +204,6 @@ def _claims(values: object, path: Path) -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-def _of_one_data_set(values: object) -> Iterator[str]:
-    """A warning for tasks whose people are the same, which a claim over them takes for others."""
-    by_data: dict[str, list[str]] = {}
-    for name, task in _asked(values, "tasks").items():
-        if isinstance(task, Mapping) and "data" in task:
-            by_data.setdefault(str(task["data"]), []).append(str(name))
-    for names in by_data.values():
-        if len(names) > 1:
-            yield (
-                f"{', '.join(names)}: of one data set, so that their people are the same; an interval over "
-                "these tasks together takes them for others and is too narrow"
-            )
-
-
-def _without_model(refused: list[Key]) -> Iterator[str]:
-    if refused:
-        yield (
-            f"{counted(len(refused), 'run')} ended without a model, for a label was not found in its own "
-            f"training cases: {some([_named(key) for key in refused])}; the network that was refused is "
-            "counted all the same"
-        )
-
-
-def _uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
-    """That networks of methods which prune kept all they had."""
-    asked = _asked(values, "methods").items()
-    prunes = {name for name, each in asked if isinstance(each, Mapping) and each.get("method") in PRUNING}
-    whole = [
-        key
-        for key, each in figures.items()
-        if key[1] in prunes and each.parameters is not None and each.parameters == each.parameters_dense
-    ]
-    if whole:
-        yield (
-            f"{counted(len(whole), 'run')} of methods that prune ended without a cut: "
-            f"{some([_named(key) for key in whole])}; networks of their size are as large as the dense one"
-        )
-
-
-def _added(values: object) -> Iterator[str]:
-    """What the study noted that came after its first result."""
-    added = values.get("added") if isinstance(values, dict) else None
-    if isinstance(added, list) and added:
-        yield f"Added to the study after its first result: {some(list(map(str, added)))}"
-
-
-def _other_steps(values: object) -> Iterator[str]:
-    """That methods take steps of their own number."""
-    methods = {name: each for name, each in _asked(values, "methods").items() if isinstance(each, Mapping)}
-    own = {
-        name: train["steps"]
-        for name, each in methods.items()
-        if isinstance(train := each.get("train"), Mapping) and "steps" in train
-    }
-    if own and (len(own) < len(_asked(values, "methods")) or len(set(map(str, own.values()))) > 1):
-        said = some([f"{name} takes {steps} steps" for name, steps in own.items()])
-        others = ", the others as many as their task says" if len(own) < len(methods) else ""
-        yield f"Methods take unlike numbers of steps: {said}{others}"
-
-
-def _asked(values: object, name: str) -> Mapping[Any, Any]:
-    """Tasks or methods of study.yaml, by name; none where it does not list them."""
-    found = values.get(name) if isinstance(values, dict) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _still_to_come(values: object, ended: int) -> Iterator[str]:
-    """That cells are missing, and what looking before the end does."""
-    labels = [
-        task.get("labelled_people") for task in _asked(values, "tasks").values() if isinstance(task, Mapping)
-    ]
-    draws = values.get("draws") if isinstance(values, dict) else None
-    lists = [each for each in (*labels, draws) if isinstance(each, list)]
-    if len(lists) < len(labels) + 1 or not labels:
-        return
-    whole = sum(map(len, lists[:-1])) * len(_asked(values, "methods")) * len(lists[-1])
-    if ended < whole:
-        yield (
-            f"The study is not whole: {ended} of {whole} cells have ended; what is said now may change, and "
-            "whoever stops when it suits finds what is not there"
-        )
-
-
 def _said(error: ValidationError) -> str:
     """The first thing that is wrong with a claim."""
     first = error.errors()[0]
@@ -314,22 +235,3 @@ def _check_claims(study: Study, methods: tuple[str, ...], path: Path) -> None:
                         f"{', '.join(dict.fromkeys(known))}; correct the name, or compare when its cells "
                         "have ended"
                     )
-
-
-def _remarks(
-    figures: Mapping[Key, Figures], measured: Mapping[Key, list[Measure]], whole: tuple[Cell, ...]
-) -> Iterator[str]:
-    """What is not whole, one sentence each."""
-    there = {(cell.setting, cell.method, cell.draw) for cell in whole}
-    without = [_named(key) for key in {**figures, **measured} if key not in there]
-    if without:
-        yield f"{counted(len(without), 'cell')} without any Dice left out: {some(without)}"
-    strange = [_named(key) for key in measured if key not in figures]
-    if strange:
-        yield f"{CELLS_TABLE} does not name {some(strange)}: parameters, FLOPs and seconds are not known"
-    undefined = sum(len(cell.people) - len(cell.dice) for cell in whole)
-    if undefined:
-        yield (
-            f"{counted(undefined, 'person', 'people')} without a Dice left out (none of their cases holds a "
-            "label)"
-        )

@@ -30,6 +30,9 @@ class Setting:
         return f"{self.task}, {counted(self.labels, 'labelled person', 'labelled people')}"
 
 
+Key = tuple[Setting, str, str]  # of a cell: method and draw
+
+
 @dataclass(frozen=True)
 class Measure:
     """One label of one case; empty `case` and `label`: a person's mean, kept from before. None: undefined."""
@@ -74,6 +77,11 @@ class Cell:
     people: dict[str, Score]
     measures: tuple[Measure, ...] = ()
 
+    @property
+    def key(self) -> Key:
+        """Which cell it is."""
+        return self.setting, self.method, self.draw
+
     @cached_property
     def dice(self) -> dict[str, float]:
         """Dice of the people who have one."""
@@ -98,7 +106,8 @@ class Study:
     """All cells with a Dice, the claims written before it, and what was noticed when it was read.
 
     `kind` says what it was read from: a study folder, two run folders, or the metrics of two predictions.
-    `asked` are the tasks of study.yaml, whose cells may be still to come. `differs` says in what two runs do.
+    `asked` are the tasks of study.yaml, whose cells may be still to come, and `planned` all its cells; none
+    where it does not list them. `differs` says in what two runs do.
     """
 
     name: str
@@ -107,6 +116,7 @@ class Study:
     remarks: tuple[str, ...] = ()
     kind: Literal["study", "runs", "masks"] = "study"
     asked: tuple[str, ...] = ()
+    planned: tuple[Key, ...] = ()
     differs: tuple[str, ...] = ()
 
     @property
@@ -142,9 +152,27 @@ class Study:
 
         return tuple(sorted(found, key=place))
 
+    @property
+    def all_settings(self) -> tuple[Setting, ...]:
+        """Those that are planned, then those of other cells."""
+        return tuple(dict.fromkeys([*(setting for setting, *_ in self.planned), *self.settings]))
+
+    def numbers_of(self, task: str) -> tuple[int | None, ...]:
+        """Numbers of labelled people, planned or found."""
+        return tuple(setting.labels for setting in self.all_settings if setting.task == task)
+
     def of(self, setting: Setting, method: str) -> dict[str, Cell]:
         """Cells of a method, by draw."""
         return {c.draw: c for c in self.cells if c.setting == setting and c.method == method}
+
+
+def in_order(draws: Iterable[str]) -> list[str]:
+    """Numbers by their size, then names: 9 comes before 10."""
+    return sorted(draws, key=lambda draw: (0, int(draw), draw) if _is_number(draw) else (1, 0, draw))
+
+
+def _is_number(draw: str) -> bool:
+    return draw.isdecimal() and len(draw) < 20  # of which no integer is refused
 
 
 def people_of(measures: Iterable[Measure]) -> dict[str, Score]:

@@ -9,8 +9,8 @@ from ...core.text import counted, some
 from ...evaluation.people import FEW_PEOPLE
 from ...evaluation.statistics import ALPHA, Design, Estimate
 from .comparing import ClaimResult, Comparison, Pair, Verdict
-from .missing import listed, what_is_missing
-from .study import Study
+from .missing import listed, places_text, what_is_missing
+from .study import Setting, Study
 
 NONE = "–"
 USELESS_DICE = 0.1
@@ -97,7 +97,32 @@ def where_text(result: ClaimResult) -> str:
 
 
 def verdict_text(result: ClaimResult) -> str:
-    """Why the verdict is what it is."""
+    """Why the verdict is what it is, and what it does not rest on."""
+    return " ".join([_why(result), *_parts(result)])
+
+
+def _parts(result: ClaimResult) -> Iterator[str]:
+    """Numbers of labels and draws that a claim does not rest on."""
+    for part in result.parts:
+        if part.numbers and len(part.numbers) < len(part.planned):
+            yield f"{part.task}: of {_numbers(part.planned)} labelled, {_numbers(part.numbers)} alone."
+        if part.left:
+            draws = "draw" if len(part.left) == 1 else "draws"
+            yield (
+                f"{part.task}: {draws} {some(list(part.left))} left out, as not both methods have "
+                f"{_numbers(part.numbers)} labelled there."
+            )
+
+
+def _numbers(numbers: Sequence[int | None]) -> str:
+    """`5, 10 and 20`."""
+    *most, last = ["all" if each is None else f"{each:,}" for each in numbers]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _why(result: ClaimResult) -> str:
+    if result.mean is None and any(part.left for part in result.parts):
+        return "No draw has all numbers of labels with both methods yet."
     if result.mean is None:
         return "No person was tested with both methods in one draw yet."
     said = f"The difference is {signed(result.mean)} Dice"
@@ -167,7 +192,7 @@ def warnings(comparison: Comparison) -> list[str]:
         found += _of_two(comparison.study)
     pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
-    found += [*_few_draws(pairs, comparison.study.two), *_few_people(pairs)]
+    found += [*_few_draws(comparison), *_few_people(pairs)]
     found += [*what_is_missing(comparison.study), *_disagreeing(comparison.claims)]
     explored = len(comparison.pairs)
     if comparison.claims and explored > len(comparison.claims):
@@ -233,22 +258,31 @@ def _of_two(study: Study) -> Iterator[str]:
         )
 
 
-def _few_draws(pairs: Sequence[Pair], two: bool) -> Iterator[str]:
-    by_count: dict[int, list[Pair]] = {}
-    for pair in pairs:
-        by_count.setdefault(len(pair.differences), []).append(pair)
-    for count, few in sorted(by_count.items()):
-        where = f"on {listed(pair.task for pair in few)}, against {listed(pair.against for pair in few)}"
-        if count == 1 and not two:
+def _few_draws(comparison: Comparison) -> Iterator[str]:
+    """Differences of few draws, each named with its own task and method."""
+    groups: dict[int, dict[tuple[str, ...], list[Setting]]] = {}  # draws -> methods -> settings
+    for setting in comparison.study.settings:
+        of: dict[int, list[str]] = {}
+        for where, pair in comparison.pairs:
+            if where == setting and pair.method == comparison.reference:
+                of.setdefault(len(pair.differences), []).append(pair.against)
+        for count, methods in of.items():
+            groups.setdefault(count, {}).setdefault(tuple(methods), []).append(setting)
+    for count, group in sorted(groups.items()):
+        where_all = "; ".join(
+            f"on {places_text(comparison.study, settings)}, against {listed(methods)}"
+            for methods, settings in group.items()
+        )
+        if count == 1 and not comparison.study.two:
             yield (
-                f"a single draw {where}: what differs may be the luck of these runs, and no interval over "
-                "runs can be given"
+                f"a single draw {where_all}: what differs may be the luck of these runs, and no interval "
+                "over runs can be given"
             )
         elif 1 < count < LEAST_DRAWS:
             yield (
-                f"{count} draws {where}: a sign-flip over {count} cannot have a P below {2 / 2**count:g}, "
-                f"and alone proves nothing; the interval over runs and people rests on {count} draws whose "
-                "means are roughly normal"
+                f"{count} draws {where_all}: a sign-flip over {count} cannot have a P below "
+                f"{2 / 2**count:g}, and alone proves nothing; the interval over runs and people rests on "
+                f"{count} draws whose means are roughly normal"
             )
 
 

@@ -1,0 +1,148 @@
+"""What is to be said of a study folder before its figures: what is not whole, and what study.yaml tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ...core.method import methods_that_prune
+from ...core.text import counted, some
+from ...run.study.tables import CELLS_TABLE
+from .study import Cell, Figures, Key, Measure, Setting
+
+PRUNING = methods_that_prune()
+
+
+def of_one_data_set(values: object) -> Iterator[str]:
+    """A warning for tasks whose people are the same, which a claim over them takes for others."""
+    by_data: dict[str, list[str]] = {}
+    for name, task in asked(values, "tasks").items():
+        if isinstance(task, Mapping) and "data" in task:
+            by_data.setdefault(str(task["data"]), []).append(str(name))
+    for names in by_data.values():
+        if len(names) > 1:
+            yield (
+                f"{', '.join(names)}: of one data set, so that their people are the same; an interval over "
+                "these tasks together takes them for others and is too narrow"
+            )
+
+
+def without_model(refused: list[Key]) -> Iterator[str]:
+    if refused:
+        yield (
+            f"{counted(len(refused), 'run')} ended without a model, for a label was not found in its own "
+            f"training cases: {some([named(key) for key in refused])}; the network that was refused is "
+            "counted all the same"
+        )
+
+
+def uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
+    """That networks of methods which prune kept all they had."""
+    methods = asked(values, "methods").items()
+    prunes = {name for name, each in methods if isinstance(each, Mapping) and each.get("method") in PRUNING}
+    whole = [
+        key
+        for key, each in figures.items()
+        if key[1] in prunes and each.parameters is not None and each.parameters == each.parameters_dense
+    ]
+    if whole:
+        yield (
+            f"{counted(len(whole), 'run')} of methods that prune ended without a cut: "
+            f"{some([named(key) for key in whole])}; networks of their size are as large as the dense one"
+        )
+
+
+def added(values: object) -> Iterator[str]:
+    """What the study noted that came after its first result."""
+    said = values.get("added") if isinstance(values, dict) else None
+    if isinstance(said, list) and said:
+        yield f"Added to the study after its first result: {some(list(map(str, said)))}"
+
+
+def other_steps(values: object) -> Iterator[str]:
+    """That methods take steps of their own number."""
+    methods = {name: each for name, each in asked(values, "methods").items() if isinstance(each, Mapping)}
+    own = {
+        name: train["steps"]
+        for name, each in methods.items()
+        if isinstance(train := each.get("train"), Mapping) and "steps" in train
+    }
+    if own and (len(own) < len(asked(values, "methods")) or len(set(map(str, own.values()))) > 1):
+        said = some([f"{name} takes {steps} steps" for name, steps in own.items()])
+        others = ", the others as many as their task says" if len(own) < len(methods) else ""
+        yield f"Methods take unlike numbers of steps: {said}{others}"
+
+
+def planned_cells(values: object) -> tuple[Key, ...]:
+    """All cells that study.yaml plans; none where it does not list them."""
+    draws = values.get("draws") if isinstance(values, dict) else None
+    if not isinstance(draws, list):
+        return ()
+    settings = []
+    for name, task in asked(values, "tasks").items():
+        labels = task.get("labelled_people") if isinstance(task, Mapping) else None
+        if not isinstance(labels, list) or not all(isinstance(each, int) for each in labels):
+            return ()
+        settings += [Setting(str(name), each) for each in labels]
+    return tuple(
+        (setting, str(method), str(draw))
+        for setting in settings
+        for method in asked(values, "methods")
+        for draw in draws
+    )
+
+
+def still_to_come(planned: tuple[Key, ...], whole: tuple[Cell, ...]) -> Iterator[str]:
+    """That cells are missing, and what looking before the end does; that others are there."""
+    there, expected = {cell.key for cell in whole}, set(planned)
+    if not planned:
+        return
+    if there & expected < expected:
+        yield (
+            f"The study is not whole: {len(there & expected)} of {len(expected)} cells have ended; what is "
+            "said now may change, and whoever stops when it suits finds what is not there"
+        )
+    if others := [named(cell.key) for cell in whole if cell.key not in expected]:
+        yield (
+            f"study.yaml does not plan {counted(len(others), 'cell')} that are compared all the same: "
+            f"{some(others)}"
+        )
+
+
+def not_whole(
+    figures: Mapping[Key, Figures], measured: Mapping[Key, list[Measure]], whole: tuple[Cell, ...]
+) -> Iterator[str]:
+    """What is not whole, one sentence each."""
+    there = {cell.key for cell in whole}
+    without = [named(key) for key in {**figures, **measured} if key not in there]
+    if without:
+        yield f"{counted(len(without), 'cell')} without any Dice left out: {some(without)}"
+    strange = [named(key) for key in measured if key not in figures]
+    if strange:
+        yield f"{CELLS_TABLE} does not name {some(strange)}: parameters, FLOPs and seconds are not known"
+    if nobody := _without_dice(whole):
+        yield (
+            f"{counted(len(nobody), 'person', 'people')} without a Dice left out (none of their cases holds "
+            "a label)"
+        )
+
+
+def _without_dice(whole: tuple[Cell, ...]) -> set[tuple[str, str]]:
+    """Task and person of whom no method of a draw has a Dice."""
+    tested: dict[tuple[Setting, str, str], bool] = {}
+    for cell in whole:
+        for person in cell.people:
+            key = (cell.setting, cell.draw, person)
+            tested[key] = tested.get(key, False) or person in cell.dice
+    return {(setting.task, person) for (setting, _, person), known in tested.items() if not known}
+
+
+def asked(values: object, name: str) -> Mapping[Any, Any]:
+    """Tasks or methods of study.yaml, by name; none where it does not list them."""
+    found = values.get(name) if isinstance(values, dict) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def named(key: Key) -> str:
+    setting, method, draw = key
+    return f"{method} ({setting}, draw {draw})"
