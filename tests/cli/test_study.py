@@ -19,7 +19,7 @@ from stampseg.run.study.work import Work
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
 from tests.run.stopping import killed_run
-from tests.run.study.small import METHODS, write_study
+from tests.run.study.small import METHODS, OPTIONS, write_study
 
 OURS, FLAT = "discs/ours/1-10", "discs/flat, equal FLOPs/1-10"
 
@@ -193,3 +193,9 @@ def test_draws_that_are_added_after_results_are_said(whole: Path, tmp_path: Path
     said = call("study", path, "-o", out, code=3)
     assert "added after the first result: draw 12" in said.output and "nowhere" in said.stderr
     assert "added:\n- draw 12\n" in (out / "study.yaml").read_text()
+
+
+def test_an_option_of_the_runs_is_not_told_by_a_flag_of_the_command(tmp_path: Path) -> None:
+    config = write_study(tmp_path, options={**OPTIONS, "data": {"only": ["liver"]}})
+    said = call("study", config, "-o", tmp_path / "out", "--cell", OURS, code=2).stderr
+    assert "--list" not in said and "`data.names`" in said

@@ -50,7 +50,7 @@ def study(
     cell: Annotated[
         str | None, typer.Option("--cell", help="Do this one cell, as an engine does.", metavar="NAME")
     ] = None,
-    names: Annotated[
+    list_cells: Annotated[  # no `names`, which is data.names where options are told by their flags
         bool,
         typer.Option("--list", help="Print the name of every cell, a tab and the cell that it needs."),
     ] = False,
@@ -61,13 +61,14 @@ def study(
     chosen = [
         flag
         for flag, given in (
-            ("--workers", workers), ("--slurm", slurm), ("--ray", ray), ("--cell", cell), ("--list", names),
+            ("--workers", workers), ("--slurm", slurm), ("--ray", ray), ("--cell", cell),
+            ("--list", list_cells),
         ) if given
     ]  # fmt: skip
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)}: give one of them")
-    found = open_study(config, output, cell, written=not names)
-    if names:
+    found = open_study(config, output, cell, written=not list_cells)
+    if list_cells:
         for each in found.cells:
             needed = found.needs(each)
             typer.echo(each.name if needed is None else f"{each.name}\t{needed.name}")
