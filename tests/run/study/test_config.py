@@ -55,6 +55,13 @@ def claim(**parts: Any) -> dict[str, Any]:
         (method(labels=3), "methods.other.labels: the task says who is labelled"),
         (method(unlabelled="scans"), "methods.other.unlabelled 'scans': expected auto (the people"),
         (method(train={"validation": "a.csv"}), "methods.other.train.validation 'a.csv': expected none"),
+        (method(train={"test": "25%"}), "methods.other.train.test '25%': the study itself draws the people"),
+        ({"options": {"train": {"test": "a.csv"}}}, "options.train.test 'a.csv': the study itself draws"),
+        (method(train={"fold_column": "site"}), "methods.other.train.fold_column 'site': the study draws"),
+        (
+            {**task(labelled_people=[4, 2]), **method(method="dense", train={"folds": 3})},
+            "train.folds 3 of methods.other: tasks.discs labels 2 people, and each fold holds one out; ask",
+        ),
         (
             method(method="flat", prune={"target": {"flops of": "his"}}),
             "methods.other.prune.target: flops of 'his'; expected another method of this study, with a "
@@ -143,6 +150,12 @@ def test_data_may_be_named_from_a_variable_on(tmp_path: Path, monkeypatch: pytes
         ConfigError, match=r"tasks.discs.data '\$SCANS/discs': \$SCANS is not set; .*export SCANS"
     ):
         place_of("discs", config.tasks["discs"])
+
+
+def test_as_many_folds_as_labelled_people_and_no_test_of_a_runs_own_may_be_asked_for(tmp_path: Path) -> None:
+    changes = {**task(labelled_people=[4, 2]), **method(method="dense", train={"folds": 2, "test": "none"})}
+    config = load_study(written(tmp_path, study_values(**changes)))
+    assert config.run_options("discs", "other").train.folds == 2
 
 
 def test_options_of_study_task_and_method_come_together(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from ...core.errors import ConfigError
 from ...core.options import Options, Value
 from ...core.refusals import refusals
 from ...core.system import is_portable, one_name
+from ...core.text import counted
 from ...core.yaml import read_yaml
 from .claim import Claim
 
@@ -228,12 +229,18 @@ def _check(config: StudyConfig, path: Path) -> None:
                     f"of this study, with a size of its own: {_listed(config.methods)}"
                 )
         _check_own(plain, f"{path}: methods.{name}")
-    for task_name in config.tasks:
+    for task_name, task in config.tasks.items():
         for name in config.methods:
             try:
-                config.run_options(task_name, name)
+                folds = config.run_options(task_name, name).train.folds
             except ConfigError as error:
                 raise ConfigError(f"{path}: {error}") from None
+            if folds is not None and folds > min(task.labelled_people):
+                raise ConfigError(
+                    f"{path}: train.folds {folds} of methods.{name}: tasks.{task_name} labels "
+                    f"{counted(min(task.labelled_people), 'person', 'people')}, and each fold holds one out; "
+                    "ask for fewer folds, or for more labelled_people"
+                )
     _check_claims(config, path)
 
 
@@ -252,6 +259,16 @@ def _check_own(options: dict[str, Any], where: str) -> None:
         raise ConfigError(
             f"{where}.unlabelled {config.unlabelled!r}: expected auto (the people who are neither labelled "
             "nor test) or none, so that nobody who tests is learnt from"
+        )
+    if config.train.test.strip().lower() != "none":
+        raise ConfigError(
+            f"{where}.train.test {config.train.test!r}: the study itself draws the people who test, for all "
+            "methods alike; leave it out"
+        )
+    if config.train.fold_column is not None:
+        raise ConfigError(
+            f"{where}.train.fold_column {config.train.fold_column!r}: the study draws the people who are "
+            "labelled, without that column of the data; leave it out, or give train.folds"
         )
     if config.train.validation.strip().lower().endswith(".csv"):
         raise ConfigError(
