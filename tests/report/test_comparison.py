@@ -209,6 +209,12 @@ def test_what_was_added_after_the_first_result_is_said(tmp_path: Path) -> None:
     assert said in warnings(compared(folder))
 
 
+def test_a_method_that_was_taken_out_after_results_is_said(tmp_path: Path) -> None:
+    folder = make_study(tmp_path, claims=f"{CLAIMS}taken_out: ['method b taken out, 1 cell done']\n")
+    said = "Taken out of the study after results, which are not compared: method b taken out, 1 cell done"
+    assert said in warnings(compared(folder))
+
+
 def test_claims_are_a_list_in_yaml_or_are_not_there(tmp_path: Path) -> None:
     for text in ("", "name: x\n", "claims:\n"):
         assert read_study(make_study(tmp_path, draws=1, people=1, claims=text)).claims == ()

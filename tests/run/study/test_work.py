@@ -259,6 +259,19 @@ def test_what_no_claim_is_over_may_come_later_and_is_written_down(tmp_path: Path
     assert open_study(config, study.folder).config.added == added
 
 
+def test_a_method_that_is_taken_out_after_results_is_written_down(tmp_path: Path) -> None:
+    methods = {**study_values()["methods"], "dense": {"method": "dense"}, "none": {"method": "dense"}}
+    study = open_study(write_study(tmp_path, methods=methods), tmp_path / "out")
+    succeed(study, "discs/dense/1-10")
+    less = open_study(write_study(tmp_path), study.folder)
+    assert less.config.taken_out == ("method dense taken out, 1 cell done",)
+    assert open_study(tmp_path / "study.yaml", study.folder).config.taken_out == less.config.taken_out
+    more = open_study(write_study(tmp_path, methods=methods), study.folder)  # put back, it is no news
+    assert more.config.taken_out == less.config.taken_out
+    fresh = open_study(study.folder / "study.yaml", tmp_path / "other")
+    assert fresh.config.taken_out == ()
+
+
 def test_cells_of_other_options_are_refused(study: Study, tmp_path: Path) -> None:
     succeed(study, "discs/ours/1-10")
     options = study_values()["options"]

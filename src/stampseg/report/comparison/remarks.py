@@ -53,10 +53,14 @@ def uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
 
 
 def added(values: object) -> Iterator[str]:
-    """What the study noted that came after its first result."""
-    said = values.get("added") if isinstance(values, dict) else None
-    if isinstance(said, list) and said:
-        yield f"Added to the study after its first result: {some(list(map(str, said)))}"
+    """What the study noted that came, or went, after its first result."""
+    for name, what in (
+        ("added", "Added to the study after its first result"),
+        ("taken_out", "Taken out of the study after results, which are not compared"),
+    ):
+        said = values.get(name) if isinstance(values, dict) else None
+        if isinstance(said, list) and said:
+            yield f"{what}: {some(list(map(str, said)))}"
 
 
 def other_steps(values: object) -> Iterator[str]:

@@ -92,6 +92,7 @@ class StudyConfig(Options):
     claims: tuple[Claim, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict, description="Of all runs.")
     added: tuple[str, ...] = Field((), description="Written by the study: what came after its first result.")
+    taken_out: tuple[str, ...] = Field((), description="Written by the study: methods that had results.")
 
     @field_validator("tasks", "methods", mode="before")
     @classmethod

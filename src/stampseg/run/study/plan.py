@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,7 +158,7 @@ def open_study(config: Path, folder: Path, only: str | None = None, *, written: 
 
     Methods and draws may be added to a study that has begun, and tasks where no claim is over all; what came
     after the first result is written down. Nothing that has a result can be taken out, but a method without
-    a claim.
+    a claim, which is written down as well.
 
     Args:
         config: YAML file.
@@ -172,7 +173,7 @@ def open_study(config: Path, folder: Path, only: str | None = None, *, written: 
     """
     # cells name networks of other cells, and may be done by processes that start elsewhere
     folder = folder.absolute()
-    study = Study(load_study(config).model_copy(update={"added": ()}), folder)
+    study = Study(load_study(config).model_copy(update={"added": (), "taken_out": ()}), folder)
     stored = folder / STUDY_FILE
     if stored.is_file():
         study = _taken_up(study, load_study(stored))
@@ -194,7 +195,8 @@ def _taken_up(study: Study, before: StudyConfig) -> Study:
     """The study with what came after its first result; refused where results could decide what counts."""
     done = [cell for cell in Study(before, study.folder).cells if study.done(cell)]
     if not done:
-        return replace(study, config=study.config.model_copy(update={"added": before.added}))
+        update = {"added": before.added, "taken_out": before.taken_out}
+        return replace(study, config=study.config.model_copy(update=update))
     if before.claims != study.config.claims:
         what = f"the claims are others than those of its {STUDY_FILE}"
         raise _too_late(study, what, done, "claims are written down before the first result")
@@ -213,8 +215,11 @@ def _taken_up(study: Study, before: StudyConfig) -> Study:
     if later and any(claim.tasks == "all" for claim in study.config.claims):
         what = f"tasks {some(later)} added, and a claim is over all tasks"
         raise _too_late(study, what, done, "what claims are over is written down before the first result")
-    added = tuple(dict.fromkeys((*before.added, *_added(before, study.config))))
-    return replace(study, config=study.config.model_copy(update={"added": added}))
+    update = {
+        "added": tuple(dict.fromkeys((*before.added, *_added(before, study.config)))),
+        "taken_out": tuple(dict.fromkeys((*before.taken_out, *_taken_out(done, study.config)))),
+    }
+    return replace(study, config=study.config.model_copy(update=update))
 
 
 def _too_late(study: Study, what: str, done: Sequence[Cell], rule: str) -> ConfigError:
@@ -232,6 +237,12 @@ def _added(before: StudyConfig, now: StudyConfig) -> Iterator[str]:
     for name, task in now.tasks.items():
         known = before.tasks[name].labelled_people if name in before.tasks else task.labelled_people
         yield from (f"{name} with {count} labelled" for count in task.labelled_people if count not in known)
+
+
+def _taken_out(done: Sequence[Cell], now: StudyConfig) -> Iterator[str]:
+    """Methods that have results and are asked for no more, in words."""
+    gone = Counter(cell.method for cell in done if cell.method not in now.methods)
+    yield from (f"method {name} taken out, {counted(number, 'cell')} done" for name, number in gone.items())
 
 
 def _check_options(study: Study, cell: Cell) -> None:
