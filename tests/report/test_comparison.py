@@ -20,6 +20,7 @@ from stampseg.report.comparison.markdown import markdown_of
 from stampseg.report.comparison.reading import read_study
 from stampseg.report.comparison.records import csv_of, json_of
 from stampseg.report.comparison.study import Cell, Figures, Measure, Score, Setting, Study, people_of
+from stampseg.report.comparison.tables import method_table
 from stampseg.report.comparison.words import claims_head, flips_text, verdict_text, warnings
 from tests.report.studies import CLAIMS, case_row, cell_row, make_study, write_study
 
@@ -123,6 +124,11 @@ def test_other_columns_are_refused(old: str, new: str, said: str, tmp_path: Path
             r"cases.csv: line 2: dice '1.2': expected a number, 0 to 1, or nothing where it is",
         ),
         (case_row("anna", "good"), r"line 2: dice 'good': expected a number, 0 to 1"),
+        (case_row("anna", "0_1"), r"line 2: dice '0_1': expected a number, 0 to 1, or nothing"),
+        (
+            case_row("anna", 0.5, labels="9" * 5000),
+            r"line 2: labels '99999999999999999...': expected how many people were labelled, or nothing",
+        ),
         (case_row("anna", 0.5, hd95=-1), r"line 2: hd95 '-1': expected a number, 0 or more, or nothing"),
         (case_row("", 0.5), "line 2: has no person; expected who was tested, for people are the units"),
         (
@@ -143,6 +149,30 @@ def test_other_columns_are_refused(old: str, new: str, said: str, tmp_path: Path
 def test_a_line_that_cannot_be_used_is_named(row: dict[str, object], said: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=said):
         read_study(write_study(tmp_path, PAIR, [row]))
+
+
+def test_a_dice_of_a_cell_that_its_cases_do_not_have_is_told(tmp_path: Path) -> None:
+    rows = [case_row("anna", 0.5), case_row("anna", 0.4, "usual")]
+    cells = [cell_row(dice=0.5004), cell_row(method="usual", dice=0.9)]
+    assert read_study(write_study(tmp_path, cells, rows)).remarks == (
+        "cells.csv and cases.csv differ in the Dice of 1 cell (usual (liver, 10 labelled people, draw 1) "
+        "0.900 and 0.400), so that one of both is not as it was written; the figures here are of cases.csv; "
+        "let the study write both again",
+    )
+    with pytest.raises(DataError, match=r"cells.csv: line 2: dice 'banana': expected a number, 0 to 1"):
+        read_study(write_study(tmp_path, [cell_row(dice="banana")], rows))
+
+
+def test_people_and_draws_of_a_setting_are_those_of_all_methods(tmp_path: Path) -> None:
+    rows = [case_row(p, 0.5, m, draw) for m in ("ours", "usual") for draw in (9, 10) for p in ("anna", "ben")]
+    rows += [case_row(person, 0.6, "usual", 11) for person in ("ben", "cleo")]
+    cells = [cell_row(method=method, draw=draw) for method in ("ours", "usual") for draw in (9, 10, 11)]
+    found = compared(write_study(tmp_path, cells, rows))
+    table = method_table(found, Setting("liver", 10))
+    assert table.note.startswith("3 people in 3 draws, partly crossed. In medians and counts a person is one")
+    assert table.columns[-1] == "each draw (9, 10, 11)"
+    assert [row[-1] for row in table.rows] == ["0.500 0.500 –", "0.500 0.500 0.600"]
+    assert table.numbers == frozenset(range(1, len(table.columns) - 1))
 
 
 def test_what_is_there_twice_is_refused(tmp_path: Path) -> None:

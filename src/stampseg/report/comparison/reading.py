@@ -22,6 +22,7 @@ from .remarks import (
     not_whole,
     of_one_data_set,
     other_steps,
+    otherwise_told,
     planned_cells,
     still_to_come,
     uncut,
@@ -31,6 +32,7 @@ from .study import Cell, Figures, Key, Measure, Setting, Study, people_of
 
 _FIGURES = CELL_COLUMNS[4:-1]
 _WANTED = f"a study folder, with {CELLS_TABLE}, {CASES_TABLE} and {STUDY_FILE}"
+MOST_DIGITS = 9  # of a number of people; of thousands Python makes no number at all
 _LINES = "let the study write it again, or correct the line"
 
 
@@ -51,7 +53,7 @@ def read_study(folder: Path) -> Study:
     for name in (CELLS_TABLE, CASES_TABLE, STUDY_FILE):
         if not (folder / name).is_file():
             raise DataError(f"{folder}: holds no {name}; expected {_WANTED}, or two run folders")
-    figures, refused = _cells(folder / CELLS_TABLE)
+    figures, told, refused = _cells(folder / CELLS_TABLE)
     measured = _cases(folder / CASES_TABLE)
     cells = [
         Cell(*key, figures.get(key, Figures()), people_of(measures), tuple(measures))
@@ -66,6 +68,7 @@ def read_study(folder: Path) -> Study:
     planned = planned_cells(values)
     remarks = (
         *not_whole(figures, measured, whole),
+        *otherwise_told(told, whole),
         *without_model(refused),
         *uncut(figures, values),
         *added(values),
@@ -80,18 +83,21 @@ def read_study(folder: Path) -> Study:
     return study
 
 
-def _cells(path: Path) -> tuple[dict[Key, Figures], list[Key]]:
-    """What each network is, and which were refused by their own run."""
+def _cells(path: Path) -> tuple[dict[Key, Figures], dict[Key, float], list[Key]]:
+    """What each network is, the Dice that is told of it, and which were refused by their own run."""
     found: dict[Key, Figures] = {}
+    told: dict[Key, float] = {}
     refused: list[Key] = []
     for where, row in _rows(path, CELL_COLUMNS, REFUSED):
         key = _key(row, where)
         if key in found:
             raise DataError(f"{where}: {named(key)} is there twice; {_LINES}")
         found[key] = Figures(**{name: number(row[name], name, where) for name in _FIGURES})
+        if (dice := number(row["dice"], "dice", where, most=1)) is not None:
+            told[key] = dice
         if number(row.get(REFUSED, ""), REFUSED, where, most=1):
             refused.append(key)
-    return found, refused
+    return found, told, refused
 
 
 def _cases(path: Path) -> dict[Key, list[Measure]]:
@@ -154,17 +160,23 @@ def _key(row: Mapping[str, str], where: str) -> Key:
         if not row[name]:
             raise DataError(f"{where}: has no {name}; {_LINES}")
     labels = row["labels"]
-    if labels and not labels.isdecimal():
+    if labels and not (labels.isdecimal() and len(labels) <= MOST_DIGITS):
         raise DataError(
-            f"{where}: labels {labels!r}: expected how many people were labelled, or nothing for all"
+            f"{where}: labels {_short(labels)}: expected how many people were labelled, or nothing for all"
         )
     return Setting(row["task"], int(labels) if labels else None), row["method"], row["draw"]
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 20 else f"{text[:17]}...")
 
 
 def number(text: str, name: str, where: str, most: float = math.inf) -> float | None:
     """None where nothing is there, or what is not a number: it is undefined."""
     try:
         value = float(text) if text else math.nan
+        if "_" in text:  # 0_1 is 1 to Python, and to nobody else
+            value = -1.0
     except ValueError:
         value = -1.0
     if math.isnan(value):
@@ -172,7 +184,7 @@ def number(text: str, name: str, where: str, most: float = math.inf) -> float | 
     if math.isinf(value) or not 0 <= value <= most:
         wanted = "0 or more" if math.isinf(most) else f"0 to {most:g}"
         raise DataError(
-            f"{where}: {name} {text!r}: expected a number, {wanted}, or nothing where it is undefined"
+            f"{where}: {name} {_short(text)}: expected a number, {wanted}, or nothing where it is undefined"
         )
     return value
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 from ...core.method import methods_that_prune
 from ...core.text import counted, some
-from ...run.study.tables import CELLS_TABLE
+from ...run.study.tables import CASES_TABLE, CELLS_TABLE
 from .study import Cell, Figures, Key, Measure, Setting
 
+APART = 0.001  # in Dice, as rounding may leave
 PRUNING = methods_that_prune()
 
 
@@ -25,6 +27,22 @@ def of_one_data_set(values: object) -> Iterator[str]:
                 f"{', '.join(names)}: of one data set, so that their people are the same; an interval over "
                 "these tasks together takes them for others and is too narrow"
             )
+
+
+def otherwise_told(told: Mapping[Key, float], whole: tuple[Cell, ...]) -> Iterator[str]:
+    """That the Dice of cells.csv is not that of cases.csv."""
+    of_cases = {cell.key: fmean(cell.dice.values()) for cell in whole}
+    other = [
+        f"{named(key)} {told[key]:.3f} and {dice:.3f}"
+        for key, dice in of_cases.items()
+        if key in told and abs(told[key] - dice) > APART
+    ]
+    if other:
+        yield (
+            f"{CELLS_TABLE} and {CASES_TABLE} differ in the Dice of {counted(len(other), 'cell')} "
+            f"({some(other, 3)}), so that one of both is not as it was written; the figures here are of "
+            f"{CASES_TABLE}; let the study write both again"
+        )
 
 
 def without_model(refused: list[Key]) -> Iterator[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.text import counted
+from ...evaluation.statistics import design_of, table_of
 from .comparing import FAILED, Comparison, Pair, Summary
-from .study import Setting
+from .study import Setting, in_order
 from .words import NONE, interval_text, signed
 
 
@@ -23,12 +25,15 @@ class Table:
 
 def method_table(comparison: Comparison, setting: Setting) -> Table:
     """Every method of a setting, with its paired difference to the reference; columns without a value go."""
+    draws = in_order({draw for summary in comparison.of(setting) for draw in summary.draws})
+    each = f"each draw ({', '.join(draws)})"
     rows = [
         _cells(summary, comparison.pair(setting, summary.method), comparison.reference)
+        | ({each: _each_draw(summary, draws)} if len(draws) > 1 else {})
         for summary in comparison.of(setting)
     ]
     columns = [name for name in rows[0] if any(row[name] != NONE for row in rows)]
-    numbers = frozenset(place for place, name in enumerate(columns) if name not in ("method", "each draw"))
+    numbers = frozenset(place for place, name in enumerate(columns) if name not in ("method", each))
     cells = tuple(tuple(row[name] for name in columns) for row in rows)
     return Table(str(setting), _note(comparison, setting), tuple(columns), cells, numbers)
 
@@ -71,18 +76,29 @@ def pair_table(comparison: Comparison) -> Table:
 
 
 def _note(comparison: Comparison, setting: Setting) -> str:
-    pair = next((pair for where, pair in comparison.pairs if where == setting), None)
-    if pair is None:
+    """People and draws of all cells; methods may have fewer."""
+    if not any(where == setting for where, _ in comparison.pairs):
         return "No two methods share a person in a draw here."
-    people, draws = counted(pair.people, "person", "people"), len(pair.differences)
+    tested: dict[str, dict[str, float]] = {}
+    for cell in comparison.study.cells:
+        if cell.setting == setting:
+            tested.setdefault(cell.draw, {}).update(cell.dice)
+    table = table_of(tested)
+    people, draws = counted(table.shape[1], "person", "people"), len(table)
     said = f"{people} in one draw."
     if draws > 1:
         said = (
-            f"{people} in {draws} draws, {pair.design}. In medians and counts a person is one in each draw."
+            f"{people} in {draws} draws, {design_of(table)}. In medians and counts a person is one in each "
+            "draw."
         )
     if len({frozenset(summary.draws) for summary in comparison.of(setting)}) > 1:
         said += " Dice is over the draws that a method has, a difference over those that both have."
     return said
+
+
+def _each_draw(summary: Summary, draws: Sequence[str]) -> str:
+    """`0.806 0.851 –`."""
+    return " ".join(f"{summary.draws[draw]:.3f}" if draw in summary.draws else NONE for draw in draws)
 
 
 def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str]:
@@ -101,7 +117,6 @@ def _cells(summary: Summary, pair: Pair | None, reference: str) -> dict[str, str
         "FLOPs": flops_text(figures.get("flops")),
         "training": seconds_text(figures.get("train_seconds")),
         "prediction": seconds_text(figures.get("predict_seconds")),
-        "each draw": " ".join(f"{d:.3f}" for d in summary.draws.values()) if len(summary.draws) > 1 else NONE,
     }
 
 
