@@ -186,6 +186,14 @@ def test_data_that_cannot_be_used_are_said_before_the_first_run(tmp_path: Path) 
     assert "4 labelled people; tasks.discs asks for 2 who are labelled and 9 who test, 11 in all" in said
 
 
+def test_people_that_do_not_fit_are_named_with_task_and_file(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    path.write_text(path.read_text().replace("(p.)-IM", "(q.)-IM"))
+    said = f"{path}: tasks.discs.people '(q.)-IM' finds nothing in the case id"
+    assert said in call("study", path, "-o", tmp_path / "out", code=2).stderr
+    assert said in call("study", path, "-o", tmp_path / "out", "--cell", OURS, code=2).stderr
+
+
 def test_draws_that_are_added_after_results_are_said(whole: Path, tmp_path: Path) -> None:
     out = shutil.copytree(whole, tmp_path / "out")
     path = write_study(tmp_path, draws=[10, 11, 12])

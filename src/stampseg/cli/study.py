@@ -116,7 +116,7 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
         if found.config.taken_out:
             say(f"taken out after results: {some(list(found.config.taken_out))}")
         for name, task in found.config.tasks.items():  # what is wrong with them is said before the first run
-            _warn_of_people(name, find_task(name, task), task.people is not None)
+            _warn_of_people(name, find_task(name, task, found.source), task.people is not None)
         with ending_on_signals():
             work = Work(found, _engine(found, workers, slurm, ray), say)
             try:

@@ -152,6 +152,26 @@ def test_data_may_be_named_from_a_variable_on(tmp_path: Path, monkeypatch: pytes
         place_of("discs", config.tasks["discs"])
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("$ROOT/$NOPE/x", "$NOPE is not set; set it to where the data are, as in export NOPE=/data"),
+        ("sub/${NOPE}/x", "${NOPE} is not set; set it to where the data are, as in export NOPE=/data"),
+        ("$EMPTY/x", "$EMPTY is empty; set it to where the data are, as in export EMPTY=/data"),
+    ],
+)
+def test_the_variable_that_is_missing_is_named(
+    data: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOT", str(tmp_path))
+    monkeypatch.setenv("EMPTY", "")
+    monkeypatch.delenv("NOPE", raising=False)
+    config = load_study(written(tmp_path, study_values(**task(data=data))))
+    with pytest.raises(ConfigError) as caught:
+        place_of("discs", config.tasks["discs"])
+    assert str(caught.value).startswith("tasks.discs.data ") and str(caught.value).endswith(said)
+
+
 def test_as_many_folds_as_labelled_people_and_no_test_of_a_runs_own_may_be_asked_for(tmp_path: Path) -> None:
     changes = {**task(labelled_people=[4, 2]), **method(method="dense", train={"folds": 2, "test": "none"})}
     config = load_study(written(tmp_path, study_values(**changes)))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stampseg.core.errors import DataError
+from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, Dataset, find_dataset
 from stampseg.run.study.config import TaskOptions, load_study
 from stampseg.run.study.draw import Draw, draw, find_task, spread, write_pool
@@ -126,6 +126,14 @@ def test_too_few_people_are_refused(scans: Path) -> None:
         DataError, match=r"10 labelled people; tasks.t asks for 7 .* and 4 who test, 11 in all"
     ):
         find_task("t", task_of(scans, labelled_people=[7]))
+
+
+@pytest.mark.parametrize("people", ["((", "(zz)"])
+def test_people_that_do_not_fit_are_named_as_in_the_study(people: str, scans: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_task("t", task_of(scans, people=people), Path("study.yaml"))
+    assert str(caught.value).startswith(f"study.yaml: tasks.t.people {people!r}")
+    assert "group_regex" not in str(caught.value)
 
 
 def test_cases_of_several_files_are_refused(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def work_cell(
     try:
         if study.done(cell):
             return CELL.read(place)
-        dataset = find_task(cell.task, task)
+        dataset = find_task(cell.task, task, study.source)
         drawn = draw(dataset, task, cell.labels, cell.draw)
         options = config.merged(_declared(dataset, config.model_dump()))
         write_pool(place / POOL, drawn, dataset.regions)

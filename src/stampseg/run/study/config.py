@@ -22,6 +22,7 @@ from .claim import Claim
 
 PAGE = "docs/how-to/run-a-study.md"
 _NAME = re.compile(r"[^\s./\\:*?\"<>|$][^/\\:*?\"<>|$\t\n\r]{0,99}")  # of a folder on any system
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)  # as os.path.expandvars takes it
 _OF = {"flops of": "flops", "parameters of": "parameters"}  # targets that are another method's size
 _NETWORK_OF = "network of"  # in network.widths_of: another method's network
 # Options of a run that the study gives.
@@ -191,16 +192,17 @@ def place_of(name: str, task: TaskOptions) -> Path:
     """Where a task's data are.
 
     Raises:
-        ConfigError: a variable that is not set.
+        ConfigError: a variable that is not set, or empty.
     """
-    place = os.path.expandvars(task.data)
-    if "$" in place:
-        variable = task.data.split("/")[0]
-        raise ConfigError(
-            f"tasks.{name}.data {task.data!r}: {variable} is not set; set it to the folder of the data, as "
-            f"in export {variable.strip('${}')}=/data"
-        )
-    return Path(place)
+    for found in _VARIABLE.finditer(task.data):
+        variable = found[1] or found[2]
+        if not os.environ.get(variable):
+            what = "is empty" if variable in os.environ else "is not set"
+            raise ConfigError(
+                f"tasks.{name}.data {task.data!r}: {found[0]} {what}; set it to where the data are, as in "
+                f"export {variable}=/data"
+            )
+    return Path(os.path.expandvars(task.data))
 
 
 def _known(values: Mapping[str, Any]) -> Iterator[str]:

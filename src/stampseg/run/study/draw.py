@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
 from ...core.files import write_text
 from ...core.text import counted, csv_text
 from ...data.cases import Case, Dataset, find_dataset
@@ -29,15 +29,22 @@ class Draw:
     test: tuple[Case, ...]
 
 
-def find_task(name: str, task: TaskOptions) -> Dataset:
+def find_task(name: str, task: TaskOptions, file: Path | None = None) -> Dataset:
     """The cases of a task; images that are copies of one another are of one person.
+
+    Args:
+        name, task: as the study calls and describes it.
+        file: of the study, for messages on what it says.
 
     Raises:
         DataError: nothing found, too few people, cases of several files, or masks of one name.
         ConfigError: a variable that is not set, or `people` does not fit the ids.
     """
-    place = place_of(name, task)
-    found = find_dataset(place, images=task.images, masks=task.masks, group_regex=task.people)
+    try:
+        place = place_of(name, task)
+        found = find_dataset(place, images=task.images, masks=task.masks, group_regex=task.people)
+    except ConfigError as error:
+        raise ConfigError(_of_task(str(error), name, file)) from None
     several = next((case for case in (*found.cases, *found.unlabelled) if len(case.images) > 1), None)
     if several is not None:
         raise DataError(
@@ -59,6 +66,13 @@ def find_task(name: str, task: TaskOptions) -> Dataset:
         )
     _check_names(name, task, found.cases)
     return found
+
+
+def _of_task(text: str, name: str, file: Path | None) -> str:
+    """A message on a data set in the names that its options have in a study."""
+    for there, here in (("group_regex", "people"), ("images", "images"), ("masks", "masks")):
+        text = text.replace(f"`{there}`", f"tasks.{name}.{here}")
+    return text if file is None else f"{file}: {text}"
 
 
 def _check_names(name: str, task: TaskOptions, cases: Sequence[Case]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """A study in its folder."""
+    """A study in its folder; `source` is the file that asks for it, for messages on what it says."""
 
     config: StudyConfig
     folder: Path
+    source: Path | None = field(default=None, compare=False)
 
     @property
     def cells(self) -> list[Cell]:
@@ -173,7 +174,7 @@ def open_study(config: Path, folder: Path, only: str | None = None, *, written: 
     """
     # cells name networks of other cells, and may be done by processes that start elsewhere
     folder = folder.absolute()
-    study = Study(load_study(config).model_copy(update={"added": (), "taken_out": ()}), folder)
+    study = Study(load_study(config).model_copy(update={"added": (), "taken_out": ()}), folder, config)
     stored = folder / STUDY_FILE
     if stored.is_file():
         study = _taken_up(study, load_study(stored))
