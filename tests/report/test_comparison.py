@@ -222,7 +222,7 @@ def test_tables_that_are_none_are_refused(tmp_path: Path) -> None:
         ("{method: ours, against: flat, kind: superior, tasks: []}", "claim 1: names no task; write all, or"),
         ("{method: ours, against: flat, kind: superior, metric: hd95}", "claim 1: metric 'hd95': expected '"),
         ("{method: ours, against: flat, kind: superior, taks: all}", "claim 1: taks is unknown; it has meth"),
-        ("better", "claim 1: 'better': expected"),
+        ("better", "claim 1: 'better': expected names with values, such as {method: ours, against: dense, k"),
     ],
 )  # fmt: skip
 def test_a_claim_that_cannot_be_tested_is_refused(claim: str, said: str, tmp_path: Path) -> None:

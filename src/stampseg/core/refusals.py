@@ -15,7 +15,10 @@ _WORDS = {
     "float": "a number",
     "finite_number": "a finite number",
     "bool": "true or false",
+    "string_too_short": "a text that is not empty",
     "string": "a text",
+    "path_type": "a path",
+    "too_short": "at least {min_length} of them",
     "tuple": "a list, such as [4, 8]",
     "list": "a list, such as [a, b]",
     "dict": "names with values",
@@ -44,6 +47,8 @@ def refusals(
     """
     clauses: dict[str, list[str]] = {}
     for error in errors:
+        if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
+            continue  # what is too short is what is left without those that are wrong, and they are told
         name, clause = _clause(error, known, in_file, page)
         said = clauses.setdefault(name, [])
         if clause not in said:

@@ -43,7 +43,32 @@ def claim(**parts: Any) -> dict[str, Any]:
         ({"repeats": 3}, "repeats: no such option; docs/how-to/run-a-study.md lists all"),
         (task(test=0), "tasks.discs.test 0: expected 1 or more"),
         (task(labelled_people=[2, 2]), "tasks.discs.labelled_people [2, 2]: expected numbers of 1 or more"),
-        ({"draws": []}, "draws []: "),
+        ({"draws": []}, "draws []: expected at least 1 of them"),
+        ({"tasks": {}}, "tasks {}: expected at least 1 of them"),
+        (task(data=""), "tasks.discs.data '': expected a text that is not empty"),
+        (task(images=3), "tasks.discs.images 3: expected a path"),
+        ({"methods": {True: {}}}, "methods: True is no name (YAML reads yes, no, on, off and null as other"),
+        (
+            method(method="flat", prune={"target": {"flops of": None}}),
+            "methods.other.prune.target {'flops of': None}: expected {flops of: METHOD} or {parameters of: ",
+        ),
+        (
+            method(
+                method="flat", prune={"target": {"flops of": "ours"}},
+                network={"widths_of": {"network of": "ours"}},
+            ),
+            "methods.other: prune.target and network.widths_of both ask for the size of another method; give",
+        ),
+        (
+            {"options": {"prune": {"target": {"flops of": "ours"}}}},
+            "options.prune.target {'flops of': 'ours'}: the size of another method is given to a method",
+        ),
+        ({"claims": ["ours wins"]}, "claim 1: 'ours wins': expected names with values, such as {method: o"),
+        ({"claims": "ours wins"}, "claims: expected a list, each with method, against, kind, tasks and, for"),
+        (
+            {"claims": [{"methd": "ours", "against": "dense", "kind": "superior"}]},
+            "claim 1: methd is unknown; it has method, against, kind, margin, tasks, metric; correct it",
+        ),
         ({"draws": [-1]}, "draws [-1]: expected numbers from 0"),
         ({"methods": {"a/b": {}}}, "'a/b' is the name of a folder in the study"),
         ({"methods": {"..": {}}}, "'..' is the name of a folder in the study"),
@@ -77,18 +102,18 @@ def claim(**parts: Any) -> dict[str, Any]:
         ),
         (
             method(method="dense", network={"widths_of": {"flops of": "ours"}}),
-            "methods.other: network.widths_of",
+            "methods.other.network.widths_of {'flops of': 'ours'}: expected {network of: METHOD}, METHOD b",
         ),
         (method(prune={"target": {"flops in": "ours"}}), "prune.target.flops in: no such option"),
         ({"options": {"device": "cuda:1"}}, "options.device 'cuda:1': expected cuda; a study shares"),
         ({"options": {"labels": 3}}, "options.labels: the task says who is labelled"),
         (claim(method="his"), "claim 1, method 'his': no such method; expected one of 'ours', 'flat, equal"),
-        (claim(against="ours"), "claims: compares ours with itself; name another method"),
+        (claim(against="ours"), "claim 1: compares ours with itself; name another method"),
         (claim(kind="noninferior"), "noninferior needs a margin: how much Dice may be lost, such as"),
         (claim(margin=0.01), "superior takes no margin; leave it out"),
         (claim(tasks=[]), "names no task; write all, or a list of tasks"),
         (claim(tasks=["discs", "discs"]), "names a task twice, whose people would count twice"),
-        (claim(kind="equal"), "claims.0.kind 'equal': expected superior or noninferior"),
+        (claim(kind="equal"), "claim 1: kind 'equal': expected 'superior' or 'noninferior'"),
         (claim(tasks=["heads"]), "claim 1, tasks 'heads': no such task; expected all, or some of 'discs'"),
     ],
 )  # fmt: skip
@@ -115,6 +140,13 @@ def test_files_that_are_no_study(text: str, message: str, tmp_path: Path) -> Non
         load_study(written(tmp_path, text))
     with pytest.raises(ConfigError, match=r"cannot be read .*name a YAML file of a study"):
         load_study(tmp_path / "none.yaml")
+
+
+def test_a_list_with_something_else_in_it_is_not_too_short_as_well(tmp_path: Path) -> None:
+    path = written(tmp_path, study_values(draws=["a"]))
+    with pytest.raises(ConfigError) as caught:
+        load_study(path)
+    assert str(caught.value) == f"{path}: draws 'a': expected a whole number"
 
 
 def test_what_is_missing_is_named_and_what_was_meant_by_its_typing_error(tmp_path: Path) -> None:

@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from ...core.errors import ConfigError, DataError
 from ...core.yaml import read_yaml
-from ...run.study.claim import Claim
+from ...run.study.claim import Claim, read_claims
 from ...run.study.plan import CELLS, STUDY_FILE
 from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, REFUSED
 from .remarks import (
@@ -199,37 +197,7 @@ def _config(path: Path) -> object:
 
 
 def _claims(values: object, path: Path) -> tuple[Claim, ...]:
-    written = values.get("claims") if isinstance(values, dict) else None
-    if written is None and isinstance(values, dict):
-        return ()
-    if not isinstance(written, list):
-        raise ConfigError(
-            f"{path}: claims: expected a list, each with method, against, kind, tasks and, for noninferior, "
-            "margin"
-        )
-    claims = []
-    for number, value in enumerate(written, 1):
-        try:
-            claims.append(Claim.model_validate(value))
-        except ValidationError as error:
-            raise ConfigError(f"{path}: claim {number}: {_said(error)}; correct it") from None
-    return tuple(claims)
-
-
-def _said(error: ValidationError) -> str:
-    """The first thing that is wrong with a claim."""
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][:1])
-    if first["type"] == "missing":
-        return f"has no {name}"
-    if first["type"] == "extra_forbidden":
-        return f"{name} is unknown; it has {', '.join(Claim.model_fields)}"
-    if name == "tasks":
-        return f"tasks {first['input']!r}: expected all, or a list of tasks"
-    text = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if first["type"] == "value_error":
-        return text
-    return f"{name} {first['input']!r}: expected {text}".strip()
+    return read_claims(values.get("claims") if isinstance(values, dict) else {}, path)
 
 
 def _check_claims(study: Study, methods: tuple[str, ...], path: Path) -> None:

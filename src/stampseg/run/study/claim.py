@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from ...core.errors import ConfigError
 from ...core.options import Value
+
+_WORDS = {
+    "model_type": "names with values, such as {method: ours, against: dense, kind: superior}",
+    "string_type": "a text",
+    "float_parsing": "a number, such as 0.01",
+    "float_type": "a number, such as 0.01",
+}
 
 
 class Claim(Value):
@@ -42,3 +50,45 @@ class Claim(Value):
         if self.margin is None:
             return f"{self.method} is better than {self.against}"
         return f"{self.method} is not worse than {self.against} by more than {self.margin:g}"
+
+
+def read_claims(written: object, file: object) -> tuple[Claim, ...]:
+    """The claims of a study's file.
+
+    Args:
+        written: what stands there as claims; None: nothing.
+        file: for messages.
+
+    Raises:
+        ConfigError: it is no list, or one of them is no claim.
+    """
+    if written is None:
+        return ()
+    if not isinstance(written, list):
+        raise ConfigError(
+            f"{file}: claims: expected a list, each with method, against, kind, tasks and, for noninferior, "
+            "margin"
+        )
+    claims = []
+    for number, value in enumerate(written, 1):
+        try:
+            claims.append(Claim.model_validate(value))
+        except ValidationError as error:
+            raise ConfigError(f"{file}: claim {number}: {_said(error)}; correct it") from None
+    return tuple(claims)
+
+
+def _said(error: ValidationError) -> str:
+    """The first thing that is wrong with a claim; a name that is unknown before what it leaves missing."""
+    first = next((e for e in error.errors() if e["type"] == "extra_forbidden"), error.errors()[0])
+    name = ".".join(str(part) for part in first["loc"][:1])
+    if first["type"] == "missing":
+        return f"has no {name}"
+    if first["type"] == "extra_forbidden":
+        return f"{name} is unknown; it has {', '.join(Claim.model_fields)}"
+    if name == "tasks":
+        return f"tasks {first['input']!r}: expected all, or a list of tasks"
+    text = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if first["type"] == "value_error":
+        return text
+    return f"{name} {first['input']!r}: expected {_WORDS.get(first['type'], text)}".strip()

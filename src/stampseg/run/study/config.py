@@ -18,7 +18,7 @@ from ...core.refusals import refusals
 from ...core.system import is_portable, one_name
 from ...core.text import counted
 from ...core.yaml import read_yaml
-from .claim import Claim
+from .claim import Claim, read_claims
 
 PAGE = "docs/how-to/run-a-study.md"
 _NAME = re.compile(r"[^\s./\\:*?\"<>|$][^/\\:*?\"<>|$\t\n\r]{0,99}")  # of a folder on any system
@@ -143,6 +143,33 @@ class StudyConfig(Options):
         return config
 
 
+def _check_references(options: Mapping[str, Any], where: str, method: bool) -> None:
+    """That another method's size is asked for in one place, as it can be, and by a method alone."""
+    given = []
+    for part, name, wanted in (("prune", "target", tuple(_OF)), ("network", "widths_of", (_NETWORK_OF,))):
+        values = options.get(part)
+        value = values.get(name) if isinstance(values, Mapping) else None
+        if not isinstance(value, Mapping):
+            continue
+        if part == "prune" and not any(str(key).endswith(" of") for key in value):
+            continue  # a target of its own
+        place = f"{where}.{part}.{name}"
+        if not method:
+            raise ConfigError(
+                f"{place} {dict(value)!r}: the size of another method is given to a method alone; move it to "
+                "methods"
+            )
+        key, other = next(iter(value.items()), (None, None))
+        if len(value) != 1 or key not in wanted or not isinstance(other, str | int):
+            forms = " or ".join(f"{{{each}: METHOD}}" for each in wanted)
+            raise ConfigError(f"{place} {dict(value)!r}: expected {forms}, METHOD being one of this study")
+        given.append(f"{part}.{name}")
+    if len(given) > 1:
+        raise ConfigError(
+            f"{where}: {' and '.join(given)} both ask for the size of another method; give one of them"
+        )
+
+
 def _same(options: Mapping[str, Any]) -> Same | None:
     for part, name in (("prune", "target"), ("network", "widths_of")):
         values = options.get(part)
@@ -171,8 +198,10 @@ def load_study(path: Path) -> StudyConfig:
         raise ConfigError(
             f"{path}: expected names with values, tasks, methods and draws at least; see {PAGE}"
         )
+    _check_keys(values, path)
+    claims = read_claims(values.get("claims"), path)
     try:
-        config = StudyConfig.model_validate(values)
+        config = StudyConfig.model_validate({**values, "claims": claims})
     except ValidationError as error:
         known = list(_known(values))
         raise ConfigError(f"{path}: {refusals(error.errors(), known, True, PAGE)}") from None
@@ -182,6 +211,18 @@ def load_study(path: Path) -> StudyConfig:
         for name, task in config.tasks.items()
     }
     return config.model_copy(update={"tasks": tasks})
+
+
+def _check_keys(values: Mapping[str, Any], path: Path) -> None:
+    """That names of tasks and methods are names, and no other values to YAML."""
+    for part in ("tasks", "methods"):
+        named = values.get(part)
+        for key in named if isinstance(named, Mapping) else ():
+            if key is None or isinstance(key, bool):
+                raise ConfigError(
+                    f"{path}: {part}: {key!r} is no name (YAML reads yes, no, on, off and null as other "
+                    "things than texts); put the name in quotes"
+                )
 
 
 def _from(folder: Path, data: str) -> str:
@@ -208,19 +249,20 @@ def place_of(name: str, task: TaskOptions) -> Path:
 def _known(values: Mapping[str, Any]) -> Iterator[str]:
     """Full names of all options, under the names that this study gives."""
     yield from StudyConfig.model_fields
-    tasks, claims = values.get("tasks"), values.get("claims")
+    tasks = values.get("tasks")
     for name in tasks if isinstance(tasks, Mapping) else ():
         yield from (f"tasks.{name}.{field}" for field in TaskOptions.model_fields)
-    for number in range(len(claims) if isinstance(claims, list) else 0):
-        yield from (f"claims.{number}.{field}" for field in Claim.model_fields)
 
 
 def _check(config: StudyConfig, path: Path) -> None:
     """What pydantic does not see: options of the runs, and names that stand for others."""
+    _check_references(config.options, f"{path}: options", False)
     _check_own(config.options, f"{path}: options")
     for name, task in config.tasks.items():
+        _check_references(task.options, f"{path}: tasks.{name}.options", False)
         _check_own(task.options, f"{path}: tasks.{name}.options")
     for name, options in config.methods.items():
+        _check_references(options, f"{path}: methods.{name}", True)
         same = _same(options)
         plain = options
         if same is not None:
