@@ -197,13 +197,22 @@ def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
     return [replace(case, group=match_group(group_regex, case.id)) for case in cases]
 
 
+TABLES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "; save the table as CSV"),
+    **dict.fromkeys((".tsv", ".tab", ".txt"), "; name it .csv, in which tabs part columns as well"),
+}
+
+
 def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
     if not os.path.lexists(data):
         raise DataError(f"{data}: no such file or folder; {EXPECTED}")
     check_kind(data)
     if data.is_file():
         if data.suffix.lower() != ".csv":
-            raise DataError(f"{data}: is a file; expected a folder or a CSV with columns image,label")
+            raise DataError(
+                f"{data}: is a file; expected a folder or a CSV with columns image,label"
+                f"{TABLES.get(data.suffix.lower(), '')}"
+            )
         if images is not None or masks is not None:
             raise ConfigError(
                 f"{data}: a CSV names its files itself, and `images` and `masks` name folders; leave out the "

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from ..core.errors import ConfigError, ExportError
+from ..core.errors import ConfigError, DataError, ExportError
 from ..core.files import refuse_existing, write_whole
 from ..core.level import Level
 from ..core.run_folder import caution_of
@@ -88,7 +88,13 @@ def export_file(
     most = TOLERANCES[numbers] if tolerance is None else tolerance
     with tempfile.TemporaryDirectory() as folder, scoring(opened.network, opened.device) as ours:
         place = Path(folder) / output.name
-        write(place, details)
+        try:
+            write(place, details)
+        except OSError as error:
+            raise DataError(
+                f"{place}: the file cannot be tried, as it cannot be written ({error.strerror or error}); "
+                "make room there, or name another folder for temporary files in TMPDIR"
+            ) from None
         parity = measure(trial.checked, loaded.plan, ours, _open(place, kind), most)
     _say(parity, trial, echo)
     failures = parity.failures(numbers)

@@ -237,13 +237,16 @@ def _images_of(row: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
 
 
 def _labelled(model: Path) -> tuple[Sequence[SplitCase], Sequence[SplitCase]]:
-    """Scans whose labels made the network, and those that were kept aside with their labels."""
-    with suppress(DataError):
-        splits = read_splits(run_folder_of(model))
-        if splits is not None:
-            aside = [entry for entry in (*splits.test, *splits.held_out) if entry.label is not None]
-            return (*splits.learnt_from, *splits.validation), aside
-    return (), ()
+    """Scans whose labels made the network, and those that were kept aside with their labels.
+
+    Raises:
+        DataError: what says so is damaged.
+    """
+    splits = read_splits(run_folder_of(model))
+    if splits is None:
+        return (), ()
+    aside = [entry for entry in (*splits.test, *splits.held_out) if entry.label is not None]
+    return (*splits.learnt_from, *splits.validation), aside
 
 
 def _look_at(
