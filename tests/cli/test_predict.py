@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from stampseg.core.run_folder import MODEL_FILE
 from stampseg.runtime.model import OpenModel
@@ -186,6 +187,24 @@ def test_images_are_no_masks_that_are_there(run: Path, pictures: Path, tmp_path:
     shutil.copytree(pictures / "images", images)
     said = call("predict", run, images, "-o", images, "--skip-existing", code=3).output
     assert "would replace an image that is to be segmented" in said
+
+
+def test_a_mask_of_another_size_is_not_passed_over_for_its_name(
+    run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """As of scan.nii.gz in each person's folder."""
+    out = tmp_path / "out"
+    for person, size in (("one", (40, 32)), ("two", (36, 32))):
+        (tmp_path / person).mkdir()
+        Image.open(pictures / "images" / "p0-IM-0.png").resize(size).save(tmp_path / person / "scan.png")
+    call("predict", run, tmp_path / "one", "-o", out)
+    made = (out / "scan.png").read_bytes()
+    said = " ".join(
+        call("predict", run, tmp_path / "two", "-o", out, "--skip-existing", code=3).stderr.split()
+    )
+    assert f"{out / 'scan.png'}: is there, and is no mask of {tmp_path / 'two' / 'scan.png'} (" in said
+    assert "choose another folder with -o" in said and (out / "scan.png").read_bytes() == made
+    assert "passed over 1 of 1" in call("predict", run, tmp_path / "one", "-o", out, "--skip-existing").output
 
 
 def test_masks_of_another_model_are_told_of(run: Path, pictures: Path, tmp_path: Path) -> None:

@@ -314,6 +314,14 @@ def test_nnunets_convention_resamples_what_is_almost_of_the_planned_size(convent
     assert back.shape == classes.shape and (back != classes).sum() <= 2 * 8 * 4  # single faces
 
 
+def test_zscore_keeps_a_few_bright_spots_that_are_all_there_is():
+    """Both percentiles are those of the dark around them."""
+    image = np.zeros((1, 64, 64), np.float32)
+    image[0, 10:12, 10:14] = 200
+    found = normalise(image, plan(2))
+    assert np.ptp(found) > 0 and found[0, 10, 10] == found.max() and found.std() == pytest.approx(1, rel=0.05)
+
+
 def test_zscore_ignores_spikes_and_constant_images():
     rng = np.random.default_rng(0)
     image = rng.normal(100, 20, (1, 30, 30, 30)).astype(np.float32)

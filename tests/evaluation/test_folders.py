@@ -156,10 +156,38 @@ def test_masks_of_255_and_predictions_of_class_indices(tmp_path: Path) -> None:
     write_png(tmp_path / "l" / "a.png", square(2, 8) * 255)
     result = evaluate_folder(tmp_path / "p", tmp_path / "l")
     assert [(row.dice, row.value) for row in result.rows] == [(1.0, 255)]
-    assert "class indices 0 to 1" in result.warnings[0]
+    assert "predictions hold 1, which no label does; taken as the 255 of the labels" in result.warnings[0]
     write_png(tmp_path / "p" / "a.png", square(2, 8) * 255)
     again = evaluate_folder(tmp_path / "p", tmp_path / "l")
     assert [(row.dice, row.value) for row in again.rows] == [(1.0, 255)] and not again.warnings
+
+
+def test_class_indices_are_taken_for_values_that_they_cannot_be(tmp_path: Path) -> None:
+    drawn = square(2, 8).astype(int)
+    drawn[2:4, 2:4] = 2
+    write_png(tmp_path / "p" / "a.png", drawn.astype(np.uint8))
+    write_png(tmp_path / "l" / "a.png", (drawn * 100).astype(np.uint8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert [(row.dice, row.value) for row in result.rows[:2]] == [(1.0, 100), (1.0, 200)]
+    assert "class indices 0 to 2" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "dice"),
+    [((2,), (1,), {2: 0.0}), ((2, 3), (1, 2), {2: 0.0, 3: 0.0}), ((3, 2), (1, 2), {2: 1.0, 3: 0.0})],
+)
+def test_values_of_a_subset_of_the_classes_are_no_class_indices(
+    tmp_path: Path, labels: tuple[int, ...], predicted: tuple[int, ...], dice: dict[int, float]
+) -> None:
+    """A few cases of a data set may lack its first classes; what a mask says then is what it says."""
+    for part, values in (("p", predicted), ("l", labels)):
+        mask = np.zeros((10, 10), np.uint8)
+        for place, value in enumerate(values):
+            mask[2:8, 4 * place : 4 * place + 4] = value
+        write_png(tmp_path / part / "a.png", mask)
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert {row.value: row.dice for row in result.rows if row.value in dice} == dice
+    assert "which no label does" in result.warnings[-1]
 
 
 def test_labels_beside_their_images_in_one_folder_are_the_references(tmp_path: Path) -> None:

@@ -28,14 +28,16 @@ def plan_of(classes: int = 3, dims: int = 3, **changed: Any) -> Plan:
     return Plan(**{**usual, **changed})
 
 
-def volume_of(plan: Plan, seed: int) -> Volume:
-    """Smooth blobs and noise, with an empty border."""
+def volume_of(plan: Plan, seed: int, spots: bool = False) -> Volume:
+    """Smooth blobs and noise, with an empty border; or a few bright spots alone."""
     rng = np.random.default_rng(seed)
     shape = (17, 14, 12) if plan.spatial_dims == 3 else (31, 27)
     grid = np.indices(shape)
     waves = [np.sin(sum(g * rng.uniform(0.2, 0.7) for g in grid) + n) for n in range(plan.in_channels)]
     array = (100 * np.stack(waves) + rng.normal(0, 15, (plan.in_channels, *shape))).astype(np.float32)
     array[:, :2], array[:, :, -3:] = 0, 0
+    if spots:
+        array[array < np.partition(array.ravel(), -5)[-5]] = 0
     return as_volume(array)
 
 

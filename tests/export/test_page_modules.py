@@ -63,6 +63,7 @@ VARIANTS: dict[str, tuple[Plan, tuple[LabelSteps, ...]]] = {
         (LabelSteps(label=1, fill_holes=True, least=9.0),),
     ),
     "many classes": (plan_of(300, dims=2, spacing=(1.5, 1.0)), ()),
+    "bright spots": (plan_of(), ()),
 }  # fmt: skip
 
 
@@ -70,8 +71,8 @@ VARIANTS: dict[str, tuple[Plan, tuple[LabelSteps, ...]]] = {
 def masks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("modules")
     cases = [
-        as_case(plan, steps, volume_of(plan, seed), folder, seed)
-        for seed, (plan, steps) in enumerate(VARIANTS.values())
+        as_case(plan, steps, volume_of(plan, seed, name == "bright spots"), folder, seed)
+        for seed, (name, (plan, steps)) in enumerate(VARIANTS.items())
     ]
     return dict(zip(VARIANTS, in_node(cases, folder), strict=True))
 
@@ -80,7 +81,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]
 def test_the_mask_is_that_of_predict(name: str, masks: dict[str, dict[str, Any]]) -> None:
     plan, steps = VARIANTS[name]
     seed = list(VARIANTS).index(name)
-    volume = volume_of(plan, seed)
+    volume = volume_of(plan, seed, name == "bright spots")
     found = segment_confidently(prepare(volume, plan), plan, scores(weights_of(plan, seed)))
     expected = postprocessed(found.mask, steps, volume.header.spacing)
     order = "F" if plan.spatial_dims == 3 else "C"

@@ -223,6 +223,51 @@ def test_what_labels_cannot_be_told_apart_is_not_watched(kind: str) -> None:
     assert math.isnan(fit.loss) == (kind != "flat")
 
 
+@pytest.mark.parametrize("unknown", [-100, 255])
+def test_labels_that_say_nothing_count_neither_for_nor_against(unknown: int) -> None:
+    """What is found where nobody knows is no false positive."""
+    image, label = discs()[0].values()
+    known = torch.rand(label.shape, generator=torch.Generator().manual_seed(0)) < 0.3
+    network = nn.Conv2d(1, 2, 1)
+    nn.init.zeros_(network.weight)
+    network.bias.data = torch.tensor([0.0, 1.0])  # finds label 1 everywhere
+    part = label.long().masked_fill(~known, unknown)
+    watched = Watched(network, lambda: [{"image": image, "label": part}], lambda output, label: output.sum())
+    held = (part == 1).sum() / (part >= 0).logical_and(part < 2).sum()
+    assert watched.fit().per_label == {"label 1": pytest.approx(float(2 * held / (1 + held)))}
+
+
+def test_a_look_leaves_what_a_network_keeps_fit_for_training() -> None:
+    class Keeps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.kept = nn.Conv2d(1, 2, 3, padding=1), {}
+
+        def forward(self, x: Tensor) -> Tensor:
+            grid = self.kept.setdefault(x.shape[-1], torch.linspace(0, 1, x.shape[-1]) + x.sum() * 0)
+            return self.conv(x) * grid
+
+    image, label = discs()[0].values()
+    network = Keeps()
+    Watched(network, lambda: [{"image": image, "label": label}], loss).fit()
+    network(image).sum().backward()  # no tensor of inference mode is saved for it
+    assert network.conv.weight.grad is not None
+
+
+def test_a_run_that_cuts_nothing_says_why() -> None:
+    network, optimizer = make()
+    label = torch.zeros_like(EXAMPLE)
+    label[..., 3, 3] = 1
+    with pytest.warns(UserWarning, match=r"nothing was cut, for next to nothing of label 1 .*ready_dice=0"):
+        rounds = list(
+            stampseg.stamp(
+                network, EXAMPLE, optimizer, lambda steps: 0.0, batches=[(EXAMPLE, label)],
+                loss=lambda output, label: output.mean(), steps=20,
+            )
+        )  # fmt: skip
+    assert "cut" not in {turn.event for turn in rounds}
+
+
 def test_an_abandoned_run_leaves_no_dropout_behind() -> None:
     network, optimizer = make()
     run = stampseg.stamp(
@@ -245,6 +290,16 @@ def _once() -> Iterator[dict[str, Tensor]]:
         ({"roundz": 3}, "`prune.roundz`: no such option; did you mean `prune.rounds`"),
         ({"target": "many"}, "stampseg.stamp: `prune.target` 'many' is not understood"),
         ({"choose": "smallest"}, "stampseg.stamp: `prune.choose` is of the commands, .* leave it out"),
+        ({"steps": 0}, "steps 0; expected a whole number of 1 or more"),
+        ({"steps": -5}, "steps -5; expected a whole number"),
+        ({"steps": 2.5}, "steps 2.5; expected a whole number"),
+        ({"batches": []}, "batches is empty; give at least one batch"),
+        (
+            {"batches": [EXAMPLE]},
+            "a batch is a Tensor; expected a dictionary with image and label, or a pair",
+        ),
+        ({"batches": [(1, 2)]}, "the image of a batch is a int; expected a tensor"),
+        ({"copies": [[EXAMPLE]]}, "`copies` holds a list; expected networks like this one, or dictionaries"),
         ({"scoring": "pass"}, "stampseg.stamp: `prune.scoring` is of the commands, .* leave it out"),
     ],
 )
@@ -253,6 +308,29 @@ def test_wrong_requests_are_refused(options: dict[str, Any], message: str) -> No
     given = {"batches": discs(), "loss": loss, **options}
     with pytest.raises(ConfigError, match=message):
         next(stampseg.stamp(network, EXAMPLE, optimizer, Training(network, optimizer), **given))
+
+
+@pytest.mark.parametrize("wrong", ["another", "several", "none", "itself"])
+def test_an_optimiser_or_a_copy_that_cannot_be_one_is_refused_before_the_first_step(wrong: str) -> None:
+    network, optimizer = make()
+    other: Any = {"another": make()[1], "several": [optimizer], "none": None, "itself": optimizer}[wrong]
+    copies = [network] if wrong == "itself" else []
+    said = {
+        "another": "holds none of the network's parameters", "itself": "`copies` holds the network itself",
+        "several": "the optimizer is a list", "none": "the optimizer is a NoneType",
+    }[wrong]  # fmt: skip
+    with pytest.raises((ConfigError, WiringError), match=said):
+        stampseg.stamp(network, EXAMPLE, other, pytest.fail, batches=discs(), loss=loss, copies=copies)
+
+
+def test_a_dice_in_percent_is_refused() -> None:
+    network, optimizer = make()
+    run = stampseg.stamp(
+        network, EXAMPLE, optimizer, Training(network, optimizer), batches=discs(), loss=loss, steps=20,
+        validate=lambda: 80.0,
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"`validate` gave 80.0; expected a Dice from 0 to 1"):
+        list(run)
 
 
 def test_as_many_batches_rank_as_are_asked_for() -> None:

@@ -61,7 +61,7 @@ def apply_cut(
     selections = [_selections(state, graph, cut) for state in states]
     optimizers = [optimizer] if isinstance(optimizer, Optimizer) else list(optimizer or ())
     for opt in optimizers:
-        _check_optimizer(opt, states[0], selections[0])
+        check_optimizer(opt, states[0], selections[0])
     fresh = [
         {name: _select(state[name], where) for name, where in chosen.items()}
         for state, chosen in zip(states, selections, strict=True)
@@ -191,7 +191,7 @@ def replace_tensors(
                     registry[key] = successors[id(registered)]  # type: ignore[assignment]
 
 
-def _check_optimizer(
+def check_optimizer(
     optimizer: Optimizer, state: Mapping[str, Tensor], selections: Mapping[str, Mapping[int, Tensor]]
 ) -> None:
     """Refuse another network's optimiser, and states of which nobody knows what a cut would do to them."""

@@ -67,6 +67,8 @@ def _standardised(values: np.ndarray, inside: np.ndarray | None, out: np.ndarray
 def _zscore(values: np.ndarray, out: np.ndarray) -> None:
     # In the order of memory: no copy but the one that is partitioned.
     low, high = (float(limit) for limit in np.percentile(values.ravel(order="K"), (0.5, 99.5)))
+    if high <= low:  # next to all has one value, as around a few bright spots
+        low, high = float(values.min()), float(values.max())
     mean, deviation = _moments(values, low, high)
     _scaled(values, low - (high - low), high + (high - low), mean, deviation, out)
 

@@ -276,7 +276,8 @@ def _understand_values(
     warnings += _called_otherwise(predicted.names, names)
     found, foreign = set(predicted.voxels), sorted(set(predicted.voxels) - set(table.values))
     last = len(table.values) - 1
-    if foreign and not same_values and found <= set(range(last + 1)):
+    apart = last > 1 and not (found - {0}) & set(table.values)  # else a value is compared as it is
+    if foreign and not same_values and apart and found <= set(range(last + 1)):
         used = f"predictions hold class indices 0 to {last}, labels {_listed(table.values)}"
         return table, tuple(range(last + 1)), [*warnings, used]
     if not same_values and len(table.values) == 2 and len(foreign) == 1 and found <= {0, *foreign}:

@@ -14,7 +14,9 @@ from ..core.level import Level
 from ..core.run_folder import caution_of
 from ..core.text import counted, some
 from ..data.cases import Case
-from ..data.io.readers import segmentation_name
+from ..data.io.frames import is_dicom
+from ..data.io.readers import read_header, segmentation_name
+from ..data.io.volume import check_pair
 from ..data.labels.postprocess import Postprocessing
 from ..data.splits.known import Known
 from ..data.splits.split import SplitCase
@@ -163,6 +165,8 @@ class _Work:
         for case in cases:
             _check_image(case, masks[case.images], told or {})
         kept = masks.keys() - {case.images for case in left}
+        for images in sorted(kept):
+            _check_grid(images, masks[images])
         self.echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
         for text in older_than(self.models, sorted(masks[images] for images in kept)):
             self.tell(text)
@@ -262,6 +266,23 @@ def _check_image(case: Case, mask: Path, told: Mapping[str, Assessed]) -> None:
         f"{mask}: is the mask of {row.image}, by {RECORD} beside it, and not of {case.images[0]}; choose "
         "another folder with `output`"
     )
+
+
+def _check_grid(images: Sequence[Path], mask: Path) -> None:
+    """See that a mask that stays lies on its image's grid; of series, whose slices are many, it is not asked.
+
+    Raises:
+        DataError: it is another image's, of the same name.
+    """
+    if not images[0].is_file() or is_dicom(images[0]):
+        return
+    try:
+        check_pair(read_header(images), read_header([mask]))
+    except DataError as error:
+        raise DataError(
+            f"{mask}: is there, and is no mask of {images[0]} ({error}); choose another folder with "
+            "`output`, or replace it with `overwrite`"
+        ) from None
 
 
 def _check_able(opened: OpenModel | Ensemble, options: SegmentOptions) -> None:

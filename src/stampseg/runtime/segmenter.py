@@ -195,9 +195,10 @@ def _affine(affine: np.ndarray | None, spacing: Sequence[float] | None) -> np.nd
         if np.shape(affine) != (4, 4):
             raise DataError(f"an affine of shape {np.shape(affine)}; expected 4 x 4, voxel to RAS+ mm")
         return np.asarray(affine, dtype=np.float64)
-    sizes = tuple(spacing or ())
+    sizes = tuple(map(float, () if spacing is None else spacing))
     if len(sizes) != 3 or min(sizes) <= 0:
-        raise DataError(f"a spacing of {list(sizes)}; expected three sizes above 0, in mm")
+        found = ", ".join(f"{size:g}" for size in sizes)
+        raise DataError(f"a spacing of [{found}]; expected three sizes above 0, in mm")
     return np.diag([*sizes, 1.0])
 
 

@@ -10,6 +10,7 @@ for turn in stampseg.stamp(network, example, optimizer, train, batches=batches, 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -35,17 +36,16 @@ from ..core.teacher_options import TeacherOptions as TeacherOptions
 from ..data.plan import Plan
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
+from .arguments import Batches, check_arguments, checked_dice, image_and_label
 from .learner import Learner
 from .mean_teacher import MeanTeacher
 from .network_file import load as load
 from .network_file import save as save
-from .round import Round, Validation
+from .round import FOUND_DICE, Fit, Round, Validation
 from .stamp import stamp as rounds_of
 from .watched_batches import Watched
 
 _OF_COMMANDS = {"choose", "tolerance", "scoring", "score_round"}  # options of pruning
-
-Batches = Iterable[Batch] | Iterable[Sequence[Tensor]]
 
 
 class Graph:
@@ -256,8 +256,13 @@ def stamp(
         )
     if prune.target.floor is not None and validate is None:
         raise ConfigError("stampseg.stamp: a Dice floor as target needs `validate`; give it, or a size")
+    if isinstance(batches, Sequence) and not batches:
+        raise ConfigError("stampseg.stamp: batches is empty; give at least one batch to rank channels on")
     graph, randomness = trace_channels(network, example), np.random.default_rng(0)
     copies = [*_listed(copies), *(teacher.copies if teacher is not None else ())]
+    check_arguments(network, graph, optimizer, steps, copies)
+    if isinstance(batches, Sequence):
+        image_and_label(batches[0])
     watched = Watched(
         network if teacher is None else teacher.average, lambda: _batches(batches, network), loss
     )
@@ -281,7 +286,7 @@ def stamp(
                 criterion=prune.criterion, normalizer=prune.scaling,
                 generator=randomness, times=times,
             ),
-            validate=lambda: None if validate is None else Validation(float(validate()), {}),
+            validate=lambda: None if validate is None else Validation(checked_dice(validate()), {}),
             fit=watched.fit,
             foresee=watched.foresee if prune.guard else None,
             copies=copies,
@@ -303,10 +308,25 @@ def _rounds(
             for average in averages:  # so that both have the same buffers
                 attach_dropout(average, graph, example)
             graph = attach_dropout(learner.network, graph, example)
-        yield from rounds_of(learner, graph, prune, steps, dropout=example is not None)
+        cut, fit = False, Fit(0.0, {})
+        for turn in rounds_of(learner, graph, prune, steps, dropout=example is not None):
+            cut, fit = cut or turn.event == "cut", turn.fit or fit
+            yield turn
+        if not cut and fit.lowest < FOUND_DICE:
+            _tell_uncut(fit)
     finally:
         for network in (learner.network, *averages):
             detach_dropout(network)
+
+
+def _tell_uncut(fit: Fit) -> None:
+    lost = min(fit.per_label, key=lambda name: fit.per_label[name])
+    warnings.warn(
+        f"stampseg.stamp: nothing was cut, for next to nothing of {lost} is found (Dice {fit.lowest:.3f} on "
+        "training batches), and channels cannot be told apart then; train for more steps, or give "
+        "ready_dice=0",
+        stacklevel=3,
+    )
 
 
 def _listed(copies: Copy | Sequence[Copy]) -> list[Copy]:
@@ -321,11 +341,5 @@ def _batches(batches: Batches, network: nn.Module) -> Iterator[Batch]:
     """Image and label of every batch, on the network's device."""
     device = next(network.parameters()).device
     for batch in batches:
-        if isinstance(batch, Mapping) and not {"image", "label"} <= batch.keys():
-            raise ConfigError(f"a batch has {', '.join(map(str, batch))}; expected image and label")
-        pair = (batch["image"], batch["label"]) if isinstance(batch, Mapping) else tuple(batch)[:2]
-        if len(pair) != 2:
-            raise ConfigError(
-                f"a batch holds {len(pair)} tensor; expected a dictionary with image and label, or a pair"
-            )
-        yield {"image": pair[0].to(device), "label": pair[1].to(device)}
+        image, label = image_and_label(batch)
+        yield {"image": image.to(device), "label": label.to(device)}

@@ -33,7 +33,8 @@ def training_fit(
 ) -> Fit:
     """Loss, and Dice of each label over all voxels of training batches, in eval mode.
 
-    A label that no batch holds says nothing of what was learnt and is left out.
+    A label that no batch holds says nothing of what was learnt and is left out. Not in inference mode: what
+    a network keeps of a pass, as a grid by size, is used in training.
 
     Args:
         network: (B, C, *P) -> class logits (B, K, *P).
@@ -45,14 +46,14 @@ def training_fit(
     parts = structures(("", *names), regions)
     overlap, found_voxels, held = ([0] * len(parts) for _ in range(3))
     total, examples = 0.0, 0
-    with evaluating(network), torch.inference_mode(), flushing_denormals(), narrow_layers():
+    with evaluating(network), torch.no_grad(), flushing_denormals(), narrow_layers():
         for batch in batches:
             truth = batch["label"][:, 0]
             output = network(batch["image"])
             total += float(criterion(output, batch["label"])) * len(truth)
             examples += len(truth)
             found = _found(main_map(output, truth.ndim - 1), regions)
-            found[truth > len(names)] = 0  # nobody said what is there
+            found[(truth < 0) | (truth > len(names))] = 0  # nobody said what is there
             for place, (_, classes) in enumerate(parts):
                 there, predicted = _is_of(truth, classes), _is_of(found, classes)
                 overlap[place] += int((there & predicted).sum())
@@ -86,7 +87,7 @@ def agreement(one: nn.Module, other: nn.Module, images: Iterable[Tensor], classe
         classes: background included.
     """
     both, sizes = [0] * classes, [0] * classes
-    with evaluating(one), evaluating(other), torch.inference_mode(), flushing_denormals(), narrow_layers():
+    with evaluating(one), evaluating(other), torch.no_grad(), flushing_denormals(), narrow_layers():
         for image in images:
             first, second = (main_map(n(image), image.ndim - 2).argmax(1) for n in (one, other))
             for label in range(1, classes):

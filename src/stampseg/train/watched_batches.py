@@ -23,8 +23,8 @@ WATCHED = 2  # batches
 class Watched:
     """The first few batches, kept, and how well the network does on them, label by label.
 
-    Labels are told apart where they are whole numbers, (B, 1, *S) or (B, *S), and the network gives a map for
-    each; elsewhere nothing is watched.
+    Labels are told apart where they are whole numbers, (B, 1, *S) or (B, *S), for which the network has a
+    map; others, as -100 or 255, say that nobody knows what is there.
     """
 
     def __init__(self, network: nn.Module, batches: Callable[[], Iterable[Batch]], loss: Loss) -> None:
@@ -52,14 +52,16 @@ class Watched:
             return self.fit()
 
     def _names(self) -> list[str]:
-        """Of the labels that the batches hold, if the network has a map for each."""
-        highest = max((int(batch["label"].max()) for batch in self.kept or ()), default=0)
-        if not self.kept or not highest:
+        """Of the labels that the batches hold and the network has a map for."""
+        if not self.kept:
             return []
         image = self.kept[0]["image"][:1]
-        with evaluating(self.network), torch.inference_mode():
+        with evaluating(self.network), torch.no_grad():
             maps = main_map(self.network(image), image.ndim - 2).shape[1]
-        return [f"label {value}" for value in range(1, highest + 1)] if maps > highest else []
+        labels = (batch["label"] for batch in self.kept)
+        known = (int(label[label < maps].max()) for label in labels if (label < maps).any())
+        highest = max(known, default=0)
+        return [f"label {value}" for value in range(1, highest + 1)]
 
 
 def _is_plain(batch: Batch) -> bool:

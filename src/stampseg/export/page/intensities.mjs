@@ -49,7 +49,10 @@ function standardise(values, inside) {
 }
 
 function zscore(values) {
-  const [low, high] = percentilesOf(values, [0.5, 99.5]);
+  let [low, high] = percentilesOf(values, [0.5, 99.5]);
+  if (high <= low) { // next to all has one value, as around a few bright spots
+    for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  }
   const [mean, deviation] = moments(values, low, high);
   scale(values, low - (high - low), high + (high - low), mean, deviation);
 }
