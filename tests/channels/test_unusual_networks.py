@@ -437,7 +437,8 @@ def test_targets_that_no_cut_reaches_are_refused() -> None:
     with pytest.raises(ConfigError, match=message):
         graph.lowest(scores, target="0.1%")
     with pytest.raises(ConfigError, match=message):
-        stampseg.stamp(network, x, None, print, batches=batches(), loss=loss, target="0.1%")
+        optimizer = torch.optim.SGD(network.parameters())
+        stampseg.stamp(network, x, optimizer, print, batches=batches(), loss=loss, target="0.1%")
     graph.cut({"one": [0]})
     with pytest.raises(
         WiringError, match=r"'one' has 11 channels and 12 scores.*before a cut; score it again"

@@ -63,6 +63,7 @@ class Tracer(TorchFunctionMode):
         self._training = training
         self._pass = Pass(self._names, self.wiring, self.observer)
         self._others = dict(self._constants)  # seen to be made, but from no channels that are followed
+        self._read: set[int] = set()  # ids of tensors that some call takes
         self._origins: dict[int, int] = {}  # tensor -> number of the layer call it comes from, unmixed
         self._layer_calls = 0
 
@@ -90,6 +91,18 @@ class Tracer(TorchFunctionMode):
                 f"{tuple(example.shape)}: {error}; give an example it accepts"
             ) from error
         self._freeze_outputs(output_tensors(outputs))
+        self._freeze_kept()
+
+    def _freeze_kept(self) -> None:
+        """What a module keeps of a pass and nothing reads, as of a side head, is for a loss to read."""
+        for name, module in self.network.named_modules():
+            for key, value in vars(module).items():
+                place = f"{name}.{key}" if name else key
+                for tensor in [] if key in REGISTRIES else output_tensors(value):
+                    layout = self._pass.layout(tensor)
+                    if layout is not None and id(tensor) not in self._read:
+                        reason = f"the network keeps it as {place}, where other code may read it"
+                        self.wiring.freeze(layout, reason)
 
     def _origin(self, tensor: Tensor) -> tuple[int, Layout] | None:
         if id(tensor) not in self._origins:
@@ -126,6 +139,7 @@ class Tracer(TorchFunctionMode):
             out = func(*args, **kwargs)
         outputs = tensors_in(out)
         inputs = tensors_in((args, kwargs))
+        self._read.update(id(tensor) for tensor in inputs if self._pass.follows(tensor))
         if inputs and (outputs or rule_name(func) in _ESCAPES or _writes(func)):
             self._follow(rule_name(func), Call(self._pass, args, kwargs, out), inputs, outputs)
         for tensor in outputs:
