@@ -424,12 +424,20 @@ def test_a_claim_takes_the_draws_that_have_all_numbers_of_labels(tmp_path: Path)
     assert verdict_text(found).endswith(
         " liver: draws 2, 3 left out, as not both methods have 5 and 10 labelled there."
     )
-    starts = [f"liver,{labels},usual,{draw}" for labels, draws in ((5, "01"), (10, "23")) for draw in draws]
+    starts = [f"liver,{labels},usual,{draw}" for labels, draws in ((5, "01"), (10, "123")) for draw in draws]
     none = compared(shortened(folder, *starts)).claims[0]
     assert none.mean is None
     assert verdict_text(none).startswith(
         "No draw has all numbers of labels with both methods yet. liver: dra"
     )
+
+
+def test_a_number_of_labels_that_has_begun_takes_no_draw_from_a_claim(tmp_path: Path) -> None:
+    """The first cells of another setting would leave a claim with their draws alone."""
+    folder = make_study(tmp_path, tasks={"liver": (5, 10)})
+    found = compared(shortened(folder, *[f"liver,5,usual,{draw}" for draw in "012"])).claims[0]
+    assert len(found.pairs[0].differences) == 4 and found.two_way is not None
+    assert verdict_text(found).endswith(" liver: of 5 and 10 labelled, 10 alone.")
 
 
 def test_people_without_a_dice_are_counted_once_and_why_is_said(tmp_path: Path) -> None:

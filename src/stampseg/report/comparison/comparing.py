@@ -320,7 +320,8 @@ def _together(estimates: list[Estimate | None]) -> Estimate | None:
 def _over_labels(study: Study, task: str, claim: Claim) -> Part:
     """Differences of a task, each the mean over numbers of labels: these share people and draws.
 
-    A draw that lacks one of them would be of other numbers than the rest, and counts for none.
+    A draw that lacks one of them would be of other numbers than the rest, and counts for none; a number that
+    fewer draws have than another is left out, so that a study which goes on does not lose what it had.
     """
     found = {
         setting.labels: pairs
@@ -328,6 +329,8 @@ def _over_labels(study: Study, task: str, claim: Claim) -> Part:
         if setting.task == task
         and (pairs := differences(study.of(setting, claim.method), study.of(setting, claim.against)))
     }
+    most = max(map(len, found.values()), default=0)
+    found = {labels: pairs for labels, pairs in found.items() if len(pairs) == most}
     draws = in_order({draw for pairs in found.values() for draw in pairs})
     whole = [draw for draw in draws if all(draw in pairs for pairs in found.values())]
     gathered: Differences = {}
