@@ -131,6 +131,17 @@ def test_what_was_kept_aside_with_its_label_is_not_suggested(run: tuple[Path, Pa
     assert "; 3 labelled already, and left out: " in said[0]
 
 
+def test_damaged_splits_suggest_nothing(run: tuple[Path, Path], tmp_path: Path) -> None:
+    """Scans that validated the network would be drawn for labelling."""
+    data, model = run
+    shutil.copytree(model, tmp_path / "run")
+    place = tmp_path / "run" / SPLITS.name
+    place.write_text(place.read_text()[:-9])
+    said = call("suggest", tmp_path / "run", data / "images", "-o", tmp_path / "todo", code=3).output
+    assert f"{place}: is damaged (" in said and "put back the file as it was written" in said
+    assert not (tmp_path / "todo").exists()
+
+
 def files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 

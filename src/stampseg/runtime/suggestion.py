@@ -112,7 +112,8 @@ def suggest(
     Raises:
         ConfigError: a count below 1, a `group_regex` that does not match every name, or scans that are named
             before the model.
-        DataError: no scan is left to suggest, or something is in the way of what is written.
+        DataError: no scan is left to suggest, the run's splits.json is damaged, or something is in the way
+            of what is written.
         ModelFileError: the model cannot be opened.
     """
     if count < 1:
@@ -240,7 +241,7 @@ def _labelled(model: Path) -> tuple[Sequence[SplitCase], Sequence[SplitCase]]:
     """Scans whose labels made the network, and those that were kept aside with their labels.
 
     Raises:
-        DataError: what says so is damaged.
+        DataError: the splits.json of the run is damaged: those scans would be suggested.
     """
     splits = read_splits(run_folder_of(model))
     if splits is None:

@@ -373,7 +373,7 @@ class Splits(FileRecord):
         )
 
 
-SPLITS = JsonFile("splits.json", Splits, remedy="name the images or the data set instead")
+SPLITS = JsonFile("splits.json", Splits)
 
 
 def read_splits(folder: Path) -> Splits | None:
