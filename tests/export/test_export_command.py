@@ -55,6 +55,19 @@ def test_the_file_is_proved_on_the_runs_own_cases(suffix: str, run: Path, tmp_pa
         assert parity["dice_network"] == pytest.approx(parity["dice_exported"])
 
 
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_full_disk_is_said_with_the_file(
+    suffix: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: object) -> int:
+        raise OSError(28, "No space left on device")  # without a name, as of a write
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    told = call(run, "-o", tmp_path / f"m{suffix}", code=3).output
+    assert f"/m{suffix}: cannot be written (No space left on device), where the file is tried" in told
+    assert "variable TMPDIR" in told and not list(tmp_path.iterdir())
+
+
 def test_volumes_of_two_classes_with_the_cases_named_otherwise(volumes: Path, tmp_path: Path) -> None:
     made = CliRunner().invoke(app, ["train", str(volumes), "-o", str(tmp_path / "run"), *QUICK])
     assert made.exit_code == 0, made.output

@@ -15,12 +15,12 @@ from ..data.cases import find_dataset
 from ..data.inputs import find_inputs
 from ..networks.device import resolve_device, seed_everything
 from ..networks.model_file import find_model, load_model
-from ..runtime.details import Precision
+from ..runtime.details import Details, Precision
 from ..runtime.session import open_session
 from ..runtime.sliding import Scorer
 from ..runtime.torch_program import open_program
 from ..runtime.torch_scorer import for_prediction, scoring
-from .building import build
+from .building import Writer, build
 from .forms import Format, check_precision, choose_format
 from .page_form import open_page
 from .parity import TOLERANCES, Parity, measure
@@ -63,7 +63,7 @@ def export_file(
 
     Raises:
         ConfigError: options that contradict each other; no case to try it on.
-        DataError: the file exists already; a case cannot be read.
+        DataError: the file exists already, or cannot be written; a case cannot be read.
         ModelFileError: the model cannot be loaded.
         ExportError: the network cannot be exported, or the file predicts something else.
     """
@@ -88,13 +88,7 @@ def export_file(
     most = TOLERANCES[numbers] if tolerance is None else tolerance
     with tempfile.TemporaryDirectory() as folder, scoring(opened.network, opened.device) as ours:
         place = Path(folder) / output.name
-        try:
-            write(place, details)
-        except OSError as error:
-            raise DataError(
-                f"{place}: the file cannot be tried, as it cannot be written ({error.strerror or error}); "
-                "make room there, or name another folder for temporary files in TMPDIR"
-            ) from None
+        _write_for_trial(write, place, details)
         parity = measure(trial.checked, loaded.plan, ours, _open(place, kind), most)
     _say(parity, trial, echo)
     failures = parity.failures(numbers)
@@ -137,6 +131,16 @@ def _trial(
     if data is not None:
         return trial_of_data(find_dataset(data, images=images, masks=masks), model, most)
     return trial_of_run(model, most)
+
+
+def _write_for_trial(write: Writer, place: Path, details: Details) -> None:
+    try:
+        write(place, details)
+    except OSError as error:
+        raise DataError(
+            f"{place}: cannot be written ({error.strerror or error}), where the file is tried before it is "
+            "kept; check the disk, or name a folder on another one in the variable TMPDIR"
+        ) from None
 
 
 def _open(path: Path, format: Format) -> Scorer:

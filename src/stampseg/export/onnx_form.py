@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.errors import ExportError
+from ..core.errors import DataError, ExportError
 from ..core.packages import require
 from ..runtime.details import DETAILS, KEY, Details
 from ..runtime.engines import onnx_run
@@ -91,6 +91,7 @@ def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> tuple[OnnxF
 
     Raises:
         ExportError: it has no wide convolution.
+        DataError: the folder of temporary files cannot be written to.
     """
     onnx = require("onnx", "exporting", extra="export")
     tools = require("onnxruntime.quantization", "int8")
@@ -98,19 +99,25 @@ def quantised_onnx(form: OnnxForm, windows: Sequence[np.ndarray]) -> tuple[OnnxF
 
     with tempfile.TemporaryDirectory() as folder, _quiet():
         ready, done = Path(folder) / "ready.onnx", Path(folder) / "int8.onnx"
-        prepare(form.proto, ready, skip_symbolic_shape=True)
-        wide, narrow = _convolutions(onnx.load(ready).graph)
-        if not wide:
-            raise ExportError(
-                f"int8 would change nothing: every convolution has fewer than {WIDE} channels on a side, "
-                "which ONNX Runtime computes slower in 8 bits; use `precision` f32, or `format` openvino"
-            )
-        tools.quantize_static(
-            ready, done, _Windows(windows), quant_format=tools.QuantFormat.QDQ, per_channel=True,
-            activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
-            op_types_to_quantize=["Conv", "ConvTranspose"], nodes_to_exclude=narrow,
-        )  # fmt: skip
-        return OnnxForm(onnx.load(done)), (len(wide), len(wide) + len(narrow))
+        try:
+            prepare(form.proto, ready, skip_symbolic_shape=True)
+            wide, narrow = _convolutions(onnx.load(ready).graph)
+            if not wide:
+                raise ExportError(
+                    f"int8 would change nothing: every convolution has fewer than {WIDE} channels on a side, "
+                    "which ONNX Runtime computes slower in 8 bits; use `precision` f32, or `format` openvino"
+                )
+            tools.quantize_static(
+                ready, done, _Windows(windows), quant_format=tools.QuantFormat.QDQ, per_channel=True,
+                activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
+                op_types_to_quantize=["Conv", "ConvTranspose"], nodes_to_exclude=narrow,
+            )  # fmt: skip
+            return OnnxForm(onnx.load(done)), (len(wide), len(wide) + len(narrow))
+        except OSError as error:  # of a full disk, which names no file
+            raise DataError(
+                f"{folder}: int8 cannot be computed in it ({error.strerror or error}); check the disk, or "
+                "name a folder on another one in the variable TMPDIR"
+            ) from None
 
 
 def _convolutions(graph: Any) -> tuple[list[str], list[str]]:

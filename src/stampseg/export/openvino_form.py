@@ -30,7 +30,10 @@ class OpenvinoForm:
     def write(self, path: Path, details: Details) -> None:
         """One zip; weights as they are, and not the half precision that OpenVINO saves by default."""
         with tempfile.TemporaryDirectory() as folder:
-            openvino().save_model(self.model, Path(folder) / "model.xml", compress_to_fp16=False)
+            try:
+                openvino().save_model(self.model, Path(folder) / "model.xml", compress_to_fp16=False)
+            except RuntimeError as error:  # of a full disk too
+                raise OSError(f"OpenVINO, in {folder}: {error}") from None
             with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
                 for name in ("model.xml", "model.bin"):
                     archive.write(Path(folder) / name, name)

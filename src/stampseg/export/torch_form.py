@@ -5,6 +5,7 @@ The format is PyTorch's; stampseg writes such files and reads back only the one 
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,9 +32,12 @@ class TorchForm:
         self.program.example_inputs = None  # it would be stored: megabytes beside a small network
         for node in self.program.graph.nodes:
             node.meta.pop("stack_trace", None)  # lines of code with this machine's folders, perhaps a name
+        archive = io.BytesIO()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.export.save(self.program, path, extra_files={DETAILS.name: DETAILS.line(details)})
+            # not to the file: on a full disk PyTorch ends the process
+            torch.export.save(self.program, archive, extra_files={DETAILS.name: DETAILS.line(details)})
+        path.write_bytes(archive.getbuffer())
 
     def run(self) -> Scorer:
         """Image (B, C, *S) -> scores, by PyTorch."""
