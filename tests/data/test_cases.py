@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -332,6 +333,38 @@ class TestCsv:
         make_files(tmp_path, "a.png", "b.png")
         with pytest.raises(DataError, match=message):
             find_dataset(self.write(tmp_path / "t.csv", *rows))
+
+    @pytest.mark.parametrize(
+        ("name", "way"),
+        [
+            ("t.tsv", "; where it is a table, rename it t.csv: tabs between cells are read"),
+            ("t.xlsx", "; save the table as CSV"),
+            ("t.ods", "; save the table as CSV"),
+            ("t.png", ""),
+        ],
+    )
+    def test_tables_of_other_kinds(self, name: str, way: str, tmp_path: Path) -> None:
+        (tmp_path / name).write_text("image\tlabel\n")
+        said = f"{name}: is a file; expected a folder or a CSV with columns image,label{way}"
+        with pytest.raises(DataError, match=re.escape(said) + "$"):
+            find_dataset(tmp_path / name)
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"PK\x03\x04" + bytes(300), "begins as a spreadsheet .*; save the sheet as CSV"),
+            (
+                b"\xd0\xcf\x11\xe0" + bytes(300),
+                "begins as a spreadsheet or another .*; save the sheet as CSV",
+            ),
+            (b"image,label\0\n", "holds null bytes; expected text in UTF-8; save it again"),
+        ],
+    )
+    def test_what_is_a_csv_by_its_name_alone(self, content: bytes, said: str, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_bytes(content)
+        with pytest.raises(DataError, match=rf"t\.csv: {said}$"):
+            find_dataset(tmp_path / "t.csv")
+        assert "\\x00" not in call("check", tmp_path / "t.csv", "--no-timing", code=3).output
 
     def test_several_or_none(self, tmp_path: Path) -> None:
         make_files(tmp_path, "a.png", "b.png")

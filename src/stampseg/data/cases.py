@@ -13,7 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import composed, some
 from .duplicates import find_duplicates
 from .io.formats import format_of, stem_of
-from .io.limits import check_kind
+from .io.limits import SPREADSHEETS, check_kind
 from .io.readers import output_name
 from .labels.organs import PIECE, LabelFiles, together
 from .labels.regions import NO_REGIONS, DeclaredRegions
@@ -210,8 +210,7 @@ def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
     if data.is_file():
         if data.suffix.lower() != ".csv":
             raise DataError(
-                f"{data}: is a file; expected a folder or a CSV with columns image,label"
-                f"{TABLES.get(data.suffix.lower(), '')}"
+                f"{data}: is a file; expected a folder or a CSV with columns image,label{_way_to_csv(data)}"
             )
         if images is not None or masks is not None:
             raise ConfigError(
@@ -220,6 +219,14 @@ def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
             )
         return list_csv(data)
     return list_folder(data, images, masks)
+
+
+def _way_to_csv(table: Path) -> str:
+    """What makes a CSV of a table of another kind."""
+    kind = table.suffix.lower()
+    if kind in (".tsv", ".tab", ".txt"):
+        return f"; where it is a table, rename it {table.stem}.csv: tabs between cells are read"
+    return "; save the table as CSV" if kind in SPREADSHEETS else ""
 
 
 def cases_of(entries: list[Entry], root: Path, group_regex: str | None) -> list[Case]:

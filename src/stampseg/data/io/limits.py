@@ -15,6 +15,10 @@ MOST_BEFORE_VOXELS = 2**26  # bytes of a header with all that precedes the voxel
 MAX_DEFLATE_RATIO = 1032  # a deflate stream cannot shrink its content by more than this factor
 
 
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+SPREADSHEET_STARTS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # a zip file; what Office wrote before
+
+
 def most_values() -> int:
     """Values of one image that are read at most; more where STAMPSEG_MAX_VALUES says so.
 
@@ -72,7 +76,7 @@ def read_text_file(path: Path) -> str:
     """Text in UTF-8, with or without a byte order mark, of a file of at most 64 MiB.
 
     Raises:
-        DataError: it is larger, missing, not UTF-8, or no regular file.
+        DataError: it is larger, missing, not UTF-8, a spreadsheet, or no regular file.
     """
     check_kind(path)
     try:
@@ -82,6 +86,16 @@ def read_text_file(path: Path) -> str:
                 f"{path}: {size:,} bytes; expected a list of files of at most {MOST_TEXT:,}; "
                 "check that it is what its name says"
             )
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            packed = file.read(4).startswith(SPREADSHEET_STARTS)
+        if packed:
+            remedy = "save the sheet as CSV" if path.suffix.lower() == ".csv" else "save it again"
+            raise DataError(
+                f"{path}: begins as a spreadsheet or another packed file; expected text in UTF-8; {remedy}"
+            )
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:  # which a terminal would be shown as its header
+            raise DataError(f"{path}: holds null bytes; expected text in UTF-8; save it again")
+        return text
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected text in UTF-8; save it again") from None
