@@ -20,7 +20,7 @@ from stampseg.data.cases import find_dataset
 from stampseg.data.io.placing import on_grid_of
 from stampseg.data.io.readers import read_header, read_image, read_label
 from stampseg.data.io.scans import scans_of
-from stampseg.data.io.volume import check_pair
+from stampseg.data.io.volume import NOT_HELD, check_pair
 from stampseg.evaluation.folders import evaluate_folder
 from tests.cli.command import call
 from tests.data.dicom_files import slices, values
@@ -361,5 +361,5 @@ def test_values_that_are_no_numbers_are_told(tmp_path: Path) -> None:
     array[:2], array[2] = np.nan, np.inf
     nib.Nifti1Image(array, image.affine).to_filename(path)
     (found,) = findings(tmp_path, "reader")
-    assert found["found"] == f"{path}: holds values that are NaN or infinite, taken as 0"
+    assert found["found"] == f"{path}: holds values that are {NOT_HELD}, taken as 0"
     assert (read_image([path]).array[0, :3] == 0).all()

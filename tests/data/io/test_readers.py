@@ -449,9 +449,10 @@ class TestValues:
         assert (image[0, 0, :3] == 0).all()
         np.testing.assert_array_equal(image[1:], array[1:])
 
-    def test_nothing_finite_is_no_image(self, tmp_path: Path) -> None:
-        path = save_nifti(tmp_path / "a.nii", np.full(SHAPE, np.nan))
-        with pytest.raises(DataError, match=r"a.nii: every value is NaN or infinite"):
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e200])
+    def test_nothing_finite_is_no_image(self, value: float, tmp_path: Path) -> None:
+        path = save_nifti(tmp_path / "a.nii", np.full(SHAPE, value))
+        with pytest.raises(DataError, match=r"a.nii: every value is NaN or infinite, or too large for 32 bi"):
             read_image([path])
 
     def test_labels_are_whole_numbers(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,21 @@ def test_equal_declared_names_are_told_apart(tmp_path: Path) -> None:
 def test_one_value_is_nothing_to_learn(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"m0.png: the only value in 2 label\(s\) is 0; expected background"):
         label_table(cases_of(tmp_path, grey(0), grey(0, 0)), {})
+
+
+@pytest.mark.parametrize(
+    ("values", "ignored", "said"),
+    [
+        ((0, 255), 0, "2 label(s) beside 0, left out by `data.ignore_label`, is 255; expected background"),
+        ((255,), 255, "2 label(s) beside 255, left out by `data.ignore_label`, is none; expected"),
+        ((255,), 7, "2 label(s) is 255; expected background"),
+    ],
+)
+def test_one_value_beside_what_is_ignored_names_the_option(
+    values: tuple[int, ...], ignored: int, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"the only value in {re.escape(said)}"):
+        label_table(cases_of(tmp_path, grey(*values), grey(*values)), {}, ignored)
 
 
 def test_no_labels_at_all() -> None:

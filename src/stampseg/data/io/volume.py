@@ -160,8 +160,11 @@ def corner_distance(shape: tuple[int, ...], affine: np.ndarray, other: np.ndarra
     return float(np.linalg.norm(apart[:, :3], axis=1).max() / np.linalg.norm(affine[:3, :3], axis=0).min())
 
 
+NOT_HELD = "NaN or infinite, or too large for 32 bits (above 3.4e38)"
+
+
 def as_image(array: np.ndarray, path: Path) -> np.ndarray:
-    """Values (C, *S) as float32 in their own layout; NaN and infinities become 0, which is remarked on.
+    """Values (C, *S) as float32 in their own layout; what that cannot hold becomes 0, which is remarked on.
 
     Raises:
         DataError: complex values, or not one finite value.
@@ -176,8 +179,8 @@ def as_image(array: np.ndarray, path: Path) -> np.ndarray:
     if finite.all():
         return image
     if not finite.any():
-        raise DataError(f"{path}: every value is NaN or infinite; expected an image")
-    remark("holds values that are NaN or infinite, taken as 0")
+        raise DataError(f"{path}: every value is {NOT_HELD}; expected an image; correct the values")
+    remark(f"holds values that are {NOT_HELD}, taken as 0")
     return np.where(finite, image, np.float32(0))
 
 

@@ -73,18 +73,21 @@ def label_table(
         DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
-    labels = [files for case in cases if (files := case.label_files) is not None]
-    counts = count_values(labels, ignored, relabel, known)
+    labels = (case.label_files for case in cases)
+    counts = count_values((files for files in labels if files is not None), ignored, relabel, known)
+    held = ignored is not None and ignored in counts.voxels
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
         first = cases[0].label if cases else "labels"
-        if counts.found - set(counts.voxels):
+        if counts.found - set(counts.voxels) - {ignored}:
             raise DataError(
                 f"{first}: {len(cases)} label(s) hold {some(list(map(describe, sorted(counts.found))))}, and "
                 "none of the values that `data.only` asks for; name others"
             )
+        beside = f" beside {describe(ignored)}, left out by `data.ignore_label`," if held else ""  # type: ignore[arg-type]
+        only = describe(min(counts.voxels)) if counts.voxels else "none" if held else "0"
         raise DataError(
-            f"{first}: the only value in {len(cases)} label(s) is {describe(min(counts.voxels, default=0))}; "
+            f"{first}: the only value in {len(cases)} label(s){beside} is {only}; "
             "expected background and a class; check the labels, or draw others with `labels` or `seed`"
         )
     own = {value: name for value, (name, _) in counts.names.items()}

@@ -31,5 +31,5 @@ function finite(channels, name) {
     for (let i = 0; i < values.length; i++)
       if (Number.isFinite(values[i])) found = true;
       else values[i] = 0;
-  return found ? channels : refuse(`${name}: every value is NaN or infinite; expected an image`);
+  return found ? channels : refuse(`${name}: every value is NaN or infinite, or too large for 32 bits (above 3.4e38); expected an image`);
 }
