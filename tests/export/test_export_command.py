@@ -193,18 +193,6 @@ def test_a_file_that_is_there_stays_unless_asked(run: Path, tmp_path: Path) -> N
     assert open_session(tmp_path / "m.onnx").details.parity["cases"] == 1
 
 
-def test_a_trial_that_cannot_be_written_names_its_file(
-    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    said = " ".join(call(run, "-o", tmp_path / "m.onnx", code=3).stderr.split())
-    assert "/m.onnx: the file cannot be tried, as it cannot be written (No space left on device)" in said
-    assert "TMPDIR" in said and not list(tmp_path.iterdir())
-
-
 def test_a_run_whose_images_are_gone_asks_for_others(run: Path, tmp_path: Path) -> None:
     shutil.copyfile(run / "model.safetensors", tmp_path / "model.safetensors")
     splits = json.loads((run / "splits.json").read_text())

@@ -102,15 +102,6 @@ def test_what_is_labelled_is_not_suggested(run: tuple[Path, Path], tmp_path: Pat
     assert not (tmp_path / "todo").exists()
 
 
-def test_damaged_splits_are_not_taken_for_none(run: tuple[Path, Path], tmp_path: Path) -> None:
-    """Else scans that validate would be offered to be labelled."""
-    copy = tmp_path / "run"
-    shutil.copytree(run[1], copy)
-    (copy / "splits.json").write_text("[]")
-    said = call("suggest", copy, run[0] / "images", "-o", tmp_path / "todo", code=3).output
-    assert f"{copy / 'splits.json'}: " in said and not (tmp_path / "todo").exists()
-
-
 def test_what_was_kept_aside_with_its_label_is_not_suggested(run: tuple[Path, Path], tmp_path: Path) -> None:
     """A corrected draft would take the place of the label that the network is measured with."""
     data, model = run

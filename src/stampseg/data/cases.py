@@ -197,12 +197,6 @@ def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:
     return [replace(case, group=match_group(group_regex, case.id)) for case in cases]
 
 
-TABLES = {
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), "; save the table as CSV"),
-    **dict.fromkeys((".tsv", ".tab", ".txt"), "; name it .csv, in which tabs part columns as well"),
-}
-
-
 def _list(data: Path, images: Path | None, masks: Path | None) -> Listing:
     if not os.path.lexists(data):
         raise DataError(f"{data}: no such file or folder; {EXPECTED}")

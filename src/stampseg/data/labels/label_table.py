@@ -73,8 +73,8 @@ def label_table(
         DataError: a label cannot be read, has a negative value, there are too many values, only one,
             or stray ones (see `stray_values`).
     """
-    labels = (case.label_files for case in cases)
-    counts = count_values((files for files in labels if files is not None), ignored, relabel, known)
+    labels = [files for case in cases if (files := case.label_files) is not None]
+    counts = count_values(labels, ignored, relabel, known)
     held = ignored is not None and ignored in counts.voxels
     left_out = leave_out(counts, ignored)
     if len(counts.voxels) < 2:
