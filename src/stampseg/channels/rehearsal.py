@@ -6,15 +6,18 @@ computes from a width, show only when the width changes: then it fails, or looks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .choice import Room
-from .graph import ChannelGraph, Cut
+from .graph import ChannelGraph, Cut, survives
 from .surgery import apply_cut
 from .untouched import stand_ins
 
@@ -22,7 +25,10 @@ Follow = Callable[[nn.Module, Tensor, Mapping[str, Tensor] | None], Any]  # `tra
 
 Shapes = list[tuple[int, ...]]
 
+Make = Callable[[ChannelGraph, Collection[str]], Cut]
+
 SMALLEST = 3  # channels of a group that loses one: at width one some layers look like others
+MOST_RUNS = 6  # with widths apart; one is enough where few groups are of one width
 
 
 def rehearsed(
@@ -37,31 +43,90 @@ def rehearsed(
         follow: runs a network and gives what was seen.
         shapes: of the outputs when it was traced.
     """
-    for make in (_one_each, _down_to_one):
-        for _ in range(len(graph.groups)):
-            reason = _misfit(network, graph, make(graph, _names(graph)), example, follow, shapes)
-            if reason is None:
-                break
-            bad = {}
-            for name in _names(graph):
-                why = _misfit(network, graph, make(graph, {name}), example, follow, shapes)
-                if why is not None:
-                    bad[name] = why
-            graph = _freeze(graph, bad or dict.fromkeys(_names(graph), reason))
-    return graph
+    runs: list[Cut] = []
+    for run in range(MOST_RUNS):
+        graph, cut = _mended(network, graph, _Apart(run), example, follow, shapes)
+        runs.append(cut)
+        if not cut.removed or not _together(graph, runs):
+            break
+    return _mended(network, graph, _down_to_one, example, follow, shapes)[0]
+
+
+def _mended(
+    network: nn.Module, graph: ChannelGraph, make: Make, example: Tensor, follow: Follow, shapes: Shapes
+) -> tuple[ChannelGraph, Cut]:
+    """The graph without the groups that a cut does not fit, each tried alone; and the cut that fits it."""
+    cut = make(graph, _names(graph))
+    for _ in range(len(graph.groups)):
+        reason = _misfit(network, graph, cut, example, follow, shapes)
+        if reason is None:
+            break
+        bad = {}
+        for name in _names(graph):
+            why = _misfit(network, graph, make(graph, {name}), example, follow, shapes)
+            if why is not None:
+                bad[name] = why
+        graph = _freeze(graph, bad or dict.fromkeys(_names(graph), reason))
+        cut = make(graph, _names(graph))
+    return graph, cut
 
 
 def _names(graph: ChannelGraph) -> set[str]:
     return {group.name for group in graph.prunable}
 
 
-def _one_each(graph: ChannelGraph, names: Collection[str]) -> Cut:
-    """The first channel of every group that has enough of them."""
-    room, removed = Room(graph, SMALLEST - 1), {}
+@dataclass(frozen=True)
+class _Apart:
+    """A few channels of every group, so many that groups of one width are of different ones afterwards.
+
+    Code that takes the width of one tensor for another's works as long as both are as wide.
+
+    Attributes:
+        run: 0 for odd numbers first, so that few are the sum of two others; then what is left of the
+            count of groups of a width, then chance.
+    """
+
+    run: int
+
+    def __call__(self, graph: ChannelGraph, names: Collection[str]) -> Cut:
+        room, removed = Room(graph, SMALLEST - 1 if self.run == 0 else 1), {}
+        chance, seen = Random(self.run), Counter[int]()
+        for group in graph.prunable:
+            count = self._count(group.size, seen[group.size], chance)
+            seen[group.size] += 1
+            if len(names) == 1:  # alone it has to lose one to be tried
+                count = max(1, count)
+            if group.name in names:
+                taken: list[int] = []
+                for index in range(group.size):
+                    if len(taken) < count and room.take(group.start + index):
+                        taken.append(index)
+                removed[group.name] = taken
+        return Cut.of(removed)
+
+    def _count(self, width: int, number: int, chance: Random) -> int:
+        """How many channels go of the group with this number among those of its width."""
+        most = max(1, width - 2)
+        if self.run == 0:
+            return [*range(1, most + 1, 2), *range(2, most + 1, 2)][number % most]
+        return number // most % (most + 1) if self.run == 1 else chance.randint(0, most)
+
+
+def _together(graph: ChannelGraph, runs: Sequence[Cut]) -> bool:
+    """Whether two tensors that can be cut, of different channels, were as wide as each other in every run."""
+    keeps, able = [graph.keep_mask(cut) for cut in runs], np.zeros(graph.channel_count, dtype=bool)
     for group in graph.prunable:
-        if group.name in names and room.take(group.start):
-            removed[group.name] = [0]
-    return Cut.of(removed)
+        able[group.start : group.stop] = True
+    seen: dict[tuple[int, ...], bytes] = {}
+    for binding in graph.bindings:
+        channels = binding.channels
+        if not ((channels >= 0) & able[np.maximum(channels, 0)]).any():
+            continue
+        widths = (len(channels), *(int(survives(channels, keep).sum()) for keep in keeps))
+        which = np.sort(channels).tobytes()
+        if seen.setdefault(widths, which) != which:
+            return True
+    return False
 
 
 def _down_to_one(graph: ChannelGraph, names: Collection[str]) -> Cut:
@@ -87,11 +152,12 @@ def _misfit(
             seen = follow(network, example, None)
             again = seen.finish()
     except Exception as error:
-        return f"the network's code holds a size: {str(error).splitlines()[0][:120]}"
+        said = str(error.__cause__ or error).splitlines()  # the cause without where the network ran
+        return f"the network's code holds a size: {said[0][:120] if said else type(error).__name__}"
     if seen.output_shapes != shapes:
         return "the network's code makes the size of its output from a number of channels"
-    wide = all(smaller[name].size >= SMALLEST - 1 for name in cut.removed)
-    if wide and all(len(indices) == 1 for indices in cut.removed.values()):
+    layers = zip(graph.layers, smaller.layers, strict=True)
+    if all(len(new) >= SMALLEST - 1 for old, new in layers if len(new) < len(old)):
         frozen = {g.name for g in again.groups if g.frozen} - {g.name for g in smaller.groups if g.frozen}
         if again.widths() != smaller.widths() or again.calls != smaller.calls or frozen:
             return "the network's code does something else at another width"

@@ -21,6 +21,7 @@ from .layer_rules import (
 from .shape_rules import (
     concatenation,
     expansion,
+    expansion_as,
     flattening,
     indexing,
     padding,
@@ -133,7 +134,8 @@ RULES: dict[str, Rule] = {
     "split": splitting_by_size,
     "getitem": indexing,
     **dict.fromkeys(("view", "reshape", "flatten", "squeeze", "unsqueeze"), flattening),
-    **dict.fromkeys(("expand", "expand_as"), expansion),
+    "expand": expansion,
+    "expand_as": expansion_as,
     "permute": permutation,
     **dict.fromkeys(("transpose", "swapaxes"), transposition),
     **dict.fromkeys(("mean", "sum", "amax", "amin", "std", "var"), reduction),

@@ -17,6 +17,14 @@ def expansion(call: Call) -> Layout | None:
     return keep(call) if call.input.ndim == call.out.ndim else None
 
 
+def expansion_as(call: Call) -> Layout | None:
+    """expand_as: as `expansion`; channels that are as many as the other's take their number from it."""
+    layout, other = expansion(call), call.argument(1, "other")
+    if layout is None or len(layout) == 1:
+        return layout
+    return tied(call.run, [call.input, other])
+
+
 def concatenation(call: Call) -> Layout | None:
     """cat: joins layouts along dimension 1, ties them along any other."""
     tensors, dim = call.argument(0, "tensors"), call.argument(1, "dim", 0)
