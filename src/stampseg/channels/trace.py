@@ -9,6 +9,7 @@ width (such as a scale of 1 / sqrt(channels)) cannot: `proof.py` finds those.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from ..core.errors import WiringError
 from .graph import ChannelGraph
+from .leftovers import Leftovers
 from .modes import uncompiled
 from .rehearsal import rehearsed
 from .tracer import Tracer
@@ -40,17 +42,29 @@ def trace(network: nn.Module, example: Tensor, *, rehearse: bool = True) -> Chan
         WiringError: the network does not run on the example, or nothing in it can be traced.
     """
     _check(network, example)
-    with uncompiled():
-        try:
-            tracer = follow(network, example.to("meta"), _on_meta(network))
-            example = example.to("meta")
-        except Exception:  # whatever it was, the run for real shows it again
-            tracer = follow(network, example, None)
-        graph = tracer.finish()
-        if not graph.groups:
-            name = type(network).__name__
-            raise WiringError(f"{name} has no convolution or linear layer that could be traced")
-        return rehearsed(network, graph, example, follow, tracer.output_shapes) if rehearse else graph
+    leftovers = Leftovers()
+    try:
+        with uncompiled():
+            return _found(network, example, rehearse, leftovers)
+    finally:
+        leftovers.take_out()
+
+
+def _found(network: nn.Module, example: Tensor, rehearse: bool, leftovers: Leftovers) -> ChannelGraph:
+    run = partial(follow, leftovers=leftovers)
+    try:
+        tracer = run(network, example.to("meta"), _on_meta(network))
+        example = example.to("meta")
+    except Exception:  # whatever it was, the run for real shows it again
+        tracer = None
+    if tracer is None:
+        leftovers.take_out()
+        tracer = run(network, example, None)
+    graph = tracer.finish()
+    if not graph.groups:
+        name = type(network).__name__
+        raise WiringError(f"{name} has no convolution or linear layer that could be traced")
+    return rehearsed(network, graph, example, run, tracer.output_shapes) if rehearse else graph
 
 
 def _check(network: nn.Module, example: Tensor) -> None:
@@ -73,9 +87,11 @@ def _check(network: nn.Module, example: Tensor) -> None:
             )
 
 
-def follow(network: nn.Module, example: Tensor, state: Mapping[str, Tensor] | None) -> Tracer:
+def follow(
+    network: nn.Module, example: Tensor, state: Mapping[str, Tensor] | None, leftovers: Leftovers
+) -> Tracer:
     """Both passes; with `state` in place of the network's own parameters and buffers."""
-    tracer = Tracer(network, state)
+    tracer = Tracer(network, state, leftovers)
     for training in (False, True):
         with untouched(network, real=state is None), torch.no_grad():
             tracer.run(example, training)

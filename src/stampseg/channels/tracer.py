@@ -19,6 +19,7 @@ from ..core.errors import WiringError
 from .call import Call, Pass, output_tensors, tensors_in
 from .graph import ChannelGraph, LayerCall
 from .layer_rules import layer_call
+from .leftovers import Leftovers
 from .meta_calls import call_on_meta
 from .modes import set_mode
 from .observer import Observer
@@ -33,9 +34,12 @@ _ESCAPES = ("setitem", "set", "numpy", "array", "tolist", "item", "dlpack")
 class Tracer(TorchFunctionMode):
     """Sees every torch function called by the network and follows the channels through it."""
 
-    def __init__(self, network: nn.Module, state: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(self, network: nn.Module, state: Mapping[str, Tensor] | None, leftovers: Leftovers) -> None:
         super().__init__()
         self.network, self.state = network, state
+        self._leftovers = leftovers
+        if state is not None:
+            leftovers.note(state.values())
         self.wiring, self.observer = Wiring(), Observer()
         self.calls: list[LayerCall] = []
         self.fixed_flops = 0  # of what no cut changes
@@ -62,7 +66,10 @@ class Tracer(TorchFunctionMode):
     def _reset(self, training: bool) -> None:
         self._training = training
         self._pass = Pass(self._names, self.wiring, self.observer)
-        self._others = dict(self._constants)  # seen to be made, but from no channels that are followed
+        self._others = {
+            **self._constants,
+            **self._leftovers.plain,
+        }  # seen to be made, but from no channels that are followed
         self._read: set[int] = set()  # ids of tensors that some call takes
         self._origins: dict[int, int] = {}  # tensor -> number of the layer call it comes from, unmixed
         self._layer_calls = 0
@@ -140,11 +147,17 @@ class Tracer(TorchFunctionMode):
         outputs = tensors_in(out)
         inputs = tensors_in((args, kwargs))
         self._read.update(id(tensor) for tensor in inputs if self._pass.follows(tensor))
+        given = {id(tensor) for tensor in inputs}  # what writes into a tensor gives it back
+        self._leftovers.note(tensor for tensor in outputs if id(tensor) not in given)
         if inputs and (outputs or rule_name(func) in _ESCAPES or _writes(func)):
             self._follow(rule_name(func), Call(self._pass, args, kwargs, out), inputs, outputs)
         for tensor in outputs:
-            if not self._pass.follows(tensor):
+            if self._pass.follows(tensor):
+                self._leftovers.plain.pop(id(tensor), None)
+            else:
                 self._others[id(tensor)] = tensor
+                if tensor.is_meta:
+                    self._leftovers.plain[id(tensor)] = tensor
         return out
 
     def _follow(self, name: str, call: Call, inputs: list[Tensor], outputs: list[Tensor]) -> None:
