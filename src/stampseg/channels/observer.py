@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from .module_kinds import ACTIVATIONS, LAYERS
 from .wiring import Layout
@@ -40,21 +42,44 @@ class Observer:
         """Where the network is now, in words."""
         return (self.stack[-1][0] if self.stack else "") or "the network itself"
 
+    @property
+    def in_script(self) -> bool:
+        """Whether what runs now is code of TorchScript."""
+        return bool(self.stack) and isinstance(self.stack[-1][1], torch.jit.ScriptModule)
+
     @contextmanager
     def watching(self, network: nn.Module, find: Find | None) -> Iterator[None]:
         """Follow one pass; without `find` calls are counted, and nothing is looked at."""
         self.stack, self._calls = [], {}
-        hooks = []
+        hooks, scripted = [], {}
         try:
             for name, module in network.named_modules():
+                if isinstance(module, torch.jit.ScriptModule):  # takes no hooks of its own
+                    scripted[id(module)] = name
+                    continue
                 hooks.append(module.register_forward_pre_hook(self._enter(name)))
                 hooks.append(module.register_forward_hook(self._leave(find)))
+            if scripted:
+                hooks += self._watch_scripted(scripted)
             yield
         finally:
             for hook in hooks:
                 hook.remove()
             for name, count in self._calls.items():
                 self._most[name] = max(count, self._most.get(name, 0))
+
+    def _watch_scripted(self, names: Mapping[int, str]) -> list[Any]:
+        """Follow when modules of TorchScript run, by hooks that see every module."""
+
+        def enter(module: nn.Module, args: Any) -> None:
+            if id(module) in names:
+                self.stack.append((names[id(module)], module))
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            if id(module) in names:
+                self.stack.pop()
+
+        return [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
 
     def _enter(self, name: str) -> Any:
         def hook(module: nn.Module, args: Any) -> None:

@@ -74,6 +74,11 @@ def _check(network: nn.Module, example: Tensor) -> None:
             f"the example has {found}; give one tensor (B, C, *S), such as torch.zeros(1, 1, 64, 64); "
             "networks of several inputs cannot be traced: wrap them in a module of one"
         )
+    if isinstance(network, torch.jit.ScriptModule):
+        raise WiringError(
+            f"{type(network).__name__} is compiled by TorchScript, whose code cannot be followed; trace the "
+            "module that it was made of"
+        )
     if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
         raise WiringError(
             f"{type(network).__name__} has lazy layers without a size so far; run it on an example first, "

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload, OpOverloadPacket
 from torch.func import functional_call
@@ -48,7 +49,7 @@ class Tracer(TorchFunctionMode):
         self._names: dict[int, str] = {}
         for name, tensor in state.items() if state is not None else _named_state(network):
             self._names.setdefault(id(tensor), name)  # a shared tensor goes by its first name
-        self._used: set[str] = set()
+        self._used = _scripted_state(network)  # seen in use; in TorchScript nothing is seen
         self._set_constants()
         self._reset(training=False)
 
@@ -162,6 +163,10 @@ class Tracer(TorchFunctionMode):
 
     def _follow(self, name: str, call: Call, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         self._look_for_strangers(inputs)
+        if self.observer.in_script:
+            traced = [t for t in inputs if self._pass.follows(t)]
+            self._give_up(name, inputs, traced, "TorchScript, which cannot be followed,")
+            return
         states = [t for t in inputs if self._pass.state_name(t) is not None]
         self._used.update(self._names[id(t)] for t in states)
         if not self._training:
@@ -244,6 +249,16 @@ def _writes(func: Any) -> bool:
     if isinstance(func, OpOverloadPacket):
         return any(_writes(getattr(func, name)) for name in func.overloads())
     return isinstance(func, OpOverload) and func._schema.is_mutable
+
+
+def _scripted_state(network: nn.Module) -> set[str]:
+    """Names of the parameters in modules of TorchScript."""
+    return {
+        f"{prefix}.{name}"
+        for prefix, module in network.named_modules()
+        if isinstance(module, torch.jit.ScriptModule)
+        for name, _ in module.named_parameters(recurse=False)
+    }
 
 
 def _named_state(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
