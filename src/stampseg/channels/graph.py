@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import index
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,9 +101,12 @@ class Cut:
     def of(cls, removed: Mapping[str, Iterable[int]]) -> Cut:
         """Sort the indices and leave out groups that lose nothing."""
         try:
-            sorted_indices = {name: tuple(sorted(map(index, indices))) for name, indices in removed.items()}
-        except TypeError:
-            raise WiringError(f"a cut names channels by whole numbers; found {dict(removed)}") from None
+            sorted_indices = {name: tuple(sorted(map(_number, indices))) for name, indices in removed.items()}
+        except (TypeError, AttributeError):
+            raise WiringError(
+                "a cut names channels by whole numbers, in a list for each group: {'encoder.0': [0, 3]}; "
+                f"found {removed}"
+            ) from None
         return cls({name: indices for name, indices in sorted_indices.items() if indices})
 
     @property
@@ -241,6 +244,14 @@ class ChannelGraph:
                 raise WiringError(f"group {name!r} no longer has channels {sorted(wanted - set(have))[:5]}")
             removed[name] = [i for i, original in enumerate(have) if original not in wanted]
         return Cut.of(removed)
+
+
+def _number(value: Any) -> int:
+    """An index; True and False are of a mask, which Python would take for 1 and 0."""
+    whole = index(value)
+    if isinstance(value, bool | np.bool_) or str(getattr(value, "dtype", "")) == "torch.bool":
+        raise TypeError("a mask")
+    return whole
 
 
 def survives(channels: np.ndarray, keep: np.ndarray) -> np.ndarray:

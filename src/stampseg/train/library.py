@@ -47,6 +47,8 @@ from .watched_batches import Watched
 
 _OF_COMMANDS = {"choose", "tolerance", "scoring", "score_round"}  # options of pruning
 
+SHOWN = 4  # parameters named in a message
+
 
 class Graph:
     """The channels of a living network. Cutting changes the network and this object together.
@@ -58,13 +60,14 @@ class Graph:
 
     def __init__(self, network: nn.Module, example: Tensor) -> None:
         self.network, self.example = network, example
-        self.channels: ChannelGraph = trace_channels(network, example)
+        self.channels: ChannelGraph = _traced(network, example, stacklevel=4)
 
     def __repr__(self) -> str:
-        able = self.channels.prunable
+        able, unused = self.channels.prunable, _first_names(self.channels.unreached)
         return (
             f"Graph of {type(self.network).__name__}: {self.parameters:,} parameters, {len(able)} of "
             f"{len(self.groups)} groups with {sum(g.size for g in able):,} channels can be cut"
+            + (f"; not used by the example: {unused}" if unused else "")
         )
 
     @property
@@ -258,7 +261,7 @@ def stamp(
         raise ConfigError("stampseg.stamp: a Dice floor as target needs `validate`; give it, or a size")
     if isinstance(batches, Sequence) and not batches:
         raise ConfigError("stampseg.stamp: batches is empty; give at least one batch to rank channels on")
-    graph, randomness = trace_channels(network, example), np.random.default_rng(0)
+    graph, randomness = _traced(network, example, stacklevel=3), np.random.default_rng(0)
     copies = [*_listed(copies), *(teacher.copies if teacher is not None else ())]
     check_arguments(network, graph, optimizer, steps, copies)
     if isinstance(batches, Sequence):
@@ -327,6 +330,25 @@ def _tell_uncut(fit: Fit) -> None:
         "ready_dice=0",
         stacklevel=3,
     )
+
+
+def _traced(network: nn.Module, example: Tensor, stacklevel: int) -> ChannelGraph:
+    """The network's channels; parameters that a cut would pass by are told."""
+    graph = trace_channels(network, example)
+    if graph.unreached:
+        warnings.warn(
+            f"the example does not use {_first_names(graph.unreached)} of {type(network).__name__}: no cut "
+            "changes them, and where other inputs use them (as images of another size may) the cut network "
+            "fails; give an example that uses them",
+            stacklevel=stacklevel,
+        )
+    return graph
+
+
+def _first_names(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _listed(copies: Copy | Sequence[Copy]) -> list[Copy]:
