@@ -89,6 +89,28 @@ def test_what_was_changed_after_the_constructor_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+class Joined(nn.Module):
+    """The channels of two layers side by side are added to a third's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = nn.Conv2d(1, 4, 1), nn.Conv2d(1, 4, 1), nn.Conv2d(1, 8, 1)
+        self.head = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(functional.relu(torch.cat((self.one(x), self.two(x)), 1) + self.three(x)))
+
+
+def test_a_graph_of_a_network_that_had_been_cut_is_told_from_a_wrong_name(tmp_path: Path) -> None:
+    network, x = Joined().eval(), torch.randn(2, 1, 8, 8)
+    first = stampseg.trace(network, x)
+    first.cut({"one": [0, 1, 6]})  # more of the first layer than of the second
+    second, path = stampseg.trace(network, x), tmp_path / "small.safetensors"
+    with pytest.raises(WiringError, match=r"had been cut before this graph was traced: .*the first graph"):
+        stampseg.save(path, network, second, NAME + "Joined", {}, tuple(x.shape))
+    stampseg.save(path, network, first, NAME + "Joined", {}, tuple(x.shape))
+
+
 def test_constants_by_chance_that_no_file_holds_are_refused(tmp_path: Path) -> None:
     _, graph = trained(Attribute)
     with pytest.raises(WiringError, match="gives other outputs than this network"):

@@ -66,7 +66,10 @@ def save(
     channels = graph if graph is None or isinstance(graph, ChannelGraph) else graph.channels
     if channels is None:
         raise ConfigError("stampseg.save: no graph; give the round's graph, or the object that trace gave")
-    hint = "give the name and the arguments that the dense network was built with"
+    hint = (
+        "give the name and the arguments that the dense network was built with; or the network had been cut "
+        "before this graph was traced: make every cut with the first graph, and save with that"
+    )
     for batch in dict.fromkeys((1, example_shape[0])):  # some networks take no batch of one
         spec = NetworkSpec(name=name, arguments=dict(arguments), example_shape=(batch, *example_shape[1:]))
         try:
