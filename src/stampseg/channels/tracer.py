@@ -50,6 +50,7 @@ class Tracer(TorchFunctionMode):
         for name, tensor in state.items() if state is not None else _named_state(network):
             self._names.setdefault(id(tensor), name)  # a shared tensor goes by its first name
         self._used = _scripted_state(network)  # seen in use; in TorchScript nothing is seen
+        self._kept: list[tuple[Layout, str]] = []
         self._set_constants()
         self._reset(training=False)
 
@@ -99,9 +100,9 @@ class Tracer(TorchFunctionMode):
                 f"{tuple(example.shape)}: {error}; give an example it accepts"
             ) from error
         self._freeze_outputs(output_tensors(outputs))
-        self._freeze_kept()
+        self._find_kept()
 
-    def _freeze_kept(self) -> None:
+    def _find_kept(self) -> None:
         """What a module keeps of a pass and nothing reads, as of a side head, is for a loss to read."""
         for name, module in self.network.named_modules():
             for key, value in vars(module).items():
@@ -110,7 +111,7 @@ class Tracer(TorchFunctionMode):
                     layout = self._pass.layout(tensor)
                     if layout is not None and id(tensor) not in self._read:
                         reason = f"the network keeps it as {place}, where other code may read it"
-                        self.wiring.freeze(layout, reason)
+                        self._kept.append((layout, reason))
 
     def _origin(self, tensor: Tensor) -> tuple[int, Layout] | None:
         if id(tensor) not in self._origins:
@@ -134,6 +135,8 @@ class Tracer(TorchFunctionMode):
 
     def finish(self) -> ChannelGraph:
         """The graph of what was seen."""
+        for layout, reason in self._kept:  # last: what is known to keep them better is said
+            self.wiring.freeze(layout, reason)
         parameters = {id(p): name for name, p in self.network.named_parameters()}
         unreached = tuple(name for name in parameters.values() if name not in self._used)
         return self.wiring.finish(
