@@ -113,3 +113,31 @@ def any_cuts_run(network: nn.Module, graph: ChannelGraph, x: Tensor) -> bool:
         graph = apply_cut(network, graph, Cut.of(removed))
         network(x)
     return True
+
+
+class NormOfMany(Net):
+    """A norm without state, for many channels only: no number shows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv2d(12, 12, 3, padding=1)
+
+    def body(self, x: Tensor) -> Tensor:
+        y = self.one(x)
+        return functional.relu(functional.instance_norm(y) if self.wanted(y.shape[1]) else y)
+
+    def wanted(self, width: int) -> bool:
+        return width >= 8
+
+
+class NormOfFours(NormOfMany):
+    def wanted(self, width: int) -> bool:
+        return width % 4 == 0
+
+
+@pytest.mark.parametrize("kind", [NormOfMany, NormOfFours])
+def test_an_operation_for_some_widths_only_freezes_its_channels(kind: type[nn.Module]) -> None:
+    network, x = build(kind)
+    graph = trace(network, x)
+    assert graph["one"].frozen == "the network's code does something else at another width"
+    assert graph["stem.0"].frozen is None

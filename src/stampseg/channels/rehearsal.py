@@ -23,16 +23,15 @@ from .untouched import stand_ins
 
 Follow = Callable[[nn.Module, Tensor, Mapping[str, Tensor] | None], Any]  # `trace.follow`
 
-Shapes = list[tuple[int, ...]]
-
 Make = Callable[[ChannelGraph, Collection[str]], Cut]
 
 SMALLEST = 3  # channels of a group that loses one: at width one some layers look like others
+OTHERWISE = "the network's code does something else at another width"
 MOST_RUNS = 6  # with widths apart; one is enough where few groups are of one width
 
 
 def rehearsed(
-    network: nn.Module, graph: ChannelGraph, example: Tensor, follow: Follow, shapes: Shapes
+    network: nn.Module, graph: ChannelGraph, example: Tensor, follow: Follow, first: Any
 ) -> ChannelGraph:
     """The graph, with every group frozen whose cut the network's own code does not follow.
 
@@ -41,29 +40,29 @@ def rehearsed(
         graph: its channels.
         example: as traced; on the meta device where the network could be traced there.
         follow: runs a network and gives what was seen.
-        shapes: of the outputs when it was traced.
+        first: what was seen when it was traced.
     """
     runs: list[Cut] = []
     for run in range(MOST_RUNS):
-        graph, cut = _mended(network, graph, _Apart(run), example, follow, shapes)
+        graph, cut = _mended(network, graph, _Apart(run), example, follow, first)
         runs.append(cut)
         if not cut.removed or not _together(graph, runs):
             break
-    return _mended(network, graph, _down_to_one, example, follow, shapes)[0]
+    return _mended(network, graph, _down_to_one, example, follow, first)[0]
 
 
 def _mended(
-    network: nn.Module, graph: ChannelGraph, make: Make, example: Tensor, follow: Follow, shapes: Shapes
+    network: nn.Module, graph: ChannelGraph, make: Make, example: Tensor, follow: Follow, first: Any
 ) -> tuple[ChannelGraph, Cut]:
     """The graph without the groups that a cut does not fit, each tried alone; and the cut that fits it."""
     cut = make(graph, _names(graph))
     for _ in range(len(graph.groups)):
-        reason = _misfit(network, graph, cut, example, follow, shapes)
+        reason = _misfit(network, graph, cut, example, follow, first)
         if reason is None:
             break
         bad = {}
         for name in _names(graph):
-            why = _misfit(network, graph, make(graph, {name}), example, follow, shapes)
+            why = _misfit(network, graph, make(graph, {name}), example, follow, first)
             if why is not None:
                 bad[name] = why
         graph = _freeze(graph, bad or dict.fromkeys(_names(graph), reason))
@@ -141,7 +140,7 @@ def _misfit(
     cut: Cut,
     example: Tensor,
     follow: Follow,
-    shapes: Shapes,
+    first: Any,
 ) -> str | None:
     """Why the cut network is not what the graph says, or None."""
     if not cut.removed:
@@ -154,13 +153,15 @@ def _misfit(
     except Exception as error:
         said = str(error.__cause__ or error).splitlines()  # the cause without where the network ran
         return f"the network's code holds a size: {said[0][:120] if said else type(error).__name__}"
-    if seen.output_shapes != shapes:
+    if seen.output_shapes != first.output_shapes:
         return "the network's code makes the size of its output from a number of channels"
+    if seen.steps != first.steps:
+        return OTHERWISE
     layers = zip(graph.layers, smaller.layers, strict=True)
     if all(len(new) >= SMALLEST - 1 for old, new in layers if len(new) < len(old)):
         frozen = {g.name for g in again.groups if g.frozen} - {g.name for g in smaller.groups if g.frozen}
         if again.widths() != smaller.widths() or again.calls != smaller.calls or frozen:
-            return "the network's code does something else at another width"
+            return OTHERWISE
     return None
 
 

@@ -64,7 +64,7 @@ def _found(network: nn.Module, example: Tensor, rehearse: bool, leftovers: Lefto
     if not graph.groups:
         name = type(network).__name__
         raise WiringError(f"{name} has no convolution or linear layer that could be traced")
-    return rehearsed(network, graph, example, run, tracer.output_shapes) if rehearse else graph
+    return rehearsed(network, graph, example, run, tracer) if rehearse else graph
 
 
 def _check(network: nn.Module, example: Tensor) -> None:

@@ -46,6 +46,7 @@ class Tracer(TorchFunctionMode):
         self.fixed_flops = 0  # of what no cut changes
         self.unknown: list[str] = []
         self.output_shapes: list[tuple[int, ...]] = []
+        self.steps: list[tuple[str, str]] = []  # what was done to the channels that are followed, and where
         self._names: dict[int, str] = {}
         for name, tensor in state.items() if state is not None else _named_state(network):
             self._names.setdefault(id(tensor), name)  # a shared tensor goes by its first name
@@ -169,13 +170,15 @@ class Tracer(TorchFunctionMode):
         if self.observer.in_script:
             traced = [t for t in inputs if self._pass.follows(t)]
             self._give_up(name, inputs, traced, "TorchScript, which cannot be followed,")
-            return
+            return  # how it is run inside is no step of the network's
         states = [t for t in inputs if self._pass.state_name(t) is not None]
         self._used.update(self._names[id(t)] for t in states)
         if not self._training:
             self._count(name, call)
         self.wiring.touched.clear()
         traced = [t for t in inputs if self._pass.follows(t)]
+        if traced:
+            self.steps.append((name, self.observer.place))
         origins = {self._origins.get(id(t)) for t in traced}
         rule = RULES.get(name) if traced or name.startswith(("conv", "linear")) else None
         layouts = rule(call) if rule else None
