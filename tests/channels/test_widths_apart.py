@@ -141,3 +141,18 @@ def test_an_operation_for_some_widths_only_freezes_its_channels(kind: type[nn.Mo
     graph = trace(network, x)
     assert graph["one"].frozen == "the network's code does something else at another width"
     assert graph["stem.0"].frozen is None
+
+
+class ScaledWhenNarrow(NormOfMany):
+    """A number that changes at half the width: the steps are the same ones."""
+
+    def body(self, x: Tensor) -> Tensor:
+        y = self.one(x)
+        return functional.relu(y * (1.0 if y.shape[1] > 6 else 2.0))
+
+
+def test_a_proof_cuts_more_than_one_channel() -> None:
+    network, x = build(ScaledWhenNarrow)
+    graph = trace(network, x)
+    found = prove(network, graph, x)
+    assert found["one"] > 1e-3 and found["stem.0"] < 1e-10

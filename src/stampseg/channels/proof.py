@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from .call import output_tensors
 from .choice import Room
-from .graph import ChannelGraph, Cut
+from .graph import ChannelGraph, Cut, Group
 from .modes import evaluating, uncompiled
 from .silence import silence
 from .surgery import apply_cut
@@ -24,7 +24,9 @@ Change = Callable[[], object]  # of the network, before it runs
 
 
 def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str, float]:
-    """Largest deviation of any output from the masked twin's, for one channel of each prunable group.
+    """Largest deviation of any output from the masked twin's, for cuts of each prunable group by itself.
+
+    One channel, half of them, and all that its layers can lose.
 
     In eval mode, on noise of the example's shape (on the example itself where it holds whole numbers); the
     network is left as it is. In double precision an exact cut deviates by rounding, 1e-10 at most; more
@@ -45,11 +47,24 @@ def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str,
     with uncompiled(), evaluating(network), torch.no_grad():
         run = _run_of(network, example)
         for group in graph.prunable:
-            cut = Cut.of({group.name: [group.size // 2]})
-            if Room(graph, 1).take(group.start + group.size // 2):
+            for cut in _cuts_of(graph, group):
                 twin = run(partial(silence, network, graph, cut))
-                found[group.name] = _deviation(run, partial(apply_cut, network, graph, cut), twin)
+                deviation = _deviation(run, partial(apply_cut, network, graph, cut), twin)
+                found[group.name] = max(found.get(group.name, 0.0), deviation)
     return found
+
+
+def _cuts_of(graph: ChannelGraph, group: Group) -> list[Cut]:
+    """One channel of a group, half of it, and all that its layers can lose; each once."""
+    cuts: list[Cut] = []
+    middle = group.size // 2
+    order = [*range(middle, group.size), *range(middle)]
+    for count in (1, middle, group.size - 1):
+        room = Room(graph, 1)
+        taken = [index for index in order if room.take(group.start + index)][:count]
+        if taken and not any(set(cut.removed[group.name]) == set(taken) for cut in cuts):
+            cuts.append(Cut.of({group.name: taken}))
+    return cuts
 
 
 def _run_of(network: nn.Module, example: Tensor) -> Callable[[Change], list[Tensor]]:

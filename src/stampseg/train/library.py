@@ -142,7 +142,9 @@ class Graph:
         )
 
     def prove(self) -> dict[str, float]:
-        """Cut one channel of every prunable group in a copy, and compare with a twin that is only silenced.
+        """Cut every prunable group, each by itself, and compare with a twin that is only silenced.
+
+        One of its channels, half of them, and all that its layers can lose. The network is left as it is.
 
         Returns:
             Group name -> largest deviation of any output, relative to the largest one; an exact cut is
