@@ -43,7 +43,7 @@ def prove(network: nn.Module, graph: ChannelGraph, example: Tensor) -> dict[str,
     Returns:
         Group name -> deviation, relative to the largest output.
     """
-    found = {}
+    found: dict[str, float] = {}
     with uncompiled(), evaluating(network), torch.no_grad():
         run = _run_of(network, example)
         for group in graph.prunable:
