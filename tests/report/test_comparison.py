@@ -413,6 +413,7 @@ def test_cells_that_nobody_planned_do_not_make_a_study_whole(tmp_path: Path) -> 
     )
     assert any(text.startswith("study.yaml does not plan 16 cells that are comp") for text in warnings(found))
     assert verdict_text(found.claims[0]).endswith(" liver: of 5 and 10 labelled, 10 alone.")
+    assert {each.said.removeprefix(each.verdict) for each in found.claims} == {" so far"}
 
 
 def test_a_claim_takes_the_draws_that_have_all_numbers_of_labels(tmp_path: Path) -> None:

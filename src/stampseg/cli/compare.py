@@ -52,7 +52,7 @@ def compare(
     )
     say(claims_head(found))
     for number, result in enumerate(found.claims, 1):
-        say(f"{number}. {result.verdict}: {result.claim}, {where_text(result)}")
+        say(f"{number}. {result.said}: {result.claim}, {where_text(result)}")
         say(f"   {verdict_text(result)}")
     if found.study.two:
         for setting in found.study.settings:

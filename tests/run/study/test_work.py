@@ -227,7 +227,14 @@ TASK = study_values()["tasks"]["discs"]
             "discs/ours/1-10: task, draw or number of labelled people taken out",
         ),
         ({"tasks": {"discs": TASK | {"labelled_people": [2]}}}, "number of labelled people taken out"),
-        ({"tasks": {"discs": TASK | {"test": 2}}}, "tasks.discs: other people (test 1, now 2), and 1 cell"),
+        (
+            {"tasks": {"discs": TASK | {"test": 2}}},
+            "tasks.discs: other people or files (test 1, now 2), and 1 cell",
+        ),
+        (
+            {"tasks": {"discs": TASK | {"masks": "second_observer"}}},
+            "tasks.discs: other people or files (masks ",
+        ),
         (
             {"tasks": {"discs": TASK, "heads": study_values()["tasks"]["discs"]}},
             "tasks heads added, and a claim is over all tasks, and",

@@ -186,6 +186,12 @@ class ClaimResult:
         return Verdict.LOST if self.two_way.interval()[1] < self.claim.bound else Verdict.NOT_SHOWN
 
     @property
+    def said(self) -> str:
+        """The verdict, which is one so far where a task lacks planned numbers of labels."""
+        whole = all(len(part.numbers) >= len(part.planned) for part in self.parts)
+        return str(self.verdict.value) if whole else f"{self.verdict.value} so far"
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Tasks without a pair."""
         return tuple(task for task in self.tasks if task not in {pair.place for pair in self.pairs})
@@ -320,8 +326,8 @@ def _together(estimates: list[Estimate | None]) -> Estimate | None:
 def _over_labels(study: Study, task: str, claim: Claim) -> Part:
     """Differences of a task, each the mean over numbers of labels: these share people and draws.
 
-    A draw that lacks one of them would be of other numbers than the rest, and counts for none; a number that
-    fewer draws have than another is left out, so that a study which goes on does not lose what it had.
+    A draw that lacks one of them would be of other numbers than the rest, and counts for none. A number that
+    has one draw alone, of which no luck of runs can be told, is left out beside others: it has only begun.
     """
     found = {
         setting.labels: pairs
@@ -329,8 +335,7 @@ def _over_labels(study: Study, task: str, claim: Claim) -> Part:
         if setting.task == task
         and (pairs := differences(study.of(setting, claim.method), study.of(setting, claim.against)))
     }
-    most = max(map(len, found.values()), default=0)
-    found = {labels: pairs for labels, pairs in found.items() if len(pairs) == most}
+    found = {labels: pairs for labels, pairs in found.items() if len(pairs) > 1} or found
     draws = in_order({draw for pairs in found.values() for draw in pairs})
     whole = [draw for draw in draws if all(draw in pairs for pairs in found.values())]
     gathered: Differences = {}

@@ -54,7 +54,7 @@ def _claims(comparison: Comparison) -> list[str]:
         claim = f"{number}. {result.claim}, {where_text(result)}"
         why = f"{verdict_text(result)} {flips_text(result)}".strip()
         p = NONE if result.two_way is None else p_text(result.p_holm)
-        lines.append(f"| {_plain(claim)} | **{result.verdict}** | {p} | {_plain(why)} |")
+        lines.append(f"| {_plain(claim)} | **{result.said}** | {p} | {_plain(why)} |")
     return [*lines, ""]
 
 

@@ -15,7 +15,7 @@ from ...core.json_file import JsonFile
 from ...core.machine import Machine
 from ...core.options import FileRecord, Number
 from ...core.text import counted, some
-from .config import StudyConfig, dump_study, load_study
+from .config import StudyConfig, TaskOptions, dump_study, load_study
 
 STUDY_FILE = "study.yaml"
 CELLS = "cells"  # a folder in that of a study
@@ -206,12 +206,11 @@ def _taken_up(study: Study, before: StudyConfig) -> Study:
     if lost:
         what = f"{some(lost, 3)}: task, draw or number of labelled people taken out"
         raise _too_late(study, what, done, "what has a result counts")
-    people = {"people", "each", "test"}
     for name in dict.fromkeys(cell.task for cell in done):
-        asked, stored = (each.tasks[name].model_dump(include=people) for each in (study.config, before))
+        asked, stored = (_learnt_from(each.tasks[name]) for each in (study.config, before))
         if asked != stored:
-            what = f"tasks.{name}: other people ({_differences(stored, asked)})"
-            raise _too_late(study, what, done, "all cells of a task draw from the same people")
+            what = f"tasks.{name}: other people or files ({_differences(stored, asked)})"
+            raise _too_late(study, what, done, "all cells of a task draw from the same people and labels")
     later = [name for name in study.config.tasks if name not in before.tasks]
     if later and any(claim.tasks == "all" for claim in study.config.claims):
         what = f"tasks {some(later)} added, and a claim is over all tasks"
@@ -221,6 +220,13 @@ def _taken_up(study: Study, before: StudyConfig) -> Study:
         "taken_out": tuple(dict.fromkeys((*before.taken_out, *_taken_out(done, study.config)))),
     }
     return replace(study, config=study.config.model_copy(update=update))
+
+
+def _learnt_from(task: TaskOptions) -> dict[str, Any]:
+    """Who is drawn, and from which folders; where these lie is no matter, as data are moved."""
+    found = task.model_dump(include={"people", "each", "test", "images", "masks"})
+    folders = {name: found[name] and Path(found[name]).name for name in ("images", "masks")}
+    return {**found, **folders}
 
 
 def _too_late(study: Study, what: str, done: Sequence[Cell], rule: str) -> ConfigError:
