@@ -69,10 +69,8 @@ class Tracer(TorchFunctionMode):
     def _reset(self, training: bool) -> None:
         self._training = training
         self._pass = Pass(self._names, self.wiring, self.observer)
-        self._others = {
-            **self._constants,
-            **self._leftovers.plain,
-        }  # seen to be made, but from no channels that are followed
+        # Seen to be made, but from no channels that are followed.
+        self._others = {**self._constants, **self._leftovers.plain}
         self._read: set[int] = set()  # ids of tensors that some call takes
         self._origins: dict[int, int] = {}  # tensor -> number of the layer call it comes from, unmixed
         self._layer_calls = 0
@@ -167,8 +165,8 @@ class Tracer(TorchFunctionMode):
 
     def _follow(self, name: str, call: Call, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         self._look_for_strangers(inputs)
+        traced = [t for t in inputs if self._pass.follows(t)]
         if self.observer.in_script:
-            traced = [t for t in inputs if self._pass.follows(t)]
             self._give_up(name, inputs, traced, "TorchScript, which cannot be followed,")
             return  # how it is run inside is no step of the network's
         states = [t for t in inputs if self._pass.state_name(t) is not None]
@@ -176,7 +174,6 @@ class Tracer(TorchFunctionMode):
         if not self._training:
             self._count(name, call)
         self.wiring.touched.clear()
-        traced = [t for t in inputs if self._pass.follows(t)]
         if traced:
             self.steps.append((name, self.observer.place))
         origins = {self._origins.get(id(t)) for t in traced}
