@@ -18,11 +18,13 @@ def disc(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, 
     return mask * 120 + rng.normal(60, 10, shape), mask
 
 
-def write_pictures(folder: Path, names: Iterable[str], shape: tuple[int, int] = (40, 48)) -> Path:
-    """A data set of PNG of these names, with masks of 0 and 255."""
-    rng = np.random.default_rng(0)
+def write_pictures(
+    folder: Path, names: Iterable[str], shape: tuple[int, int] = (40, 48), seed: int = 0
+) -> Path:
+    """A data set of PNG of these names, with masks of 0 and 255; further ones need another seed."""
+    rng = np.random.default_rng(seed)
     for part in ("images", "masks"):
-        (folder / part).mkdir()
+        (folder / part).mkdir(exist_ok=True)
     for name in names:
         image, mask = disc(rng, shape)
         Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"{name}.png")

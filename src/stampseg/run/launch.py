@@ -18,7 +18,7 @@ from ..core.run_folder import SEARCH_FOLDER
 from ..core.text import some
 from ..data.cases import Dataset, check_people, find_dataset
 from ..data.plan import PLAN
-from ..data.splits.folds import without_held_out
+from ..data.splits.folds import wants_folds, without_held_out
 from ..networks.model_file import load_model
 from ..networks.pretrained.nnunet_export import export_nnunet
 from ..networks.pretrained.source import open_source
@@ -26,6 +26,7 @@ from ..networks.pretrained.trained_network import Source
 from ..train.round import FOUND_DICE
 from .aside import with_people_aside
 from .calibration import calibrate_by_folds, keep
+from .compatibility import check_together
 from .continuation import go_on
 from .folder import RunFolder
 from .folds.cross_validation import (
@@ -34,7 +35,6 @@ from .folds.cross_validation import (
     models_of,
     settled_for_folds,
     told_if_weaker,
-    wants_folds,
 )
 from .lock import FolderLock
 from .pipeline import run_training
@@ -116,64 +116,12 @@ def _quietly(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
         return result
 
 
-def _check_options(spec: RunSpec, begun: bool) -> None:
-    """Refuse options that would do nothing, or cannot be shared out; a run that has begun may go on."""
-    train, devices = spec.config.train, spec.config.devices
-    sizes = {"train.batch_size": train.batch_size, "teacher.batch_size": spec.config.teacher.batch_size}
-    for name, size in sizes.items():
-        if size is not None and size < devices:
-            raise ConfigError(
-                f"`devices` {devices} with `{name}` {size}: each process needs a window of every batch; give "
-                f"`devices` {size} or fewer, or a larger batch"
-            )
-    if devices > 1 and train.compile:
-        raise ConfigError(
-            f"`devices` {devices} with `train.compile`: compiled layers cannot look at the rows of other "
-            "processes; leave out one of the two"
-        )
-    if train.budget is not None and not train.search:
-        raise ConfigError(
-            f"`train.budget` {train.budget}: it is the time for a search, and there is none; give "
-            "`train.search`, or leave out `train.budget`"
-        )
-    if train.channel_dropout and spec.config.traits.prunes and not begun:
-        raise ConfigError(
-            f"`train.channel_dropout` {train.channel_dropout:g} with `method` {spec.config.method}: it is "
-            "for methods that do not prune; leave it out (`prune.dropout_base` is that of stamp+)"
-        )
-    if spec.config.network.widths_of is not None and spec.config.traits.has_target:
-        raise ConfigError(
-            f"`network.widths_of` with `method` {spec.config.method}, which has widths of its own; give "
-            "`method` dense, or leave out `network.widths_of`"
-        )
-    if train.distil and spec.model is None and not wants_folds(spec.config) and not train.search:
-        raise ConfigError(
-            "`train.distil`: the networks of folds teach, and there are none; give `train.folds`"
-        )
-    for name in ("search", "distil"):
-        if spec.model is not None and getattr(train, name):
-            raise ConfigError(
-                f"`train.{name}`: it trains networks anew, and a trained one is the start; leave it out"
-            )
-    if spec.model is not None and wants_folds(spec.config):
-        raise ConfigError(
-            f"{spec.model}: the network may have learnt from everybody who would be held out; leave out "
-            "`train.folds` and `train.fold_column`, or train anew with them"
-        )
-
-
 def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
-    _check_options(spec, folder.begun)
+    check_together(spec.config, spec.model, begun=folder.begun)
     if spec.work == "train" and spec.model is not None:
         return _gone_on(folder, spec, reporter)
-    steps = spec.config.train.steps
-    fails = spec.model is None and spec.fold is None and spec.config.train.missed_label == "fail"
-    if fails and steps < FEW_STEPS and not folder.begun:
-        reporter.note(
-            f"`train.steps` {steps} are few: where a label is not found by then, as small ones may not be, "
-            "the run ends without a model (`train.missed_label=warn` keeps it)",
-            Level.WARNING,
-        )
+    if not folder.begun and spec.fold is None:
+        _warn_of_options(spec, reporter)
     dataset = find_dataset(
         spec.data, images=spec.images, masks=spec.masks, group_regex=spec.config.group_regex
     )
@@ -208,11 +156,28 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
 
 
+def _warn_of_options(spec: RunSpec, reporter: Reporter) -> None:
+    """What may be meant, though it is seldom what is wanted."""
+    config, steps = spec.config, spec.config.train.steps
+    if spec.model is None and config.train.missed_label == "fail" and steps < FEW_STEPS:
+        reporter.note(
+            f"`train.steps` {steps} are few: where a label is not found by then, as small ones may not be, "
+            "the run ends without a model (`train.missed_label=warn` keeps it)",
+            Level.WARNING,
+        )
+    if "target" in config.prune.model_fields_set and not config.traits.has_target:
+        reporter.note(
+            f"`prune.target` ({config.prune.target}) does nothing with `method` {config.method}, which trains "
+            "the whole network",
+            Level.WARNING,
+        )
+
+
 def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     """Train on from an earlier run."""
     dataset, config, source = go_on(spec)
     spec = replace(spec, config=config)  # some are of the earlier run
-    _check_options(spec, folder.begun)
+    check_together(spec.config, spec.model, begun=folder.begun)
     result = run_training(dataset, folder, recovering(config), reporter, source, spec.trusted_names)
     return settle_on_validation(folder, result, config.device, spec.trusted_names, reporter)
 
@@ -220,8 +185,6 @@ def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
 def _searched(
     folder: RunFolder, spec: RunSpec, dataset: Dataset, reporter: Reporter, carry_out_fold: CarryOut
 ) -> Result:
-    if spec.config.train.distil:
-        raise ConfigError("`train.search` with `train.distil`: one at a time; leave out one of the two")
     found = search(folder, spec, dataset, reporter, carry_out_fold)
     config = settled_for_search(chosen_config(spec.config, found))
     reporter.note("the network of the run: it learns from all of them")

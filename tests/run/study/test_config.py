@@ -87,6 +87,16 @@ def claim(**parts: Any) -> dict[str, Any]:
             {**task(labelled_people=[4, 2]), **method(method="dense", train={"folds": 3})},
             "train.folds 3 of methods.other: tasks.discs labels 2 people, and each fold holds one out; ask",
         ),
+        (method(train={"distil": True}), "methods.other of tasks.discs: `train.distil`: the"),
+        (method(train={"budget": "2h"}), "methods.other of tasks.discs: `train.budget` 2h: it"),
+        (
+            method(method="dense", prune={"target": "15%"}),
+            "methods.other.prune.target: `method` dense trains the whole network; leave the target out, or",
+        ),
+        (
+            method(method="dense", prune={"target": {"flops of": "ours"}}),
+            "methods.other.prune.target: `method` dense trains the whole network; leave the target out, or",
+        ),
         (
             method(method="flat", prune={"target": {"flops of": "his"}}),
             "methods.other.prune.target: flops of 'his'; expected another method of this study, with a "

@@ -32,6 +32,11 @@ class Fold:
     held_out: tuple[str, ...]
 
 
+def wants_folds(config: Config) -> bool:
+    """Whether the options ask for cross-validation."""
+    return config.train.folds is not None or config.train.fold_column is not None
+
+
 def make_folds(dataset: Dataset, data: Path, config: Config, holds: Holds) -> tuple[list[Fold], str]:
     """The folds that the options ask for, and what was decided, in words.
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...core.config import Config
-from ...core.errors import ConfigError
 from ...core.level import Level
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
@@ -15,7 +14,7 @@ from ...data.cases import Dataset
 from ...data.labels.label_table import ignored_value
 from ...data.labels.relabelling import choose_labels
 from ...data.plan import PLAN, Plan
-from ...data.splits.folds import Fold, make_folds, without_held_out
+from ...data.splits.folds import Fold, make_folds, wants_folds, without_held_out
 from ...networks.model_file import store_steps
 from ..calibration import calibrate_by_folds, keep
 from ..folder import RunFolder
@@ -29,11 +28,6 @@ from .records import FOLDS, Folds, read_folds
 WEAKER = 0.05  # Dice
 
 CarryOut = Callable[[RunFolder, RunSpec], Result]  # of one fold, to its end
-
-
-def wants_folds(config: Config) -> bool:
-    """Whether the options ask for cross-validation."""
-    return config.train.folds is not None or config.train.fold_column is not None
 
 
 def cross_validate(
@@ -138,43 +132,11 @@ def folds_of(dataset: Dataset, data: Path, config: Config) -> tuple[list[Fold], 
     """Who is held out with whom, and in words how that was chosen.
 
     Raises:
-        ConfigError: options that do not go with folds, or more folds than people.
+        ConfigError: more folds than people, or a column that does not say who is in which.
     """
-    _check_options(config)
     ignored = ignored_value(config.data.ignore_label, dataset.ignored)
     relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
     return make_folds(dataset, data, config, values_held(ignored, relabel))
-
-
-def _check_options(config: Config) -> None:
-    """Refuse what does not go with folds.
-
-    Raises:
-        ConfigError: validation cases that a CSV names, who could be among those held out; teachers of whom
-            nothing would be learnt, or who have learnt from those who validate; people kept aside.
-    """
-    if config.train.distil and not config.teacher.weight:
-        raise ConfigError(
-            "`train.distil` with `teacher.weight` 0: nothing would be learnt from the networks; give a "
-            "weight above 0, or leave out `train.distil`"
-        )
-    if config.train.test.strip() != "none":
-        raise ConfigError(
-            f"`train.test` {config.train.test}: with folds everybody is held out once and measured; leave it "
-            "out, or take these people out of the data"
-        )
-    choice = config.train.validation.strip()
-    if choice.lower().endswith(".csv"):
-        raise ConfigError(
-            f"`train.validation` {choice}: with folds everybody is held out once and measured; leave it "
-            "out, or give a share of those who train, such as 20%"
-        )
-    if config.train.distil and choice not in ("auto", "none"):
-        raise ConfigError(
-            f"`train.validation` {choice} with `train.distil`: those who validate have trained networks that "
-            "teach, so that their Dice would say too much; leave out `train.validation`: those held out of "
-            "the folds say how good the networks are"
-        )
 
 
 def settled_for_folds(config: Config) -> Config:

@@ -25,6 +25,7 @@ from ..lock import FolderLock
 from ..records import Result, read_result, read_rounds
 from ..spec import SPEC, RunSpec
 from .draw import draw, find_task, write_pool
+from .people import check_people
 from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study, tested_model
 
 WAIT_SECONDS = 60.0  # for a process that was told to end
@@ -48,7 +49,7 @@ def work_cell(
 
     Raises:
         ConfigError: another process has the cell, or it was begun with other options.
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or are others than when other cells of the draw were done.
         TrainingError: the run did not end.
     """
     place = study.place(cell)
@@ -61,6 +62,7 @@ def work_cell(
             return CELL.read(place)
         dataset = find_task(cell.task, task, study.source)
         drawn = draw(dataset, task, cell.labels, cell.draw)
+        check_people(study, cell, drawn)
         options = config.merged(_declared(dataset, config.model_dump()))
         write_pool(place / POOL, drawn, dataset.regions)
         _train(place / RUN, RunSpec("train", place / POOL, options).absolute(), train)

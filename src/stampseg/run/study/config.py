@@ -18,6 +18,7 @@ from ...core.refusals import refusals
 from ...core.system import is_portable, one_name
 from ...core.text import counted
 from ...core.yaml import read_yaml
+from ..compatibility import check_together
 from .claim import Claim, read_claims
 
 PAGE = "docs/how-to/run-a-study.md"
@@ -274,19 +275,34 @@ def _check(config: StudyConfig, path: Path) -> None:
                     f"of this study, with a size of its own: {_listed(config.methods)}"
                 )
         _check_own(plain, f"{path}: methods.{name}")
-    for task_name, task in config.tasks.items():
+    for task_name in config.tasks:
         for name in config.methods:
-            try:
-                folds = config.run_options(task_name, name).train.folds
-            except ConfigError as error:
-                raise ConfigError(f"{path}: {error}") from None
-            if folds is not None and folds > min(task.labelled_people):
-                raise ConfigError(
-                    f"{path}: train.folds {folds} of methods.{name}: tasks.{task_name} labels "
-                    f"{counted(min(task.labelled_people), 'person', 'people')}, and each fold holds one out; "
-                    "ask for fewer folds, or for more labelled_people"
-                )
+            _check_run(config, task_name, name, path)
     _check_claims(config, path)
+
+
+def _check_run(config: StudyConfig, task: str, method: str, path: Path) -> None:
+    """Options of the task and the method together."""
+    try:
+        options = config.run_options(task, method)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    try:
+        check_together(options)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: methods.{method} of tasks.{task}: {error}") from None
+    if not options.traits.has_target and "target" in (config.methods[method].get("prune") or {}):
+        raise ConfigError(
+            f"{path}: methods.{method}.prune.target: `method` {options.method} trains the whole network; "
+            "leave the target out, or give `method` flat or thin"
+        )
+    folds, people = options.train.folds, min(config.tasks[task].labelled_people)
+    if folds is not None and folds > people:
+        raise ConfigError(
+            f"{path}: train.folds {folds} of methods.{method}: tasks.{task} labels "
+            f"{counted(people, 'person', 'people')}, and each fold holds one out; ask for fewer folds, or "
+            "for more labelled_people"
+        )
 
 
 def _check_own(options: dict[str, Any], where: str) -> None:

@@ -116,13 +116,18 @@ def spread(cases: Sequence[Case], count: int | None) -> list[Case]:
     return [cases[round((place + 0.5) * len(cases) / count - 0.5)] for place in range(count)]
 
 
-def write_pool(path: Path, drawn: Draw, regions: DeclaredRegions = NO_REGIONS) -> None:
-    """The CSV that a run learns from, regions beside it; rows without a label are the scans without one."""
+def pool_text(drawn: Draw) -> str:
+    """The CSV that a run learns from; rows without a label are the scans without one."""
     organs = drawn.labelled[0].organ_names
     labels = [f"{ORGAN}{organ}" for organ in organs] or ["label"]
     rows = [[case.images[0].absolute(), *_labels(case), case.group] for case in drawn.labelled]
     rows += [[case.images[0].absolute(), *[""] * len(labels), case.group] for case in drawn.unlabelled]
-    write_text(path, csv_text([["image", *labels, "group"], *rows]))
+    return csv_text([["image", *labels, "group"], *rows])
+
+
+def write_pool(path: Path, drawn: Draw, regions: DeclaredRegions = NO_REGIONS) -> None:
+    """What a run learns from, and the regions that its data set declares beside it."""
+    write_text(path, pool_text(drawn))
     if regions:
         labels_of = {name: sorted(values) for name, values in regions.values.items()}
         order = {"regions_class_order": regions.order} if regions.order is not None else {}
