@@ -214,7 +214,7 @@ def test_one_rate_of_dropout_is_for_methods_that_do_not_prune(method: str, tmp_p
 def test_a_target_that_does_nothing_is_told(pictures: Path, tmp_path: Path) -> None:
     """A file of options may be shared by methods that prune and methods that do not."""
     dense = ("train", pictures, "-o", tmp_path / "dense", "--method", "dense", *QUICK)
-    said = "--target (0.15 of the parameters) does nothing with --method dense, which trains the whole network"
+    said = "--target (0.15 of the parameters) does nothing with --method dense, which trains the whole"
     assert said in call(*dense, "--target", "15%").output
     flat = ("train", pictures, "-o", tmp_path / "flat", "--method", "flat", *QUICK)
     assert "does nothing" not in call(*flat, "--target", "15%").output

@@ -167,8 +167,8 @@ def _warn_of_options(spec: RunSpec, reporter: Reporter) -> None:
         )
     if "target" in config.prune.model_fields_set and not config.traits.has_target:
         reporter.note(
-            f"`prune.target` ({config.prune.target}) does nothing with `method` {config.method}, which trains "
-            "the whole network",
+            f"`prune.target` ({config.prune.target}) does nothing with `method` {config.method}, which "
+            "trains the whole network",
             Level.WARNING,
         )
 
