@@ -168,3 +168,49 @@ def test_a_label_of_another_contrast_of_the_run(tmp_path: Path) -> None:
 def test_other_images_are_channels(tmp_path: Path, images: str) -> None:
     found = find_dataset(subjects(tmp_path, images, "mask"))
     assert set(found.channel_names) == set(images.split()) and len(found.cases) == 4
+
+
+@pytest.mark.parametrize(
+    ("images", "label", "what"),
+    [
+        ("T1w desc-preproc_T1w", "desc-lesion_mask", "desc-"),
+        ("T1w space-MNI_T1w", "space-other_label-lesion_mask", "space-"),
+        ("T1w space-MNI_desc-preproc_T1w FLAIR", "space-ACPC_dseg", "desc- and space-"),
+        ("space-MNI_res-1_T1w space-MNI_res-2_T1w", "space-MNI_dseg", "res-"),
+        ("T1w space-MNI_T1w space-MNI_desc-brain_T1w", "space-MNI_dseg", "desc-"),
+    ],
+)
+def test_one_label_of_several_versions_of_an_image(
+    tmp_path: Path, images: str, label: str, what: str
+) -> None:
+    """Before, these were channels of one case."""
+    said = rf"sub-1_{label}.nii: is a label of sub-1_.*, sub-1_.* alike, which differ by {what} alone; exp"
+    with pytest.raises(DataError, match=said):
+        find_dataset(subjects(tmp_path, images, label))
+
+
+@pytest.mark.parametrize(
+    ("images", "label", "taken"),
+    [
+        ("T1w space-MNI_T1w", "dseg", "T1w"),
+        ("T1w space-MNI_T1w", "space-MNI_dseg", "space-MNI_T1w"),
+        ("T1w space-MNI_T1w", "space-T1w_label-lesion_mask", "T1w"),
+        ("T1w FLAIR space-MNI_T1w space-MNI_FLAIR", "space-MNI_dseg", "space-MNI_FLAIR space-MNI_T1w"),
+        ("T1w space-MNI_desc-preproc_T1w", "space-MNI_dseg", "space-MNI_desc-preproc_T1w"),
+        ("FLAIR T1w", "space-MNI_dseg", "FLAIR T1w"),  # none is a version of another
+    ],
+)
+def test_images_in_the_space_of_the_label_are_taken(
+    tmp_path: Path, images: str, label: str, taken: str
+) -> None:
+    """Of subjects without a label too."""
+    subjects(tmp_path, images, label)
+    for name in images.split():
+        tree(tmp_path, f"sub-9/anat/sub-9_{name}.nii")
+    found = find_dataset(tmp_path)
+    assert len(found.cases) == 4
+    for case in (*found.cases, *found.unlabelled):
+        assert [path.stem.partition("_")[2] for path in case.images] == taken.split()
+    left = {name for name in images.split() if name not in taken.split()}
+    told = [word for word in found.warnings if "in another space than their labels left out" in word]
+    assert bool(told) == bool(left)

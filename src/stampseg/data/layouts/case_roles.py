@@ -28,6 +28,7 @@ from .modalities import differ, modalities
 from .pairing import name_of
 from .repeats import by_plain_roles, named_repeats, repeats_apart
 from .several_labels import TOLD_PIECES, agreed, are_pieces, with_label
+from .versions import plain_version, versions_as_labelled
 
 BESIDE = f"labels beside the images left out, as there are some below {DERIVATIVES}/"
 ORGANS = "segmentations"
@@ -69,6 +70,8 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     doubles = [name for folder in folders for name in names_of_doubles(folder)]
     told += left_over("files left out because another has the same name", doubles)
     told += left_over(COMPUTED, [path.name for folder in folders for path in folder.computed])
+    folders, elsewhere = _by_versions(folders)
+    told += left_over("images in another space than their labels left out", elsewhere)
     folders = _by_repeats(folders)
     labelled = [folder for folder in folders if folder.labels or folder.organs]
     if any(owner_of(label, folder.images) for folder in labelled for label in folder.labels):
@@ -80,6 +83,15 @@ def labelled_entries(folders: Sequence[CaseFolder]) -> Roles | None:
     told += left_over(BESIDE, [path.name for folder in folders for path in folder.beside])
     told += left_over("labels without an image", [path.name for folder in folders for path in folder.strays])
     return Roles(found.entries, found.channels, found.organs, (*found.warnings, *told))
+
+
+def _by_versions(folders: Sequence[CaseFolder]) -> tuple[list[CaseFolder], list[str]]:
+    """One version of each image, where no label is called as one in any space; names of the others."""
+    for folder in folders:
+        images = {plain_version(role): path for role, path in folder.images.items()}
+        if any(owner_of(plain_version(label), images) for label in folder.labels):
+            return [*folders], []
+    return versions_as_labelled(folders)
 
 
 def _by_repeats(folders: Sequence[CaseFolder]) -> list[CaseFolder]:
