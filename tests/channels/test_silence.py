@@ -74,6 +74,43 @@ class TiedWithItsTranspose(Net):
         return functional.relu(functional.conv_transpose2d(y, self.weight, padding=1))
 
 
+class Sigmoid(Net):
+    def body(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(x)
+
+
+class OneMapAdded(Net):
+    """A map of one channel added to all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Conv2d(12, 1, 1)
+
+    def body(self, x: Tensor) -> Tensor:
+        return x + self.gate(x)
+
+
+class Padded(Net):
+    def body(self, x: Tensor) -> Tensor:
+        return functional.pad(x, (1, 1, 1, 1), value=0.7)
+
+
+@pytest.mark.parametrize("kind", [Sigmoid, OneMapAdded, Padded])
+def test_what_a_channel_of_zero_becomes_is_not_read(kind: type[nn.Module]) -> None:
+    """A look at a cut shows the network that the cut leaves, where zero does not stay zero as well."""
+    network, x = build(kind)
+    graph = trace(network, x)
+    rng, before = np.random.default_rng(0), network(x)
+    for _ in range(3):
+        cut, twin = random_cut(graph, rng), copy.deepcopy(network)
+        with silenced(network, graph, cut):
+            found = network(x)
+        apply_cut(twin, graph, cut)
+        assert cut.removed
+        torch.testing.assert_close(twin(x), found)
+    assert torch.equal(network(x), before)
+
+
 @pytest.mark.parametrize("kind", [Divided, TiedWithItsTranspose])
 def test_a_silenced_channel_is_as_a_cut_one(kind: type[nn.Module]) -> None:
     network, x = build(kind)
