@@ -23,10 +23,10 @@ from pathlib import Path
 
 import torch
 
-from stampseg.core.config import TrainOptions
 from stampseg.core.machine import processor
 from stampseg.core.memory import keeping_freed_memory
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.device import lay_out
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import make_loss

@@ -38,8 +38,8 @@ from stampseg.channels.cost import Tally
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.machine import processor
+from stampseg.core.train_options import TrainOptions
 from stampseg.data.share import WHOLE, Share
 from stampseg.networks.device import devices_of, lay_out, resolve_device, seed_everything
 from stampseg.networks.narrow_layers import narrow_layers

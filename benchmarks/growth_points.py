@@ -49,7 +49,8 @@ def train(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     """What `stampseg train` does before its first step, and a few steps of a narrow network."""
     import torch
 
-    from stampseg.core.config import Config, NetworkOptions
+    from stampseg.core.config import Config
+    from stampseg.core.network_options import NetworkOptions
     from stampseg.data.cases import find_dataset
     from stampseg.data.loaders import CaseCache, TrainingBatches
     from stampseg.networks.device import lay_out
@@ -99,7 +100,7 @@ def width(settings: dict[str, Any], clock: Clock) -> dict[str, Any]:
     from stampseg.channels.choice import Limit
     from stampseg.channels.cost import Tally
     from stampseg.channels.trace import trace
-    from stampseg.core.config import TrainOptions
+    from stampseg.core.train_options import TrainOptions
     from stampseg.networks.device import lay_out, seed_everything
     from stampseg.networks.narrow_layers import narrow_layers
     from stampseg.networks.unet import UNet

@@ -70,7 +70,7 @@ def make_model(path: Path, spacing: Sequence[float], classes: int, width: int) -
     """Write a model file of a U-Net with random weights, planned for CT at that spacing."""
     import torch
 
-    from stampseg.core.config import NetworkOptions
+    from stampseg.core.network_options import NetworkOptions
     from stampseg.data.plan import Intensity, Plan
     from stampseg.data.planner import plan_strides
     from stampseg.networks.factory import spec_of

@@ -27,8 +27,8 @@ from torch import nn
 
 from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.machine import processor
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.device import lay_out
 from stampseg.networks.model_file import load_model
 from stampseg.timing.stopwatch import measure

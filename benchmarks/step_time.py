@@ -31,10 +31,10 @@ from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.importance import importance
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.machine import processor
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.denormals import flushing_denormals
 from stampseg.networks.device import lay_out, seed_everything
 from stampseg.networks.unet import UNet

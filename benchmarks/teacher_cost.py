@@ -25,10 +25,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stampseg.core.config import DataOptions, TrainOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.core.machine import processor
 from stampseg.core.memory import keeping_freed_memory
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.data.cases import Case
 from stampseg.data.loaders import TrainingBatches
 from stampseg.data.plan import Plan

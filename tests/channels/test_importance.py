@@ -18,9 +18,9 @@ from stampseg.channels.graph import ChannelGraph
 from stampseg.channels.importance import NORMALIZERS, Batch, Gathering, importance, normalise
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.errors import TrainingError, WiringError
 from stampseg.core.prune_options import CriterionName, Normalizer, PruneOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.trainer import NotFiniteError, Trainer
 from tests.channels.cuts import random_cut

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from stampseg.core.config import Config, NetworkOptions, dump_config, load_config, parse_config
+from stampseg.core.config import Config, dump_config, load_config, parse_config
 from stampseg.core.errors import ConfigError
+from stampseg.core.network_options import NetworkOptions
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from stampseg.core.config import Config, NetworkOptions, dump_config, load_config, parse_config
+from stampseg.core.config import Config, dump_config, load_config, parse_config
 from stampseg.core.errors import ConfigError
+from stampseg.core.network_options import NetworkOptions
 from stampseg.core.options import Value
 from tests.cli.command import call
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.core.config import DataOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.data import planner
 from stampseg.data.cases import find_dataset
 from stampseg.data.fingerprint import fingerprint

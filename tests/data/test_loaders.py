@@ -11,9 +11,10 @@ import torch
 from monai.data import get_track_meta
 from PIL import Image
 
-from stampseg.core.config import DataOptions, TrainOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.core.errors import DataError
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint
 from stampseg.data.labels.label_table import label_table

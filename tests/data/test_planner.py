@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stampseg.core.config import DataOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint, object_radius

@@ -17,8 +17,8 @@ from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
 from stampseg.cli.tables import print_inspection
-from stampseg.core.config import NetworkOptions
 from stampseg.core.errors import ConfigError, ModelFileError
+from stampseg.core.network_options import NetworkOptions
 from stampseg.doctor.network import Inspection, inspect_network, inspect_target
 from stampseg.networks.model_file import Description, save_model
 from stampseg.networks.pretrained.nnunet_export import export_nnunet

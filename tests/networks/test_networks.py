@@ -17,8 +17,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import Config, DataOptions, NetworkOptions, dump_config, parse_config
+from stampseg.core.config import Config, dump_config, parse_config
+from stampseg.core.data_options import DataOptions
 from stampseg.core.errors import ConfigError, WiringError
+from stampseg.core.network_options import NetworkOptions
 from stampseg.data.plan import Plan
 from stampseg.data.planner import make_plan, plan_strides, total_stride
 from stampseg.networks.factory import count, fixed_strides, network_spec, sized_spec, spec_of

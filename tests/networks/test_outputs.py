@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from stampseg.core.config import TrainOptions
 from stampseg.core.errors import WiringError
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.outputs import check_outputs, main_map, score_maps
 from stampseg.train.loss import make_loss
 

@@ -15,8 +15,8 @@ from stampseg.channels.cost import Tally
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import NetworkOptions
 from stampseg.core.errors import ConfigError
+from stampseg.core.network_options import NetworkOptions
 from stampseg.networks.factory import spec_of
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.unet import UNet, doubling_widths, flat_widths, unit_names

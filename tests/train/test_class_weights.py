@@ -12,8 +12,8 @@ import pytest
 import torch
 from monai.losses import DiceCELoss
 
-from stampseg.core.config import TrainOptions
 from stampseg.core.errors import ConfigError
+from stampseg.core.train_options import TrainOptions
 from stampseg.train.loss import class_weights, make_loss
 from tests.cli.command import QUICK, call
 

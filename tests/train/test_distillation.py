@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stampseg.core.config import TrainOptions
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.distillation import Distillation
 from stampseg.train.loss import make_loss

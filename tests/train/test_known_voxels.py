@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from stampseg.channels.importance import importance
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.train.loss import make_loss, one_hot
 from stampseg.train.mean_teacher import MeanTeacher, soft_loss
 from stampseg.train.validation import training_fit

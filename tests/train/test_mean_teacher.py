@@ -17,8 +17,8 @@ from stampseg.channels.graph import Cut
 from stampseg.channels.snapshot import restore, snapshot
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import make_loss, one_hot
 from stampseg.train.mean_teacher import EARLY, PATIENCE, MeanTeacher, ramp, soft_loss

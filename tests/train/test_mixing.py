@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stampseg.core.config import TrainOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import make_loss
 from stampseg.train.mixing import generator, mix_labelled

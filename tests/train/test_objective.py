@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import make_loss
 from stampseg.train.objective import Forward, Supervised

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import Identity, functional
 
-from stampseg.core.config import TrainOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.data.labels.regions import Region
 from stampseg.train.loss import KnownVoxelsLoss, make_loss
 from stampseg.train.validation import training_fit

@@ -19,11 +19,11 @@ from stampseg.channels.dropout import TargetedDropout, channel_dropout
 from stampseg.channels.graph import Cut
 from stampseg.channels.importance import Gathering, importance
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
 from stampseg.core.errors import ConfigError, DataError, TrainingError, WiringError
 from stampseg.core.prune_options import PruneOptions
 from stampseg.core.target import Target
 from stampseg.core.teacher_options import TeacherOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.data.share import Share
 from stampseg.networks.narrow_layers import narrow_layers
 from stampseg.networks.registry import NetworkSpec

@@ -11,7 +11,7 @@ import torch
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
 from stampseg.channels.trace import trace
-from stampseg.core.config import TrainOptions
+from stampseg.core.train_options import TrainOptions
 from stampseg.networks.unet import UNet
 from stampseg.train.loss import in_float32
 from stampseg.train.trainer import Trainer, learning_rate

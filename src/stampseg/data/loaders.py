@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..core.config import DataOptions, TrainOptions
+from ..core.data_options import DataOptions
 from ..core.errors import DataError
 from ..core.teacher_options import TeacherOptions
+from ..core.train_options import TrainOptions
 from .cases import Case
 from .io.readers import read_image
 from .labels.organs import read_label_files

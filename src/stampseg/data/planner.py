@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from ..core.config import DataOptions
+from ..core.data_options import DataOptions
 from ..core.errors import ConfigError, DataError
 from ..core.text import range_text, size_text
 from .fingerprint import Fingerprint

@@ -13,8 +13,8 @@ from torch import nn
 from ..channels.choice import smallest
 from ..channels.cost import Tally
 from ..channels.graph import ChannelGraph
-from ..core.config import NetworkOptions
 from ..core.errors import ConfigError, WiringError
+from ..core.network_options import NetworkOptions
 from ..core.text import shape_text
 from ..data.plan import Strides
 from ..data.planner import plan_strides

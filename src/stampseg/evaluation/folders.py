@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.config import DataOptions
+from ..core.data_options import DataOptions
 from ..core.errors import DataError
 from ..core.text import some
 from ..data.io.colours import describe, is_colour

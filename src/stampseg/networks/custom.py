@@ -16,8 +16,8 @@ from pathlib import Path
 
 from torch import nn
 
-from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
+from ..core.network_options import NetworkOptions
 from .entry import Arguments, Task, data_values
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")

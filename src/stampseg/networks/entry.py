@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
+from ..core.network_options import NetworkOptions
 from ..data.plan import Strides
 
 Arguments = dict[str, Any]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..channels.cost import Tally
-from ..core.config import Config, NetworkOptions
+from ..core.config import Config
 from ..core.errors import ConfigError
+from ..core.network_options import NetworkOptions
 from ..core.prune_options import PruneOptions
 from ..data.plan import Plan, Strides
 from .entry import Entry, Task, data_values

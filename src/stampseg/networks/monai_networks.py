@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..core.config import NetworkOptions
+from ..core.network_options import NetworkOptions
 from .entry import (
     DEFAULT_WIDTH,
     Arguments,

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
+from ..core.network_options import NetworkOptions
 from .entry import Arguments, Entry, Task, doubled, kernel_sizes
 
 _MODULE = "dynamic_network_architectures.architectures.unet"

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import field_validator
 from torch import nn
 
-from ..core.config import NetworkOptions, as_json
 from ..core.errors import ConfigError
+from ..core.network_options import NetworkOptions, as_json
 from ..core.options import Options
 from . import custom as imported
 from . import monai_networks, nnunet_networks, smp_networks

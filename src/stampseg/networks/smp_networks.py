@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.config import NetworkOptions
 from ..core.errors import ConfigError
+from ..core.network_options import NetworkOptions
 from ..data.plan import Strides
 from .entry import DEFAULT_WIDTH, Arguments, Entry, Task
 

@@ -11,8 +11,8 @@ from monai.losses import DeepSupervisionLoss, DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..core.config import TrainOptions
 from ..core.errors import ConfigError
+from ..core.train_options import TrainOptions
 from ..data.labels.regions import Region
 from ..networks.outputs import main_map, score_maps
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..core.config import TrainOptions
 from ..core.errors import TrainingError
+from ..core.train_options import TrainOptions
 from ..networks.denormals import flushing_denormals
 from ..networks.device import memory_format
 from ..networks.narrow_layers import narrow_layers

@@ -8,7 +8,7 @@ from PIL import Image
 from pydantic import ValidationError
 from scipy.ndimage import label
 
-from stampseg.core.config import DataOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.data.cases import Case
 from stampseg.data.fingerprint import fingerprint
 from stampseg.data.inverse import Restorer

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from stampseg.core.config import DataOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.core.errors import DataError
 from stampseg.data.labels.regions import Region, decided, regions_of_classes, structures
 from stampseg.data.labels.relabelling import ChosenLabels, choose_labels

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stampseg.core.config import DataOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.core.errors import ConfigError
 from stampseg.data.labels.relabelling import ChosenLabels, Relabelling, choose_labels
 from tests.cli.command import call

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from SimpleITK import GetImageFromArray, WriteImage
 
-from stampseg.core.config import DataOptions
+from stampseg.core.data_options import DataOptions
 from stampseg.data.cases import Case, Dataset
 from stampseg.evaluation.metrics import Metrics
 from stampseg.run.study import cell as cells

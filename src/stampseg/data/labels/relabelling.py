@@ -10,7 +10,7 @@ from difflib import get_close_matches
 import numpy as np
 from pydantic import Field
 
-from ...core.config import DataOptions
+from ...core.data_options import DataOptions
 from ...core.errors import ConfigError
 from ...core.options import Value
 from ...core.text import some

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ...core.config import DataOptions
+from ...core.data_options import DataOptions
 from ...core.errors import ConfigError, TrainingError
 from ...core.files import sha256_of
 from ...data.cases import Case, Dataset
