@@ -47,7 +47,8 @@ from stampseg.data.labels.organs import read_label_files
 from stampseg.data.labels.postprocess import postprocessed
 from stampseg.data.likeness import look_of, remarks
 from stampseg.data.plan import Plan
-from stampseg.data.splits.split import draw_cases, read_splits
+from stampseg.data.splits.draw import draw_cases
+from stampseg.data.splits.record import read_splits
 from stampseg.evaluation.metrics import dice_score
 from stampseg.run.appearance import MOST_LOOKS
 from stampseg.run.study.config import load_study

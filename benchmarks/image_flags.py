@@ -29,7 +29,7 @@ from stampseg.data.io.readers import read_image
 from stampseg.data.io.volume import Volume
 from stampseg.data.likeness import look_of
 from stampseg.data.preprocess import find_orientation, orient, oriented_spacing
-from stampseg.data.splits.split import draw_cases
+from stampseg.data.splits.draw import draw_cases
 from stampseg.run.appearance import MOST_LOOKS
 from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task

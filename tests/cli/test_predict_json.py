@@ -12,7 +12,7 @@ from PIL import Image
 
 from stampseg.data.cases import find_dataset
 from stampseg.data.splits.known import trained_on
-from stampseg.data.splits.split import read_splits
+from stampseg.data.splits.record import read_splits
 from tests.cli.command import call, train_quickly
 
 

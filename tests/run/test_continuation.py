@@ -18,7 +18,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import Case, Dataset, find_dataset
 from stampseg.data.io.formats import series_images
 from stampseg.data.plan import PIECES, PLAN, Plan
-from stampseg.data.splits.split import SplitCase, read_splits
+from stampseg.data.splits.record import SplitCase, read_splits
 from stampseg.networks.model_file import read_description
 from stampseg.run.continuation import _check_there, _with_added, go_on, inherited
 from stampseg.run.spec import RunSpec

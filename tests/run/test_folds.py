@@ -19,7 +19,7 @@ from stampseg.data.labels.postprocess import LabelSteps
 from stampseg.data.labels.shapes import one_piece_classes
 from stampseg.data.plan import PLAN
 from stampseg.data.splits.folds import Fold
-from stampseg.data.splits.split import SPLITS
+from stampseg.data.splits.record import SPLITS
 from stampseg.evaluation.evidence import StepTrial
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.people import over_people

@@ -11,7 +11,7 @@ from PIL import Image
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.data.splits.known import trained_on
-from stampseg.data.splits.split import SplitCase, Splits, read_splits
+from stampseg.data.splits.record import SplitCase, Splits, read_splits
 from tests.cli.command import call
 from tests.data.scans import write_pictures
 from tests.run.options import SMALL

@@ -14,7 +14,8 @@ from stampseg.core.errors import DataError
 from stampseg.core.level import Level
 from stampseg.core.run_folder import run_folder_of
 from stampseg.data.cases import Case
-from stampseg.data.splits.split import SPLITS, Split, Splits, read_splits
+from stampseg.data.splits.record import SPLITS, Splits, read_splits
+from stampseg.data.splits.split import Split
 from stampseg.run import result
 from stampseg.run.checkpoint import CHECKPOINT, CheckpointRecord
 from stampseg.run.folder import RunFolder
@@ -123,7 +124,7 @@ def test_splits_become_the_cases_that_they_were(tmp_path: Path) -> None:
         for file in files:
             file.write_bytes(name.encode())
         cases.append(Case(name, "anna", (files[0],), files[1]))
-    splits = Splits.of(Split((cases[0],), (cases[1],), ""))
+    splits = Split((cases[0],), (cases[1],), "").record()
     SPLITS.write(tmp_path, splits)
     found = read_splits(tmp_path)
     assert found == splits and found is not None

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stampseg.core.errors import DataError
 from stampseg.data.plan import Plan
-from stampseg.data.splits.split import digest_of
+from stampseg.data.splits.record import digest_of
 from stampseg.runtime import segmentation
 from stampseg.runtime.model import OpenModel
 from stampseg.runtime.segment_options import SegmentOptions

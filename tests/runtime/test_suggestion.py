@@ -14,7 +14,7 @@ from PIL import Image
 from stampseg.core.errors import DataError
 from stampseg.data.cases import Case
 from stampseg.data.io.formats import series_images
-from stampseg.data.splits.split import SPLITS, SplitCase
+from stampseg.data.splits.record import SPLITS, SplitCase
 from stampseg.networks.model_file import load_model, save_model
 from stampseg.runtime import suggestion
 from stampseg.runtime.suggestion import read_suggested, suggest

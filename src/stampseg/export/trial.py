@@ -17,7 +17,7 @@ from ..data.io.readers import read_image
 from ..data.labels.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..data.splits.split import SPLITS, SplitCase, Splits, read_splits
+from ..data.splits.record import SPLITS, SplitCase, Splits, read_splits
 from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8

@@ -13,7 +13,7 @@ from ..data.cases import Case, Dataset
 from ..data.io.volume import Volume
 from ..data.labels.regions import in_classes
 from ..data.preprocess import find_orientation, orient, oriented_spacing
-from ..data.splits.split import SplitCase
+from ..data.splits.record import SplitCase
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import UNION, volume_text
 from ..evaluation.overlay import evenly

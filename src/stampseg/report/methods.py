@@ -12,7 +12,7 @@ from ..core.yaml import read_yaml
 from ..data.fingerprint import Fingerprint
 from ..data.labels.pieces import RIVAL
 from ..data.plan import Plan
-from ..data.splits.split import Splits
+from ..data.splits.record import Splits
 from ..data.transforms import augmentation_in_words
 from ..evaluation.people import how_read
 from ..run.folds.records import Folds

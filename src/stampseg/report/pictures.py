@@ -17,7 +17,7 @@ from ..data.io.readers import read_header, read_image, read_label
 from ..data.labels.label_table import to_classes
 from ..data.labels.postprocess import postprocessed
 from ..data.plan import Plan
-from ..data.splits.split import SplitCase, digest_of
+from ..data.splits.record import SplitCase, digest_of
 from ..evaluation.overlay import evenly
 from ..evaluation.predicted import reference_of
 from ..run.aside import FIGURES, LOWEST, MASKS

@@ -12,7 +12,7 @@ from ..core.json_file import JsonFile
 from ..core.run_folder import CONFIG_FILE, MODEL_FILE, ROUNDS_FOLDER
 from ..data.fingerprint import FINGERPRINT, Fingerprint
 from ..data.plan import PLAN, Plan
-from ..data.splits.split import SPLITS, Splits
+from ..data.splits.record import SPLITS, Splits
 from ..run.folds.records import FOLDS, Folds
 from ..run.records import NOTES, RESULT, ROUNDS, NoteRecord, Result, RoundRecord
 from ..run.search.records import SEARCH, Search

@@ -12,7 +12,7 @@ from ..data.cases import Case
 from ..data.fingerprint import Fingerprint
 from ..data.io.readers import read_header
 from ..data.likeness import look_of
-from ..data.splits.split import draw_cases
+from ..data.splits.draw import draw_cases
 
 MOST_LOOKS, LEAST_LOOKS = 100, 8  # scans that are looked at beside those learnt from
 LOOKED_AT = 300_000_000  # voxels of them, about

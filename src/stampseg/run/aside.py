@@ -11,7 +11,7 @@ from ..data.cases import Case
 from ..data.io.readers import write_label
 from ..data.labels.label_table import to_values
 from ..data.likeness import remarks
-from ..data.splits.split import read_splits
+from ..data.splits.record import read_splits
 from ..evaluation.evaluation import Evaluation
 from ..evaluation.metrics import UNION, Metrics
 from ..evaluation.people import mean_of_known

@@ -19,7 +19,7 @@ from ..data.fingerprint import FINGERPRINT
 from ..data.io.formats import is_there
 from ..data.plan import Plan
 from ..data.splits.identity import begins_with, files_of, unknown_people, with_known_people
-from ..data.splits.split import SplitCase, Splits, digest_of, read_splits
+from ..data.splits.record import SplitCase, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
 from ..runtime.suggestion import CORRECTED, TABLE, read_suggested, strangers

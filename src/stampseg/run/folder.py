@@ -43,7 +43,7 @@ from ..core.run_folder import (
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
-from ..data.splits.split import SPLITS
+from ..data.splits.record import SPLITS
 from ..train.round import Round
 from .checkpoint import delete_checkpoints
 from .lock import LOCK, OWNER_FILE, FolderLock

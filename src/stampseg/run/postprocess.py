@@ -14,7 +14,7 @@ from ..data.cases import Case
 from ..data.io.readers import read_image
 from ..data.labels.postprocess import Postprocessing, steps_in_words
 from ..data.plan import Plan
-from ..data.splits.split import read_splits
+from ..data.splits.record import read_splits
 from ..evaluation.evidence import LEAST_PEOPLE, StepTrial, find_steps
 from ..evaluation.predicted import Predicted
 from ..networks.model_file import store_steps

@@ -14,7 +14,7 @@ from ..core.json_file import JsonFile
 from ..core.run_folder import SPEC_FILE
 from ..core.text import some
 from ..data.splits.folds import Fold
-from ..data.splits.split import SplitCase, Splits
+from ..data.splits.record import SplitCase, Splits
 
 
 def _checked(values: object) -> object:

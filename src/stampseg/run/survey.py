@@ -34,7 +34,8 @@ from ..data.planner import make_plan, plan_pieces
 from ..data.splits.aside import set_aside
 from ..data.splits.balance import Holds
 from ..data.splits.known import digests_in, trained_on
-from ..data.splits.split import Split, SplitCase, Splits, read_splits, split_cases
+from ..data.splits.record import SplitCase, Splits, read_splits
+from ..data.splits.split import Split, split_cases
 from ..data.splits.unlabelled import with_unlabelled
 from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source

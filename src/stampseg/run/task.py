@@ -18,7 +18,7 @@ from ..core.run_folder import CONFIG_FILE
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import FINGERPRINT
 from ..data.plan import PLAN, Plan
-from ..data.splits.split import SPLITS, Splits, read_splits
+from ..data.splits.record import SPLITS, Splits, read_splits
 from ..networks.device import lay_out
 from ..networks.model_file import load_model
 from ..networks.pretrained.trained_network import Source
@@ -131,7 +131,7 @@ def settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> Splits:
     folder.write_text(CONFIG_FILE, dump_config(config))
-    splits = Splits.of(seen.split)
+    splits = seen.split.record()
     folder.settle(SPLITS, splits, "the cases, or what is in their files,", case_differences)
     folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
     FINGERPRINT.write(folder.path, seen.fingerprint)

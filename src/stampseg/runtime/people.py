@@ -11,7 +11,7 @@ from ..core.errors import ConfigError, DataError, one_line
 from ..core.run_folder import CONFIG_FILE, run_folder_of
 from ..core.text import some
 from ..data.cases import Case, match_group
-from ..data.splits.split import SPLITS, SplitCase, Splits, read_splits
+from ..data.splits.record import SPLITS, SplitCase, Splits, read_splits
 
 
 def regex_of(model: Path) -> str | None:

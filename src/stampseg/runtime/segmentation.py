@@ -19,7 +19,7 @@ from ..data.io.readers import read_header, segmentation_name
 from ..data.io.volume import check_pair
 from ..data.labels.postprocess import Postprocessing
 from ..data.splits.known import Known
-from ..data.splits.split import SplitCase
+from ..data.splits.record import SplitCase
 from .channels import inputs_of
 from .ensemble import Ensemble, open_segmenter
 from .model import OpenModel, check_order

@@ -25,7 +25,7 @@ from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits.identity import with_known_people
 from ..data.splits.known import trained_on
-from ..data.splits.split import SplitCase, read_splits
+from ..data.splits.record import SplitCase, read_splits
 from .channels import inputs_of
 from .confidence import segment_confidently
 from .model import OpenModel, check_order, open_scorer

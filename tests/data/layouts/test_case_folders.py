@@ -15,7 +15,7 @@ from stampseg.core.errors import DataError
 from stampseg.data.cases import find_dataset
 from stampseg.data.inputs import find_inputs
 from stampseg.data.plan import PLAN
-from stampseg.data.splits.split import read_splits
+from stampseg.data.splits.record import read_splits
 from tests.cli.command import call
 from tests.run.options import SMALL
 

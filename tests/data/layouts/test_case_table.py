@@ -20,7 +20,7 @@ from stampseg.data.labels.organs import read_label_files
 from stampseg.data.layouts.case_table import read_column
 from stampseg.data.plan import Plan
 from stampseg.data.splits.people import people_of_names
-from stampseg.data.splits.split import read_splits
+from stampseg.data.splits.record import read_splits
 from stampseg.run.survey import survey
 from stampseg.runtime.channels import inputs_of
 from tests.cli.command import call

@@ -19,7 +19,8 @@ from stampseg.core.errors import ConfigError, DataError
 from stampseg.core.level import Level
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.splits.balance import Holds
-from stampseg.data.splits.split import AUTO_CASES, AUTO_MOST, Split, draw_cases, hold_out, split_cases
+from stampseg.data.splits.draw import draw_cases, hold_out
+from stampseg.data.splits.split import AUTO_CASES, AUTO_MOST, Split, split_cases
 from stampseg.run.rare_labels import rare_labels
 from stampseg.run.reporters import Reporters
 from stampseg.run.survey import survey

@@ -11,8 +11,9 @@ from ...core.errors import ConfigError
 from ...core.level import Level
 from ...core.text import counted
 from ..cases import Case, read_case_csv
+from .draw import hold_out
 from .identity import people_of, unknown_people, with_known_people
-from .split import hold_out, read_labelled, read_share
+from .split import read_labelled, read_share
 
 _NAME_OTHERS = "name others with a CSV in `train.test`, or use none"
 

@@ -15,7 +15,7 @@ from ...core.text import counted, some
 from ..cases import Case, Dataset
 from ..layouts.case_table import read_column
 from .balance import Holds
-from .split import draw_cases
+from .draw import draw_cases
 
 SWAPPED = 2_000  # exchanges of two people that are tried where a label would not be learnt
 

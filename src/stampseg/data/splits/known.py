@@ -9,7 +9,7 @@ from typing import Any
 from ...core.errors import DataError
 from ..cases import Case
 from .identity import files_of
-from .split import SplitCase, digest_of
+from .record import SplitCase, digest_of
 
 FILES, VOXELS = "trained_on", "trained_on_voxels"  # of a model file, in what it says of its making
 

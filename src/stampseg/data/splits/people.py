@@ -16,7 +16,7 @@ from ..layouts.case_table import NUMBERED, check_once, read_rows
 from ..layouts.case_table import ORGAN as LABEL_OF
 from ..layouts.listing import Entry
 from ..layouts.pairing import CHANNEL
-from .split import SPLITS, Splits
+from .record import SPLITS, Splits
 
 NAMING = ("case", "image", "label")  # columns that name a case, by itself or by its file
 EXPECTED = "expected a run folder, or a CSV with a column group and one of case, image, label"

@@ -1,24 +1,20 @@
-"""Drawing and splitting cases by seed, never separating a group (the images of one person)."""
+"""Who trains and who validates: cases split by seed, never separating a group (the images of one person)."""
 
 from __future__ import annotations
 
-import hashlib
-import random
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.config import Config
 from ...core.errors import ConfigError, DataError
-from ...core.json_file import JsonFile
 from ...core.level import Level
-from ...core.options import FileRecord
 from ...core.text import counted, some
 from ..cases import Case, read_case_csv
-from ..io.formats import data_files
 from .balance import Holds, balanced, covering
+from .draw import by_id, draw_cases, hold_out, shuffled_groups
 from .identity import copies_among, people_of, unknown_people, with_known_people
+from .record import SplitCase, Splits
 
 AUTO_SHARE = 0.2
 AUTO_GROUPS = 5  # fewer people than this all train
@@ -27,70 +23,6 @@ AUTO_CASES = 40  # of these people
 FEW_PEOPLE = 4  # of fewer a Dice says little
 _KNOWN = "the network that is trained on has learnt from the others already"
 _NAME_OTHERS = "name other cases with `train.validation`"
-
-
-def draw_cases(cases: Sequence[Case], count: int, seed: int) -> list[Case]:
-    """Draw `count` cases, one of each group while groups last, then a second of each, and so on.
-
-    The draw depends on ids, groups and seed, not on the order of `cases`. A smaller draw with the same
-    seed is the beginning of a larger one.
-
-    Raises:
-        ConfigError: `count` is below 1 or more than there are.
-    """
-    if not 1 <= count <= len(cases):
-        raise ConfigError(
-            f"`labels` {count}: {len(cases)} labelled cases are there; expected 1 to {len(cases)}"
-        )
-    rounds: list[list[Case]] = []
-    for members in _shuffled_groups(cases, seed):
-        for turn, case in enumerate(members):
-            if turn == len(rounds):
-                rounds.append([])
-            rounds[turn].append(case)
-    return [case for turn in rounds for case in turn][:count]
-
-
-def hold_out(cases: Sequence[Case], share: float, seed: int) -> tuple[list[Case], list[Case]]:
-    """Split into (training, held out), whole groups, as near to `share` of the cases as groups allow.
-
-    At least one group is held out and at least one is left; with a single group, or a share of 0,
-    nothing is held out.
-
-    Raises:
-        ConfigError: a share below 0 or not below 1.
-    """
-    if not 0 <= share < 1:
-        raise ConfigError(f"`train.validation` {share:g}: expected a share from 0 to below 1, such as 0.2")
-    groups = _shuffled_groups(cases, seed)
-    if share == 0 or len(groups) < 2:
-        return sorted(cases, key=_by_id), []
-    wanted, held_out = share * len(cases), list[list[Case]]()
-    for members in groups:
-        count = sum(map(len, held_out))
-        if len(held_out) < len(groups) - 1 and abs(count + len(members) - wanted) < abs(count - wanted):
-            held_out.append(members)
-    held_out = held_out or [min(groups, key=len)]
-    names = {members[0].group for members in held_out}
-    ordered = sorted(cases, key=_by_id)
-    return [c for c in ordered if c.group not in names], [c for c in ordered if c.group in names]
-
-
-def _by_id(case: Case) -> str:
-    return case.id
-
-
-def _shuffled_groups(cases: Sequence[Case], seed: int) -> list[list[Case]]:
-    """Groups in random order, their cases in random order."""
-    members: dict[str, list[Case]] = defaultdict(list)
-    for case in sorted(cases, key=_by_id):
-        members[case.group].append(case)
-    generator = random.Random(seed)
-    groups = [members[group] for group in sorted(members)]
-    for group in groups:
-        generator.shuffle(group)
-    generator.shuffle(groups)
-    return groups
 
 
 @dataclass(frozen=True)
@@ -111,6 +43,17 @@ class Split:
     known: tuple[SplitCase, ...] = ()
     test: tuple[Case, ...] = ()
     held_out: tuple[Case, ...] = ()
+
+    def record(self) -> Splits:
+        """As it is written; reads the files of all cases, but for those without labels."""
+        return Splits(
+            training=tuple(map(SplitCase.of, self.training)),
+            validation=tuple(map(SplitCase.of, self.validation)),
+            unlabelled=tuple(SplitCase.of(case, digest=False) for case in self.unlabelled),
+            known=self.known,
+            test=tuple(map(SplitCase.of, self.test)),
+            held_out=tuple(map(SplitCase.of, self.held_out)),
+        )
 
 
 def split_cases(
@@ -163,7 +106,7 @@ def _hold_out_share(
     if not validation:
         return Split(tuple(cases), (), _all_train(cases, "one person"))
     held = {case.group for case in validation}
-    training = [case for case in sorted(cases, key=_by_id) if case.group not in held]
+    training = [case for case in sorted(cases, key=by_id) if case.group not in held]
     if holds is not None:
         training, validation = balanced(training, validation, holds, seed, known)
     if share is None:
@@ -176,7 +119,7 @@ def _hold_out_share(
 
 def _some_of_each(cases: Sequence[Case], seed: int) -> list[Case]:
     """At most `AUTO_CASES` of the cases, as many of each person as can be."""
-    return sorted(draw_cases(cases, min(len(cases), AUTO_CASES), seed), key=_by_id)
+    return sorted(draw_cases(cases, min(len(cases), AUTO_CASES), seed), key=by_id)
 
 
 def read_share(text: str, option: str, words: str) -> float:
@@ -285,7 +228,7 @@ def _drawn_people(
     cases: Sequence[Case], count: int, training: Sequence[Case], seed: int, holds: Holds | None
 ) -> list[Case]:
     """All cases of `count` people, chosen so that they hold the labels of the training cases."""
-    groups = _shuffled_groups(cases, seed)
+    groups = shuffled_groups(cases, seed)
     drawn, others = groups[:count], groups[count:]
     if holds is not None:
         drawn = covering({v for case in training for v in holds(case)}, drawn, others, holds)
@@ -313,88 +256,3 @@ def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> st
         f"{len(training)} cases of {_people(training)} people train, {len(validation)} of "
         f"{_people(validation)} validate ({how}){few}"
     )
-
-
-class SplitCase(FileRecord):
-    """A case in splits.json; its paths are good from anywhere. Older runs know less of it."""
-
-    id: str
-    group: str | None = None
-    images: tuple[Path, ...] = ()
-    label: Path | None = None
-    organs: tuple[tuple[str, Path], ...] = ()  # where each has a mask of its own
-    digest: str | None = None  # of what is in the files
-    image_digest: str | None = None  # of what is in the image files
-
-    @classmethod
-    def of(cls, case: Case, *, digest: bool = True) -> SplitCase:
-        """A case; reads its files for the digest."""
-        return cls(
-            id=case.id,
-            group=case.group,
-            images=tuple(path.absolute() for path in case.images),
-            label=case.label.absolute() if case.label is not None else None,
-            organs=tuple((name, path.absolute()) for name, path in case.organs),
-            digest=digest_of(case.files) if digest else None,
-            image_digest=digest_of(case.images) if digest else None,
-        )
-
-    @property
-    def case(self) -> Case:
-        """As a case; whether its files are there is not looked at."""
-        return Case(self.id, self.group or self.id, self.images, self.label, self.organs)
-
-
-class Splits(FileRecord):
-    """Who trained, who validated, and whose scans were learnt from without labels."""
-
-    training: tuple[SplitCase, ...] = ()
-    validation: tuple[SplitCase, ...] = ()
-    unlabelled: tuple[SplitCase, ...] = ()  # without digests: there may be very many
-    known: tuple[SplitCase, ...] = ()  # who trained the network that was pruned, in other runs
-    test: tuple[SplitCase, ...] = ()  # kept aside from all of these, predicted when the run had ended
-    held_out: tuple[SplitCase, ...] = ()  # of the same fold: predicted when the run had ended
-
-    @property
-    def learnt_from(self) -> tuple[SplitCase, ...]:
-        """Cases whose labels the network has seen."""
-        return (*self.training, *self.known)
-
-    @classmethod
-    def of(cls, split: Split) -> Splits:
-        """As it is written; reads the files of all cases."""
-        return cls(
-            training=tuple(map(SplitCase.of, split.training)),
-            validation=tuple(map(SplitCase.of, split.validation)),
-            unlabelled=tuple(SplitCase.of(case, digest=False) for case in split.unlabelled),
-            known=split.known,
-            test=tuple(map(SplitCase.of, split.test)),
-            held_out=tuple(map(SplitCase.of, split.held_out)),
-        )
-
-
-SPLITS = JsonFile("splits.json", Splits)
-
-
-def read_splits(folder: Path) -> Splits | None:
-    """Who trained and validated in the run of a folder; None where it does not say.
-
-    Raises:
-        DataError: its splits.json cannot be used.
-    """
-    return SPLITS.read(folder) if (folder / SPLITS.name).is_file() else None
-
-
-def digest_of(paths: Iterable[Path]) -> str:
-    """Digest of the files' contents; a stopped run resumes with the same data only.
-
-    Raises:
-        DataError: what a header points at is no file, such as a device that never ends.
-    """
-    total = hashlib.blake2b(digest_size=16)
-    for path in (file for image in paths for file in data_files(image)):
-        if not path.is_file():
-            raise DataError(f"{path}: cannot be read to its end; copy the voxels into a file")
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "blake2b").digest())
-    return total.hexdigest()
