@@ -126,15 +126,42 @@ def suggest(
     labelled, aside = _labelled(model)
     if people is None:
         cases = with_known_people(cases, [entry.case for entry in (*labelled, *aside)], True)
-    known = {case.id for case in trained_on(cases, (*labelled, *aside), opened.trained_on)}
-    left = [case for case in cases if case.id not in known]
-    if not left:
-        raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
+    left = _unlabelled(cases, (*labelled, *aside), opened.trained_on)
     seen, failures = _look_at(left, opened, echo)
     if not seen:
         raise DataError(f"none of {counted(len(left), 'scan')} can be read; the first: {failures[0]}")
     echo(_summary(seen, opened.plan, len(cases) - len(left)))
     anchors = [look for entry in labelled if (look := _look_of(entry.case, opened.plan)) is not None]
+    found = _suggestions(seen, anchors, count, output / DRAFTS, opened.plan.is_calibrated)
+
+    def draw(place: Path) -> None:
+        options = SegmentOptions(
+            overlays=place / PICTURES, device=device, trusted=tuple(trusted), threads=threads, confidence=True
+        )
+        cases = [one.case for one in found]
+        segment(model, cases, place / DRAFTS, options, echo=lambda text: None).check()
+
+    _write(output, found, draw)
+    return found
+
+
+def _unlabelled(cases: list[Case], known: Sequence[SplitCase], digests: Collection[str]) -> list[Case]:
+    """Those whose labels the network has not seen, and that were not kept aside.
+
+    Raises:
+        DataError: there is none.
+    """
+    seen = {case.id for case in trained_on(cases, known, digests)}
+    left = [case for case in cases if case.id not in seen]
+    if not left:
+        raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
+    return left
+
+
+def _suggestions(
+    seen: Sequence[_Seen], anchors: Sequence[np.ndarray], count: int, drafts: Path, calibrated: bool
+) -> list[Suggestion]:
+    """Which of the scans that were looked at to label, the first first; `anchors`: looks of others."""
     order = choose(
         np.stack([one.look for one in seen]),
         1 - np.array([one.figure for one in seen]),
@@ -142,25 +169,14 @@ def suggest(
         np.stack(anchors) if anchors else None,
         count,
     )
-    chosen = [seen[each.place] for each in order]
-    calibrated = opened.plan.is_calibrated
-    found = [
+    chosen = [(seen[each.place], each) for each in order]
+    return [
         Suggestion(
-            one.case, output / DRAFTS / one.case.mask_name, one.figure, calibrated,
+            one.case, drafts / one.case.mask_name, one.figure, calibrated,
             _reason(one, each, calibrated, bool(anchors)),
         )
-        for one, each in zip(chosen, order, strict=True)
+        for one, each in chosen
     ]  # fmt: skip
-
-    def draw(place: Path) -> None:
-        options = SegmentOptions(
-            overlays=place / PICTURES, device=device, trusted=tuple(trusted), threads=threads, confidence=True
-        )
-        cases = [one.case for one in chosen]
-        segment(model, cases, place / DRAFTS, options, echo=lambda text: None).check()
-
-    _write(output, found, draw)
-    return found
 
 
 def _write(output: Path, found: Sequence[Suggestion], draw: Callable[[Path], None]) -> None:

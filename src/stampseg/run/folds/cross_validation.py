@@ -21,7 +21,8 @@ from ..folder import RunFolder
 from ..records import RESULT, Result
 from ..reporters import Reporter
 from ..spec import SPEC, RunSpec
-from ..survey import survey, values_held
+from ..split import values_held
+from ..survey import survey
 from .out_of_fold import measured
 from .records import FOLDS, Folds, read_folds
 
