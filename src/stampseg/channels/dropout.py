@@ -129,7 +129,7 @@ def rate_names(network: nn.Module) -> set[str]:
 def targeted_rates(scores: Scores, base: float, scope: Literal["layer", "channel"]) -> dict[str, np.ndarray]:
     """Rates (n,) per group from the importance of its channels.
 
-    All channels of the network are ranked together: the least important of N has N-1, the most
+    All channels of `scores` are ranked together: the least important of N has N-1, the most
     important 0; equal scores share their mean rank. `layer`, as published: a layer's value is
     the mean over its channels, divided by the largest layer's, times `base`. `channel`: each
     channel's own rank divided by N-1, times `base`.

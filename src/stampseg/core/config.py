@@ -39,8 +39,9 @@ class Config(Options):
         "default",
         description="published: ranks, drops out and cuts as published, where not told otherwise: the signed "
         "Taylor criterion by a pass in eval mode, l2 per layer, 20 rounds from a twentieth of the steps on, "
-        "dropout to the end; no guard, no scans without labels, the files' own grid. one-shot: the control "
-        "that cuts once to the target, at six tenths of the steps, and goes on training.",
+        "dropout to the end; no look at single labels, no scans without labels, the files' own grid. "
+        "one-shot: the control that cuts once to the target, at six tenths of the steps, and goes on "
+        "training.",
     )
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random.")
     device: str = Field("cpu", description="cpu, cuda, cuda:1 or mps.")

@@ -36,7 +36,8 @@ class Learner:
             where that changes nothing.
         times: how long layers take, where latency is pruned for.
         latency: milliseconds of the network as it is now, measured; None: not of interest.
-        choose: picks the channels of a cut; see `choose`.
+        choose: picks the channels of a cut, as `channels.choice.choose`; here, so that a run that is resumed,
+            or another process, is given the answer that was given: measured times differ.
     """
 
     network: nn.Module

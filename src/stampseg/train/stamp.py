@@ -3,17 +3,18 @@
 Dinsdale, Jenkinson, Namburete, "STAMP: Simultaneous Training and Model Pruning for low data
 regimes in medical image segmentation", Medical Image Analysis 81:102583 (2022), algorithm 1.
 
-    train a little
-    repeat until small enough:
-        score      every channel on the training set                   section 3.2
-        choose     the lowest of the whole network
-        cut        them out; optimiser and statistics live on
-        dropout    more for layers that rank low (the + of STAMP+)     section 3.3
-        recover    by training on
-    train to the end
+    train a little                                         warm_up
+    repeat until small enough:                             prune, by the plan of schedule.py
+        score      every channel on the training set       section 3.2: channels/importance.py, criteria.py
+        choose     the lowest of the whole network         next_cut: channels/choice.py
+        cut        them out; the optimiser lives on        channels/surgery.py
+        dropout    more for layers that rank low, the +    section 3.3: channels/dropout.py
+        recover    by training on                          recover
+    train to the end                                       finish
 
 Ours, beside it: the network is looked at with the chosen channels silenced, and those that hurt a structure
-are spared (guard.py); a cut that does not heal is undone; after the last cut there is no dropout. What else
+are spared (guard.py); a cut that does not heal is undone (undo, learn_more); after the last cut there is no
+dropout. What else
 the defaults do otherwise, and what the preset `published` sets back: docs/explanation/algorithm.md.
 
 Nothing is pretrained. This file knows no files, no printing and no data: it is given functions
@@ -80,7 +81,7 @@ def stamp(
     if dropout:
         set_uniform_rate(learner.network, options.dropout_initial)
     yield from warm_up(run, options, schedule())
-    if run.can_rank(options):
+    if run.can_rank():
         yield from prune(run, options, bounds, schedule(spent=run.steps), dropout)
     if dropout and not options.dropout_in_finish:
         run.rates = {}
@@ -96,7 +97,7 @@ def warm_up(run: TrainingRun, options: PruneOptions, schedule: Schedule) -> Iter
     while floor is not None and run.below(floor) and run.left > schedule.finish:
         yield run.turn("warm-up", min(schedule.recovery(0), run.left - schedule.finish))
     piece = max(1, run.total // LOOKS)
-    while run.unready(options):
+    while run.unready():
         if run.steps + piece > run.total * (START_BY_IF_BLIND if run.blind() else START_BY):
             break
         yield run.turn("warm-up", piece)
@@ -118,9 +119,9 @@ def prune(
             break  # every layer is at its minimum width
         run.cut(seen.cut)
         if droppable:
-            run.target_dropout(scores, seen.cut, options, droppable)
-        turn = yield from recover(run, seen, scores, schedule.recovery(number), options)
-        if run.hurt(turn, options):
+            run.target_dropout(scores, seen.cut, droppable)
+        turn = yield from recover(run, seen, scores, schedule.recovery(number))
+        if run.hurt(turn):
             yield from undo(run, before, turn, seen.cut, undone)
             if undone.count > options.rollbacks:
                 yield from learn_more(run, undone, schedule, number)
@@ -150,7 +151,16 @@ def next_cut(
     number: int,
     undone: Undone,
 ) -> ForeseenCut | None:
-    """The channels of least score that cut `number` (from 0) takes, after a look at what goes with them.
+    """The channels of least score that a cut takes, after a look at what goes with them.
+
+    Args:
+        run: the network as it is now.
+        scores: of its channels, by group.
+        options: how they are chosen.
+        bounds: which groups may lose channels, down to what.
+        schedule: how much a cut takes.
+        number: of the cut, from 0; cuts that were undone do not count.
+        undone: the channels that are spared, as their cut did not heal.
 
     Returns:
         None where no channel is left that may go.
@@ -168,13 +178,11 @@ def next_cut(
     return seen if seen.cut.removed or limit.amount > target.amount else None
 
 
-def recover(
-    run: TrainingRun, seen: ForeseenCut, scores: Scores, steps: int, options: PruneOptions
-) -> Generator[Round, None, Round]:
+def recover(run: TrainingRun, seen: ForeseenCut, scores: Scores, steps: int) -> Generator[Round, None, Round]:
     """Train on after a cut, and once more before giving up; returns the last turn, not yielded yet."""
     steps = min(steps, run.left)
     turn = run.turn("cut", steps, seen, scores)
-    if run.hurt(turn, options) and run.left > steps:
+    if run.hurt(turn) and run.left > steps:
         yield turn
         turn = run.turn("recover", steps)
     return turn

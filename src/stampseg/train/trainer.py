@@ -1,4 +1,4 @@
-"""Steps of training and validation. Knows nothing of pruning."""
+"""Optimiser steps: rate, losses that are not finite, several processes. Knows nothing of pruning."""
 
 from __future__ import annotations
 

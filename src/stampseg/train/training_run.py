@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ class TrainingRun:
         graph: the network's channels.
         total: optimiser steps of the whole run.
         before: the network as it was given, from `as_given`.
-        options: of pruning; None where nothing is cut.
+        options: of pruning; None where nothing is cut, and all is watched.
     """
 
     def __init__(
@@ -54,10 +53,9 @@ class TrainingRun:
         self.steps = self.rounds = 0
         self.best: float | None = None
         self.last: Validation | None = None
-        self.watched = options is None or options.guard
-        self.guard = Guard(
-            options.max_drop if options else math.inf, self._foresee if learner.foresee is not None else None
-        )
+        self.options = options or PruneOptions()
+        self.watched = self.options.guard
+        self.guard = Guard(self.options.max_drop, self._foresee if learner.foresee is not None else None)
         self.seen: Fit | None = None  # when it was last asked whether the network is ready
         self.rates: dict[str, float] = {}
         self.seconds: dict[str, float] = dict(before.seconds)
@@ -136,14 +134,14 @@ class TrainingRun:
             who.settle()
         self._count()
 
-    def target_dropout(self, scores: Scores, cut: Cut, options: PruneOptions, groups: Set[str]) -> None:
+    def target_dropout(self, scores: Scores, cut: Cut, groups: Set[str]) -> None:
         """Rates for the layers of `groups` from the ranks of the channels left; others keep theirs."""
         left = {
             name: np.delete(values, list(cut.removed.get(name, ())))
             for name, values in scores.items()
             if name in groups
         }
-        rates = targeted_rates(left, options.dropout_base, options.dropout)
+        rates = targeted_rates(left, self.options.dropout_base, self.options.dropout)
         set_rates(self.learner.network, self.graph, rates)
         self.rates = {name: float(rate.mean()) for name, rate in rates.items()}
 
@@ -205,7 +203,7 @@ class TrainingRun:
             self.last = self.learner.validate()
         return self._round("rolled back", failed.loss, self.guard.now, ForeseenCut(cut), None)
 
-    def unready(self, options: PruneOptions) -> bool:
+    def unready(self) -> bool:
         """Whether the network has not learnt enough of some label for its channels to be told apart.
 
         A Dice that is not a number, of training cases without any label, is nothing to wait for.
@@ -213,11 +211,11 @@ class TrainingRun:
         fit = self.seen = self.guard.now or self.fit()
         if self.watched:
             self.guard.remember(fit)  # what the first cut is measured by, if there was no round before
-        return fit is not None and fit.lowest < options.ready_dice
+        return fit is not None and fit.lowest < self.options.ready_dice
 
-    def can_rank(self, options: PruneOptions) -> bool:
+    def can_rank(self) -> bool:
         """False where next to nothing of some label is found: no channel can be told from another then."""
-        return not (options.ready_dice and self.blind())
+        return not (self.options.ready_dice and self.blind())
 
     def blind(self) -> bool:
         """Whether next to nothing of some label is found."""
@@ -230,7 +228,7 @@ class TrainingRun:
             self.last = self.learner.validate()
         return self.last is not None and self.last.dice < floor
 
-    def hurt(self, turn: Round, options: PruneOptions) -> bool:
+    def hurt(self, turn: Round) -> bool:
         """Whether a cut has not healed: below the floor, or too far below the best so far.
 
         That is asked of the validation cases together, and of each label on the training set.
@@ -238,14 +236,15 @@ class TrainingRun:
         validation = turn.validation
         if self.guard.lost(turn.fit):
             return True
-        if options.target.floor is not None:
-            return validation is None or validation.dice < options.target.floor
+        floor = self.options.target.floor
+        if floor is not None:
+            return validation is None or validation.dice < floor
         if validation is None:
             return False
-        return self.best is not None and validation.dice < self.best - options.max_drop
+        return self.best is not None and validation.dice < self.best - self.options.max_drop
 
     def remember(self, validation: Validation | None, fit: Fit | None) -> None:
-        """Keep the best Dice."""
+        """Take these figures as those that later rounds are measured by."""
         self.guard.remember(fit)
         if validation is not None:
             self.best = max(self.best or 0.0, validation.dice)
