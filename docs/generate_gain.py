@@ -86,7 +86,11 @@ def control(figures: dict[str, Any], name: str, pairs: list[dict[str, Any]]) -> 
     said = "nothing was claimed of it" if claim is None else verdict(claim, figures)
     cost = over_sets([[flops(figures, p, name) / flops(figures, p, OURS) for p in of] for of in of_task])
     times = "as many operations" if f"{cost:.1f}" == "1.0" else f"{cost:.1f} times the operations"
-    draws = sum(len({draw for pair in of for draw in pair["draws"]}) for of in of_task)
+    draws = (
+        sum(len({draw for pair in of for draw in pair["draws"]}) for of in of_task)
+        if claim is None
+        else claim["sign_flip"]["draws"]  # a draw that lacks some number of labels is not in it
+    )
     mean = over_sets([[pair["difference"] for pair in of] for of in of_task])
     difference = mean if claim is None else claim["difference"]
     return (
