@@ -17,6 +17,7 @@ import typer.main
 import yaml
 from PIL import Image
 
+import stampseg
 from stampseg.cli.commands import app
 from stampseg.core.config import Config, parse_config
 from stampseg.data.io.formats import FORMATS
@@ -264,3 +265,9 @@ def test_the_structure_of_a_small_tree(tmp_path: Path) -> None:
         "lines": 14, "median_file": 0, "long_files": 0, "largest_file": 6, "functions": 2,
         "median_function": 2, "long_functions": 0, "long_share": 0, "many_parameters": 1,
     }  # fmt: skip
+
+
+def test_the_page_of_the_library_names_all_that_is_given() -> None:
+    page = (ROOT / "docs" / "reference" / "library.md").read_text(encoding="utf-8")
+    missing = [name for name in stampseg.__all__ if name[0] != "_" and f"`stampseg.{name}" not in page]
+    assert missing == ["Segmented"], "what `segment` gives is told with it"

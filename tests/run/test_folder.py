@@ -123,13 +123,13 @@ def test_what_only_looks_like_it_counts(name: str, pictures: Path, tmp_path: Pat
 def test_what_comes_into_the_folder_meanwhile_is_kept(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = RunFolder.settle
+    real = RunFolder.write_or_match
 
-    def settle(self: RunFolder, *rest: Any) -> None:
+    def write_or_match(self: RunFolder, *rest: Any) -> None:
         real(self, *rest)
         put(self.path, "notes.txt", "rounds/mine.txt")
 
-    monkeypatch.setattr(RunFolder, "settle", settle)
+    monkeypatch.setattr(RunFolder, "write_or_match", write_or_match)
     refused(pictures, tmp_path / "run")
     assert tree(tmp_path) == ["run", "run/notes.txt", "run/rounds", "run/rounds/mine.txt"]
 

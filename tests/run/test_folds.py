@@ -30,7 +30,7 @@ from stampseg.run.folder import RunFolder
 from stampseg.run.folds import cross_validation
 from stampseg.run.folds.out_of_fold import _held as held_out
 from stampseg.run.folds.records import Folds, read_folds
-from stampseg.run.postprocess import settle
+from stampseg.run.postprocess import keep_steps
 from stampseg.run.records import NOTES, read_result
 from stampseg.train.trainer import Trainer
 from tests.cli.command import call
@@ -280,14 +280,14 @@ def test_steps_that_helped_go_into_the_model_and_the_result(whole: tuple[Path, s
             said.append(text)
 
     plan, before = PLAN.read(run.path), read_result(run.path)
-    settle(run, before, plan, steps, trials, (), "out of fold", Ears())  # type: ignore[arg-type]
+    keep_steps(run, before, plan, steps, trials, (), "out of fold", Ears())  # type: ignore[arg-type]
     assert said == ["post-processing that helped out of fold: foreground: largest piece kept"]
     assert read_description(run.model).postprocess == steps
     assert read_result(run.path).postprocess == "foreground: largest piece kept"
     assert read_result(run.path).trials == trials
     page = write_report(run.path, overwrite=True).read_text()
     assert "Kept in the model: foreground: largest piece kept." in page and "+0.1000" in page
-    settle(run, before, plan, (), trials, (), "out of fold", Ears())  # type: ignore[arg-type]
+    keep_steps(run, before, plan, (), trials, (), "out of fold", Ears())  # type: ignore[arg-type]
     assert read_description(run.model).postprocess == () and len(said) == 1
     assert read_result(run.path).postprocess == "none"
 

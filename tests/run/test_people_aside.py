@@ -132,7 +132,7 @@ def test_they_are_predicted_with_the_model_as_it_stays(
         store_steps(folder.model, (LabelSteps(label=1, least=1e9),), ())
         return result
 
-    monkeypatch.setattr(launch, "settle_on_validation", emptying)
+    monkeypatch.setattr(launch, "postprocess_by_validation", emptying)
     call("train", pictures, "-o", run, *OPTIONS, *GROUPS)
     masks = list((run / "test" / "masks").iterdir())
     assert len(masks) == 2 and not any(np.any(Image.open(path)) for path in masks)

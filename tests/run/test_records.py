@@ -139,11 +139,11 @@ def test_splits_become_the_cases_that_they_were(tmp_path: Path) -> None:
 def test_a_stopped_run_goes_on_with_the_same_data_only(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path / "run")
     one, other = (Splits.model_validate({"training": [{"id": "a", "digest": d}]}) for d in "xy")
-    folder.settle(SPLITS, one, "the cases")
+    folder.write_or_match(SPLITS, one, "the cases")
     (folder.path / SPLITS.name).write_text('{"training": [{"digest": "x", "id": "a"}]}')  # as another version
-    folder.settle(SPLITS, one, "the cases")
+    folder.write_or_match(SPLITS, one, "the cases")
     with pytest.raises(DataError, match=r"splits\.json: the cases changed since the run began"):
-        folder.settle(SPLITS, other, "the cases")
+        folder.write_or_match(SPLITS, other, "the cases")
     folder.release()
 
 

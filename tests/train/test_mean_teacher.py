@@ -317,13 +317,13 @@ def test_a_cut_undone_when_no_step_is_left_leaves_statistics_of_the_end() -> Non
     graph = trace(network, EXAMPLE)
     trainer.train(2)
     before = snapshot(network, graph, trainer.optimizer, teacher.copies)
-    trainer.settle()  # there are steps left: nothing
+    trainer.end_if_done()  # there are steps left: nothing
     middle = {name: tensor.clone() for name, tensor in teacher.average.state_dict().items()}
     trainer.train(2)
     restore(network, trainer.optimizer, before, teacher.copies)
     held = teacher.average.state_dict()
     assert all(torch.equal(held[name], middle[name]) for name in held)
-    trainer.settle()
+    trainer.end_if_done()
     norm = next(m for m in teacher.average.modules() if isinstance(m, nn.BatchNorm2d))
     convolution = next(m for m in teacher.average.modules() if isinstance(m, nn.Conv2d))
     with torch.no_grad():

@@ -75,7 +75,7 @@ class Bench:
     def learner(self) -> Learner:
         return Learner(
             self.network, self.optimizer, self.train, self.score, self.validate,
-            settle=lambda: self.settled.append(self.steps),
+            end_if_done=lambda: self.settled.append(self.steps),
         )  # fmt: skip
 
     def run(self, steps: int = 60, dropout: bool = True, **options: Any) -> Iterator[Round]:

@@ -22,7 +22,7 @@ from stampseg.data.preprocess import Geometry, Prepared
 from stampseg.evaluation.false_positives import FalsePositives
 from stampseg.run.records import Result
 from stampseg.run.replay import Answer, Replay
-from stampseg.run.verdict import failure_of as failure
+from stampseg.run.verdict import failure_words as failure
 from stampseg.run.verdict import false_alarms
 from stampseg.run.verdict import labels_below as below
 from stampseg.run.verdict import labels_missed as missed

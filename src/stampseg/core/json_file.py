@@ -96,6 +96,10 @@ class JsonFile(Generic[T]):
         """
         return self.read_file(folder / self.name)
 
+    def read_if_there(self, folder: Path) -> T | None:
+        """What the file of a folder holds, None where there is none; raises as `read`."""
+        return self.read(folder) if (folder / self.name).is_file() else None
+
     def read_file(self, path: Path) -> T:
         """What a file of any name holds; raises as `read`."""
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
 from ..core.config import Config
 from ..core.errors import DataError, TrainingError
@@ -14,6 +13,7 @@ from ..data.exchanged_labels import exchanged
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
+from ..train.schedule import reachable_target
 from .cases import ReadCases
 from .estimates import RunEstimate, estimate, judge
 from .finding import CODES, Finding, finding, messages
@@ -135,10 +135,7 @@ def _sizes(seen: Survey, config: Config) -> tuple[int, int]:
     )
     tally, prune = Tally(network, graph), config.prune
     if config.traits.prunes:
-        reachable_limit(
-            network, graph, prune.target, rankable_groups(graph, prune.scope),
-            minimum_width=prune.minimum_width, evenness=prune.evenness,
-        )  # fmt: skip
+        reachable_target(network, graph, prune)
     return tally.parameters, tally.flops
 
 

@@ -35,6 +35,7 @@ from ..data.boxes import as_slices, filled_box
 from ..data.labels.regions import Region
 
 UNION = "union"
+FOUND_DICE = 0.1  # below it next to nothing of a label is found
 WITHIN = {  # what each metric can be
     "dice": (0.0, 1.0),
     "hd95": (0.0, math.inf),

@@ -201,7 +201,7 @@ class RunFolder:
         Raises:
             DataError: plan.json cannot be used.
         """
-        return PLAN.read(self.path) if (self.path / PLAN.name).is_file() else None
+        return PLAN.read_if_there(self.path)
 
     @property
     def ended(self) -> bool:
@@ -304,7 +304,7 @@ class RunFolder:
             lines = whole_lines(path.read_text(encoding="utf-8"))[:count]
             self.write_text(name, "".join(f"{line}\n" for line in lines))
 
-    def settle(
+    def write_or_match(
         self, form: JsonFile[T], value: T, what: str, how: Callable[[T, T], str] = lambda *_: ""
     ) -> None:
         """Write a JSON file, or see that a stopped run began with the same.

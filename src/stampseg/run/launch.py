@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from ..core.config import Config
 from ..core.errors import ConfigError
 from ..core.level import Level
-from ..core.method import methods_that_prune
 from ..core.remarks import REMEDY, gathered
 from ..core.run_folder import SEARCH_FOLDER
 from ..core.text import some
 from ..data.cases import Dataset, check_people, find_dataset
 from ..data.plan import PLAN
 from ..data.splits.folds import wants_folds, without_held_out
-from ..networks.model_file import load_model
-from ..networks.pretrained.nnunet_export import export_nnunet
-from ..networks.pretrained.source import open_source
-from ..networks.pretrained.trained_network import Source
-from ..train.round import FOUND_DICE
+from ..evaluation.metrics import FOUND_DICE
 from .aside import with_people_aside
 from .calibration import calibrate_by_folds, keep
 from .compatibility import check_together
@@ -36,9 +28,10 @@ from .folds.cross_validation import (
     settled_for_folds,
     told_if_weaker,
 )
+from .from_trained import prune_trained, recovering
 from .lock import FolderLock
 from .pipeline import run_training
-from .postprocess import settle, settle_on_validation
+from .postprocess import keep_steps, postprocess_by_validation
 from .records import Result
 from .reporters import NoteKeeper, Reporter, Reporters
 from .search.candidates import DEFAULT
@@ -99,7 +92,7 @@ def execute(
     kept = Reporters([NoteKeeper(folder), reporter])
     with gathered() as remarks:
         try:
-            result = _carry_out(
+            result = _by_kind(
                 folder, spec, kept, carry_out_fold or (lambda fold, asked: _quietly(fold, asked, reporter))
             )
             # last of all: their figures are those of the model file as it stays
@@ -116,7 +109,7 @@ def _quietly(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
         return result
 
 
-def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
+def _by_kind(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fold: CarryOut) -> Result:
     check_together(spec.config, spec.model, begun=folder.begun)
     if spec.work == "train" and spec.model is not None:
         return _gone_on(folder, spec, reporter)
@@ -129,31 +122,15 @@ def _carry_out(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_f
     config, trusted = settled_for_folds(spec.config), spec.trusted_names
     if spec.work == "prune" and spec.model is not None:
         result = prune_trained(spec.model, spec.trusted, dataset, folder, config, reporter)
-        return settle_on_validation(folder, result, config.device, trusted, reporter)
+        return postprocess_by_validation(folder, result, config.device, trusted, reporter)
     if spec.fold is not None:
         return run_training(without_held_out(dataset, spec.fold), folder, config, reporter)
     if config.train.search:
         return _searched(folder, spec, dataset, reporter, carry_out_fold)
     if not wants_folds(config):
         result = run_training(dataset, folder, config, reporter)
-        return settle_on_validation(folder, result, config.device, trusted, reporter)
-    found = cross_validate(folder, spec, dataset, reporter, carry_out_fold)
-    reporter.note("the network of the run: it learns from all of them")
-    teachers = models_of(folder, found) if config.train.distil else []
-    lost = [one.label for one in found.labels if one.label != "mean" and (one.mean or 0) < FOUND_DICE]
-    if teachers and lost:
-        reporter.note(
-            f"the networks that teach find next to nothing of {some(lost)} in people held out of them: what "
-            "they teach of that is worth nothing; give all of them more `train.steps`",
-            Level.WARNING,
-        )
-    result = run_training(dataset, folder, config, reporter, teachers=teachers)
-    # a network that was taught by those of the folds is of another kind than they are
-    if found.calibration is not None and result.failure is None and not config.train.distil:
-        keep(folder.model, found.calibration, trusted)
-    result = told_if_weaker(folder, result, found, reporter)
-    plan = PLAN.read(folder.path)
-    return settle(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)
+        return postprocess_by_validation(folder, result, config.device, trusted, reporter)
+    return _with_folds(folder, spec, dataset, config, reporter, carry_out_fold)
 
 
 def _warn_of_options(spec: RunSpec, reporter: Reporter) -> None:
@@ -179,7 +156,7 @@ def _gone_on(folder: RunFolder, spec: RunSpec, reporter: Reporter) -> Result:
     spec = replace(spec, config=config)  # some are of the earlier run
     check_together(spec.config, spec.model, begun=folder.begun)
     result = run_training(dataset, folder, recovering(config), reporter, source, spec.trusted_names)
-    return settle_on_validation(folder, result, config.device, spec.trusted_names, reporter)
+    return postprocess_by_validation(folder, result, config.device, spec.trusted_names, reporter)
 
 
 def _searched(
@@ -194,80 +171,32 @@ def _searched(
         known = calibrate_by_folds(place, found.folds, dataset, config, spec.trusted_names)
         if known is not None:
             keep(folder.model, known, spec.trusted_names)
-    return settle_on_validation(folder, result, config.device, spec.trusted_names, reporter)
+    return postprocess_by_validation(folder, result, config.device, spec.trusted_names, reporter)
 
 
-RECOVERY_RATE = 1e-3  # a trained network is not to be shaken as a fresh one is
-
-
-def adapted(config: Config, source: Source) -> Config:
-    """The options for a trained network: no warm-up, a lower rate, the source's own data options.
-
-    What the user said stays.
-
-    Raises:
-        ConfigError: a method that does not prune, or a network named beside a source that brings its own.
-    """
-    if not config.traits.prunes:
-        able = " or ".join(methods_that_prune())
-        raise ConfigError(f"`method` {config.method} does not prune; use {able}")
-    if source.spec is not None and config.network.model_fields_set:
-        raise ConfigError(
-            f"{source.path}: the {source.kind} brings its own network ({source.spec.name}); leave out "
-            f"network.{min(config.network.model_fields_set)}"
-        )
-    if source.spec is None and not config.network.model_fields_set:
-        raise ConfigError(
-            f"{source.path}: the {source.kind} does not say which network it is of; give `network.name`, "
-            "and its arguments as `network.arguments`"
-        )
-    return recovering(config, source.data)
-
-
-def recovering(config: Config, data: Mapping[str, Any] = MappingProxyType({})) -> Config:
-    """The options for a network that is trained already, where the user has not said otherwise.
-
-    Args:
-        config: the options.
-        data: what the source says of the preparation of images.
-    """
-    changes: dict[str, Any] = {"data": dict(data), "prune": {"warmup_share": 0.0}}
-    changes["train"] = {"learning_rate": RECOVERY_RATE}
-    for part, values in changes.items():
-        given = getattr(config, part).model_fields_set
-        config = config.merged({part: {name: value for name, value in values.items() if name not in given}})
-    return config
-
-
-def prune_trained(
-    model: Path,
-    trusted: Collection[str],
-    dataset: Dataset,
+def _with_folds(
     folder: RunFolder,
+    spec: RunSpec,
+    dataset: Dataset,
     config: Config,
     reporter: Reporter,
+    carry_out_fold: CarryOut,
 ) -> Result:
-    """Prune a trained network with recovery training; a run folder as `run_training` leaves it.
-
-    The pruned network of an nnU-Net results folder is also written as one, into `nnunet/`.
-
-    Args:
-        model: our model file or run folder, an nnU-Net results folder, a MONAI bundle, or a checkpoint.
-        trusted: `package.module:Class` names whose code the model may use.
-        dataset: labelled cases to recover on.
-        folder: a new run folder.
-        config: options.
-        reporter: is told of decisions, steps and rounds.
-
-    Returns:
-        What result.json holds.
-    """
-    source = open_source(model, trusted=trusted)
-    for text in (f"{source.kind}: {source.path}", *source.notes):
-        reporter.note(text)
-    result = run_training(dataset, folder, adapted(config, source), reporter, source, trusted)
-    if source.kind == "nnU-Net results" and result.failure is None:
-        pruned = load_model(folder.model)
-        export_nnunet(source.path, folder.path / "nnunet", pruned.network, pruned.description)
-        reporter.note(f"for nnU-Net's own predictor: {folder.path / 'nnunet'}")
-    return result
+    trusted = spec.trusted_names
+    found = cross_validate(folder, spec, dataset, reporter, carry_out_fold)
+    reporter.note("the network of the run: it learns from all of them")
+    teachers = models_of(folder, found) if config.train.distil else []
+    lost = [one.label for one in found.labels if one.label != "mean" and (one.mean or 0) < FOUND_DICE]
+    if teachers and lost:
+        reporter.note(
+            f"the networks that teach find next to nothing of {some(lost)} in people held out of them: what "
+            "they teach of that is worth nothing; give all of them more `train.steps`",
+            Level.WARNING,
+        )
+    result = run_training(dataset, folder, config, reporter, teachers=teachers)
+    # a network that was taught by those of the folds is of another kind than they are
+    if found.calibration is not None and result.failure is None and not config.train.distil:
+        keep(folder.model, found.calibration, trusted)
+    result = told_if_weaker(folder, result, found, reporter)
+    plan = PLAN.read(folder.path)
+    return keep_steps(folder, result, plan, found.steps, found.trials, trusted, "out of fold", reporter)

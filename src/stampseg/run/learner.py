@@ -32,12 +32,10 @@ from ..train.state import take_training
 from ..train.trainer import Trainer
 from ..train.validation import training_fit, validate
 from .task import Task
-from .watched_windows import COMPARED, TrainingLook
+from .watched_windows import TrainingLook, window_count
 
 T = TypeVar("T")
 VETOED = 2  # labelled scans up to which a teacher may run wild
-LOOK = 0.02  # of the training of a round
-MOST_WINDOWS = 16  # that are kept in memory for it
 
 
 def training_batches(task: Task, cache: CaseCache | None = None, share: Share = WHOLE) -> TrainingBatches:
@@ -104,7 +102,7 @@ def learner_of(
     prune, prunes, objective = task.config.prune, task.config.traits.prunes, trainer.objective
     wanted = prunes and "latency" in (prune.scaling, prune.target.kind)
     times = LayerTable(prune.runtime) if wanted else None
-    look = TrainingLook(trainer, batches, task.plan, prune, watched_windows(task))
+    look = TrainingLook(trainer, batches, task.plan, prune, window_count(task))
     return Learner(
         network=trainer.network,
         optimizer=trainer.optimizer,
@@ -115,7 +113,7 @@ def learner_of(
         foresee=look.foresee if prunes and prune.guard else None,
         copies=objective.copies,
         before_first_cut=objective.before_first_cut,
-        settle=trainer.settle,
+        end_if_done=trainer.end_if_done,
         end=None if look.trained is trainer.network else trainer.end,
         times=times,
         latency=partial(_latency, trainer, task, times) if times is not None else None,
@@ -193,22 +191,6 @@ def _everything(trainer: Trainer) -> dict[str, Tensor]:
         chance["chance on the device"] = torch.cuda.get_rng_state(device)
     beside = {f"beside/{name}": tensor for name, tensor in trainer.objective.state().tensors.items()}
     return {**take_training(trainer.network, trainer.optimizer).tensors, **beside, **chance}
-
-
-def watched_windows(task: Task) -> int:
-    """Training windows that the guard looks at, so that all looks of a round cost `LOOK` of its training.
-
-    Training on a window takes three times the forward pass; a teacher adds one for each of its own. The guard
-    looks twice at each of its windows, before a cut and after it; a teacher and its student are compared on
-    `COMPARED` with labels and as many without. There are two windows at the least, and more where there are
-    more labels.
-    """
-    train, prune, teacher = task.config.train, task.config.prune, task.config.teacher
-    unlabelled = (teacher.batch_size or train.batch_size) if task.taught else 0
-    passes = 3 * (train.batch_size + unlabelled) + unlabelled
-    steps = prune.recovery_steps or train.steps * (1 - sum(prune.shares)) / prune.rounds
-    windows = int((LOOK * steps * passes - (3 * COMPARED if unlabelled else 0)) / 2)
-    return min(MOST_WINDOWS, max(2, windows))
 
 
 def fit_on_training(network: nn.Module, task: Task) -> Fit:

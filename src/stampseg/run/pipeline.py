@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..channels.choice import rankable_groups, reachable_limit
 from ..channels.cost import Tally
 from ..channels.dropout import attach_dropout
 from ..channels.graph import ChannelGraph
@@ -35,6 +34,7 @@ from ..networks.pretrained.trained_network import Source
 from ..networks.registry import NetworkSpec
 from ..train.learner import Learner, as_given
 from ..train.round import Fit, Round
+from ..train.schedule import reachable_target
 from ..train.shared_layers import prove_shared
 from ..train.stamp import stamp, train_only
 from ..train.team import Team
@@ -271,10 +271,7 @@ def _goal(network: nn.Module, graph: ChannelGraph, config: Config) -> str:
     prune = config.prune
     if not config.traits.prunes:
         return ""
-    limit = reachable_limit(
-        network, graph, prune.target, rankable_groups(graph, prune.scope),
-        minimum_width=prune.minimum_width, evenness=prune.evenness,
-    )  # fmt: skip
+    limit = reachable_target(network, graph, prune)
     return f", target: {limit or prune.target}"
 
 

@@ -24,7 +24,7 @@ from .records import RESULT, Result
 from .reporters import Reporter
 
 
-def settle_on_validation(
+def postprocess_by_validation(
     folder: RunFolder, result: Result, device: str, trusted: Collection[str], reporter: Reporter
 ) -> Result:
     """Try post-processing on the validation cases, and keep in the model file what helps.
@@ -56,10 +56,10 @@ def settle_on_validation(
         )
     people = len({case.group for case in cases})
     where = f"on {counted(len(cases), 'validation case')} of {people} people"
-    return settle(folder, result, opened.plan, steps, trials, trusted, where, reporter)
+    return keep_steps(folder, result, opened.plan, steps, trials, trusted, where, reporter)
 
 
-def settle(
+def keep_steps(
     folder: RunFolder,
     result: Result,
     plan: Plan,

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..core.machine import this_machine
+from ..evaluation.metrics import FOUND_DICE
 from ..train.round import Fit, Round
 from ..train.round_choice import select
 from .folder import RunFolder
@@ -16,15 +17,13 @@ from .records import READING, RESULT, Result
 from .task import Task
 from .verdict import (
     better_round,
-    failure_of,
+    failure_words,
     false_alarms,
     labels_below,
     labels_missed,
     remarks_on,
     useless_words,
 )
-
-USELESS_DICE = 0.1  # of all labels together
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def write_result(
     chosen, fit = rounds[choice.number], training_fit(choice.number)
     unfound = labels_below(fit.per_label, "training")
     failure = (
-        failure_of(unfound, rounds, choice.number)
+        failure_words(unfound, rounds, choice.number)
         if unfound and config.train.missed_label == "fail"
         else None
     )
@@ -80,7 +79,7 @@ def write_result(
         calibrate(folder.model)
     validation = chosen.validation
     better = better_round(rounds, chosen, config) if failure is None else None
-    useless = [useless_words(validation, fit)] if validation and validation.dice < USELESS_DICE else []
+    useless = [useless_words(validation, fit)] if validation and validation.dice < FOUND_DICE else []
     result = Result(
         method=config.method,
         seed=config.seed,

@@ -43,7 +43,7 @@ def split_for(
         before = {case.group for case in trained_on(dataset.cases, tested)}
         split = _drawn(dataset, config, holds, known, before)
     split = replace(split, known=learnt if stored is None else stored.known)
-    split = _without_held_out(split, dataset)
+    split = _with_held_out(split, dataset)
     if stored is None:
         _check_alike((*split.training, *split.validation, *split.test, *split.held_out))
     return split
@@ -83,7 +83,7 @@ def _as_before(dataset: Dataset, config: Config) -> Split:
     return Split(training, validation, note, test=test)
 
 
-def _without_held_out(split: Split, dataset: Dataset) -> Split:
+def _with_held_out(split: Split, dataset: Dataset) -> Split:
     """The split with the people of whom nothing is learnt, and a word about them."""
     if not dataset.held_out:
         return split

@@ -67,7 +67,7 @@ def task_of(
     stored = folder.config()
     known = read_splits(folder.path) if stored is not None else None
     seen = survey(dataset, stored or config, source, known, folder.plan())
-    config = stored or settle(config, seen, reporter)
+    config = stored or options_for(config, seen, reporter)
     splits = _write_inputs(folder, seen, config)
     for text in (*dataset.warnings, *seen.table.notes, *seen.plan.notes):
         reporter.note(text)
@@ -87,7 +87,7 @@ def taught_by(task: Task, teachers: Sequence[Path]) -> Task:
     return replace(task, teachers=tuple(lay_out(network, dims, task.device) for network in networks))
 
 
-def settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
+def options_for(config: Config, seen: Survey, reporter: Reporter) -> Config:
     """Options that only the data can decide, and combinations it rules out."""
     changes: dict[str, Any] = {}
     criterion = CRITERIA[config.prune.criterion]
@@ -132,7 +132,7 @@ def settle(config: Config, seen: Survey, reporter: Reporter) -> Config:
 def _write_inputs(folder: RunFolder, seen: Survey, config: Config) -> Splits:
     folder.write_text(CONFIG_FILE, dump_config(config))
     splits = seen.split.record()
-    folder.settle(SPLITS, splits, "the cases, or what is in their files,", case_differences)
-    folder.settle(PLAN, seen.plan, "the data, or how they are prepared,")
+    folder.write_or_match(SPLITS, splits, "the cases, or what is in their files,", case_differences)
+    folder.write_or_match(PLAN, seen.plan, "the data, or how they are prepared,")
     FINGERPRINT.write(folder.path, seen.fingerprint)
     return splits

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from ..core.config import Config
 from ..core.prune_options import PruneOptions
 from ..data.plan import Plan
-from ..train.round import FOUND_DICE, Fit, Round, Validation
+from ..evaluation.metrics import FOUND_DICE
+from ..train.round import Fit, Round, Validation
 from ..train.round_choice import smallest_within, standing
 
 LEARNT_DICE = 0.5  # of the worst label on the training cases
@@ -28,7 +29,7 @@ def labels_missed(validation: Validation | None, unfound: Sequence[str]) -> list
     return [f"this network finds next to nothing of {', '.join(lost)}"] if lost else []
 
 
-def failure_of(unfound: Sequence[str], rounds: Sequence[Round], chosen: int) -> str:
+def failure_words(unfound: Sequence[str], rounds: Sequence[Round], chosen: int) -> str:
     """Why a run has no model, and what to do; the chosen round is the one that was found wanting."""
     others = [turn for turn in standing(rounds) if turn.number != chosen]
     good = [turn for turn in others if turn.fit is not None and turn.fit.lowest >= FOUND_DICE]

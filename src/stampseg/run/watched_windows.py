@@ -16,7 +16,10 @@ from ..data.plan import Plan
 from ..train.round import Fit
 from ..train.trainer import Trainer
 from ..train.validation import agreement, training_fit
+from .task import Task
 
+LOOK = 0.02  # of the training of a round
+MOST_WINDOWS = 16  # that are kept in memory for it
 COMPARED = 2  # windows that a teacher and its student are compared on
 
 
@@ -75,3 +78,19 @@ class TrainingLook:
     def _unlabelled(self) -> list[Tensor]:
         found = self.batches.watch_unlabelled(COMPARED)
         return [self.trainer.to_device({"image": window})["image"] for window in found]
+
+
+def window_count(task: Task) -> int:
+    """Training windows that the guard looks at, so that all looks of a round cost `LOOK` of its training.
+
+    Training on a window takes three times the forward pass; a teacher adds one for each of its own. The guard
+    looks twice at each of its windows, before a cut and after it; a teacher and its student are compared on
+    `COMPARED` with labels and as many without. There are two windows at the least, and more where there are
+    more labels.
+    """
+    train, prune, teacher = task.config.train, task.config.prune, task.config.teacher
+    unlabelled = (teacher.batch_size or train.batch_size) if task.taught else 0
+    passes = 3 * (train.batch_size + unlabelled) + unlabelled
+    steps = prune.recovery_steps or train.steps * (1 - sum(prune.shares)) / prune.rounds
+    windows = int((LOOK * steps * passes - (3 * COMPARED if unlabelled else 0)) / 2)
+    return min(MOST_WINDOWS, max(2, windows))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 
 from ..channels.graph import ChannelGraph, Cut
-from .round import FOUND_DICE, Fit
+from ..evaluation.metrics import FOUND_DICE
+from .round import Fit
 
 Channel = tuple[str, int]  # group, index in the network as first traced
 Foresee = Callable[[ChannelGraph, Cut], Fit]

@@ -31,7 +31,7 @@ class Learner:
             made unseen.
         copies: averages of the weights (EMA), cut and rolled back like the network.
         before_first_cut: called once, while the network is whole.
-        settle: called when a cut has been undone: what belongs to the end of the run is made once more.
+        end_if_done: called when a cut has been undone: what belongs to the end of the run is made once more.
         end: called when the run ends before its last step, for what belongs to the end of a run; None
             where that changes nothing.
         times: how long layers take, where latency is pruned for.
@@ -49,7 +49,7 @@ class Learner:
     foresee: Callable[[ChannelGraph, Cut], Fit] | None = None
     copies: Sequence[Copy] = ()
     before_first_cut: Callable[[], None] | None = None
-    settle: Callable[[], None] | None = None
+    end_if_done: Callable[[], None] | None = None
     end: Callable[[], None] | None = None
     times: LayerTimes | None = None
     latency: Callable[[], float] | None = None

@@ -20,7 +20,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ..channels.choice import Limit, choose, rankable_groups, reachable_limit
+from ..channels.choice import Limit, choose, reachable_limit
 from ..channels.cost import Tally
 from ..channels.dropout import attach_dropout, detach_dropout
 from ..channels.graph import ChannelGraph, Cut, Group, Scores
@@ -34,14 +34,16 @@ from ..core.prune_options import CriterionName, Normalizer, PruneOptions
 from ..core.target import Target
 from ..core.teacher_options import TeacherOptions as TeacherOptions
 from ..data.plan import Plan
+from ..evaluation.metrics import FOUND_DICE
+from ..networks.network_file import load as load
+from ..networks.network_file import save as save
 from ..timing.latency import network_latency
 from ..timing.layer_table import LayerTable
 from .arguments import Batches, check_arguments, checked_dice, image_and_label
 from .learner import Learner
 from .mean_teacher import MeanTeacher
-from .network_file import load as load
-from .network_file import save as save
-from .round import FOUND_DICE, Fit, Round, Validation
+from .round import Fit, Round, Validation
+from .schedule import reachable_target
 from .stamp import stamp as rounds_of
 from .watched_batches import Watched
 
@@ -277,10 +279,7 @@ def stamp(
         one = example[:1].detach()
         return network_latency(network, one.ndim - 2, one, prune.runtime).median
 
-    reachable_limit(
-        network, graph, prune.target, rankable_groups(graph, prune.scope),
-        minimum_width=prune.minimum_width, evenness=prune.evenness,
-    )  # fmt: skip
+    reachable_target(network, graph, prune)
     return _rounds(
         Learner(
             network=network,

@@ -10,7 +10,6 @@ from typing import Literal
 from ..channels.graph import ChannelGraph
 from ..evaluation.false_positives import FalsePositives
 
-FOUND_DICE = 0.1  # below it next to nothing of a label is found
 Event = Literal["train", "warm-up", "cut", "recover", "rolled back", "finish"]
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..channels.choice import Limit
+from torch import nn
+
+from ..channels.choice import Limit, rankable_groups, reachable_limit
+from ..channels.graph import ChannelGraph
 from ..core.errors import ConfigError
 from ..core.prune_options import PruneOptions
 
@@ -43,12 +46,17 @@ class Schedule:
 def make_schedule(
     options: PruneOptions, steps: int, dense: float, target: float, channels: int, spent: int | None = None
 ) -> Schedule:
-    """Lay out the rounds; `spent` are the steps that the warm-up took, where it took longer.
-
-    What is left is shared between rounds and finish in the proportion of the options.
+    """Lay out the rounds; what the warm-up leaves is shared between rounds and finish as the options say.
 
     With `per_round` the number of rounds is estimated from the channels: parameters fall with
     the square of the width, so a share s of the parameters leaves about sqrt(s) of the channels.
+
+    Args:
+        options: of pruning.
+        steps: of the whole run.
+        dense, target: sizes before the first cut and after the last, in what the target counts.
+        channels: that compete for being cut.
+        spent: steps that the warm-up took, where it took longer than planned.
     """
     warmup_share, final_share = options.shares
     warmup = int(steps * warmup_share)
@@ -73,3 +81,11 @@ def make_schedule(
         )
     rounds = max(1, min(rounds, between))
     return Schedule(warmup, rounds, between, finish, options.recovery_steps, options.per_round, dense)
+
+
+def reachable_target(network: nn.Module, graph: ChannelGraph, options: PruneOptions) -> Limit | None:
+    """The cost of the options' target; one that no cut can reach is refused (`reachable_limit`)."""
+    groups = rankable_groups(graph, options.scope)
+    return reachable_limit(
+        network, graph, options.target, groups, minimum_width=options.minimum_width, evenness=options.evenness
+    )

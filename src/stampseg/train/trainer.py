@@ -137,10 +137,10 @@ class Trainer:
             TrainingError: the loss is not a finite number again.
         """
         mean = self._guarded_stretch(steps)
-        self.settle()
+        self.end_if_done()
         return mean
 
-    def settle(self) -> None:
+    def end_if_done(self) -> None:
         """End the run, if all its steps are taken."""
         if self.done >= self.steps:
             self.end()

@@ -17,9 +17,10 @@ from ..channels.snapshot import Snapshot, restore, snapshot
 from ..channels.surgery import apply_cut
 from ..core.prune_options import PruneOptions
 from ..core.target import Cost
+from ..evaluation.metrics import FOUND_DICE
 from .guard import ForeseenCut, Guard
 from .learner import Learner
-from .round import FOUND_DICE, Event, Fit, Round, Validation
+from .round import Event, Fit, Round, Validation
 
 
 class BeforeCut(NamedTuple):
@@ -130,8 +131,8 @@ class TrainingRun:
         who = self.learner
         self.graph = restore(who.network, who.optimizer, then.snapshot, who.copies)
         self.rates = then.rates
-        if who.settle is not None:
-            who.settle()
+        if who.end_if_done is not None:
+            who.end_if_done()
         self._count()
 
     def target_dropout(self, scores: Scores, cut: Cut, groups: Set[str]) -> None:

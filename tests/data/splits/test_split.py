@@ -24,7 +24,7 @@ from stampseg.data.splits.split import AUTO_CASES, AUTO_MOST, Split, split_cases
 from stampseg.run.rare_labels import rare_labels
 from stampseg.run.reporters import Reporters
 from stampseg.run.survey import survey
-from stampseg.run.task import settle
+from stampseg.run.task import options_for
 
 
 def make_cases(groups: list[int]) -> list[Case]:
@@ -494,7 +494,7 @@ def test_options_that_ask_for_validation_say_that_there_is_none(tmp_path: Path) 
     options = {"prune": {"choose": "smallest"}, "train": {"validation": "none", "patience": 2}}
     config, said, notes = Config.model_validate(options), Reporters([]), list[tuple[str, Level]]()
     said.note = lambda text, level=Level.INFO: notes.append((text, level))  # type: ignore[method-assign]
-    settle(config, survey(data, config), said)
+    options_for(config, survey(data, config), said)
     assert [each for each in notes if each[1] is Level.WARNING] == [
         (f"{what} goes by validation cases, of which there is none: it does nothing", Level.WARNING)
         for what in ("`train.patience` 2", "`prune.choose` smallest")
@@ -517,4 +517,4 @@ def test_a_dice_floor_without_a_validation_case_that_holds_a_label_is_refused(tm
     table.write_text(f"image,label\n{tmp_path}/data/images/i2.png,{tmp_path}/data/masks/i2.png\n")
     config = Config().merged({"prune": {"target": "dice:0.8"}, "train": {"validation": str(table)}})
     with pytest.raises(ConfigError, match="needs validation cases that hold a label"):
-        settle(config, survey(data, config), Reporters([]))
+        options_for(config, survey(data, config), Reporters([]))

@@ -68,7 +68,7 @@ def read_splits(folder: Path) -> Splits | None:
     Raises:
         DataError: its splits.json cannot be used.
     """
-    return SPLITS.read(folder) if (folder / SPLITS.name).is_file() else None
+    return SPLITS.read_if_there(folder)
 
 
 def digest_of(paths: Iterable[Path]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from ...core.text import counted, some
+from ...evaluation.metrics import FOUND_DICE
 from ...evaluation.people import FEW_PEOPLE
 from ...evaluation.statistics import ALPHA, Design, Estimate
 from .comparing import ClaimResult, Comparison, Pair, Verdict
@@ -13,7 +14,6 @@ from .missing import listed, places_text, what_is_missing
 from .study import Setting, Study
 
 NONE = "–"
-USELESS_DICE = 0.1
 LEAST_DRAWS = 6  # of fewer a sign-flip cannot come below 5%
 HOW = {
     Design.ONE: "one draw: the luck of the runs cannot be told",
@@ -207,13 +207,13 @@ def _nothing_learnt(study: Study) -> Iterator[str]:
     """Networks that find next to nothing: they tell nothing of the methods."""
     of: dict[tuple[str, str], list[bool]] = {}
     for cell in study.cells:
-        useless = bool(cell.dice) and fmean(cell.dice.values()) < USELESS_DICE
+        useless = bool(cell.dice) and fmean(cell.dice.values()) < FOUND_DICE
         of.setdefault((cell.method, cell.setting.task), []).append(useless)
     for (method, task), found in of.items():
         if any(found):
             yield (
                 f"{method} on {task}: {sum(found)} of {counted(len(found), 'network')} found next to nothing "
-                f"(mean Dice below {USELESS_DICE:g}): they say nothing about the method; give them more "
+                f"(mean Dice below {FOUND_DICE:g}): they say nothing about the method; give them more "
                 "steps or labels"
             )
 

@@ -108,7 +108,7 @@ def _shared_plan(folder: RunFolder, spec: RunSpec, dataset: Dataset) -> Plan:
     plan = folder.plan()
     if plan is None:
         plan = survey(dataset, settled_for_folds(spec.config)).plan
-        folder.settle(PLAN, plan, "how the cases are prepared")
+        folder.write_or_match(PLAN, plan, "how the cases are prepared")
     return plan
 
 
@@ -173,5 +173,5 @@ def _opened(place: Path, spec: RunSpec, dataset: Dataset, shared: Plan | None) -
         plan = own.prepared_as(shared)
     folder, spec = opened(place, spec)
     if plan is not None:
-        folder.settle(PLAN, plan, "how the cases are prepared")
+        folder.write_or_match(PLAN, plan, "how the cases are prepared")
     return folder, spec

@@ -107,4 +107,4 @@ def read_folds(run: Path) -> Folds | None:
     Raises:
         DataError: its folds.json cannot be used.
     """
-    return FOLDS.read(run) if (run / FOLDS.name).is_file() else None
+    return FOLDS.read_if_there(run)

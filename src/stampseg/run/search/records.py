@@ -71,4 +71,4 @@ def read_search(run: Path) -> Search | None:
     Raises:
         DataError: its search.json cannot be used.
     """
-    return SEARCH.read(run) if (run / SEARCH.name).is_file() else None
+    return SEARCH.read_if_there(run)

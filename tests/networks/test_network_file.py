@@ -14,7 +14,7 @@ from torch.nn import functional
 import stampseg
 from stampseg.core.errors import WiringError
 
-NAME = "tests.train.test_network_file:"
+NAME = "tests.networks.test_network_file:"
 
 
 class Small(nn.Module):

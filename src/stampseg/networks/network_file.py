@@ -17,9 +17,9 @@ from ..channels.untouched import untouched
 from ..core.errors import ConfigError, WiringError
 from ..core.text import shape_text
 from ..data.plan import PLAN, Plan
-from ..networks.model_file import Description, fill, load_model, save_model, stored_state
-from ..networks.registry import NetworkSpec
-from ..networks.skeleton import skeleton
+from .model_file import Description, fill, load_model, save_model, stored_state
+from .registry import NetworkSpec
+from .skeleton import skeleton
 
 SAME = 1e-4  # of the largest output, between two runs of the same network on one processor
 ROUNDED = 1e-2  # the same between two devices, or in half precision
