@@ -58,6 +58,11 @@ class CaseFacts:
         """Size in mm, or pixels."""
         return tuple(n * size for n, size in zip(self.shape, self.spacing, strict=True))
 
+    @property
+    def middle_share(self) -> float:
+        """Where the middle lies between the darkest and the brightest: scale and offset do not count."""
+        return (self.middle - self.low) / ((self.high - self.low) or 1.0)
+
 
 def read_facts(
     case: Case, ignored: int | None = None, relabel: Relabelling | None = None, known: Counted | None = None

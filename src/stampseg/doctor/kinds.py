@@ -78,8 +78,7 @@ def _sides(facts: CaseFacts, sizes: Sequence[float]) -> list[float]:
 
 
 def _middle(facts: CaseFacts) -> Sequence[float]:
-    """Where the middle lies between the darkest and the brightest: scale and offset do not count."""
-    return [(facts.middle - facts.low) / ((facts.high - facts.low) or 1.0)]
+    return [facts.middle_share]
 
 
 def _unit(facts: CaseFacts) -> str:

@@ -64,8 +64,7 @@ def _values(facts: CaseFacts) -> Sequence[float]:
 
 
 def _middle(facts: CaseFacts) -> Sequence[float]:
-    """Where the middle lies between the darkest and the brightest: scale and offset do not count."""
-    return 0.0, (facts.middle - facts.low) / ((facts.high - facts.low) or 1.0), 1.0
+    return 0.0, facts.middle_share, 1.0
 
 
 def _ratio(values: np.ndarray, usual: np.ndarray) -> np.ndarray:

@@ -74,7 +74,6 @@ def predict_case(
     device: str | torch.device,
     *,
     batch_size: int = 1,
-    mirror: bool = False,
 ) -> np.ndarray:
     """Class index of every voxel, (*S) on the case's own grid; uint8, or uint16 of more than 256 classes.
 
@@ -85,23 +84,22 @@ def predict_case(
         plan: the plan the network was trained with.
         device: where the network is.
         batch_size: windows per forward pass.
-        mirror: average over all mirrored views.
 
     Raises:
         DataError: a file that cannot be read or does not fit the plan.
     """
     prepared = prepare(read_image(case.images, plan.in_channels), plan)
     with scoring(network, device) as scorer:
-        return segment_windows(prepared, plan, scorer, batch_size=batch_size, mirror=mirror)
+        return segment_windows(prepared, plan, scorer, batch_size=batch_size)
 
 
 def predict_working(
-    network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device, *, batch_size: int = 1
+    network: nn.Module, image: np.ndarray, plan: Plan, device: str | torch.device
 ) -> np.ndarray:
     """Class index of every voxel, (*S), of a prepared image (C, *S) on its own grid."""
     prepared = Prepared(image, None, Geometry.working(image.shape[1:]))
     with scoring(network, device) as scorer:
-        return segment_windows(prepared, plan, scorer, batch_size=batch_size)
+        return segment_windows(prepared, plan, scorer)
 
 
 @contextmanager
