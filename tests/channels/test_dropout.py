@@ -162,6 +162,28 @@ def test_attached_dropout_is_cut_and_copied_with_its_network() -> None:
         each.train()(torch.randn(2, 1, 8, 8)).sum().backward()
 
 
+class Normed(nn.Module):
+    """The activation is a function of a norm's output, so that the dropout stands behind the norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.norm, self.head = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.norm(self.one(x))))
+
+
+def test_dropout_behind_a_batch_norm_is_cut_with_its_channels() -> None:
+    """Batch norms are traced in eval mode, what is attached to them is not."""
+    network, x = Normed(), torch.randn(2, 1, 8, 8)
+    graph = attach_dropout(network, trace(network, x), x)
+    set_rates(network, graph, {"one": np.array([0.1, 0.2, 0.3, 0.4])})
+    apply_cut(network, graph, Cut.of({"one": [0, 1, 3]}))
+    (rate,) = [m.rate for m in network.modules() if isinstance(m, TargetedDropout)]
+    torch.testing.assert_close(rate, torch.tensor([0.3]))
+    assert network.norm.train()(network.one(x)).shape[1] == 1
+
+
 def test_detached_dropout_leaves_the_network_as_it_was() -> None:
     network, graph = attached()
     detach_dropout(network)

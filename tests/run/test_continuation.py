@@ -255,6 +255,29 @@ def test_who_is_who_is_as_a_regex_or_a_column_says(
     assert dataset.sides[f"{validates}-twin"] == "training" and "counted as" not in dataset.warnings[-1]
 
 
+def test_people_whose_names_are_nearly_alike_are_named(
+    told: tuple[Path, str], data: Path, tmp_path: Path
+) -> None:
+    """Where what is added says who is who as well: P1 of it may be p1 of the earlier run, who validates."""
+    run, validates = told
+    more(tmp_path / "new", data, ["x1"])
+    table = tmp_path / "more.csv"
+    table.write_text(f"image,label,group\nnew/images/x1.png,new/masks/x1.png,{validates.upper()}\n")
+    dataset, _, _ = go_on(RunSpec("train", table, Config(), model=run))
+    assert f"{validates.upper()} and {validates}" in dataset.warnings[-1] or (
+        f"{validates} and {validates.upper()}" in dataset.warnings[-1]
+    )
+    assert "write each in one way if it is one" in dataset.warnings[-1]
+
+
+def test_a_folder_of_scans_without_labels_is_not_read_anew() -> None:
+    """The earlier run left those of people who judge out of it; whose they are nobody says any more."""
+    before = Config(unlabelled="/data/scans")
+    assert inherited(before, Config()).unlabelled == "auto"
+    assert inherited(before, Config(unlabelled="/data/others")).unlabelled == "/data/others"
+    assert inherited(Config(unlabelled="none"), Config()).unlabelled == "none"
+
+
 @pytest.mark.parametrize("its_own", [True, False])
 def test_a_copy_among_what_is_added_hides_no_person(
     its_own: bool, told: tuple[Path, str], data: Path, tmp_path: Path

@@ -178,3 +178,41 @@ def test_a_pruned_file_alone_knows_whom_its_source_learnt_from(
             picture.save(tmp_path / "new" / f"scan{number}.bmp")
     said = call("predict", model, tmp_path / "new", "-o", tmp_path / "out").output
     assert said.count("(trained on)") == len(first)
+
+
+def second_visits(folder: Path, seed: int) -> Path:
+    """Scans of eight people, who are called alike whatever the seed."""
+    folder.mkdir()
+    write_pictures(folder, [f"v{seed}-{n}" for n in range(8)], (16, 16), seed)
+    rows = [f"images/v{seed}-{n}.png,masks/v{seed}-{n}.png,patient-{n}" for n in range(8)]
+    table = folder / "scans.csv"
+    table.write_text("\n".join(["image,label,group", *rows, ""]))
+    return table
+
+
+def people(entries: tuple[SplitCase, ...]) -> set[str | None]:
+    return {entry.group for entry in entries}
+
+
+def test_people_are_known_by_their_names_on_other_scans(tmp_path: Path) -> None:
+    """Who trained the network does not validate, and who was kept aside from it stays aside."""
+    first, later = second_visits(tmp_path / "first", 0), second_visits(tmp_path / "later", 1)
+    dense, pruned = tmp_path / "dense", tmp_path / "pruned"
+    call(
+        "train",
+        first,
+        "-o",
+        dense,
+        "--method",
+        "dense",
+        *SHORT,
+        *SMALL,
+        "--validation",
+        "25%",
+        "--test",
+        "25%",
+    )
+    call("prune", dense, later, "-o", pruned, "--target", "60%", *SHORT, "--seed", "1")
+    before, now = splits_of(dense), splits_of(pruned)
+    assert people(now.test) == people(before.test)
+    assert now.validation and not people(now.validation) & people(before.training)

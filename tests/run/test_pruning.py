@@ -11,6 +11,7 @@ import pytest
 import torch
 from monai.networks.nets import BasicUNet
 from PIL import Image
+from torch import Tensor, nn
 
 from stampseg.networks.model_file import load_model
 from stampseg.run.records import read_rounds
@@ -225,3 +226,32 @@ def test_widths_of_a_run_are_for_a_method_without_its_own(tmp_path: Path) -> Non
     said = call("train", tmp_path, "-o", tmp_path / "new", *widths, code=2).stderr
     assert "network.widths_of" in said and "stamp+, which has widths of its own; give --method dense" in said
     assert not (tmp_path / "new").exists()
+
+
+class Depthwise(nn.Module):
+    """Ends at one channel: a convolution of one group is then no depthwise one any more."""
+
+    def __init__(self, spatial_dims: int, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(in_channels, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        self.point, self.last = nn.Conv2d(4, 8, 1), nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Conv2d(8, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.depthwise(self.first(x).relu())).relu()
+        return self.head(self.last(self.point(x).relu()).relu())
+
+
+def test_a_depthwise_layer_of_one_channel_is_pruned_on(pictures: Path, tmp_path: Path) -> None:
+    name = f"{__name__}:Depthwise"
+    call(
+        "train", pictures, "-o", tmp_path / "one", "--network", name, "--target", "7%", *QUICK,
+        "--set", "prune.rankable=all", "--set", "prune.guard=false",
+    )  # fmt: skip
+    widths = json.loads((tmp_path / "one" / "result.json").read_text())["widths"]
+    assert 1 in widths.values()
+    call(
+        "prune", tmp_path / "one", pictures, "-o", tmp_path / "two", "--target", "95%", "--trust", name, *QUICK,
+        "--set", "prune.rankable=all",
+    )  # fmt: skip

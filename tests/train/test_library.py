@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -201,6 +202,20 @@ def test_a_teacher_is_one_more_argument() -> None:
     assert [tensor.shape for tensor in training.teacher.average.state_dict().values()] == shapes
     assert not any(isinstance(m, TargetedDropout) for m in training.teacher.average.modules())
     assert rounds[-1].fit is not None and rounds[-1].fit.lowest > 0.5  # of the average, label by label
+
+
+def test_the_student_of_a_teacher_is_looked_at_too() -> None:
+    """An average needs longer than a round to follow: a cut of which the network has healed is not undone."""
+    network, _ = make()
+    average = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in average.parameters():
+            parameter.zero_()
+    watched = Watched(average, discs, loss, network)
+    fit = watched.fit()
+    assert fit.per_label.keys() == fit.student.keys()
+    assert fit.student == Watched(network, discs, loss).fit().per_label
+    assert not Watched(network, discs, loss).fit().student
 
 
 @pytest.mark.parametrize("kind", ["flat", "several", "one map", "shares"])

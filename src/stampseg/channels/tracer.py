@@ -82,7 +82,7 @@ class Tracer(TorchFunctionMode):
         set_mode(self.network, training)
         for module in self.network.modules():  # with batch statistics one example may be too little
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+                module.training = False  # it alone: a dropout may be attached to it, which is looked at
         self._pass.follow(example, self._pass.frozen("input", example.shape[1], "the network's input"))
         try:
             with self.observer.watching(self.network, None if training else self._origin), self:

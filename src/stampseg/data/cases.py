@@ -91,6 +91,7 @@ class Dataset:
         ignored: value that is declared as ignore, or None.
         regions: structures of several values, as they are declared.
         held_out: labelled cases of people of whom nothing may be learnt, for they are predicted afterwards.
+        others: labelled cases that have no part in what is done, but say whose images are whose.
         sides: training, validation or test of each case by id, where an earlier run has settled that.
         channel_names: declared, such as ("CT",), empty if none is declared.
         warnings: one line each.
@@ -105,6 +106,7 @@ class Dataset:
     warnings: tuple[str, ...]
     ignored: int | None = None
     held_out: tuple[Case, ...] = ()
+    others: tuple[Case, ...] = ()
     sides: Mapping[str, str] = field(default_factory=dict)
     regions: DeclaredRegions = NO_REGIONS
 

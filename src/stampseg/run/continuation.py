@@ -91,6 +91,8 @@ def inherited(before: Config, given: Config) -> Config:
         inside = old.get(part, {}) if part else old
         for name in names:
             inside.pop(name, None)
+    if "unlabelled" not in new and old.get("unlabelled") not in (None, "none"):
+        old["unlabelled"] = "auto"  # those that it learnt from; a folder may hold scans of people who judge
     if "method" not in new:
         new["method"] = "stamp+" if "target" in new.get("prune", {}) else "dense"
     if METHODS[new["method"]].prunes:
@@ -201,7 +203,7 @@ def _of_known_people(added: Dataset, before: Sequence[Case], regex: str | None) 
     cases = [*added.cases, *added.unlabelled]
     ids = {case.id for case in cases}  # a copy is of the person of the other, who has its name
     if regex is not None or any(case.group not in ids for case in cases):
-        return added, ""
+        return added, unknown_people(cases, before)
     found = with_known_people(cases, before, called_so=True)
     count = len(added.cases)
     alike = [

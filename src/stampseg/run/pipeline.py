@@ -253,6 +253,9 @@ def _begin(
     network = spec.build(trusted)
     example = torch.zeros(spec.example_shape)
     graph = trace(network, example)
+    if config.traits.targets_dropout or (config.train.channel_dropout and not config.traits.prunes):
+        # while it is whole: cut to one channel, a depthwise convolution is traced as a plain one
+        graph = attach_dropout(network, graph, example)
     if source is not None:
         if source.kept is not None:
             graph = apply_cut(network, graph, graph.cut_to(source.kept))
@@ -261,8 +264,6 @@ def _begin(
         kept = kept_of(config.network.widths_of, spec)
         graph = cut_and_redraw(network, graph, kept, spec.build(trusted))
     check_outputs(network, example, plan.out_channels)
-    if config.traits.targets_dropout or (config.train.channel_dropout and not config.traits.prunes):
-        graph = attach_dropout(network, graph, example)
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
 

@@ -40,13 +40,21 @@ def split_for(
     if split is None:
         digests = digests_in(source.provenance) if source is not None else ()
         known = {case.group for case in trained_on(dataset.cases, learnt, digests)}
+        known |= _called_alike(dataset.cases, learnt)
         before = {case.group for case in trained_on(dataset.cases, tested)}
+        before |= _called_alike(dataset.cases, tested)
         split = _drawn(dataset, config, holds, known, before)
     split = replace(split, known=learnt if stored is None else stored.known)
     split = _with_held_out(split, dataset)
     if stored is None:
         _check_alike((*split.training, *split.validation, *split.test, *split.held_out))
     return split
+
+
+def _called_alike(cases: Sequence[Case], entries: Sequence[SplitCase]) -> set[str]:
+    """People of the cases who have the name of one of the entries, where both say who is who."""
+    told = {entry.group for entry in entries if entry.group is not None and entry.group != entry.id}
+    return {case.group for case in cases if case.group != case.id and case.group in told}
 
 
 def _drawn(

@@ -271,8 +271,9 @@ def stamp(
     if isinstance(batches, Sequence):
         image_and_label(batches[0])
     watched = Watched(
-        network if teacher is None else teacher.average, lambda: _batches(batches, network), loss
-    )
+        network if teacher is None else teacher.average, lambda: _batches(batches, network), loss,
+        None if teacher is None else network,
+    )  # fmt: skip
     times = LayerTable(prune.runtime) if "latency" in (prune.scaling, prune.target.kind) else None
 
     def latency() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -27,13 +28,31 @@ class Watched:
     map; others, as -100 or 255, say that nobody knows what is there.
     """
 
-    def __init__(self, network: nn.Module, batches: Callable[[], Iterable[Batch]], loss: Loss) -> None:
-        self.network, self.batches, self.loss = network, batches, loss
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Callable[[], Iterable[Batch]],
+        loss: Loss,
+        student: nn.Module | None = None,
+    ) -> None:
+        """Args:
+        network: what becomes the model.
+        batches: gone through anew at each call.
+        loss: of its output and a label.
+        student: the network that `network` is an average of, if it is one.
+        """
+        self.network, self.batches, self.loss, self.student = network, batches, loss, student
         self.kept: list[Batch] | None = None
         self.names: list[str] = []
 
     def fit(self) -> Fit:
-        """Loss and Dice of each label now."""
+        """Loss and Dice of each label now; of an average, beside the Dice of the network that it is of."""
+        found = self._of(self.network)
+        if self.student is None or not found.per_label:
+            return found
+        return replace(found, student=self._of(self.student).per_label)
+
+    def _of(self, network: nn.Module) -> Fit:
         if self.kept is None:
             self.kept = list(islice(self.batches(), WATCHED))
             self.names = self._names() if all(map(_is_plain, self.kept)) else []
@@ -42,14 +61,14 @@ class Watched:
         batches = [{**batch, "label": _with_channel(batch)} for batch in self.kept]
         flat = any(batch["label"].ndim < batch["image"].ndim for batch in self.kept)
         return training_fit(
-            self.network, batches, self.names,
+            network, batches, self.names,
             lambda output, label: self.loss(output, label[:, 0] if flat else label),
         )  # fmt: skip
 
     def foresee(self, graph: ChannelGraph, cut: Cut) -> Fit:
         """The same with the channels of a cut silenced."""
         with silenced(self.network, graph, cut):
-            return self.fit()
+            return self._of(self.network)
 
     def _names(self) -> list[str]:
         """Of the labels that the batches hold and the network has a map for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def test_a_person_who_came_between_two_methods_is_refused(tmp_path: Path, labels
     done(study, Cell("discs", "ours", 1, 10))
     write_pictures(tmp_path / "pictures", [f"p{person}-IM-{person}x" for person in range(4, 9)], seed=1)
     said = refusal(study, Cell("discs", "flat, equal FLOPs", labels, 10))
-    assert "than ours with 1 labelled person did (" in said
+    assert "ours with 1 labelled person learns from other cases (" in said and re.search(
+        "new: p[0-8]-IM", said
+    )
     other = Cell("discs", "flat, equal FLOPs", labels, 11)
     check_people(study, other, drawn_of(study, other))  # nobody was drawn with that number yet
 
@@ -80,10 +83,31 @@ def test_images_without_labels_count(tmp_path: Path) -> None:
     (person, *_) = {case.group for case in drawn.unlabelled} - {case.group for case in drawn.labelled}
     write_pictures(tmp_path / "pictures", [f"{person}-IM-9"], seed=1)
     said = refusal(study, Cell("discs", "flat, equal FLOPs", 1, 10))
-    count = len(drawn.unlabelled)
-    assert (
-        f"{count + 1} images without a label, and {count} when ours with 1 labelled person was done" in said
-    )
+    assert f"ours with 1 labelled person learns from other cases (new: {person}-IM-9.png)" in said
+    said = refusal(study, Cell("discs", "flat, equal FLOPs", 2, 10))  # the same images, more of them labelled
+    assert f"(new: {person}-IM-9.png)" in said
+
+
+def test_a_cell_that_has_only_begun_counts(tmp_path: Path) -> None:
+    """Cells run side by side, and the data grow between the beginnings of two."""
+    study = study_of(tmp_path)
+    cell = Cell("discs", "ours", 1, 10)
+    done(study, cell)
+    (study.place(cell) / CELL.name).unlink()
+    write_pictures(tmp_path / "pictures", [f"p{person}-IM-{person}x" for person in range(4, 9)], seed=1)
+    assert "ours with 1 labelled person learns from" in refusal(study, Cell("discs", "ours", 2, 10))
+
+
+def test_one_who_tests_is_exchanged(tmp_path: Path) -> None:
+    """As told by the record of a cell of which no more is left."""
+    study = study_of(tmp_path)
+    cell = Cell("discs", "ours", 1, 10)
+    done(study, cell)
+    record = CELL.read(study.place(cell))
+    CELL.write(study.place(cell), record.model_copy(update={"test": dict.fromkeys(record.test, "p17")}))
+    shutil.rmtree(study.place(cell) / RUN)
+    said = refusal(study, Cell("discs", "flat, equal FLOPs", 2, 10))
+    assert "ours with 1 labelled person tests other cases (gone: p17; new: p" in said
 
 
 def test_a_run_is_not_tested_on_people_whom_it_learnt_from(tmp_path: Path) -> None:

@@ -24,12 +24,14 @@ SWAPPED = 2_000  # exchanges of two people that are tried where a label would no
 class Fold:
     """Ids of the cases that train, and of those of the people who are held out.
 
-    `name` is the value of the column by which the folds were made, else the number.
+    `name` is the value of the column by which the folds were made, else the number; `unlabelled` are images
+    without a label that have the same value: nothing is learnt from them either.
     """
 
     name: str
     training: tuple[str, ...]
     held_out: tuple[str, ...]
+    unlabelled: tuple[str, ...] = ()
 
 
 def wants_folds(config: Config) -> bool:
@@ -110,8 +112,20 @@ def _by_column(dataset: Dataset, data: Path, cases: Sequence[Case], config: Conf
             f"`train.fold_column` {column}: holds {next(iter(sides))} for every case; expected two values at "
             "least; name another column, or use `train.folds`"
         )
-    folds = [_fold(value, sides[value], cases) for value in sorted(sides)]
-    return folds, f"{len(folds)} folds by {column}: {some(sorted(sides))}; each is held out once"
+    folds = [
+        replace(
+            _fold(value, sides[value], cases),
+            unlabelled=tuple(c.id for c in dataset.unlabelled if values.get(c.images[0]) == value),
+        )
+        for value in sorted(sides)
+    ]
+    words = f"{len(folds)} folds by {column}: {some(sorted(sides))}; each is held out once"
+    if config.unlabelled.strip() not in ("auto", "none"):
+        words += (
+            f"; nothing says the {column} of the scans in {config.unlabelled}: if some are of one that is "
+            "held out, its Dice says too much; list them in the CSV of the data, without a label"
+        )
+    return folds, words
 
 
 def spread(cases: Sequence[Case], count: int, seed: int, holds: Holds) -> list[set[str]]:
@@ -177,4 +191,11 @@ def without_held_out(dataset: Dataset, fold: Fold) -> Dataset:
             "put things back as they were, or start a new run"
         )
     training, held_out = (tuple(there[name] for name in ids) for ids in (fold.training, fold.held_out))
-    return replace(dataset, cases=training, held_out=held_out)
+    drawn = {*fold.training, *fold.held_out}
+    return replace(
+        dataset,
+        cases=training,
+        held_out=held_out,
+        others=tuple(case for case in dataset.cases if case.id not in drawn),
+        unlabelled=tuple(case for case in dataset.unlabelled if case.id not in fold.unlabelled),
+    )

@@ -43,7 +43,8 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     if named:
         pool = _named_unlabelled(Path(choice), split, dataset, config, seen)
         if config.group_regex is None:
-            known = (*dataset.cases, *dataset.unlabelled, *dataset.held_out, *split.validation, *split.test)
+            whose = _of_data_set(dataset)
+            known = (*whose, *dataset.held_out, *split.validation, *split.test)
             pool = with_known_people(pool, known)
     free = _of_others(pool, split, dataset)
     misfits = {case.id: reason for case in free if (reason := _misfit(case, seen))}
@@ -67,6 +68,11 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     return replace(split, unlabelled=chosen, note=note)
 
 
+def _of_data_set(dataset: Dataset) -> list[Case]:
+    """All cases that say whose an image is, whether they have a part or not."""
+    return [*dataset.cases, *dataset.others, *dataset.unlabelled]
+
+
 def _apart(split: Split) -> str:
     """What the people do of whom no scan teaches."""
     sides = (("validate", split.validation), ("are held out", split.held_out), ("are kept aside", split.test))
@@ -76,7 +82,7 @@ def _apart(split: Split) -> str:
 def _of_others(pool: Sequence[Case], split: Split, dataset: Dataset) -> list[Case]:
     """Cases of the pool of nobody who validates or is kept aside, nor files or copies of what trains."""
     held_out = (*split.validation, *split.unused, *split.held_out, *split.test)
-    people = people_of(held_out, [*dataset.cases, *dataset.unlabelled])
+    people = people_of(held_out, _of_data_set(dataset))
     if pool is not dataset.unlabelled:
         people |= people_of(held_out, pool)
     known = {file for case in (*split.training, *held_out) for file in files_of(case)}

@@ -83,6 +83,7 @@ def work_cell(
             unlabelled=len(drawn.unlabelled), test=people, machine=result.machine,
             result=_result(place / RUN, result, seconds, mean_dice(found.rows, people)),
         )  # fmt: skip
+        check_people(study, cell, drawn)  # others were begun meanwhile
         CELL.write(place, record)
         return record
     finally:
