@@ -293,15 +293,18 @@ def test_a_start_that_failed_leaves_its_folder_free(pictures: Path, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-def test_drawn_labels_are_not_replaced_unless_asked(run: Path, pictures: Path, tmp_path: Path) -> None:
+def test_drawn_labels_are_never_replaced(run: Path, pictures: Path, tmp_path: Path) -> None:
     drawn = sorted((pictures / "masks").iterdir())
     before = [path.read_bytes() for path in drawn]
-    result = call("predict", run, pictures / "images", "-o", pictures / "masks", code=3)
-    assert "exists already; choose another folder with -o, or say --overwrite" in result.output
+    for extra in ((), ("--overwrite",)):
+        result = call("predict", run, pictures / "images", "-o", pictures / "masks", *extra, code=3)
+        assert "would replace a label by which the network was trained or measured; choose" in result.output
     assert [path.read_bytes() for path in drawn] == before
     image = sorted((pictures / "images").iterdir())[0]
-    for extra in ((), ("--overwrite",)):
-        call("predict", run, image, "-o", tmp_path, *extra)
+    call("predict", run, image, "-o", tmp_path)
+    result = call("predict", run, image, "-o", tmp_path, code=3)
+    assert "exists already; choose another folder with -o, or say --overwrite" in result.output
+    call("predict", run, image, "-o", tmp_path, "--overwrite")
 
 
 def test_an_existing_run_is_left_alone(run: Path, pictures: Path) -> None:

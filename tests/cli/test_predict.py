@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,20 @@ def test_what_does_not_go_with_masks_that_stay_is_refused(run: Path, pictures: P
     words = ("predict", run, pictures / "images", "-o", tmp_path / "out", "--skip-existing")
     both = call(*words, "--overwrite", code=2).output
     assert "--skip-existing keeps masks that are there, and --overwrite replaces them" in both
+
+
+def test_a_mask_older_than_its_image_is_told(run: Path, pictures: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(pictures / "images", images)
+    words = ("predict", run, images, "-o", tmp_path / "out")
+    call(*words)
+    first = min(images.iterdir())
+    assert "older than the image" not in call(*words, "--skip-existing").output
+    os.utime(first, (time.time() + 60,) * 2)
+    said = call(*words, "--skip-existing").output
+    assert (
+        f"1 mask passed over and older than the image, so that it may be of another one: {first.name}" in said
+    )
 
 
 def test_images_are_no_masks_that_are_there(run: Path, pictures: Path, tmp_path: Path) -> None:

@@ -139,6 +139,27 @@ def test_volumes_use_the_spacing_of_the_label(tmp_path: Path) -> None:
     assert (result.unit, result.to_json()["units"]) == ("mm", {"length": "mm", "volume": "ml"})
 
 
+def test_voxels_are_those_of_the_file_that_knows_its_place(tmp_path: Path) -> None:
+    """An affine of ones is written by what knows of no place: its millimetres are none."""
+    array = np.zeros((6, 6, 6))
+    array[2, 2, 2] = 1
+    write_nifti(tmp_path / "p" / "scan.nii.gz", np.roll(array, 1, axis=2))
+    write_nifti(tmp_path / "l" / "scan.nii.gz", array, np.eye(4))
+    for ours, theirs in (("p", "l"), ("l", "p")):
+        result = evaluate_folder(tmp_path / ours, tmp_path / theirs)
+        assert (result.rows[0].hd95, result.rows[0].reference_volume) == (3.0, pytest.approx(0.006))
+        (said,) = [text for text in result.warnings if "distances and volumes are by" in text]
+        assert said.endswith(f"are by {tmp_path / 'p' / 'scan.nii.gz'}") and "1 x 2 x 3" in said
+
+
+def test_pictures_and_volumes_have_no_mean_in_common(tmp_path: Path) -> None:
+    for side in ("p", "l"):
+        write_nifti(tmp_path / side / "scan.nii.gz", np.ones((4, 4, 4)))
+        write_png(tmp_path / side / "picture.png", square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "l")
+    assert any(text.startswith("pictures and volumes together: distances") for text in result.warnings)
+
+
 def test_another_place_in_space_is_a_warning(tmp_path: Path) -> None:
     array = np.zeros((6, 6, 6))
     array[2, 2, 2] = 1

@@ -93,3 +93,12 @@ def test_letters_tell_left_from_right_where_the_file_says_where_it_lies(tmp_path
         call("evaluate", tmp_path / name, tmp_path / name, "--overlays", tmp_path / name)
     drawn = [np.array(Image.open(tmp_path / name / "a.png")) for name in ("placed", "nowhere")]
     assert not np.array_equal(drawn[0][8:392, 8:392], drawn[1][8:392, 8:392])
+
+
+@pytest.mark.parametrize("place", ["masks", "found", "images"])
+def test_pictures_replace_nothing_that_is_read(scans: Path, place: str) -> None:
+    before = {path: path.read_bytes() for path in sorted(scans.rglob("*.png"))}
+    words = ("evaluate", scans / "found", scans / "masks", "--images", scans / "images", "--overwrite")
+    said = call(*words, "--overlays", scans / place, code=3).output
+    assert f"{scans / place}" in said and "a picture would replace a file that is read; choose" in said
+    assert {path: path.read_bytes() for path in sorted(scans.rglob("*.png"))} == before

@@ -271,6 +271,33 @@ def test_vanished_scans_are_said_and_found_elsewhere(run: Path, scans: Path, tmp
     assert len(shown_of(copy / "report.html")["cases"]) == len(splits["validation"])
 
 
+def test_labels_that_were_changed_since_are_not_measured_by(run: Path, scans: Path, tmp_path: Path) -> None:
+    copy, labels = tmp_path / "run", tmp_path / "labels"
+    shutil.copytree(run, copy)
+    labels.mkdir()
+    splits = json.loads((copy / "splits.json").read_text())
+    for case in splits["validation"]:
+        label = Path(shutil.copy(case["label"], labels))
+        label.write_bytes(label.read_bytes() + b" ")
+        case["label"] = str(label)
+    (copy / "splits.json").write_text(json.dumps(splits))
+    call("report", copy, "--overwrite")
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "it or its image is another than in the run; put it back, or name their data set" in page
+    assert not shown_of(copy / "report.html")["cases"]
+
+
+def test_what_was_added_to_the_methods_stays(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "report.html").unlink()
+    (copy / "methods.md").write_text("mine")
+    call("report", copy)
+    assert (copy / "methods.md").read_text() == "mine" and (copy / "report.html").is_file()
+    call("report", copy, "--overwrite")
+    assert (copy / "methods.md").read_text() != "mine"
+
+
 def test_a_run_that_has_not_ended_is_shown_by_its_last_round(run: Path, tmp_path: Path) -> None:
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

@@ -252,6 +252,6 @@ def test_a_depthwise_layer_of_one_channel_is_pruned_on(pictures: Path, tmp_path:
     widths = json.loads((tmp_path / "one" / "result.json").read_text())["widths"]
     assert 1 in widths.values()
     call(
-        "prune", tmp_path / "one", pictures, "-o", tmp_path / "two", "--target", "95%", "--trust", name, *QUICK,
-        "--set", "prune.rankable=all",
+        "prune", tmp_path / "one", pictures, "-o", tmp_path / "two", "--target", "95%", "--trust", name,
+        *QUICK, "--set", "prune.rankable=all",
     )  # fmt: skip

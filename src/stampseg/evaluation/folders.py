@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.data_options import DataOptions
 from ..core.errors import DataError
-from ..core.text import some
+from ..core.text import size_text, some
 from ..data.io.colours import describe, is_colour
 from ..data.io.formats import stem_of
 from ..data.io.placing import grids_text, is_on_lattice, is_part_of, on_grid_of, spanned
@@ -92,7 +92,8 @@ def evaluate_folder(
     cases = [stem_of(predicted) for predicted, _ in pairs]
     people = people_of_names(cases, group_regex, groups)
     if pictures is not None:
-        pictures.check(cases)
+        drawn = [file for _, reference in pairs for file in _each(whole.get(reference, reference))]
+        pictures.check(cases, [*(predicted for predicted, _ in pairs), *drawn])
     declared = _declared(Path(labels))
     named = names_of(organs) if organs else declared.names
     if label_names is None and not organs:
@@ -152,17 +153,18 @@ def evaluate_pairs(
     )  # fmt: skip
     structures = regions_of_classes(chosen.regions, table.values)
     rows: list[Metrics] = []
-    units = set()
+    units = set[str]()
     for predicted, reference in pairs:
         prediction, truth, said = _on_one_grid(read_label(predicted), read_label_files(reference))
-        warnings += said
+        spacing, doubt = _spacing_of(prediction.header, truth.header)
+        warnings += [*said, *doubt]
         units.add("px" if truth.header.is_picture else "mm")
         found = to_classes(prediction.array, prediction_values, predicted, None, relabel)
         drawn = to_classes(truth.array, table.values, first_of(reference), ignored, relabel)
         metrics = evaluate_case(
             found,
             drawn,
-            truth.header.spacing,
+            spacing,
             dict(enumerate(table.names)),
             tolerance_mm,
             case=stem_of(predicted),
@@ -174,7 +176,16 @@ def evaluate_pairs(
         if pictures is not None:
             warnings += pictures.draw(stem_of(predicted), truth.header, found, drawn, table.names)
     unit = "px" if units == {"px"} else "mm"
+    if len(units) > 1:
+        warnings.append(
+            "pictures and volumes together: distances of pictures are in pixels, though all columns say mm, "
+            "and a mean over both says nothing; evaluate them apart"
+        )
     return Evaluation(tuple(rows), tolerance_mm, unit, (*table.notes, *chosen.notes), tuple(warnings))
+
+
+def _each(files: LabelFiles) -> tuple[Path, ...]:
+    return files if isinstance(files, tuple) else (files,)
 
 
 def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, list[str]]:
@@ -207,6 +218,19 @@ def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, lis
                 "or correct the label's"
             ) from None
         return prediction, truth, [f"{error}; compared voxel by voxel all the same"]
+
+
+def _spacing_of(ours: Header, theirs: Header) -> tuple[tuple[float, ...], list[str]]:
+    """The size of voxels, of the label or of the prediction, whichever knows its place, and a doubt of it."""
+    same = np.allclose(ours.spacing, theirs.spacing, rtol=1e-3) if ours.shape == theirs.shape else True
+    if same or theirs.is_picture:
+        return theirs.spacing, []
+    knows = [header.placed and not _says_nothing(header) for header in (ours, theirs)]
+    taken = ours if knows == [True, False] else theirs
+    return taken.spacing, [
+        f"{theirs.path}: voxels of {size_text(theirs.spacing, 4)} mm, those of {ours.path} are "
+        f"{size_text(ours.spacing, 4)}; distances and volumes are by {taken.path}"
+    ]
 
 
 def _says_nothing(header: Header) -> bool:

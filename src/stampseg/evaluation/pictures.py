@@ -12,6 +12,7 @@ import numpy as np
 from ..core.errors import DataError
 from ..data.inputs import find_inputs
 from ..data.io.readers import read_image
+from ..data.io.sources import replaced
 from ..data.io.volume import Header
 from ..data.preprocess import find_orientation, orient, oriented_spacing
 from .overlay import save_overlay
@@ -32,12 +33,25 @@ class Pictures:
     overwrite: bool = False
     _scans: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
 
-    def check(self, cases: Sequence[str]) -> None:
+    def check(self, cases: Sequence[str], read: Sequence[Path] = ()) -> None:
         """See that all can be written, before anything is computed.
 
+        Args:
+            cases: of which there will be pictures.
+            read: predictions and labels, none of which may be replaced.
+
         Raises:
-            DataError: a picture is there already, or no scan fits a case.
+            DataError: a picture is there already or would take the place of what is read, or no scan fits a
+                case.
         """
+        if self.images is not None:
+            self._scans = {case.id: case.images for case in find_inputs([self.images])}
+        scans = [image for images in self._scans.values() for image in images]
+        lost = replaced([self.path(case) for case in cases], [*read, *scans])
+        if lost is not None:
+            raise DataError(
+                f"{lost}: a picture would replace a file that is read; choose another folder with `overlays`"
+            )
         for case in cases:
             if os.path.lexists(self.path(case)) and not self.overwrite:
                 raise DataError(
@@ -46,7 +60,6 @@ class Pictures:
                 )
         if self.images is None:
             return
-        self._scans = {case.id: case.images for case in find_inputs([self.images])}
         if not set(self._scans) & set(cases):
             raise DataError(
                 f"{self.images}: no scan is called as a prediction ({', '.join(cases[:3])}); expected the "

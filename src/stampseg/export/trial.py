@@ -17,7 +17,7 @@ from ..data.io.readers import read_image
 from ..data.labels.organs import read_label_files
 from ..data.plan import Plan
 from ..data.preprocess import prepare
-from ..data.splits.record import SPLITS, SplitCase, Splits, read_splits
+from ..data.splits.record import SPLITS, SplitCase, Splits, digest_of, read_splits
 from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
@@ -83,12 +83,18 @@ def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
 
 
 def _there(entries: Sequence[SplitCase]) -> list[Case]:
-    """The cases whose images are still there, with their labels if these are."""
-    cases = [entry.case for entry in entries if entry.images and all(map(Path.exists, entry.images))]
+    """The cases whose images are still there, with their labels if these are, as they were in the run."""
     return [
-        case if case.label is not None and all(path.exists() for path in case.files) else case.bare
-        for case in cases
+        entry.case if _is_as_it_was(entry) else entry.case.bare
+        for entry in entries
+        if entry.images and all(map(Path.exists, entry.images))
     ]
+
+
+def _is_as_it_was(entry: SplitCase) -> bool:
+    if entry.label is None or not all(path.exists() for path in entry.case.files):
+        return False
+    return entry.digest is None or digest_of(entry.case.files) == entry.digest
 
 
 def _trial(training: list[Case], validation: list[Case], most: int, whose: str) -> Trial:

@@ -13,7 +13,7 @@ from ..data.cases import Case, Dataset
 from ..data.io.volume import Volume
 from ..data.labels.regions import in_classes
 from ..data.preprocess import find_orientation, orient, oriented_spacing
-from ..data.splits.record import SplitCase
+from ..data.splits.record import SplitCase, digest_of
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.metrics import UNION, volume_text
 from ..evaluation.overlay import evenly
@@ -160,6 +160,8 @@ def case_of(entry: SplitCase, data: Dataset | None = None) -> Case | str:
     for file in entry.case.files:
         if not file.exists():
             return f"{file} is not there any more; if the scans have moved, {AGAIN}"
+    if entry.digest is not None and digest_of(entry.case.files) != entry.digest:
+        return f"{entry.label}: it or its image is another than in the run; put it back, or {AGAIN}"
     return entry.case
 
 

@@ -68,7 +68,7 @@ def write_report(
         record = replace(record, gaps=(*record.gaps, gap))
     write_text(target, render(record, draw(record, trusted), predicted, others))
     methods = methods_of(record, predicted) if output is None else ""
-    if methods:
+    if methods and (overwrite or not (run / METHODS).exists()):  # it may have been written on
         write_text(run / METHODS, methods)
     return target
 

@@ -111,6 +111,22 @@ def older_than(models: Sequence[Path], masks: Sequence[Path]) -> list[str]:
     ]
 
 
+def older_than_images(masks: Mapping[tuple[Path, ...], Path]) -> list[str]:
+    """A warning of masks that were there before their images were: these may have been others."""
+    found = [
+        mask.name
+        for images, mask in masks.items()
+        if os.path.lexists(mask) and mask.lstat().st_mtime < max(image.stat().st_mtime for image in images)
+    ]
+    if not found:
+        return []
+    return [
+        f"{counted(len(found), 'mask')} passed over and older than the image, so that "
+        f"{'it' if len(found) == 1 else 'they'} may be of another one: {some(found)}; if so, replace all "
+        "with `overwrite`"
+    ]
+
+
 def left_from_before(
     masks: Mapping[Path, Case], output: Path, confidence: bool, probabilities: bool
 ) -> list[str]:
@@ -151,6 +167,7 @@ def refuse_overwriting(
     overwrite: bool,
     confidence: bool = False,
     probabilities: bool = False,
+    labels: Sequence[Path] = (),
 ) -> None:
     """A mask written over an image or a drawn label would lose it; nothing is written in that case."""
     targets: list[Path] = []
@@ -161,6 +178,12 @@ def refuse_overwriting(
         raise DataError(
             f"{lost}: would replace an image that is to be segmented; choose another folder "
             "with `output` or `overlays`"
+        )
+    drawn = replaced(targets, labels)
+    if drawn is not None:
+        raise DataError(
+            f"{drawn}: would replace a label by which the network was trained or measured; choose another "
+            "folder with `output` or `overlays`"
         )
     place, taken = place_in({target.parent for target in targets}), set[str]()
     for target in targets:

@@ -35,6 +35,16 @@ def validated_with(models: Sequence[Path]) -> list[SplitCase]:
     return [entry for splits in _splits_of(models) for entry in splits.validation]
 
 
+def labels_of(models: Sequence[Path]) -> list[Path]:
+    """Files of the labels that their runs learnt from or measured by, as far as their run folders say."""
+    return [
+        file
+        for splits in _splits_of(models)
+        for entry in (*splits.learnt_from, *splits.validation, *splits.test, *splits.held_out)
+        for file in entry.case.files[len(entry.images) :]
+    ]
+
+
 def _splits_of(models: Sequence[Path]) -> Iterator[Splits]:
     for model in models:
         with suppress(DataError):  # a splits.json that is damaged keeps nobody from predicting

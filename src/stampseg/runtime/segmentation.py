@@ -34,8 +34,15 @@ from .notices import (
     too_good,
     unlike,
 )
-from .output_files import check_folder, left_from_before, left_to_do, older_than, refuse_overwriting
-from .people import learnt_from, other_scans_of_the_trained, validated_with
+from .output_files import (
+    check_folder,
+    left_from_before,
+    left_to_do,
+    older_than,
+    older_than_images,
+    refuse_overwriting,
+)
+from .people import labels_of, learnt_from, other_scans_of_the_trained, validated_with
 from .segment_options import SegmentOptions
 from .stream import FAILURES, Failure, stream
 from .trust import Assessed, check_calibrated
@@ -136,8 +143,9 @@ class _Work:
         if asked.skip_existing:
             cases = self._not_done(cases)
         refuse_overwriting(
-            cases, self.masks, asked.overlays, asked.overwrite, asked.assesses, asked.probabilities
-        )
+            cases, self.masks, asked.overlays, asked.overwrite, asked.assesses, asked.probabilities,
+            labels=labels_of(self.models),
+        )  # fmt: skip
         for table in (TABLE, RECORD) if asked.assesses and not asked.skip_existing else ():
             refuse_existing(self.output / table, asked.overwrite)
         if asked.assesses:
@@ -168,7 +176,8 @@ class _Work:
         for images in sorted(kept):
             _check_grid(images, masks[images])
         self.echo(f"passed over {len(kept)} of {counted(len(masks), 'image')}: their masks are there")
-        for text in older_than(self.models, sorted(masks[images] for images in kept)):
+        there = {images: masks[images] for images in sorted(kept)}
+        for text in (*older_than(self.models, sorted(there.values())), *older_than_images(there)):
             self.tell(text)
         return left
 
