@@ -102,6 +102,19 @@ def test_what_is_labelled_is_not_suggested(run: tuple[Path, Path], tmp_path: Pat
     assert not (tmp_path / "todo").exists()
 
 
+def test_a_scan_it_was_trained_on_is_known_in_another_format(run: tuple[Path, Path], tmp_path: Path) -> None:
+    data, model = run
+    for name in ("p0-IM-0", "p1-IM-0"):
+        Image.open(data / "images" / f"{name}.png").save(tmp_path / f"{name} again.bmp")
+    said: list[str] = []
+    found = suggest(model, [tmp_path], tmp_path / "todo", echo=said.append)
+    assert [one.case.id for one in found] == ["p1-IM-0 again"]
+    assert any(text.endswith("p0-IM-0 again.bmp has trained the network, in another file") for text in said)
+    (tmp_path / "p1-IM-0 again.bmp").unlink()
+    with pytest.raises(DataError, match="all 1 scan are labelled already"):
+        suggest(model, [tmp_path], tmp_path / "again")
+
+
 def test_what_was_kept_aside_with_its_label_is_not_suggested(run: tuple[Path, Path], tmp_path: Path) -> None:
     """A corrected draft would take the place of the label that the network is measured with."""
     data, model = run

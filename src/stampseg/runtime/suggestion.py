@@ -16,6 +16,7 @@ from ..core.run_folder import run_folder_of
 from ..core.text import counted, csv_text, some
 from ..data.appearance import look
 from ..data.cases import Case, with_groups
+from ..data.content import content_of
 from ..data.io.formats import is_hidden, is_there, stem_of
 from ..data.io.readers import UNCERTAINTY, read_image
 from ..data.labels.postprocess import postprocessed
@@ -24,7 +25,7 @@ from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from ..data.splits.identity import with_known_people
-from ..data.splits.known import trained_on
+from ..data.splits.known import Known, trained_on
 from ..data.splits.record import SplitCase, read_splits
 from .channels import inputs_of
 from .confidence import segment_confidently
@@ -127,7 +128,10 @@ def suggest(
     if people is None:
         cases = with_known_people(cases, [entry.case for entry in (*labelled, *aside)], True)
     left = _unlabelled(cases, (*labelled, *aside), opened.trained_on)
-    seen, failures = _look_at(left, opened, echo)
+    known = Known((*labelled, *aside), opened.trained_on)
+    seen, failures = _look_at(left, opened, known, echo)
+    if not seen and not failures:
+        raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
     if not seen:
         raise DataError(f"none of {counted(len(left), 'scan')} can be read; the first: {failures[0]}")
     echo(_summary(seen, opened.plan, len(cases) - len(left)))
@@ -267,9 +271,9 @@ def _labelled(model: Path) -> tuple[Sequence[SplitCase], Sequence[SplitCase]]:
 
 
 def _look_at(
-    cases: Sequence[Case], opened: OpenModel, echo: Callable[[str], None]
+    cases: Sequence[Case], opened: OpenModel, known: Known, echo: Callable[[str], None]
 ) -> tuple[list[_Seen], list[str]]:
-    """What the network says of every scan, one at a time in memory."""
+    """What the network says of every scan, one at a time in memory; those that it knows are left out."""
     seen, failures = [], []
     with opened.scoring() as scorer:
         for case in cases:
@@ -279,6 +283,9 @@ def _look_at(
             except DataError as error:
                 failures.append(str(error))
                 echo(f"left out: {error}")
+                continue
+            if known.holds(case, content_of(volume)):
+                echo(f"left out: {case.images[0]} has trained the network, in another file")
                 continue
             found = segment_confidently(prepared, opened.plan, scorer)
             # on the scan's own grid, as the draft: sizes are said of it
