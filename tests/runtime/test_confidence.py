@@ -264,6 +264,18 @@ def test_pieces_left_out_are_unusual_where_they_were_much_of_what_was_found(tmp_
     assert "left out" not in lines["speck.png"]
 
 
+def test_of_all_pieces_no_dice_is_expected_that_was_measured_on_the_surest() -> None:
+    calibration = Calibration(labels=(None, CURVE, CURVE), source="validation", measure=MEASURE)
+    names, values = ("background", "liver", "spleen"), (0, 1, 2)
+    settings = plan(label_names=names, label_values=values, calibration=calibration, one_piece=(1,))
+    every = settings.with_all_pieces()
+    assert every.one_piece == () and every.calibration is not None
+    assert every.calibration.labels == (None, None, CURVE)
+    with pytest.raises(ConfigError, match="of liver the model does not know its Dice"):
+        check_calibrated(every, 0.5)
+    check_calibrated(settings, 0.5)
+
+
 def test_what_is_unusual_is_named_though_much_is_expected_of_it() -> None:
     def assessed(number: int) -> Assessed:
         name = Path(f"{number:02d}.png")

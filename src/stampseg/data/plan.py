@@ -190,8 +190,18 @@ class Plan(Options):
         return len(self.label_values)
 
     def with_all_pieces(self) -> Plan:
-        """The same, by which masks keep all pieces of every label."""
-        return self.model_copy(update={"one_piece": ()})
+        """The same, by which masks keep all pieces of every label.
+
+        What Dice to expect of a label was measured on masks of its surest piece, and is not known of others.
+        """
+        calibration = self.calibration
+        if calibration is not None:
+            kept = (
+                None if {*of} & {*self.one_piece} else label
+                for (_, of), label in zip(self.structures, calibration.labels[1:], strict=True)
+            )
+            calibration = calibration.model_copy(update={"labels": (calibration.labels[0], *kept)})
+        return self.model_copy(update={"one_piece": (), "calibration": calibration})
 
     @property
     def structures(self) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -87,8 +87,8 @@ def segment(
         model, device=options.device, trusted=options.trusted, threads=options.threads,
         ensemble=options.ensemble,
     )  # fmt: skip
-    _check_able(opened, options)
     opened = opened.with_all_pieces() if options.all_pieces else opened
+    _check_able(opened, options)
     models = opened.models or (model,)
     cases = inputs_of(models[0], inputs, opened.plan, tell)
     for folder in (output, *([] if options.overlays is None else [options.overlays])):

@@ -228,7 +228,7 @@ def check_calibrated(plan: Plan, least: float | None) -> None:
     if unknown:
         raise ConfigError(
             f"`fail_below` {least:g}: of {some(unknown)} the model does not know its Dice on people it has "
-            "not seen, as it found it in fewer than five of them; leave it out"
+            "not seen, as it found it in fewer than five of them, or with all pieces; leave it out"
         )
 
 
