@@ -178,3 +178,34 @@ def test_sizes_that_are_not_above_zero_are_refused(sizes: str, tmp_path: Path) -
     for read in (lambda: read_header([path]), lambda: read_image([path]), lambda: read_label(path)):
         with pytest.raises(DataError, match=said):
             read()
+
+
+@pytest.mark.parametrize("space", ["right-anterior-superior-time", "LAST"])
+def test_a_space_with_time_of_which_itk_exchanges_sides_is_refused(tmp_path: Path, space: str) -> None:
+    said = f"space {space.lower()}, of which sides would be exchanged; expected left-posterior"
+    with pytest.raises(DataError, match=said):
+        read_header([of_space(tmp_path / "a.nrrd", space)])
+
+
+@pytest.mark.parametrize(
+    ("space", "placed"),
+    [("LPS", True), ("right-anterior-superior", True), ("LPST", True), ("scanner-xyz", False)],
+)
+def test_a_space_that_does_not_say_where_the_sides_are_places_nothing(
+    tmp_path: Path, space: str, placed: bool
+) -> None:
+    assert read_header([of_space(tmp_path / "a.nrrd", space)]).placed == placed
+
+
+def of_space(path: Path, space: str) -> Path:
+    """A volume of 2 x 2 x 2 voxels, of one time where the space has time."""
+    rows = ["(2,0,0)", "(0,2,0)", "(0,0,3)"]
+    timed = space.lower().endswith("t") or space.endswith("-time")
+    if timed:
+        rows = [f"{row[:-1]},0)" for row in rows] + ["(0,0,0,1)"]
+    header = (
+        f"NRRD0005\ntype: uint8\ndimension: {len(rows)}\nsizes: 2 2 2{' 1' * timed}\nencoding: raw\n"
+        f"space: {space}\nspace directions: {' '.join(rows)}\nspace origin: (-4,-5,0{',0' * timed})\n\n"
+    )
+    path.write_bytes(header.encode() + bytes(8))
+    return path

@@ -53,6 +53,10 @@ MARK = 128, b"DICM"  # the byte and the content there of a DICOM file
 # Old files begin with the header itself: a tag of the first groups, and a type or a small length.
 _HEADER = re.compile(rb"(?:\x02\0\0\0UL|\x08\0[\0-\x20]\0(?:[A-Z]{2}|[\x02-\x40]\0\0\0))")
 _SAID = ("SeriesNumber", "SpacingBetweenSlices", "ReferencedSegmentNumber")  # told, and part no slices
+SEGMENTATIONS = {  # storage classes of DICOM-SEG
+    "1.2.840.10008.5.1.4.1.1.66.4",  # a frame for each segment and slice
+    "1.2.840.10008.5.1.4.1.1.66.7",  # a frame for each slice, of segment numbers
+}
 _NO_IMAGES = ("Segmentation Storage", "RT Dose Storage", "Presentation State")
 # The tags of pixels: whole numbers in either byte order, and floats.
 _PIXELS = {b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10", b"\xe0\x7f\x08\x00", b"\xe0\x7f\x09\x00"}
@@ -206,7 +210,7 @@ def _header(path: Path) -> Any | None:
     if not kind:
         raise _broken(path, "it ends within its header, or is not DICOM")
     name = kind.name
-    if any(word in name for word in _NO_IMAGES):
+    if str(kind) in SEGMENTATIONS or any(word in name for word in _NO_IMAGES):
         return None
     if not (source.get("Rows") and source.get("Columns")):
         if "Image Storage" in name:

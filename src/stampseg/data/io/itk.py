@@ -31,7 +31,10 @@ MILLIMETRES = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "
 DIRECTIONS = re.compile(rb"^space directions:\s*(.+?)\s*$", re.I | re.M)
 SPACINGS = re.compile(rb"^spacings:\s*(.+?)\s*$", re.I | re.M)
 RANGES = re.compile(rb"^axis ?(min|max)s:[^\n]*\d", re.I | re.M)  # between which the voxels of an axis lie
-SPACE = re.compile(rb"^space:\s*\S", re.I | re.M)  # of a NRRD: which way its axes run
+SPACE = re.compile(rb"^space:\s*(\S+)", re.I | re.M)  # of a NRRD: which way its axes run
+TURNED = ("ras", "las", "lps", "right-anterior-superior", "left-anterior-superior", "left-posterior-superior")
+# ITK takes these for LPS.
+WITH_TIME = ("rast", "last", "right-anterior-superior-time", "left-anterior-superior-time")
 SIZES = re.compile(rb"^Element(?:Spacing|Size)\s*=", re.I | re.M)  # of voxels of a MetaImage
 TEXT = re.compile(rb"^(?:BinaryData\s*=\s*F|encoding\s*:\s*(?:ascii|te?xt))", re.I | re.M)
 BZIP = re.compile(rb"^encoding\s*:\s*bz", re.I | re.M)
@@ -146,7 +149,15 @@ def _unsaid(path: Path) -> tuple[tuple[str, ...], bool]:
     header = start.partition(b"\n\n")[0] if nrrd else start
     sized = (_sizes_said(header) is not None) if nrrd else SIZES.search(header)
     notes = () if sized else (f"{path}: does not say how large its voxels are; 1 mm is assumed",)
-    return notes, bool(SPACE.search(header)) if nrrd else True
+    if not nrrd:
+        return notes, True
+    space = found[1].decode("latin-1").lower() if (found := SPACE.search(header)) else ""
+    if space in WITH_TIME:
+        raise DataError(
+            f"{path}: space {space}, of which sides would be exchanged; expected left-posterior-superior or "
+            "right-anterior-superior, without time; write it anew as that"
+        )
+    return notes, space in (*TURNED, "lpst", "left-posterior-superior-time")
 
 
 def _promised(source: sitk.ImageFileReader) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,14 @@ def _unpacked(path: Path, source: Any) -> np.ndarray:
         return _unpacked_by_itk(path, source)
     if not syntax.is_encapsulated and (above := _bits_below(path, source)):
         return pixel_array(source, correct_unused_bits=False) >> above
-    stored = pixel_array(source, correct_unused_bits=True)
+    try:
+        stored = pixel_array(source, correct_unused_bits=True)
+    except Exception:  # as of 12 bits, which a decoder that is there may not know
+        if not syntax.is_compressed:
+            raise
+        with suppress(Exception):
+            return _unpacked_by_itk(path, source)
+        raise
     if source.get("PhotometricInterpretation") == "PALETTE COLOR":
         return apply_color_lut(stored, source)
     if "ModalityLUTSequence" in source:

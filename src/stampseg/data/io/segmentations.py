@@ -18,15 +18,11 @@ from ...core.packages import require
 from ...core.remarks import unheard
 from ...core.text import some
 from ...core.version import __version__
-from .frames import NO_VOXELS, Frame, frames_in, frames_of, is_dicom, kind_of
+from .frames import NO_VOXELS, SEGMENTATIONS, Frame, frames_in, frames_of, is_dicom, kind_of
 from .scans import DEPTH, scan_at
 from .stacks import OFF_GRID, Scan, by_place, in_order, on_one_grid
 from .volume import LPS_TO_RAS, Header, volume_header
 
-STORAGES = {
-    "1.2.840.10008.5.1.4.1.1.66.4",  # a frame for each segment and slice
-    "1.2.840.10008.5.1.4.1.1.66.7",  # a frame for each slice, of segment numbers
-}
 MOST_EMPTY = 2**26  # bytes of frames up to which those without a voxel are written too, for the whole grid
 # Elements that every object must have, be they empty; anonymised images often lack some.
 REQUIRED = (
@@ -46,7 +42,7 @@ def is_segmentation(path: Path) -> bool:
             source = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
     except Exception:  # any, of arbitrary bytes; its reader tells
         return False
-    return source.get("SOPClassUID") in STORAGES
+    return source.get("SOPClassUID") in SEGMENTATIONS
 
 
 def is_label(path: Path) -> bool:

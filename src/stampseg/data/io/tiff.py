@@ -146,7 +146,8 @@ class _Stored:
         dtype = str(self.series.dtype)
         if "Z" in self.letters:
             shape = (self._size("X"), self._size("Y"), self._size("Z"))
-            return volume_header(self.path, shape, np.eye(4), self.channels, dtype, placed=False)
+            notes = (f"{self.path}: what a TIFF says of the size of its voxels is not read; 1 mm is assumed",)
+            return volume_header(self.path, shape, np.eye(4), self.channels, dtype, notes, placed=False)
         shown = (self._size("Y"), self._size("X"))
         return picture_header(self.path, shown, self.channels, dtype, self.turned)
 
@@ -163,7 +164,7 @@ class _Stored:
         return self.sizes[self.letters.index(letter)]
 
     def _largest(self) -> tifffile.TiffPageSeries:
-        pixels = [math.prod(one.keyframe.shape[:2]) for one in self.file.series]
+        pixels = [one.keyframe.imagelength * one.keyframe.imagewidth for one in self.file.series]
         if not pixels:
             raise DataError(
                 f"{self.path}: holds no picture, as its list of pages is not there; the file is cut short or "
@@ -219,7 +220,15 @@ class _Stored:
     def _values(self) -> np.ndarray:
         import tifffile
 
-        white_is_zero = self.page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        kinds = tifffile.PHOTOMETRIC
+        inks = (kinds.SEPARATED, kinds.CIELAB, kinds.ICCLAB, kinds.ITULAB)
+        if self.page.photometric in inks or (self.page.photometric == kinds.YCBCR and not self.is_jpeg):
+            name = kinds(self.page.photometric).name
+            raise DataError(
+                f"{self.path}: a TIFF of {name} colours; expected grey, a palette, or red, green and blue; "
+                "write it anew as RGB"
+            )
+        white_is_zero = self.page.photometric == kinds.MINISWHITE
         try:
             array = self.series.asarray()
         except (ValueError, ImportError):
@@ -252,7 +261,11 @@ class _Stored:
 
     def _page_by_pillow(self, picture: ImageFile, number: int) -> np.ndarray:
         picture.seek(number)
-        pixels = np.asarray(picture)  # turned as shown while it is loaded
+        pixels, kind = np.asarray(picture), self.series.dtype  # turned as shown while it is loaded
+        if pixels.dtype.itemsize != kind.itemsize:
+            raise ValueError(f"Pillow has {pixels.dtype} of {kind}")
+        if pixels.dtype.kind in "iu" and kind.kind in "iu":
+            pixels = pixels.view(kind)  # of some it takes the sign for a bit, or a bit for the sign
         return as_stored(pixels, self.turned)
 
 
