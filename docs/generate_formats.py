@@ -28,7 +28,8 @@ MEANING = """\
   `label_7` for value 7 (`foreground` where 1 or 255 is the only one). A value with another name in another file is refused.
 - Values go up to 4294967295, as far as the masks' file type holds them: PNG to 65535. Floats may have rounded what is
   above 16777216 (32 bits), which is refused.
-- Of a TIFF with pictures of several sizes the largest is read.
+- Of a TIFF with pictures of several sizes the largest is read. Sizes of voxels that a TIFF states are not read: a stack counts as of 1 mm,
+  and it is said; colours of inks or of CIELAB are refused.
 - One file of an OME set (a file for each slice) is refused: save the volume as one TIFF.
 - Of a NIfTI with qform and sform the sform is taken, and a warning says where the two name other sides or sizes. A label
   that lies as the other of the two says, as one drawn in an ITK program may, is paired voxel by voxel.
