@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,29 +10,11 @@ from ...core.errors import DataError
 from ...core.text import some
 from .case_folders import CaseFolder
 from .doubts import REMEDY
+from .entities import alike, apart, entities, without_entities
 from .pairing import name_of
 
 REPEATS = ("run", "echo", "acq", "rec")
-ENTITY = re.compile(rf"(?:(?<=_)|^)({'|'.join(REPEATS)})-([A-Za-z0-9+]+)(?:_|$)")
 Key = tuple[str, ...]  # of each entity that labels name, what it is: ("1",) of run-1
-
-
-def entities(role: str) -> dict[str, str]:
-    """Which repeat a name says it is of: {"run": "1"} of `run-1_T1w`."""
-    return dict(ENTITY.findall(role))
-
-
-def plain_role(role: str, names: Collection[str] = REPEATS) -> str:
-    """A name without these entities: `T1w` of `run-1_T1w`."""
-    return ENTITY.sub(lambda found: "" if found[1] in names else found[0], role).rstrip("_")
-
-
-def repeated(images: Iterable[str]) -> list[str]:
-    """The first images that differ by such entities alone; none where all are of different kinds."""
-    alike: dict[str, list[str]] = defaultdict(list)
-    for role in images:
-        alike[plain_role(role).casefold()].append(role)
-    return next((roles for roles in alike.values() if len(roles) > 1), [])
 
 
 def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
@@ -49,7 +29,7 @@ def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
         for role, path in files.items():
             if key := _key(role, names):
                 part = parts.setdefault(key, CaseFolder(folder.name, folder.person))
-                (part.images if images else part.labels)[plain_role(role, names)] = path
+                (part.images if images else part.labels)[without_entities(role, tuple(names))] = path
     shared = {role: path for role, path in folder.images.items() if not _key(role, names)}
     for key, part in parts.items():
         if part.labels and not part.images:
@@ -70,7 +50,7 @@ def split(folder: CaseFolder, names: Sequence[str]) -> list[CaseFolder]:
 
 def _key(role: str, names: Sequence[str]) -> Key:
     """What a name says of these entities; nothing where it has none of them."""
-    own = entities(role)
+    own = entities(role, REPEATS)
     return tuple(own.get(name, "") for name in names) if own.keys() & {*names} else ()
 
 
@@ -81,9 +61,13 @@ def _name(images: Mapping[str, Path]) -> str:
 
 def named_repeats(folder: CaseFolder) -> list[str]:
     """The entities by which labels say of which of several repeats they are; none where some do not."""
-    if folder.organs or not repeated(folder.images) or not all(map(entities, folder.labels)):
+    if (
+        folder.organs
+        or not alike(folder.images, REPEATS)
+        or not all(entities(role, REPEATS) for role in folder.labels)
+    ):
         return []
-    return sorted({name for role in folder.labels for name in entities(role)})
+    return sorted({name for role in folder.labels for name in entities(role, REPEATS)})
 
 
 def repeats_apart(folder: CaseFolder, others: Collection[str]) -> list[CaseFolder]:
@@ -96,28 +80,29 @@ def repeats_apart(folder: CaseFolder, others: Collection[str]) -> list[CaseFolde
     Raises:
         DataError: one label is of several repeats, or of none that there is.
     """
-    seen = {name for role in folder.images for name in entities(role)}
+    seen = {name for role in folder.images for name in entities(role, REPEATS)}
     names = named_repeats(folder) or sorted(seen & {*others})
     parts = split(folder, names) if names else [folder]
     for part in parts:
-        again = repeated(part.images) if len(part.labels) == 1 or part.organs else []
+        again = alike(part.images, REPEATS) if len(part.labels) == 1 or part.organs else []
         if again:
-            raise _several(next(iter((*part.labels.values(), *part.organs.values()))), part.images, again)
+            raise _several(next(iter((*part.labels.values(), *part.organs.values()))), part.images, again[0])
     return parts
 
 
 def _several(label: Path, images: Mapping[str, Path], again: Sequence[str]) -> DataError:
-    apart = sorted({name for role in again for name in entities(role)})
     return DataError(
         f"{label}: is a label of {some([images[role].name for role in again])} alike, which differ by "
-        f"{' and '.join(f'{name}-' for name in apart)} alone; expected a label of each, called as it, as "
+        f"{apart(again, REPEATS)} alone; expected a label of each, called as it, as "
         f"images that were taken again are cases of their own and no channels; leave one in, or {REMEDY}"
     )
 
 
 def by_plain_roles(folders: Sequence[CaseFolder]) -> list[CaseFolder]:
     """Folders of scans, without labels, as a folder of each repeat; none where images name no repeats."""
-    names = [sorted({name for role in folder.images for name in entities(role)}) for folder in folders]
+    names = [
+        sorted({name for role in folder.images for name in entities(role, REPEATS)}) for folder in folders
+    ]
     if not any(names):
         return []
     return [

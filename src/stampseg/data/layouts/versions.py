@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +10,10 @@ from ...core.errors import DataError
 from ...core.text import some
 from .case_folders import CaseFolder
 from .doubts import REMEDY
+from .entities import alike, apart, entities, without_entities
 
 SPACES = ("space", "res", "den")  # on which grid
-VERSION = re.compile(rf"(?:(?<=_)|^)({'|'.join((*SPACES, 'desc'))})-([A-Za-z0-9+]+)(?:_|$)")
+VERSIONS = (*SPACES, "desc")
 NATIVE = ("T1w", "T2w", "orig", "individual", "native")  # which a name without a space means as well
 
 
@@ -43,46 +42,31 @@ def versions_as_labelled(folders: Sequence[CaseFolder]) -> tuple[list[CaseFolder
 
 def plain_version(role: str) -> str:
     """A name without these entities: `T1w` of `space-MNI_T1w`."""
-    return VERSION.sub("", role).rstrip("_")
+    return without_entities(role, VERSIONS)
 
 
 def _space(role: str) -> tuple[str, ...]:
     """What a name says of the grid; nothing where it is that of the scanner."""
-    said = dict(VERSION.findall(role))
+    said = entities(role, VERSIONS)
     if said.get("space") in NATIVE:
         del said["space"]
     return tuple(said.get(name, "") for name in SPACES)
 
 
-def _alike(images: Iterable[str]) -> list[list[str]]:
-    """Images that are versions of one."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for role in images:
-        found[plain_version(role).casefold()].append(role)
-    return [roles for roles in found.values() if len(roles) > 1]
-
-
 def _in_space(images: dict[str, Path], space: tuple[str, ...]) -> dict[str, Path]:
     """Without versions in another space, where there is one in this."""
     other: set[str] = set()
-    for roles in _alike(images):
+    for roles in alike(images, VERSIONS):
         there = [role for role in roles if _space(role) == space]
         other |= set(roles) - set(there) if there else set()
     return {role: path for role, path in images.items() if role not in other}
 
 
 def _check_alike(folder: CaseFolder) -> None:
-    for roles in _alike(folder.images):
+    for roles in alike(folder.images, VERSIONS):
         label = next(iter((*folder.labels.values(), *folder.organs.values())))
         names = some([folder.images[role].name for role in roles])
         raise DataError(
-            f"{label}: is a label of {names} alike, which differ by {_apart(roles)} alone; expected "
+            f"{label}: is a label of {names} alike, which differ by {apart(roles, VERSIONS)} alone; expected "
             f"one of them, as versions of one image are no channels; leave one in, or {REMEDY}"
         )
-
-
-def _apart(roles: Collection[str]) -> str:
-    """The entities by which names differ."""
-    said = [dict(VERSION.findall(role)) for role in roles]
-    names = sorted({name for one in said for name in one if len({each.get(name) for each in said}) > 1})
-    return " and ".join(f"{name}-" for name in names)
