@@ -57,7 +57,8 @@ def trial_of_run(model: Path, most: int) -> Trial:
     place = folder / SPLITS.name
     if not any(entry.images for entry in (*splits.training, *splits.validation)):
         raise ConfigError(f"{place}: does not say where the images are; {ask}")
-    training, validation = _there(splits.training), _there(splits.validation)
+    used = max(most, CALIBRATION_CASES)
+    training, validation = _there(splits.training, used), _there(splits.validation, used)
     if not training and not validation:
         raise ConfigError(f"{place}: the images it names are not there any more; {ask}")
     return _trial(training, validation, most, "the run's")
@@ -78,17 +79,14 @@ def trial_of_data(dataset: Dataset, model: Path, most: int) -> Trial:
 def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
     """Images that were named; int8 takes its ranges from the training cases of the run if they are there."""
     splits = read_splits(run_folder_of(model)) or Splits()
-    training = _there(splits.training)
+    training = _there(splits.training, CALIBRATION_CASES)
     return Trial(tuple(cases[:most]), tuple(training or cases)[:CALIBRATION_CASES], "named images")
 
 
-def _there(entries: Sequence[SplitCase]) -> list[Case]:
-    """The cases whose images are still there, with their labels if these are, as they were in the run."""
-    return [
-        entry.case if _is_as_it_was(entry) else entry.case.bare
-        for entry in entries
-        if entry.images and all(map(Path.exists, entry.images))
-    ]
+def _there(entries: Sequence[SplitCase], most: int) -> list[Case]:
+    """The first cases whose images are still there, with their labels if these are as in the run."""
+    there = [entry for entry in entries if entry.images and all(map(Path.exists, entry.images))]
+    return [entry.case if _is_as_it_was(entry) else entry.case.bare for entry in there[:most]]
 
 
 def _is_as_it_was(entry: SplitCase) -> bool:

@@ -131,7 +131,7 @@ def suggest(
     known = Known((*labelled, *aside), opened.trained_on)
     seen, failures = _look_at(left, opened, known, echo)
     if not seen and not failures:
-        raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
+        raise _all_labelled(cases)
     if not seen:
         raise DataError(f"none of {counted(len(left), 'scan')} can be read; the first: {failures[0]}")
     echo(_summary(seen, opened.plan, len(cases) - len(left)))
@@ -158,8 +158,12 @@ def _unlabelled(cases: list[Case], known: Sequence[SplitCase], digests: Collecti
     seen = {case.id for case in trained_on(cases, known, digests)}
     left = [case for case in cases if case.id not in seen]
     if not left:
-        raise DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
+        raise _all_labelled(cases)
     return left
+
+
+def _all_labelled(cases: Sequence[Case]) -> DataError:
+    return DataError(f"all {counted(len(cases), 'scan')} are labelled already; name scans without labels")
 
 
 def _suggestions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,13 +61,15 @@ def _name(images: Mapping[str, Path]) -> str:
 
 def named_repeats(folder: CaseFolder) -> list[str]:
     """The entities by which labels say of which of several repeats they are; none where some do not."""
-    if (
-        folder.organs
-        or not alike(folder.images, REPEATS)
-        or not all(entities(role, REPEATS) for role in folder.labels)
-    ):
+    said = [entities(role, REPEATS) for role in folder.labels]
+    if folder.organs or not alike(folder.images, REPEATS) or not all(said):
         return []
-    return sorted({name for role in folder.labels for name in entities(role, REPEATS)})
+    return sorted({name for each in said for name in each})
+
+
+def _named_in(roles: Iterable[str]) -> set[str]:
+    """The entities that some of the names have."""
+    return {name for role in roles for name in entities(role, REPEATS)}
 
 
 def repeats_apart(folder: CaseFolder, others: Collection[str]) -> list[CaseFolder]:
@@ -80,8 +82,7 @@ def repeats_apart(folder: CaseFolder, others: Collection[str]) -> list[CaseFolde
     Raises:
         DataError: one label is of several repeats, or of none that there is.
     """
-    seen = {name for role in folder.images for name in entities(role, REPEATS)}
-    names = named_repeats(folder) or sorted(seen & {*others})
+    names = named_repeats(folder) or sorted(_named_in(folder.images) & {*others})
     parts = split(folder, names) if names else [folder]
     for part in parts:
         again = alike(part.images, REPEATS) if len(part.labels) == 1 or part.organs else []
@@ -100,9 +101,7 @@ def _several(label: Path, images: Mapping[str, Path], again: Sequence[str]) -> D
 
 def by_plain_roles(folders: Sequence[CaseFolder]) -> list[CaseFolder]:
     """Folders of scans, without labels, as a folder of each repeat; none where images name no repeats."""
-    names = [
-        sorted({name for role in folder.images for name in entities(role, REPEATS)}) for folder in folders
-    ]
+    names = [sorted(_named_in(folder.images)) for folder in folders]
     if not any(names):
         return []
     return [
