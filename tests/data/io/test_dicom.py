@@ -331,6 +331,32 @@ class TestSeveral:
         check(one.images[0], values(), affine_of())
         check(two.images[0], values(seed=1), affine_of(origin=(-30, 5, 300)))
 
+    @pytest.mark.parametrize(
+        ("first", "step", "thick"), [(102.1, 5.0, 2.0), (102.5, 5.0, 5.0)], ids=["uneven", "overlapping"]
+    )
+    def test_two_acquisitions_whose_slices_lie_between_each_other(
+        self, first: float, step: float, thick: float, tmp_path: Path
+    ) -> None:
+        common = {"spacing": (0.8, 0.9, step), "SliceThickness": thick}
+        series = slices(tmp_path / "s", values(), AcquisitionNumber=1, **common)
+        slices(
+            tmp_path / "s", values(seed=1), series=series, name="x{}.dcm", origin=(-30, 5, first),
+            AcquisitionNumber=2, **common,
+        )  # fmt: skip
+        one, two = find_inputs([tmp_path / "s"])
+        assert [case.id for case in (one, two)] == ["s_series3_acquisition1", "s_series3_acquisition2"]
+        (note,) = check(one.images[0], values(), affine_of(spacing=(0.8, 0.9, step)))
+        assert "s: slices of several acquisitions lie between each other; each is a scan of its own" in note
+        check(two.images[0], values(seed=1), affine_of(spacing=(0.8, 0.9, step), origin=(-30, 5, first)))
+
+    def test_a_scan_taken_in_two_packages_is_one(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), tags=lambda number: {"AcquisitionNumber": 1 + number % 2})
+        assert check(tmp_path / "s", values(), affine_of()) == ()
+
+    def test_a_scan_taken_in_two_halves_is_one(self, tmp_path: Path) -> None:
+        slices(tmp_path / "s", values(), tags=lambda number: {"AcquisitionNumber": 1 + number // 4})
+        assert check(tmp_path / "s", values(), affine_of()) == ()
+
     def test_copies_of_slices_are_left_out_and_told(self, tmp_path: Path) -> None:
         series = slices(tmp_path / "s", values())
         slices(tmp_path / "s", values(), series=series, name="copy{}.dcm")

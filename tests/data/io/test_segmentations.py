@@ -169,6 +169,39 @@ def test_segments_of_another_scan_are_refused(tmp_path: Path) -> None:
         on_grid_of(read_label(mask), read_header([tmp_path / "s"]))
 
 
+def _of_visits(folder: Path, *places: int) -> tuple[Path, Path]:
+    """A scan, and segments in some slices of another visit of the same person at the same place."""
+    slices(folder / "s", values(), FrameOfReferenceUID="1.2.3.5")
+    slices(folder / "t", values(seed=1), FrameOfReferenceUID="1.2.3.6")
+    return folder / "s", sparse(folder / "m.dcm", few(*places), folder / "t")
+
+
+def test_segments_of_another_visit_are_refused(tmp_path: Path) -> None:
+    series, mask = _of_visits(tmp_path, 2, 3)
+    message = (
+        r"m\.dcm: lies in another frame of reference .* 1\.2\.3\.6\) than its image .*s \(1\.2\.3\.5\), so"
+    )
+    with pytest.raises(DataError, match=message):
+        on_grid_of(read_label(mask), read_header([series]))
+
+
+def test_segments_of_another_visit_with_the_voxels_of_this_one_are_told(tmp_path: Path) -> None:
+    series, mask = _of_visits(tmp_path, *range(8))
+    found = on_grid_of(read_label(mask), read_header([series]))
+    np.testing.assert_array_equal(found.array, few(*range(8)))
+    (note,) = found.header.notes
+    assert "m.dcm: lies in another frame of reference" in note and "check that it was drawn on it" in note
+
+
+def test_segmentations_of_two_visits_are_not_read_together(tmp_path: Path) -> None:
+    series, mask = _of_visits(tmp_path, 2, 3)
+    mask.parent.joinpath("both").mkdir()
+    mask.rename(tmp_path / "both" / "t.dcm")
+    sparse(tmp_path / "both" / "s.dcm", few(5), series)
+    with pytest.raises(DataError, match=r"both: s\.dcm and t\.dcm lie in different frames of reference \(Fr"):
+        read_label(tmp_path / "both")
+
+
 def _renumbered(path: Path, number: int) -> None:
     source = pydicom.dcmread(path)
     source.SegmentSequence[0].SegmentNumber = number
@@ -209,8 +242,8 @@ def test_segmentations_on_different_grids_are_refused(tmp_path: Path) -> None:
 
 
 def test_segmentations_beside_each_other_are_refused(tmp_path: Path) -> None:
-    slices(tmp_path / "s", values())
-    slices(tmp_path / "t", values(), origin=(-30.0, 6.8, 100.0))
+    slices(tmp_path / "s", values(), FrameOfReferenceUID="1.2.3.5")
+    slices(tmp_path / "t", values(), origin=(-30.0, 6.8, 100.0), FrameOfReferenceUID="1.2.3.5")
     sparse(tmp_path / "m" / "a.dcm", few(1, 2), tmp_path / "s")
     sparse(tmp_path / "m" / "b.dcm", few(4, 5), tmp_path / "t")
     with pytest.raises(

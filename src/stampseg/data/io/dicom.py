@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ...core.errors import DataError
 from . import segmentations
 from .format import Format, Series
-from .frames import SUFFIXES, is_marked
+from .frames import SUFFIXES, is_marked, reference_of
 from .pictures import picture_header
 from .pixels import intensities
 from .scans import is_series, scan_at, scan_paths, series_below
@@ -30,7 +31,8 @@ def read_header(path: Path) -> Header:
     if scan.affine is None:
         return picture_header(path, (rows, columns), frame.channels, "float32", notes=scan.notes)
     shape = (columns, rows, len(scan.frames))
-    return volume_header(path, shape, scan.affine, frame.channels, "float32", scan.notes)
+    header = volume_header(path, shape, scan.affine, frame.channels, "float32", scan.notes)
+    return replace(header, frame_of_reference=reference_of(scan.frames))
 
 
 def read_image(path: Path) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,6 +126,12 @@ class Frame:
         """Whether its ImageType has one of the words."""
         kind = self.traits.get("ImageType", "") + "\\" + self.traits.get("FrameType", "")
         return any(word in kind.upper() for word in words)
+
+
+def reference_of(frames: Iterable[Frame]) -> str:
+    """UID of their frame of reference; "" where they have none, or, made up, one each."""
+    found = {frame.reference for frame in frames if frame.reference}
+    return found.pop() if len(found) == 1 else ""
 
 
 def is_dicom(path: Path) -> bool:

@@ -29,7 +29,7 @@ def on_grid_of(label: Volume, image: Header) -> Volume:
     """
     try:
         check_pair(image, label.header)
-        return label
+        return _told_of_reference(label, image)
     except DataError:
         if image.affine is None or label.header.affine is None:
             raise
@@ -207,13 +207,45 @@ def _resampled(label: Volume, image: Header) -> Volume:
 
 
 def _check_placed(label: Header, image: Header) -> None:
-    """Programs differ in where they put an image that does not say where it lies."""
+    """Positions are those of one space.
+
+    Programs differ in where they put an image that does not say where it lies; those of two frames of
+    reference, as of two visits, are measured from different points.
+    """
     if not image.placed:
         raise DataError(
             f"{label.path}: {size_text(label.shape)} voxels, a part of its image {image.path}, which says "
             "neither by qform nor by sform where it lies; expected a place for both; save the image anew "
             "with a place and draw on it, or export the label as large as the image"
         )
+    if apart := _apart(label, image):
+        raise DataError(
+            f"{apart}, so that their positions do not belong together; expected segments of this scan; give "
+            "the DICOM-SEG that was drawn on it"
+        )
+
+
+def _told_of_reference(label: Volume, image: Header) -> Volume:
+    """The label with a word where its voxels are the image's, but it names another frame of reference.
+
+    So it is of two visits at one place of the scanner, but also where a program that takes names away gave
+    both a new one.
+    """
+    if not (apart := _apart(label.header, image)):
+        return label
+    notes = (*label.header.notes, f"{apart}; it has its voxels and is used: check that it was drawn on it")
+    return Volume(label.array, replace(label.header, notes=notes))
+
+
+def _apart(label: Header, image: Header) -> str:
+    """That two files name different frames of reference, in words; "" where they do not."""
+    ours, theirs = label.frame_of_reference, image.frame_of_reference
+    if not ours or not theirs or ours == theirs:
+        return ""
+    return (
+        f"{label.path}: lies in another frame of reference (FrameOfReferenceUID {ours}) than its image "
+        f"{image.path} ({theirs})"
+    )
 
 
 def _beyond(label: Volume, image: Header, to_label: np.ndarray) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ...core.packages import require
 from ...core.remarks import unheard
 from ...core.text import some
 from ...core.version import __version__
-from .frames import NO_VOXELS, SEGMENTATIONS, Frame, frames_in, frames_of, is_dicom, kind_of
+from .frames import NO_VOXELS, SEGMENTATIONS, Frame, frames_in, frames_of, is_dicom, kind_of, reference_of
 from .scans import DEPTH, scan_at
 from .stacks import OFF_GRID, Scan, by_place, in_order, on_one_grid
 from .volume import LPS_TO_RAS, Header, volume_header
@@ -76,7 +77,8 @@ def read_header(path: Path) -> Header:
     """Header of the grid that the slices of a DICOM-SEG, or of those in a folder, span."""
     frames = [frame for file in _segmentations(path) for frame in _opened(file, pixels=False)[1]]
     shape, affine, _ = _grid(path, frames)
-    return volume_header(path, shape, affine, 1, "uint16", covers="slices")
+    header = volume_header(path, shape, affine, 1, "uint16", covers="slices")
+    return replace(header, frame_of_reference=reference_of(frames))
 
 
 def read_label(path: Path) -> np.ndarray:
@@ -219,13 +221,19 @@ def _grid(path: Path, frames: Sequence[Frame]) -> tuple[tuple[int, int, int], np
 
 
 def _check_planes(path: Path, frames: Sequence[Frame]) -> None:
-    """All slices have one size, plane and pixel size, and lie behind each other."""
+    """All slices have one size, plane, pixel size and frame of reference."""
     first = frames[0]
     for frame in frames:
         if not on_one_grid(frame, first):
             raise DataError(
                 f"{path}: {first.file.name} and {frame.file.name} hold segments of different planes, sizes "
                 "or pixel sizes; expected one grid; put those of each series in a folder of its own"
+            )
+        if frame.reference and first.reference and frame.reference != first.reference:
+            raise DataError(
+                f"{path}: {first.file.name} and {frame.file.name} lie in different frames of reference "
+                f"(FrameOfReferenceUID {first.reference} and {frame.reference}), so that their positions do "
+                "not belong together; put those of each scan in a folder of its own"
             )
 
 

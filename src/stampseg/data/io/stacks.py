@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from .volume import LPS_TO_RAS
 
 AT_ONE_PLACE = 0.02  # pixels across the plane between slices that lie at one place
 OFF_GRID = 0.2  # voxels by which a slice may lie beside the even grid
+UNEVEN, EVEN = 0.05, 0.02  # voxels beside it, of several acquisitions as one scan, and of each alone
+OVERLAP = 0.75  # of the thickness: slices that lie nearer overlap
 TILT = 0.5  # degrees from which a tilt is told
 REGIONS = ("StackID", "AcquisitionNumber", "SeriesDescription")  # traits that may part places
 SAME = 1e-3  # of directions, and of pixel sizes as a share
@@ -49,7 +52,13 @@ def scans_in(place: Path, stack: Sequence[Frame]) -> list[Scan]:
     """
     stack, notes = _without_copies(place, in_order(stack))
     if not (_doubled(stack) or _unevenness(stack)):
-        return [_scan("", stack, notes)]
+        acquisitions = _interleaved(stack)
+        if acquisitions:
+            between = (
+                f"{place}: slices of several acquisitions lie between each other; each is a scan of its own"
+            )
+            notes = (*notes, between)
+        return [_scan(name, part, notes) for name, part in acquisitions or [("", stack)]]
     parts = _part(stack)
     if parts is None:
         raise DataError(f"{place}: {_doubled(stack) or _unevenness(stack)}")
@@ -127,7 +136,7 @@ def _unevenness(stack: Sequence[Frame]) -> str:
     if len(stack) < STACK:
         return ""
     steps = np.diff([height(frame) for frame in stack])
-    usual = float(np.median(steps))
+    usual = _step(stack)
     wide = int(np.argmax(steps))
     if steps[wide] > 1.5 * usual:
         return (
@@ -154,13 +163,52 @@ def _off_grid(stack: Sequence[Frame]) -> np.ndarray:
     return np.abs(np.linalg.solve(affine[:3, :3], apart.T)).max(axis=0)
 
 
+def _interleaved(stack: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
+    """Acquisitions (name, frames) that seem one scan, as the slices of one lie between those of another.
+
+    They are several where each is even and all together are not, or where their slices overlap each other
+    and not their own. A scan that is taken in packages, every second slice first, is one.
+    """
+    for trait in ("StackID", "AcquisitionNumber"):
+        groups = _groups(stack, trait)
+        parts = list(groups.values())
+        if len(parts) < 2 or min(map(len, parts)) < STACK or not _meet(parts):
+            continue
+        uneven = _off_grid(stack).max() > UNEVEN and max(_off_grid(part).max() for part in parts) < EVEN
+        alone = min(_step(part) for part in parts)
+        thick = max(frame.thickness or 0.0 for frame in stack)
+        if uneven or _step(stack) < OVERLAP * thick <= alone:
+            return [
+                (f"_{_word(trait)}{plain(value)}", part)
+                for value, part in sorted(groups.items(), key=_as_number)
+            ]
+    return []
+
+
+def _meet(parts: Sequence[Sequence[Frame]]) -> bool:
+    """Whether the ranges of two stacks that follow each other overlap."""
+    ranges = sorted((height(part[0]), height(part[-1])) for part in parts)
+    return any(later[0] < earlier[1] for earlier, later in itertools.pairwise(ranges))
+
+
+def _step(stack: Sequence[Frame]) -> float:
+    """The usual distance of slices in mm."""
+    return float(np.median(np.diff([height(frame) for frame in stack])))
+
+
+def _groups(stack: Sequence[Frame], trait: str) -> dict[str, list[Frame]]:
+    """Frames by their value of a trait, each in order."""
+    groups: dict[str, list[Frame]] = defaultdict(list)
+    for frame in stack:
+        groups[frame.traits.get(trait, "")].append(frame)
+    return groups
+
+
 def _part(stack: Sequence[Frame]) -> list[tuple[str, list[Frame]]] | None:
     """The scans (name, frames) that one trait of the headers, or several, part the frames into."""
     places = len(by_place(stack))
     for trait in _traits_of(stack):
-        groups: dict[str, list[Frame]] = defaultdict(list)
-        for frame in stack:
-            groups[frame.traits.get(trait, "")].append(frame)
+        groups = _groups(stack, trait)
         if len(groups) < 2:
             continue
         full = all(len(by_place(group)) == places for group in groups.values())

@@ -43,6 +43,7 @@ class Header:
         turned: EXIF's or TIFF's orientation of a picture, 1 to 8; `shape` is as viewers show it.
         other_affine: where the file puts it by a second statement that contradicts `affine`, as the qform of
             a NIfTI may; other programs take that one. None where there is none.
+        frame_of_reference: UID of the point that DICOM measures `affine` from; "" where none is said.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class Header:
     placed: bool = True
     covers: Covers = "all"
     other_affine: np.ndarray | None = None
+    frame_of_reference: str = ""
 
     @property
     def orientation(self) -> str:
