@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from stampseg.cli.commands import app
 from stampseg.export import export as exporting
-from stampseg.export.parity import Parity
+from stampseg.export.parity import Parity, Structure
 from stampseg.export.trial import calibration_windows, trial_of_run
 from stampseg.networks.model_file import load_model
 from stampseg.runtime.session import open_session
@@ -53,6 +53,7 @@ def test_the_file_is_proved_on_the_runs_own_cases(suffix: str, run: Path, tmp_pa
         assert (parity["cases"], parity["tolerance"]) == (3, 0.001)
         assert parity["largest_difference"] < 1e-4 and parity["label_share"] == 0 and parity["dice"] == 1
         assert parity["dice_network"] == pytest.approx(parity["dice_exported"])
+        assert parity["structures"] and all(one["dice"] == 1 for one in parity["structures"])
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
@@ -153,6 +154,26 @@ def test_what_each_precision_may_lose(precision: Any, values: dict[str, Any], me
     }  # fmt: skip
     failures = Parity(**{**best, **values}).failures(precision)
     assert (not failures) if message is None else (len(failures) == 1 and message in failures[0])
+
+
+@pytest.mark.parametrize(
+    ("precision", "tumour", "message"),
+    [
+        ("int8", (0.9, 0.6, 0.57), None),
+        ("int8", (0.9, 0.6, 0.4), "Dice of tumour falls from 0.6000 to 0.4000, by more than 0.05"),
+        ("int8", (0.9, None, None), "Dice of tumour between the two is 0.9000; expected at least 0.95"),
+        ("bf16", (0.96, 0.6, 0.1), None),
+        ("bf16", (0.9, 0.6, 0.6), "Dice of tumour between the two is 0.9000; expected at least 0.95"),
+        ("f32", (0.9, 0.6, 0.1), None),
+    ],
+)
+def test_no_structure_is_lost_behind_the_mean(precision: Any, tumour: tuple, message: str | None) -> None:
+    structures = (Structure("liver", 0.99, 0.8, 0.99), Structure("tumour", *tumour))
+    parity = Parity(
+        cases=1, largest_difference=0.0, label_share=0.0, dice=1.0, dice_network=0.8, dice_exported=0.8,
+        tolerance=0.01, structures=structures,
+    )  # fmt: skip
+    assert parity.failures(precision) == ([] if message is None else [message])
 
 
 @pytest.mark.parametrize(
