@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from ..core.options import Options
 
-MEASURE = 2  # what `certainty` is; 1 was without the entropy (see runtime/confidence.py)
+# What `certainty` and `dice` are: 1 was without the entropy (see runtime/confidence.py), 2 had the Dice of
+# masks on the working grid, which on coarse ones is too good.
+MEASURE = 3
 LEAST_PEOPLE = 5  # of whom a label's calibration is made
 LEVEL = 0.9  # of the intervals: so many masks of other people lie within
 
@@ -80,7 +82,7 @@ class Calibration(Options):
         labels: one per class, or with regions one per region.
         source: whose masks were held against their labels: cases of the folds, or of validation.
         temperature: by which logits are divided for probabilities that are right as often as they say.
-        measure: which certainty the points are of; of another one than that of now no label is known.
+        measure: which `MEASURE` the points are of; of another one than that of now no label is known.
     """
 
     labels: tuple[LabelCalibration | None, ...]

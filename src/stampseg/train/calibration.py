@@ -11,11 +11,13 @@ from torch import nn
 
 from ..data.calibration import MEASURE, Calibration
 from ..data.cases import Case
+from ..data.io.readers import read_header
 from ..data.labels.regions import in_classes
 from ..data.plan import Plan
-from ..data.preprocess import Geometry, Prepared
+from ..data.preprocess import Prepared
 from ..evaluation.calibration import calibrate
 from ..evaluation.metrics import mask_agreement
+from ..evaluation.predicted import reference_of
 from ..evaluation.temperature import Heat, temperature_of
 from ..runtime.confidence import segment_confidently
 from ..runtime.sliding import walking_axis
@@ -39,20 +41,25 @@ class Measured:
 def measure(
     network: nn.Module, cases: Iterable[tuple[Case, Prepared]], plan: Plan, device: torch.device
 ) -> Measured:
-    """Certainty and Dice of labelled cases that the network did not learn from, on the working grid.
+    """Certainty and Dice of labelled cases that the network did not learn from, on the files' own grids.
 
-    A label that is in only one of mask and case has a Dice of 0. Where the mask holds none of it, and part of
-    the case has no label, nobody knows whether it is there: that says nothing.
+    That is where masks are used: on a coarse working grid the Dice of a good network is higher. A label that
+    is in only one of mask and case has a Dice of 0. Where the mask holds none of it, and part of the case has
+    no label, nobody knows whether it is there: that says nothing.
+
+    Raises:
+        DataError: the files of a case cannot be read any more.
     """
     measured = Measured([{} for _ in plan.structures], {})
     with scoring(network, device) as scorer:
         for case, prepared in cases:
             assert prepared.label is not None
-            working = Prepared(prepared.image, None, Geometry.working(prepared.image.shape[1:]))
-            truth = prepared.label[0]
-            heat = Heat(truth, walking_axis(truth.shape, plan.patch_size), plan.unknown_class)
-            found = segment_confidently(working, plan, scorer, listener=heat)
+            heat = Heat(
+                prepared.label[0], walking_axis(prepared.image.shape[1:], plan.patch_size), plan.unknown_class
+            )
+            found = segment_confidently(prepared, plan, scorer, listener=heat)
             measured.heats.setdefault(case.group, []).append(heat)
+            truth = reference_of(case, read_header(case.images), plan)
             known = truth != plan.unknown_class  # elsewhere nobody said what is there
             for (_, classes), certainty, of in zip(
                 plan.structures, found.certainty[1:], measured.labels, strict=True
