@@ -55,7 +55,7 @@ from stampseg.run.study.config import load_study
 from stampseg.run.study.draw import draw, find_task
 from stampseg.run.study.plan import CELL, RUN, STUDY_FILE, Cell, Study
 from stampseg.runtime.confidence import Confident
-from stampseg.runtime.model import OpenModel, open_scorer
+from stampseg.runtime.model import OpenModel, open_model
 from stampseg.runtime.sliding import slide, walking_axis
 from stampseg.runtime.trust import trust_of
 
@@ -122,7 +122,7 @@ SOURCES: dict[str, Callable[[Path, Path], Iterator[tuple[Cell, Path, list[Case]]
 
 def open_cell(cell: Cell, place: Path, threads: int) -> Work:
     """The model of a cell; a plan of before scans were described gets the description of its own training scans."""
-    opened = open_scorer(place, threads=threads)
+    opened = open_model(place, threads=threads)
     plan = opened.plan
     assert plan.scans is not None
     if plan.scans.appearance is None:

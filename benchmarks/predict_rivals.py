@@ -23,10 +23,10 @@ def ours(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
     """What `stampseg predict` computes, without its reading and writing."""
     from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.runtime.model import open_scorer
+    from stampseg.runtime.model import open_model
     from stampseg.runtime.sliding import segment_windows
 
-    opened = open_scorer(Path(settings["model"]), threads=settings["threads"])
+    opened = open_model(Path(settings["model"]), threads=settings["threads"])
     images = [read_image([Path(file)], opened.plan.in_channels) for file in settings["images"]]
 
     def predict(image: Any) -> Any:
@@ -42,10 +42,10 @@ def idle(settings: dict[str, Any]) -> tuple[list[Any], Predict]:
 
     from stampseg.data.io.readers import read_image
     from stampseg.data.preprocess import prepare
-    from stampseg.runtime.model import open_scorer
+    from stampseg.runtime.model import open_model
     from stampseg.runtime.sliding import segment_windows
 
-    plan = open_scorer(Path(settings["model"]), threads=settings["threads"]).plan
+    plan = open_model(Path(settings["model"]), threads=settings["threads"]).plan
     images = [read_image([Path(file)], plan.in_channels) for file in settings["images"]]
 
     def zeros(windows: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from stampseg.data.preprocess import prepare
 from stampseg.networks.model_file import read_description
 from stampseg.runtime.details import KEY, read_details
 from stampseg.runtime.engines import read_onnx, read_openvino
-from stampseg.runtime.model import open_scorer
+from stampseg.runtime.model import open_model
 from stampseg.runtime.sliding import segment_windows
 from tests.bad_inputs.bench import AFFINE, SIZE, Clean, nifti, scan
 
@@ -135,7 +135,7 @@ def _models(clean: Clean) -> Iterator[Target]:
         return struct.pack("<Q", len(text)) + text + whole[8 + length :]
 
     def predict(path: Path) -> None:
-        opened = open_scorer(path, threads=1)
+        opened = open_model(path, threads=1)
         plan = opened.plan
         prepared = prepare(read_image([clean.image(2)], plan.in_channels), plan)
         if math.prod(plan.patch_size) > 2**16:

@@ -52,7 +52,7 @@ def put(
     """Pictures in a folder, which are segmented by what is bright, whatever model is named."""
     opened = OpenModel(settings, lambda: nullcontext(bright))
     monkeypatch.setattr(segmentation, "open_segmenter", lambda *a, **k: opened)
-    monkeypatch.setattr(suggestion, "open_scorer", lambda *a, **k: opened)
+    monkeypatch.setattr(suggestion, "open_model", lambda *a, **k: opened)
     place = folder / "in"
     place.mkdir(exist_ok=True)
     for name, image in images.items():

@@ -18,7 +18,7 @@ from ..data.splits.record import read_splits
 from ..evaluation.evidence import LEAST_PEOPLE, StepTrial, find_steps
 from ..evaluation.predicted import Predicted
 from ..networks.model_file import store_steps
-from ..runtime.model import open_scorer
+from ..runtime.model import open_model
 from .folder import RunFolder
 from .records import RESULT, Result
 from .reporters import Reporter
@@ -43,7 +43,7 @@ def postprocess_by_validation(
     cases = [entry.case for entry in splits.validation] if splits is not None else []
     if not folder.model.is_file() or len({case.group for case in cases}) < LEAST_PEOPLE:
         return result
-    opened = open_scorer(folder.path, device=device, trusted=trusted)
+    opened = open_model(folder.path, device=device, trusted=trusted)
     if opened.plan.regions:  # a piece of a part of a region is no piece of the region
         return result
     with tempfile.TemporaryDirectory() as place:

@@ -27,7 +27,7 @@ from ..data.labels.postprocess import Postprocessing
 from ..data.labels.regions import decided
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, orient, prepare
-from .model import OpenModel, open_scorer
+from .model import OpenModel, open_model
 from .sliding import Scorer, slide, walking_axis
 
 # What must agree, for a mask that means the same: in words, and of the plan.
@@ -198,8 +198,8 @@ def open_segmenter(
     """Open what `stampseg predict` is given: one network, or the networks of a run's folds.
 
     Args:
-        model: as `open_scorer`, or the folder of the folds of a run.
-        device, trusted, threads: as `open_scorer`.
+        model: as `open_model`, or the folder of the folds of a run.
+        device, trusted, threads: as `open_model`.
         ensemble: `model` is a run folder, and the networks of its folds are meant.
 
     Raises:
@@ -208,8 +208,8 @@ def open_segmenter(
     """
     folds = _folds_of(model, ensemble)
     if folds is None:
-        return open_scorer(model, device=device, trusted=trusted, threads=threads)
-    members = [open_scorer(fold, device=device, trusted=trusted, threads=threads) for fold in folds]
+        return open_model(model, device=device, trusted=trusted, threads=threads)
+    members = [open_model(fold, device=device, trusted=trusted, threads=threads) for fold in folds]
     check_agreement([member.plan for member in members], folds)
     return Ensemble(tuple(members), tuple(folds))
 

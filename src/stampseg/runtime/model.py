@@ -23,9 +23,9 @@ from ..data.labels.postprocess import Postprocessing
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..data.splits.known import digests_in
-from . import SUFFIXES, open_session
 from .confidence import Confident, segment_confidently
 from .details import KEY, read_details
+from .session import SUFFIXES, open_session
 from .sliding import Scorer, segment_pieces, walking_axis
 
 PROGRAM, WEIGHTS = ".pt2", ".safetensors"
@@ -79,7 +79,7 @@ class OpenModel:
         return replace(self, plan=self.plan.with_all_pieces())
 
 
-def open_scorer(
+def open_model(
     model: Path, *, device: str = "cpu", trusted: Collection[str] = (), threads: int | None = None
 ) -> OpenModel:
     """Open what `stampseg predict` is given.
@@ -110,7 +110,7 @@ def open_scorer(
 
 
 def is_model(path: Path) -> bool:
-    """Whether it looks like what `open_scorer` opens, or a folder of folds: by its name, or what is in it."""
+    """Whether it looks like what `open_model` opens, or a folder of folds: by its name, or what is in it."""
     if path.suffix.lower() in (*SUFFIXES, PROGRAM, WEIGHTS):
         return path.exists()
     return any((path / name).exists() for name in (f"model{WEIGHTS}", FOLDS_FILE, f"../{FOLDS_FILE}"))

@@ -1,4 +1,4 @@
-"""Files in, masks out, with an exported network."""
+"""Files in, masks out: a `Segmenter` of which masks alone are asked."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.io.readers import mask_target, paths_of, read_image, write_label
-from ..data.labels.label_table import to_values
-from ..data.labels.postprocess import postprocessed
-from ..data.preprocess import prepare
-from .session import open_session
-from .sliding import segment_windows
+from ..data.io.readers import mask_target, paths_of, write_label
+from .segmenter import Segmenter
 
 
 class Predictor:
-    """Segments images with an exported file."""
+    """Segments images with an exported file, or whatever `Segmenter` opens."""
 
     def __init__(
         self,
@@ -32,16 +28,14 @@ class Predictor:
             threads: to compute with; None leaves it to the engine.
             batch_size: windows computed at once.
             mirror: average over all mirrored views, at 2 to the number of axes times the work.
-            postprocess: do to each mask what the file says: fill holes, drop pieces (`steps`).
+            postprocess: do to each mask what the file says: fill holes, drop pieces.
 
         Raises:
             ModelFileError: the file is missing, damaged, or of another format.
             MissingPackageError: the engine is not installed.
         """
-        self.session = open_session(Path(path), threads=threads)
-        self.batch_size = batch_size
-        self.mirror = mirror
-        self.steps = self.session.details.postprocess if postprocess else ()
+        self._segmenter = Segmenter(path, threads=threads, batch_size=batch_size, mirror=mirror)
+        self._postprocess = postprocess
 
     def predict(self, images: Path | str | Sequence[Path | str]) -> np.ndarray:
         """Labels (*S) on the file's own grid, with the values that the training masks had.
@@ -52,13 +46,7 @@ class Predictor:
         Raises:
             DataError: a file that cannot be read or does not fit the model.
         """
-        plan = self.session.plan
-        volume = read_image(paths_of(images), plan.in_channels)
-        prepared = prepare(volume, plan)
-        classes = segment_windows(
-            prepared, plan, self.session, batch_size=self.batch_size, mirror=self.mirror
-        )
-        return to_values(postprocessed(classes, self.steps, volume.header.spacing), plan.label_values)
+        return self._segmenter.segment(images, confidence=False, postprocess=self._postprocess).mask
 
     def predict_file(self, images: Path | str | Sequence[Path | str], out: Path | str) -> Path:
         """Write the labels as a file of the image's type; returns its path, the suffix set to that type.

@@ -20,7 +20,7 @@ from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import prepare
 from .confidence import Confident, segment_confidently
-from .model import open_scorer
+from .model import open_model
 from .sliding import segment_pieces
 from .trust import Trust, absurdities, trust_of
 
@@ -90,7 +90,7 @@ class Segmenter:
             ModelFileError: the model cannot be opened.
             MissingPackageError: what computes is not installed.
         """
-        self._opened = open_scorer(Path(model), device=device, trusted=trusted, threads=threads)
+        self._opened = open_model(Path(model), device=device, trusted=trusted, threads=threads)
         self._batch_size, self._mirror = batch_size, mirror
         self.plan: Plan = self._opened.plan
         self.labels = dict(zip(self.plan.label_names[1:], self.plan.label_values[1:], strict=True))

@@ -29,7 +29,7 @@ from ..data.splits.known import Known, trained_on
 from ..data.splits.record import SplitCase, read_splits
 from .channels import inputs_of
 from .confidence import segment_confidently
-from .model import OpenModel, check_order, open_scorer
+from .model import OpenModel, check_order, open_model
 from .output_files import check_folder, refuse_overwriting
 from .people import regex_of
 from .scan_choice import Chosen, choose
@@ -121,7 +121,7 @@ def suggest(
         raise ConfigError(f"`count` {count}: expected 1 scan or more")
     refuse_existing(output / TABLE)
     check_order(model, inputs, "suggest")
-    opened = open_scorer(model, device=device, trusted=trusted, threads=threads)
+    opened = open_model(model, device=device, trusted=trusted, threads=threads)
     people = regex_of(model) if group_regex is None else group_regex
     cases = with_groups(inputs_of(model, inputs, opened.plan, echo), people)
     labelled, aside = _labelled(model)

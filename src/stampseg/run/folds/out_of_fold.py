@@ -18,7 +18,7 @@ from ...evaluation.evidence import StepTrial, find_steps
 from ...evaluation.metrics import UNION, WITHIN, Metrics, evaluate_case
 from ...evaluation.people import how_read, over_people
 from ...evaluation.predicted import Predicted
-from ...runtime.model import open_scorer
+from ...runtime.model import open_model
 from ..folder import RunFolder
 from ..reporters import Reporter
 from ..spec import RunSpec
@@ -87,7 +87,7 @@ def _predict(run: Path, held: Sequence[_Held], spec: RunSpec, reporter: Reporter
     if missing:
         reporter.note(f"predicting {counted(len(missing), 'case')} that were held out")
     for number in sorted({each.fold for each in missing}):
-        opened = open_scorer(
+        opened = open_model(
             run / FOLDS_FOLDER / str(number), device=spec.config.device, trusted=spec.trusted_names
         )
         for each in missing:
