@@ -127,10 +127,14 @@ def test_rows_without_any_label_are_unlabelled(scans: Path) -> None:
 
 def test_columns_that_are_not_read_are_told_in_one_line(scans: Path) -> None:
     dataset = find_dataset(table(scans, "image,label,site,Age", "t1/{},liver/{},X,70"))
-    assert dataset.warnings == ("t.csv: columns that are not read: site, age (read are image, label, group)",)
+    assert dataset.warnings == (
+        "t.csv: columns that are not read: site, age (read are image, label, group, and the one that "
+        "`fold_column` names)",
+    )
     dataset = find_dataset(table(scans, "image,label,Patient", "t1/{},liver/{},anna"))
     assert dataset.warnings[0].endswith(
-        "(read are image, label, group); if patient says who is who, call it group"
+        "(read are image, label, group, and the one that `fold_column` names); if patient says who is who, "
+        "call it group"
     )
 
 

@@ -102,7 +102,10 @@ def read_table(table: Path, root: Path, *, bare: bool = False) -> CaseTable:
         used = ", ".join((*columns.images, *columns.labels, "group"))
         people = [name for name in columns.others if MEANT.get(name.lower()) == "group"]
         hint = f"; if {people[0]} says who is who, call it group" if people and not entries[0].group else ""
-        unread = f"columns that are not read: {some(list(columns.others), 9)} (read are {used})"
+        unread = (
+            f"columns that are not read: {some(list(columns.others), 9)} (read are {used}, and the one that "
+            "`fold_column` names)"
+        )
         warnings = [f"{table.name}: {unread}{hint}"]
     return CaseTable(entries, columns.channels, columns.organs, tuple(warnings))
 
