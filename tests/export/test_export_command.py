@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stampseg.cli.commands import app
+from stampseg.core.run_folder import MODEL_FILE
 from stampseg.export import export as exporting
 from stampseg.export.parity import Parity, Structure
 from stampseg.export.trial import calibration_windows, trial_of_run
@@ -212,6 +213,16 @@ def test_a_file_that_is_there_stays_unless_asked(run: Path, tmp_path: Path) -> N
     assert (tmp_path / "m.onnx").read_bytes() == b"mine"
     call(run, "-o", tmp_path / "m.onnx", "--overwrite", "--cases", 1)
     assert open_session(tmp_path / "m.onnx").details.parity["cases"] == 1
+
+
+def test_labels_that_changed_since_the_run_measure_nothing(run: Path, tmp_path: Path) -> None:
+    assert all(case.label is not None for case in trial_of_run(run / MODEL_FILE, 3).checked)
+    splits = json.loads((run / "splits.json").read_text())
+    for entry in (*splits["training"], *splits["validation"]):
+        entry["digest"] = "0" * 32
+    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    checked = trial_of_run(tmp_path / MODEL_FILE, 3).checked
+    assert len(checked) == 3 and all(case.label is None for case in checked)
 
 
 def test_a_run_whose_images_are_gone_asks_for_others(run: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pydicom.uid import RTStructureSetStorage
 from stampseg.core.errors import DataError, MissingPackageError
 from stampseg.data.io import segmentations
 from stampseg.data.io.formats import list_labels
+from stampseg.data.io.frames import SEGMENTATIONS
 from stampseg.data.io.placing import on_grid_of
 from stampseg.data.io.readers import read_header, read_image, read_label, read_names
 from stampseg.data.io.segmentations import is_segmentation, write_segmentation
@@ -273,6 +274,15 @@ def test_what_is_no_segmentation(tmp_path: Path) -> None:
         read_label(series / "00.dcm")
     with pytest.raises(DataError, match=r"mask\.dcm: no DICOM series found"):
         read_image([mask])
+
+
+@pytest.mark.parametrize("sop_class", sorted(SEGMENTATIONS))
+def test_labels_beside_the_slices_are_no_slices(sop_class: str, tmp_path: Path) -> None:
+    series, mask = written(tmp_path)
+    source = pydicom.dcmread(mask)
+    source.SOPClassUID = source.file_meta.MediaStorageSOPClassUID = sop_class
+    source.save_as(series / "mask.dcm")
+    np.testing.assert_array_equal(read_image([series]).array[0], values())
 
 
 def test_a_picture_has_none(tmp_path: Path) -> None:
