@@ -250,6 +250,23 @@ def test_normalisations_by_mean_and_deviation():
     assert np.isfinite(normalise(np.zeros((1, 4, 4, 4)), plan(normalization="mean-std-mask"))).all()
 
 
+def test_a_hole_of_a_picture_is_not_filled():
+    """nnU-Net fills it as a slice of a volume, of which every pixel lies at the outside."""
+    image = np.random.default_rng(0).normal(50, 20, (1, 12, 12)).astype(np.float32)
+    image[0, 5:7, 5:7] = 0
+    found = normalise(image, plan(2, normalization="mean-std-mask"))[0]
+    seen = image[0] != 0
+    assert not found[~seen].any() and abs(found[seen].mean()) < 1e-4
+
+
+def test_a_window_may_turn_dark_into_bright():
+    window = Intensity(low=0, high=255, mean=255, std=-255)
+    found = normalise(
+        np.array([[[0.0, 51, 255, 300]]], np.float32), plan(2, normalization="ct", ct=(window,))
+    )
+    assert found[0, 0].tolist() == pytest.approx([1, 0.8, 0, 0])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

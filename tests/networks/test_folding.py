@@ -53,6 +53,8 @@ class Case(nn.Module):
         self.other = nn.Conv2d(1, 4, 3, padding=1, bias=False)
         if way == "shared weight":
             self.other.weight = self.conv.weight
+        if way == "hook between":
+            self.conv.register_forward_hook(lambda module, inputs, output: output.relu())
         with torch.no_grad():
             for value in self.norm.parameters():
                 value.uniform_(0.5, 2)
@@ -74,6 +76,10 @@ class Case(nn.Module):
             return self.norm(self.up(y))
         if self.way == "activation between":
             return self.norm(y.relu())
+        if self.way == "weight read elsewhere":
+            return nn.functional.conv_transpose2d(self.norm(y), self.conv.weight, padding=1)
+        if self.way == "hook between":
+            return self.norm(y)
         return self.norm(y) + self.other(x)
 
 
@@ -88,6 +94,8 @@ class Case(nn.Module):
         "activation between",
         "batch statistics",
         "shared weight",
+        "weight read elsewhere",
+        "hook between",
     ],
 )
 def test_what_is_not_exact_stays(way: str) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+from monai.networks.nets import BasicUNetPlusPlus
 from torch import nn
 from torch.nn.functional import interpolate
 
 from stampseg.core.errors import WiringError
 from stampseg.core.train_options import TrainOptions
 from stampseg.networks.outputs import check_outputs, main_map, score_maps
+from stampseg.networks.registry import NetworkSpec
 from stampseg.train.loss import make_loss
 
 FULL, HALF = torch.randn(2, 3, 8, 8), torch.randn(2, 3, 4, 4)
@@ -51,3 +55,20 @@ def test_a_network_of_other_classes_or_another_size_is_refused() -> None:
         check_outputs(nn.Conv2d(1, 2, 1), example, 3)
     with pytest.raises(WiringError, match=r"gives scores of shape \(3, 4, 4\) .* at the image's own size"):
         check_outputs(nn.Conv2d(1, 3, 2, 2), example, 3)
+
+
+def test_the_answer_of_unet_plus_plus_comes_first() -> None:
+    """MONAI gives it last, behind the maps of deep supervision."""
+    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, "features": [4] * 6}
+    spec = NetworkSpec(
+        name="monai.BasicUNetPlusPlus", arguments={**arguments, "deep_supervision": True},
+        example_shape=(1, 1, 32, 32),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    network, x = spec.build().eval(), torch.randn(1, 1, 32, 32)
+    twin = BasicUNetPlusPlus(**arguments, deep_supervision=True).eval()
+    twin.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        maps, theirs = network(x), twin(x)
+        assert len(maps) == 4 and torch.equal(main_map(maps, 2), theirs[-1])
+        assert torch.equal(main_map(copy.deepcopy(network)(x), 2), theirs[-1])

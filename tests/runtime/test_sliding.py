@@ -213,12 +213,15 @@ def test_a_mask_made_in_pieces_is_the_mask_made_at_once(geometry):
         assert np.array_equal(oriented[as_slices(geometry.box)], scores.argmax(0))
 
 
-def test_mirrored_views_are_averaged():
-    """Oracle: the eight flips, one by one."""
-    image, settings, network = noise(1, 12, 10, 14), plan((8, 8, 8)), network_of(3)
+@pytest.mark.parametrize(("axes", "count"), [(None, 8), ((0, 1), 4), ((2,), 2), ((), 1)])
+def test_mirrored_views_are_averaged(axes, count):
+    """Oracle: the eight flips, one by one, or those along which a network was mirrored in training."""
+    image, network = noise(1, 12, 10, 14), network_of(3)
+    settings = plan((8, 8, 8)).model_copy(update={"mirror_axes": axes})
     found = np.concatenate(list(slide(image, settings, scorer_of(network), 0, mirror=True)), axis=1)
-    views = [v for n in range(4) for v in itertools.combinations((2, 3, 4), n)]
-    assert len(views) == 8
+    flipped = range(2, 5) if axes is None else [2 + axis for axis in axes]
+    views = [v for n in range(4) for v in itertools.combinations(flipped, n)]
+    assert len(views) == count
 
     class Mean(torch.nn.Module):
         def forward(self, x):

@@ -177,7 +177,7 @@ def in_named_order(case: Case, names: Sequence[str], place: Path, whose: Path) -
     Raises:
         DataError: the case has other channels, or one side has no names.
     """
-    own, wanted = ([name.casefold() for name in listed] for listed in (case.channels, names))
+    own, wanted = _folded(case.channels), _folded(names)
     if sorted(own) != sorted(wanted):
         found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
         raise DataError(
@@ -186,6 +186,44 @@ def in_named_order(case: Case, names: Sequence[str], place: Path, whose: Path) -
         )
     images = tuple(case.images[own.index(name)] for name in wanted)
     return replace(case, images=images, channels=tuple(names))
+
+
+def in_channel_order(dataset: Dataset, names: Sequence[str], whose: Path) -> Dataset:
+    """The data set with the channels of all cases in the order in which a network reads them.
+
+    Args:
+        dataset: its channels are in the order of `channel_names`, where they have names.
+        names: of the network's channels; empty where nobody knows them.
+        whose: what has them, in the error.
+
+    Raises:
+        DataError: both sides have names, and these are not the same.
+    """
+    ours = dataset.channel_names
+    if len(ours) < 2 or len(names) < 2 or _folded(ours) == _folded(names):
+        return dataset
+    if len(set(_folded(ours))) < len(ours) or len(set(_folded(names))) < len(names):
+        return dataset  # as where all are called MRI
+
+    def ordered(cases: Sequence[Case]) -> tuple[Case, ...]:
+        for case in cases:
+            if len(case.images) != len(ours):
+                raise DataError(
+                    f"{case.images[0]}: holds the channels {some(list(ours), 9)}, those of {whose} are "
+                    f"{some(list(names), 9)}; expected this order in the file; write its channels anew in it"
+                )
+        named = (case if case.channels else replace(case, channels=ours) for case in cases)
+        return tuple(in_named_order(case, names, dataset.root, whose) for case in named)
+
+    return replace(
+        dataset, channel_names=tuple(names), cases=ordered(dataset.cases),
+        unlabelled=ordered(dataset.unlabelled), held_out=ordered(dataset.held_out),
+        others=ordered(dataset.others),
+    )  # fmt: skip
+
+
+def _folded(names: Sequence[str]) -> list[str]:
+    return [name.casefold() for name in names]
 
 
 def with_groups(cases: Sequence[Case], group_regex: str | None) -> list[Case]:

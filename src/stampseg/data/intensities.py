@@ -44,13 +44,20 @@ def normalise(image: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def filled_mask(image: np.ndarray) -> np.ndarray:
-    """Voxels (*S) of (C, *S) that are not 0 in every channel, with the holes among them."""
+    """Voxels (*S) of (C, *S) that are not 0 in every channel, with the holes among them.
+
+    A picture has none: nnU-Net, whose mask it is, fills it as one slice of a volume, whose every pixel lies
+    at the outside.
+    """
+    if image.ndim == 3:
+        return (image != 0).any(axis=0)
     ndimage = require("scipy.ndimage", "normalising by the filled mask, as the model's plan asks,")
     return ndimage.binary_fill_holes((image != 0).any(axis=0))
 
 
 def _windowed(values: np.ndarray, window: Intensity, out: np.ndarray) -> None:
-    _scaled(values, window.low, window.high, window.mean, max(window.std, LEAST), out)
+    unit = window.std if abs(window.std) >= LEAST else LEAST  # below 0: dark is bright
+    _scaled(values, window.low, window.high, window.mean, unit, out)
 
 
 def _standardised(values: np.ndarray, inside: np.ndarray | None, out: np.ndarray) -> None:

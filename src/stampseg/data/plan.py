@@ -24,6 +24,7 @@ MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
 LONGEST_NAME = 1000  # letters of a label's name
 
 PIECES = "pieces:"  # begins the note on labels that are one piece
+INTENSITIES = "intensities:"  # begins the note on how values are scaled
 
 Crop = Literal["none", "nonzero"]
 Strides = tuple[tuple[int, ...], ...]  # pooling per level and axis, ((2, 2, 2), ...)
@@ -87,6 +88,7 @@ class Plan(Options):
     one_piece: tuple[int, ...] = ()  # classes of which a mask keeps the piece that is surest
     calibration: Calibration | None = None  # None: nobody was left out to measure it on
     convention: Literal["stampseg", "nnunet"] = "stampseg"
+    mirror_axes: tuple[int, ...] | None = None  # the network's, in whose mirrored views it learnt; None: all
     channel_names: tuple[str, ...] = ()  # in the order of the channels; empty: they have none
     relabel: Relabelling | None = None  # what values in the label files count as; None: as they are
     regions: tuple[Region, ...] = ()  # what is measured and found in place of the classes

@@ -21,7 +21,7 @@ from .labels.label_table import LabelTable
 from .labels.regions import ValueRegion, regions_of_classes
 from .labels.shapes import LabelShape, one_piece_classes
 from .modality import is_of_ct
-from .plan import PIECES, Crop, Intensity, Normalization, Plan, Strides
+from .plan import INTENSITIES, PIECES, Crop, Intensity, Normalization, Plan, Strides
 from .preprocess import SPACING_TOLERANCE, working_shape
 
 PATCH_BUDGET = {2: 112_000, 3: 64**3}  # pixels or voxels of one training window
@@ -389,8 +389,8 @@ def _plan_intensities(
     if choice == "ct" and not fingerprint.foreground:
         choice, why = "zscore", f"{why}, but no labelled voxel to take a window from"
     if choice == "zscore":
-        notes.append(f"intensities: zscore, each case by its own mean and deviation ({why})")
+        notes.append(f"{INTENSITIES} zscore, each case by its own mean and deviation ({why})")
         return choice, None
     windows = "; ".join(range_text(w.low, w.high, 6) for w in fingerprint.foreground)
-    notes.append(f"intensities: ct, window {windows} of the labelled voxels ({why})")
+    notes.append(f"{INTENSITIES} ct, window {windows} of the labelled voxels ({why})")
     return choice, fingerprint.foreground

@@ -31,8 +31,8 @@ def fold_norms(network: nn.Module, spatial_dims: int, example: Tensor) -> nn.Mod
     Args:
         network: in evaluation mode; it is not changed.
         spatial_dims: 2 or 3.
-        example: (B, C, *S) input the network accepts. Where its parts were traced and not the whole, so that
-            a part's other uses cannot be seen, the folded network must agree with the given one on it.
+        example: (B, C, *S) input the network accepts; the folded network must agree with the given one on it,
+            as uses of a weight beside its layer cannot all be seen.
 
     Returns:
         A copy with the norms folded, or `network` itself where none can be or the two disagree.
@@ -49,10 +49,7 @@ def fold_norms(network: nn.Module, spatial_dims: int, example: Tensor) -> nn.Mod
     for conv, norm in able:
         _fold(modules[conv], modules[norm])
         folded.set_submodule(norm, nn.Identity())
-    whole = [prefix for prefix, _ in graphs] == [""]
-    if not whole and not _agree(network, folded, example, spatial_dims):
-        return network
-    return folded
+    return folded if _agree(network, folded, example, spatial_dims) else network
 
 
 def _fold(conv: Any, norm: Any) -> None:
@@ -67,7 +64,7 @@ def _exact(conv: nn.Module, norm: nn.Module) -> bool:
     """Whether the norm has fixed statistics and the convolution can hold them: weights that are computed from
     others, as by `spectral_norm`, cannot be replaced.
     """
-    if any(is_parametrized(each) or each._forward_pre_hooks for each in (conv, norm)):
+    if any(is_parametrized(each) or each._forward_pre_hooks or each._forward_hooks for each in (conv, norm)):
         return False
     one_to_one = not (getattr(conv, "transposed", False) and getattr(conv, "groups", 1) > 1)
     return isinstance(norm, _NORMS) and norm.running_var is not None and one_to_one

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..core.network_options import NetworkOptions
 from .entry import (
@@ -114,6 +114,19 @@ def _mend_vnet(network: nn.Module, arguments: Mapping[str, Any]) -> None:
                 setattr(module, name, kind(child.p))
 
 
+class _LastMapFirst(nn.Module):
+    """The maps of a network the other way round."""
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return list(super().forward(x))[::-1]  # of the network it is mixed into
+
+
+def _turn_maps(network: nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Put the answer first: MONAI's UNet++ gives it behind the maps of deep supervision, others before."""
+    kind = type(network)
+    network.__class__ = type(kind.__name__, (_LastMapFirst, kind), {"__module__": kind.__module__})
+
+
 def _flexible(task: Task, options: NetworkOptions) -> Arguments:
     return {
         **data_values(task),
@@ -172,6 +185,7 @@ ENTRIES = (
     Entry(
         "monai.BasicUNetPlusPlus", _MODULE, "BasicUNetPlusPlus", _basic,
         {"width": "features", "norm": "norm", "activation": "act"}, strides=halvings(4),
+        amend=_turn_maps,
     ),
     Entry(
         "monai.DynUNet", _MODULE, "DynUNet", _dynunet,

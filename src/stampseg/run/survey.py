@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..core.config import Config
 from ..core.errors import DataError
 from ..core.text import some
 from ..data.appearance import Look
-from ..data.cases import Case, Dataset
+from ..data.cases import Case, Dataset, in_channel_order
 from ..data.exchanged_labels import telling_exchanged
 from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.colours import describe
@@ -27,7 +28,7 @@ from ..data.labels.values import Counted
 from ..data.odd_poses import odd_poses
 from ..data.oddity import Oddity
 from ..data.own_grids import own_grids
-from ..data.plan import PIECES, Plan
+from ..data.plan import INTENSITIES, PIECES, Plan
 from ..data.planner import make_plan, plan_pieces
 from ..data.splits.record import Splits
 from ..data.splits.split import Split
@@ -78,6 +79,8 @@ def survey(
     Raises:
         DataError: the data do not fit the source's plan.
     """
+    if source is not None and source.plan is not None:
+        dataset = in_channel_order(dataset, source.plan.channel_names, source.path)
     with telling_exchanged(dataset.cases):
         return _survey(dataset, config, source, stored, stored_plan, {} if counted is None else counted)
 
@@ -188,7 +191,19 @@ def _planned(
     if "normalization" in given:
         given.add("ct")
     stated = {name: value for name, value in source.overrides.items() if name not in given}
+    if stated.get("orientation") == "file" and plan.spatial_dims == 3:
+        stated |= _along_the_files(plan, seen, config)
+    if "normalization" in stated:
+        stated["notes"] = tuple(note for note in plan.notes if not note.startswith(INTENSITIES))
     return Plan.model_validate({**plan.model_dump(), **stated})
+
+
+def _along_the_files(plan: Plan, seen: Fingerprint, config: Config) -> dict[str, Any]:
+    """Spacing and patch that were planned along RAS axes, along the axes by which most files are stored."""
+    stored, _ = Counter(seen.orientations).most_common(1)[0]
+    axes = [next(axis for axis, ends in enumerate(("RL", "AP", "SI")) if end in ends) for end in stored]
+    planned = {"spacing": config.data.spacing is None, "patch_size": config.data.patch_size is None}
+    return {name: tuple(getattr(plan, name)[axis] for axis in axes) for name, own in planned.items() if own}
 
 
 def _named(seen: Fingerprint) -> tuple[str, ...]:

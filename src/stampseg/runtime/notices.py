@@ -66,6 +66,8 @@ def changed_words(written: Sequence[Written], steps: Postprocessing, plan: Plan)
 
 def not_mirrored(plan: Plan, mirror: bool) -> list[str]:
     """That mirrored views are not what a network of ours has learnt from; those of nnU-Net have."""
+    if mirror and plan.mirror_axes == ():
+        return ["the network was trained without mirrored views: `mirror` does nothing; leave it out"]
     if not mirror or plan.convention == "nnunet":
         return []
     return [

@@ -111,7 +111,7 @@ def slide(
     for first in range(0, len(places), batch_size):
         chosen = places[first : first + batch_size]
         windows = np.stack([cut_window(image, place, plan.patch_size) for place in chosen])
-        scores = _score(windows, scorer, plan.averages_logits, mirror)
+        scores = _score(windows, scorer, plan.averages_logits, _mirrored(plan) if mirror else ())
         for place, found in zip(chosen, scores, strict=True):
             yield from slab.finish(place[axis])
             slab.add(found, place)
@@ -244,10 +244,15 @@ class _Slab:
         return total
 
 
-def _score(windows: np.ndarray, scorer: Scorer, logits: bool, mirror: bool) -> np.ndarray:
+def _mirrored(plan: Plan) -> tuple[int, ...]:
+    """The spatial axes along which views are mirrored: those in whose mirrored views the network learnt."""
+    return tuple(range(plan.spatial_dims)) if plan.mirror_axes is None else plan.mirror_axes
+
+
+def _score(windows: np.ndarray, scorer: Scorer, logits: bool, mirrored: Sequence[int]) -> np.ndarray:
     """Scores (B, K, *patch) of windows, as probabilities unless `logits`, mean over their mirrored views."""
-    axes = range(2, windows.ndim)
-    views = [v for n in range(len(axes) + 1) for v in itertools.combinations(axes, n)] if mirror else [()]
+    axes = [2 + axis for axis in mirrored]
+    views = [v for n in range(len(axes) + 1) for v in itertools.combinations(axes, n)]
     total: np.ndarray | None = None
     for view in views:
         found = scorer(np.ascontiguousarray(np.flip(windows, view)))
@@ -255,7 +260,7 @@ def _score(windows: np.ndarray, scorer: Scorer, logits: bool, mirror: bool) -> n
         total = found if total is None else total + found
     if total is None:
         raise ValueError("no view")
-    return total / np.float32(len(views)) if mirror else total
+    return total / np.float32(len(views)) if len(views) > 1 else total
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:

@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from monai.transforms import LoadImage, NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
 from PIL import Image
 
+from stampseg.core.config import Config
 from stampseg.core.errors import ModelFileError
+from stampseg.data.cases import find_dataset
 from stampseg.data.intensities import normalise
 from stampseg.data.io.readers import read_image
 from stampseg.data.plan import Intensity, Plan
@@ -21,7 +24,9 @@ from stampseg.networks.pretrained.bundle_config import BundleConfig
 from stampseg.networks.pretrained.bundle_preprocessing import read_preprocessing
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
-from tests.networks.pretrained.bundles import NETWORK, bundle
+from stampseg.run.from_trained import adapted
+from stampseg.run.survey import survey
+from tests.networks.pretrained.bundles import NETWORK, STEPS, bundle
 
 
 @pytest.mark.parametrize("name", ["inference.json", "train.yaml", "inference.yml"])
@@ -153,10 +158,58 @@ def test_other_networks_need_trust(tmp_path: Path) -> None:
         open_source(bundle(tmp_path / "c", network_def={**NETWORK, "_target_": "NoSuchNet"}))
 
 
-def test_overlapping_outputs_are_refused(tmp_path: Path) -> None:
-    steps = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}]
+SIGMOID = [{"_target_": "Activationsd", "keys": "pred", "sigmoid": True}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"postprocessing": {"_target_": "Compose", "transforms": SIGMOID}},
+        {"postprocessing": {"_target_": "Compose", "transforms": "@post"}, "post": SIGMOID},
+        {"postprocessing": "@all", "all": {"_target_": "Compose", "transforms": "@post"}, "post": SIGMOID},
+        {"postprocessing": {"transforms": [{**SIGMOID[0], "sigmoid": "@own"}]}, "own": True},
+        {"postprocessing": None, "postprocessing_transforms": SIGMOID},
+    ],
+    ids=["list", "reference", "reference of a reference", "value", "transforms alone"],
+)
+def test_overlapping_outputs_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="overlapping regions"):
-        open_source(bundle(tmp_path / "b", postprocessing={"_target_": "Compose", "transforms": steps}))
+        open_source(bundle(tmp_path / "b", **changes))
+
+
+def test_references_in_a_circle_end(tmp_path: Path) -> None:
+    circle = {"postprocessing": {"transforms": "@a"}, "a": ["@b"], "b": ["@a", "@a"]}
+    assert open_source(bundle(tmp_path / "b", **circle)).kind == "MONAI bundle"
+
+
+def test_a_preparation_by_reference_is_read(tmp_path: Path) -> None:
+    changes = {"steps": STEPS, "preprocessing": {"_target_": "Compose", "transforms": "@steps"}}
+    source = open_source(bundle(tmp_path / "b", **changes))
+    assert source.data["spacing"] == (1.5, 1.5, 2.0) and source.overrides["normalization"] == "ct"
+
+
+def test_a_grid_that_the_bundle_does_not_state_is_planned_along_the_files(tmp_path: Path) -> None:
+    """Sagittal slices; without a transform that turns them the network sees them as they lie."""
+    affine = np.zeros((4, 4))
+    affine[1, 0] = affine[2, 1] = affine[3, 3] = 1
+    affine[0, 2] = 4
+    for name in ("images", "masks"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(2):
+            values = np.zeros((64, 64, 16), np.uint8)
+            values[20:40, 20:40, 5:10] = 1
+            if name == "images":
+                values = 50 * values + number + np.arange(16, dtype=np.uint8)
+            nib.save(nib.Nifti1Image(values, affine), tmp_path / "data" / name / f"c{number}.nii.gz")
+    steps = [step for step in STEPS if step["_target_"] in ("LoadImaged", "EnsureChannelFirstd")]
+    changes = {"preprocessing": {"_target_": "Compose", "transforms": steps}}
+    source = open_source(bundle(tmp_path / "b", **changes))
+    assert "the bundle resamples nothing: the size of voxels is planned from the data" in source.notes
+    assert "the bundle scales no values: how they are scaled is planned from the data" in source.notes
+    seen = survey(find_dataset(tmp_path / "data"), adapted(Config(), source), source)
+    assert (seen.plan.orientation, seen.plan.spacing) == ("file", (1, 1, 4))
+    prepared = prepare(read_image(seen.split.training[0].images, 1), seen.plan)
+    assert prepared.image.shape[1:] == (64, 64, 16)
 
 
 def test_folders_that_are_not_whole(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from scipy.ndimage import map_coordinates
 
 from stampseg.channels.graph import Cut
 from stampseg.channels.surgery import apply_cut
-from stampseg.core.errors import ModelFileError
-from stampseg.data.cases import Case
+from stampseg.core.config import Config
+from stampseg.core.errors import DataError, ModelFileError
+from stampseg.data.cases import Case, find_dataset
 from stampseg.data.plan import Intensity
 from stampseg.data.spline import resample_spline
 from stampseg.networks.model_file import Description
@@ -26,6 +27,9 @@ from stampseg.networks.pretrained.nnunet_export import export_nnunet
 from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.registry import NetworkSpec
 from stampseg.networks.skeleton import skeleton
+from stampseg.run.from_trained import adapted
+from stampseg.run.survey import survey
+from stampseg.runtime.notices import not_mirrored
 from stampseg.runtime.torch_scorer import predict_case
 from tests.networks.pretrained.nnunet_folders import ARCHITECTURE, Change, results
 
@@ -51,6 +55,9 @@ def scan(place: Path, seed: int = 0) -> Case:
     return Case("case", "case", tuple(files), None)
 
 
+NEVER_MIRRORED = {"inference_allowed_mirroring_axes": None}
+
+
 def opened(folder: Path) -> tuple[Any, Any, Any]:
     source = open_source(folder)
     assert source.spec is not None
@@ -72,7 +79,47 @@ def test_the_plan_says_what_nnunet_does(tmp_path: Path) -> None:
         assert plan.ct == (None, Intensity(low=-20, high=300, mean=90, std=40))
         assert (plan.label_values, plan.label_names) == ((0, 1, 2), ("background", "organ", "tumour"))
         assert plan.strides == ((1, 2, 2), (2, 2, 2))
+        assert (plan.channel_names, plan.mirror_axes) == (("T1", "CT"), (0, 1))
         assert source.spec is not None and source.spec.arguments["deep_supervision"] is True
+
+
+def test_a_network_that_was_never_mirrored(tmp_path: Path) -> None:
+    folder = results(tmp_path, lambda plans, dataset, checkpoint: checkpoint.update(NEVER_MIRRORED))
+    plan = open_source(folder).plan
+    assert plan is not None and plan.mirror_axes == ()
+    assert not_mirrored(plan, False) == []
+    (told,) = not_mirrored(plan, True)
+    assert "trained without mirrored views: `mirror` does nothing" in told
+
+
+def test_a_checkpoint_is_found_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(results(tmp_path) / "fold_0")
+    for name in ("checkpoint_final.pth", "."):
+        assert open_source(Path(name)).kind == "nnU-Net results"
+
+
+def test_channels_are_brought_into_the_order_of_the_network(tmp_path: Path) -> None:
+    source = open_source(results(tmp_path / "results"))
+    for number in range(2):
+        for name in ("CT", "T1", "seg"):
+            place = tmp_path / "data" / f"p{number}" / f"p{number}_{name}.nii.gz"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            values = np.zeros((24, 24, 12), np.uint8)
+            values[5:12, 5:12, 3:8] = 1
+            if name != "seg":
+                values = 50 * values + len(name) * number + np.arange(12, dtype=np.uint8)
+            nib.save(nib.Nifti1Image(values, np.eye(4)), place)
+    dataset = find_dataset(tmp_path / "data")
+    assert dataset.channel_names == ("CT", "T1")
+    seen = survey(dataset, adapted(Config(), source), source)
+    (image, *_) = seen.split.training
+    assert [path.name[3:5] for path in image.images] == ["T1", "CT"]
+    assert seen.fingerprint.channel_names == seen.plan.channel_names == ("T1", "CT")
+    for place in (tmp_path / "data").rglob("*_T1.nii.gz"):
+        place.rename(place.with_name(place.name.replace("T1", "T2")))
+    other = find_dataset(tmp_path / "data")
+    with pytest.raises(DataError, match=r"data: channels CT, T2, those of .*results.* are T1, CT; expected"):
+        survey(other, adapted(Config(), source), source)
 
 
 def test_other_configurations_readers_and_trainers(tmp_path: Path) -> None:

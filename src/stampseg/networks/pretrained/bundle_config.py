@@ -60,6 +60,14 @@ class BundleConfig:
                 return None
         return value
 
+    def followed(self, value: Any) -> Any:
+        """What a plain reference `@name` stands for, as written; another value as it is."""
+        for _ in range(DEEPEST):
+            if not isinstance(value, str) or value[:1] != "@":
+                break
+            value = self.find(value[1:])
+        return value
+
     def resolve(self, value: Any, references: int = 0, nested: int = 0) -> Any:
         """The value with plain `@name` references replaced, inside lists and mappings too.
 

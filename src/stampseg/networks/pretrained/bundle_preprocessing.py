@@ -54,6 +54,10 @@ def read_preprocessing(config: BundleConfig, steps: Sequence[Any], channels: int
     elif intensities:
         chain = " and ".join(name for name, _ in intensities)
         preparation.notes.append(f"{chain} of the bundle are not carried over: only one scaling can be")
+    if "spacing" not in preparation.data and all(_name(step) != "Spacingd" for step in steps):
+        preparation.notes.append("the bundle resamples nothing: the size of voxels is planned from the data")
+    if all(_name(step) not in _SCALES for step in steps):
+        preparation.notes.append("the bundle scales no values: how they are scaled is planned from the data")
     return preparation
 
 
@@ -159,9 +163,10 @@ def _range(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
         raise ValueError("a range of one value")
     std = (high - low) / (to_high - to_low)
     clip = values.get("clip") is True
-    window = Intensity(
-        low=low if clip else -UNCLIPPED, high=high if clip else UNCLIPPED, mean=low - to_low * std, std=std
-    )
+    if clip and to_high < to_low:  # MONAI clips to a range of which the end is below the start: all is one
+        raise ValueError("a range that is turned and clipped")
+    limits = (min(low, high), max(low, high)) if clip else (-UNCLIPPED, UNCLIPPED)
+    window = Intensity(low=limits[0], high=limits[1], mean=low - to_low * std, std=std)
     return {"normalization": "ct", "ct": (window,) * channels}
 
 
@@ -172,7 +177,8 @@ def _normalise(values: Mapping[str, Any], channels: int) -> dict[str, Any]:
             raise ValueError("fixed values and nonzero together")
         mean, std = (_each(values.get(name), channels) for name in ("subtrahend", "divisor"))
         windows = tuple(
-            Intensity(low=-UNCLIPPED, high=UNCLIPPED, mean=m, std=s) for m, s in zip(mean, std, strict=True)
+            Intensity(low=-UNCLIPPED, high=UNCLIPPED, mean=m, std=s or 1.0)  # MONAI takes 0 for 1
+            for m, s in zip(mean, std, strict=True)
         )
         return {"normalization": "ct", "ct": windows}
     if not by_channel:

@@ -118,7 +118,7 @@ def readings(weights: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     *_, bare = unwrapped = list(without_prefixes(weights))
     yield from unwrapped
     parts = list(dict.fromkeys(name.split(".")[0] for name in bare))
-    for part in parts if len(parts) > 1 else ():
+    for part in parts:
         inner = {n.removeprefix(f"{part}."): value for n, value in bare.items() if n.startswith(f"{part}.")}
         if inner:
             yield from without_prefixes(inner)

@@ -21,7 +21,7 @@ from .trained_network import Source
 CONFIGS = "configs"
 _FILES = tuple(f"{name}.{suffix}" for name in ("inference", "train") for suffix in ("json", "yaml", "yml"))
 _PREPARATIONS = ("preprocessing", "validate#preprocessing", "preprocessing_transforms")
-_AFTERWARDS = ("postprocessing", "validate#postprocessing")
+_AFTERWARDS = ("postprocessing", "validate#postprocessing", "postprocessing_transforms")
 _INFERERS = ("inferer", "validate#inferer")
 _EXAMPLE = {2: 256, 3: 96}  # voxels of an example where the bundle states none
 
@@ -145,9 +145,9 @@ def _first(config: BundleConfig, names: Collection[str]) -> Any:
 
 def _steps(config: BundleConfig) -> list[Any] | None:
     """The transforms of its preprocessing, where they are written as a list."""
-    found = _first(config, _PREPARATIONS)
-    steps = found.get("transforms") if isinstance(found, Mapping) else found
-    return steps if isinstance(steps, list) else None
+    found = config.followed(_first(config, _PREPARATIONS))
+    steps = config.followed(found.get("transforms")) if isinstance(found, Mapping) else found
+    return [config.followed(step) for step in steps] if isinstance(steps, list) else None
 
 
 def _preparation(config: BundleConfig, channels: int) -> Preparation:
@@ -192,21 +192,24 @@ def _labels(metadata: BundleConfig, classes: Any, notes: list[str]) -> dict[str,
 
 def _refuse_sigmoid(config: BundleConfig) -> None:
     """Every output its own yes or no: not what a network of classes learns here."""
-    for step in _mappings(_first(config, _AFTERWARDS)):
-        if (
-            str(step.get("_target_", "")).split(".")[-1].startswith("Activations")
-            and step.get("sigmoid") is True
-        ):
-            raise ModelFileError(
-                f"{config.path}: its outputs are overlapping regions (sigmoid), which is not supported; "
-                "expected one class per voxel (softmax)"
-            )
+    for name in _AFTERWARDS:
+        for step in _mappings(config, config.find(name), set()):
+            kind = str(step.get("_target_", "")).split(".")[-1]
+            if kind.startswith("Activations") and config.followed(step.get("sigmoid")) is True:
+                raise ModelFileError(
+                    f"{config.path}: its outputs are overlapping regions (sigmoid), which is not supported; "
+                    "expected one class per voxel (softmax)"
+                )
 
 
-def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+def _mappings(config: BundleConfig, value: Any, seen: set[str]) -> Iterator[Mapping[str, Any]]:
+    """All mappings in a value and in what it refers to, each reference once."""
+    if isinstance(value, str) and value[:1] == "@" and value not in seen:
+        seen.add(value)
+        yield from _mappings(config, config.find(value[1:]), seen)
     if isinstance(value, Mapping):
         yield value
         value = list(value.values())
     if isinstance(value, list):
         for inner in value:
-            yield from _mappings(inner)
+            yield from _mappings(config, inner, seen)

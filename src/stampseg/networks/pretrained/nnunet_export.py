@@ -14,7 +14,7 @@ from ...core.errors import ModelFileError
 from ...core.files import write_text, write_whole
 from ..model_file import Description
 from .nnunet_architecture import PRUNED
-from .nnunet_results import CHECKPOINTS, Results, find_results, read_results
+from .nnunet_results import CHECKPOINTS, Results, find_results, mirror_axes, read_results
 
 TRAINER = "nnUNetTrainer"  # builds what the plans name; one of the user's own may build something else
 
@@ -51,7 +51,7 @@ def export_nnunet(source: Path, destination: Path, network: nn.Module, descripti
             "fold": 0,
             "dataset_json": dict(results.dataset),
         },
-        "inference_allowed_mirroring_axes": _mirroring(results),
+        "inference_allowed_mirroring_axes": mirror_axes(results),
     }
     (destination / "fold_0").mkdir(parents=True)
     write_text(destination / "plans.json", json.dumps(plans, indent=4) + "\n")
@@ -83,8 +83,3 @@ def _weights(network: nn.Module) -> dict[str, torch.Tensor]:
     state = {n: t for n, t in network.state_dict(keep_vars=True).items() if n not in rates}
     plain = {id(tensor): tensor.detach().cpu().contiguous() for tensor in state.values()}
     return {name: plain[id(tensor)] for name, tensor in state.items()}
-
-
-def _mirroring(results: Results) -> tuple[int, ...] | None:
-    axes = results.checkpoint.get("inference_allowed_mirroring_axes")
-    return None if axes is None else tuple(int(axis) for axis in axes)

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from ...core.errors import ModelFileError
 from ...core.text import size_text
 from ...data.intensities import UNCLIPPED
+from ...data.layouts.description import channel_names
 from ...data.plan import Intensity, Normalization, Plan
 from ...data.spline import THICK
 from ..registry import NetworkSpec
@@ -87,7 +88,7 @@ class Results:
 def find_results(path: Path) -> Path | None:
     """The results folder that a path belongs to: the folder itself, a fold or a checkpoint of it; or None."""
     depth = 1 if path.is_dir() else 2
-    for folder in (path, *path.parents[:depth]):
+    for folder in (path, *path.absolute().parents[:depth]):  # a name alone has no parents
         if folder.is_dir() and (folder / "plans.json").is_file() and (folder / "dataset.json").is_file():
             return folder
     return None
@@ -124,11 +125,13 @@ def open_results(path: Path, folder: Path) -> Source:
     _refuse_unsupported(results)
     values, names = _labels(results)
     deep = "NoDeepSupervision" not in str(results.checkpoint.get("trainer_name", ""))
-    data = {"input_channels": _channels(results), "num_classes": len(values), "deep_supervision": deep}
+    channels = _channels(results)
+    data = {"input_channels": len(channels), "num_classes": len(values), "deep_supervision": deep}
     spec, kept = read_architecture(results.chosen, _patch(results), data)
     weights, _ = find_weights(results.checkpoint, results.file)
     *_, weights = without_prefixes(weights)
     plan = _plan(results, values, names, spec, notes)
+    plan = plan.model_copy(update={"channel_names": channels, "mirror_axes": mirror_axes(results) or ()})
     return Source(
         kind="nnU-Net results",
         path=path,
@@ -202,14 +205,20 @@ def _patch(results: Results) -> tuple[int, ...]:
     return tuple(results.chosen.list("patch_size", is_count, "whole numbers above 0", (2, 3)))
 
 
-def _channels(results: Results) -> int:
-    """Of the images; dataset.json of nnU-Net v1 calls them modalities."""
+def _channels(results: Results) -> tuple[str, ...]:
+    """Names of the images' channels; dataset.json of nnU-Net v1 calls them modalities."""
     key = "modality" if "modality" in results.dataset else "channel_names"
     key = "channel_names" if "channel_names" in results.dataset else key
     named = results.data.part(key)
     if not named.values:
         raise results.data.error(key, "one name per channel")
-    return len(named.values)
+    return channel_names(dict(results.dataset))
+
+
+def mirror_axes(results: Results) -> tuple[int, ...] | None:
+    """The network's axes along which its training mirrored; None where it did not."""
+    axes = results.checkpoint.get("inference_allowed_mirroring_axes")
+    return None if axes is None else tuple(int(axis) for axis in axes)
 
 
 def _labels(results: Results) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -75,8 +75,9 @@ def _open(path: Path, trusted: Collection[str]) -> Source:
             f"(plans.json, dataset.json, fold_0), or a MONAI bundle ({CONFIGS}/inference.json, "
             "models/model.pt)"
         )
-    if path.parent.name == "models" and is_bundle(path.parent.parent):
-        return open_bundle(path.parent.parent, path, trusted)
+    models = path.absolute().parent
+    if models.name == "models" and is_bundle(models.parent):
+        return open_bundle(models.parent, path, trusted)
     return _bare(path)
 
 
