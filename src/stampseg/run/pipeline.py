@@ -16,6 +16,7 @@ from ..channels.graph import ChannelGraph
 from ..channels.surgery import apply_cut
 from ..channels.trace import trace
 from ..core.config import Config
+from ..core.errors import WiringError
 from ..core.level import Level
 from ..core.memory import keeping_freed_memory
 from ..core.text import counted
@@ -263,7 +264,14 @@ def _begin(
     elif config.network.widths_of is not None:
         kept = kept_of(config.network.widths_of, spec)
         graph = cut_and_redraw(network, graph, kept, spec.build(trusted))
-    check_outputs(network, example, plan.out_channels)
+    try:
+        check_outputs(network, example, plan.out_channels)
+    except WiringError as error:
+        if source is None:
+            raise
+        raise WiringError(
+            f"{source.path}: {error}; give masks of all the classes it was trained on"
+        ) from None
     return lay_out(network, plan.spatial_dims, torch.device("cpu")), graph, spec
 
 

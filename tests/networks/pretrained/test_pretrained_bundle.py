@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.networks.nets import UNet
 from monai.transforms import LoadImage, NormalizeIntensity, ScaleIntensity, ScaleIntensityRange
 from PIL import Image
 
@@ -26,6 +27,7 @@ from stampseg.networks.pretrained.source import fill, open_source
 from stampseg.networks.skeleton import skeleton
 from stampseg.run.from_trained import adapted
 from stampseg.run.survey import survey
+from tests.cli.command import call
 from tests.networks.pretrained.bundles import NETWORK, STEPS, bundle
 
 
@@ -188,25 +190,41 @@ def test_a_preparation_by_reference_is_read(tmp_path: Path) -> None:
     assert source.data["spacing"] == (1.5, 1.5, 2.0) and source.overrides["normalization"] == "ct"
 
 
-def test_a_grid_that_the_bundle_does_not_state_is_planned_along_the_files(tmp_path: Path) -> None:
-    """Sagittal slices; without a transform that turns them the network sees them as they lie."""
+def sagittal(place: Path) -> Path:
+    """A data set of sagittal slices with one label."""
     affine = np.zeros((4, 4))
     affine[1, 0] = affine[2, 1] = affine[3, 3] = 1
     affine[0, 2] = 4
     for name in ("images", "masks"):
-        (tmp_path / "data" / name).mkdir(parents=True)
+        (place / name).mkdir(parents=True)
         for number in range(2):
             values = np.zeros((64, 64, 16), np.uint8)
             values[20:40, 20:40, 5:10] = 1
             if name == "images":
                 values = 50 * values + number + np.arange(16, dtype=np.uint8)
-            nib.save(nib.Nifti1Image(values, affine), tmp_path / "data" / name / f"c{number}.nii.gz")
+            nib.save(nib.Nifti1Image(values, affine), place / name / f"c{number}.nii.gz")
+    return place
+
+
+def test_a_bundle_of_other_classes_is_refused_by_its_file(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "b", network_def={**NETWORK, "out_channels": 3})
+    arguments = {name: value for name, value in NETWORK.items() if name != "_target_"}
+    weights = UNet(**{**arguments, "out_channels": 3}).state_dict()
+    torch.save(weights, folder / "models" / "model.pt")
+    data, run = sagittal(tmp_path / "data"), tmp_path / "run"
+    said = call("prune", folder, data, "-o", run, "--steps", "2", "--validation", "none", code=4).output
+    assert f"{folder}: UNet gives scores of shape (3, " in said
+    assert "expected 2 classes" in said and "give masks of all the classes it was trained on" in said
+
+
+def test_a_grid_that_the_bundle_does_not_state_is_planned_along_the_files(tmp_path: Path) -> None:
+    """Sagittal slices; without a transform that turns them the network sees them as they lie."""
     steps = [step for step in STEPS if step["_target_"] in ("LoadImaged", "EnsureChannelFirstd")]
     changes = {"preprocessing": {"_target_": "Compose", "transforms": steps}}
     source = open_source(bundle(tmp_path / "b", **changes))
     assert "the bundle resamples nothing: the size of voxels is planned from the data" in source.notes
     assert "the bundle scales no values: how they are scaled is planned from the data" in source.notes
-    seen = survey(find_dataset(tmp_path / "data"), adapted(Config(), source), source)
+    seen = survey(find_dataset(sagittal(tmp_path / "data")), adapted(Config(), source), source)
     assert (seen.plan.orientation, seen.plan.spacing) == ("file", (1, 1, 4))
     prepared = prepare(read_image(seen.split.training[0].images, 1), seen.plan)
     assert prepared.image.shape[1:] == (64, 64, 16)
