@@ -324,7 +324,7 @@ def reachable_limit(
         None for a Dice floor or a latency: whether they can be reached shows when they have been measured.
 
     Raises:
-        ConfigError: the smallest network that is left costs more; `remedy` is what else to do.
+        ConfigError: the smallest network that is left costs more; the message says what else to do.
     """
     if target.kind == "dice" or target.kind == "latency":
         return None

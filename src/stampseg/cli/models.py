@@ -170,6 +170,7 @@ def suggest(
     device: DeviceOption = None,
 ) -> None:
     """Say which scans to label next, and write drafts of their masks to correct."""
+    from ..data.layouts.layout import DRAFTS
     from ..runtime.suggestion import CORRECTED
     from ..runtime.suggestion import suggest as choose
 
@@ -180,7 +181,7 @@ def suggest(
     say("label next:")
     for rank, one in enumerate(found, 1):
         say(f"  {rank}  {one_line(str(one.case.images[0]))}  {one_line(one.reason)}")
-    drafts, corrected = (one_line(str(output / name)) for name in ("drafts", CORRECTED))
+    drafts, corrected = (one_line(str(output / name)) for name in (DRAFTS, CORRECTED))
     say(f"drafts to correct in {drafts}; nothing of them is a label before you say so")
     say(f"save each corrected mask under the same name in {corrected}, and go on with")
     say(f"  {shlex.join(['stampseg', 'train', str(output), '--from', str(model), '-o', 'RUN'])}")

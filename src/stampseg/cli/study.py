@@ -112,9 +112,9 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
     lock.take()
     try:
         if found.config.added:
-            say(f"added after the first result: {some(list(found.config.added))}")
+            say(f"added after the first result: {some(found.config.added)}")
         if found.config.taken_out:
-            say(f"taken out after results: {some(list(found.config.taken_out))}")
+            say(f"taken out after results: {some(found.config.taken_out)}")
         for name, task in found.config.tasks.items():  # what is wrong with them is said before the first run
             _warn_of_people(name, find_task(name, task, found.source), task.people is not None)
         with ending_on_signals():

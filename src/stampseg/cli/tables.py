@@ -242,7 +242,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         missing = len(evaluation.missing)
         warned.append(
             f"{missing} of {counted(count + missing, 'label')} without a prediction, in no figure: "
-            f"{some(list(evaluation.missing))}"
+            f"{some(evaluation.missing)}"
         )
     for line in (*lines, *map(Level.WARNING.shown, warned)):
         console.print(line, markup=False)

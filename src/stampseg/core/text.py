@@ -8,8 +8,9 @@ import unicodedata
 from collections.abc import Iterable
 
 
-def some(names: list[str], limit: int = 5) -> str:
+def some(names: Iterable[str], limit: int = 5) -> str:
     """A list for a one-line message: the first few names and how many more there are."""
+    names = list(names)
     shown = ", ".join(names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 

@@ -179,7 +179,7 @@ def in_named_order(case: Case, names: Sequence[str], place: Path, whose: Path) -
     """
     own, wanted = _folded(case.channels), _folded(names)
     if sorted(own) != sorted(wanted):
-        found, expected = (some(list(listed), 9) or "without names" for listed in (case.channels, names))
+        found, expected = (some(listed, 9) or "without names" for listed in (case.channels, names))
         raise DataError(
             f"{place}: channels {found}, those of {whose} are {expected}; expected the same names in both; "
             "name the columns alike (image:t1,image:t2)"
@@ -209,8 +209,8 @@ def in_channel_order(dataset: Dataset, names: Sequence[str], whose: Path) -> Dat
         for case in cases:
             if len(case.images) != len(ours):
                 raise DataError(
-                    f"{case.images[0]}: holds the channels {some(list(ours), 9)}, those of {whose} are "
-                    f"{some(list(names), 9)}; expected this order in the file; write its channels anew in it"
+                    f"{case.images[0]}: holds the channels {some(ours, 9)}, those of {whose} are "
+                    f"{some(names, 9)}; expected this order in the file; write its channels anew in it"
                 )
         named = (case if case.channels else replace(case, channels=ours) for case in cases)
         return tuple(in_named_order(case, names, dataset.root, whose) for case in named)

@@ -23,8 +23,6 @@ from PIL import Image
 
 from ..core.errors import DataError
 
-LABEL_NAMES = {0: "background", 1: "grey matter", 2: "white matter"}
-
 # Voxel indices along the third axis (mm above the lowest plane of the file), both ends included.
 # Below them lies mostly the cerebellum, whose fine white matter the maps do not resolve.
 _SLABS = {"train": (62, 90), "test": (98, 131)}

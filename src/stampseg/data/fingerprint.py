@@ -175,7 +175,7 @@ def fingerprint(
     if channel_names and len(channel_names) != enough:
         warnings = (
             *warnings,
-            f"{len(channel_names)} channels are named ({some(list(channel_names))}), the images have "
+            f"{len(channel_names)} channels are named ({some(channel_names)}), the images have "
             f"{in_channels}; expected a name for each file or channel; add what is missing, or correct the "
             "names",
         )

@@ -73,7 +73,7 @@ def find_inputs(
         if beside:
             tell(
                 f"{path}: {counted(len(beside), 'file')} in its folders left out, called otherwise than what "
-                f"the model reads: {some(list(dict.fromkeys(beside)))}; name such a file itself to use it"
+                f"the model reads: {some(dict.fromkeys(beside))}; name such a file itself to use it"
             )
     _check_outputs(cases)
     return sorted(cases, key=lambda case: case.id)

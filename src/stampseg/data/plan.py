@@ -19,7 +19,7 @@ from .labels.shapes import LabelShape
 
 MOST_CHANNELS = 4096
 MOST_CLASSES = 1024
-MOST_LEVELS = 16
+MOST_LEVELS = 16  # halves more than any image has
 MOST_VOXELS = 2**26  # of a window: 512 x 512 x 256
 LONGEST_NAME = 1000  # letters of a label's name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,9 @@ class CaseFacts:
     def middle_share(self) -> float:
         """Where the middle lies between the darkest and the brightest: scale and offset do not count."""
         return (self.middle - self.low) / ((self.high - self.low) or 1.0)
+
+
+Measure = Callable[[CaseFacts], Sequence[float]]
 
 
 def read_facts(

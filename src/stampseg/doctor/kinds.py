@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..core.text import counted, size_text
-from .facts import CaseFacts
+from .facts import CaseFacts, Measure
 from .finding import Finding, finding
 from .outliers import FEWEST, by_body_axis
 
@@ -16,8 +16,6 @@ LEAST = 0.25  # share of the cases that either kind is more than; of fewer each 
 SIZES_APART = math.log(2.0)  # of the largest of one kind from the smallest of the other
 MIDDLES_APART = 0.3  # of the whole range of an image's values
 TIMES = 2.0  # as wide as either kind is in itself must the gap between them be
-
-Measure = Callable[[CaseFacts], Sequence[float]]
 
 
 def find_kinds(facts: Sequence[CaseFacts]) -> list[Finding]:

@@ -40,7 +40,7 @@ def find_one_valued(facts: Sequence[CaseFacts]) -> list[Finding]:
 def _of_masks(files: Sequence[str], count: int, code: str, what: str, fix: str) -> list[Finding]:
     """One finding for each file, or for all together where they are many of `count` masks."""
     if len(files) > MANY * count:
-        words = f"{len(files)} of {count} masks hold {what} ({some(list(files), 3)})"
+        words = f"{len(files)} of {count} masks hold {what} ({some(files, 3)})"
         return [finding(code, words, fix, files)]
     return [finding(code, f"{name}: holds {what}", fix, [name]) for name in files]
 

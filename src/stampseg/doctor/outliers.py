@@ -97,15 +97,19 @@ def by_body_axis(facts: CaseFacts, values: Sequence[float]) -> list[float]:
     ]
 
 
+def spreads_away(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """How far (n,) low, middle and high values (n, 3) lie from the middle of the usual, in their spread."""
+    middle, width = np.median(usual, axis=0), np.median(usual[:, 2] - usual[:, 0])
+    spread = np.maximum(np.median(np.abs(usual - middle), axis=0), 0.05 * width + 1e-12)
+    return (np.abs(values - middle) / spread).max(axis=1)
+
+
 def _intensities(facts: Sequence[CaseFacts]) -> list[Finding]:
     """Cases whose range or middle lies far from all others', measured in the others' own spread."""
     if len(facts) < FEWEST:
         return []
     values = np.array([(f.low, f.middle, f.high) for f in facts])
-    width = np.median(values[:, 2] - values[:, 0])
-    away = np.abs(values - np.median(values, axis=0))
-    spread = np.maximum(np.median(away, axis=0), 0.05 * width + 1e-12)
-    far = (away / spread).max(axis=1)
+    far = spreads_away(values, values)
     usual = np.median(values, axis=0)
     if usual[0] > HOUNSFIELD_AIR:
         return _of_another_scale([f for f, distance in zip(facts, far, strict=True) if distance > FAR], usual)

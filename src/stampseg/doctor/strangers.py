@@ -10,12 +10,11 @@ from ..core.errors import DataError
 from ..core.text import size_text
 from ..data.cases import Case
 from ..data.fingerprint import HOUNSFIELD_AIR
-from .facts import CaseFacts, read_facts
+from .facts import CaseFacts, Measure, read_facts
 from .finding import Finding, finding
-from .outliers import FAR, FEWEST, by_body_axis
+from .outliers import FAR, FEWEST, by_body_axis, spreads_away
 
 READ = 40  # scans that are read, at even distances: what they are like all in all is enough
-Measure = Callable[[CaseFacts], Sequence[float]]
 
 _OTHERWISE = (
     "are they of the same scanner, modality and part of the body? If not, leave them out (`unlabelled` names "
@@ -46,9 +45,11 @@ def find_strangers(labelled: Sequence[CaseFacts], unlabelled: Sequence[Case]) ->
     findings += _unlike(same, facts, _extent, _ratio, 3.0, "another field of view", "mm (or pixels)")
     if min(f.low for f in same) <= HOUNSFIELD_AIR:  # CT, whose values mean something
         return findings + _unlike(
-            same, facts, _values, _distance, FAR, "other intensities", "(1%, middle, 99%)"
+            same, facts, _values, spreads_away, FAR, "other intensities", "(1%, middle, 99%)"
         )
-    return findings + _unlike(same, facts, _middle, _distance, FAR, "another contrast", "(middle of 0 to 1)")
+    return findings + _unlike(
+        same, facts, _middle, spreads_away, FAR, "another contrast", "(middle of 0 to 1)"
+    )
 
 
 def _spacing(facts: CaseFacts) -> Sequence[float]:
@@ -71,13 +72,6 @@ def _ratio(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
     """How many times more, or less, than the middle of the labelled ones."""
     shares = values / np.median(usual, axis=0)
     return np.maximum(shares, 1 / shares).max(axis=1)
-
-
-def _distance(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
-    """From the middle of the labelled ones, in their own spread."""
-    middle, width = np.median(usual, axis=0), np.median(usual[:, 2] - usual[:, 0])
-    spread = np.maximum(np.median(np.abs(usual - middle), axis=0), 0.05 * width + 1e-12)
-    return (np.abs(values - middle) / spread).max(axis=1)
 
 
 def _unlike(

@@ -32,7 +32,7 @@ import numpy as np
 
 from ..core.errors import ConfigError, DataError
 from ..data.boxes import as_slices, filled_box
-from ..data.labels.regions import Region
+from ..data.labels.regions import Region, in_classes
 
 UNION = "union"
 FOUND_DICE = 0.1  # below it next to nothing of a label is found
@@ -134,7 +134,7 @@ def evaluate_case(
     parts = [(region.name, region.written, region.classes) for region in regions]
     parts = parts or [(classes[value], value, (value,)) for value in values]
     for name, value, of in parts:
-        masks = np.isin(prediction, of), np.isin(reference, of)
+        masks = in_classes(prediction, of), in_classes(reference, of)
         rows.append(_compare(*masks, left_out, spacing_mm, tolerance_mm, (case, name, value)))
     if others or not any({*of} == {*values} for _, _, of in parts):
         masks = np.isin(prediction, [*values, *others]), np.isin(reference, [*values, *others])

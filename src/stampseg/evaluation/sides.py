@@ -8,11 +8,10 @@ from ..core.run_folder import CONFIG_FILE, SPEC_FILE
 from ..data.io.formats import list_labels
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
-from ..data.layouts.layout import SUGGESTED
+from ..data.layouts.layout import DRAFTS, SUGGESTED
 from ..data.layouts.pairing import name_of
 
 RUN_FILES = (SPEC_FILE, CONFIG_FILE)  # in every run folder, below which masks are predicted ones
-DRAFTS = "drafts"  # the folder of them that `suggest` writes
 DEPTH = 3  # folders above the masks in which it is looked for
 
 

@@ -54,14 +54,13 @@ class Estimate:
     error: float
     freedom: float
 
-    def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Lower and upper end."""
-        reach = self.reach(level)
-        return self.mean - reach, self.mean + reach
+    def interval(self) -> tuple[float, float]:
+        """Lower and upper end of the interval of `LEVEL`."""
+        return self.mean - self.reach(), self.mean + self.reach()
 
-    def reach(self, level: float = LEVEL) -> float:
+    def reach(self) -> float:
         """Half the length of the interval."""
-        return float(stdtrit(self.freedom, 0.5 + level / 2)) * self.error
+        return float(stdtrit(self.freedom, 0.5 + LEVEL / 2)) * self.error
 
     def p_above(self, bound: float = 0.0) -> float:
         """P of the mean being above `bound`: below 0.05 where the 95% interval lies wholly above it.

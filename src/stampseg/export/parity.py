@@ -11,6 +11,7 @@ import numpy as np
 from ..data.cases import Case
 from ..data.inverse import Restorer
 from ..data.io.readers import read_image
+from ..data.labels.regions import in_classes
 from ..data.plan import Plan
 from ..data.preprocess import Prepared, prepare
 from ..evaluation.metrics import dice_score, mask_agreement
@@ -189,4 +190,4 @@ def _of_each(
     measure: Callable[[np.ndarray, np.ndarray], float], first: np.ndarray, second: np.ndarray, plan: Plan
 ) -> list[float]:
     """A measure of every structure's masks."""
-    return [measure(np.isin(first, of), np.isin(second, of)) for _, of in plan.structures]
+    return [measure(in_classes(first, of), in_classes(second, of)) for _, of in plan.structures]

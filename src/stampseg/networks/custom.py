@@ -17,7 +17,6 @@ from pathlib import Path
 from torch import nn
 
 from ..core.errors import ConfigError
-from ..core.network_options import NetworkOptions
 from .entry import Arguments, Task, data_values
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -76,7 +75,7 @@ def _current_directory() -> Iterator[None]:
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(here)]
 
 
-def defaults(cls: type[nn.Module], task: Task, options: NetworkOptions) -> Arguments:
+def defaults(cls: type[nn.Module], task: Task) -> Arguments:
     """What the data decide, as far as the constructor names it."""
     named = inspect.signature(cls).parameters
     return {name: value for name, value in data_values(task).items() if name in named}

@@ -41,15 +41,10 @@ def act_argument(options: NetworkOptions, name: str = "act") -> Arguments:
     return {name: [options.activation.replace("_", ""), {**slope, "inplace": True}]}
 
 
-def levels_below(task: Task) -> int:
-    """Levels below the first."""
-    return len(task.strides)
-
-
 def _strided(task: Task, options: NetworkOptions) -> Arguments:
     return {
         **data_values(task),
-        "channels": doubled(options.width, levels_below(task)),
+        "channels": doubled(options.width, len(task.strides)),
         "strides": [list(step) for step in task.strides],
     }
 
@@ -80,7 +75,7 @@ def _dynunet(task: Task, options: NetworkOptions) -> Arguments:
         "kernel_size": kernel_sizes(task),
         "strides": [[1] * task.spatial_dims, *steps],
         "upsample_kernel_size": steps,
-        "filters": doubled(options.width, levels_below(task), 512 if task.spatial_dims == 2 else 320),
+        "filters": doubled(options.width, len(task.strides), 512 if task.spatial_dims == 2 else 320),
         **norm_argument(options, "norm_name"),
         **act_argument(options, "act_name"),
     }

@@ -92,7 +92,7 @@ def _own_place(name: str) -> tuple[str, str]:
 
 
 def _own_defaults(task: Task, options: NetworkOptions) -> Arguments:
-    return imported.defaults(imported.import_class(options.name, (options.name,)), task, options)
+    return imported.defaults(imported.import_class(options.name, (options.name,)), task)
 
 
 class NetworkSpec(Options):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..channels.dropout import TargetedDropout
 from ..core.errors import ConfigError
+from ..data.plan import MOST_LEVELS
 
 _CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 _UP: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -35,9 +36,6 @@ _NORM = {
 Norm = Literal["batch", "instance"]
 Activation = Literal["relu", "leaky_relu"]
 Order = Literal["norm-activation", "activation-norm"]
-
-
-MOST_LEVELS = 16  # halves more than any image has
 
 
 def unit_names(levels: int) -> list[str]:

@@ -17,12 +17,13 @@ from ..core.text import counted, some
 from ..data.cases import Case, Dataset, find_dataset, with_groups
 from ..data.fingerprint import FINGERPRINT
 from ..data.io.formats import is_there
+from ..data.layouts.layout import SUGGESTED
 from ..data.plan import Plan
 from ..data.splits.identity import begins_with, files_of, unknown_people, with_known_people
 from ..data.splits.record import SplitCase, Splits, digest_of, read_splits
 from ..networks.pretrained.source import open_source
 from ..networks.pretrained.trained_network import Source
-from ..runtime.suggestion import CORRECTED, TABLE, read_suggested, strangers
+from ..runtime.suggestion import CORRECTED, read_suggested, strangers
 from .folder import RunFolder
 from .spec import RunSpec
 
@@ -130,7 +131,7 @@ def _checked(config: Config, source: Source) -> Config:
 
 def _added(spec: RunSpec, config: Config, channels: tuple[str, ...]) -> Dataset:
     """The cases that are added, as they were found; drafts were made of images in the order of `channels`."""
-    if not (spec.data / TABLE).is_file():
+    if not (spec.data / SUGGESTED).is_file():
         return find_dataset(spec.data, images=spec.images, masks=spec.masks, group_regex=config.group_regex)
     rows = with_groups(read_suggested(spec.data), config.group_regex)  # the people whom the earlier run knows
     cases = tuple(row for row in rows if row.label is not None)
@@ -241,7 +242,7 @@ def _of_channels(run: Path, ours: tuple[str, ...], added: Dataset, plan: Plan) -
     theirs = added.channel_names
     if ours == theirs or (plan.in_channels == 1 and not (ours and theirs)):
         return replace(added, channel_names=ours or theirs)
-    found, expected = (some(list(names), 9) or "without names" for names in (theirs, ours))
+    found, expected = (some(names, 9) or "without names" for names in (theirs, ours))
     raise DataError(
         f"{added.root}: channels {found}, those of {run} are {expected}; expected the same in the same "
         "order, for the network tells them apart by their order alone; name the columns, or channel_names in "

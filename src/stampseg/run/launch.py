@@ -27,6 +27,7 @@ from .folds.cross_validation import (
     models_of,
     settled_for_folds,
     told_if_weaker,
+    without_validation,
 )
 from .from_trained import prune_trained, recovering
 from .lock import FolderLock
@@ -35,7 +36,7 @@ from .postprocess import keep_steps, postprocess_by_validation
 from .records import Result
 from .reporters import NoteKeeper, Reporter, Reporters
 from .search.candidates import DEFAULT
-from .search.race import chosen_config, search, settled_for_search
+from .search.race import chosen_config, search
 from .spec import SPEC, RunSpec
 
 FEW_STEPS = 100  # of which small labels are seldom found, though large ones may be
@@ -163,7 +164,7 @@ def _searched(
     folder: RunFolder, spec: RunSpec, dataset: Dataset, reporter: Reporter, carry_out_fold: CarryOut
 ) -> Result:
     found = search(folder, spec, dataset, reporter, carry_out_fold)
-    config = settled_for_search(chosen_config(spec.config, found))
+    config = without_validation(chosen_config(spec.config, found))
     reporter.note("the network of the run: it learns from all of them")
     result = run_training(dataset, folder, config, reporter)
     if result.failure is None and found.entrant(found.chosen or DEFAULT).folds == len(found.folds):

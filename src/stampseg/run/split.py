@@ -144,7 +144,7 @@ def _check_alike(cases: Sequence[Case]) -> None:
         )
         for what, ours, theirs in pairs:
             if ours != theirs:
-                found, expected = (some(list(names), 9) or "without names" for names in (ours, theirs))
+                found, expected = (some(names, 9) or "without names" for names in (ours, theirs))
                 raise DataError(
                     f"{case.images[0]}: {what} {found}, those of {first.images[0]} are {expected}; expected "
                     "the same columns for all that train, validate and are kept aside"

@@ -36,7 +36,7 @@ def inputs_of(
     if named is None:
         return cases
     if not names and plan.in_channels > 1:
-        called = some(list(named.channels), 9)
+        called = some(named.channels, 9)
         raise DataError(
             f"{named.images[0]}: its channels are called {called}, and {model} does not "
             "say which it reads first; name the run folder in its place, or put the channels into one folder "

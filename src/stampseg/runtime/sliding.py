@@ -29,11 +29,9 @@ LEAST = 1e-3  # weight at the corners of a window, of 1 in its middle
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 
-def segment_windows(
-    prepared: Prepared, plan: Plan, scorer: Scorer, *, batch_size: int = 1, mirror: bool = False
-) -> np.ndarray:
+def segment_windows(prepared: Prepared, plan: Plan, scorer: Scorer, *, batch_size: int = 1) -> np.ndarray:
     """The mask of `segment_pieces` alone."""
-    return segment_pieces(prepared, plan, scorer, batch_size=batch_size, mirror=mirror)[0]
+    return segment_pieces(prepared, plan, scorer, batch_size=batch_size)[0]
 
 
 class Listener(Protocol):

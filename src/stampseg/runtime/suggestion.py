@@ -1,4 +1,4 @@
-"""Which scans to label next, with drafts of their masks: see `selection` for how they are chosen."""
+"""Which scans to label next, with drafts of their masks: scan_choice.py says how they are chosen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..data.content import content_of
 from ..data.io.formats import is_hidden, is_there, stem_of
 from ..data.io.readers import UNCERTAINTY, read_image
 from ..data.labels.postprocess import postprocessed
-from ..data.layouts.layout import SUGGESTED
+from ..data.layouts.layout import DRAFTS, SUGGESTED
 from ..data.likeness import remarks
 from ..data.plan import Plan
 from ..data.preprocess import prepare
@@ -37,11 +37,9 @@ from .segment_options import SegmentOptions
 from .segmentation import segment
 from .staged import Staged
 from .trust import trust_of
-from .trust_files import RECORD
-from .trust_files import TABLE as FIGURES
+from .trust_files import RECORD, TABLE
 
-TABLE = SUGGESTED
-DRAFTS, PICTURES = "drafts", "pictures"  # folders
+PICTURES = "pictures"  # a folder
 CORRECTED = "corrected"  # a folder: where masks go when a person has corrected them
 STAGE = ".suggesting"  # a folder: drafts before all of them are made
 FAR = 0.8  # share of the scans that are nearer to what is labelled, for "unlike"
@@ -56,14 +54,12 @@ class Suggestion:
         draft: the mask to correct.
         figure: Dice to be expected of the draft's worst label, or its certainty; of a draft of nothing, the
             share of such masks of other people that were right, or of the training cases that lack the label.
-        calibrated: whether it is the former.
         reason: why it was chosen, in words.
     """
 
     case: Case
     draft: Path
     figure: float
-    calibrated: bool
     reason: str
 
 
@@ -119,7 +115,7 @@ def suggest(
     """
     if count < 1:
         raise ConfigError(f"`count` {count}: expected 1 scan or more")
-    refuse_existing(output / TABLE)
+    refuse_existing(output / SUGGESTED)
     check_order(model, inputs, "suggest")
     opened = open_model(model, device=device, trusted=trusted, threads=threads)
     people = regex_of(model) if group_regex is None else group_regex
@@ -180,7 +176,7 @@ def _suggestions(
     chosen = [(seen[each.place], each) for each in order]
     return [
         Suggestion(
-            one.case, drafts / one.case.mask_name, one.figure, calibrated,
+            one.case, drafts / one.case.mask_name, one.figure,
             _reason(one, each, calibrated, bool(anchors)),
         )
         for one, each in chosen
@@ -193,14 +189,14 @@ def _write(output: Path, found: Sequence[Suggestion], draw: Callable[[Path], Non
     staged.clear()
     for folder in (output / DRAFTS, output / PICTURES):
         check_folder(folder)
-    for name in (FIGURES, RECORD):
+    for name in (TABLE, RECORD):
         refuse_existing(output / DRAFTS / name)
     masks = {one.case.images: one.draft for one in found}
     refuse_overwriting([one.case for one in found], masks, output / PICTURES, False, confidence=True)
     try:
         draw(staged.place)
-        _write_table(staged.place / TABLE, found)
-        staged.put_into_place(TABLE)
+        _write_table(staged.place / SUGGESTED, found)
+        staged.put_into_place(SUGGESTED)
     except BaseException:
         staged.clear()
         raise
@@ -217,7 +213,7 @@ def read_suggested(folder: Path) -> list[Case]:
     for images, name, group in _rows(folder):
         gone = next((image for image in images if not is_there(image)), None)
         if gone is not None:
-            raise DataError(f"{gone}: named in {folder / TABLE}, and is not there any more; put it back")
+            raise DataError(f"{gone}: named in {folder / SUGGESTED}, and is not there any more; put it back")
         mask = folder / CORRECTED / name
         cases.append(Case(stem_of(Path(name)), group, images, mask if mask.exists() else None))
     return cases
@@ -244,7 +240,7 @@ def strangers(folder: Path) -> str:
 
 def _rows(folder: Path) -> list[tuple[tuple[Path, ...], str, str]]:
     """Images, name of the draft and person of each suggested scan."""
-    path = folder / TABLE
+    path = folder / SUGGESTED
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))

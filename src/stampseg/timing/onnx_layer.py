@@ -10,9 +10,9 @@ import numpy as np
 
 from ..channels.graph import LayerCall
 from ..core.packages import require
+from ..export.onnx_form import OPSET
 from ..runtime.engines import onnx_run, openvino_run
 
-OPSET = 17
 NAME = Path("a layer or network to be timed")  # in the errors of the engines
 
 

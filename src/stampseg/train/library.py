@@ -33,6 +33,7 @@ from ..core.errors import ConfigError
 from ..core.prune_options import CriterionName, Normalizer, PruneOptions
 from ..core.target import Target
 from ..core.teacher_options import TeacherOptions as TeacherOptions
+from ..core.text import some
 from ..data.plan import Plan
 from ..evaluation.metrics import FOUND_DICE
 from ..networks.network_file import load as load
@@ -65,7 +66,7 @@ class Graph:
         self.channels: ChannelGraph = _traced(network, example, stacklevel=4)
 
     def __repr__(self) -> str:
-        able, unused = self.channels.prunable, _first_names(self.channels.unreached)
+        able, unused = self.channels.prunable, some(self.channels.unreached, SHOWN)
         return (
             f"Graph of {type(self.network).__name__}: {self.parameters:,} parameters, {len(able)} of "
             f"{len(self.groups)} groups with {sum(g.size for g in able):,} channels can be cut"
@@ -339,18 +340,12 @@ def _traced(network: nn.Module, example: Tensor, stacklevel: int) -> ChannelGrap
     graph = trace_channels(network, example)
     if graph.unreached:
         warnings.warn(
-            f"the example does not use {_first_names(graph.unreached)} of {type(network).__name__}: no cut "
+            f"the example does not use {some(graph.unreached, SHOWN)} of {type(network).__name__}: no cut "
             "changes them, and where other inputs use them (as images of another size may) the cut network "
             "fails; give an example that uses them",
             stacklevel=stacklevel,
         )
     return graph
-
-
-def _first_names(names: Sequence[str]) -> str:
-    """The first few, and how many more."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _listed(copies: Copy | Sequence[Copy]) -> list[Copy]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..channels.modes import evaluating
 from ..core.errors import DataError
-from ..data.labels.regions import HALF, Region, structures
+from ..data.labels.regions import HALF, Region, in_classes, structures
 from ..data.loaders import ValidationCases
 from ..data.plan import Plan
 from ..evaluation.false_positives import FalsePositives
@@ -116,7 +116,7 @@ def validate(
         unknown = truth == plan.unknown_class
         found[unknown] = 0  # nobody said what is there
         for name, classes in plan.structures:
-            there, predicted = np.isin(truth, classes), np.isin(found, classes)
+            there, predicted = in_classes(truth, classes), in_classes(found, classes)
             if there.any():  # what is not there would reward a prediction of nothing
                 scores[name].append(dice_score(predicted, there))
             elif predicted.any() or not np.any(unknown):

@@ -89,7 +89,7 @@ def scan_at(path: Path) -> Scan:
         scans = {_path_of(path.parent, scan).name: scan for scan in scans_of(path.parent)}
         if path.name in scans:
             return scans[path.name]
-        raise DataError(f"{path}: no such scan; {path.parent} holds {some(list(scans))}")
+        raise DataError(f"{path}: no such scan; {path.parent} holds {some(scans)}")
     first, *others = scans_of(path)
     if others:
         names = [scan.name for scan in (first, *others)]

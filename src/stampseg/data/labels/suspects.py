@@ -44,7 +44,7 @@ def blends(counts: ValueCounts, declared: Mapping[int, str]) -> list[int]:
 def told_blends(values: Sequence[int], names: Sequence[str], file: str) -> str:
     """What is told of blends, in a line; `names` of those values."""
     return (
-        f"{len(values)} label values, such as {some(list(names), 3)} in {file}, lie between others at their "
+        f"{len(values)} label values, such as {some(names, 3)} in {file}, lie between others at their "
         "borders alone, as where a mask was smoothed or resized, and are trained as classes: threshold the "
         "masks, or resize them with nearest neighbour"
     )

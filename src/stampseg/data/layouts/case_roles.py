@@ -174,7 +174,7 @@ def _images_apart(folders: Sequence[CaseFolder], labelled: Sequence[CaseFolder])
             owner = _image_of(label, folder.images)
             if owner is None:
                 raise DataError(
-                    f"{path}: fits no image of its folder ({some(list(folder.images), 9)}), as other labels "
+                    f"{path}: fits no image of its folder ({some(folder.images, 9)}), as other labels "
                     f"do; expected one label for each image; {REMEDY}"
                 )
             image = folder.images[owner]
@@ -319,8 +319,8 @@ def _unequal(folders: Sequence[CaseFolder]) -> DataError:
     own = set(_by_fold(one.images))
     other = next((each for each in folders if set(_by_fold(each.images)) != own), one)
     return DataError(
-        f"{_place(one)}: holds {some(list(one.images), 9)}, and {_place(other)} "
-        f"{some(list(other.images), 9)}; expected the same images in every folder, a channel each; add or "
+        f"{_place(one)}: holds {some(one.images, 9)}, and {_place(other)} "
+        f"{some(other.images, 9)}; expected the same images in every folder, a channel each; add or "
         f"remove some, or {REMEDY}"
     )
 

@@ -103,7 +103,7 @@ def read_table(table: Path, root: Path, *, bare: bool = False) -> CaseTable:
         people = [name for name in columns.others if MEANT.get(name.lower()) == "group"]
         hint = f"; if {people[0]} says who is who, call it group" if people and not entries[0].group else ""
         unread = (
-            f"columns that are not read: {some(list(columns.others), 9)} (read are {used}, and the one that "
+            f"columns that are not read: {some(columns.others, 9)} (read are {used}, and the one that "
             "`fold_column` names)"
         )
         warnings = [f"{table.name}: {unread}{hint}"]
@@ -276,7 +276,7 @@ def _check_cells(cells: Sequence[str], names: Sequence[str], where: str, delimit
     if len(cells) > len(names) and cells[len(names)]:
         what = {",": "comma", ";": "semicolon", "\t": "tab"}[delimiter]
         raise DataError(
-            f"{where} has {len(cells)} cells ({some(list(cells), 6)}), and the header names {len(names)} "
+            f"{where} has {len(cells)} cells ({some(cells, 6)}), and the header names {len(names)} "
             f"columns; put a cell that holds a {what} in quotes, or name the column"
         )
 

@@ -132,7 +132,7 @@ def _labels(case: _Case, images: str | None, masks: str | None) -> list[Path]:
     if len(folders) > 1:
         first = next(iter(folders.values()))[0]
         raise DataError(
-            f"{first.parent.parent}: {some(list(folders), 9)} are all called as of masks; expected one; name "
+            f"{first.parent.parent}: {some(folders, 9)} are all called as of masks; expected one; name "
             "it with `masks`"
         )
     beside = case.own if images is not None and images in case.others else []
@@ -199,7 +199,7 @@ def _pieces(folders: list[CaseFolder]) -> dict[Path | None, list[Path]]:
     for case in several:
         if len(_alike(case.images)) < len(case.images):  # frames or visits, of which each may have one
             raise DataError(
-                f"{min(case.labels.values())}: fits no image by its name ({some(list(case.images), 6)}), as "
+                f"{min(case.labels.values())}: fits no image by its name ({some(case.images, 6)}), as "
                 f"the other labels of the case; expected each called as its image; rename them, or {REMEDY}"
             )
         if named and len(_alike(case.labels)) > 1:

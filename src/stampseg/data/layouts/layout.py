@@ -50,6 +50,7 @@ from .two_folders import LIST, files_of, pair_folders
 
 MANUAL = "manual"
 SUGGESTED = "suggested.csv"  # in a folder of `suggest`: its scans lie elsewhere, and its drafts are no labels
+DRAFTS = "drafts"  # the folder of drafts beside it
 EXPECTED = (
     "expected one of: dataset.json with a training list (Medical Segmentation Decathlon); imagesTr with "
     "_0000 names and labelsTr (nnU-Net); two folders images/ and masks/ or labels/, or any two named with "
@@ -178,7 +179,7 @@ def _organ_entries(
                     "organs, add an empty mask where one is not there"
                 )
             raise DataError(
-                f"{paths[0]}: has a mask of {some(list(masks))}, and none of {some(lacking)}; expected one "
+                f"{paths[0]}: has a mask of {some(masks)}, and none of {some(lacking)}; expected one "
                 "of each organ, as what is not drawn is learnt as not there; add an empty mask where it is "
                 "not there, or take the case's masks out"
             )

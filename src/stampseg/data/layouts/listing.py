@@ -51,7 +51,7 @@ class Entry:
 
 def left_over(what: str, names: Sequence[str]) -> tuple[str, ...]:
     """A warning of files that are not used; none without any."""
-    return (f"{what} ({len(names)}): {some(list(names))}",) if names else ()
+    return (f"{what} ({len(names)}): {some(names)}",) if names else ()
 
 
 def labels_without_image(stems: Sequence[str], folders: Sequence[Path]) -> tuple[str, ...]:

@@ -67,13 +67,13 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
     if not pairs.labels and same_folder:
         raise DataError(
             f"{images}: no image pairs with a label in this folder, which `images` and `masks` both name "
-            f"({some(list(image_files), 3)}); expected two folders, or a suffix such as _mask on each label; "
+            f"({some(image_files, 3)}); expected two folders, or a suffix such as _mask on each label; "
             f"name the folder of the labels with `masks`, or {LIST}"
         )
     if not pairs.labels:
         raise DataError(
-            f"{images}: none of its {len(image_files)} images ({some(list(image_files), 3)}) pairs with the "
-            f"{len(label_files)} labels of {masks} ({some(list(label_files), 3)}); expected equal names, or "
+            f"{images}: none of its {len(image_files)} images ({some(image_files, 3)}) pairs with the "
+            f"{len(label_files)} labels of {masks} ({some(label_files, 3)}); expected equal names, or "
             "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
             "image,label"
         )

@@ -64,7 +64,7 @@ def with_unlabelled(split: Split, dataset: Dataset, config: Config, seen: Finger
     if left := len(pool) - len(free):
         note += f" ({left} left out: of people who {_apart(split)}, or copies)"
     if misfits:
-        note += f"; left out, of another kind: {some(list(misfits))}"
+        note += f"; left out, of another kind: {some(misfits)}"
     return replace(split, unlabelled=chosen, note=note)
 
 

@@ -93,7 +93,7 @@ def claims_head(comparison: Comparison) -> str:
 
 def where_text(result: ClaimResult) -> str:
     """`on cardiac`, `over cardiac, nerve`."""
-    return f"{'on' if len(result.tasks) == 1 else 'over'} {some(list(result.tasks), 8)}"
+    return f"{'on' if len(result.tasks) == 1 else 'over'} {some(result.tasks, 8)}"
 
 
 def verdict_text(result: ClaimResult) -> str:
@@ -109,7 +109,7 @@ def _parts(result: ClaimResult) -> Iterator[str]:
         if part.left:
             draws = "draw" if len(part.left) == 1 else "draws"
             yield (
-                f"{part.task}: {draws} {some(list(part.left))} left out, as not both methods have "
+                f"{part.task}: {draws} {some(part.left)} left out, as not both methods have "
                 f"{_numbers(part.numbers)} labelled there."
             )
 
@@ -143,7 +143,7 @@ def _why(result: ClaimResult) -> str:
 def _why_unsure(result: ClaimResult) -> str:
     parts = []
     if result.missing:
-        parts.append(f"{some(list(result.missing))} {_have(result.missing)} no pair yet")
+        parts.append(f"{some(result.missing)} {_have(result.missing)} no pair yet")
     one = [pair.place for pair in result.pairs if pair.design is Design.ONE]
     if one:
         draws = "one draw" if len(one) == 1 else "one draw each"

@@ -141,8 +141,13 @@ def folds_of(dataset: Dataset, data: Path, config: Config) -> tuple[list[Fold], 
 
 
 def settled_for_folds(config: Config) -> Config:
-    """Everybody trains who is not held out, unless a share is to validate."""
-    if wants_folds(config) and config.train.validation.strip() == "auto":
+    """In folds everybody trains who is not held out, unless a share is to validate."""
+    return without_validation(config) if wants_folds(config) else config
+
+
+def without_validation(config: Config) -> Config:
+    """The options with which everybody trains, unless a share is to validate."""
+    if config.train.validation.strip() == "auto":
         return config.merged({"train": {"validation": "none"}})
     return config
 

@@ -17,10 +17,10 @@ from ...core.config import Config
 from ...core.run_folder import FOLDS_FOLDER, SEARCH_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
-from ...data.splits.folds import without_held_out
+from ...data.splits.folds import wants_folds, without_held_out
 from ...evaluation.corrected_estimate import Corrected, corrected, survivors
 from ..folder import RunFolder
-from ..folds.cross_validation import CarryOut, fold_spec, folds_of, opened
+from ..folds.cross_validation import CarryOut, fold_spec, folds_of, opened, without_validation
 from ..folds.out_of_fold import measured
 from ..folds.records import Folds
 from ..reporters import Reporter, Reporters
@@ -75,20 +75,13 @@ def _with(config: Config, entrant: Entrant) -> Config:
     return config.merged(entrant.changes, f"search: {entrant.name}")
 
 
-def settled_for_search(config: Config) -> Config:
-    """Everybody trains, unless a share is to validate; as in the folds."""
-    if config.train.validation.strip() == "auto":
-        return config.merged({"train": {"validation": "none"}})
-    return config
-
-
 def _planned(spec: RunSpec, dataset: Dataset) -> Search:
     config = spec.config
-    if config.train.folds is None and config.train.fold_column is None:
+    if not wants_folds(config):
         people = len({case.group for case in dataset.cases})
         config = config.merged({"train": {"folds": max(2, min(FOLDS, people))}})
     folds, words = folds_of(dataset, spec.data, config)
-    seen = survey(dataset, settled_for_search(config))
+    seen = survey(dataset, without_validation(config))
     entrants = [
         Entrant(name=one.name, words=one.words, changes=one.changes) for one in candidates(spec.config, seen)
     ]
@@ -163,7 +156,7 @@ class _Race:
 
     def _spec_of(self, entrant: Entrant) -> RunSpec:
         """Of a setting's runs, which search no further."""
-        config = settled_for_search(_with(self._spec.config, entrant))
+        config = without_validation(_with(self._spec.config, entrant))
         return replace(self._spec, config=config.merged({"train": {"search": False, "budget": None}}))
 
     def _people(self, place: Path, number: int, entrant: Entrant) -> dict[str, float]:

@@ -97,9 +97,7 @@ class Study:
         """
         cells = {cell.name: cell for cell in self.cells}
         if name not in cells:
-            raise ConfigError(
-                f"`cell` {name!r}: no such cell of this study; cells are {some(list(cells), 3)}"
-            )
+            raise ConfigError(f"`cell` {name!r}: no such cell of this study; cells are {some(cells, 3)}")
         return cells[name]
 
     def place(self, cell: Cell) -> Path:

@@ -184,5 +184,5 @@ def failure(work: Work) -> StampsegError | None:
         return None
     return TrainingError(
         f"{counted(len(work.failed), 'cell')} of {len(work.study.cells)} failed: "
-        f"{some(list(work.failed), 3)}; mend what their logs say and start the same command again"
+        f"{some(work.failed, 3)}; mend what their logs say and start the same command again"
     )
