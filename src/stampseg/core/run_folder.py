@@ -27,6 +27,11 @@ def run_folder_of(model: Path) -> Path:
     return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent
 
 
+def model_file_of(model: Path) -> Path:
+    """The model file of a run folder; a file is taken for one itself."""
+    return model / MODEL_FILE if model.is_dir() else model
+
+
 def failure_of(model: Path) -> str | None:
     """Why the run of a model file, or of a run folder, ended without a model; None where it did not."""
     try:

@@ -15,7 +15,7 @@ from .duplicates import find_duplicates
 from .io.formats import format_of, stem_of
 from .io.limits import SPREADSHEETS, check_kind
 from .io.readers import output_name
-from .labels.organs import PIECE, LabelFiles, together
+from .labels.organs import PIECE, LabelFiles, each_of, together
 from .labels.regions import NO_REGIONS, DeclaredRegions
 from .layouts.case_table import read_table, unread_groups
 from .layouts.doubts import nearly_alike
@@ -59,7 +59,7 @@ class Case:
     def files(self) -> tuple[Path, ...]:
         """All files of image and label."""
         labels = self.label_files
-        return (*self.images, *(labels if isinstance(labels, tuple) else () if labels is None else (labels,)))
+        return (*self.images, *(() if labels is None else each_of(labels)))
 
     @property
     def mask_name(self) -> str:

@@ -12,7 +12,7 @@ from ..core.errors import DataError
 from .cases import Case
 from .duplicates import find_duplicates
 from .labels.label_table import FEW
-from .labels.organs import LabelFiles, first_of, read_label_files
+from .labels.organs import LabelFiles, each_of, first_of, read_label_files
 from .labels.values import voxels_by_value
 
 LOOKED_AT = 3  # cases whose image and label are read the other way round
@@ -117,4 +117,4 @@ def _values(files: LabelFiles) -> int:
 
 
 def _same_files(images: Sequence[Path], labels: LabelFiles) -> bool:
-    return bool(find_duplicates([images, [labels] if isinstance(labels, Path) else labels]))
+    return bool(find_duplicates([images, each_of(labels)]))

@@ -11,8 +11,7 @@ from ..core.remarks import REMEDY, gathered
 from ..core.threads import in_threads
 from ..data.cases import Case, Dataset
 from ..data.fingerprint import threads_for
-from ..data.labels.label_table import ignored_value
-from ..data.labels.relabelling import choose_labels
+from ..data.labels.relabelling import labels_asked
 from ..data.labels.values import Counted
 from .facts import CaseFacts, read_facts
 from .finding import Finding, finding
@@ -38,12 +37,11 @@ class ReadCases:
 def read_cases(dataset: Dataset, config: Config) -> ReadCases:
     """Read all, several at once; every problem is kept instead of stopping at the first."""
     read = ReadCases()
-    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
+    chosen, ignored = labels_asked(config.data, dataset.label_names, dataset.ignored, dataset.regions)
 
     def facts_of(case: Case) -> CaseFacts | DataError:
         try:
-            return read_facts(case, ignored, relabel, read.counted)
+            return read_facts(case, ignored, chosen.relabel, read.counted)
         except DataError as error:
             return error
 

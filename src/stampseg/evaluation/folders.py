@@ -22,15 +22,21 @@ from ..data.labels.label_table import (
     WHITE,
     LabelTable,
     count_values,
-    ignored_value,
     leave_out,
     number_values,
     stray_values,
     to_classes,
 )
-from ..data.labels.organs import LabelFiles, first_of, names_of, organ_folders, read_label_files
+from ..data.labels.organs import (
+    LabelFiles,
+    each_of,
+    first_of,
+    names_of,
+    organ_folders,
+    read_label_files,
+)
 from ..data.labels.regions import NO_REGIONS, DeclaredRegions, regions_of_classes
-from ..data.labels.relabelling import Relabelling, choose_labels
+from ..data.labels.relabelling import Relabelling, choose_labels, ignored_value
 from ..data.layouts.declared import DeclaredLabels, declared_labels
 from ..data.layouts.description import read_description
 from ..data.splits.people import people_of_names
@@ -92,7 +98,7 @@ def evaluate_folder(
     cases = [stem_of(predicted) for predicted, _ in pairs]
     people = people_of_names(cases, group_regex, groups)
     if pictures is not None:
-        drawn = [file for _, reference in pairs for file in _each(whole.get(reference, reference))]
+        drawn = [file for _, reference in pairs for file in each_of(whole.get(reference, reference))]
         pictures.check(cases, [*(predicted for predicted, _ in pairs), *drawn])
     declared = _declared(Path(labels))
     named = names_of(organs) if organs else declared.names
@@ -182,10 +188,6 @@ def evaluate_pairs(
             "and a mean over both says nothing; evaluate them apart"
         )
     return Evaluation(tuple(rows), tolerance_mm, unit, (*table.notes, *chosen.notes), tuple(warnings))
-
-
-def _each(files: LabelFiles) -> tuple[Path, ...]:
-    return files if isinstance(files, tuple) else (files,)
 
 
 def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume, list[str]]:

@@ -20,10 +20,10 @@ from ..data.fingerprint import Fingerprint, fingerprint
 from ..data.io.colours import describe
 from ..data.io.kept import kept_files
 from ..data.io.readers import check_storable
-from ..data.labels.label_table import LabelTable, ignored_value, label_table
+from ..data.labels.label_table import LabelTable, label_table
 from ..data.labels.organs import first_of, read_label_files
 from ..data.labels.regions import ValueRegion, regions_of_classes
-from ..data.labels.relabelling import ChosenLabels, Relabelling, choose_labels, relabelled
+from ..data.labels.relabelling import ChosenLabels, Relabelling, labels_asked, relabelled
 from ..data.labels.values import Counted
 from ..data.odd_poses import odd_poses
 from ..data.oddity import Oddity
@@ -137,8 +137,7 @@ def _labels_asked(
     dataset: Dataset, config: Config, source: Source | None
 ) -> tuple[ChosenLabels, Relabelling | None, int | None]:
     """Which labels are to be learnt, how values are read, and which value is ignored."""
-    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    chosen = choose_labels(config.data, dataset.label_names, ignored, dataset.regions)
+    chosen, ignored = labels_asked(config.data, dataset.label_names, dataset.ignored, dataset.regions)
     relabel = chosen.relabel
     if relabel is None and source is not None and source.plan is not None:
         relabel = source.plan.relabel

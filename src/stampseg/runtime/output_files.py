@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.run_folder import MODEL_FILE
+from ..core.run_folder import model_file_of
 from ..core.text import counted, some
 from ..data.cases import Case
 from ..data.io.formats import stem_of, suffix_of
@@ -100,7 +100,7 @@ def left_to_do(
 
 def older_than(models: Sequence[Path], masks: Sequence[Path]) -> list[str]:
     """A warning of masks that were there before one of the models was: another one made them."""
-    files = [model / MODEL_FILE if model.is_dir() else model for model in models]
+    files = [model_file_of(model) for model in models]
     made = max(file.stat().st_mtime for file in files)
     found = [mask.name for mask in masks if os.path.lexists(mask) and mask.lstat().st_mtime < made]
     if not found:

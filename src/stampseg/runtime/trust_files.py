@@ -16,7 +16,7 @@ from typing import Any
 
 from ..core.errors import DataError, one_line
 from ..core.files import sha256_of, write_text
-from ..core.run_folder import MODEL_FILE
+from ..core.run_folder import model_file_of
 from ..core.text import counted, csv_text
 from ..data.io.readers import twin_of
 from ..data.plan import Plan
@@ -37,7 +37,7 @@ def made_by(model: Path, **options: bool) -> dict[str, object]:
         model: run folder or model file.
         options: those that change masks, or what is found of them.
     """
-    file = model / MODEL_FILE if model.is_dir() else model
+    file = model_file_of(model)
     return {"model": sha256_of(file) if file.is_file() else "", **options}
 
 

@@ -16,7 +16,8 @@ from stampseg.core.errors import ConfigError, DataError
 from stampseg.data.cases import Case, find_dataset
 from stampseg.data.fingerprint import fingerprint, object_radius
 from stampseg.data.io.readers import read_image, read_label
-from stampseg.data.labels.label_table import ignored_value, label_table, to_classes
+from stampseg.data.labels.label_table import label_table, to_classes
+from stampseg.data.labels.relabelling import ignored_value
 from stampseg.data.layouts.declared import declared_labels
 from stampseg.data.planner import make_plan
 from stampseg.data.preprocess import Geometry, Prepared, prepare, resample_classes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.errors import ConfigError, DataError
+from ...core.errors import DataError
 from ...core.text import counted, some
 from ..io.colours import describe, is_colour, numbers_classes
 from ..io.limits import HIGHEST_LABEL
@@ -120,20 +120,6 @@ def _blends(counts: ValueCounts, declared: Mapping[int, str], relabel: Relabelli
     if is_coherent(np.where(np.isin(label, small), label, 0)):
         return []
     return [told_blends(small, list(map(describe, small)), path.name)]
-
-
-def ignored_value(given: int | None, declared: int | None) -> int | None:
-    """The value to ignore, as an option gives it and as the data set declares it.
-
-    Raises:
-        ConfigError: they differ.
-    """
-    if given is not None and declared is not None and given != declared:
-        raise ConfigError(
-            f"`data.ignore_label` {given}: dataset.json declares {declared} as ignore; expected one value; "
-            "leave out the option, or correct the file"
-        )
-    return declared if given is None else given
 
 
 def number_values(

@@ -147,6 +147,11 @@ def first_of(files: LabelFiles) -> Path:
     return files if isinstance(files, Path) else files[0]
 
 
+def each_of(files: LabelFiles) -> tuple[Path, ...]:
+    """All files of a label."""
+    return files if isinstance(files, tuple) else (files,)
+
+
 def names_of(organs: Iterable[str]) -> dict[int, str]:
     """Name by value: organs are numbered in the order of their names."""
     return dict(enumerate(sorted(organs), 1))

@@ -72,6 +72,32 @@ class ChosenLabels:
     notes: tuple[str, ...] = ()
 
 
+def ignored_value(given: int | None, declared: int | None) -> int | None:
+    """The value to ignore, as an option gives it and as the data set declares it.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if given is not None and declared is not None and given != declared:
+        raise ConfigError(
+            f"`data.ignore_label` {given}: dataset.json declares {declared} as ignore; expected one value; "
+            "leave out the option, or correct the file"
+        )
+    return declared if given is None else given
+
+
+def labels_asked(
+    options: DataOptions, declared: Mapping[int, str], ignored: int | None, regions: DeclaredRegions
+) -> tuple[ChosenLabels, int | None]:
+    """As `choose_labels`, and the value to ignore, where the data set declares `ignored`.
+
+    Raises:
+        ConfigError, DataError: as `choose_labels` and `ignored_value`.
+    """
+    value = ignored_value(options.ignore_label, ignored)
+    return choose_labels(options, declared, value, regions), value
+
+
 def choose_labels(
     options: DataOptions,
     declared: Mapping[int, str],

@@ -11,8 +11,7 @@ from ...core.level import Level
 from ...core.run_folder import FOLDS_FOLDER
 from ...core.text import counted
 from ...data.cases import Dataset
-from ...data.labels.label_table import ignored_value
-from ...data.labels.relabelling import choose_labels
+from ...data.labels.relabelling import labels_asked
 from ...data.plan import PLAN, Plan
 from ...data.splits.folds import Fold, make_folds, wants_folds, without_held_out
 from ...networks.model_file import store_steps
@@ -135,9 +134,8 @@ def folds_of(dataset: Dataset, data: Path, config: Config) -> tuple[list[Fold], 
     Raises:
         ConfigError: more folds than people, or a column that does not say who is in which.
     """
-    ignored = ignored_value(config.data.ignore_label, dataset.ignored)
-    relabel = choose_labels(config.data, dataset.label_names, ignored, dataset.regions).relabel
-    return make_folds(dataset, data, config, values_held(ignored, relabel))
+    chosen, ignored = labels_asked(config.data, dataset.label_names, dataset.ignored, dataset.regions)
+    return make_folds(dataset, data, config, values_held(ignored, chosen.relabel))
 
 
 def settled_for_folds(config: Config) -> Config:

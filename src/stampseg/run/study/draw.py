@@ -15,6 +15,7 @@ from ...core.text import counted, csv_text
 from ...data.cases import Case, Dataset, find_dataset
 from ...data.io.formats import stem_of
 from ...data.io.readers import output_name
+from ...data.labels.organs import each_of
 from ...data.labels.regions import NO_REGIONS, DeclaredRegions
 from ...data.layouts.case_table import ORGAN
 from .config import TaskOptions, place_of
@@ -138,4 +139,4 @@ def _labels(case: Case) -> list[Path]:
     """The label, or the mask of each organ."""
     files = case.label_files
     assert files is not None
-    return [file.absolute() for file in (files if isinstance(files, tuple) else (files,))]
+    return [file.absolute() for file in each_of(files)]
