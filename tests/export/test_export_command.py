@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_volumes_of_two_classes_with_the_cases_named_otherwise(volumes: Path, tm
     told = call(lone, "-o", tmp_path / "a.onnx", code=2).output
     assert "lies in no run folder" in told and "name images with --input, or the data set with --data" in told
     told = call(lone, "-o", tmp_path / "a.onnx", "--data", volumes, "--cases", 2).output
-    assert "2 of the data set's training cases (v0, v1)" in told and "against the labels" in told
+    assert "2 of the data set's cases (v0, v1)" in told and "against the labels" in told
     one = volumes / "images" / "v3.nii.gz"
     told = call(lone, "-o", tmp_path / "b.onnx", "--input", one, "--format", "onnx").output
     assert "1 of named images (v3)" in told and "against the labels" not in told
@@ -223,6 +224,29 @@ def test_labels_that_changed_since_the_run_measure_nothing(run: Path, tmp_path: 
     (tmp_path / "splits.json").write_text(json.dumps(splits))
     checked = trial_of_run(tmp_path / MODEL_FILE, 3).checked
     assert len(checked) == 3 and all(case.label is None for case in checked)
+
+
+def test_masks_of_nothing_prove_little(run: Path) -> None:
+    blind = Parity(
+        cases=2, largest_difference=0.0, label_share=0.0, dice=1.0, dice_network=None, dice_exported=None,
+        tolerance=0.01, found=0,
+    )  # fmt: skip
+    told: list[str] = []
+    exporting._say(blind, trial_of_run(run / MODEL_FILE, 2), told.append)
+    assert "WARNING" in told[-1] and "finds nothing in these cases" in told[-1]
+    exporting._say(replace(blind, found=5), trial_of_run(run / MODEL_FILE, 2), told.append)
+    assert "finds nothing" not in told[-1]
+
+
+def test_cases_to_check_on_are_of_as_many_people_as_there_are(run: Path, tmp_path: Path) -> None:
+    splits = json.loads((run / "splits.json").read_text())
+    entries = [*splits["validation"], *splits["training"]]
+    for number, entry in enumerate(entries):
+        entry["group"] = "a" if number < 3 else f"b{number}"
+    splits["validation"], splits["training"] = entries, []
+    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    checked = trial_of_run(tmp_path / MODEL_FILE, 3).checked
+    assert len({case.group for case in checked}) == 3
 
 
 def test_a_run_whose_images_are_gone_asks_for_others(run: Path, tmp_path: Path) -> None:

@@ -102,6 +102,20 @@ def test_a_pruned_network_is_pruned_on(trained: Path, pictures: Path, tmp_path: 
     )
 
 
+def test_people_are_those_that_the_run_knows(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    write_pictures(data, [f"p{number // 3}-IM-{number % 3}" for number in range(12)])
+    named = ("--group-regex", "(p.)-IM", "--method", "dense")
+    call("train", data, "-o", tmp_path / "run", *named, *QUICK, *SMALL)
+    said = call("prune", tmp_path / "run", data, "-o", tmp_path / "pruned", "--target", "60%", *QUICK).output
+    assert "counts as one person" not in said
+    splits = json.loads((tmp_path / "pruned" / "splits.json").read_text())
+    sides = [{entry["id"][:2] for entry in splits[side]} for side in ("training", "validation")]
+    assert all(sides) and not sides[0] & sides[1]
+    assert {entry["group"] for entry in splits["validation"]} == sides[1]
+
+
 def test_a_state_dict_of_another_network_is_pruned(pictures: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     torch.save({"state_dict": BasicUNet(2, 1, 2, FEATURES).state_dict()}, tmp_path / "weights.pt")

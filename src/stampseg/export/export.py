@@ -159,6 +159,13 @@ def _say(parity: Parity, trial: Trial, echo: Callable[[str], None]) -> None:
     echo(f"  Dice between the two           {parity.dice:.4f}")
     if parity.dice_network is not None and parity.dice_exported is not None:
         echo(f"  Dice against the labels        {parity.dice_network:.4f} -> {parity.dice_exported:.4f}")
+    if parity.found == 0:
+        echo(
+            Level.WARNING.shown(
+                "the network finds nothing in these cases, so that equal masks say little; name cases in "
+                "which it finds something (`data` or `inputs`)"
+            )
+        )
 
 
 def _advice(format: Format, precision: Precision) -> str:

@@ -58,6 +58,7 @@ class Parity:
         dice_exported: the same of the exported file.
         tolerance: Dice that it may lose.
         structures: the same of each structure.
+        found: voxels of all structures in the network's masks; of masks of nothing the rest says nothing.
     """
 
     cases: int
@@ -68,6 +69,7 @@ class Parity:
     dice_exported: float | None
     tolerance: float
     structures: tuple[Structure, ...] = ()
+    found: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the exported file."""
@@ -114,7 +116,7 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
     Raises:
         DataError: a file cannot be read or does not fit the plan.
     """
-    differing, voxels, largest = 0, 0, 0.0
+    differing, voxels, seen, largest = 0, 0, 0, 0.0
     between: list[list[float]] = []
     against: list[np.ndarray] = []
     for case in cases:
@@ -123,6 +125,7 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         ours, theirs, off = _side_by_side(prepared, plan, network, exported)
         largest = max(largest, off)
         differing, voxels = differing + int((ours != theirs).sum()), voxels + ours.size
+        seen += int((ours > 0).sum())
         between.append(_of_each(mask_agreement, theirs, ours, plan))
         if case.label_files is not None:
             label = reference_of(case, image.header, plan)
@@ -141,6 +144,7 @@ def measure(cases: Sequence[Case], plan: Plan, network: Scorer, exported: Scorer
         dice_exported=theirs_mean,
         tolerance=tolerance,
         structures=_structures(between, against, plan),
+        found=seen,
     )
 
 

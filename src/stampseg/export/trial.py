@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from ..runtime.sliding import window_starts
 
 CALIBRATION_CASES = 8
 WINDOWS = 3  # of each
+Owned = TypeVar("Owned", Case, SplitCase)
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,9 @@ def trial_of_data(dataset: Dataset, model: Path, most: int) -> Trial:
         for entries in (splits.training, splits.validation)
     )
     if not training and not validation:
-        training = list(dataset.cases)
-    return _trial(training, validation, most, "the data set's")
+        cases = _one_of_each(dataset.cases)
+        return Trial(tuple(cases[:most]), tuple(cases[:CALIBRATION_CASES]), "the data set's cases")
+    return _trial(_one_of_each(training), _one_of_each(validation), most, "the data set's")
 
 
 def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
@@ -86,7 +90,18 @@ def trial_of_inputs(cases: Sequence[Case], model: Path, most: int) -> Trial:
 def _there(entries: Sequence[SplitCase], most: int) -> list[Case]:
     """The first cases whose images are still there, with their labels if these are as in the run."""
     there = [entry for entry in entries if entry.images and all(map(Path.exists, entry.images))]
+    there = _one_of_each(there)
     return [entry.case if _is_as_it_was(entry) else entry.case.bare for entry in there[:most]]
+
+
+def _one_of_each(cases: Sequence[Owned]) -> list[Owned]:
+    """One case of each person first, then a second one of each, and so on."""
+    seen: Counter[str | None] = Counter()
+    turns = []
+    for case in cases:
+        turns.append(seen[case.group])
+        seen[case.group] += 1
+    return [case for _, case in sorted(zip(turns, cases, strict=True), key=lambda pair: pair[0])]
 
 
 def _is_as_it_was(entry: SplitCase) -> bool:

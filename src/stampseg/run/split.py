@@ -21,6 +21,7 @@ from ..data.labels.values import Counted
 from ..data.plan import Plan
 from ..data.splits.aside import set_aside
 from ..data.splits.balance import Holds
+from ..data.splits.identity import with_known_people
 from ..data.splits.known import digests_in, trained_on
 from ..data.splits.record import SplitCase, Splits, read_splits
 from ..data.splits.split import Split, split_cases
@@ -49,6 +50,29 @@ def split_for(
     if stored is None:
         _check_alike((*split.training, *split.validation, *split.test, *split.held_out))
     return split
+
+
+def with_people_of(source: Source | None, dataset: Dataset) -> Dataset:
+    """The data set with the people that the run of a network of ours knows, where nothing else names them.
+
+    Else two scans of one person could be on two sides, though that run was told whose they are.
+    """
+    splits = _splits_of(source)
+    if splits is None:
+        return dataset
+    sides = (*splits.learnt_from, *splits.validation, *splits.test, *splits.held_out)
+    people = {entry.id: entry.group for entry in sides if entry.group not in (None, entry.id)}
+    if not people:
+        return dataset
+
+    def named(cases: Sequence[Case]) -> list[Case]:
+        owned = (people.get(case.id) if case.group == case.id else None for case in cases)
+        return [replace(case, group=of or case.group) for case, of in zip(cases, owned, strict=True)]
+
+    known = [entry.case for entry in sides if entry.images and all(map(Path.exists, entry.images))]
+    count = len(dataset.cases)
+    found = with_known_people(named((*dataset.cases, *dataset.unlabelled)), named(known))
+    return replace(dataset, cases=tuple(found[:count]), unlabelled=tuple(found[count:]))
 
 
 def _called_alike(cases: Sequence[Case], entries: Sequence[SplitCase]) -> set[str]:
@@ -124,10 +148,14 @@ def _as_stored(dataset: Dataset, stored: Splits | None) -> Split | None:
 
 def _known_to(source: Source | None) -> tuple[tuple[SplitCase, ...], tuple[SplitCase, ...]]:
     """The cases that a network of ours was trained on, and that were kept aside, as its run folder says."""
-    if source is None or source.kind != "stampseg model":
-        return (), ()
-    splits = read_splits(run_folder_of(source.path))
+    splits = _splits_of(source)
     return (splits.learnt_from, splits.test) if splits is not None else ((), ())
+
+
+def _splits_of(source: Source | None) -> Splits | None:
+    if source is None or source.kind != "stampseg model":
+        return None
+    return read_splits(run_folder_of(source.path))
 
 
 def _check_alike(cases: Sequence[Case]) -> None:

@@ -37,7 +37,7 @@ from ..networks.factory import fixed_strides, spec_strides
 from ..networks.pretrained.trained_network import Source
 from .appearance import looks_of, with_appearance
 from .labels_as_begun import check_labels_as_begun
-from .split import split_for, values_held, without_empty_validation
+from .split import split_for, values_held, with_people_of, without_empty_validation
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ def survey(
     Raises:
         DataError: the data do not fit the source's plan.
     """
+    if config.group_regex is None:
+        dataset = with_people_of(source, dataset)
     if source is not None and source.plan is not None:
         dataset = in_channel_order(dataset, source.plan.channel_names, source.path)
     with telling_exchanged(dataset.cases):
