@@ -87,7 +87,9 @@ def test_what_is_found_beside_nothing_of_others() -> None:
 
 def test_of_how_many_people_is_said_and_how_often_the_label_was_found_in_vain(tmp_path: Path) -> None:
     by = "expected Dice, with intervals of 90%, by 9 people who validated, and by whom the model was chosen"
-    alarms = "lesion was a false alarm in 2 of 8 masks with it"
+    alarms = (
+        "lesion was not where it was found (a false alarm, or in the wrong place) in 2 of 8 masks with it"
+    )
     assert source_of(lesions()) == by and source_of(lesions(found=8, empty=20)) == by
     assert source_of(lesions(found=8, vain=2)) == f"{by}; of theirs, {alarms}"
     settings = lesions(found=8, vain=2, empty=20, missed=1, people=6, level=6 / 7)

@@ -250,7 +250,8 @@ def source_of(plan: Plan) -> str:
         without = f" (but of {some(few, 3)}: too few people)" if few else ""
         told = f"expected Dice, with intervals of {LEVEL:.0%}{without}, by {people} people {kind}"
     wrong = [
-        f"{name} was a false alarm in {of.vain} of {counted(of.found, 'mask')} with it"
+        f"{name} was not where it was found (a false alarm, or in the wrong place) in {of.vain} of "
+        f"{counted(of.found, 'mask')} with it"
         + (f", and missed in {of.missed} of {of.empty} without" if of.empty else "")
         for name, of in labels
         if of.vain or of.missed
