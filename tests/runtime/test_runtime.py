@@ -310,7 +310,7 @@ def test_a_plan_that_needs_scipy_says_so(models: dict[Any, Any], monkeypatch: py
     monkeypatch.setitem(sys.modules, "scipy", None)
     filled = plan.model_copy(update={"normalization": "mean-std-mask"})
     with pytest.raises(MissingPackageError, match=r"needs scipy, which is not installed; pip install scipy"):
-        normalise(np.ones((1, 8, 8), np.float32), filled)
+        normalise(np.ones((1, 4, 8, 8), np.float32), filled)
     assert normalise(np.ones((1, 8, 8), np.float32), plan).shape == (1, 8, 8)
 
 
