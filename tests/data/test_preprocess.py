@@ -271,6 +271,8 @@ def test_a_window_may_turn_dark_into_bright():
     ("changes", "message"),
     [
         ({"axes": (0, 1, 1)}, "no order of 3 axes"),
+        ({"mirror_axes": (0, 3)}, "not some of 3 axes"),
+        ({"mirror_axes": (1, 1)}, "not some of 3 axes"),
         ({"orientation": "RAA"}, "three axis codes"),
         ({"orientation": "RAX"}, "three axis codes"),
         ({"normalization": ("mean-std", "ct")}, r"2 normalizations for 1 channel"),

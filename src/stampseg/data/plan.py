@@ -107,6 +107,9 @@ class Plan(Options):
     def _fits(self) -> Plan:
         if self.axes is not None and sorted(self.axes) != list(range(self.spatial_dims)):
             raise ValueError(f"axes {list(self.axes)} are no order of {self.spatial_dims} axes")
+        mirrored = self.mirror_axes or ()
+        if len(set(mirrored)) < len(mirrored) or not set(mirrored) <= set(range(self.spatial_dims)):
+            raise ValueError(f"mirror_axes {list(mirrored)} are not some of {self.spatial_dims} axes")
         self._check_sizes()
         if isinstance(self.normalization, tuple) and len(self.normalization) != self.in_channels:
             raise ValueError(

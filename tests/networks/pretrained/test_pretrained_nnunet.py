@@ -92,6 +92,18 @@ def test_a_network_that_was_never_mirrored(tmp_path: Path) -> None:
     assert "trained without mirrored views: `mirror` does nothing" in told
 
 
+@pytest.mark.parametrize("axes", ["ab", (0, 3), (-1,), (0.5,), 2])
+def test_mirrored_axes_that_cannot_be(axes: object, tmp_path: Path) -> None:
+    def change(plans: Any, dataset: Any, checkpoint: Any) -> None:
+        checkpoint["inference_allowed_mirroring_axes"] = axes
+
+    message = (
+        r"checkpoint_final\.pth: its inference_allowed_mirroring_axes are .*; expected axes from 0 to 2, or"
+    )
+    with pytest.raises(ModelFileError, match=message):
+        open_source(results(tmp_path, change))
+
+
 def test_a_checkpoint_is_found_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(results(tmp_path) / "fold_0")
     for name in ("checkpoint_final.pth", "."):

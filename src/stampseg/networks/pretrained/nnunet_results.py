@@ -216,9 +216,21 @@ def _channels(results: Results) -> tuple[str, ...]:
 
 
 def mirror_axes(results: Results) -> tuple[int, ...] | None:
-    """The network's axes along which its training mirrored; None where it did not."""
+    """The network's axes along which its training mirrored; None where it did not.
+
+    Raises:
+        ModelFileError: something else than axes.
+    """
     axes = results.checkpoint.get("inference_allowed_mirroring_axes")
-    return None if axes is None else tuple(int(axis) for axis in axes)
+    if axes is None:
+        return None
+    dims = len(_patch(results))
+    if not isinstance(axes, list | tuple) or not all(is_whole(a) and 0 <= a < dims for a in axes):
+        raise ModelFileError(
+            f"{results.file}: its inference_allowed_mirroring_axes are {axes!r:.60}; expected axes from 0 to "
+            f"{dims - 1}, or None; copy the checkpoint again"
+        )
+    return tuple(sorted(set(axes)))
 
 
 def _labels(results: Results) -> tuple[tuple[int, ...], tuple[str, ...]]:
