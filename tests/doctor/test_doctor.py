@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from stampseg.data.cases import match_group
+from stampseg.data.splits.likely_people import suggest_groups
 from stampseg.doctor.estimates import RunEstimate, judge
 from stampseg.doctor.finding import CODES, finding
-from stampseg.doctor.people import simplest, suggest_groups
 from tests.cli.command import FINDING, QUICK, call
 from tests.data.scans import disc, write_pictures
 
@@ -274,56 +274,6 @@ def test_names_of_one_person(ids: list[str], words: str, tmp_path: Path) -> None
     assert regex and findings(data, "--group-regex", regex.group(1)) == []
 
 
-@pytest.mark.parametrize(
-    ("ids", "simple"),
-    [
-        (["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2"], "^([^_]+)"),
-        (["anna-IM-001", "anna-IM-002", "bert-IM-001", "bert-IM-007"], "^([^-]+)"),
-        ([f"SC-N-{p}-IM-0001-{s:04}" for p in (1, 2) for s in (48, 59)], "^(.+?)-IM-"),
-        (["a_1_left", "a_1_right", "b_1_left", "b_1_right"], "^(.+)_"),
-        ([f"TCGA_CS_{p}_19960909_{s}" for p in range(4941, 4945) for s in (5, 13)], "^(.+)_"),
-        (["Image_01L", "Image_01R", "Image_02L", "Image_02R"], "^(.+)[lrLR]$"),
-    ],
-)
-def test_people_are_parted_by_a_pattern_that_can_be_read(ids: list[str], simple: str) -> None:
-    found = suggest_groups(ids)
-    assert found is not None and simplest(ids, found[1]) == simple
-
-
-def test_numbered_slices_of_long_names() -> None:
-    people = [f"TCGA_CS_{person}_19960909" for person in range(4941, 4945)]
-    words, _, several = suggest_groups([f"{person}_{n}" for person in people for n in (5, 13, 21)])
-    assert words == "numbered slices" and list(several) == people
-
-
-def test_few_people_with_numbered_visits() -> None:
-    ids = [f"GLI-{person:05d}-000" for person in range(20)] + ["GLI-00003-001", "GLI-00007-001"]
-    found = suggest_groups(ids)
-    assert found is not None and list(found[2]) == ["GLI-00003", "GLI-00007"]
-    assert suggest_groups([*ids, "GLI-00003-003"]) is None  # a gap: the number may be a person's
-
-
-def test_images_of_a_patient_by_name() -> None:
-    ids = [
-        f"patient{person:04d}_{view}_{phase}"
-        for person in (1, 2)
-        for view in ("2CH", "4CH")
-        for phase in "ab"
-    ]
-    words, pattern, several = suggest_groups(ids) or ("", "", {})
-    assert words == "several images" and list(several) == ["patient0001", "patient0002"]
-    assert simplest(ids, pattern) == "^([^_]+)"
-
-
-def test_a_pattern_stays_where_no_simple_one_parts_the_same() -> None:
-    ids = ["a_left", "a_right", "b_left", "b_right", "c"]
-    found = suggest_groups(ids)
-    assert found is not None and simplest(ids, found[1]) == "^([^_]+)"
-    names = ["a_x_left", "a_x_right", "a_y_left", "c"]
-    assert simplest(names, found[1]) == found[1]
-    assert [match_group(found[1], name) for name in names] == ["a_x", "a_x", "a_y", "c"]
-
-
 @pytest.mark.parametrize("names", [
     ["a_x_left", "a_x_right", "b_left", "b_right", "c", "3.4"],
     ["anna-IM-1", "anna-IM-2", "bert_IM_3", "bert_IM_4", "Carl"],
@@ -348,20 +298,6 @@ def test_a_target_that_no_cut_reaches_is_refused_as_training_would(target: str, 
     said = call("check", dataset(tmp_path), "--no-timing", "--set", f"prune.target={target}", code=2).output
     asked = {"5": "did you mean 5%?", "15": "did you mean 15%?", "150%": "'150%' is out of range"}
     assert asked.get(target, "the smallest network that is left has") in " ".join(said.split())
-
-
-@pytest.mark.parametrize(
-    "ids",
-    [
-        ["case_001", "case_002", "case_003"],
-        ["a", "b", "c"],
-        ["p1_left", "p2_right", "p3_left"],
-        [f"scan_2021-{month:02}-{day:02}" for month in range(1, 7) for day in (3, 14)],
-        [f"set_{year}_a_{n:03}" for year in (2019, 2020, 2021) for n in range(9)],
-    ],
-)
-def test_names_of_several_people(ids: list[str]) -> None:
-    assert suggest_groups(ids) is None
 
 
 def test_many_equal_findings_are_shortened_in_words_only(tmp_path: Path) -> None:

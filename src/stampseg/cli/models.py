@@ -309,7 +309,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Compare predicted masks with reference masks. By Dice, HD95, surface Dice and volume error."""
-    from ..doctor.people import people_among
+    from ..data.splits.likely_people import people_among
     from ..evaluation.evaluation import check_output
     from ..evaluation.folders import evaluate_folder
     from ..evaluation.pictures import Pictures

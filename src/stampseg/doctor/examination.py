@@ -10,6 +10,8 @@ from ..core.config import Config
 from ..core.errors import DataError, TrainingError
 from ..data.cases import Dataset
 from ..data.exchanged_labels import exchanged
+from ..data.oddity import Oddity
+from ..data.splits.likely_people import likely_people, shared_patients
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
@@ -27,7 +29,6 @@ from .masks import (
     find_twins,
 )
 from .outliers import find_outliers
-from .people import find_patients, find_people
 from .strangers import find_strangers
 
 
@@ -83,7 +84,8 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     """
     facts, broken = read.facts, read.broken
     findings = [*(finding("data", text) for text in dataset.warnings), *read.findings]
-    findings += [*find_people(dataset, config.group_regex is not None), *find_patients(dataset)]
+    people = (*likely_people(dataset, config.group_regex is not None), *shared_patients(dataset))
+    findings += map(_odd, people)
     findings += [
         *find_outliers(facts),
         *find_kinds(facts),
@@ -112,7 +114,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     if seen is not None:
         findings += [finding("data", text) for text in seen.fingerprint.warnings]
         findings += [finding("labels", text) for text in seen.table.warnings]
-        findings += [finding(odd.kind, odd.said, odd.remedy, odd.files) for odd in seen.oddities]
+        findings += map(_odd, seen.oddities)
         findings += find_rare(facts, seen.table, seen.split)
         findings += find_strangers(facts, seen.split.unlabelled)
         parameters, flops = _sizes(seen, config)
@@ -122,6 +124,10 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     order = list(CODES)
     findings.sort(key=lambda finding: order.index(finding.code))
     return Examination(dataset, tuple(findings), seen, parameters, flops, taken)
+
+
+def _odd(oddity: Oddity) -> Finding:
+    return finding(oddity.kind, oddity.said, oddity.remedy, oddity.files)
 
 
 def _sizes(seen: Survey, config: Config) -> tuple[int, int]:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import takewhile
 
-from ..core.errors import ConfigError
-from ..core.text import some
-from ..data.cases import Case, Dataset, match_group
-from ..data.io.frames import patient_of
-from .finding import Finding, finding
+from ...core.errors import ConfigError
+from ...core.text import some
+from ..cases import Case, Dataset, match_group
+from ..io.frames import patient_of
+from ..oddity import Oddity
+
+KIND = "people"
 
 # A person's name, and what follows it where the person has several cases.
 SLICES = "numbered slices"
@@ -104,8 +106,8 @@ def _by_what_follows(ids: Sequence[str], people: Sequence[str]) -> list[str]:
     return ["^(.+?)" + re.escape(text).replace(r"\-", "-")]
 
 
-def find_people(dataset: Dataset, given: bool) -> list[Finding]:
-    """A warning where cases, or the folders taken for persons', are called alike, and nobody has said who is
+def likely_people(dataset: Dataset, given: bool) -> list[Oddity]:
+    """An oddity where cases, or the folders taken for persons', are called alike, and nobody has said who is
     who; also of scans without labels, which may be of people who validate.
 
     Args:
@@ -133,12 +135,13 @@ def find_people(dataset: Dataset, given: bool) -> list[Finding]:
             f"say `group_regex` '{simplest([case.id for case in cases], pattern)}', whose brackets are the "
             f"person; if not, {way}"
         )
-    listed = [name for names in several.values() for name in names]
-    return [finding("people", f"{_look_like(suggestion)}: {risk}", f"if they are, {way}", listed)]
+    listed = {name for names in several.values() for name in names}
+    files = tuple(case.images[0] for case in known if case.group in listed)
+    return [Oddity(KIND, f"{_look_like(suggestion)}: {risk}", f"if they are, {way}", files)]
 
 
-def find_patients(dataset: Dataset) -> list[Finding]:
-    """A warning where DICOM files of cases that count as several people have one PatientID, but not all."""
+def shared_patients(dataset: Dataset) -> list[Oddity]:
+    """An oddity where DICOM files of cases that count as several people have one PatientID, but not all."""
     people: dict[str, dict[str, Case]] = defaultdict(dict)
     for case in (*dataset.cases, *dataset.unlabelled):
         if patient := patient_of(case.images[0]):
@@ -148,12 +151,12 @@ def find_patients(dataset: Dataset) -> list[Finding]:
         return []
     named = some([f"{first.id} and {other.id}" for first, other, *_ in several], 3)
     return [
-        finding(
-            "people",
+        Oddity(
+            KIND,
             f"{named} have one PatientID each ({len(several)} such), and count as two people: training and "
             "validation may share people",
             "a CSV with a group column says who is who",
-            [case.images[0] for cases in several for case in cases],
+            tuple(case.images[0] for cases in several for case in cases),
         )
     ]
 
