@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,39 @@ def test_tables_of_something_else_are_read_no_further_than_their_header(tmp_path
     assert read_rows(table, lambda _: None) is None
     with pytest.raises(DataError, match="field larger than field limit"):
         read_rows(table, lambda names: names)
+
+
+def numbered(root: Path, image: str, label: str, images: range, labels: range) -> Path:
+    tree(root, *(f"images/{image.format(n)}.png" for n in images))
+    return tree(root, *(f"masks/{label.format(n)}.png" for n in labels))
+
+
+@pytest.mark.parametrize(("image", "label"), [("img_{}", "img_{}"), ("{}", "mask_{}"), ("a{}_0000", "a{}")])
+@pytest.mark.parametrize("moved", [-1, 1])
+def test_labels_numbered_from_another_number_on(image: str, label: str, moved: int, tmp_path: Path) -> None:
+    """Nine of ten were taken for the labels of their neighbours."""
+    numbered(tmp_path, image, label, range(1, 11), range(1 + moved, 11 + moved))
+    with pytest.raises(DataError, match="each may be paired with a neighbour's label; expected the same"):
+        find_dataset(tmp_path)
+    (tmp_path / "masks" / f"{label.format(0 if moved < 0 else 11)}.png").unlink()
+    assert len(find_dataset(tmp_path).cases) == 9
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [("img_{:02}", "img_{}"), ("img_{}", "img_{:03}"), ("{:02}", "mask_{}"), ("im{:02}", "im{}_seg")],
+)
+def test_numbers_with_other_zeros_in_front(image: str, label: str, tmp_path: Path) -> None:
+    """Of twelve the last three alone were paired, or none."""
+    numbered(tmp_path, image, label, range(1, 13), range(1, 13))
+    found = find_dataset(tmp_path)
+    said = "paired though their numbers are not written with the same zeros in front"
+    assert len(found.cases) == 12 and said in "\n".join(found.warnings)
+    for case in found.cases:
+        assert case.label is not None
+        assert int(re.sub(r"\D", "", case.id)) == int(re.sub(r"\D", "", case.label.stem))
+
+
+def test_numbers_with_and_without_zeros_are_two_where_both_are_there(tmp_path: Path) -> None:
+    tree(tmp_path, "images/a1.png", "images/a01.png", "images/a2.png", "masks/a1.png", "masks/a2.png")
+    assert {case.id for case in find_dataset(tmp_path).cases} == {"a1", "a2"}

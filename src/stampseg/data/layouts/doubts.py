@@ -23,9 +23,8 @@ from .habits import (
 )
 from .listing import Entry, left_over
 from .modalities import differ, modalities, of_others
-from .pairing import Pairs, name_of
+from .pairing import LEADING, Pairs, name_of
 
-LEADING = re.compile(r"(?<!\d)0+(?=\d)")  # zeros of a number
 NUMBERED = frozenset(("b", "bval", "inv", "te", "ti", "echo", "phase"))  # with a number, contrasts
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"
 
@@ -195,6 +194,20 @@ def other_ends(pairs: Pairs) -> tuple[str, ...]:
     if not others or plain_name(f"x{pairs.suffix}") == "x":
         return ()
     return left_over(f"labels that do not end in {pairs.suffix}, as the others do", others)
+
+
+def other_zeros(pairs: Pairs) -> tuple[str, ...]:
+    """A word about labels whose numbers are written otherwise than those of their images: 1 and 001."""
+    found = [
+        f"{path.name} of {image}"
+        for image, path in pairs.labels.items()
+        if _differ_in_zeros(ANY_NUMBER.findall(image), ANY_NUMBER.findall(name_of(path)))
+    ]
+    return left_over("paired though their numbers are not written with the same zeros in front", found)
+
+
+def _differ_in_zeros(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    return ours != theirs and list(map(int, ours)) == list(map(int, theirs))
 
 
 def other_folders(data: Path, masks: Path, labels: Mapping[str, Path]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from ...core.errors import DataError
 from ...core.text import some
 from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable
 from .case_folders import folders_in
-from .doubts import inner_folders, mixed_modalities, other_ends
+from .doubts import inner_folders, mixed_modalities, other_ends, other_zeros
 from .habits import is_label_name, is_no_truth
 from .listing import COMPUTED, Entry, labels_without_image, left_over
 from .modalities import check_modalities
@@ -20,9 +20,11 @@ from .pairing import (
     by_plain_name,
     by_stem,
     by_what_differs,
+    check_same_start,
     labels_beside,
     name_of,
     pair,
+    with_other_zeros,
     with_usual_names,
     without_computed,
 )
@@ -52,6 +54,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
     for named in (label_files, by_plain_name(label_files)):
         cases, told = cases_of_channels(files, named, None if same_folder else pairs_of_names)
         if cases:
+            check_same_start(cases, named, masks)
             entries = [Entry(base, paths, named.get(base)) for base, paths in cases.items()]
             told = [*left_over(COMPUTED, drawn), *told, *_left_of_channels(entries, named, label_doubles)]
             told += inner_folders(folders, [path for paths in cases.values() for path in paths])
@@ -77,6 +80,8 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
             "image,label"
         )
+    if not same_folder:
+        check_same_start(image_files, label_files, masks)
     check_modalities({image_files[stem]: label for stem, label in pairs.labels.items()})
     entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
     marked = {name_of(path) for path in labels_beside(files)}
@@ -90,6 +95,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             *left_over(DRAWN, [stem for stem in pairs.images_left if stem in marked]),
             *left_over(COMPUTED, drawn),
             *other_ends(pairs),
+            *other_zeros(pairs),
             *mixed_modalities(entry.stem for entry in entries),
             *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
             *left_over(
@@ -106,6 +112,8 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
 def _by_names(images: dict[str, Path], labels: dict[str, Path], same_folder: bool) -> Pairs:
     """Pairs by equal names or an ending, by usual words, or else by what differs."""
     pairs = with_usual_names(pair(images, labels, same_folder=same_folder), images, labels, same_folder)
+    if not same_folder:
+        pairs = with_other_zeros(pairs, labels)
     if pairs.labels:
         return pairs
     marks = {stem: path for stem, path in labels.items() if not same_folder or is_label_name(stem)}
