@@ -221,6 +221,19 @@ def test_labels_beside_their_images_in_one_folder_are_the_references(tmp_path: P
     assert [(row.case, row.dice) for row in result.rows] == [("a", 1.0), ("b", 1.0)]
 
 
+@pytest.mark.parametrize("folders", [("images", "masks"), ("imagesTr", "labelsTr", "imagesTs", "labelsTs")])
+def test_the_data_of_a_training_hold_the_references(folders: tuple[str, ...], tmp_path: Path) -> None:
+    """A folder of images beside the masks was taken for those of another organ."""
+    for folder in folders:
+        for name in "ab":
+            values = square(2, 8) if folder[0] != "i" else np.arange(144).reshape(12, 12)
+            write_png(tmp_path / "data" / folder / f"{name}{folder[6:]}.png", values)
+    for name in "ab":
+        write_png(tmp_path / "p" / f"{name}{folders[-1][6:]}.png", square(2, 8))
+    result = evaluate_folder(tmp_path / "p", tmp_path / "data")
+    assert [row.dice for row in result.rows] == [1, 1] and result.reference.name == folders[-1]
+
+
 @pytest.mark.parametrize("other", ["case1_brainmask.png", "mask.png", "case0_lesion_seg.png"])
 def test_other_masks_among_the_labels_are_no_references(folders: tuple[Path, Path], other: str) -> None:
     before = evaluate_folder(*folders)

@@ -42,7 +42,7 @@ from ..data.layouts.description import read_description
 from ..data.splits.people import people_of_names
 from .evaluation import Evaluation
 from .metrics import Metrics, evaluate_case
-from .pairs import files_by_stem, label_files, labels_in_case_folders, pair_files
+from .pairs import files_by_stem, folder_of_labels, label_files, labels_in_case_folders, pair_files
 from .pictures import Pictures
 from .sides import odd_sides
 
@@ -72,7 +72,7 @@ def evaluate_folder(
 
     Args:
         predictions: Folder of label maps, or one file.
-        labels: Folder of label maps, or one file.
+        labels: Folder of label maps, or of images and label maps in folders of their own, or one file.
         tolerance_mm: Of the surface Dice; pixels for pictures.
         label_names: Name of each value in the labels; by default those of a dataset.json beside the
             folder of labels, else numbers.
@@ -90,6 +90,8 @@ def evaluate_folder(
     """
     names_of_cases = files_by_stem(Path(predictions), "predictions")[0]
     of_cases = labels_in_case_folders(Path(labels), names_of_cases)
+    if not of_cases:
+        labels = folder_of_labels(Path(labels), names_of_cases)
     organs = organ_folders(Path(labels), names_of_cases) if Path(labels).is_dir() and not of_cases else {}
     pairs, missing, warnings = pair_files(Path(predictions), Path(labels), organs, of_cases)
     whole = (

@@ -17,7 +17,7 @@ from ..data.io.segmentations import is_label
 from ..data.labels.organs import LabelFiles, first_of
 from ..data.layouts.case_folders import find_case_folders, folders_in
 from ..data.layouts.case_roles import labelled_entries
-from ..data.layouts.habits import LABEL_SET, SEPARATORS
+from ..data.layouts.habits import LABEL_SET, SEPARATORS, is_image_folder, is_mask_folder
 from ..data.layouts.kind_folders import roles_by_kind
 from ..data.layouts.pairing import by_stem, called_as_labels, name_of, pair, with_usual_names
 
@@ -35,6 +35,17 @@ def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, La
     except DataError:  # folders of another meaning
         return {}
     return of_cases if set(of_cases) & set(cases) else {}
+
+
+def folder_of_labels(labels: Path, cases: Collection[str]) -> Path:
+    """The folder of masks beside one of images in `labels`, if one alone fits the cases; else `labels`."""
+    inner = [] if not labels.is_dir() or list_labels(labels) else folders_in(labels)
+    if not any(is_image_folder(path.name) for path in inner):
+        return labels
+    masks = [path for path in inner if is_mask_folder(path.name)]
+    named = dict.fromkeys(cases, labels)
+    fitting = [path for path in masks if _pair_stems(named, files_by_stem(path, "labels")[0])]
+    return fitting[0] if len(fitting) == 1 else labels
 
 
 def label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
