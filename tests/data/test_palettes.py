@@ -112,7 +112,7 @@ def test_one_mask_stored_in_two_ways_is_a_warning(tmp_path: Path) -> None:
     ones, full = grey(tmp_path, "a.png", 0, 1, 1), grey(tmp_path, "b.png", 0, 255, 255)
     assert table_of(ones, full).warnings == (
         "1 label(s) hold 0 and 1, 1 hold 0 and 255 (such as a.png and b.png); they are trained as two "
-        "classes: if both are one structure, save them with one value",
+        "classes: if both are one structure, say `data.merge` foreground=1,255, or save them with one value",
     )
     both = grey(tmp_path, "c.png", 0, 1, 255)
     (told,) = table_of(ones, full, both).warnings

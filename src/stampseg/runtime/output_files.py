@@ -32,7 +32,7 @@ def check_folder(folder: Path) -> None:
     """Masks are written to a folder, or to a free name; the folder is made with the first mask.
 
     Raises:
-        DataError: the name is a file's, or one that a file would have.
+        DataError: the name is a file's, or one that a file would have; or nothing can be written there.
     """
     if suffix_of(folder) and not os.path.lexists(folder):
         raise DataError(
@@ -41,6 +41,12 @@ def check_folder(folder: Path) -> None:
         )
     if os.path.lexists(folder) and not folder.is_dir():
         raise DataError(f"{folder}: is not a folder; expected one to write to; choose another name")
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise DataError(
+            f"{folder}: {there} is no folder that this user can write to; expected one; choose another, "
+            "or change its rights"
+        )
 
 
 def targets_of(

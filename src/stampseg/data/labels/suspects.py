@@ -57,8 +57,8 @@ def _two_scales(counts: ValueCounts) -> tuple[str, ...]:
         return ()
     return (
         f"{ones} label(s) hold 0 and 1, {full} hold 0 and 255 (such as {counts.first[1].name} and "
-        f"{counts.first[255].name}); they are trained as two classes: if both are one structure, save them "
-        "with one value",
+        f"{counts.first[255].name}); they are trained as two classes: if both are one structure, say "
+        "`data.merge` foreground=1,255, or save them with one value",
     )
 
 
