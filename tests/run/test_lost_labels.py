@@ -84,6 +84,13 @@ def test_a_run_that_goes_on_is_no_failed_one(failed: tuple[Path, Path, str], tmp
         "the run has not ended: it is still going on, or was stopped (resume it with `stampseg train"
         in message
     )
+    said = call("prune", going, pictures, "-o", tmp_path / "x", "--steps", 9, code=3).stderr
+    assert "the run has not ended: it is still going on" in " ".join(said.split())
+    shutil.copyfile(run / "result.json", going / "result.json")
+    result = json.loads((going / "result.json").read_text())
+    (going / "result.json").write_text(json.dumps({**result, "failure": None}))
+    said = " ".join(call("predict", going, pictures, "-o", tmp_path / "x", code=3).stderr.split())
+    assert "the run has ended, and its model.safetensors is gone: put it back, or train again" in said
     (tmp_path / "none").mkdir()
     message = " ".join(
         call("predict", tmp_path / "none", pictures, "-o", tmp_path / "x", code=3).stderr.split()

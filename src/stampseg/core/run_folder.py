@@ -20,6 +20,11 @@ MLFLOW_FILE = "mlflow.db"  # likewise
 CHECKPOINTS = "checkpoint"  # a folder, while the run has not ended
 
 
+def is_run_folder(folder: Path) -> bool:
+    """Whether a run was begun in it, with or without a model yet."""
+    return (folder / CONFIG_FILE).is_file() and (folder / SPEC_FILE).is_file()
+
+
 def run_folder_of(model: Path) -> Path:
     """The run folder that a model file lies in, if it lies in one; a folder is taken for one itself."""
     if model.is_dir():

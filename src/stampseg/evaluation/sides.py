@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..core.run_folder import CONFIG_FILE, SPEC_FILE
+from ..core.run_folder import is_run_folder
 from ..data.io.formats import list_labels
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.layouts.layout import DRAFTS, SUGGESTED
 from ..data.layouts.pairing import name_of
 
-RUN_FILES = (SPEC_FILE, CONFIG_FILE)  # in every run folder, below which masks are predicted ones
-DEPTH = 3  # folders above the masks in which it is looked for
+DEPTH = 3  # folders above the masks in which a run folder is looked for
 
 
 def sides_text(predictions: Path, reference: Path) -> str:
@@ -51,6 +50,6 @@ def predicted_sign(place: Path) -> str | None:
     if folder.name == DRAFTS and (folder.parent / SUGGESTED).is_file():
         return f"they are drafts of {folder.parent / SUGGESTED}"
     for above in (folder, *folder.parents[:DEPTH]):
-        if all((above / name).is_file() for name in RUN_FILES):
+        if is_run_folder(above):
             return f"they lie in the run folder {above}"
     return None

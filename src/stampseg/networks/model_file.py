@@ -27,7 +27,7 @@ from ..core.errors import ModelFileError, StampsegError
 from ..core.files import write_whole
 from ..core.json_file import JsonFile
 from ..core.options import Options
-from ..core.run_folder import CONFIG_FILE, MODEL_FILE, ROUNDS_FOLDER, failure_of
+from ..core.run_folder import MODEL_FILE, RESULT_FILE, ROUNDS_FOLDER, failure_of, is_run_folder
 from ..data.labels.postprocess import Postprocessing, check_steps
 from ..data.plan import Plan
 from .meta import at_most_layers
@@ -307,7 +307,9 @@ def _no_model(folder: Path) -> str:
     failure = failure_of(folder)
     if failure is not None:
         return f"the run ended without a model: {failure}; {networks}"
-    if (folder / CONFIG_FILE).is_file():
+    if (folder / RESULT_FILE).is_file():
+        return f"the run has ended, and its {MODEL_FILE} is gone: put it back, or train again; {networks}"
+    if is_run_folder(folder):
         return (
             "the run has not ended: it is still going on, or was stopped (resume it with "
             f"`RunFolder.reopen`); {networks}"

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ...channels.dropout import rate_names
 from ...channels.surgery import state_of
 from ...core.errors import ConfigError, ModelFileError
-from ...core.run_folder import MODEL_FILE
+from ...core.run_folder import MODEL_FILE, is_run_folder
 from ...core.text import shape_text
 from ..custom import is_import_path
-from ..model_file import put_state, read_description
+from ..model_file import find_model, put_state, read_description
 from ..skeleton import check_example
 from .checkpoint import find_weights, read_checkpoint, readings
 from .monai_bundle import CONFIGS, is_bundle, open_bundle
@@ -50,12 +50,12 @@ def find_model_file(path: Path) -> Path | None:
     """Our own model file that a path names, itself or in a run folder; None where it is another's.
 
     Raises:
-        ModelFileError: there is nothing, or a .safetensors file that cannot be read.
+        ModelFileError: there is nothing, a run without a model, or a .safetensors file that cannot be read.
     """
     if not path.exists():
         raise ModelFileError(f"{path}: no such file or folder; name a trained network")
-    if path.is_dir() and (path / MODEL_FILE).is_file():
-        return path / MODEL_FILE
+    if path.is_dir() and ((path / MODEL_FILE).is_file() or is_run_folder(path)):
+        return find_model(path)
     return path if path.is_file() and path.suffix == ".safetensors" and _is_model_file(path) else None
 
 
