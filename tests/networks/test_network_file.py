@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 import stampseg
-from stampseg.core.errors import WiringError
+from stampseg.core.errors import ModelFileError, WiringError
+from stampseg.networks.model_file import Description, read_description, save_model
+from stampseg.networks.registry import NetworkSpec
 
 NAME = "tests.networks.test_network_file:"
 
@@ -125,3 +129,48 @@ def test_saved_is_loaded(kind: type[nn.Module], batch: int, tmp_path: Path) -> N
     again = stampseg.load(tmp_path / "m.safetensors", trusted=[name])
     x = torch.randn(2, 1, 8, 8, dtype=network.head.weight.dtype)
     torch.testing.assert_close(again(x), network(x))
+
+
+def test_a_class_that_was_edited_since_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same weights fitted, and the masks were others without a word."""
+    _, graph = trained(Small)
+    path, name = tmp_path / "m.safetensors", NAME + "Small"
+    graph.save(path, name, {})
+    forward = Small.forward
+    monkeypatch.setattr(Small, "forward", lambda self, x: forward(self, x) * (1 + 1e-4))
+    stampseg.load(path, trusted=[name])
+    for edited in (
+        lambda self, x: forward(self, x).flip(1),
+        lambda self, x: forward(self, functional.relu(x)),
+    ):
+        monkeypatch.setattr(Small, "forward", edited)
+        with pytest.raises(ModelFileError, match=r"Small computes something else than when the file"):
+            stampseg.load(path, trusted=[name])
+
+
+@pytest.mark.parametrize("chance", [True, False])
+def test_what_cannot_be_compared_is_loaded(
+    chance: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs that hold chance are of no use, nor are those of weights in half precision."""
+    _, graph = trained(Small)
+    path, name = tmp_path / "m.safetensors", NAME + "Small"
+    forward = Small.forward
+    if chance:
+        monkeypatch.setattr(Small, "forward", lambda self, x: functional.dropout(forward(self, x), 0.1))
+        graph.network.eval()
+        description = Description(
+            network=NetworkSpec(name=name, arguments={}, example_shape=(1, 1, 8, 8)),
+            kept=dict(graph.channels.kept), plan=None,
+        )  # fmt: skip
+        save_model(path, graph.network, description)
+        assert read_description(path).answer is None
+    else:
+        graph.save(path, name, {})
+        with safe_open(path, framework="pt") as file:
+            tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+        save_file(
+            {key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}, path, metadata
+        )
+        monkeypatch.setattr(Small, "forward", lambda self, x: forward(self, x).flip(1))
+    stampseg.load(path, trusted=[name])

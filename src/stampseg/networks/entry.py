@@ -111,6 +111,11 @@ class Entry:
     amend: Callable[[nn.Module, Mapping[str, Any]], None] = leave_alone
     without_weights: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def own(self) -> bool:
+        """Whether its code is of this package, and changes with it alone."""
+        return self.module.partition(".")[0] == __name__.partition(".")[0]
+
     def load(self) -> type[nn.Module]:
         """Import the class.
 

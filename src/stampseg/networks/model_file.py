@@ -30,12 +30,14 @@ from ..core.options import Options
 from ..core.run_folder import MODEL_FILE, RESULT_FILE, ROUNDS_FOLDER, failure_of, is_run_folder
 from ..data.labels.postprocess import Postprocessing, check_steps
 from ..data.plan import Plan
+from .answer import Answer, answer_of, differ
 from .meta import at_most_layers
-from .registry import NetworkSpec
+from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton
 
 KEY = "stampseg"  # of the description in the metadata
 LAYERS_PER_WEIGHT = 100
+WHOLE = (torch.float32, torch.float64)  # others were rounded by somebody, and so are outputs
 MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
 
 
@@ -47,6 +49,7 @@ class Description(Options):
     plan: Plan | None  # None: saved by one's own code, which prepares images by itself
     provenance: dict[str, Any] = Field(default_factory=dict)
     postprocess: Postprocessing = ()  # what is done to its masks
+    answer: Answer | None = None  # to noise, of a network whose code is not of this package
 
     @model_validator(mode="after")
     def _of_its_labels(self) -> Description:
@@ -93,6 +96,9 @@ def save_model(path: Path, network: nn.Module, description: Description) -> None
 
     All parameters and buffers are stored, a shared one once, but for the rates of targeted dropout.
     """
+    spec = description.network
+    if not find_entry(spec.name).own:
+        description = description.model_copy(update={"answer": answer_of(network, spec.example_shape)})
     metadata = {KEY: DESCRIPTION.line(description)}
     tensors = _tensors(network)
     write_whole(path, lambda place: save_file(tensors, place, metadata))
@@ -179,8 +185,8 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
         trusted: `package.module:Class` names whose code may be imported because a file asks for it.
 
     Raises:
-        ModelFileError: the file is missing, damaged, its weights do not fit its description, or it
-            asks for code that is not trusted.
+        ModelFileError: the file is missing, damaged, its weights do not fit its description, it asks for
+            code that is not trusted, or that code has changed.
     """
     description = read_description(path)
     with safe_open(path, framework="pt", device=str(device)) as file:
@@ -205,7 +211,21 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
         tensors = {name: file.get_tensor(name) for name in stored}
     fill(network, tensors, device)
     set_mode(network, False)
+    if all(tensor.dtype in WHOLE for tensor in tensors.values() if tensor.is_floating_point()):
+        _check_answer(path, network, description)
     return Model(network, graph, description)
+
+
+def _check_answer(path: Path, network: nn.Module, description: Description) -> None:
+    """The code of others still computes what it did when the file was written."""
+    before, spec = description.answer, description.network
+    if before is None or not differ(before, answer_of(network, spec.example_shape)):
+        return
+    raise ModelFileError(
+        f"{path}: with these weights {spec.name} computes something else than when the file was written: its "
+        "code, or that of its library, has changed since; use it with the code it was trained with, or train "
+        "it on as it is now with `stampseg prune`"
+    )
 
 
 def _check_input(path: Path, description: Description) -> None:

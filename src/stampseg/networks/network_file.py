@@ -10,13 +10,11 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from ..channels.call import output_tensors
 from ..channels.graph import ChannelGraph
-from ..channels.modes import evaluating
-from ..channels.untouched import untouched
 from ..core.errors import ConfigError, WiringError
 from ..core.text import shape_text
 from ..data.plan import PLAN, Plan
+from .answer import outputs_for_noise
 from .model_file import Description, fill, load_model, save_model, stored_state
 from .registry import NetworkSpec
 from .skeleton import skeleton
@@ -95,15 +93,9 @@ def _check_outputs(name: str, network: nn.Module, rebuilt: nn.Module, shape: Seq
     """Run both on the same noise, with the same weights, in eval mode; the rebuilt one on the CPU."""
     fill(rebuilt, {key: tensor.detach().cpu().clone() for key, tensor in stored_state(network).items()})
     first = next((p for p in network.parameters() if p.is_floating_point()), torch.empty(0))
-    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-
-    def run(which: nn.Module, device: torch.device | str) -> list[torch.Tensor]:
-        with evaluating(which), untouched(which, real=True), torch.no_grad():
-            torch.manual_seed(0)
-            return [out.cpu() for out in output_tensors(which(noise.to(device, first.dtype)))]
-
     try:
-        ours, theirs = run(network, first.device), run(rebuilt, "cpu")
+        ours = outputs_for_noise(network, shape, first.device)
+        theirs = outputs_for_noise(rebuilt, shape, "cpu")
     except Exception as error:  # whatever its code does
         raise WiringError(
             f"stampseg.save: {name} does not run on the shape {shape_text(shape)}, here or built "
