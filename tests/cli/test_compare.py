@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stampseg.report.record import read_record
 from tests.cli.command import call
 from tests.report.studies import make_study
 from tests.run.options import SMALL
@@ -219,6 +220,33 @@ def test_cases_that_only_one_run_validated_are_left_out(runs: tuple[Path, Path],
     (other / "folds.json").write_text(json.dumps(folds))
     said = call("compare", runs[0], other, "-o", tmp_path / "b.md", code=3).output
     assert "(the Dice of its folds stands in folds.json of the run and in its report, and is not rea" in said
+
+
+def test_a_run_without_a_model_is_compared_by_what_was_refused(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Its figures are of the round that would have been chosen, and its Dice was of the last one."""
+    failed = Path(shutil.copytree(runs[0], tmp_path / "failed"))
+    result = json.loads((failed / "result.json").read_text())
+    chosen = failed / "rounds" / f"{result['chosen_round']:03d}.safetensors"
+    assert chosen.is_file()
+    shutil.copyfile(chosen, failed / "rounds" / "999.safetensors")
+    (failed / "result.json").write_text(json.dumps({**result, "failure": "it finds nothing of b"}))
+    (failed / "model.safetensors").unlink()
+    said = call("compare", runs[0], failed, "-o", tmp_path / "a.md").output
+    assert "WARNING: failed: this run ended without a model (it finds nothing of b); the network" in said
+    assert read_record(failed).model == chosen
+    methods = call("report", failed, "--overwrite").output and (failed / "methods.md").read_text()
+    assert "chosen by these cases" not in methods and "of the network that was refused as a model" in methods
+
+
+def test_why_a_case_is_left_out_is_said(runs: tuple[Path, Path], pictures: Path, tmp_path: Path) -> None:
+    splits = json.loads((runs[0] / "splits.json").read_text())
+    gone = splits["validation"][0]["id"]
+    moved = Path(shutil.copytree(pictures, tmp_path / "data"))
+    (moved / "images" / f"{gone}.png").unlink()
+    said = call("compare", *runs, "-o", tmp_path / "a.md", "--data", moved).output
+    assert f"1 validation case left out ({gone}): " in said and "as where a mask holds no label" not in said
 
 
 def test_runs_that_cannot_be_predicted_are_refused(

@@ -80,6 +80,8 @@ def test_of_a_run_the_people_kept_aside_are_compared_as_well(folders: Path, tmp_
     assert "good-run: Dice" in said
     assert "nobody said who is who, so that each case counts as a person of its own" in said
     assert "say who is who when `stampseg evaluate` measures" in said
+    files = [measured(folders, name, "--group-regex", "(.+)", to=tmp_path / "k") for name in ("good", "poor")]
+    assert "nobody said" not in call("compare", *files, "-o", tmp_path / "k.md").output
 
 
 def test_what_only_one_has_is_left_out_and_told(folders: Path, tmp_path: Path) -> None:

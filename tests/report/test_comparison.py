@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -282,9 +283,8 @@ def test_verdicts(crossed: Comparison) -> None:
     assert claims_head(crossed).startswith(
         "3 comparisons were claimed in study.yaml; P is after Holm for these 3."
     )
-    assert "it lies above -0.02, P" in verdict_text(near) and "it lies below 0, the contrary" in verdict_text(
-        worse
-    )
+    assert "it lies above -0.02, P" in verdict_text(near) and "it lies below 0, P" in verdict_text(worse)
+    assert verdict_text(worse).endswith("P below 0.001 after Holm: the contrary is shown.")
     assert "Sign-flip over 8 draws of 2 tasks together: P 0.008; it takes the people" in flips_text(better)
     assert "Sign-flip over 4 draws: P" in flips_text(near)
     assert "(so few draws cannot have less than 0.125)" in flips_text(near)
@@ -380,11 +380,14 @@ def test_few_draws_are_named_with_their_own_task_and_methods(tmp_path: Path) -> 
     """Nothing is said of a task against a method that has other draws there, or none."""
     folder = make_study(tmp_path, tasks={"liver": (5, 10), "spleen": (10,)})
     said = warnings(compared(shortened(folder, "spleen,10,usual,3", "spleen,10,flat", "liver,5,flat,2")))
-    (three,) = [text for text in said if text.startswith("3 draws ")]
+    three, of_claim = [text for text in said if text.startswith("3 draws ")]
+    assert of_claim.startswith("3 draws on spleen, usual against flat: a sign") or of_claim.startswith(
+        "3 draws on liver with 5 labelled, usual against flat"
+    )
     assert three.startswith(
         "3 draws on liver with 5 labelled, against flat; on spleen, against usual: a sign"
     )
-    (four,) = [text for text in said if text.startswith("4 draws ")]
+    four, _ = [text for text in said if text.startswith("4 draws ")]
     assert four.startswith(
         "4 draws on liver with 5 labelled, against usual; on liver with 10 labelled, against usual, flat: a "
     )
@@ -515,6 +518,96 @@ def test_the_front_holds_what_no_other_beats() -> None:
     assert front([]) == []
 
 
+def test_of_methods_that_are_equal_none_is_left_out_of_the_front() -> None:
+    assert front([(1, 0.5), (1, 0.5), (2, 0.5), (1, 0.4)]) == [0, 1]
+
+
+def test_costs_of_the_front_are_of_the_same_draws() -> None:
+    """Small networks of draws that others do not have made a method look cheap."""
+    costs = {"a": {"1": 1000.0}, "b": {"1": 2000.0, "2": 100.0, "3": 100.0}}
+    dice = {"a": {"1": 0.83}, "b": {"1": 0.88, "2": 0.5, "3": 0.5}}
+    summaries = [
+        Summary(Setting("liver", 10), name, dice[name], (), None, {"parameters": costs[name]})
+        for name in "ab"
+    ]
+    assert "Of the 1 draw that all have. By parameters: a; b." in front_text(summaries)
+
+
+def test_lines_of_learning_are_through_the_same_draws(tmp_path: Path) -> None:
+    rows = [
+        (labels, method, draw, 0.3 + 0.2 * draw)
+        for labels, draws in ((5, (1, 2)), (10, (2,)), (20, (2, 3)))
+        for draw in draws
+        for method in ("ours", "usual")
+    ]
+    cells = [cell_row(method=m, draw=d, labels=n) for n, m, d, _ in rows]
+    cases = [case_row("anna", dice, m, d, labels=n) for n, m, d, dice in rows]
+    chart = json.dumps(charts_of(compared(write_study(tmp_path, cells, cases)))["labels-0"])
+    found = re.findall(r'"method": "ours", "labels": \d+, "Dice": ([0-9.]+)\}', chart)
+    assert len(found) >= 3 and all(float(mean) == pytest.approx(0.7) for mean in found)
+
+
+def test_an_interval_beyond_the_scale_has_an_arrow(tmp_path: Path) -> None:
+    rows = [
+        case_row(person, 0.5 + gain, "ours" if gain else "usual", draw)
+        for draw, shift in ((1, 0.11), (2, 0.002))
+        for person in ("anna", "ben")
+        for gain in (shift, 0)
+    ]
+    cells = [cell_row(method=method, draw=draw) for method in ("ours", "usual") for draw in (1, 2)]
+    forest = forest_of(compared(write_study(tmp_path, cells, rows)))
+    (line,) = forest.groups[0][1]
+    assert line.cut == (True, True) and forest.cut
+    whole = forest_of(compared(make_study(tmp_path / "b")))
+    assert not whole.cut
+
+
+def test_the_contrary_of_a_claim_is_shown_after_holm_alone(tmp_path: Path) -> None:
+    """Of ten claims of nothing one in four was called lost."""
+    one = "claims: [{method: ours, against: flat, kind: superior, tasks: [liver]}%s]"
+    rows = [
+        case_row(person, 0.5 - (0.01 + 0.004 * (place % 3) if method == "ours" else 0), method, draw)
+        for draw in (1, 2, 3)
+        for place, person in enumerate(f"p{draw}{n}" for n in range(4))
+        for method in ("ours", "flat")
+    ]
+    rows = [
+        {**row, "dice": row["dice"] + 0.004 * (int(row["draw"]) - 2) * (row["method"] == "ours")}
+        for row in rows
+    ]
+    cells = [cell_row(method=method, draw=draw) for method in ("ours", "flat") for draw in (1, 2, 3)]
+    alone = compared(write_study(tmp_path / "a", cells, rows, "data: x\n" + one % "")).claims[0]
+    assert alone.verdict is Verdict.LOST and 0.005 < alone.p_contrary < 0.05
+    more = ", {method: ours, against: flat, kind: noninferior, margin: %g, tasks: [liver]}"
+    many = one % "".join(more % (0.0001 * n) for n in range(1, 10))
+    found = compared(write_study(tmp_path / "b", cells, rows, "data: x\n" + many)).claims[0]
+    assert found.verdict is Verdict.NOT_SHOWN and found.p_contrary_holm > 0.05
+    assert "it lies below 0, but P of that is " in verdict_text(found)
+
+
+def test_a_claim_that_leaves_the_reference_out_is_warned_of_too(tmp_path: Path) -> None:
+    """It was held on two draws of three people without a word."""
+
+    def rows_of(task: str, methods: Sequence[str], draws: int, people: int) -> tuple[list, list]:
+        keys = [(m, d) for m in methods for d in range(draws)]
+        cells = [cell_row(task, m, d) for m, d in keys]
+        cases = [
+            case_row(f"p{n}", 0.5 + 0.1 * (m == "usual") + 0.001 * n * d, m, d, task=task)
+            for m, d in keys
+            for n in range(people)
+        ]
+        return cells, cases
+
+    big, small = rows_of("big", ("ours", "usual"), 8, 12), rows_of("small", ("usual", "flat"), 2, 3)
+    claims = (
+        "data: x\nclaims: [{method: ours, against: usual, kind: superior, tasks: [big]}, "
+        "{method: usual, against: flat, kind: superior, tasks: [small]}]"
+    )
+    said = warnings(compared(write_study(tmp_path, big[0] + small[0], big[1] + small[1], claims)))
+    assert any(text.startswith("2 draws on small, usual against flat: a sign-flip over 2") for text in said)
+    assert any(text.startswith("few people: small (3)") for text in said)
+
+
 def test_the_front_is_said_in_words(crossed: Comparison) -> None:
     said = front_text(crossed.of(Setting("liver", 10)))
     assert said.startswith("On the front, where no other costs less and is as good. By parameters: ours")
@@ -523,7 +616,7 @@ def test_the_front_is_said_in_words(crossed: Comparison) -> None:
 def test_the_front_is_of_the_draws_that_all_methods_have(crossed: Comparison) -> None:
     """A method with one lucky draw more is no better for it."""
     small, large = (
-        Summary(Setting("liver", 10), name, draws, (), None, {"parameters": cost})
+        Summary(Setting("liver", 10), name, draws, (), None, {"parameters": dict.fromkeys(draws, cost)})
         for name, draws, cost in (("small", {"0": 0.7}, 1.0), ("large", {"0": 0.6, "1": 1.0}, 2.0))
     )
     said = front_text([small, large])
@@ -565,8 +658,14 @@ def test_networks_that_were_to_be_pruned_and_were_not_are_said(tmp_path: Path) -
     text = (folder / "cells.csv").read_text()
     first = next(line for line in text.splitlines() if ",ours," in line)
     (folder / "cells.csv").write_text(text.replace(first, first.replace(",70000,", ",490000,")))
-    (said,) = (text for text in read_study(folder).remarks if "without a cut" in text)
-    assert said.startswith("1 run of methods that prune ended without a cut: ours")
+    default, task = claims.replace("{method: stamp+}", "{}"), "tasks: {liver: {options: {method: flat}}}"
+    for text in (claims, default, f"options: {{method: stamp}}\n{default}"):
+        (folder / "study.yaml").write_text(text)
+        (said,) = (text for text in read_study(folder).remarks if "without a cut" in text)
+        assert said.startswith("1 run of methods that prune ended without a cut: ours")
+    for text in (f"options: {{method: flat}}\n{default}", f"{task}\n{default}"):
+        (folder / "study.yaml").write_text(text)
+        assert not any("without a cut" in remark for remark in read_study(folder).remarks)
 
 
 @pytest.mark.parametrize(
@@ -688,7 +787,7 @@ def test_a_study_that_is_whole_says_nothing_of_that(tmp_path: Path) -> None:
 def test_a_method_of_another_draw_does_not_take_the_front_from_the_others() -> None:
     setting = Setting("liver", 10)
     summaries = [
-        Summary(setting, name, draws, (), None, {"parameters": cost})
+        Summary(setting, name, draws, (), None, {"parameters": dict.fromkeys(draws, cost)})
         for name, draws, cost in (("a", {"0": 0.7}, 1.0), ("b", {"0": 0.8}, 2.0), ("c", {"1": 0.9}, 3.0))
     ]
     said = front_text(summaries)

@@ -32,6 +32,11 @@ def run_folder_of(model: Path) -> Path:
     return model.parent.parent if model.parent.name == ROUNDS_FOLDER else model.parent
 
 
+def round_file(run: Path, number: int) -> Path:
+    """The network after a round."""
+    return run / ROUNDS_FOLDER / f"{number:03d}.safetensors"
+
+
 def model_file_of(model: Path) -> Path:
     """The model file of a run folder; a file is taken for one itself."""
     return model / MODEL_FILE if model.is_dir() else model

@@ -69,6 +69,10 @@ class Estimate:
         """
         return min(1.0, 2 * float(stdtr(self.freedom, (bound - self.mean) / self.error)))
 
+    def p_below(self, bound: float = 0.0) -> float:
+        """The same of the mean being below `bound`."""
+        return Estimate(-self.mean, self.error, self.freedom).p_above(-bound)
+
 
 @dataclass(frozen=True)
 class SignFlip:

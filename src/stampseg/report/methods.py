@@ -221,6 +221,8 @@ def _compared(predicted: PredictedCases, record: Record) -> tuple[str, str]:
         name = "Validation"
         verb = "were" if steps else "was"
         words = f"the network{steps} {verb} chosen by these cases, so that the figures are a little too good."
+        if result is not None and result.failure is not None:
+            words = "of the network that was refused as a model."
     return name, f"{grid}{words}\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ..core.errors import DataError
 from ..core.json_file import JsonFile
-from ..core.run_folder import CONFIG_FILE, MODEL_FILE, ROUNDS_FOLDER
+from ..core.run_folder import CONFIG_FILE, ROUNDS_FOLDER, round_file
 from ..data.fingerprint import FINGERPRINT, Fingerprint
 from ..data.plan import PLAN, Plan
 from ..data.splits.record import SPLITS, Splits
@@ -66,12 +66,13 @@ class Record:
 
     @property
     def model(self) -> Path | None:
-        """The chosen network, or that of the last round while there is none."""
-        rounds = sorted((self.path / ROUNDS_FOLDER).glob("*.safetensors"))
-        for place in (self.path / MODEL_FILE, *reversed(rounds)):
-            if place.is_file():
-                return place
-        return None
+        """The network that the result is of, or that of the last round while there is none."""
+        names: tuple[Path, ...]
+        if self.result is not None:
+            names = (self.result.network_in(self.path), round_file(self.path, self.result.chosen_round))
+        else:
+            names = tuple(sorted((self.path / ROUNDS_FOLDER).glob("*.safetensors"), reverse=True))
+        return next((name for name in names if name.is_file()), None)
 
 
 def read_record(path: Path) -> Record:

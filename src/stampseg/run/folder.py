@@ -39,6 +39,7 @@ from ..core.run_folder import (
     SEARCH_FILE,
     SEARCH_FOLDER,
     TENSORBOARD_FOLDER,
+    round_file,
 )
 from ..core.text import some
 from ..data.fingerprint import FINGERPRINT
@@ -253,7 +254,7 @@ class RunFolder:
 
     def round_model(self, number: int) -> Path:
         """The network after a round."""
-        return self.path / ROUNDS_FOLDER / f"{number:03d}.safetensors"
+        return round_file(self.path, number)
 
     def discard(self) -> None:
         """Delete what this process wrote of a run that ended before its first round, and nothing else.

@@ -16,7 +16,7 @@ from ..core.json_file import JsonFile
 from ..core.level import Level
 from ..core.machine import Machine
 from ..core.options import FileRecord, Number
-from ..core.run_folder import RESULT_FILE
+from ..core.run_folder import MODEL_FILE, RESULT_FILE, round_file
 from ..evaluation.evidence import StepTrial
 from ..evaluation.false_positives import FalsePositives
 from ..evaluation.people import OverPeople, mean_of_known
@@ -160,6 +160,10 @@ class Result(FileRecord):
     trials: tuple[StepTrial, ...] = ()  # of post-processing
     machine: Machine = Machine()
     reading: str = ""  # what the names in warnings and remarks are
+
+    def network_in(self, run: Path) -> Path:
+        """The network that the figures are of: the model of the run, or what was refused as one."""
+        return run / MODEL_FILE if self.failure is None else round_file(run, self.chosen_round)
 
 
 ROUNDS = JsonFile("rounds.jsonl", RoundRecord)

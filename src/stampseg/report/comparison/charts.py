@@ -29,9 +29,9 @@ def charts_of(comparison: Comparison) -> dict[str, dict[str, Any]]:
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Places of the (cost, Dice) for which no other costs no more and is as good, by cost."""
-    best, kept = float("-inf"), []
+    best, kept = float("-inf"), list[int]()
     for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
-        if points[place][1] > best:
+        if points[place][1] > best or (kept and points[place] == points[kept[-1]]):
             best = points[place][1]
             kept.append(place)
     return kept
@@ -56,10 +56,10 @@ def front_text(summaries: Sequence[Summary]) -> str:
     whole, summaries = summaries, _comparable(summaries)
     said, draws = [], shared_draws(summaries)
     for cost, title in COSTS.items():
-        known = [summary for summary in summaries if summary.figures.get(cost)]
-        if len(known) > 1 and draws:
-            on = front([(summary.figures[cost], summary.over(draws)) for summary in known])
-            said.append(f"By {title}: {'; '.join(known[place].method for place in on)}.")
+        points = _points(summaries, cost, draws)
+        if len(points) > 1:
+            on = front([(each, dice) for _, each, dice in points])
+            said.append(f"By {title}: {'; '.join(points[place][0] for place in on)}.")
     if not said:
         return ""
     some_alone = any(len(summary.draws) > len(draws) for summary in summaries)
@@ -69,23 +69,28 @@ def front_text(summaries: Sequence[Summary]) -> str:
     return f"On the front, where no other costs less and is as good.{of} {' '.join(said)}"
 
 
+def _points(summaries: Sequence[Summary], cost: str, draws: Sequence[str]) -> list[tuple[str, float, float]]:
+    """Method, cost and Dice, both means over the same draws, of those whose cost is known."""
+    found = ((summary, summary.cost(cost, draws)) for summary in summaries)
+    return [(summary.method, each, summary.over(draws)) for summary, each in found if each]
+
+
 def _tradeoff(
     comparison: Comparison, summaries: Sequence[Summary], cost: str, title: str
 ) -> dict[str, Any] | None:
     summaries = _comparable(summaries)
-    known = [summary for summary in summaries if summary.figures.get(cost)]
-    draws = shared_draws(summaries)
+    known = _points(summaries, cost, shared_draws(summaries))
     if len(known) < 2:
         return None
-    places = front([(summary.figures[cost], summary.over(draws)) for summary in known])
+    places = front([(each, dice) for _, each, dice in known])
     points = [
         {
-            "method": summary.method,
-            "cost": summary.figures[cost],
-            "Dice": summary.over(draws),
+            "method": method,
+            "cost": each,
+            "Dice": dice,
             "front": places.index(place) if place in places else None,
         }
-        for place, summary in enumerate(known)
+        for place, (method, each, dice) in enumerate(known)
     ]
     axes = {
         "x": {
@@ -117,7 +122,7 @@ def _tradeoff(
                 "mark": {"type": "point", "filled": True, "size": 110, "opacity": 1},
                 "encoding": {
                     **axes,
-                    **_by_method(comparison, [summary.method for summary in known]),
+                    **_by_method(comparison, [method for method, _, _ in known]),
                     "tooltip": [*tip, {"field": "Dice", "format": ".3f"}],
                 },
             },
@@ -145,12 +150,18 @@ def _by_method(comparison: Comparison, named: Sequence[str]) -> dict[str, Any]:
 
 
 def _learning(comparison: Comparison, task: str) -> dict[str, Any] | None:
-    """Lines through the means, a faint point for each draw."""
+    """A faint point for each draw, a line through the means over those that a method has throughout."""
     known = [s for s in comparison.summaries if s.setting.task == task and s.setting.labels is not None]
     numbers = sorted({s.setting.labels for s in known if s.setting.labels is not None})
     if len(numbers) < 2:
         return None
-    means = [{"method": s.method, "labels": s.setting.labels, "Dice": s.dice} for s in known]
+    methods = dict.fromkeys(summary.method for summary in known)
+    throughout = {method: shared_draws([s for s in known if s.method == method]) for method in methods}
+    means = [
+        {"method": s.method, "labels": s.setting.labels, "Dice": s.over(throughout[s.method])}
+        for s in known
+        if throughout[s.method]
+    ]
     draws = [
         {"method": s.method, "labels": s.setting.labels, "Dice": dice, "draw": draw}
         for s in known
@@ -164,7 +175,7 @@ def _learning(comparison: Comparison, task: str) -> dict[str, Any] | None:
         },
         "y": {"field": "Dice", "type": "quantitative", "scale": {"zero": False, "padding": 12}},
     }  # fmt: skip
-    style = _by_method(comparison, [summary.method for summary in known])
+    style = _by_method(comparison, list(methods))
     tip = [{"field": "method"}, {"field": "labels"}, {"field": "Dice", "format": ".3f"}]
     return {
         "description": f"Dice against the number of labelled people, {task}",

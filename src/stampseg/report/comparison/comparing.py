@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -54,7 +54,7 @@ class Summary:
         draws: mean Dice over the people of each draw.
         people: Dice of everybody, once for each draw that they were in.
         hd95: median over people, or None.
-        figures: means over the draws, by name; those that are not known are missing.
+        costs: of each draw, by the name of the figure; those that are not known are missing.
     """
 
     setting: Setting
@@ -62,7 +62,17 @@ class Summary:
     draws: dict[str, float]
     people: tuple[float, ...]
     hd95: float | None
-    figures: dict[str, float]
+    costs: dict[str, dict[str, float]]
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Costs, the mean over all draws."""
+        return {name: fmean(of.values()) for name, of in self.costs.items()}
+
+    def cost(self, name: str, draws: Sequence[str]) -> float | None:
+        """Mean over these draws; None where it is not known of all."""
+        of = self.costs.get(name, {})
+        return fmean(of[draw] for draw in draws) if draws and of.keys() >= set(draws) else None
 
     @property
     def dice(self) -> float:
@@ -161,7 +171,8 @@ class ClaimResult:
         two_way, given_runs: of that mean; None where a task lacks it.
         flips: sign-flip over all draws of all tasks, at the claim's bound; None without any pair.
         p: of the two-way estimate lying above the bound; 1 where it cannot be told.
-        p_holm: after Holm, for all claims of the study.
+        p_contrary: the same of lying below the bound.
+        p_holm, p_contrary_holm: after Holm, for all claims of the study.
         parts: what it rests on, for each of these tasks.
     """
 
@@ -172,18 +183,20 @@ class ClaimResult:
     two_way: Estimate | None
     given_runs: Estimate | None
     flips: SignFlip | None
-    p: float
+    p: float = 1.0
+    p_contrary: float = 1.0
     p_holm: float = 1.0
+    p_contrary_holm: float = 1.0
     parts: tuple[Part, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """Held after Holm; lost where the whole interval lies below the bound."""
+        """Held, or lost where the contrary is, after Holm."""
         if self.two_way is None:
             return Verdict.NOT_SHOWN
         if self.p_holm < ALPHA:
             return Verdict.HELD
-        return Verdict.LOST if self.two_way.interval()[1] < self.claim.bound else Verdict.NOT_SHOWN
+        return Verdict.LOST if self.p_contrary_holm < ALPHA else Verdict.NOT_SHOWN
 
     @property
     def said(self) -> str:
@@ -254,8 +267,11 @@ def compare(study: Study) -> Comparison:
             f"there are {', '.join(study.methods)}; compare when a second method has ended in one draw"
         )
     results = [_claim_result(study, claim) for claim in study.claims]
-    adjusted = holm([each.p for each in results])
-    claims = [replace(each, p_holm=p_holm) for each, p_holm in zip(results, adjusted, strict=True)]
+    adjusted, contrary = (holm([getattr(each, p) for each in results]) for p in ("p", "p_contrary"))
+    claims = [
+        replace(each, p_holm=p, p_contrary_holm=other)
+        for each, p, other in zip(results, adjusted, contrary, strict=True)
+    ]
     return Comparison(study, tuple(claims), tuple(summaries), tuple(pairs))
 
 
@@ -270,7 +286,9 @@ def differences(first: Mapping[str, Cell], second: Mapping[str, Cell]) -> Differ
 
 def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summary:
     known = {
-        name: [value for cell in cells.values() if (value := getattr(cell.figures, name)) is not None]
+        name: {
+            draw: value for draw, cell in cells.items() if (value := getattr(cell.figures, name)) is not None
+        }
         for name in FIGURES
     }
     surfaces = [s.hd95 for cell in cells.values() for s in cell.people.values() if s.hd95 is not None]
@@ -280,7 +298,7 @@ def _summary(setting: Setting, method: str, cells: Mapping[str, Cell]) -> Summar
         {draw: fmean(cells[draw].dice.values()) for draw in in_order(cells)},
         tuple(dice for cell in cells.values() for dice in cell.dice.values()),
         median(surfaces) if surfaces else None,
-        {name: fmean(values) for name, values in known.items() if values},
+        {name: of for name, of in known.items() if of},
     )
 
 
@@ -292,7 +310,7 @@ def _claim_result(study: Study, claim: Claim) -> ClaimResult:
         for part in parts if part.differences
     )  # fmt: skip
     if not pairs:
-        return ClaimResult(claim, tasks, (), None, None, None, None, 1.0, parts=parts)
+        return ClaimResult(claim, tasks, (), None, None, None, None, parts=parts)
     whole = len(pairs) == len(tasks)
     able = whole and all(pair.two_way is not None for pair in pairs)
     runs = _together([of_runs_and_people(pair.table) for pair in pairs]) if able else None
@@ -306,16 +324,17 @@ def _claim_result(study: Study, claim: Claim) -> ClaimResult:
         two_way,
         people,
         sign_flip([pair.draws for pair in pairs], claim.bound),
-        _p_above(claim.bound, runs, people),
+        _p(lambda each: each.p_above(claim.bound), runs, people),
+        _p(lambda each: each.p_below(claim.bound), runs, people),
         parts=parts,
     )
 
 
-def _p_above(bound: float, runs: Estimate | None, people: Estimate | None) -> float:
+def _p(of: Callable[[Estimate], float], runs: Estimate | None, people: Estimate | None) -> float:
     """The larger P of both, as the interval is the wider one; 1 where runs tell nothing."""
     if runs is None:
         return 1.0
-    return max(each.p_above(bound) for each in (runs, people) if each is not None and each.error > 0)
+    return max(of(each) for each in (runs, people) if each is not None and each.error > 0)
 
 
 def _together(estimates: list[Estimate | None]) -> Estimate | None:

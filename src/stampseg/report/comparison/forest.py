@@ -25,6 +25,7 @@ class Line:
     two_way: tuple[float, float] | None
     given_runs: tuple[float, float] | None
     bound: float | None  # a claim's, where it is not 0
+    cut: tuple[bool, bool]  # whether an interval goes on beyond the lower and the upper end
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Forest:
     groups: tuple[tuple[str, tuple[Line, ...]], ...]
     marks: tuple[tuple[float, str], ...]
     zero: float
+
+    @property
+    def cut(self) -> bool:
+        """Whether some interval goes on beyond the scale."""
+        return any(any(line.cut) for _, lines in self.groups for line in lines)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,10 @@ def forest_of(comparison: Comparison) -> Forest:
         left, right = map(place, estimate.interval())
         return left, round(right - left, 2)
 
+    def beyond(row: _Row) -> tuple[bool, bool]:
+        ends = [each.interval() for each in (row.two_way, row.given_runs) if each is not None]
+        return any(left < low for left, _ in ends), any(right > high for _, right in ends)
+
     lines = tuple(
         (
             heading,
@@ -73,6 +83,7 @@ def forest_of(comparison: Comparison) -> Forest:
                     bar(row.two_way),
                     bar(row.given_runs),
                     place(row.bound) if row.bound else None,
+                    beyond(row),
                 )
                 for row in rows
             ),

@@ -166,8 +166,7 @@ def read_masks(path: Path) -> Masks:
         measures[place] = Measure(person, *place, dice, _figure(row, "hd95", where))
         predicted[place] = _figure(row, "predicted_volume", where)
         reference[place] = _figure(row, "reference_volume", where)
-    known = any(each.person != case for (case, _), each in measures.items())
-    return Masks(path, measures, predicted, reference, str(rows[0].get("unit") or ""), known)
+    return Masks(path, measures, predicted, reference, str(rows[0].get("unit") or ""), any(named))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

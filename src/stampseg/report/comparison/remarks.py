@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from ...core.config import Config
 from ...core.method import methods_that_prune
 from ...core.text import counted, some
 from ...run.study.tables import CASES_TABLE, CELLS_TABLE
@@ -56,18 +57,31 @@ def without_model(refused: list[Key]) -> Iterator[str]:
 
 def uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
     """That networks of methods which prune kept all they had."""
-    methods = asked(values, "methods").items()
-    prunes = {name for name, each in methods if isinstance(each, Mapping) and each.get("method") in PRUNING}
     whole = [
         key
         for key, each in figures.items()
-        if key[1] in prunes and each.parameters is not None and each.parameters == each.parameters_dense
+        if each.parameters is not None
+        and each.parameters == each.parameters_dense
+        and _method_of(values, key) in PRUNING
     ]
     if whole:
         yield (
             f"{counted(len(whole), 'run')} of methods that prune ended without a cut: "
             f"{some([named(key) for key in whole])}; networks of their size are as large as the dense one"
         )
+
+
+def _method_of(values: object, key: Key) -> str | None:
+    """How the networks of a cell were trained: by its method's options, its task's, the study's; None of a
+    method that study.yaml does not list.
+    """
+    setting, method, _ = key
+    methods, task = asked(values, "methods"), asked(values, "tasks").get(setting.task)
+    if method not in methods:
+        return None
+    places = (methods[method], asked(task, "options"), asked(values, "options"))
+    given = (place["method"] for place in places if isinstance(place, Mapping) and "method" in place)
+    return str(next(given, Config.model_fields["method"].default))
 
 
 def added(values: object) -> Iterator[str]:
@@ -161,7 +175,7 @@ def _without_dice(whole: tuple[Cell, ...]) -> set[tuple[str, str]]:
 
 def asked(values: object, name: str) -> Mapping[Any, Any]:
     """Tasks or methods of study.yaml, by name; none where it does not list them."""
-    found = values.get(name) if isinstance(values, dict) else None
+    found = values.get(name) if isinstance(values, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 

@@ -66,8 +66,9 @@ def study_of_runs(
             names, records, [_measures(each, paired) for each in known], strict=True
         )
     )
+    remarks = tuple(_remarks(records, found, shared, paired))
     return Study(
-        f"{names[0]} against {names[1]}", cells, (), tuple(_remarks(records, shared, paired)), kind="runs",
+        f"{names[0]} against {names[1]}", cells, (), remarks, kind="runs",
         differs=unlike((records[0], records[1]), names),
     )  # fmt: skip
 
@@ -142,16 +143,29 @@ def _figures(record: Record) -> Figures:
     )
 
 
-def _remarks(records: list[Record], shared: set[str], paired: set[str]) -> list[str]:
+def _remarks(
+    records: list[Record], found: list[PredictedCases], shared: set[str], paired: set[str]
+) -> list[str]:
     said = [
         f"{counted(count, 'validation case')} of {record.path.name} left out: not validated by both"
         for record in records
         if (count := len(_validation(record) - shared))
     ]
-    if count := len(shared - paired):
+    problems = {case.id: case.problem for each in found for case in each.cases if case.problem}
+    if failed := sorted((shared - paired) & problems.keys()):
         said.append(
-            f"{counted(count, 'validation case')} left out: without a Dice in one of the two, as where a "
-            "mask holds no label"
+            f"{counted(len(failed), 'validation case')} left out ({some(failed, 3)}): {problems[failed[0]]}"
         )
+    if empty := sorted(shared - paired - problems.keys()):
+        said.append(
+            f"{counted(len(empty), 'validation case')} left out ({some(empty, 3)}): without a Dice in one of "
+            "the two, as where a mask holds no label"
+        )
+    said += [
+        f"{record.path.name}: this run ended without a model ({record.result.failure}); the network that was "
+        "refused is compared all the same"
+        for record in records
+        if record.result is not None and record.result.failure is not None
+    ]
     said += [f"{record.path.name}: this run has not ended" for record in records if record.result is None]
     return said

@@ -38,8 +38,8 @@ _NETWORKS = (
 )
 _CLAIMS = (
     "A claim is held where P after Holm is below 0.05: the interval lies wholly above 0, or above minus the "
-    "margin, with room for the number of claims. It is lost where the whole interval lies below. Else it is "
-    "not shown, which does not say that the contrary is true.",
+    "margin, with room for the number of claims. It is lost where P of the contrary, the interval below, is "
+    "so after Holm. Else it is not shown, which does not say that the contrary is true.",
     "A sign-flip over draws asks how often the mean would be as far from 0, or from minus the margin, if a "
     "coin gave each draw's difference its sign. It takes the draws of all tasks of a claim together, each "
     "task counting alike, needs no normal means, and at least six draws in all to come below 0.05.",
@@ -134,9 +134,13 @@ def _why(result: ClaimResult) -> str:
     if result.verdict is Verdict.HELD:
         return f"{said}: it lies above {bound}, P {p_text(result.p_holm)} after Holm."
     if result.verdict is Verdict.LOST:
-        return f"{said}: it lies below {bound}, the contrary is shown."
+        contrary = p_text(result.p_contrary_holm)
+        return f"{said}: it lies below {bound}, P {contrary} after Holm: the contrary is shown."
     if low > result.claim.bound:
         return f"{said}: it lies above {bound}, but P is {p_text(result.p_holm)} after Holm for all claims."
+    if result.two_way.interval()[1] < result.claim.bound:
+        contrary = p_text(result.p_contrary_holm)
+        return f"{said}: it lies below {bound}, but P of that is {contrary} after Holm for all claims."
     return f"{said}: it holds {bound}, so that neither this nor the contrary is shown."
 
 
@@ -190,9 +194,9 @@ def warnings(comparison: Comparison) -> list[str]:
     found = [*comparison.study.remarks]
     if comparison.study.two:
         found += _of_two(comparison.study)
-    pairs = [pair for _, pair in comparison.pairs if comparison.reference in (pair.method, pair.against)]
     found += _nothing_learnt(comparison.study)
-    found += [*_few_draws(comparison), *_few_people(pairs)]
+    asked = [(where, pair) for where, pair in comparison.pairs if _is_asked(pair, comparison)]
+    found += [*_few_draws(asked, comparison), *_few_people([pair for _, pair in asked])]
     found += [*what_is_missing(comparison.study), *_disagreeing(comparison.claims)]
     explored = len(comparison.pairs)
     if comparison.claims and explored > len(comparison.claims):
@@ -201,6 +205,13 @@ def warnings(comparison: Comparison) -> list[str]:
             f"they explore; of {explored} intervals of 95% some miss by chance"
         )
     return found
+
+
+def _is_asked(pair: Pair, comparison: Comparison) -> bool:
+    """Whether it is of the reference, or a claim is about it."""
+    methods, reference = (pair.method, pair.against), comparison.reference
+    claimed = ({result.claim.method, result.claim.against} for result in comparison.claims)
+    return reference in methods or {*methods} in claimed
 
 
 def _nothing_learnt(study: Study) -> Iterator[str]:
@@ -258,22 +269,23 @@ def _of_two(study: Study) -> Iterator[str]:
         )
 
 
-def _few_draws(comparison: Comparison) -> Iterator[str]:
-    """Differences of few draws, each named with its own task and method."""
-    groups: dict[int, dict[tuple[str, ...], list[Setting]]] = {}  # draws -> methods -> settings
-    for setting in comparison.study.settings:
-        of: dict[int, list[str]] = {}
-        for where, pair in comparison.pairs:
-            if where == setting and pair.method == comparison.reference:
-                of.setdefault(len(pair.differences), []).append(pair.against)
-        for count, methods in of.items():
-            groups.setdefault(count, {}).setdefault(tuple(methods), []).append(setting)
-    for count, group in sorted(groups.items()):
+def _few_draws(asked: Sequence[tuple[Setting, Pair]], comparison: Comparison) -> Iterator[str]:
+    """Differences of few draws, each named with its own task and methods."""
+    study = comparison.study
+    groups: dict[tuple[int, str], dict[Setting, list[str]]] = {}  # draws, method -> setting -> against
+    for setting, pair in asked:
+        of = groups.setdefault((len(pair.differences), pair.method), {})
+        of.setdefault(setting, []).append(pair.against)
+    for (count, method), group in sorted(groups.items(), key=lambda item: item[0][0]):
+        alike: dict[tuple[str, ...], list[Setting]] = {}
+        for setting, others in group.items():
+            alike.setdefault(tuple(others), []).append(setting)
+        first = "" if method == comparison.reference else f"{method} "
         where_all = "; ".join(
-            f"on {places_text(comparison.study, settings)}, against {listed(methods)}"
-            for methods, settings in group.items()
+            f"on {places_text(study, settings)}, {first}against {listed(others)}"
+            for others, settings in alike.items()
         )
-        if count == 1 and not comparison.study.two:
+        if count == 1 and not study.two:
             yield (
                 f"a single draw {where_all}: what differs may be the luck of these runs, and no interval "
                 "over runs can be given"
@@ -287,7 +299,10 @@ def _few_draws(comparison: Comparison) -> Iterator[str]:
 
 
 def _few_people(pairs: Sequence[Pair]) -> Iterator[str]:
-    few = {pair.task: pair.people for pair in pairs if pair.people < FEW_PEOPLE}
+    few: dict[str, int] = {}
+    for pair in pairs:
+        if pair.people < FEW_PEOPLE:
+            few[pair.task] = min(pair.people, few.get(pair.task, FEW_PEOPLE))
     if few:
         listed = some([f"{task} ({people})" for task, people in few.items()])
         yield (

@@ -26,7 +26,7 @@ from ..records import Result, read_result, read_rounds
 from ..spec import SPEC, RunSpec
 from .draw import draw, find_task, write_pool
 from .people import check_people
-from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study, tested_model
+from .plan import CELL, MASKS, METRICS, POOL, RUN, Cell, CellRecord, CellResult, Study
 
 WAIT_SECONDS = 60.0  # for a process that was told to end
 
@@ -69,7 +69,7 @@ def work_cell(
         result = read_result(place / RUN)
         start = time.monotonic()
         images = [case.images[0] for case in drawn.test]
-        model = tested_model(place / RUN)
+        model = result.network_in(place / RUN)
         how = SegmentOptions(device=config.device, overwrite=True)
         segment(model, images, place / MASKS, how, echo=echo).check()
         seconds = time.monotonic() - start
@@ -145,7 +145,7 @@ def _evaluate(place: Path, names: Mapping[str, Case], dataset: Dataset, options:
 
 
 def _result(run: Path, result: Result, seconds: float, dice: float | None) -> CellResult:
-    rounds, digest = read_rounds(run), sha256_of(tested_model(run))
+    rounds, digest = read_rounds(run), sha256_of(result.network_in(run))
     return CellResult(
         parameters=result.parameters_after, flops=result.flops_after,
         parameters_dense=result.parameters_dense, dice=dice,

@@ -135,21 +135,14 @@ class Study:
             result = CELL.read(self.place(other)).result
             given = self.place(other) / RUN if same.kind == "widths" else getattr(result, same.kind)
             if same.kind == "widths" and result.failure is not None:  # the run has no model of its own
-                given = tested_model(self.place(other) / RUN)
+                given = _network_of(self.place(other) / RUN)
         return self.config.run_options(cell.task, cell.method, given).merged({"seed": cell.draw})
 
 
-def tested_model(run: Path) -> Path:
-    """The network of a cell's run that is tested: its model, or what was refused as one.
+def _network_of(run: Path) -> Path:
+    from ..records import read_result  # imports torch, which reading a study does without
 
-    Raises:
-        DataError: the run has not ended.
-    """
-    from ..folder import RunFolder  # imports torch, which reading a study does without
-    from ..records import read_result
-
-    folder, result = RunFolder(run), read_result(run)
-    return folder.model if result.failure is None else folder.round_model(result.chosen_round)
+    return read_result(run).network_in(run)
 
 
 def open_study(config: Path, folder: Path, only: str | None = None, *, written: bool = True) -> Study:
