@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from stampseg.core.errors import DataError
+from stampseg.evaluation.evaluation import Evaluation
 from stampseg.evaluation.folders import evaluate_folder
 from stampseg.evaluation.metrics import evaluate_case
 
@@ -100,3 +101,19 @@ def test_nothing_known_at_all_is_refused(tmp_path: Path) -> None:
     paths = folders(tmp_path, np.full((12, 12), 2, np.uint8))
     with pytest.raises(DataError, match=r"a\.png: every voxel has the ignore label 2"):
         evaluate_folder(*paths, ignored=2)
+
+
+@pytest.mark.parametrize(("known", "told"), [(True, True), (False, False)])
+def test_a_label_that_may_lie_where_nobody_looked_is_not_called_absent(known: bool, told: bool) -> None:
+    """ "1 case without tumour: none is found there" was said of a case labelled in a corner alone."""
+    reference, prediction = np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8)
+    prediction[4:, 4:] = 1
+    reference[2:, 2:] = 0 if known else 9
+    (row,) = evaluate_case(prediction, reference, (1, 1), {0: "background", 1: "tumour"}, unknown=9)
+    assert row.told == told and row.absent
+    assert row.false_positive_volume == (16 if known else None)
+    found = Evaluation((row,), 1.0, "px").false_positives()["tumour"]
+    assert found.cases == int(known)
+    prediction[0, 0] = 1  # this much is known to be wrong
+    (row,) = evaluate_case(prediction, reference, (1, 1), {0: "background", 1: "tumour"}, unknown=9)
+    assert row.told and row.false_positive_volume == (17 if known else 1)

@@ -114,3 +114,39 @@ def test_a_run_with_six_people_who_validate_shows_expected_dice(tmp_path: Path) 
     assert found
     values = json.dumps(json.loads(found[1])["charts"]["expected"])
     assert values.count('"person"') >= 6
+
+
+def test_both_axes_are_of_the_same_labels() -> None:
+    """A label found in vain lowered what was expected, and not what was true."""
+    labels = ("liver", "tumour")
+    cases = [
+        replace(
+            case,
+            certainty={**case.certainty, "tumour": 0.9},
+            per_label={**(case.per_label or {}), "tumour": None},
+        )
+        for case in predicted(9).cases
+    ]
+    found = with_expected(PredictedCases(tuple(cases), labels))
+    chart = json.dumps(chart_of(found))
+    points = re.findall(r'"case": "(c\d)", "person": "p\d", "expected": [0-9.]+, "Dice": ([0-9.]+)', chart)
+    assert dict(points)["c8"] == "0.44" and float(dict(points)["c0"]) == 0
+
+
+def test_what_nobody_knows_is_no_point_of_a_calibration() -> None:
+    """A tumour found where nobody said what is there counted as one found in vain."""
+    given = predicted(9, ("liver", "tumour"))
+    known = with_expected(given)
+    unknown = replace(
+        given.cases[1],
+        id="u",
+        group="p20",
+        per_label={"liver": 0.46, "tumour": None},
+        certainty={"liver": 0.55},
+    )
+    found = with_expected(replace(given, cases=(*given.cases, unknown)))
+    (case,) = [case for case in found.cases if case.id == "u"]
+    assert (
+        case.expected == pytest.approx(known.cases[1].expected, abs=0.1)
+        and known.expected_as == found.expected_as
+    )

@@ -64,7 +64,12 @@ def test_every_runtime_in_a_process_of_its_own(run: Path, pictures: Path) -> Non
         assert set(entry["networks"]) == {"pruned", "dense"}
         for figures in entry["networks"].values():
             assert 0 < figures["low_ms"] <= figures["ms"] <= figures["high_ms"]
-            assert figures["windows_per_second"] > 0 and figures["image_seconds"] > 0
+            assert figures["windows_per_second"] > 0
+            # whole images are predicted in f32 by PyTorch, whose time was given for that of bf16
+            assert figures.get("image_seconds", 0) > 0 or (entry["runtime"], entry["precision"]) == (
+                "eager", "bf16",
+            )  # fmt: skip
+            assert "image_seconds" not in figures or entry["precision"] == "f32"
     peak = {r["runtime"]: r["networks"]["pruned"]["peak_megabytes"] for r in report["rows"]}
     assert peak["onnxruntime"] < peak["eager"], "it runs without PyTorch"
 

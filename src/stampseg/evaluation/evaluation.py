@@ -101,7 +101,9 @@ class Evaluation:
     def false_positives(self) -> dict[str, FalsePositives]:
         """What was predicted of a label where the reference holds none of it, per label."""
         return {
-            label: FalsePositives.of([row.predicted_volume for row in self._of(label) if row.absent])
+            label: FalsePositives.of(
+                [each for row in self._of(label) if (each := row.false_positive_volume) is not None]
+            )
             for label in self.labels
         }
 
@@ -208,7 +210,7 @@ class Evaluation:
     def _csv(self) -> str:
         person = ["person"] if self.people else []
         header = [
-            *(each.name for each in fields(Metrics)),
+            *(each.name for each in fields(Metrics) if each.name != "told"),
             "false_positive_volume",
             "unit",
             "volume_unit",

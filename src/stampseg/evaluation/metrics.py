@@ -57,7 +57,8 @@ class Metrics:
     """One label of one case. Lengths are in mm, for pictures in pixels.
 
     Volumes are in ml for volumes, and in mm² or pixels for pictures. Where the reference holds nothing of
-    the label, the metrics are nan.
+    the label, the metrics are nan. `told` is false where that says nothing, as voxels of which nobody said
+    what they are may hold it, and nothing was predicted elsewhere.
     """
 
     case: str
@@ -69,6 +70,7 @@ class Metrics:
     volume_error: float
     predicted_volume: float
     reference_volume: float
+    told: bool = True
 
     @property
     def absent(self) -> bool:
@@ -77,8 +79,8 @@ class Metrics:
 
     @property
     def false_positive_volume(self) -> float | None:
-        """What was predicted though the reference holds nothing of the label; None where it holds some."""
-        return self.predicted_volume if self.absent else None
+        """What was predicted though the case has none of the label; None where it has, or nobody knows."""
+        return self.predicted_volume if self.absent and self.told else None
 
     def in_files(self, values: Sequence[int]) -> Metrics:
         """With the value that the files have for its class, in place of the class index."""
@@ -87,6 +89,7 @@ class Metrics:
     def to_json(self) -> dict[str, Any]:
         """As plain values; nan becomes None, for JSON knows no nan."""
         values = {**asdict(self), "false_positive_volume": self.false_positive_volume}
+        del values["told"]  # the volume above says it
         return {name: None if value != value else value for name, value in values.items()}
 
 
@@ -187,7 +190,8 @@ def _compare(
             surface = float(within.mean())
         error = (count_p - count_r) / count_r
     voxel = float(np.prod(spacing_mm)) / (1000.0 if predicted.ndim == 3 else 1.0)
-    return Metrics(*name, dice, hd95, surface, error, count_p * voxel, count_r * voxel)
+    told = left_out is None or not left_out.any() or count_p + count_r > 0
+    return Metrics(*name, dice, hd95, surface, error, count_p * voxel, count_r * voxel, told)
 
 
 def dice_score(predicted: np.ndarray, reference: np.ndarray) -> float:

@@ -39,7 +39,8 @@ class PredictedCase:
         per_label: Dice by label name; None where the case does not hold the label.
         hd95: the larger distance that 95% of the surfaces keep, by label name, in mm or pixels, or None.
         false_positive: volume predicted of the labels that the case does not hold, in ml or pixels.
-        certainty: of the network, by label name; None where its mask holds nothing of the label.
+        certainty: of the network, by label name; None where its mask holds nothing of the label. Labels of
+            which nobody knows whether the case holds them are in neither.
         expected: what was to be expected of the mask (see `PredictedCases.expected_as`), or None.
         problem: why there is no Dice, or "".
         view: pictures, or None.
@@ -175,16 +176,20 @@ def _predicted(entry: SplitCase, opened: OpenNetwork, data: Dataset | None, most
         pair = compare(replace(case, id=entry.id), opened, confidence=True)
     except (StampsegError, OSError) as error:
         return PredictedCase(entry.id, group, problem=str(error))
+    told = {row.label for row in pair.rows if row.told}
     return PredictedCase(
         id=entry.id,
         group=group,
         dice=mean_of_known(row.dice for row in pair.rows if row.value is not None and not row.absent),
         per_label={row.label: None if row.absent else row.dice for row in pair.rows},
         hd95={row.label: None if math.isnan(row.hd95) else row.hd95 for row in pair.rows},
-        false_positive={row.label: row.predicted_volume for row in pair.rows if row.absent},
+        false_positive={
+            row.label: volume for row in pair.rows if (volume := row.false_positive_volume) is not None
+        },
         certainty={
             name: (certainty or 0.0) if in_classes(pair.prediction, classes).any() else None
             for (name, classes), certainty in zip(plan.structures, pair.certainty[1:], strict=True)
+            if name in told
         },
         view=view_upright(pair.image, pair.prediction, pair.reference, len(plan.label_values), most),
     )

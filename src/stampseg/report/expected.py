@@ -12,6 +12,7 @@ from .cases import PredictedCase, PredictedCases
 from .vega import COLOURS, compiled
 
 SHOWN = 5  # cases of which least is expected
+TRUE = "true Dice (0 of a label found in vain)"
 DICE, CERTAINTY = "expected Dice", "certainty"
 
 
@@ -44,8 +45,8 @@ def _points(
     """Certainty and Dice of a label, of all people but one; 1 where it is in neither mask nor case."""
     points: dict[str, list[tuple[float | None, float]]] = {}
     for case in cases:
-        certainty, dice = case.certainty.get(label), (case.per_label or {}).get(label)
-        if _person(case) != but:
+        if _person(case) != but and label in case.certainty:
+            certainty, dice = case.certainty[label], (case.per_label or {}).get(label)
             right = certainty is None and dice is None
             points.setdefault(_person(case), []).append((certainty, 1.0 if right else dice or 0.0))
     return points
@@ -57,15 +58,26 @@ def _expected(case: PredictedCase, fits: dict[tuple[str, str], LabelCalibration 
     One that it does not find counts what such masks of the others were worth, or 0.
     """
     values = []
-    for label, certainty in case.certainty.items():
-        if certainty is None and (case.per_label or {}).get(label) is None:
-            continue
+    for label in _held_or_found(case):
+        certainty = case.certainty[label]
         fit = fits.get((label, _person(case)))
         if certainty is None:
             values.append(0.0 if fit is None else fit.right_if_empty or 0.0)
         else:
             values.append(certainty if fit is None else fit.expected(certainty)[0])
     return sum(values) / len(values) if values else None
+
+
+def _held_or_found(case: PredictedCase) -> list[str]:
+    """Labels that a mean is over: those that the case holds or the network finds."""
+    per_label = case.per_label or {}
+    return [name for name, sure in case.certainty.items() if (sure, per_label.get(name)) != (None, None)]
+
+
+def _dice(case: PredictedCase) -> float | None:
+    """Mean over the same labels as is expected, 0 where one is found that the case does not hold."""
+    found = [(case.per_label or {}).get(label) or 0.0 for label in _held_or_found(case)]
+    return sum(found) / len(found) if found else None
 
 
 def least_expected(predicted: PredictedCases) -> list[PredictedCase]:
@@ -91,15 +103,15 @@ def words_of(predicted: PredictedCases) -> str:
 def chart_of(predicted: PredictedCases) -> dict[str, Any] | None:
     """Vega specification: a point for each case, and the line of equal values; None without points."""
     points = [
-        {"case": case.id, "person": case.group, "expected": case.expected, "Dice": case.dice}
+        {"case": case.id, "person": case.group, "expected": case.expected, "Dice": dice}
         for case in predicted.cases
-        if case.expected is not None and case.dice is not None
+        if case.expected is not None and (dice := _dice(case)) is not None
     ]
     if not points:
         return None
     axes = {
         "x": {"field": "expected", "type": "quantitative", "title": predicted.expected_as, "scale": _UNIT},
-        "y": {"field": "Dice", "type": "quantitative", "title": "true Dice", "scale": _UNIT},
+        "y": {"field": "Dice", "type": "quantitative", "title": TRUE, "scale": _UNIT},
     }
     equal = {"values": [{"expected": 0, "Dice": 0}, {"expected": 1, "Dice": 1}]}
     line = {"type": "line", "color": {"expr": "ink"}, "opacity": 0.25, "strokeDash": [4, 4], "aria": False}

@@ -163,7 +163,7 @@ def _whole(job: Job, image: Path) -> float:
                 SegmentOptions(overwrite=True, trusted=tuple(job.trusted), threads=job.threads),
                 echo=lambda text: None,
             ).check(),
-            seconds=0, least=2, warm_up=1,
+            seconds=0, least=1, warm_up=1,
         )  # fmt: skip
     return timing.median / 1e3
 
