@@ -230,9 +230,7 @@ def _other_round(folder: RunFolder, number: int) -> str:
 
 def _test(result: Result) -> str:
     """What came of the people kept aside."""
-    if result.test is None:
-        return ""
-    return f"test Dice {dice_text(result.test.dice)} over {counted(result.test.people, 'person', 'people')}; "
+    return "" if result.test is None else f"test Dice {result.test.words}; "
 
 
 def _measured(result: Result, folds: Folds | None) -> str:

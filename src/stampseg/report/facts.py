@@ -42,8 +42,7 @@ def headline(record: Record) -> list[Fact]:
         facts.append(Fact("GFLOPs per window", f"{_giga(before)} → {_giga(after)} ({_share(after, before)})"))
         facts.append(Fact("validation Dice", dice_text(result.validation_dice)))
         if result.test is not None:
-            people = counted(result.test.people, "person", "people")
-            facts.append(Fact("test Dice", f"{dice_text(result.test.dice)} over {people} kept aside"))
+            facts.append(Fact("test Dice", f"{result.test.words} kept aside"))
         if result.unlabelled_cases:
             facts.append(
                 Fact(

@@ -17,8 +17,10 @@ from ..core.level import Level
 from ..core.machine import Machine
 from ..core.options import FileRecord, Number
 from ..core.run_folder import MODEL_FILE, RESULT_FILE, round_file
+from ..core.text import counted, dice_text
 from ..evaluation.evidence import StepTrial
 from ..evaluation.false_positives import FalsePositives
+from ..evaluation.metrics import UNION
 from ..evaluation.people import OverPeople, mean_of_known
 
 if TYPE_CHECKING:
@@ -109,6 +111,13 @@ class AsideRecord(FileRecord):
     lowest: dict[str, float] = Field(default_factory=dict)
     problems: dict[str, str] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """`0.812 over 9 people`; of several labels it is the mean over them of each one's mean."""
+        labels = sum(each.mean is not None for name, each in self.labels.items() if name != UNION)
+        over = f" (mean of {labels} labels)" if labels > 1 else ""
+        return f"{dice_text(self.dice)}{over} over {counted(self.people, 'person', 'people')}"
 
 
 READING = (
