@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from stampseg.core.errors import ConfigError, DataError, TrainingError
+from stampseg.report.comparison.reading import read_study
 from stampseg.run.study.command import LOG
 from stampseg.run.study.plan import CELL, CellRecord, CellResult, Study, open_study
 from stampseg.run.study.tables import write_tables
@@ -179,7 +180,24 @@ def test_the_tables(study: Study) -> None:
     assert len(cells) == 8 and [cell["dice"] for cell in cells].count("") == 2
     assert ",".join(cases[0]) == "task,labels,method,draw,person,case,label,dice,hd95"
     assert list(cases[1].values()) == ["discs", "1", "ours", "10", "p2", "b", "one", "0.25", ""]
-    assert len(cases) == 6 * 2 and not list(study.folder.glob("*.tmp"))
+    assert len(cases) == 8 * 2 and not list(study.folder.glob("*.tmp"))
+
+
+def test_false_positives_and_people_without_a_label_are_in_the_tables(study: Study) -> None:
+    """A method that paints a lesion in everybody who has none looked perfect."""
+    worked(study, succeed)
+    path = study.folder / "cells" / "discs" / "ours" / "1-10" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    first = metrics["rows"][0]
+    first |= {"dice": None, "hd95": None, "false_positive_volume": 400.0}
+    path.write_text(json.dumps(metrics))
+    write_tables(study)
+    with (study.folder / "cases.csv").open() as file:
+        cases = list(csv.DictReader(file))
+    assert list(cases[0].values())[-5:] == [first["case"], first["label"], "", "", "400.0"]
+    assert {row["false_positive"] for row in cases[1:]} == {""}
+    remarks = "\n".join(read_study(study.folder).remarks)
+    assert "of labels that the case does not hold, which no Dice tells of: ours in 1 of 1" in remarks
 
 
 def test_damaged_metrics_are_named(study: Study) -> None:

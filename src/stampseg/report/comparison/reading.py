@@ -12,10 +12,11 @@ from ...core.errors import ConfigError, DataError
 from ...core.yaml import read_yaml
 from ...run.study.claim import Claim, read_claims
 from ...run.study.plan import CELLS, STUDY_FILE
-from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, REFUSED
+from ...run.study.tables import CASE_COLUMNS, CASES_TABLE, CELL_COLUMNS, CELLS_TABLE, FALSE_POSITIVE, REFUSED
 from .remarks import (
     added,
     asked,
+    false_alarms,
     named,
     not_whole,
     of_one_data_set,
@@ -69,6 +70,7 @@ def read_study(folder: Path) -> Study:
         *otherwise_told(told, whole),
         *without_model(refused),
         *uncut(figures, values),
+        *false_alarms(measured),
         *added(values),
         *other_steps(values),
         *still_to_come(planned, whole),
@@ -102,7 +104,7 @@ def _cases(path: Path) -> dict[Key, list[Measure]]:
     found: dict[Key, list[Measure]] = {}
     seen: set[tuple[Any, ...]] = set()
     means: dict[tuple[Key, str], bool] = {}
-    for where, row in _rows(path, CASE_COLUMNS):
+    for where, row in _rows(path, CASE_COLUMNS, FALSE_POSITIVE):
         key, person, case, label = _key(row, where), row["person"], row["case"], row["label"]
         if not person:
             raise DataError(f"{where}: has no person; expected who was tested, for people are the units")
@@ -118,7 +120,8 @@ def _cases(path: Path) -> dict[Key, list[Measure]]:
             raise DataError(f"{where}: {what} is there twice for {named(key)}; {_LINES}")
         seen.add((key, person, case, label))
         dice = number(row["dice"], "dice", where, most=1)
-        measure = Measure(person, case, label, dice, number(row["hd95"], "hd95", where))
+        false = number(row.get(FALSE_POSITIVE, ""), FALSE_POSITIVE, where)
+        measure = Measure(person, case, label, dice, number(row["hd95"], "hd95", where), false)
         found.setdefault(key, []).append(measure)
     return found
 

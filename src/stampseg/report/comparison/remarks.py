@@ -71,6 +71,24 @@ def uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
         )
 
 
+def false_alarms(measured: Mapping[Key, list[Measure]]) -> Iterator[str]:
+    """What was predicted of labels that a case does not hold: no Dice tells of it."""
+    volumes: dict[str, list[float]] = {}
+    for (_, method, _), measures in measured.items():
+        found = [each.false_positive for each in measures if each.false_positive is not None]
+        volumes.setdefault(method, []).extend(found)
+    if any(map(any, volumes.values())):
+        each = ", ".join(
+            f"{method} in {sum(map(bool, found)):,} of {len(found):,}"
+            for method, found in volumes.items()
+            if found
+        )
+        yield (
+            f"something was predicted of labels that the case does not hold, which no Dice tells of: {each} "
+            "cases and labels"
+        )
+
+
 def _method_of(values: object, key: Key) -> str | None:
     """How the networks of a cell were trained: by its method's options, its task's, the study's; None of a
     method that study.yaml does not list.

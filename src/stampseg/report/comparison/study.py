@@ -35,13 +35,17 @@ Key = tuple[Setting, str, str]  # of a cell: method and draw
 
 @dataclass(frozen=True)
 class Measure:
-    """One label of one case; empty `case` and `label`: a person's mean, kept from before. None: undefined."""
+    """One label of one case; empty `case` and `label`: a person's mean, kept from before. None: undefined.
+
+    `false_positive` is the volume predicted of a label that the case does not hold.
+    """
 
     person: str
     case: str
     label: str
     dice: float | None
     hd95: float | None
+    false_positive: float | None = None
 
 
 @dataclass(frozen=True)
