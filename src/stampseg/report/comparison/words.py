@@ -38,8 +38,9 @@ _NETWORKS = (
 )
 _CLAIMS = (
     "A claim is held where P after Holm is below 0.05: the interval lies wholly above 0, or above minus the "
-    "margin, with room for the number of claims. It is lost where P of the contrary, the interval below, is "
-    "so after Holm. Else it is not shown, which does not say that the contrary is true.",
+    "margin, with room for the number of claims. It is lost where the interval "
+    "lies wholly below, with the same room. Else it is not shown, which does not say that the contrary is "
+    "true.",
     "A sign-flip over draws asks how often the mean would be as far from 0, or from minus the margin, if a "
     "coin gave each draw's difference its sign. It takes the draws of all tasks of a claim together, each "
     "task counting alike, needs no normal means, and at least six draws in all to come below 0.05.",
