@@ -11,8 +11,8 @@ from ..core.text import counted, some
 from .cases import Case, cases_of, read_case_csv
 from .io.formats import (
     check_one_series,
+    folders_in,
     format_of,
-    is_hidden,
     list_images,
     readable,
     series_format,
@@ -20,7 +20,7 @@ from .io.formats import (
     stem_of,
 )
 from .io.limits import check_kind
-from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, folders_in, is_picture
+from .layouts.case_folders import CaseFolder, case_folder, find_case_folders, is_picture
 from .layouts.case_roles import bare_entries
 from .layouts.habits import MASK_FOLDERS, is_label_name, is_mask_folder, is_no_truth
 from .layouts.kind_folders import folders_by_kind
@@ -132,7 +132,7 @@ def _images_at(path: Path, tell: Callable[[str], None]) -> list[Path]:
     left = set(labels)
     files = [image for entry in entries if entry not in left for image in _images_in(entry)]
     if not files:
-        folders = sorted(inner.name for inner in path.iterdir() if inner.is_dir() and not is_hidden(inner))
+        folders = [inner.name for inner in folders_in(path)]
         folders = [name for name in folders if name.lower() not in MASK_FOLDERS] or folders
         hint = f"; name one of its folders: {some(folders)}" if folders else ""
         raise DataError(f"{path}: no image found; expected {readable()}{hint}")

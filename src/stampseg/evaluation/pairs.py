@@ -10,12 +10,12 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.text import composed, counted, some
 from ..data.cases import cases_of
-from ..data.io.formats import list_labels, readable, series_format, stem_of, suffix_of
+from ..data.io.formats import folders_in, list_labels, readable, series_format, stem_of, suffix_of
 from ..data.io.probabilities import PROBABILITIES
 from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
 from ..data.labels.organs import LabelFiles, first_of
-from ..data.layouts.case_folders import find_case_folders, folders_in
+from ..data.layouts.case_folders import find_case_folders
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS, is_image_folder, is_mask_folder
 from ..data.layouts.kind_folders import roles_by_kind

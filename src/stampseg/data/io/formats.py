@@ -81,6 +81,11 @@ def is_hidden(path: Path) -> bool:
     return path.name.startswith(".")
 
 
+def folders_in(folder: Path) -> list[Path]:
+    """Folders directly in a folder, but for hidden ones."""
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
+
+
 def series_format(folder: Path) -> Format | None:
     """The format of a folder whose files make images together; other images beside them do not count."""
     if not os.path.isdir(folder):
@@ -161,8 +166,8 @@ def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
         return any(name == part or name.startswith(f"{part}_") for name in names for part in parts)
 
     many: dict[Path, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not is_hidden(path) and path not in images:
+    for path in folders_in(folder):
+        if path not in images:
             found = [
                 place for kind in FORMATS if kind.series is not None for place in kind.series.below(path)
             ]
@@ -180,9 +185,8 @@ def check_one_series(folder: Path, listed: Sequence[Path]) -> None:
 
 def list_labels(folder: Path) -> list[Path]:
     """As `list_images`, and folders that hold the label of a series."""
-    folders = [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
     kinds = [kind.series for kind in FORMATS if kind.series is not None]
-    held = [path for path in folders if any(series.is_label(path) for series in kinds)]
+    held = [path for path in folders_in(folder) if any(series.is_label(path) for series in kinds)]
     return sorted({*list_images(folder), *held})
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.remarks import reading, remark
 from ...core.text import counted, some
-from ..io.formats import is_hidden, list_images, list_labels
+from ..io.formats import folders_in, list_images, list_labels
 from ..io.placing import grids_text, is_on_lattice, on_grid_of, spanned
 from ..io.readers import read_header, read_label
 from ..io.volume import Header, Volume
@@ -164,7 +164,6 @@ def organ_folders(masks: Path, cases: Iterable[str]) -> dict[str, dict[str, Path
     """
     if list_images(masks) or pair(cases, by_stem(list_labels(masks))[0]).labels:
         return {}
-    inner = [path for path in sorted(masks.iterdir()) if path.is_dir() and not is_hidden(path)]
-    inner = [path for path in inner if not is_no_truth(path.name)]
+    inner = [path for path in folders_in(masks) if not is_no_truth(path.name)]
     found = {path.name: by_stem(list_images(path))[0] for path in inner}
     return {name: files for name, files in found.items() if files}

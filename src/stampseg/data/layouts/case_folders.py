@@ -17,7 +17,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import composed
 from ..io import pictures
-from ..io.formats import check_one_series, format_named, is_hidden, list_images, list_labels, series_format
+from ..io.formats import check_one_series, folders_in, format_named, list_images, list_labels, series_format
 from .case_people import names_and_people
 from .habits import (
     IMAGE_FOLDERS,
@@ -102,11 +102,6 @@ def case_folder(folder: Path) -> CaseFolder:
 def is_picture(path: Path) -> bool:
     """Whether a file is no volume: a preview, where it lies beside some."""
     return format_named(path) in pictures.FORMATS
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """Folders directly in a folder, but for hidden ones."""
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and not is_hidden(path)]
 
 
 def _are_of_kinds(folders: Sequence[Path]) -> bool:

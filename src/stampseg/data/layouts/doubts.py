@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ...core.text import some
-from ..io.formats import list_images
-from .case_folders import CaseFolder, beyond_name, folders_in
+from ..io.formats import folders_in, list_images
+from .case_folders import CaseFolder, beyond_name
 from .case_people import PERSONS
 from .habits import (
     ANY_NUMBER,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import composed, some
-from ..io.formats import list_images, series_format
-from .case_folders import CaseFolder, beyond_name, folders_in, is_picture, without_previews
+from ..io.formats import folders_in, list_images, series_format
+from .case_folders import CaseFolder, beyond_name, is_picture, without_previews
 from .case_people import Parts, names_and_people
 from .case_roles import Roles, labelled_entries, owner_of
 from .doubts import REMEDY, kind_of

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.errors import DataError
 from ...core.text import some
-from ..io.formats import is_hidden, list_images, list_labels
+from ..io.formats import folders_in, list_images, list_labels
 from ..labels.organs import names_of, organ_folders
 from ..labels.regions import NO_REGIONS
 from .case_folders import find_case_folders
@@ -237,7 +237,7 @@ def _called(data: Path, seen: Sequence[str], kind: str) -> list[str]:
 
 
 def _folders(data: Path, given: Path | None, kind: str) -> tuple[Path, ...]:
-    seen = sorted(path.name for path in data.iterdir() if path.is_dir() and not is_hidden(path))
+    seen = [path.name for path in folders_in(data)]
     listed = f"folders seen: {some(seen, 12)}" if seen else "it holds no folders"
     if given is not None:
         if not (data / given).is_dir():

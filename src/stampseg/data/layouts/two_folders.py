@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ...core.errors import DataError
 from ...core.text import some
-from ..io.formats import check_one_series, is_hidden, list_images, list_labels, readable
-from .case_folders import folders_in
+from ..io.formats import check_one_series, folders_in, is_hidden, list_images, list_labels, readable
 from .doubts import inner_folders, mixed_modalities, other_ends, other_zeros
 from .habits import is_label_name, is_no_truth
 from .listing import COMPUTED, Entry, labels_without_image, left_over
