@@ -20,7 +20,7 @@ print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ['OMP_NUM_THREADS'], flu
 
 def running(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """The cell's name is its first argument."""
-    monkeypatch.setattr(local, "cell_command", lambda folder, name: [sys.executable, "-c", SAY + code, name])
+    monkeypatch.setattr(command, "cell_command", lambda folder, name: [sys.executable, "-c", SAY + code, name])
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 

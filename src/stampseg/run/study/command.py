@@ -34,25 +34,39 @@ def one_thread() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONUNBUFFERED": "1"}
 
 
+def start_cell(folder: Path, name: str, gpu: str | None = None) -> subprocess.Popen[bytes]:
+    """A process that does a cell, with a log beside it.
+
+    Its input ends when this process does: the leash. Signals of the terminal do not reach it.
+
+    Args:
+        folder: of the study.
+        name: of the cell.
+        gpu: number of the device that it has; None: none of its own.
+    """
+    place = folder / CELLS / name
+    place.mkdir(parents=True, exist_ok=True)
+    devices = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+    with (place / LOG).open("ab") as log:
+        return subprocess.Popen(
+            cell_command(folder, name), stdin=subprocess.PIPE, stdout=log, stderr=log,
+            env={**one_thread(), LEASH: "1", **devices}, start_new_session=True, creationflags=OWN_GROUP,
+        )  # fmt: skip
+
+
 def process_cell(folder: str, name: str) -> int:
     """Do a cell in a process of its own, on a node of a cluster; its exit code."""
-    place = Path(folder) / CELLS / name
-    place.mkdir(parents=True, exist_ok=True)
-    with (place / LOG).open("ab") as log:
-        process = subprocess.Popen(
-            cell_command(Path(folder), name), stdin=subprocess.PIPE, stdout=log, stderr=log,
-            env={**one_thread(), LEASH: "1"}, start_new_session=True, creationflags=OWN_GROUP,
-        )  # fmt: skip
-        try:
-            while True:
-                try:
-                    return process.wait(timeout=0.5)  # between two of which the task can be cancelled
-                except subprocess.TimeoutExpired:
-                    continue
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
+    process = start_cell(Path(folder), name)
+    try:
+        while True:
+            try:
+                return process.wait(timeout=0.5)  # between two of which the task can be cancelled
+            except subprocess.TimeoutExpired:
+                continue
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def hold_leash() -> bool:

@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...core.text import counted
-from .command import LEASH, LOG, OWN_GROUP, ask_to_end, cell_command, one_thread
-from .plan import CELLS
+from .command import ask_to_end, start_cell
 
 _WAIT = 1.0  # seconds for a cell that ends
 
@@ -81,27 +80,17 @@ class LocalEngine:
             self._ended.put((name, code))
 
     def _process(self, name: str, gpu: str | None) -> int | None:
-        place = self.folder / CELLS / name
-        place.mkdir(parents=True, exist_ok=True)
-        environment = {**one_thread(), LEASH: "1"}
-        if gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = gpu
-        with (place / LOG).open("ab") as log:
+        with self._guard:
+            if self._stopping:
+                return None
+            process = self._processes[name] = start_cell(self.folder, name, gpu)
+        try:
+            return process.wait()
+        finally:
             with self._guard:
-                if self._stopping:
-                    return None
-                # Its input ends when this process does: the leash. Signals of the terminal do not reach it.
-                process = self._processes[name] = subprocess.Popen(
-                    cell_command(self.folder, name), stdin=subprocess.PIPE, stdout=log, stderr=log,
-                    env=environment, start_new_session=True, creationflags=OWN_GROUP,
-                )  # fmt: skip
-            try:
-                return process.wait()
-            finally:
-                with self._guard:
-                    del self._processes[name]
-                if process.stdin is not None:
-                    process.stdin.close()
+                del self._processes[name]
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def gpus_here() -> list[str]:
