@@ -255,14 +255,14 @@ def bench(
     as_json: JsonOption = False,
 ) -> None:
     """Time a model on this machine. With its memory, beside the dense network, in every runtime."""
-    from ..timing.comparison import Options, bench_model
+    from ..timing.comparison import BenchOptions, bench_model
     from .tables import print_bench
 
     if image is not None and not image.exists():
         raise DataError(f"{image}: file not found; check the path")
     report = bench_model(
         model,
-        Options(parts_of(runtimes), parts_of(precisions), threads, batch, seconds, image),
+        BenchOptions(parts_of(runtimes), parts_of(precisions), threads, batch, seconds, image),
         tuple(trusted or ()),
         (lambda text: say(text, err=True)) if as_json else say,
     )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .boxes import as_slices
-from .io.probabilities import WHOLE
+from .io.probabilities import FULL_SCALE
 from .labels.regions import Region, decided
 from .preprocess import Geometry, orient
 from .resampling import AxisMap, apply_map, linear_map, low_pass_map, nearest_map
@@ -163,8 +163,8 @@ class Shares:
         axis: of the working grid, along which the rows come.
         temperature: that the logits are divided by; above 1 probabilities come nearer to one another.
         """
-        self.shares = np.zeros((classes, *geometry.source_shape), dtype=np.uint16)  # times WHOLE
-        self.shares[0] = WHOLE
+        self.shares = np.zeros((classes, *geometry.source_shape), dtype=np.uint16)  # times FULL_SCALE
+        self.shares[0] = FULL_SCALE
         self._targets = [_rows_of(of, geometry, axis) for of in self.shares]
         self._rows, self._temperature = Rows(geometry, axis), temperature
 
@@ -173,7 +173,7 @@ class Shares:
         for part in self._rows.add(tempered(probabilities, self._temperature)):
             for target, values in zip(self._targets, part.scores, strict=True):
                 found = _mapped(values, part.maps)
-                target[part.start : part.stop] = np.rint(WHOLE * np.clip(found, 0, 1))
+                target[part.start : part.stop] = np.rint(FULL_SCALE * np.clip(found, 0, 1))
 
 
 def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -37,7 +37,7 @@ from .skeleton import skeleton
 
 KEY = "stampseg"  # of the description in the metadata
 LAYERS_PER_WEIGHT = 100
-WHOLE = (torch.float32, torch.float64)  # others were rounded by somebody, and so are outputs
+UNROUNDED = (torch.float32, torch.float64)  # others were rounded by somebody, and so are outputs
 MOST_HEADER = 2**24  # bytes: names and shapes of all tensors, and the description
 
 
@@ -211,7 +211,7 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
         tensors = {name: file.get_tensor(name) for name in stored}
     fill(network, tensors, device)
     set_mode(network, False)
-    if all(tensor.dtype in WHOLE for tensor in tensors.values() if tensor.is_floating_point()):
+    if all(tensor.dtype in UNROUNDED for tensor in tensors.values() if tensor.is_floating_point()):
         _check_answer(path, network, description)
     return Model(network, graph, description)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..data.inverse import Shares
-from ..data.io.probabilities import WHOLE
+from ..data.io.probabilities import FULL_SCALE
 from ..data.io.readers import paths_of, read_image, with_channels
 from ..data.io.volume import Header, Volume, as_image, volume_header
 from ..data.labels.label_table import to_values
@@ -218,5 +218,5 @@ def _segmented(
         certainty={label.name: label.certainty for label in trust.labels},
         uncertainty=None if found is None else found.uncertainty.astype(np.float32) / 255,
         flags=trust.flags,
-        probabilities=None if shares is None else shares.shares / np.float32(WHOLE),
+        probabilities=None if shares is None else shares.shares / np.float32(FULL_SCALE),
     )

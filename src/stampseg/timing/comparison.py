@@ -28,7 +28,7 @@ PAYS = 1.1  # times faster, below which pruning has not paid
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What to measure.
 
     Attributes:
@@ -48,7 +48,7 @@ class Options:
 
 
 def bench_model(
-    model: Path, options: Options, trusted: Collection[str] = (), echo: Callable[[str], None] = print
+    model: Path, options: BenchOptions, trusted: Collection[str] = (), echo: Callable[[str], None] = print
 ) -> dict[str, Any]:
     """Measure the model and its dense original in turns.
 
@@ -99,7 +99,7 @@ def _row(
     runtime: str,
     precision: str,
     pruned: Model,
-    options: Options,
+    options: BenchOptions,
     trusted: Collection[str],
     folder: Path,
 ) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class Worker:
 def _serve(pipe: Connection, job: Job) -> None:
     """In the new process: get ready, then answer until the pipe is closed."""
     try:
-        one, several = prepared_call(job)
+        one, several = calls_of(job)
         pipe.send((True, None))
     except Exception as error:  # whatever it is, the parent says it
         text = str(error).strip().splitlines() or [type(error).__name__]
@@ -168,7 +168,7 @@ def _whole(job: Job, image: Path) -> float:
     return timing.median / 1e3
 
 
-def prepared_call(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
+def calls_of(job: Job) -> tuple[Callable[[], object], Callable[[], object]]:
     """Calls of the network on one window and on a batch of them, of noise."""
     noise = np.random.default_rng(0).standard_normal((job.batch, *job.window), dtype=np.float32)
     if job.runtime in ("onnxruntime", "openvino"):

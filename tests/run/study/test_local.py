@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stampseg.run.study import command, local
+from stampseg.run.study import command
 from stampseg.run.study.local import LocalEngine, gpus_here
 
 SAY = """import os, signal, sys, time
@@ -20,7 +20,8 @@ print(os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ['OMP_NUM_THREADS'], flu
 
 def running(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """The cell's name is its first argument."""
-    monkeypatch.setattr(command, "cell_command", lambda folder, name: [sys.executable, "-c", SAY + code, name])
+    words = [sys.executable, "-c", SAY + code]
+    monkeypatch.setattr(command, "cell_command", lambda folder, name: [*words, name])
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 

@@ -15,13 +15,13 @@ from ...core.errors import DataError
 from ...core.files import write_whole
 from .volume import Header
 
-WHOLE = 65535  # what a probability of 1 is stored as
+FULL_SCALE = 65535  # what a probability of 1 is stored as
 PROBABILITIES = "_probabilities"  # behind the name of a mask
 SUFFIX = ".nii.gz"
 
 
 def write_probabilities(path: Path, shares: np.ndarray, like: Header, names: Sequence[str]) -> None:
-    """Write (K, *S) uint16, `WHOLE` times a probability, on the grid of an image; the classes come last.
+    """Write (K, *S) uint16, `FULL_SCALE` times a probability, on the grid of an image; the classes come last.
 
     A picture is one slice, its first axis the column, placed as ITK places pictures: a pixel is a mm.
 
@@ -43,7 +43,7 @@ def write_probabilities(path: Path, shares: np.ndarray, like: Header, names: Seq
     else:
         array, affine = np.moveaxis(shares, 0, -1), like.affine
     image = nib.Nifti1Image(array, affine)
-    image.header.set_slope_inter(1 / WHOLE, 0)
+    image.header.set_slope_inter(1 / FULL_SCALE, 0)
     image.header.set_xyzt_units("mm" if like.affine is not None else None)
     image.header["descrip"] = ";".join(names).encode("ascii", "replace")[:79]
     image.set_qform(None, code="unknown")  # shears of tilted scans have none

@@ -20,7 +20,7 @@ AUTO_SHARE = 0.2
 AUTO_GROUPS = 5  # fewer people than this all train
 AUTO_MOST = 20  # people; validation runs every round
 AUTO_CASES = 40  # of these people
-FEW_PEOPLE = 4  # of fewer a Dice says little
+FEW_TO_VALIDATE = 4  # of fewer a Dice says little
 _KNOWN = "the network that is trained on has learnt from the others already"
 _NAME_OTHERS = "name other cases with `train.validation`"
 
@@ -245,7 +245,7 @@ def _all_train(cases: Sequence[Case], why: str) -> str:
 
 
 def _words(training: Sequence[Case], validation: Sequence[Case], how: str) -> str:
-    few = "; a Dice of so few people says little" if _people(validation) < FEW_PEOPLE else ""
+    few = "; a Dice of so few people says little" if _people(validation) < FEW_TO_VALIDATE else ""
     trains = counted(len(training), "case trains", "cases train")
     if all(case.group == case.id for case in (*training, *validation)):
         return (
