@@ -263,11 +263,13 @@ def test_vanished_scans_are_said_and_found_elsewhere(run: Path, scans: Path, tmp
     for case in splits["validation"]:
         case["images"] = [str(tmp_path / "gone" / Path(path).name) for path in case["images"]]
     (copy / "splits.json").write_text(json.dumps(splits))
-    call("report", copy, "--overwrite")
+    said = call("report", copy, "--overwrite").output
+    count = len(splits["validation"])
+    assert f"WARNING: the page lacks {count} of {count} cases; {splits['validation'][0]['id']}: " in said
     page = (copy / "report.html").read_text(encoding="utf-8")
     assert "is not there any more; if the scans have moved, name their data set when this" in page
     assert not shown_of(copy / "report.html")["cases"] and shown_of(copy / "report.html")["rounds"]
-    call("report", copy, "--overwrite", "--data", moved)
+    assert "lacks" not in call("report", copy, "--overwrite", "--data", moved).output
     assert len(shown_of(copy / "report.html")["cases"]) == len(splits["validation"])
 
 

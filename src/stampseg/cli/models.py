@@ -361,6 +361,7 @@ def report(
 
     dataset = dataset_at(data, images, masks)
     page = write_report(
-        run, output, device=device or "cpu", trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite
-    )
+        run, output, device=device or "cpu", trusted=tuple(trusted or ()), data=dataset, overwrite=overwrite,
+        warn=lambda text: typer.echo(Level.WARNING.shown(text), err=True),
+    )  # fmt: skip
     typer.echo(f"{page}  {page.stat().st_size:,} bytes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def write_report(
     trusted: Collection[str] = (),
     data: Dataset | None = None,
     overwrite: bool = False,
+    warn: Callable[[str], None] | None = None,
 ) -> Path:
     """Write the page of a run, which needs no other file and no network to be read; beside it methods.md.
 
@@ -46,6 +47,7 @@ def write_report(
         trusted: `package.module:Class` names whose code the model may use.
         data: where the validation cases are, by their ids; None: where the run says.
         overwrite: replace a page that is there.
+        warn: is told what the page lacks.
 
     Returns:
         The page written.
@@ -67,6 +69,9 @@ def write_report(
         gap = f"no pictures of people kept aside or of scans without labels: {type(error).__name__}: {error}"
         record = replace(record, gaps=(*record.gaps, gap))
     write_text(target, render(record, draw(record, trusted), predicted, others))
+    lost = [case for case in predicted.cases if case.problem]
+    if lost and warn is not None:
+        warn(f"the page lacks {len(lost)} of {len(predicted.cases)} cases; {lost[0].id}: {lost[0].problem}")
     methods = methods_of(record, predicted) if output is None else ""
     if methods and (overwrite or not (run / METHODS).exists()):  # it may have been written on
         write_text(run / METHODS, methods)
