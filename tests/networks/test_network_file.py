@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -15,7 +17,8 @@ from torch.nn import functional
 
 import stampseg
 from stampseg.core.errors import ModelFileError, WiringError
-from stampseg.networks.model_file import Description, read_description, save_model
+from stampseg.networks.answer import answer_of, answers_so
+from stampseg.networks.model_file import Description, load_model, read_description, save_model
 from stampseg.networks.registry import NetworkSpec
 
 NAME = "tests.networks.test_network_file:"
@@ -146,6 +149,72 @@ def test_a_class_that_was_edited_since_is_refused(tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(Small, "forward", edited)
         with pytest.raises(ModelFileError, match=r"Small computes something else than when the file"):
             stampseg.load(path, trusted=[name])
+
+
+def test_code_that_fails_since_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, graph = trained(Small)
+    path, name, forward = tmp_path / "m.safetensors", NAME + "Small", Small.forward
+    graph.save(path, name, {})
+
+    def failing(said: str) -> Callable[[Small, Tensor], Tensor]:
+        def run(self: Small, x: Tensor) -> Tensor:
+            if x.device.type == "meta":
+                return forward(self, x)
+            raise RuntimeError(said)
+
+        return run
+
+    monkeypatch.setattr(Small, "forward", failing("einops has moved"))
+    with pytest.raises(ModelFileError, match=r"fails where it did not .*: einops has moved\).*its code"):
+        stampseg.load(path, trusted=[name])
+    monkeypatch.setattr(Small, "forward", failing("DefaultCPUAllocator: can't allocate memory"))
+    stampseg.load(path, trusted=[name])
+
+
+class Large(Small):
+    """More outputs than single precision counts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).mean((2, 3), keepdim=True).expand(-1, -1, 3000, 3000)
+
+
+def test_an_answer_is_of_a_small_input_and_of_any_number_of_outputs(tmp_path: Path) -> None:
+    network, _ = trained(Small)
+    answer = answer_of(network, (1, 1, 64, 40))
+    assert answer is not None and answer.shape == (1, 1, 16, 10) and len(answer.values) == 16
+    assert answers_so(network, answer)
+    large = Large().eval()
+    found = answer_of(large, (1, 1, 8, 8))
+    assert found is not None and len(found.values) == 16
+
+
+def test_an_input_is_no_smaller_than_the_network_takes() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.InstanceNorm2d(2), nn.ReflectionPad2d(7), nn.AvgPool2d(15, 1)
+    )
+    answer = answer_of(network, (1, 1, 16, 16))
+    assert answer is not None and answer.shape == (1, 1, 8, 8)
+
+
+def test_what_a_description_alone_changes_asks_the_network_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, graph = trained(Small)
+    path, name = tmp_path / "m.safetensors", NAME + "Small"
+    graph.save(path, name, {})
+    model = load_model(path, trusted=[name])
+    monkeypatch.setattr(Small, "forward", None)
+    save_model(path, model.network, model.description)
+    assert read_description(path).answer == model.description.answer is not None
+
+
+@pytest.mark.parametrize("chance", [torch.rand, random.random, np.random.rand])
+def test_chance_of_any_kind_is_noticed(chance: Callable[..., Any]) -> None:
+    class Noisy(Small):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + float(chance(1) if chance is torch.rand else chance())
+
+    assert answer_of(Noisy().eval(), (1, 1, 8, 8)) is None
 
 
 @pytest.mark.parametrize("chance", [True, False])

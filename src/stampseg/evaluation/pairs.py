@@ -16,10 +16,17 @@ from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
 from ..data.labels.organs import LabelFiles, first_of
 from ..data.layouts.case_folders import find_case_folders
+from ..data.layouts.case_numbers import with_other_zeros
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS, is_image_folder, is_mask_folder
 from ..data.layouts.kind_folders import roles_by_kind
-from ..data.layouts.pairing import by_stem, called_as_labels, name_of, pair, with_usual_names
+from ..data.layouts.pairing import (
+    by_stem,
+    called_as_labels,
+    name_of,
+    pair,
+    with_usual_names,
+)
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, LabelFiles]:
@@ -38,14 +45,14 @@ def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, La
 
 
 def folder_of_labels(labels: Path, cases: Collection[str]) -> Path:
-    """The folder of masks beside one of images in `labels`, if one alone fits the cases; else `labels`."""
+    """The folder of masks beside one of images in `labels`, the only one or that which fits the cases."""
     inner = [] if not labels.is_dir() or list_labels(labels) else folders_in(labels)
     if not any(is_image_folder(path.name) for path in inner):
         return labels
     masks = [path for path in inner if is_mask_folder(path.name)]
     named = dict.fromkeys(cases, labels)
     fitting = [path for path in masks if _pair_stems(named, files_by_stem(path, "labels")[0])]
-    return fitting[0] if len(fitting) == 1 else labels
+    return fitting[0] if len(fitting) == 1 else masks[0] if len(masks) == 1 else labels
 
 
 def label_files(organs: Mapping[str, dict[str, Path]]) -> dict[str, tuple[Path, LabelFiles]]:
@@ -113,7 +120,8 @@ def _pair_stems(predicted: Mapping[str, Path], references: dict[str, Path]) -> d
         cut = {stem: shared.get(_cut_ending(stem, predicted)) for stem in predicted}
         pairs = {stem: file for stem, file in cut.items() if file is not None}
     if not pairs:  # or masks are called as the images are, which a training finds the labels of
-        pairs = with_usual_names(pair(predicted, references), predicted, references, same_folder=False).labels
+        named = with_usual_names(pair(predicted, references), predicted, references, same_folder=False)
+        pairs = with_other_zeros(named, references).labels
     return {stem: (predicted[stem], reference) for stem, reference in pairs.items()}
 
 

@@ -30,7 +30,7 @@ from ..core.options import Options
 from ..core.run_folder import MODEL_FILE, RESULT_FILE, ROUNDS_FOLDER, failure_of, is_run_folder
 from ..data.labels.postprocess import Postprocessing, check_steps
 from ..data.plan import Plan
-from .answer import Answer, answer_of, differ
+from .answer import Answer, answer_of, answers_so
 from .meta import at_most_layers
 from .registry import NetworkSpec, find_entry
 from .skeleton import skeleton
@@ -92,12 +92,12 @@ def example_of(model: Model, batch: int = 2, more: tuple[int, ...] | None = None
 
 
 def save_model(path: Path, network: nn.Module, description: Description) -> None:
-    """Write the file; it appears whole or not at all.
+    """Write the file; it appears whole or not at all. An answer that is described is that of this network.
 
     All parameters and buffers are stored, a shared one once, but for the rates of targeted dropout.
     """
     spec = description.network
-    if not find_entry(spec.name).own:
+    if description.answer is None and not find_entry(spec.name).own:
         description = description.model_copy(update={"answer": answer_of(network, spec.example_shape)})
     metadata = {KEY: DESCRIPTION.line(description)}
     tensors = _tensors(network)
@@ -218,13 +218,20 @@ def load_model(path: Path, device: torch.device | str = "cpu", *, trusted: Colle
 
 def _check_answer(path: Path, network: nn.Module, description: Description) -> None:
     """The code of others still computes what it did when the file was written."""
-    before, spec = description.answer, description.network
-    if before is None or not differ(before, answer_of(network, spec.example_shape)):
-        return
+    name = description.network.name
+    try:
+        if description.answer is None or answers_so(network, description.answer):
+            return
+        what = "computes something else than when the file was written"
+    except (MemoryError, torch.OutOfMemoryError):
+        return  # which is no fault of the code; where it matters, it is said
+    except Exception as error:  # whatever code of others raises
+        if "allocate memory" in str(error):  # as the CPU says it
+            return
+        what = f"fails where it did not when the file was written ({type(error).__name__}: {error})"
     raise ModelFileError(
-        f"{path}: with these weights {spec.name} computes something else than when the file was written: its "
-        "code, or that of its library, has changed since; use it with the code it was trained with, or train "
-        "it on as it is now with `stampseg prune`"
+        f"{path}: with these weights {name} {what}: its code, or that of its library, has changed since; use "
+        "it with the code it was trained with, or train it on as it is now with `stampseg prune`"
     )
 
 

@@ -188,14 +188,33 @@ def numbered(root: Path, image: str, label: str, images: range, labels: range) -
 
 
 @pytest.mark.parametrize(("image", "label"), [("img_{}", "img_{}"), ("{}", "mask_{}"), ("a{}_0000", "a{}")])
-@pytest.mark.parametrize("moved", [-1, 1])
-def test_labels_numbered_from_another_number_on(image: str, label: str, moved: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [0, 1])
+def test_labels_numbered_from_another_number_on(image: str, label: str, start: int, tmp_path: Path) -> None:
     """Nine of ten were taken for the labels of their neighbours."""
-    numbered(tmp_path, image, label, range(1, 11), range(1 + moved, 11 + moved))
-    with pytest.raises(DataError, match="each may be paired with a neighbour's label; expected the same"):
+    numbered(tmp_path, image, label, range(start, start + 10), range(1 - start, 11 - start))
+    said = "each may be paired with the label of its neighbour"
+    with pytest.raises(DataError, match=f"{said}; expected the same numbers; rename the labels, or list"):
         find_dataset(tmp_path)
-    (tmp_path / "masks" / f"{label.format(0 if moved < 0 else 11)}.png").unlink()
-    assert len(find_dataset(tmp_path).cases) == 9
+    (tmp_path / "masks" / f"{label.format(10 - start)}.png").unlink()
+    (told,) = [text for text in find_dataset(tmp_path).warnings if said in text]
+    assert told.endswith("if the first label is that of the first image, rename them")
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (["s_20240101", "s_20240102", "s_20240103"], ["s_20240102", "s_20240103", "s_20240104"]),
+        (["p_101", "p_205"], ["p_205", "p_309"]),
+        (["p_1", "p_2"], ["p_2", "p_3"]),
+    ],
+)
+def test_numbers_that_do_not_count_up_from_the_first_are_names(
+    images: list[str], labels: list[str], tmp_path: Path
+) -> None:
+    tree(tmp_path, *(f"images/{stem}.png" for stem in images), *(f"masks/{stem}.png" for stem in labels))
+    found = find_dataset(tmp_path)
+    assert [case.id for case in found.cases] == sorted({*images} & {*labels})
+    assert "neighbour" not in "\n".join(found.warnings)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +230,22 @@ def test_numbers_with_other_zeros_in_front(image: str, label: str, tmp_path: Pat
     for case in found.cases:
         assert case.label is not None
         assert int(re.sub(r"\D", "", case.id)) == int(re.sub(r"\D", "", case.label.stem))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (["dose_0.05", "dose_0.7", "dose_1"], ["dose_0.5", "dose_0.7", "dose_1"]),
+        (["a01f", "b2", "c3"], ["a1f", "b2", "c3"]),
+        (["c1_01", "c2_02", "c3_3"], ["c01_1", "c02_2", "c3_3"]),
+        (["x_01", "x_2", "x_3"], ["x_1", "x_2", "x_3"]),
+    ],
+)
+def test_zeros_that_are_not_in_front_of_all_numbers_of_a_kind_stay(
+    images: list[str], labels: list[str], tmp_path: Path
+) -> None:
+    tree(tmp_path, *(f"images/{stem}.png" for stem in images), *(f"masks/{stem}.png" for stem in labels))
+    assert {case.id for case in find_dataset(tmp_path).cases} == {*images} & {*labels}
 
 
 def test_numbers_with_and_without_zeros_are_two_where_both_are_there(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ...core.text import some
 from ..io.formats import folders_in, list_images
 from .case_folders import CaseFolder, beyond_name
+from .case_numbers import LEADING
 from .case_people import PERSONS
 from .habits import (
     ANY_NUMBER,
@@ -23,7 +24,7 @@ from .habits import (
 )
 from .listing import Entry, left_over
 from .modalities import differ, modalities, of_others
-from .pairing import LEADING, Pairs, name_of
+from .pairing import Pairs, name_of
 
 NUMBERED = frozenset(("b", "bval", "inv", "te", "ti", "echo", "phase"))  # with a number, contrasts
 REMEDY = "list the files in a CSV, with columns image,label or, of several channels, image:t1,image:t2,label"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,6 @@ NEUTRAL = frozenset(
         *("frame", "slice", "input", "raw", "orig", "original"),
     )
 )
-LEADING = re.compile(r"(?<!\d)0+(?=\d)")  # zeros of a number
 CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -200,36 +199,12 @@ def _fitting(images: dict[str, str], labels: dict[str, str]) -> dict[str, list[s
     return {stem: sorted(by_name[name]) for name, stem in holders.items() if name in by_name}
 
 
-def with_other_zeros(pairs: Pairs, labels: dict[str, Path]) -> Pairs:
-    """Pairs with those of what is left over whose numbers are written with and without zeros in front, as
-    `img_01` and `img_1` or `mask_1`, where one image and one label alone are called so.
-    """
-    theirs = Counter(_without_zeros(plain_name(stem)) for stem in labels)
-    for called in (str, image_name):
-        images, marks = pairs.images_left, pairs.labels_left
-        ours = Counter(_without_zeros(called(stem)) for stem in (*images, *pairs.labels))
-        lone = {name: stem for stem in marks if theirs[name := _without_zeros(plain_name(stem))] == 1}
-        names = {stem: _without_zeros(called(stem)) for stem in images}
-        found = {stem: lone[name] for stem, name in names.items() if name in lone and ours[name] == 1}
-        pairs = Pairs(
-            {**pairs.labels, **{image: labels[label] for image, label in found.items()}},
-            pairs.suffix,
-            tuple(stem for stem in images if stem not in found),
-            tuple(stem for stem in marks if stem not in found.values()),
-        )
-    return pairs
-
-
-def _without_zeros(name: str) -> str:
-    return LEADING.sub("", name.casefold())
-
-
 def by_what_differs(images: Sequence[str], labels: dict[str, Path]) -> Pairs:
     """Pairs by what is left of names without the beginning and ending that all of one kind share, as
     `21_training` and `21_manual1`; nothing unless all of one kind pair, and what all labels share says that
     they are labels, and no other person's.
     """
-    (scans, own), (marks, shared) = _differing(list(images)), _differing(list(labels))
+    (scans, own), (marks, shared) = differing(list(images)), differing(list(labels))
     whole = len(scans) == len(images) > 1 and len(marks) == len(labels) > 1
     told = not words_of(shared).isdisjoint(LABEL_SET | KIND_WORDS) and not _contradict(own, shared)
     if not whole or not told or not (scans.keys() <= marks.keys() or marks.keys() <= scans.keys()):
@@ -252,44 +227,13 @@ def _contradict(images: str, labels: str) -> bool:
     return bool(numbers - others and others - numbers) or all(apart)
 
 
-def _differing(stems: Sequence[str]) -> tuple[dict[str, str], str]:
+def differing(stems: Sequence[str]) -> tuple[dict[str, str], str]:
     """Each stem by what it does not share with all (a number, a word stay whole), and what all share."""
     front = os.path.commonprefix(stems).rstrip("0123456789")  # noqa: RUF071 - letters are meant
     behind = os.path.commonprefix([stem[::-1] for stem in stems])[::-1]  # noqa: RUF071
     ending = re.search(f"[{re.escape(SEPARATORS)}].*", behind)
     tail = ending[0] if ending else ""
     return {stem[len(front) : len(stem) - len(tail)]: stem for stem in stems}, f"{front} {tail}"
-
-
-def check_same_start(images: Iterable[str], labels: Iterable[str], folder: Path) -> None:
-    """Check that labels are not numbered from another number on than images, as 0 to 9 beside 1 to 10: then
-    equal numbers may be of neighbours.
-
-    Args:
-        images, labels: their stems.
-        folder: of the labels.
-
-    Raises:
-        DataError: they are.
-    """
-    ours, theirs = (_numbers(stems) for stems in (images, labels))
-    moved = min(theirs, default=0) - min(ours, default=0)
-    if not moved or {number + moved for number in ours} != set(theirs) or ours.keys().isdisjoint(theirs):
-        return
-    first, last = min(ours), max(ours)
-    lone = theirs[(last if moved > 0 else first) + moved]
-    raise DataError(
-        f"{folder}: labels are numbered from {theirs[first + moved]} to {theirs[last + moved]}, images from "
-        f"{ours[first]} to {ours[last]}: by equal numbers each may be paired with a neighbour's label; "
-        "expected the same numbers; rename the labels or list the pairs in a CSV with columns image,label; "
-        f"if equal numbers do belong together, take labels without an image away ({lone}, for one)"
-    )
-
-
-def _numbers(stems: Iterable[str]) -> dict[int, str]:
-    """Stems by the number in which alone they differ; nothing where they differ in more."""
-    by_what, _ = _differing(list(stems))
-    return {int(own): stem for own, stem in by_what.items()} if all(map(str.isdecimal, by_what)) else {}
 
 
 def called_as_labels(files: Iterable[Path]) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ...core.errors import DataError
 from ...core.text import some
 from ..io.formats import check_one_series, folders_in, is_hidden, list_images, list_labels, readable
+from .case_numbers import check_same_start, with_other_zeros
 from .doubts import inner_folders, mixed_modalities, other_ends, other_zeros
 from .habits import is_label_name, is_no_truth
 from .listing import COMPUTED, Entry, labels_without_image, left_over
@@ -19,11 +20,9 @@ from .pairing import (
     by_plain_name,
     by_stem,
     by_what_differs,
-    check_same_start,
     labels_beside,
     name_of,
     pair,
-    with_other_zeros,
     with_usual_names,
     without_computed,
 )
@@ -53,9 +52,14 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
     for named in (label_files, by_plain_name(label_files)):
         cases, told = cases_of_channels(files, named, None if same_folder else pairs_of_names)
         if cases:
-            check_same_start(cases, named, masks)
+            shifted = check_same_start(cases, named, masks)
             entries = [Entry(base, paths, named.get(base)) for base, paths in cases.items()]
-            told = [*left_over(COMPUTED, drawn), *told, *_left_of_channels(entries, named, label_doubles)]
+            told = [
+                *left_over(COMPUTED, drawn),
+                *told,
+                *shifted,
+                *_left_of_channels(entries, named, label_doubles),
+            ]
             told += inner_folders(folders, [path for paths in cases.values() for path in paths])
             return "nnunet", entries, told
     if not files:
@@ -79,8 +83,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             "one suffix such as _mask on every label; rename them or list the pairs in a CSV with columns "
             "image,label"
         )
-    if not same_folder:
-        check_same_start(image_files, label_files, masks)
+    shifted = () if same_folder else check_same_start(image_files, label_files, masks)
     check_modalities({image_files[stem]: label for stem, label in pairs.labels.items()})
     entries = [Entry(stem, (image_files[stem],), label) for stem, label in pairs.labels.items()]
     marked = {name_of(path) for path in labels_beside(files)}
@@ -95,6 +98,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
             *left_over(COMPUTED, drawn),
             *other_ends(pairs),
             *other_zeros(pairs),
+            *shifted,
             *mixed_modalities(entry.stem for entry in entries),
             *inner_folders([folder for folder in folders if not masks.is_relative_to(folder)], files),
             *left_over(
