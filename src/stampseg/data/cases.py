@@ -95,6 +95,7 @@ class Dataset:
         sides: training, validation or test of each case by id, where an earlier run has settled that.
         channel_names: declared, such as ("CT",), empty if none is declared.
         warnings: one line each.
+        people_told: whether a column says of every case whose it is.
     """
 
     root: Path
@@ -109,6 +110,7 @@ class Dataset:
     others: tuple[Case, ...] = ()
     sides: Mapping[str, str] = field(default_factory=dict)
     regions: DeclaredRegions = NO_REGIONS
+    people_told: bool = False
 
 
 def find_dataset(
@@ -142,6 +144,7 @@ def find_dataset(
         warnings=(*listing.warnings, *unread, *alike, *repeats, *_shared_labels(cases)),
         ignored=listing.ignored,
         regions=listing.regions,
+        people_told=listing.layout == "csv" and all(entry.group for entry in listing.entries),
     )
 
 

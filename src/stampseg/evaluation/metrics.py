@@ -58,7 +58,7 @@ class Metrics:
 
     Volumes are in ml for volumes, and in mm² or pixels for pictures. Where the reference holds nothing of
     the label, the metrics are nan. `told` is false where that says nothing, as voxels of which nobody said
-    what they are may hold it, and nothing was predicted elsewhere.
+    what they are may hold it.
     """
 
     case: str
@@ -190,7 +190,7 @@ def _compare(
             surface = float(within.mean())
         error = (count_p - count_r) / count_r
     voxel = float(np.prod(spacing_mm)) / (1000.0 if predicted.ndim == 3 else 1.0)
-    told = left_out is None or not left_out.any() or count_p + count_r > 0
+    told = left_out is None or not left_out.any() or count_r > 0
     return Metrics(*name, dice, hd95, surface, error, count_p * voxel, count_r * voxel, told)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stampseg.data.cases import Case, Dataset, match_group
+from stampseg.data.cases import Case, Dataset, find_dataset, match_group
 from stampseg.data.splits.likely_people import likely_people, shared_patients, simplest, suggest_groups
 from tests.data.dicom_files import slices, values
 
@@ -19,7 +19,10 @@ def dataset(labelled: Sequence[str], unlabelled: Sequence[str] = (), layout: str
         parts = [(name.partition(":")[0], name.rpartition(":")[2]) for name in names]
         return tuple(Case(own, person, (Path(f"{own}.png"),), label) for person, own in parts)
 
-    return Dataset(Path(), layout, cases(labelled, Path("m.png")), cases(unlabelled, None), {}, (), ())
+    told = layout == "csv"
+    return Dataset(
+        Path(), layout, cases(labelled, Path("m.png")), cases(unlabelled, None), {}, (), (), people_told=told
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,3 +156,15 @@ def test_a_pattern_stays_where_no_simple_one_parts_the_same() -> None:
 )
 def test_names_of_several_people(ids: list[str]) -> None:
     assert suggest_groups(ids) is None
+
+
+def test_a_csv_with_a_person_for_each_case_says_that_they_are_several(tmp_path: Path) -> None:
+    for name in ("a_left", "a_right", "b_left", "b_right"):
+        for file in (name, f"{name}_m"):
+            (tmp_path / f"{file}.png").write_text(file)
+    rows = [f"{name}.png,{name}_m.png" for name in ("a_left", "a_right", "b_left", "b_right")]
+    (tmp_path / "t.csv").write_text("\n".join(["image,label", *rows]))
+    assert len(likely_people(find_dataset(tmp_path / "t.csv"), given=False)) == 1
+    told = [f"{row},{number}" for number, row in enumerate(rows)]
+    (tmp_path / "t.csv").write_text("\n".join(["image,label,group", *told]))
+    assert likely_people(find_dataset(tmp_path / "t.csv"), given=False) == []

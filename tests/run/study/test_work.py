@@ -197,7 +197,9 @@ def test_false_positives_and_people_without_a_label_are_in_the_tables(study: Stu
     assert list(cases[0].values())[-5:] == [first["case"], first["label"], "", "", "400.0"]
     assert {row["false_positive"] for row in cases[1:]} == {""}
     remarks = "\n".join(read_study(study.folder).remarks)
-    assert "of labels that the case does not hold, which no Dice tells of: ours in 1 of 1" in remarks
+    assert (
+        "labels are found in cases that do not hold them, which no Dice tells of: ours in 1 of 1" in remarks
+    )
 
 
 def test_damaged_metrics_are_named(study: Study) -> None:

@@ -111,12 +111,12 @@ def likely_people(dataset: Dataset, given: bool) -> list[Oddity]:
     who; also of scans without labels, which may be of people who validate.
 
     Args:
-        dataset: a CSV's column says who is who.
-        given: whether persons were named by the user.
+        dataset: where a column of a CSV says who is who, nothing is said.
+        given: whether persons were named by the user in another way.
     """
-    cases = [*dataset.cases, *dataset.unlabelled]
-    told = dataset.layout == "csv"
-    known = [case for case in cases if not told or case.id == case.group]
+    if given or dataset.people_told:
+        return []
+    known = [*dataset.cases, *dataset.unlabelled]
     labelled = {case.group for case in dataset.cases}
     names = list(dict.fromkeys(case.group for case in known))
     risk = "training and validation may share people"
@@ -126,13 +126,13 @@ def likely_people(dataset: Dataset, given: bool) -> list[Oddity]:
         both = {one: own for one, own in several.items() if not labelled.isdisjoint(own)}
         suggestion = (words, pattern, both) if both else None
         risk = "scans without labels that are learnt from may be of people who validate"
-    if given or suggestion is None:
+    if suggestion is None:
         return []
     _, pattern, several = suggestion
     way = "a CSV with a group column says who is who"
     if all(case.id == case.group for case in known):
         way = (
-            f"say `group_regex` '{simplest([case.id for case in cases], pattern)}', whose brackets are the "
+            f"say `group_regex` '{simplest([case.id for case in known], pattern)}', whose brackets are the "
             f"person; if not, {way}"
         )
     listed = {name for names in several.values() for name in names}

@@ -28,7 +28,7 @@ def charts_of(comparison: Comparison) -> dict[str, dict[str, Any]]:
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Places of the (cost, Dice) for which no other costs no more and is as good, by cost."""
+    """Places of the (cost, Dice) than which no other is better in one and as good in the other, by cost."""
     best, kept = float("-inf"), list[int]()
     for place in sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1])):
         if points[place][1] > best or (kept and points[place] == points[kept[-1]]):

@@ -70,7 +70,7 @@ def read_study(folder: Path) -> Study:
         *otherwise_told(told, whole),
         *without_model(refused),
         *uncut(figures, values),
-        *false_alarms(measured),
+        *false_alarms(whole),
         *added(values),
         *other_steps(values),
         *still_to_come(planned, whole),

@@ -78,6 +78,7 @@ def _claim(result: ClaimResult) -> dict[str, Any]:
         "people_given_runs": _estimate(result.given_runs),
         "p": result.p,
         "p_holm": result.p_holm,
+        "p_contrary": result.p_contrary,
         "p_contrary_holm": result.p_contrary_holm,
         "sign_flip": None if flips is None else vars(flips),
         "per_task": [{"task": pair.place, **_pair(pair)} for pair in result.pairs],

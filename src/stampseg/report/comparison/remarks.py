@@ -71,12 +71,12 @@ def uncut(figures: Mapping[Key, Figures], values: object) -> Iterator[str]:
         )
 
 
-def false_alarms(measured: Mapping[Key, list[Measure]]) -> Iterator[str]:
+def false_alarms(whole: tuple[Cell, ...]) -> Iterator[str]:
     """What was predicted of labels that a case does not hold: no Dice tells of it."""
     volumes: dict[str, list[float]] = {}
-    for (_, method, _), measures in measured.items():
-        found = [each.false_positive for each in measures if each.false_positive is not None]
-        volumes.setdefault(method, []).extend(found)
+    for cell in whole:
+        found = [each.false_positive for each in cell.measures if each.false_positive is not None]
+        volumes.setdefault(cell.method, []).extend(found)
     if any(map(any, volumes.values())):
         each = ", ".join(
             f"{method} in {sum(map(bool, found)):,} of {len(found):,}"
@@ -84,8 +84,8 @@ def false_alarms(measured: Mapping[Key, list[Measure]]) -> Iterator[str]:
             if found
         )
         yield (
-            f"something was predicted of labels that the case does not hold, which no Dice tells of: {each} "
-            "cases and labels"
+            f"labels are found in cases that do not hold them, which no Dice tells of: {each} masks of such "
+            "labels"
         )
 
 
