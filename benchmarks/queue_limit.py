@@ -1,6 +1,6 @@
 """A run of five minutes under a queue limit of one: ended by SIGTERM each time, gone on with, and compared bit for bit.
 
-    OMP_NUM_THREADS=1 python benchmarks/queue_limit.py DATA WORK docs/results/queue-limit.json [--steps 1500] [--limit 60]
+    OMP_NUM_THREADS=1 python benchmarks/queue_limit.py DATA WORK docs/results/queue-limit.json [--steps 2500] [--limit 60]
 
 DATA is the folder of all sets; the run learns from ten fetal heads, with checkpoints every ten
 minutes by its options, so that only those that SIGTERM asks for are there. First it is never stopped. Then each job of it gets
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--limit", type=float, default=60)
     given = parser.parse_args()
     given.work.mkdir(parents=True)

@@ -106,7 +106,7 @@ def test_quiet_says_warnings_only(pictures: Path, tmp_path: Path) -> None:
         reporter.round(TURN)
         reporter.note("look here", Level.WARNING)
     assert text.getvalue().strip() == "WARNING: look here"
-    learning = ("--set", "train.learning_rate=0.01")
+    learning = ("--set", "train.learning_rate=0.01", "--group-regex", "(p.)-IM")
     said = call("train", pictures, "-o", tmp_path / "run", *OPTIONS, *learning, "--quiet")
     assert all(line.startswith("WARNING: ") for line in said.output.splitlines())
     notes = NOTES.read_lines(tmp_path / "run")

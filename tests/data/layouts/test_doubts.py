@@ -251,3 +251,12 @@ def test_zeros_that_are_not_in_front_of_all_numbers_of_a_kind_stay(
 def test_numbers_with_and_without_zeros_are_two_where_both_are_there(tmp_path: Path) -> None:
     tree(tmp_path, "images/a1.png", "images/a01.png", "images/a2.png", "masks/a1.png", "masks/a2.png")
     assert {case.id for case in find_dataset(tmp_path).cases} == {"a1", "a2"}
+
+
+def test_images_in_a_folder_for_each_person_beside_flat_masks(tmp_path: Path) -> None:
+    """The cause was not said."""
+    tree(tmp_path, *(f"images/p{n}/p{n}.png" for n in range(3)), *(f"masks/p{n}.png" for n in range(3)))
+    with pytest.raises(
+        DataError, match=r"images/p0/p0\.png and others lie in folders of their own: put all in"
+    ):
+        find_dataset(tmp_path)

@@ -65,7 +65,7 @@ def pair_folders(folders: Sequence[Path], masks: Path) -> tuple[str, list[Entry]
     if not files:
         raise DataError(
             f"{images}: no image of a known type found, {_held(images)}; expected {readable()}"
-            f"{_way_to_part(images, masks)}"
+            f"{_way_to_part(images, masks) or _of_folders(images)}"
         )
     if not labels:
         raise DataError(f"{masks}: no label of a known type found, {_held(masks)}; expected {readable()}")
@@ -130,6 +130,16 @@ def _way_to_part(images: Path, masks: Path) -> str:
     return (
         f"; name {images.name}/{parts[0].name} with `images` and {masks.name}/{parts[0].name} with `masks`"
         if parts
+        else ""
+    )
+
+
+def _of_folders(images: Path) -> str:
+    """What to do where a folder of images holds folders of images, as of a person each."""
+    inner = [path for folder in folders_in(images) for path in list_images(folder)]
+    return (
+        f"; {inner[0]} and others lie in folders of their own: put all in {images}, or {LIST}"
+        if inner
         else ""
     )
 
