@@ -136,9 +136,9 @@ def _work_all(found: Study, workers: int | None, slurm: str | None, ray: str | N
 
 def _warn_of_people(name: str, dataset: Dataset, given: bool) -> None:
     """Where cases look as if several were of one person: some may be labelled while others test."""
-    from ..data.splits.likely_people import likely_people
+    from ..data.splits.likely_people import doubtful_people
 
-    for found in likely_people(dataset, given):
+    for found in doubtful_people(dataset, given):
         said = found.said.replace("training and validation", "those who are labelled and those who test")
         fix = found.remedy.replace("`group_regex`", f"`people` of tasks.{name}")
         say(Level.WARNING.shown(f"tasks.{name}: {said}; {fix}"), err=True)

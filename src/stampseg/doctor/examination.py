@@ -11,7 +11,7 @@ from ..core.errors import DataError, TrainingError
 from ..data.cases import Dataset
 from ..data.exchanged_labels import exchanged
 from ..data.oddity import Oddity
-from ..data.splits.likely_people import likely_people, shared_patients
+from ..data.splits.likely_people import doubtful_people
 from ..networks.factory import network_spec
 from ..networks.skeleton import skeleton
 from ..run.survey import Survey, survey
@@ -84,8 +84,7 @@ def examine(dataset: Dataset, config: Config, read: ReadCases, *, timing: bool =
     """
     facts, broken = read.facts, read.broken
     findings = [*(finding("data", text) for text in dataset.warnings), *read.findings]
-    people = (*likely_people(dataset, config.group_regex is not None), *shared_patients(dataset))
-    findings += map(_odd, people)
+    findings += map(_odd, doubtful_people(dataset, config.group_regex is not None))
     findings += [
         *find_outliers(facts),
         *find_kinds(facts),

@@ -15,7 +15,7 @@ from ..core.text import some
 from ..data.cases import Dataset, check_people, find_dataset
 from ..data.plan import PLAN
 from ..data.splits.folds import wants_folds, without_held_out
-from ..data.splits.likely_people import likely_people, shared_patients
+from ..data.splits.likely_people import doubtful_people
 from ..evaluation.metrics import FOUND_DICE
 from .aside import with_people_aside
 from .calibration import calibrate_by_folds, keep
@@ -122,7 +122,7 @@ def _by_kind(folder: RunFolder, spec: RunSpec, reporter: Reporter, carry_out_fol
     )
     check_people(dataset, spec.config.group_regex)
     if not folder.begun and spec.fold is None:
-        for odd in (*likely_people(dataset, spec.config.group_regex is not None), *shared_patients(dataset)):
+        for odd in doubtful_people(dataset, spec.config.group_regex is not None):
             reporter.note(str(odd), Level.WARNING)
     config, trusted = settled_for_folds(spec.config), spec.trusted_names
     if spec.work == "prune" and spec.model is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stampseg.data.cases import Case, Dataset, find_dataset, match_group
-from stampseg.data.splits.likely_people import likely_people, shared_patients, simplest, suggest_groups
+from stampseg.data.splits.likely_people import doubtful_people, shared_patients, simplest, suggest_groups
 from tests.data.dicom_files import slices, values
 
 
@@ -51,29 +51,29 @@ def test_signs(ends: tuple[str, str], words: str) -> None:
 @pytest.mark.parametrize("ends", [("_L", "_R"), ("_03", "_04")])
 def test_scans_without_labels_of_labelled_people(ends: tuple[str, str]) -> None:
     labelled, others = ([f"p{number}{end}" for number in range(4)] for end in ends)
-    assert likely_people(dataset(labelled), given=False) == []
-    (found,) = likely_people(dataset(labelled, others), given=False)
+    assert doubtful_people(dataset(labelled), given=False) == []
+    (found,) = doubtful_people(dataset(labelled, others), given=False)
     assert "scans without labels that are learnt from may be of people who validate" in found.said
     assert "`group_regex` '^([^_]+)'" in found.remedy and {path.stem for path in found.files} == {
         *labelled,
         *others,
     }
-    assert likely_people(dataset(labelled, others), given=True) == []
+    assert doubtful_people(dataset(labelled, others), given=True) == []
 
 
 def test_scans_without_labels_of_other_people() -> None:
     others = [f"q{number}_{part}" for number in range(9) for part in (1, 2)]
-    assert likely_people(dataset([f"p{number}" for number in range(4)], others), given=False) == []
+    assert doubtful_people(dataset([f"p{number}" for number in range(4)], others), given=False) == []
 
 
 def test_folders_of_several_visits_or_clips() -> None:
     cases = [f"case{person}_{clip}:f{n}" for person in range(4) for clip in (1, 2) for n in range(3)]
-    (found,) = likely_people(dataset(cases, layout="cases"), given=False)
+    (found,) = doubtful_people(dataset(cases, layout="cases"), given=False)
     assert "(case0_1, case0_2 as 'case0'; 4 such)" in found.said
     assert found.remedy == "if they are, a CSV with a group column says who is who"
-    assert likely_people(dataset(cases, layout="csv"), given=False) == []
+    assert doubtful_people(dataset(cases, layout="csv"), given=False) == []
     assert (
-        likely_people(dataset([f"p{n}:p{n}_{i}" for n in range(4) for i in (1, 2)], layout="cases"), False)
+        doubtful_people(dataset([f"p{n}:p{n}_{i}" for n in range(4) for i in (1, 2)], layout="cases"), False)
         == []
     )
 
@@ -164,7 +164,7 @@ def test_a_csv_with_a_person_for_each_case_says_that_they_are_several(tmp_path: 
             (tmp_path / f"{file}.png").write_text(file)
     rows = [f"{name}.png,{name}_m.png" for name in ("a_left", "a_right", "b_left", "b_right")]
     (tmp_path / "t.csv").write_text("\n".join(["image,label", *rows]))
-    assert len(likely_people(find_dataset(tmp_path / "t.csv"), given=False)) == 1
+    assert len(doubtful_people(find_dataset(tmp_path / "t.csv"), given=False)) == 1
     told = [f"{row},{number}" for number, row in enumerate(rows)]
     (tmp_path / "t.csv").write_text("\n".join(["image,label,group", *told]))
-    assert likely_people(find_dataset(tmp_path / "t.csv"), given=False) == []
+    assert doubtful_people(find_dataset(tmp_path / "t.csv"), given=False) == []

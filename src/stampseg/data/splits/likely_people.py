@@ -106,16 +106,21 @@ def _by_what_follows(ids: Sequence[str], people: Sequence[str]) -> list[str]:
     return ["^(.+?)" + re.escape(text).replace(r"\-", "-")]
 
 
-def likely_people(dataset: Dataset, given: bool) -> list[Oddity]:
-    """An oddity where cases, or the folders taken for persons', are called alike, and nobody has said who is
-    who; also of scans without labels, which may be of people who validate.
+def doubtful_people(dataset: Dataset, given: bool) -> list[Oddity]:
+    """What looks as if cases that count as several people were of one.
 
     Args:
-        dataset: where a column of a CSV says who is who, nothing is said.
-        given: whether persons were named by the user in another way.
+        dataset: where a column of a CSV says who is who, names are not looked at.
+        given: whether persons were named by the user in another way; then they are not either.
     """
-    if given or dataset.people_told:
-        return []
+    by_name = [] if given or dataset.people_told else likely_people(dataset)
+    return [*by_name, *shared_patients(dataset)]
+
+
+def likely_people(dataset: Dataset) -> list[Oddity]:
+    """An oddity where cases, or the folders taken for persons', are called alike, and nobody has said who is
+    who; also of scans without labels, which may be of people who validate.
+    """
     known = [*dataset.cases, *dataset.unlabelled]
     labelled = {case.group for case in dataset.cases}
     names = list(dict.fromkeys(case.group for case in known))
