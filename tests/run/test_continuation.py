@@ -427,6 +427,19 @@ def test_a_run_that_has_not_ended_or_lost_its_files_is_named(run: Path, data: Pa
     assert "not a run folder" in said
 
 
+def test_an_image_that_was_replaced_in_place_is_no_second_case(run: Path, data: Path, tmp_path: Path) -> None:
+    """It was learnt from twice, as what it was and as what it is."""
+    moved = Path(shutil.copytree(run, tmp_path / "run"))
+    old = Path(shutil.copytree(data / "old", tmp_path / "old"))
+    splits = (moved / "splits.json").read_text()
+    (moved / "splits.json").write_text(splits.replace(str(data / "old"), str(old)))
+    replaced = old / "images" / f"{OLD[0]}.png"
+    Image.fromarray(np.asarray(Image.open(replaced))[::-1]).save(replaced)
+    said = call("train", old, "--from", moved, "-o", tmp_path / "again", *SHORT, code=3).output
+    assert f"{replaced}: was learnt from in {moved}, and is another image now; put it back" in said
+    assert not (tmp_path / "again").exists()
+
+
 def test_the_second_run_that_goes_on_has_the_options_of_the_first(
     run: Path, data: Path, tmp_path: Path
 ) -> None:

@@ -157,6 +157,7 @@ def _with_added(run: Path, splits: Splits, added: Dataset, plan: Plan, regex: st
         for entry in getattr(splits, side):
             cases[entry.id], sides[entry.id] = entry.case, side
     _check_there(run, cases.values())
+    _check_same_images(run, splits)
     known = _by_image(splits)
     people = {case.group: sides[name] for name, case in cases.items()}
     before = [*cases.values(), *(entry.case for entry in splits.unlabelled)]
@@ -268,6 +269,16 @@ def _check_there(run: Path, cases: Iterable[Case]) -> None:
             raise DataError(
                 f"{gone or case.id}: was learnt from in {run}, and is not there any more; put it back, or "
                 "train anew with what there is"
+            )
+
+
+def _check_same_images(run: Path, splits: Splits) -> None:
+    """See that no image was replaced in place; a label may have been corrected."""
+    for entry in (entry for side in SIDES for entry in getattr(splits, side)):
+        if entry.image_digest is not None and entry.image_digest != digest_of(entry.images):
+            raise DataError(
+                f"{entry.images[0]}: was learnt from in {run}, and is another image now; put it back and add "
+                "the other under a name of its own, or train anew with what there is"
             )
 
 
