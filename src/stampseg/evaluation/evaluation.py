@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..core.errors import DataError
 from ..core.files import refuse_existing, write_text
 from ..core.text import counted, csv_text
 from .false_positives import FalsePositives
-from .metrics import EMPTY_MASK_RULE, METRIC_NAMES, WITHIN, Metrics
+from .metrics import COLUMNS, EMPTY_MASK_RULE, METRIC_NAMES, WITHIN, Metrics
 from .people import OverPeople, over_people
 
 
@@ -209,13 +209,7 @@ class Evaluation:
 
     def _csv(self) -> str:
         person = ["person"] if self.people else []
-        header = [
-            *(each.name for each in fields(Metrics) if each.name != "told"),
-            "false_positive_volume",
-            "unit",
-            "volume_unit",
-            *person,
-        ]
+        header = [*COLUMNS, "unit", "volume_unit", *person]
         units = self.unit, self.volume_unit
         rows = (
             [*row.to_json().values(), *units, *([self.people[row.case]] if self.people else [])]

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,11 @@ class Metrics:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; nan becomes None, for JSON knows no nan."""
-        values = {**asdict(self), "false_positive_volume": self.false_positive_volume}
-        del values["told"]  # the volume above says it
+        values = {name: getattr(self, name) for name in COLUMNS}
         return {name: None if value != value else value for name, value in values.items()}
+
+
+COLUMNS = (*(each.name for each in fields(Metrics) if each.name != "told"), "false_positive_volume")
 
 
 def evaluate_case(
