@@ -234,6 +234,15 @@ def test_the_data_of_a_training_hold_the_references(folders: tuple[str, ...], tm
     assert [row.dice for row in result.rows] == [1, 1] and result.reference.name == folders[-1]
 
 
+def test_predictions_numbered_from_another_number_on_are_refused(tmp_path: Path) -> None:
+    """As a training refuses such labels: each was measured against that of its neighbour."""
+    for number in range(6):
+        write_png(tmp_path / "p" / f"scan_{number + 1}.png", square(2, 4 + number))
+        write_png(tmp_path / "l" / f"scan_{number}.png", square(2, 4 + number))
+    with pytest.raises(DataError, match=r"may be paired with the label of its neighbour; expected the same"):
+        evaluate_folder(tmp_path / "p", tmp_path / "l")
+
+
 @pytest.mark.parametrize("other", ["case1_brainmask.png", "mask.png", "case0_lesion_seg.png"])
 def test_other_masks_among_the_labels_are_no_references(folders: tuple[Path, Path], other: str) -> None:
     before = evaluate_folder(*folders)

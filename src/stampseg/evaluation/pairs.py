@@ -16,17 +16,11 @@ from ..data.io.readers import UNCERTAINTY
 from ..data.io.segmentations import is_label
 from ..data.labels.organs import LabelFiles, first_of
 from ..data.layouts.case_folders import find_case_folders
-from ..data.layouts.case_numbers import with_other_zeros
+from ..data.layouts.case_numbers import check_same_start, with_other_zeros
 from ..data.layouts.case_roles import labelled_entries
 from ..data.layouts.habits import LABEL_SET, SEPARATORS, is_image_folder, is_mask_folder
 from ..data.layouts.kind_folders import roles_by_kind
-from ..data.layouts.pairing import (
-    by_stem,
-    called_as_labels,
-    name_of,
-    pair,
-    with_usual_names,
-)
+from ..data.layouts.pairing import by_stem, called_as_labels, name_of, pair, with_usual_names
 
 
 def labels_in_case_folders(labels: Path, cases: Collection[str]) -> dict[str, LabelFiles]:
@@ -94,6 +88,7 @@ def pair_files(
             f"{predictions}: no prediction fits a label in {labels}; predictions are {_names_of(predicted)}, "
             f"labels {_names_of(references)}; expected equal names up to a suffix"
         )
+    warnings += check_same_start(predicted, references, labels)
     without_label = [file.name for stem, file in predicted.items() if stem not in pairs]
     used = {reference for _, reference in pairs.values()}
     without_prediction = [file.name for file in references.values() if file not in used]
