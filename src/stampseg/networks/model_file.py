@@ -334,7 +334,7 @@ def _no_model(folder: Path) -> str:
     failure = failure_of(folder)
     if failure is not None:
         return f"the run ended without a model: {failure}; {networks}"
-    if (folder / RESULT_FILE).is_file():
+    if is_run_folder(folder) and (folder / RESULT_FILE).is_file():
         return f"the run has ended, and its {MODEL_FILE} is gone: put it back, or train again; {networks}"
     if is_run_folder(folder):
         return (
