@@ -69,7 +69,7 @@ def print_bench(report: dict[str, Any], console: Console) -> None:
     for line in report["words"]:
         console.print(escape(line), highlight=False)
     if whole and any((row["runtime"], row["precision"]) == ("eager", "bf16") for row in report["rows"]):
-        console.print("PyTorch predicts whole images in f32: of bf16 windows are timed", highlight=False)
+        console.print("PyTorch predicts whole images in f32 alone: none is timed in bf16", highlight=False)
     if any(row["precision"] == "int8" for row in report["rows"]):
         console.print("int8 ranges are of noise here: only the time means something", highlight=False)
     if any("dense" in row["networks"] for row in report["rows"]):
